@@ -1,0 +1,51 @@
+"""Typed access to Qwen vision-language models.
+
+    from qwenvl_kit import VisionChat
+
+    chat = VisionChat.from_pretrained()
+    print(chat.ask("What is in this image?", "picture.png"))
+
+Importing the package loads neither torch nor transformers; loading a model does.
+"""
+
+from qwenvl_kit import errors
+from qwenvl_kit.chat import Conversation, VisionChat
+from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
+from qwenvl_kit.options import PixelBudget, Sampling
+from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
+from qwenvl_kit.requests import Request
+from qwenvl_kit.results import Delta, Failure, Reply, Timing, TokenAlternative, TokenScore, Usage
+from qwenvl_kit.streaming import ReplyStream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Conversation",
+    "Delta",
+    "Failure",
+    "ImagePart",
+    "ImagePlan",
+    "MediaPolicy",
+    "Message",
+    "PixelBudget",
+    "Plan",
+    "Reply",
+    "ReplyStream",
+    "Request",
+    "Sampling",
+    "Size",
+    "TextPart",
+    "Timing",
+    "TokenAlternative",
+    "TokenScore",
+    "Usage",
+    "VideoPart",
+    "VideoPlan",
+    "VisionChat",
+    "errors",
+    "from_dicts",
+    "to_openai",
+    "to_qwen",
+]

@@ -1,0 +1,98 @@
+"""The protocol between a chat and what runs its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.media.requests import DecodedMedia
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
+from qwenvl_kit.results import Delta, FinishReason, TokenScore
+
+
+@dataclass(frozen=True)
+class BackendRequest:
+    """A request that is ready to run.
+
+    Attributes:
+        messages: the conversation.
+        plan: what was decided; its counts are those that run.
+        media: decoded pictures and frames, in the order in which they stand in the messages.
+        sampling: how to generate.
+    """
+
+    messages: tuple[Message, ...]
+    plan: Plan
+    media: tuple[DecodedMedia, ...]
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a backend generated for one request.
+
+    Attributes:
+        text: the answer, without special tokens.
+        finish_reason: why it ended.
+        tokens: its tokens with raw log-probabilities; None where the backend gives none.
+        end_token: the token that ended it, if one did.
+        completion_tokens: generated tokens, the end token included.
+        reused_tokens: prompt tokens that had been computed before.
+        vision_seconds, prefill_seconds, decode_seconds: where the time went.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    tokens: tuple[TokenScore, ...] | None
+    end_token: TokenScore | None
+    completion_tokens: int
+    reused_tokens: int = 0
+    vision_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+
+class Observer(Protocol):
+    """Whoever follows a generation while it runs."""
+
+    def on_delta(self, row: int, delta: Delta) -> None:
+        """Called for each new token of each request of the batch."""
+
+    def is_cancelled(self) -> bool:
+        """Asked between tokens; True ends all requests of the batch with what they have."""
+
+
+class Backend(Protocol):
+    """Runs requests. One call at a time: a backend guards its own model against threads."""
+
+    @property
+    def rules(self) -> PlanningRules:
+        """What the model lays down for planning."""
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with."""
+
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """Length of the rendered prompt in tokens, its visual tokens as planned."""
+
+    def generate(
+        self, requests: Sequence[BackendRequest], observer: Observer | None = None
+    ) -> list[Completion]:
+        """Answer all requests together, each as if it ran alone, in order.
+
+        Raises:
+            GenerationError: the whole batch failed.
+        """
+
+    def report(self) -> Mapping[str, str]:
+        """What is loaded and how, in words."""
+
+    def close(self) -> None:
+        """Release the model and its memory."""

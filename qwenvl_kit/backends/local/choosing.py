@@ -1,0 +1,66 @@
+"""The next token of one row: greedy, or sampled as `generate` of transformers samples."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LogitsProcessorList
+from transformers.generation.logits_process import (
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from qwenvl_kit.options import Sampling
+
+
+class TokenChooser:
+    """Chooses the next token of one row, as `generate` of transformers would.
+
+    Each row has its own random generator, so that a seeded answer does not depend on the batch
+    that it was part of.
+    """
+
+    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+        self._is_greedy = sampling.is_greedy
+        self._penalty = _penalty(sampling)
+        self._warpers = LogitsProcessorList() if sampling.is_greedy else _warpers(sampling)
+        self._generator = torch.Generator(device=device)
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed)
+
+    def choose(self, context_ids: torch.Tensor, logits: torch.Tensor) -> int:
+        """The next token.
+
+        Args:
+            context_ids: prompt and answer so far, (1, length), without padding.
+            logits: raw logits, (1, vocabulary), fp32.
+        """
+        scores = self._penalty(context_ids, logits)  # type: ignore[arg-type]  # LongTensor
+        scores = self._warpers(context_ids, scores)  # type: ignore[arg-type]
+        if self._is_greedy:
+            return int(scores.argmax(dim=-1))
+        probabilities = torch.softmax(scores, dim=-1)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+
+def _penalty(sampling: Sampling) -> LogitsProcessorList:
+    processors = LogitsProcessorList()
+    if sampling.repetition_penalty not in (None, 1.0):
+        processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+    return processors
+
+
+def _warpers(sampling: Sampling) -> LogitsProcessorList:
+    """In the order in which `generate` applies them."""
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(float(sampling.temperature or 1.0))])
+    if sampling.top_k is not None:
+        warpers.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p is not None and sampling.top_p < 1.0:
+        warpers.append(TopPLogitsWarper(sampling.top_p))
+    if sampling.min_p is not None:
+        warpers.append(MinPLogitsWarper(sampling.min_p))
+    return warpers

@@ -1,0 +1,206 @@
+"""A batch of requests through a model of transformers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
+from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenEnded
+from qwenvl_kit.backends.local.prompts import PromptEncoder
+from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.backends.local.vocabulary import Vocabulary
+from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.errors import GenerationError, OutOfMemoryError
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checkpoint in memory.
+
+    Attributes:
+        model: the model of transformers, in evaluation mode.
+        processor: its processor.
+        rules: what it lays down for planning.
+        sampling: the settings that it was published with.
+        end_ids: the tokens that end an answer.
+        facts: what is loaded and how, in words.
+    """
+
+    model: Any
+    processor: Any
+    rules: PlanningRules
+    sampling: Sampling
+    end_ids: frozenset[int]
+    facts: Mapping[str, str]
+
+
+class LocalBackend:
+    """Runs requests on a model of transformers in this process; fulfils `Backend`.
+
+    The model is used by one thread at a time: transformers keeps state of the last call in it.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self._encoder = PromptEncoder(loaded.processor, loaded.rules.family)
+        self._vocabulary = Vocabulary(loaded.processor.tokenizer, loaded.end_ids)
+        self._pad_id = int(loaded.processor.tokenizer.pad_token_id)
+        self._lock = threading.Lock()
+
+    @property
+    def rules(self) -> PlanningRules:
+        """What the model lays down for planning."""
+        return self._loaded.rules
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with."""
+        return self._loaded.sampling
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers itself, for what the kit does not cover."""
+        return self._loaded.model
+
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's processor itself."""
+        return self._loaded.processor
+
+    def report(self) -> Mapping[str, str]:
+        """What is loaded and how, in words."""
+        return dict(self._loaded.facts)
+
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """Length of the rendered prompt in tokens, its visual tokens as planned."""
+        return len(self._encoder.encode_prompt(messages, media))
+
+    def generate(
+        self, requests: Sequence[BackendRequest], observer: Observer | None = None
+    ) -> list[Completion]:
+        """Answer all requests together, each as if it ran alone, in order.
+
+        Raises:
+            OutOfMemoryError: the device has too little memory for this batch.
+            GenerationError: the model failed.
+        """
+        with self._lock, _translated_errors(), torch.inference_mode():
+            return self._generate(requests, observer)
+
+    def close(self) -> None:
+        """Release the model; the backend cannot be used afterwards."""
+        with self._lock:
+            del self._loaded
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _generate(
+        self, requests: Sequence[BackendRequest], observer: Observer | None
+    ) -> list[Completion]:
+        model = self._loaded.model
+        batch, lengths = self._encoder.encode_batch(requests)
+        rows = [
+            Row(r.sampling, r.plan.max_new_tokens, length, self._vocabulary, model.device)
+            for r, length in zip(requests, lengths)
+        ]
+        watch = Stopwatch(model)
+        decoding = Decoding(rows, self._pad_id, observer, on_first_token=watch.note_first_token)
+        with watch:
+            model.generate(
+                **{name: tensor.to(model.device) for name, tensor in batch.items()},
+                generation_config=self._generation_config(requests),
+                logits_processor=LogitsProcessorList([ChooseTokens(decoding)]),
+                stopping_criteria=StoppingCriteriaList([StopWhenEnded(decoding)]),
+            )
+        return [_completion(row, watch) for row in rows]
+
+    def _generation_config(self, requests: Sequence[BackendRequest]) -> GenerationConfig:
+        """Nothing but a length: all choices are made in `Decoding`."""
+        return GenerationConfig(
+            max_new_tokens=max(request.plan.max_new_tokens for request in requests),
+            do_sample=False,
+            pad_token_id=self._pad_id,
+        )
+
+
+class Stopwatch:
+    """Times the vision encoder, the prompt and the answer of one call of `generate`."""
+
+    def __init__(self, model: Any) -> None:
+        self._vision_tower = model.model.visual
+        self._start = self._first_token = self._end = self._vision_start = 0.0
+        self.vision_seconds = 0.0
+
+    @property
+    def prefill_seconds(self) -> float:
+        """From the call to the first token, without the vision encoder."""
+        return max(0.0, self._first_token - self._start - self.vision_seconds)
+
+    @property
+    def decode_seconds(self) -> float:
+        """From the first token to the last."""
+        return max(0.0, self._end - self._first_token)
+
+    def note_first_token(self) -> None:
+        """The prompt has been read."""
+        self._first_token = time.perf_counter()
+
+    def __enter__(self) -> Stopwatch:
+        self._hooks = [
+            self._vision_tower.register_forward_pre_hook(lambda *_: self._begin_vision()),
+            self._vision_tower.register_forward_hook(lambda *_: self._end_vision()),
+        ]
+        self._start = self._first_token = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end = time.perf_counter()
+        for hook in self._hooks:
+            hook.remove()
+
+    def _begin_vision(self) -> None:
+        self._vision_start = time.perf_counter()
+
+    def _end_vision(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # a GPU returns before it has finished
+        self.vision_seconds += time.perf_counter() - self._vision_start
+
+
+def _completion(row: Row, watch: Stopwatch) -> Completion:
+    return Completion(
+        text=row.text,
+        finish_reason=row.finish_reason or "length",
+        tokens=tuple(row.tokens),
+        end_token=row.end_token,
+        completion_tokens=row.num_tokens,
+        vision_seconds=watch.vision_seconds,
+        prefill_seconds=watch.prefill_seconds,
+        decode_seconds=watch.decode_seconds,
+    )
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"the device ran out of memory ({error})",
+            hint="a smaller budget, fewer requests at a time, or a shorter answer",
+        ) from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise GenerationError(f"the model failed ({type(error).__name__}: {error})") from error

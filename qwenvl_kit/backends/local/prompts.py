@@ -1,0 +1,130 @@
+"""From messages and decoded pictures to the tensors that a model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy
+import torch
+
+from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.errors import CheckpointError
+from qwenvl_kit.families import Family
+from qwenvl_kit.media.requests import DecodedMedia
+from qwenvl_kit.messages import Message
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.rendering import TokenShield, render_turns
+
+
+class PromptEncoder:
+    """Renders conversations by the checkpoint's own template and counts what they take.
+
+    Args:
+        processor: the checkpoint's processor, as `AutoProcessor` loads it.
+        family: the checkpoint's family.
+    """
+
+    def __init__(self, processor: Any, family: Family) -> None:
+        self._processor = processor
+        self._tokenizer = processor.tokenizer
+        self._image_id = self._placeholder_id(family.image_token)
+        self._video_id = self._placeholder_id(family.video_token)
+        self._special_tokens = tuple(
+            token.content for token in self._tokenizer.added_tokens_decoder.values()
+        )
+
+    def encode_prompt(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> list[int]:
+        """Token ids of the prompt, each placeholder repeated as often as its plan says."""
+        shield = TokenShield(self._special_tokens, messages)
+        prompt = self._processor.apply_chat_template(
+            render_turns(messages, shield), tokenize=False, add_generation_prompt=True
+        )
+        ids: list[int] = []
+        for piece in shield.pieces(prompt):
+            ids += self._tokenizer.encode(
+                piece.text, add_special_tokens=False, split_special_tokens=piece.is_plain
+            )
+        return list(self._expand(ids, media))
+
+    def encode_batch(self, requests: Sequence[BackendRequest]) -> tuple[dict[str, Any], list[int]]:
+        """Left-padded tensors of a batch, and the prompt length of each row.
+
+        Shapes: `input_ids`, `attention_mask` and `mm_token_type_ids` (batch, length);
+        `pixel_values` (patches, channels x frames x side x side) over all pictures of the batch;
+        `image_grid_thw` (pictures, 3); the same for videos.
+        """
+        prompts = [
+            self.encode_prompt(r.messages, (*r.plan.images, *r.plan.videos)) for r in requests
+        ]
+        batch = self._pad(prompts)
+        images: list[Any] = []
+        videos: list[Any] = []
+        for item in (item for request in requests for item in request.media):
+            (videos if isinstance(item, list) else images).append(item)
+        batch.update(self.encode_images(images))
+        batch.update(self.encode_videos(videos))
+        return batch, [len(ids) for ids in prompts]
+
+    def encode_images(self, images: Sequence[DecodedMedia]) -> dict[str, torch.Tensor]:
+        """Patches and grids of pictures that already have their planned size."""
+        if not images:
+            return {}
+        features = self._processor.image_processor(
+            images=list(images), do_resize=False, return_tensors="pt"
+        )
+        return {name: features[name] for name in ("pixel_values", "image_grid_thw")}
+
+    def encode_videos(self, videos: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Patches and grids of videos whose frames already have their planned size."""
+        if not videos:
+            return {}
+        # Frames are chosen and resized already. The cap is turned off by name because the
+        # processor warns where it is left open.
+        features = self._processor.video_processor(
+            videos=[numpy.stack([numpy.asarray(frame) for frame in frames]) for frames in videos],
+            do_resize=False,
+            do_sample_frames=False,
+            cap_pixels_per_frame=False,
+            return_tensors="pt",
+        )
+        return {name: features[name] for name in ("pixel_values_videos", "video_grid_thw")}
+
+    def _expand(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Iterator[int]:
+        """Repeat each placeholder as often as its picture or video has tokens."""
+        tokens = {
+            self._image_id: [plan.tokens for plan in media if isinstance(plan, ImagePlan)],
+            self._video_id: [plan.tokens for plan in media if isinstance(plan, VideoPlan)],
+        }
+        for placeholder, counts in tokens.items():
+            if ids.count(placeholder) != len(counts):
+                raise CheckpointError(
+                    f"the chat template renders {ids.count(placeholder)} of {len(counts)} pictures "
+                    "or videos",
+                    expected="the template of a vision-language checkpoint",
+                )
+        for token_id in ids:
+            yield from [token_id] * (tokens[token_id].pop(0) if token_id in tokens else 1)
+
+    def _pad(self, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """Padding stands on the left: on the right it would part a prompt from its answer."""
+        length = max(map(len, prompts))
+        pad_id = self._tokenizer.pad_token_id
+        input_ids = torch.tensor([[pad_id] * (length - len(ids)) + list(ids) for ids in prompts])
+        mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts])
+        kinds = torch.zeros_like(input_ids)
+        kinds[input_ids == self._image_id] = 1
+        kinds[input_ids == self._video_id] = 2
+        return {"input_ids": input_ids, "attention_mask": mask, "mm_token_type_ids": kinds}
+
+    def _placeholder_id(self, token: str) -> int:
+        token_id = self._tokenizer.convert_tokens_to_ids(token)
+        if not isinstance(token_id, int) or token_id == self._tokenizer.unk_token_id:
+            raise CheckpointError(
+                f"the tokenizer has no token {token}",
+                expected="the complete tokenizer files of the checkpoint (tokenizer.json, or "
+                "vocab.json with merges.txt)",
+            )
+        return token_id

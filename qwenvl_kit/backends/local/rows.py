@@ -1,0 +1,109 @@
+"""One request of a batch while it is generated: its tokens, their scores, when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from qwenvl_kit.backends.local.choosing import TokenChooser
+from qwenvl_kit.backends.local.vocabulary import Vocabulary
+from qwenvl_kit.backends.stops import StopText
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
+
+
+class Row:
+    """One request of a batch while it is generated.
+
+    Args:
+        sampling: how to generate.
+        max_new_tokens: when to stop at the latest.
+        prompt_tokens: length of its prompt; what stands left of it is padding.
+        vocabulary: tokens to text.
+        device: where logits live.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        max_new_tokens: int,
+        prompt_tokens: int,
+        vocabulary: Vocabulary,
+        device: torch.device,
+    ) -> None:
+        self._sampling = sampling
+        self._max_new_tokens = max_new_tokens
+        self._prompt_tokens = prompt_tokens
+        self._vocabulary = vocabulary
+        self._chooser = TokenChooser(sampling, device)
+        self._stream = vocabulary.stream()
+        self._stop_text = StopText(sampling.stop)
+        self.tokens: list[TokenScore] = []
+        self.end_token: TokenScore | None = None
+        self.finish_reason: FinishReason | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far, as far as it may be shown."""
+        return self._stop_text.text
+
+    @property
+    def num_tokens(self) -> int:
+        """Generated tokens, the end token included."""
+        return len(self.tokens) + (self.end_token is not None)
+
+    def step(self, input_ids: torch.Tensor, logits: torch.Tensor, logprobs: torch.Tensor) -> int:
+        """Choose the next token, keep its score, and return its id.
+
+        Args:
+            input_ids: the row's ids so far, (length,), padding included.
+            logits: raw logits, (vocabulary,).
+            logprobs: their log-softmax, (vocabulary,).
+        """
+        context = input_ids[-(self._prompt_tokens + self.num_tokens) :]
+        token_id = self._chooser.choose(context[None], logits[None])
+        if token_id in self._vocabulary.end_ids:
+            self.end_token = self._score("", token_id, logprobs)
+            self.finish_reason = "stop"
+        else:
+            piece = self._stream.feed(token_id)
+            self.tokens.append(self._score(piece, token_id, logprobs))
+            self._stop_text.feed(piece)
+            self._check_end()
+        return token_id
+
+    def finish(self, reason: FinishReason) -> None:
+        """End the row, unless it has ended already."""
+        self.finish_reason = self.finish_reason or reason
+
+    def take_delta(self, num_shown: int) -> Delta:
+        """What the answer has gained beyond its first `num_shown` characters."""
+        if self.finish_reason is not None:
+            self._flush()
+        token = self.tokens[-1] if self.tokens and self.end_token is None else None
+        return Delta(text=self.text[num_shown:], token=token)
+
+    def _flush(self) -> None:
+        rest = self._stream.flush()
+        if rest and self.tokens:
+            self.tokens[-1] = replace(self.tokens[-1], text=self.tokens[-1].text + rest)
+        self._stop_text.feed(rest)
+        self._stop_text.flush()
+
+    def _check_end(self) -> None:
+        if self._stop_text.is_stopped:
+            self.finish_reason = "stop"
+        elif len(self.tokens) >= self._max_new_tokens:
+            self.finish_reason = "length"
+
+    def _score(self, text: str, token_id: int, logprobs: torch.Tensor) -> TokenScore:
+        count = min(self._sampling.num_alternatives, logprobs.shape[-1])
+        alternatives: tuple[TokenAlternative, ...] = ()
+        if count:
+            values, ids = logprobs.topk(count)
+            alternatives = tuple(
+                TokenAlternative(self._vocabulary.text(alt_id), alt_id, value)
+                for value, alt_id in zip(values.tolist(), ids.tolist())
+            )
+        return TokenScore(text, token_id, float(logprobs[token_id]), alternatives)

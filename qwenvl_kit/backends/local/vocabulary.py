@@ -1,0 +1,48 @@
+"""Tokens to text, one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokenizers.decoders import DecodeStream
+
+
+class Vocabulary:
+    """Tokens to text.
+
+    Args:
+        tokenizer: the checkpoint's tokenizer.
+        end_ids: the tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, end_ids: frozenset[int]) -> None:
+        self._tokenizer = tokenizer
+        self.end_ids = end_ids
+
+    def text(self, token_id: int) -> str:
+        """One token alone, special or not."""
+        return str(self._tokenizer.decode([token_id], skip_special_tokens=False))
+
+    def stream(self) -> TextStream:
+        """A decoder for one answer."""
+        return TextStream(self._tokenizer)
+
+
+class TextStream:
+    """Turns tokens into text as they come, holding back characters that are incomplete."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._pending: list[int] = []
+
+    def feed(self, token_id: int) -> str:
+        """The text that a token completes; empty while a character lacks bytes."""
+        piece = self._stream.step(self._tokenizer.backend_tokenizer, token_id)
+        self._pending = [*self._pending, token_id] if piece is None else []
+        return piece or ""
+
+    def flush(self) -> str:
+        """What a character that was never completed looks like."""
+        pending, self._pending = self._pending, []
+        return str(self._tokenizer.decode(pending, skip_special_tokens=True)) if pending else ""

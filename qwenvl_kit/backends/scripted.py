@@ -1,0 +1,130 @@
+"""A backend with answers written beforehand, for tests of code that uses the kit.
+
+It plans, opens pictures and checks requests as a real one does; only the model is missing.
+
+    chat = VisionChat(ScriptedBackend(["A red circle."]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias, Union
+
+from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
+from qwenvl_kit.backends.stops import StopText
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.errors import GenerationError
+from qwenvl_kit.families import family_of
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.results import Delta, FinishReason, TokenScore
+
+Script: TypeAlias = Union[Iterable[Union[str, Exception]], Callable[[BackendRequest], str]]
+
+
+class ScriptedBackend:
+    """Answers from a script, word by word; a word and the space before it are one token.
+
+    Args:
+        script: answers in the order in which they are asked for, an exception among them being
+            raised in its turn; or a function from the request to its answer.
+        logprob: of every token; None gives replies without scores.
+        context_tokens: prompt and answer together.
+        family: whose arithmetic the plans follow.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        logprob: float | None = -0.1,
+        context_tokens: int = 4096,
+        family: str = "qwen2_vl",
+    ) -> None:
+        self._next = script if callable(script) else _from_list(script)
+        self._logprob = logprob
+        limits = PixelLimits(min_pixels=4 * 28 * 28, max_pixels=1280 * 28 * 28)
+        self._rules = PlanningRules(family_of(family), limits, limits, context_tokens)
+        self.requests: list[BackendRequest] = []
+
+    @property
+    def rules(self) -> PlanningRules:
+        """What a model of the family would lay down for planning."""
+        return self._rules
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """Greedy."""
+        return Sampling()
+
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """One token a word, and visual tokens as planned."""
+        words = sum(len(_words(message.text)) for message in messages)
+        return words + sum(plan.tokens for plan in media)
+
+    def generate(
+        self, requests: Sequence[BackendRequest], observer: Observer | None = None
+    ) -> list[Completion]:
+        """The next answers of the script; `requests` keeps what was asked."""
+        self.requests.extend(requests)
+        return [self._complete(row, request, observer) for row, request in enumerate(requests)]
+
+    def report(self) -> Mapping[str, str]:
+        """Says that there is no model."""
+        return {"model": "scripted", "family": self._rules.family.model_type}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _complete(self, row: int, request: BackendRequest, observer: Observer | None) -> Completion:
+        words = _words(self._next(request))
+        stop_text = StopText(request.sampling.stop)
+        tokens: list[TokenScore] = []
+        reason: FinishReason = "stop"
+        for index, word in enumerate(words):
+            if observer is not None and observer.is_cancelled():
+                reason = "cancelled"
+                break
+            if index == request.plan.max_new_tokens:
+                reason = "length"
+                break
+            tokens.append(TokenScore(word, token_id=index, logprob=self._logprob or 0.0))
+            shown = stop_text.feed(word)
+            if observer is not None:
+                observer.on_delta(row, Delta(shown, tokens[-1]))
+            if stop_text.is_stopped:
+                break
+        rest = stop_text.flush()
+        if rest and observer is not None:
+            observer.on_delta(row, Delta(rest))
+        return Completion(
+            text=stop_text.text,
+            finish_reason=reason,
+            tokens=None if self._logprob is None else tuple(tokens),
+            end_token=None,
+            completion_tokens=len(tokens),
+        )
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, each with the space before it."""
+    first, *others = text.split(" ")
+    return ([first] if first else []) + [f" {word}" for word in others]
+
+
+def _from_list(script: Iterable[str | Exception]) -> Callable[[BackendRequest], str]:
+    answers = iter(script)
+
+    def next_answer(_: BackendRequest) -> str:
+        answer = next(answers, None)
+        if answer is None:
+            raise GenerationError("the script has no more answers", hint="give it one per request")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return next_answer

@@ -1,0 +1,105 @@
+"""Many requests: answered in batches, returned in order, failing one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeAlias, TypeVar, Union
+
+from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.requests import Request, RequestLike, as_request
+from qwenvl_kit.results import Failure, Reply
+
+OnError: TypeAlias = Literal["raise", "return"]
+Result: TypeAlias = Union[Reply, Failure]
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is ready to run.
+
+    Attributes:
+        request: what the backend is given.
+        started: when its preparation began, on `time.perf_counter`'s clock.
+        media_seconds: how long its pictures took to open, decode and resize.
+    """
+
+    request: BackendRequest
+    started: float
+    media_seconds: float
+
+
+Prepare: TypeAlias = Callable[[Request], Prepared]
+Run: TypeAlias = Callable[[Sequence[Prepared]], Sequence[Reply]]
+
+
+def run_batches(
+    requests: Iterable[RequestLike],
+    prepare: Prepare,
+    run: Run,
+    *,
+    max_batch_size: int,
+    on_error: OnError,
+) -> Iterator[Result]:
+    """The result of each request, in order, batch by batch.
+
+    Args:
+        requests: what to ask; read lazily, a batch at a time.
+        prepare: opens and plans one request; what it raises fails that request alone.
+        run: answers prepared requests together; when a batch fails, each of its requests is run
+            alone, so that only those fail that cannot be answered.
+        max_batch_size: most requests that run together.
+        on_error: "raise" passes the first error on; "return" puts a `Failure` in its place.
+    """
+    for batch in _chunks(enumerate(requests), max_batch_size):
+        results = _run_batch(batch, prepare, run)
+        for result in results:
+            if on_error == "raise" and isinstance(result, Failure):
+                raise result.error
+        yield from results
+
+
+def _run_batch(
+    batch: Sequence[tuple[int, RequestLike]], prepare: Prepare, run: Run
+) -> list[Result]:
+    results: dict[int, Result] = {}
+    ready: dict[int, Prepared] = {}
+    ids: dict[int, str | None] = {}
+    for index, given in batch:
+        try:
+            request = as_request(given)
+            ids[index] = request.id
+            ready[index] = prepare(request)
+        except QwenVLKitError as error:
+            results[index] = _failure(index, error, ids.get(index))
+    results.update(_run_together(ready, ids, run))
+    return [results[index] for index, _ in batch]
+
+
+def _run_together(
+    ready: dict[int, Prepared], ids: dict[int, str | None], run: Run
+) -> dict[int, Result]:
+    if not ready:
+        return {}
+    try:
+        return dict(zip(ready, run(list(ready.values()))))
+    except QwenVLKitError as error:
+        if len(ready) == 1:
+            (index,) = ready
+            return {index: _failure(index, error, ids[index])}
+    alone = [_run_together({index: item}, ids, run) for index, item in ready.items()]
+    return {index: result for results in alone for index, result in results.items()}
+
+
+def _failure(index: int, error: QwenVLKitError, request_id: str | None) -> Failure:
+    error.where = f"requests[{index}].{error.where}" if error.where else f"requests[{index}]"
+    return Failure(index=index, error=error, request_id=request_id)
+
+
+def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,46 @@
+"""From a budget in tokens or pixels to the area that one picture may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qwenvl_kit.options import PixelBudget
+
+
+@dataclass(frozen=True)
+class PixelLimits:
+    """Least and most area of a resized picture, in pixels."""
+
+    min_pixels: int
+    max_pixels: int
+
+
+def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -> PixelLimits:
+    """The limits that a budget sets, each open side taken from the checkpoint's own limits.
+
+    A side that the user sets wins over the checkpoint's other side: a `max_tokens` below the
+    checkpoint's minimum lowers that minimum.
+    """
+    token_area = token_side_px**2
+    low = _first(budget.min_pixels, _scaled(budget.min_tokens, token_area))
+    high = _first(budget.max_pixels, _scaled(budget.max_tokens, token_area))
+    if high is None:
+        high = max(native.max_pixels, low or 0)
+    if low is None:
+        low = min(native.min_pixels, high)
+    return PixelLimits(min_pixels=low, max_pixels=high)
+
+
+def total_tokens(budget: PixelBudget, token_side_px: int) -> int | None:
+    """What all pictures and frames of a request may cost together; None for no limit."""
+    if budget.total_pixels is not None:
+        return max(1, budget.total_pixels // token_side_px**2)
+    return budget.total_tokens
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _scaled(tokens: int | None, token_area: int) -> int | None:
+    return None if tokens is None else tokens * token_area

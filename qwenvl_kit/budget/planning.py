@@ -1,0 +1,189 @@
+"""From sizes to the plan of a request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, Union
+
+from qwenvl_kit.budget.frames import choose_frames, frame_times
+from qwenvl_kit.budget.limits import PixelLimits, apply_budget, total_tokens
+from qwenvl_kit.budget.resizing import check_size, count_tokens, exact_size, fit_size
+from qwenvl_kit.budget.sharing import share_tokens
+from qwenvl_kit.errors import located
+from qwenvl_kit.families import Family
+from qwenvl_kit.messages import ImagePart, VideoPart
+from qwenvl_kit.options import PixelBudget, as_budget
+from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
+
+
+@dataclass(frozen=True)
+class ImageMeasure:
+    """A picture whose size is known and whose pixels are not."""
+
+    where: str
+    part: ImagePart
+    size: Size
+
+
+@dataclass(frozen=True)
+class VideoMeasure:
+    """A sequence of frames whose size and number are known."""
+
+    where: str
+    part: VideoPart
+    size: Size
+    num_frames: int
+
+
+Measure: TypeAlias = Union[ImageMeasure, VideoMeasure]
+
+
+@dataclass(frozen=True)
+class PlanningRules:
+    """What a loaded model lays down for planning.
+
+    Attributes:
+        family: the model's family.
+        image_limits, video_limits: area of a picture, and of one frame, that the checkpoint's
+            own processor settings allow.
+        context_tokens: prompt and answer together.
+        kv_bytes_per_token: keys and values of one token over all layers; None where not known.
+        weight_bytes: the model's weights; None where not known.
+    """
+
+    family: Family
+    image_limits: PixelLimits
+    video_limits: PixelLimits
+    context_tokens: int
+    kv_bytes_per_token: int | None = None
+    weight_bytes: int | None = None
+
+
+def plan_media(
+    measures: Sequence[Measure], budget: PixelBudget, rules: PlanningRules
+) -> tuple[ImagePlan | VideoPlan, ...]:
+    """The resized size and tokens of each picture and video, in order.
+
+    Raises:
+        MediaSizeError: a picture that the family cannot take.
+        VideoTimingError: frames without usable times.
+        BudgetError: a total that is too small.
+    """
+    plans = [_plan_within(measure, _limits(measure, budget, rules), rules) for measure in measures]
+    total = total_tokens(budget, rules.family.token_side_px)
+    if total is None or sum(plan.tokens for plan in plans) <= total:
+        return tuple(plans)
+    return _plan_shared(measures, plans, total, budget, rules)
+
+
+def plan_request(
+    media: Sequence[ImagePlan | VideoPlan],
+    prompt_tokens: int,
+    max_new_tokens: int,
+    rules: PlanningRules,
+) -> Plan:
+    """The whole plan, once the length of the rendered prompt is known."""
+    room_tokens = max(0, rules.context_tokens - prompt_tokens)
+    answer_tokens = min(max_new_tokens, room_tokens)
+    degradations: tuple[str, ...] = ()
+    if 0 < answer_tokens < max_new_tokens:
+        degradations = (
+            f"max_new_tokens reduced from {max_new_tokens} to {answer_tokens}: prompt and answer "
+            f"share a context of {rules.context_tokens} tokens",
+        )
+    per_token = rules.kv_bytes_per_token
+    return Plan(
+        prompt_tokens=prompt_tokens,
+        visual_tokens=sum(plan.tokens for plan in media),
+        images=tuple(plan for plan in media if isinstance(plan, ImagePlan)),
+        videos=tuple(plan for plan in media if isinstance(plan, VideoPlan)),
+        max_new_tokens=answer_tokens,
+        context_tokens=rules.context_tokens,
+        kv_cache_bytes=None if per_token is None else per_token * (prompt_tokens + answer_tokens),
+        activation_bytes=None,
+        weight_bytes=rules.weight_bytes,
+        fits=answer_tokens > 0,
+        degradations=degradations,
+    )
+
+
+def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> PixelLimits:
+    own = measure.part.budget
+    chosen = budget if own is None else as_budget(own)
+    is_image = isinstance(measure, ImageMeasure)
+    native = rules.image_limits if is_image else rules.video_limits
+    return apply_budget(chosen, native, rules.family.token_side_px)
+
+
+def _plan_within(
+    measure: Measure, limits: PixelLimits, rules: PlanningRules
+) -> ImagePlan | VideoPlan:
+    with located(measure.where):
+        check_size(measure.size, rules.family)
+        if isinstance(measure, ImageMeasure):
+            return _plan_image(measure, limits, rules.family.token_side_px)
+        return _plan_video(measure, limits, rules.family)
+
+
+def _plan_image(measure: ImageMeasure, limits: PixelLimits, token_side_px: int) -> ImagePlan:
+    part = measure.part
+    if part.height_px is not None and part.width_px is not None:
+        resized = exact_size(Size(part.height_px, part.width_px), token_side_px)
+    else:
+        resized = fit_size(measure.size, limits, token_side_px)
+    return ImagePlan(
+        where=measure.where,
+        original=measure.size,
+        resized=resized,
+        tokens=count_tokens(resized, token_side_px),
+    )
+
+
+def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> VideoPlan:
+    times = frame_times(measure.part, measure.num_frames)
+    chosen = choose_frames(measure.part, times)
+    resized = fit_size(measure.size, limits, family.token_side_px)
+    return VideoPlan(
+        where=measure.where,
+        original=measure.size,
+        resized=resized,
+        frame_indices=chosen,
+        timestamps_seconds=tuple(times[index] for index in chosen),
+        tokens=_num_groups(len(chosen), family) * count_tokens(resized, family.token_side_px),
+    )
+
+
+def _plan_shared(
+    measures: Sequence[Measure],
+    plans: Sequence[ImagePlan | VideoPlan],
+    total: int,
+    budget: PixelBudget,
+    rules: PlanningRules,
+) -> tuple[ImagePlan | VideoPlan, ...]:
+    token_area = rules.family.token_side_px**2
+    limits = [_limits(measure, budget, rules) for measure in measures]
+    groups = [_groups_of(plan, rules.family) for plan in plans]
+    least = [
+        count * max(1, math.ceil(limit.min_pixels / token_area))
+        for count, limit in zip(groups, limits)
+    ]
+    shares = share_tokens([plan.tokens for plan in plans], least, total)
+    return tuple(
+        _plan_within(measure, _capped(limit, share // count * token_area), rules)
+        for measure, limit, share, count in zip(measures, limits, shares, groups)
+    )
+
+
+def _capped(limits: PixelLimits, max_pixels: int) -> PixelLimits:
+    return PixelLimits(min(limits.min_pixels, max_pixels), min(limits.max_pixels, max_pixels))
+
+
+def _groups_of(plan: ImagePlan | VideoPlan, family: Family) -> int:
+    return 1 if isinstance(plan, ImagePlan) else _num_groups(len(plan.frame_indices), family)
+
+
+def _num_groups(num_frames: int, family: Family) -> int:
+    """Groups of frames that share their patches; the last is filled with copies."""
+    return math.ceil(num_frames / family.temporal_patch_frames)

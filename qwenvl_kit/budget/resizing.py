@@ -1,0 +1,76 @@
+"""The size at which a model sees a picture."""
+
+from __future__ import annotations
+
+import math
+
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.errors import MediaSizeError
+from qwenvl_kit.families import Family
+from qwenvl_kit.plans import Size
+
+MIN_SIDE_PX = 2
+"""A picture with a side of one pixel or none has nothing to see."""
+
+
+def check_size(size: Size, family: Family) -> None:
+    """Refuse a picture that the family's processor cannot take.
+
+    Raises:
+        MediaSizeError: no pixels, a side of one pixel, or a strip that is too long.
+    """
+    short_px, long_px = sorted((size.height_px, size.width_px))
+    if short_px < MIN_SIDE_PX:
+        raise MediaSizeError(
+            f"the picture is {size}",
+            expected=f"sides of at least {MIN_SIDE_PX} px",
+            hint="check that the file holds the picture that you mean",
+        )
+    if long_px > short_px * family.max_aspect_ratio:
+        raise MediaSizeError(
+            f"the picture is {size}, a strip of {long_px / short_px:.0f} to 1",
+            expected=f"at most {family.max_aspect_ratio:.0f} to 1",
+            hint="crop it, or cut it into several pictures",
+        )
+
+
+def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
+    """The size nearest to the original's shape that keeps the limits.
+
+    Its sides are multiples of the token side. This is the rule of `smart_resize`, in
+    qwen-vl-utils and in the processors of transformers, with which the models were trained:
+    round both sides; if the area leaves the limits, scale by the square root of the ratio and
+    round towards the limits.
+    """
+    height_px = _to_multiple(size.height_px, token_side_px)
+    width_px = _to_multiple(size.width_px, token_side_px)
+    if height_px * width_px > limits.max_pixels:
+        scale = math.sqrt(size.area_pixels / limits.max_pixels)
+        height_px = _floor_multiple(size.height_px / scale, token_side_px)
+        width_px = _floor_multiple(size.width_px / scale, token_side_px)
+    elif height_px * width_px < limits.min_pixels:
+        scale = math.sqrt(limits.min_pixels / size.area_pixels)
+        height_px = math.ceil(size.height_px * scale / token_side_px) * token_side_px
+        width_px = math.ceil(size.width_px * scale / token_side_px) * token_side_px
+    return Size(height_px=height_px, width_px=width_px)
+
+
+def exact_size(size: Size, token_side_px: int) -> Size:
+    """The size that a user asked for, each side rounded to a multiple of the token side."""
+    return Size(
+        height_px=max(token_side_px, _to_multiple(size.height_px, token_side_px)),
+        width_px=max(token_side_px, _to_multiple(size.width_px, token_side_px)),
+    )
+
+
+def count_tokens(size: Size, token_side_px: int) -> int:
+    """Visual tokens of one picture, or of one group of frames, at its resized size."""
+    return (size.height_px // token_side_px) * (size.width_px // token_side_px)
+
+
+def _to_multiple(length_px: int, token_side_px: int) -> int:
+    return round(length_px / token_side_px) * token_side_px
+
+
+def _floor_multiple(length_px: float, token_side_px: int) -> int:
+    return max(token_side_px, math.floor(length_px / token_side_px) * token_side_px)

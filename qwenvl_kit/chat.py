@@ -1,0 +1,367 @@
+"""The front door: a loaded model that answers questions about pictures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, Union, overload
+
+from typing_extensions import Self
+
+from qwenvl_kit.backends import load_local
+from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
+from qwenvl_kit.batch import OnError, Prepared, Result, run_batches
+from qwenvl_kit.budget.planning import plan_media, plan_request
+from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.embedded import MODEL_FOLDER
+from qwenvl_kit.errors import ContextLengthError, InputError, SamplingError
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.requests import decode_media, measure_media
+from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
+from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.plans import Plan
+from qwenvl_kit.requests import Request, RequestLike
+from qwenvl_kit.results import Reply, Timing, Usage
+from qwenvl_kit.streaming import ReplyStream, StreamObserver
+
+Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart]
+"""What may follow a question: a picture's source, or a part."""
+
+
+class VisionChat:
+    """Answers questions about pictures and videos.
+
+    Args:
+        backend: what runs the requests.
+        budget: what pictures may cost where a request does not say: a `PixelBudget`, "native"
+            (the checkpoint's own limits), "quick", "standard" or "fine".
+        media: what may be opened.
+    """
+
+    def __init__(
+        self, backend: Backend, *, budget: BudgetChoice = "native", media: MediaPolicy | None = None
+    ) -> None:
+        self._backend = backend
+        self._budget = as_budget(budget)
+        self._policy = media or MediaPolicy()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        attention: str = "auto",
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+    ) -> Self:
+        """Load a model into this process.
+
+        Args:
+            model: a checkpoint's folder or its id on the Hugging Face hub; None loads the small
+                model that is part of this package, offline.
+            revision: branch, tag or commit on the hub.
+            dtype: "auto" (bf16 on a GPU that has it, else fp32), or the name of a torch type.
+            device: "auto" (a GPU if there is one), or a torch device.
+            attention: "auto", or an attention implementation of transformers.
+            budget: what pictures may cost where a request does not say.
+            media: what may be opened.
+
+        Raises:
+            ModelLoadError: what is missing or does not fit.
+        """
+        budget = as_budget(budget)  # a misspelt preset should not cost a minute of loading
+        backend = load_local(
+            os.fspath(MODEL_FOLDER if model is None else model),
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            attention=attention,
+        )
+        return cls(backend, budget=budget, media=media)
+
+    def ask(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Reply:
+        """Answer one question or conversation.
+
+        Args:
+            prompt: a question, or messages: `Message` objects, or dicts as Qwen's guides or
+                OpenAI's API write them.
+            media: pictures and videos that the question is about; they go before it.
+            sampling: how to generate; None follows the checkpoint's published settings.
+            budget: what pictures may cost; None takes the chat's own budget.
+
+        Raises:
+            InputError: the request cannot be used; says where, what was expected, what to try.
+            GenerationError: the model failed.
+        """
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
+        return self._run([self._prepare(request)])[0]
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> ReplyStream:
+        """Answer one question or conversation, token by token.
+
+        The arguments and errors are those of `ask`. Mistakes in the request are raised at once.
+
+        Example:
+            for delta in (stream := chat.stream("Describe this image.", "photo.jpg")):
+                print(delta.text, end="")
+            print(stream.reply.confidence)
+        """
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
+        prepared = self._prepare(request)
+
+        def run(observer: StreamObserver) -> Reply:
+            return self._run([prepared], observer)[0]
+
+        return ReplyStream(run)
+
+    @overload
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = ...,
+        budget: BudgetChoice | None = ...,
+        on_error: Literal["raise"],
+        max_batch_size: int = ...,
+        progress: bool = ...,
+    ) -> list[Reply]: ...
+
+    @overload
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = ...,
+        budget: BudgetChoice | None = ...,
+        on_error: OnError = ...,
+        max_batch_size: int = ...,
+        progress: bool = ...,
+    ) -> list[Result]: ...
+
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        on_error: OnError = "return",
+        max_batch_size: int = 8,
+        progress: bool = False,
+    ) -> Sequence[Result]:
+        """Answer many requests, several at a time, each as if it were asked alone.
+
+        Args:
+            requests: questions, conversations or `Request` objects; read a batch at a time.
+            sampling: for those that have none of their own.
+            budget: for those that have none of their own.
+            on_error: "return" puts a `Failure` in the place of a request that fails; "raise"
+                raises the first error.
+            max_batch_size: most requests that run together.
+            progress: show a progress bar.
+
+        Returns:
+            A `Reply` or `Failure` for each request, in their order.
+
+        Raises:
+            InputError: an argument of this call cannot be used.
+        """
+        _check_batch_arguments(on_error, max_batch_size)
+        _check_sampling(sampling)
+
+        def prepare(request: Request) -> Prepared:
+            return self._prepare(request, sampling, budget)
+
+        results = run_batches(
+            _checked(requests), prepare, self._run, max_batch_size=max_batch_size, on_error=on_error
+        )
+        return list(_with_progress(results, requests) if progress else results)
+
+    def plan(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Plan:
+        """What `ask` with these arguments would cost. Decodes no picture and runs no model.
+
+        Raises:
+            InputError: the request cannot be used. One that is too long for the context is no
+                error here: its plan says `fits=False`.
+        """
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
+        return self._plan(request.conversation(), self._sampling(request), self._budget_of(request))
+
+    def start(self, system: str | None = None) -> Conversation:
+        """A conversation that remembers its turns.
+
+        Args:
+            system: instructions for all of it.
+        """
+        return Conversation(self, () if system is None else (Message.system(system),))
+
+    def report(self) -> Mapping[str, str]:
+        """What is loaded and how, in words."""
+        return self._backend.report()
+
+    def close(self) -> None:
+        """Release the model and its memory."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _plan(self, messages: Sequence[Message], sampling: Sampling, budget: BudgetChoice) -> Plan:
+        rules = self._backend.rules
+        media = plan_media(measure_media(messages, self._policy), as_budget(budget), rules)
+        prompt_tokens = self._backend.count_prompt_tokens(messages, media)
+        return plan_request(media, prompt_tokens, sampling.max_new_tokens, rules)
+
+    def _prepare(
+        self,
+        request: Request,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Prepared:
+        """Sizes, plan, pixels: everything that is done before the model runs."""
+        started = time.perf_counter()
+        messages = request.conversation()
+        chosen = self._sampling(request, sampling)
+        plan = self._plan(messages, chosen, self._budget_of(request, budget))
+        _check_fits(plan)
+        media = decode_media(messages, plan.media, self._policy)
+        return Prepared(
+            request=BackendRequest(messages, plan, tuple(media), chosen),
+            started=started,
+            media_seconds=time.perf_counter() - started,
+        )
+
+    def _run(self, prepared: Sequence[Prepared], observer: Observer | None = None) -> list[Reply]:
+        completions = self._backend.generate([item.request for item in prepared], observer)
+        return [_reply(item, done) for item, done in zip(prepared, completions)]
+
+    def _sampling(self, request: Request, default: Sampling | None = None) -> Sampling:
+        _check_sampling(request.sampling)
+        return request.sampling or default or self._backend.default_sampling
+
+    def _budget_of(self, request: Request, default: BudgetChoice | None = None) -> BudgetChoice:
+        return request.budget or default or self._budget
+
+
+class Conversation:
+    """Questions that follow one another; each sees all that was said and shown before.
+
+    Args:
+        chat: who answers.
+        messages: what has been said so far.
+    """
+
+    def __init__(self, chat: VisionChat, messages: Sequence[Message] = ()) -> None:
+        self._chat = chat
+        self._messages = tuple(messages)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All that was said so far, the answers included."""
+        return self._messages
+
+    def ask(
+        self,
+        question: str,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Reply:
+        """Ask the next question. One that fails leaves the conversation as it was.
+
+        The arguments and errors are those of `VisionChat.ask`.
+        """
+        messages = (*self._messages, *as_messages(question, media))
+        reply = self._chat.ask(messages, sampling=sampling, budget=budget)
+        self._messages = (*messages, Message.assistant(reply.text))
+        return reply
+
+
+def _reply(prepared: Prepared, completion: Completion) -> Reply:
+    plan = prepared.request.plan
+    return Reply(
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        tokens=completion.tokens,
+        end_token=completion.end_token,
+        usage=Usage(
+            prompt_tokens=plan.prompt_tokens,
+            visual_tokens=plan.visual_tokens,
+            completion_tokens=completion.completion_tokens,
+            reused_tokens=completion.reused_tokens,
+        ),
+        timing=Timing(
+            media=prepared.media_seconds,
+            vision=completion.vision_seconds,
+            prefill=completion.prefill_seconds,
+            decode=completion.decode_seconds,
+            total=time.perf_counter() - prepared.started,
+        ),
+        plan=plan,
+    )
+
+
+def _check_fits(plan: Plan) -> None:
+    if not plan.fits:
+        raise ContextLengthError(
+            f"the prompt has {plan.prompt_tokens} tokens, {plan.visual_tokens} of them visual",
+            expected=f"fewer than the model's context of {plan.context_tokens}",
+            hint="a smaller budget, fewer pictures, or less text",
+        )
+
+
+def _check_sampling(sampling: object) -> None:
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise SamplingError(
+            f"sampling of type {type(sampling).__name__} was given", expected="a Sampling"
+        )
+
+
+def _check_batch_arguments(on_error: object, max_batch_size: object) -> None:
+    if on_error not in ("raise", "return"):
+        raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
+    if not isinstance(max_batch_size, int) or max_batch_size < 1:
+        raise InputError(
+            f"max_batch_size={max_batch_size!r} was given", expected="a whole number above 0"
+        )
+
+
+def _checked(requests: Any) -> Iterable[RequestLike]:
+    if isinstance(requests, (str, Mapping, Message, Request)) or not isinstance(requests, Iterable):
+        raise InputError(
+            f"requests of type {type(requests).__name__} were given",
+            expected="a list or iterator of requests",
+            hint="chat.ask(...) for a single one",
+        )
+    return requests
+
+
+def _with_progress(results: Iterator[Result], requests: object) -> Iterable[Result]:
+    from tqdm.auto import tqdm
+
+    total = len(requests) if isinstance(requests, Sequence) else None
+    return tqdm(results, total=total, unit="request")  # type: ignore[no-any-return]

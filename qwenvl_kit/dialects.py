@@ -1,0 +1,262 @@
+"""Messages from and to the dicts of Qwen's guides and of OpenAI's chat API.
+
+Both dialects may be mixed in one conversation. A key that is not known is an error: a budget or
+a size that was misspelt would otherwise be lost in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, Union
+
+from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
+from qwenvl_kit.media.encoding import source_url
+from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart, check_conversation
+from qwenvl_kit.options import PixelBudget, as_budget
+
+MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]
+Prompt: TypeAlias = Union[str, MessageLike, Sequence[MessageLike]]
+"""What may stand where messages are wanted: a question, one message, or a conversation, whose
+messages may be dicts of either dialect."""
+
+
+def as_messages(prompt: Prompt, media: Sequence[Any] = ()) -> tuple[Message, ...]:
+    """A checked conversation from whatever a caller wrote.
+
+    Args:
+        prompt: a question, one message, or a conversation.
+        media: pictures and videos that go before the question, each a part or a source.
+
+    Raises:
+        MessageError: the conversation cannot be sent; says where.
+    """
+    if isinstance(prompt, str):
+        messages: tuple[Message, ...] = (_question(prompt, media),)
+    elif media:
+        raise MessageError(
+            "pictures were given beside a conversation", expected="them inside its messages"
+        )
+    elif isinstance(prompt, (Message, Mapping)):
+        messages = from_dicts([prompt])
+    elif isinstance(prompt, Iterable):
+        messages = from_dicts(prompt)
+    else:
+        raise MessageError(
+            f"a prompt of type {type(prompt).__name__} was given",
+            expected="a string, a Message, or a list of messages",
+        )
+    check_conversation(messages)
+    return messages
+
+
+def from_dicts(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
+    """Messages from dicts of either dialect; those that are `Message` already stay as they are.
+
+    Raises:
+        MessageError: a dict of another form; says where.
+    """
+    parsed = []
+    for index, message in enumerate(messages):
+        with located(f"messages[{index}]"):
+            parsed.append(message if isinstance(message, Message) else _parse_message(message))
+    return tuple(parsed)
+
+
+def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The conversation as Qwen's guides and qwen-vl-utils write it; loses nothing.
+
+    Sources stay as they are. What that dialect has no word for is written under the names that
+    this package uses (`min_tokens`, `timestamps_seconds`) and read back by `from_dicts`.
+    """
+    return [
+        {"role": message.role, "content": [_to_qwen_part(part) for part in message.parts]}
+        for message in messages
+    ]
+
+
+def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The conversation as OpenAI's chat API takes it; pictures in memory become data URLs.
+
+    Raises:
+        UnsupportedFeatureError: a part has a budget, a size or frames, for which that dialect
+            has no word.
+        MediaError: a picture in memory cannot be encoded.
+    """
+    converted = []
+    for index, message in enumerate(messages):
+        with located(f"messages[{index}]"):
+            content = [
+                _to_openai_part(part, f"parts[{at}]") for at, part in enumerate(message.parts)
+            ]
+            converted.append({"role": message.role, "content": content})
+    return converted
+
+
+def _question(text: str, media: Sequence[Any]) -> Message:
+    """Pictures first, as in the models' training and in every published guide."""
+    is_part = (ImagePart, VideoPart, TextPart)
+    parts = [item if isinstance(item, is_part) else ImagePart(item) for item in media]
+    return Message("user", (*parts, TextPart(text)))
+
+
+def _parse_message(message: Any) -> Message:
+    if not isinstance(message, Mapping):
+        raise MessageError(
+            f"a {type(message).__name__} was given",
+            expected="a Message, or a dict with role and content",
+        )
+    _check_keys(message, required=("role", "content"), optional=("name",))
+    content = message["content"]
+    if isinstance(content, str):
+        return Message(message["role"], (TextPart(content),))
+    if isinstance(content, Mapping) or not isinstance(content, Sequence):
+        raise MessageError(
+            f"content of type {type(content).__name__} was given",
+            expected="a string or a list of parts",
+        )
+    parts: list[Part] = []
+    for index, item in enumerate(content):
+        with located(f"content[{index}]"):
+            parts.append(_parse_part(item))
+    return Message(message["role"], tuple(parts))
+
+
+def _parse_part(item: Any) -> Part:
+    if isinstance(item, str):
+        return TextPart(item)
+    if isinstance(item, (TextPart, ImagePart, VideoPart)):
+        return item
+    if not isinstance(item, Mapping):
+        raise MessageError(
+            f"a {type(item).__name__} was given", expected="a part, a string or a dict"
+        )
+    kind = item.get("type") or next((name for name in _PARSERS if name in item), None)
+    if not isinstance(kind, str) or kind not in _PARSERS:
+        raise MessageError(
+            f"type={kind!r} was given with keys {sorted(map(str, item))}",
+            expected=f"a type of {', '.join(_PARSERS)}",
+        )
+    return _PARSERS[kind](item)
+
+
+def _parse_text(item: Mapping[str, Any]) -> Part:
+    _check_keys(item, required=("text",), optional=("type",))
+    return TextPart(item["text"])
+
+
+def _parse_image(item: Mapping[str, Any]) -> Part:
+    sizes = ("resized_height", "resized_width")
+    _check_keys(item, required=("image",), optional=("type", *_BUDGET_KEYS, *sizes))
+    return ImagePart(
+        item["image"],
+        budget=_parse_budget(item),
+        height_px=item.get("resized_height"),
+        width_px=item.get("resized_width"),
+    )
+
+
+def _parse_image_url(item: Mapping[str, Any]) -> Part:
+    _check_keys(item, required=("image_url",), optional=("type",))
+    # `detail` tunes the price of OpenAI's own models; here the budget decides.
+    return ImagePart(_parse_url(item["image_url"], optional=("detail",)))
+
+
+def _parse_video(item: Mapping[str, Any]) -> Part:
+    timing = ("fps", "sample_fps", "nframes", "video_start", "video_end", "timestamps_seconds")
+    _check_keys(item, required=("video",), optional=("type", *_BUDGET_KEYS, *timing))
+    return VideoPart(
+        item["video"],
+        fps=item.get("fps", item.get("sample_fps")),
+        num_frames=item.get("nframes"),
+        start_seconds=item.get("video_start"),
+        end_seconds=item.get("video_end"),
+        budget=_parse_budget(item),
+        timestamps_seconds=item.get("timestamps_seconds"),
+    )
+
+
+def _parse_video_url(item: Mapping[str, Any]) -> Part:
+    _check_keys(item, required=("video_url",), optional=("type",))
+    return VideoPart(_parse_url(item["video_url"], optional=()))
+
+
+def _parse_url(value: Any, optional: tuple[str, ...]) -> str:
+    if isinstance(value, Mapping):
+        _check_keys(value, required=("url",), optional=optional)
+        value = value["url"]
+    if not isinstance(value, str):
+        raise MessageError(
+            f"a URL of type {type(value).__name__} was given",
+            expected="a string",
+            hint='{"type": "image", "image": ...} for pictures in memory',
+        )
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
+    "text": _parse_text,
+    "image": _parse_image,
+    "image_url": _parse_image_url,
+    "video": _parse_video,
+    "video_url": _parse_video_url,
+}
+_BUDGET_KEYS = (
+    "min_tokens", "max_tokens", "total_tokens", "min_pixels", "max_pixels", "total_pixels",
+)  # fmt: skip
+
+
+def _parse_budget(item: Mapping[str, Any]) -> PixelBudget | None:
+    given = {name: item[name] for name in _BUDGET_KEYS if item.get(name) is not None}
+    return PixelBudget(**given) if given else None
+
+
+def _check_keys(
+    item: Mapping[str, Any], *, required: tuple[str, ...], optional: tuple[str, ...]
+) -> None:
+    missing = [name for name in required if name not in item]
+    if missing:
+        raise MessageError(f"the key {missing[0]!r} is missing", expected=", ".join(required))
+    unknown = [name for name in item if name not in required + optional and item[name] is not None]
+    if unknown:
+        raise MessageError(
+            f"the key {unknown[0]!r} was given", expected=", ".join((*required, *optional))
+        )
+
+
+def _to_qwen_part(part: Part) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    budget = vars(as_budget(part.budget)) if part.budget is not None else {}
+    if isinstance(part, ImagePart):
+        sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
+        return _without_none({"type": "image", "image": part.source, **sizes, **budget})
+    timing = {
+        "fps": part.fps,
+        "nframes": part.num_frames,
+        "video_start": part.start_seconds,
+        "video_end": part.end_seconds,
+        "timestamps_seconds": part.timestamps_seconds,
+    }
+    return _without_none({"type": "video", "video": part.source, **timing, **budget})
+
+
+def _to_openai_part(part: Part, where: str) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    if len(_to_qwen_part(part)) > 2:
+        raise UnsupportedFeatureError(
+            f"OpenAI's dialect has no word for the settings of {part!r}",
+            hint="resize or sample it first, or use to_qwen",
+            where=where,
+        )
+    with located(where):
+        kind = "image_url" if isinstance(part, ImagePart) else "video_url"
+        if kind == "video_url" and not isinstance(part.source, str):
+            raise UnsupportedFeatureError(
+                "OpenAI's dialect takes a video by its URL alone", hint="use to_qwen"
+            )
+        return {"type": kind, kind: {"url": source_url(part.source)}}
+
+
+def _without_none(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if value is not None}

@@ -1,0 +1,165 @@
+"""Every error that qwenvl_kit raises on purpose, as one tree.
+
+    QwenVLKitError
+    +-- InputError (ValueError)          what the caller gave cannot be used
+    |   +-- MessageError                 roles, parts, message dicts
+    |   +-- SamplingError                how to generate
+    |   +-- BudgetError                  how many pixels or tokens a picture may cost
+    |   +-- ContextLengthError           the prompt does not fit the model's context
+    |   `-- MediaError                   one picture or video
+    |       +-- MediaSourceError         a kind of source that is not known
+    |       +-- MediaNotFoundError       nothing to read at that place
+    |       +-- MediaForbiddenError      the media policy refuses it
+    |       +-- MediaDecodeError         the bytes are not a whole picture
+    |       +-- MediaArrayError          an array of the wrong type, axes or values
+    |       +-- MediaSizeError           no pixels, too few, too many or too long a strip
+    |       `-- VideoTimingError         frames without usable times
+    +-- UnsupportedFeatureError          this model or backend cannot do that
+    +-- ModelLoadError                   a checkpoint that cannot be loaded
+    |   +-- ModelNotFoundError           no such folder or hub id, or no network
+    |   +-- CheckpointError              files that are missing or do not fit together
+    |   |   `-- UnknownFamilyError       not a Qwen vision-language model we know
+    |   `-- MissingPackageError (ImportError)   names the install command
+    `-- GenerationError                  a request that failed while it ran
+        `-- OutOfMemoryError             the device has too little memory for it
+
+An error says what was given, what was expected, what to try, and where
+(`messages[1].parts[0]`). Foreign exceptions are translated once, at the edge
+where they appear, and stay attached as the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class QwenVLKitError(Exception):
+    """Root of the tree: `except QwenVLKitError` catches all that the kit raises on purpose.
+
+    Args:
+        problem: what was given and why it cannot be used, as a sentence without its full stop.
+        expected: what would have been right.
+        hint: what to try next.
+        where: the place in the request, such as `messages[1].parts[0]`.
+    """
+
+    def __init__(
+        self, problem: str, *, expected: str = "", hint: str = "", where: str = ""
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.expected = expected
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        expected = f"; expected {self.expected}" if self.expected else ""
+        hint = f". Try: {self.hint}" if self.hint else ""
+        return f"{place}{self.problem}{expected}{hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep keyword arguments through pickling, so that errors cross process borders whole."""
+        return (_rebuild, (type(self), self.problem, self.expected, self.hint, self.where))
+
+
+class InputError(QwenVLKitError, ValueError):
+    """What the caller gave cannot be used."""
+
+
+class MessageError(InputError):
+    """A conversation, message or part is not of a form that can be sent."""
+
+
+class SamplingError(InputError):
+    """A generation setting is out of its range."""
+
+
+class BudgetError(InputError):
+    """A pixel budget or size contradicts itself or cannot be met."""
+
+
+class ContextLengthError(InputError):
+    """The prompt, visual tokens included, is longer than the model's context."""
+
+
+class MediaError(InputError):
+    """A picture or video cannot be used."""
+
+
+class MediaSourceError(MediaError):
+    """The source is of a kind that the kit does not open."""
+
+
+class MediaNotFoundError(MediaError):
+    """There is nothing to read at the place that the source names."""
+
+
+class MediaForbiddenError(MediaError):
+    """The media policy refuses this source."""
+
+
+class MediaDecodeError(MediaError):
+    """The bytes are not a complete picture in a known format."""
+
+
+class MediaArrayError(MediaError):
+    """An array or tensor has the wrong type, axes or values."""
+
+
+class MediaSizeError(MediaError):
+    """The picture has no pixels, too few, too many, or sides of too different length."""
+
+
+class VideoTimingError(MediaError):
+    """Frames came without the times that the model needs."""
+
+
+class UnsupportedFeatureError(QwenVLKitError):
+    """This model or backend cannot do what was asked."""
+
+
+class ModelLoadError(QwenVLKitError):
+    """A checkpoint cannot be loaded."""
+
+
+class ModelNotFoundError(ModelLoadError):
+    """No checkpoint is to be had under that name."""
+
+
+class CheckpointError(ModelLoadError):
+    """A checkpoint's files are missing, damaged or do not fit together."""
+
+
+class UnknownFamilyError(CheckpointError):
+    """The checkpoint is not of a family that the kit knows."""
+
+
+class MissingPackageError(ModelLoadError, ImportError):
+    """An optional package is needed; the message holds the command that installs it."""
+
+
+class GenerationError(QwenVLKitError):
+    """A request failed while it ran."""
+
+
+class OutOfMemoryError(GenerationError):
+    """The device has too little memory for this request."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Put `where` before the location of any kit error that passes through."""
+    try:
+        yield
+    except QwenVLKitError as error:
+        error.where = f"{where}.{error.where}" if error.where else where
+        raise
+
+
+def _rebuild(
+    kind: type[QwenVLKitError], problem: str, expected: str, hint: str, where: str
+) -> QwenVLKitError:
+    return kind(problem, expected=expected, hint=hint, where=where)

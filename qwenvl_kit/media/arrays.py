@@ -1,0 +1,94 @@
+"""NumPy arrays and torch tensors as pictures."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.errors import MediaArrayError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_CHANNELS = (1, 3, 4)
+
+
+def is_array(source: Any) -> bool:
+    """Whether the source is a NumPy array or torch tensor, without importing either."""
+    return _is_instance(source, "numpy", "ndarray") or _is_instance(source, "torch", "Tensor")
+
+
+def array_to_image(source: Any) -> PIL.Image.Image:
+    """A picture from an array (H, W, C) or (H, W), or from a tensor (C, H, W) or (H, W).
+
+    C is 1 (grey), 3 (RGB) or 4 (RGB and alpha). Values are uint8, or floats in [0, 1].
+
+    Raises:
+        MediaArrayError: other axes, another type, or values that are not finite and in range.
+    """
+    import numpy
+    import PIL.Image
+
+    is_tensor = not isinstance(source, numpy.ndarray)
+    if source.ndim not in (2, 3):
+        raise _axes_error(source, is_tensor)
+    if source.ndim == 3 and source.shape[0 if is_tensor else 2] not in _CHANNELS:
+        raise _axes_error(source, is_tensor)
+    if is_tensor:
+        source = _tensor_to_array(source)
+    if 0 in source.shape:
+        # Pillow refuses to build an empty picture from an array, but an empty one exists.
+        return PIL.Image.new("RGB", (int(source.shape[1]), int(source.shape[0])))
+    return PIL.Image.fromarray(_to_uint8(source))
+
+
+def _to_uint8(array: Any) -> Any:
+    """uint8 values, (H, W) or (H, W, 3 or 4)."""
+    import numpy
+
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype == numpy.uint8:
+        return numpy.ascontiguousarray(array)
+    if array.dtype.kind != "f":
+        raise MediaArrayError(
+            f"values of type {array.dtype} were given",
+            expected="uint8, or floats in [0, 1]",
+            hint="array.astype('uint8') if the values are 0 to 255",
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0.0 and high <= 1.0):  # false for NaN too
+        raise MediaArrayError(
+            f"float values from {low} to {high} were given",
+            expected="finite values in [0, 1]",
+            hint="divide by 255 if they are 0 to 255",
+        )
+    return numpy.rint(array * 255.0).astype(numpy.uint8)
+
+
+def _tensor_to_array(tensor: Any) -> Any:
+    tensor = tensor.detach().cpu()
+    if tensor.dtype.is_floating_point:
+        tensor = tensor.float()  # NumPy has no bfloat16
+    array = tensor.numpy()
+    return array.transpose(1, 2, 0) if array.ndim == 3 else array
+
+
+def _axes_error(source: Any, is_tensor: bool) -> MediaArrayError:
+    kind, axes = ("tensor", "(C, H, W)") if is_tensor else ("array", "(H, W, C)")
+    turned = source.ndim == 3 and source.shape[2 if is_tensor else 0] in _CHANNELS
+    turn = "tensor.permute(2, 0, 1)" if is_tensor else "array.transpose(1, 2, 0)"
+    if source.ndim == 4:
+        hint = "one picture at a time; pass frames of a video as VideoPart([...], fps=...)"
+    else:
+        hint = turn if turned else ""
+    return MediaArrayError(
+        f"a {kind} of shape {tuple(source.shape)} was given",
+        expected=f"{axes} with C of 1, 3 or 4, or (H, W)",
+        hint=hint,
+    )
+
+
+def _is_instance(source: Any, module: str, name: str) -> bool:
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(source, getattr(loaded, name, ()))

@@ -1,0 +1,150 @@
+"""From what a user calls a picture to a Pillow image whose header is read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from qwenvl_kit.errors import (
+    MediaDecodeError,
+    MediaForbiddenError,
+    MediaNotFoundError,
+    MediaSizeError,
+    MediaSourceError,
+)
+from qwenvl_kit.media.arrays import array_to_image, is_array
+from qwenvl_kit.media.policy import MediaPolicy
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "MPO", "AVIF", "JPEG2000")
+"""Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
+run other programs (EPS) or are rarely meant are left out."""
+
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
+
+
+def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
+    """A Pillow image, its header read and judged; the pixels of an encoded picture are not.
+
+    Raises:
+        MediaError: what the source is, and why it cannot be opened.
+    """
+    import PIL.Image
+
+    if isinstance(source, PIL.Image.Image):
+        return source
+    if is_array(source):
+        return array_to_image(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _open_bytes(bytes(source), policy)
+    if isinstance(source, str) and _SCHEME.match(source):
+        return _open_url(source, policy)
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(Path(source), policy)
+    raise MediaSourceError(
+        f"a source of type {type(source).__name__} was given",
+        expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
+    )
+
+
+def _open_url(url: str, policy: MediaPolicy) -> PIL.Image.Image:
+    scheme = url.partition(":")[0].lower()
+    if scheme == "data":
+        return _open_bytes(_data_url_bytes(url, policy), policy)
+    if scheme == "file":
+        return _open_path(_file_url_path(url), policy)
+    if scheme in ("http", "https"):
+        raise MediaForbiddenError(
+            f"the source is on the network ({scheme}://{urlsplit(url).hostname})",
+            expected="a local file, bytes or an array",
+            hint="download it yourself and pass the bytes",
+        )
+    if os.path.exists(url):  # a file whose name merely looks like a URL
+        return _open_path(Path(url), policy)
+    raise MediaSourceError(
+        f"a source with scheme {scheme}:// was given", expected="file://, data: or a path"
+    )
+
+
+def _file_url_path(url: str) -> Path:
+    from urllib.request import url2pathname  # slow to import
+
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise MediaForbiddenError(
+            f"the file URL names another machine ({parts.netloc})",
+            expected="three slashes, as in file:///home/me/photo.jpg",
+        )
+    # A '#' or '?' is a legal character of a file name, though a URL gives it a meaning.
+    tail = (f"?{parts.query}" if parts.query else "") + (
+        f"#{parts.fragment}" if parts.fragment else ""
+    )
+    return Path(url2pathname(parts.path) + unquote(tail))
+
+
+def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
+    header, comma, payload = url.partition(",")
+    if not comma:
+        raise MediaDecodeError("the data URL has no comma", expected="data:image/png;base64,...")
+    policy.check_num_bytes(len(payload) * 3 // 4)
+    if not header.lower().endswith(";base64"):
+        return unquote_to_bytes(payload)
+    try:
+        return base64.b64decode("".join(unquote(payload).split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaDecodeError(f"the data URL is not valid base64 ({error})") from error
+
+
+def _open_path(path: Path, policy: MediaPolicy) -> PIL.Image.Image:
+    try:
+        path = path.expanduser()
+        is_directory, num_bytes = path.is_dir(), path.stat().st_size
+    except FileNotFoundError as error:
+        raise MediaNotFoundError(
+            f"no file at {path}", hint=f"an absolute path; the working directory is {Path.cwd()}"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
+        raise MediaNotFoundError(f"{str(path)!r} cannot be a file ({error})") from error
+    if is_directory:
+        raise MediaSourceError(f"{path} is a directory", expected="a picture file")
+    policy.check_num_bytes(num_bytes)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MediaNotFoundError(f"{path} cannot be read ({error})") from error
+    return _open_bytes(data, policy, name=str(path))
+
+
+def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> PIL.Image.Image:
+    import PIL.Image
+
+    if not data:
+        raise MediaDecodeError(f"{name} is empty (0 bytes)", expected="a picture")
+    policy.check_num_bytes(len(data))
+    try:
+        with warnings.catch_warnings():
+            # The policy judges the size by the header; Pillow's warning would only repeat it.
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            return PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    except PIL.UnidentifiedImageError as error:
+        raise MediaDecodeError(
+            f"{name} is not a picture ({_first_bytes(data)})",
+            expected=f"one of {', '.join(FORMATS)}",
+        ) from error
+    except PIL.Image.DecompressionBombError as error:
+        raise MediaSizeError(f"{name} is too large to decode ({error})") from error
+    except Exception as error:  # decoders raise nearly anything on damaged headers
+        raise MediaDecodeError(f"{name} has a damaged header ({error})") from error
+
+
+def _first_bytes(data: bytes) -> str:
+    return f"{len(data)} bytes that begin with {data[:12]!r}"

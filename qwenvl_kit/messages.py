@@ -1,0 +1,299 @@
+"""Messages and the parts they hold: what a user says to the model.
+
+All of them are values: built once, checked on arrival, comparable, never changed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+
+from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
+from qwenvl_kit.options import BudgetChoice, as_budget
+
+if TYPE_CHECKING:
+    import numpy
+    import PIL.Image
+    import torch
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+ImageSource: TypeAlias = Union[
+    str, "os.PathLike[str]", bytes, "PIL.Image.Image", "numpy.ndarray[Any, Any]", "torch.Tensor"
+]
+"""A path, `file://` URL, data URL, encoded bytes, Pillow image, NumPy array (H, W, C) or torch
+tensor (C, H, W); arrays hold uint8, or floats in [0, 1]."""
+
+VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
+"""A sequence of frames, each of them an `ImageSource`, or the source of a whole video file."""
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise MessageError(
+                f"text of type {type(self.text).__name__} was given", expected="a string"
+            )
+
+
+class _MediaPart:
+    """What picture and video parts share: they compare by content and never print their bytes."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_equal(a, b) for a, b in zip(_values(self), _values(other)))
+
+    __hash__ = None  # type: ignore[assignment]  # sources may be arrays, which have no hash
+
+    def __repr__(self) -> str:
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(f"{name}={_shorten(value)}" for name, value in given if value is not None)
+        return f"{type(self).__name__}({shown})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImagePart(_MediaPart):
+    """A picture.
+
+    Attributes:
+        source: where its pixels are; see `ImageSource`.
+        budget: what it may cost; None takes the request's budget.
+        height_px: exact height; given together with the width.
+        width_px: exact width. Both are rounded to the nearest multiple of the family's token
+            side (28 or 32 px).
+
+    Raises:
+        BudgetError: the budget is unknown, or only one side was given.
+    """
+
+    source: ImageSource
+    budget: BudgetChoice | None = None
+    height_px: int | None = None
+    width_px: int | None = None
+
+    def __post_init__(self) -> None:
+        _settle_budget(self)
+        _check_exact_size(self.height_px, self.width_px)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VideoPart(_MediaPart):
+    """A video.
+
+    Attributes:
+        source: a sequence of frames, or a video file.
+        fps: frames per second: of the frames given.
+        timestamps_seconds: the time of each frame instead, rising.
+        num_frames: use this many, evenly spread; None uses all.
+        start_seconds: leave out what comes before.
+        end_seconds: leave out what comes after.
+        budget: what each frame may cost; None takes the request's budget.
+
+    Raises:
+        BudgetError: the budget is unknown.
+        VideoTimingError: a time or rate cannot be meant.
+    """
+
+    source: VideoSource
+    fps: float | None = None
+    num_frames: int | None = None
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    budget: BudgetChoice | None = None
+    timestamps_seconds: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _settle_budget(self)
+        if self.timestamps_seconds is not None:
+            object.__setattr__(self, "timestamps_seconds", tuple(self.timestamps_seconds))
+        _check_timing(self)
+
+
+Part: TypeAlias = Union[TextPart, ImagePart, VideoPart]
+
+ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "system": (TextPart,),
+        "user": (TextPart, ImagePart, VideoPart),
+        "assistant": (TextPart,),
+        "tool": (TextPart, ImagePart),
+    }
+)
+"""The parts that a message of each role may hold."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: "system", "user", "assistant" or "tool".
+        parts: what it holds, in order; a string is taken for a `TextPart`.
+
+    Raises:
+        MessageError: an unknown role, no parts, or a part that the role may not hold.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLE_PARTS:
+            raise MessageError(f"role={self.role!r} was given", expected=_one_of(ROLE_PARTS))
+        given = (self.parts,) if isinstance(self.parts, (str, *_PART_TYPES)) else self.parts
+        parts = tuple(TextPart(part) if isinstance(part, str) else part for part in given)
+        object.__setattr__(self, "parts", parts)
+        _check_parts(self.role, parts)
+
+    @classmethod
+    def system(cls, *parts: Part | str) -> Message:
+        """Instructions for the whole conversation; text only."""
+        return cls("system", tuple(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def user(cls, *parts: Part | str) -> Message:
+        """A user's turn: text, pictures and videos in any order."""
+        return cls("user", tuple(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def assistant(cls, *parts: Part | str) -> Message:
+        """An earlier answer of the model; text only."""
+        return cls("assistant", tuple(parts))  # type: ignore[arg-type]
+
+    @property
+    def text(self) -> str:
+        """All its text, without anything between the parts."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | VideoPart]]:
+    """Each picture and video in order, with its place, such as `messages[1].parts[0]`."""
+    for message_index, message in enumerate(messages):
+        for part_index, part in enumerate(message.parts):
+            if not isinstance(part, TextPart):
+                yield f"messages[{message_index}].parts[{part_index}]", part
+
+
+def check_conversation(messages: Sequence[Message]) -> None:
+    """Refuse a conversation that no chat template can render an answer to.
+
+    Raises:
+        MessageError: no messages, a system message that is not first, or no turn to answer.
+    """
+    if not messages:
+        raise MessageError(
+            "the list of messages is empty", expected="at least one user message", where="messages"
+        )
+    for index, message in enumerate(messages):
+        if message.role == "system" and index > 0:
+            raise MessageError(
+                "a system message stands after others",
+                expected="it first",
+                where=f"messages[{index}]",
+            )
+    if messages[-1].role not in ("user", "tool"):
+        raise MessageError(
+            f"the last message has role {messages[-1].role!r}",
+            expected="a user message, which the model answers",
+            where=f"messages[{len(messages) - 1}]",
+        )
+
+
+_PART_TYPES = (TextPart, ImagePart, VideoPart)
+
+
+def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
+    if not parts:
+        raise MessageError(f"the {role} message is empty", expected="at least one part")
+    allowed = ROLE_PARTS[role]
+    for index, part in enumerate(parts):
+        if not isinstance(part, allowed):
+            raise MessageError(
+                f"a {role} message cannot hold {_shorten(part)}",
+                expected=f"a string, {_one_of(kind.__name__ for kind in allowed)}",
+                hint="wrap a picture as ImagePart(...)" if role == "user" else "",
+                where=f"parts[{index}]",
+            )
+
+
+def _settle_budget(part: ImagePart | VideoPart) -> None:
+    if part.budget is not None:
+        with located("budget"):
+            object.__setattr__(part, "budget", as_budget(part.budget))
+
+
+def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
+    if (height_px is None) != (width_px is None):
+        raise BudgetError(
+            f"height_px={height_px}, width_px={width_px} were given", expected="both or neither"
+        )
+    for name, value in (("height_px", height_px), ("width_px", width_px)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise BudgetError(f"{name}={value!r} was given", expected="a whole number above 0")
+
+
+def _check_timing(part: VideoPart) -> None:
+    if part.fps is not None and part.timestamps_seconds is not None:
+        raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
+    if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
+        raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
+    if part.num_frames is not None and (
+        not isinstance(part.num_frames, int) or part.num_frames < 1
+    ):
+        raise VideoTimingError(
+            f"num_frames={part.num_frames!r} was given", expected="a whole number above 0"
+        )
+    for name, value in (("start_seconds", part.start_seconds), ("end_seconds", part.end_seconds)):
+        if value is not None and not (_is_finite(value) and value >= 0):
+            raise VideoTimingError(f"{name}={value!r} was given", expected="a number of at least 0")
+    if (part.start_seconds or 0.0) >= (math.inf if part.end_seconds is None else part.end_seconds):
+        raise VideoTimingError(
+            f"start_seconds={part.start_seconds}, end_seconds={part.end_seconds} were given",
+            expected="a start before the end",
+        )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _values(part: _MediaPart) -> tuple[Any, ...]:
+    return tuple(getattr(part, field.name) for field in fields(part))  # type: ignore[arg-type]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equality that also holds for arrays, whose `==` gives an array."""
+    if a is b:
+        return True
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if type(a) is not type(b) or getattr(a, "shape", None) != getattr(b, "shape", None):
+        return False
+    same = a == b
+    return bool(same.all() if hasattr(same, "all") else same)
+
+
+def _shorten(value: Any) -> str:
+    """A source in a few words: never bytes, pixels or a data URL at length."""
+    if isinstance(value, (bytes, bytearray)):
+        return f"<{len(value)} bytes>"
+    if hasattr(value, "shape"):
+        return f"<{type(value).__name__} {tuple(value.shape)}>"
+    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
+        return f"<{len(value)} frames>"
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
+
+
+def _one_of(names: Any) -> str:
+    return " or ".join(str(name) for name in names)

@@ -1,0 +1,209 @@
+"""What a user may choose for a request: how to generate, and what pictures may cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias, Union
+
+from qwenvl_kit.errors import BudgetError, SamplingError
+
+BudgetName: TypeAlias = Literal["native", "quick", "standard", "fine"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen and when to stop. Greedy unless given a temperature.
+
+    Attributes:
+        max_new_tokens: most tokens to generate, the end token included; at least 1.
+        temperature: divides the logits before sampling; None or 0 means greedy.
+        top_k: sample among the k most probable tokens only.
+        top_p: sample among the smallest set of tokens whose probability reaches p, in (0, 1]
+            (nucleus sampling, Holtzman et al., 2020, arXiv:1904.09751).
+        min_p: drop tokens less probable than this share of the most probable one, in [0, 1]
+            (Nguyen et al., 2024, arXiv:2407.01082).
+        repetition_penalty: above 1 discourages tokens of the prompt and of the answer so far
+            (Keskar et al., 2019, arXiv:1909.05858).
+        seed: makes sampling reproducible; the same request gives the same answer, alone or in
+            a batch.
+        stop: strings that end the answer; they are not part of its text.
+        num_alternatives: how many of the likeliest tokens to report at each place.
+
+    Raises:
+        SamplingError: a value is out of its range.
+    """
+
+    max_new_tokens: int = 512
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    num_alternatives: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        object.__setattr__(self, "stop", tuple(self.stop))
+        self._check_integers()
+        self._check_fractions()
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise SamplingError(
+                f"stop={self.stop!r} was given", expected="strings that are not empty"
+            )
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most probable token is always taken."""
+        return not self.temperature
+
+    def _check_integers(self) -> None:
+        _check_integer("max_new_tokens", self.max_new_tokens, minimum=1)
+        _check_integer("num_alternatives", self.num_alternatives, minimum=0)
+        if self.top_k is not None:
+            _check_integer("top_k", self.top_k, minimum=1)
+        if self.seed is not None:
+            _check_integer("seed", self.seed, minimum=0)
+
+    def _check_fractions(self) -> None:
+        _check_number("temperature", self.temperature, 0.0, math.inf, "0 (greedy) or more")
+        _check_number("top_p", self.top_p, 0.0, 1.0, "above 0, up to 1", open_below=True)
+        _check_number("min_p", self.min_p, 0.0, 1.0, "between 0 and 1")
+        _check_number(
+            "repetition_penalty",
+            self.repetition_penalty,
+            0.0,
+            math.inf,
+            "above 0; 1 changes nothing",
+            open_below=True,
+        )
+
+
+@dataclass(frozen=True)
+class PixelBudget:
+    """What one picture, or one frame of a video, may cost, in visual tokens.
+
+    A visual token covers a square of 28 x 28 px for Qwen2-VL and 2.5, and of 32 x 32 px for
+    Qwen3-VL and 3.5: the same budget means the same cost in every family. A side that is left
+    None keeps the checkpoint's own limit.
+
+    Attributes:
+        min_tokens: smaller pictures are enlarged to about this many tokens.
+        max_tokens: larger pictures are reduced to at most this many tokens.
+        total_tokens: all pictures and frames of a request together may cost at most this.
+        min_pixels, max_pixels, total_pixels: the same in pixels; see `from_pixels`.
+
+    Raises:
+        BudgetError: a value is not a positive whole number, or a minimum is above its maximum.
+    """
+
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    total_tokens: int | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and (not _is_integer(value) or value < 1):
+                raise BudgetError(f"{name}={value!r} was given", expected="a whole number above 0")
+        if self._is_in_tokens and self._is_in_pixels:
+            raise BudgetError("the budget mixes tokens with pixels", expected="one unit")
+        _check_order("min_tokens", self.min_tokens, "max_tokens", self.max_tokens)
+        _check_order("min_pixels", self.min_pixels, "max_pixels", self.max_pixels)
+        _check_order("min_tokens", self.min_tokens, "total_tokens", self.total_tokens)
+        _check_order("min_pixels", self.min_pixels, "total_pixels", self.total_pixels)
+
+    @classmethod
+    def from_pixels(
+        cls,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        total_pixels: int | None = None,
+    ) -> PixelBudget:
+        """A budget for those who think in pixels (area, height times width)."""
+        return cls(min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels)
+
+    @classmethod
+    def from_name(cls, name: str) -> PixelBudget:
+        """The preset of that name: "native", "quick", "standard" or "fine"."""
+        if name not in BUDGET_PRESETS:
+            known = ", ".join(BUDGET_PRESETS)
+            raise BudgetError(f"budget={name!r} was given", expected=f"one of {known}")
+        return BUDGET_PRESETS[name]
+
+    @property
+    def _is_in_tokens(self) -> bool:
+        return any(v is not None for v in (self.min_tokens, self.max_tokens, self.total_tokens))
+
+    @property
+    def _is_in_pixels(self) -> bool:
+        return any(v is not None for v in (self.min_pixels, self.max_pixels, self.total_pixels))
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_integer(name: str, value: object, *, minimum: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise SamplingError(
+            f"{name}={value!r} was given", expected=f"a whole number of at least {minimum}"
+        )
+
+
+def _check_number(
+    name: str,
+    value: float | None,
+    low: float,
+    high: float,
+    expected: str,
+    *,
+    open_below: bool = False,
+) -> None:
+    if value is None:
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_inside = is_number and math.isfinite(value) and low <= value <= high
+    if is_inside and not (open_below and value == low):
+        return
+    raise SamplingError(f"{name}={value!r} was given", expected=f"a number {expected}")
+
+
+def _check_order(low_name: str, low: int | None, high_name: str, high: int | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise BudgetError(
+            f"{low_name}={low} is above {high_name}={high}",
+            expected=f"{low_name} <= {high_name}",
+            hint="swap them if they were passed in the wrong order",
+        )
+
+
+BudgetChoice: TypeAlias = Union[PixelBudget, BudgetName]
+
+BUDGET_PRESETS: Mapping[str, PixelBudget] = MappingProxyType(
+    {
+        "native": PixelBudget(),
+        "quick": PixelBudget(256, 512),
+        "standard": PixelBudget(512, 1024),
+        "fine": PixelBudget(1024, 2048),
+    }
+)
+
+
+def as_budget(choice: BudgetChoice) -> PixelBudget:
+    """A budget from itself or from a preset's name; anything else is a `BudgetError`."""
+    if isinstance(choice, PixelBudget):
+        return choice
+    if isinstance(choice, str):
+        return PixelBudget.from_name(choice)
+    raise BudgetError(
+        f"budget={choice!r} was given",
+        expected=f"a PixelBudget or one of {', '.join(BUDGET_PRESETS)}",
+    )

@@ -1,0 +1,84 @@
+"""Messages as a chat template takes them, and a rendered prompt as safe pieces to tokenise.
+
+Text that a user, a document or a tool brings may hold a model's special tokens. Written into a
+prompt as they stand they would end a turn, or count as pictures. So each is replaced by a mark
+before the template runs, and put back afterwards as plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
+
+
+@dataclass(frozen=True)
+class PromptPiece:
+    """A stretch of a rendered prompt.
+
+    Attributes:
+        text: what it says.
+        is_plain: whether special tokens in it are to be read as ordinary characters.
+    """
+
+    text: str
+    is_plain: bool
+
+
+class TokenShield:
+    """Hides special tokens in text from a chat template and from the tokenizer.
+
+    Args:
+        special_tokens: the tokens that carry meaning, such as `<|im_end|>`.
+        messages: the conversation, searched for a mark that does not occur in it.
+    """
+
+    def __init__(self, special_tokens: Sequence[str], messages: Sequence[Message]) -> None:
+        longest_first = sorted(filter(None, special_tokens), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._hidden: list[str] = []
+        self._open = _unused_mark(messages)
+        self._mark = re.compile(f"{re.escape(self._open)}([0-9]+);")
+
+    def hide(self, text: str) -> str:
+        """The text with a mark in place of each special token."""
+        return self._special.sub(self._replace, text)
+
+    def pieces(self, prompt: str) -> Iterator[PromptPiece]:
+        """The rendered prompt, cut where a mark stands for a token that is plain text."""
+        position = 0
+        for found in self._mark.finditer(prompt):
+            yield PromptPiece(prompt[position : found.start()], is_plain=False)
+            yield PromptPiece(self._hidden[int(found.group(1))], is_plain=True)
+            position = found.end()
+        yield PromptPiece(prompt[position:], is_plain=False)
+
+    def _replace(self, found: re.Match[str]) -> str:
+        self._hidden.append(found.group())
+        return f"{self._open}{len(self._hidden) - 1};"
+
+
+def render_turns(messages: Sequence[Message], shield: TokenShield) -> list[dict[str, Any]]:
+    """The conversation in the form that chat templates of transformers take."""
+    return [
+        {"role": message.role, "content": [_render_part(part, shield) for part in message.parts]}
+        for message in messages
+    ]
+
+
+def _render_part(part: Part, shield: TokenShield) -> dict[str, str]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": shield.hide(part.text)}
+    return {"type": "image" if isinstance(part, ImagePart) else "video"}
+
+
+def _unused_mark(messages: Sequence[Message]) -> str:
+    """A character of Unicode's private use area, doubled until no text holds it."""
+    text = "".join(message.text for message in messages)
+    mark = "\ue000"
+    while mark in text:
+        mark += "\ue000"
+    return mark

@@ -1,0 +1,56 @@
+"""One request among many: a conversation with its own id and settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias, Union
+
+from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import BudgetChoice, Sampling
+
+
+@dataclass(frozen=True)
+class Request:
+    """A conversation to answer, with settings of its own.
+
+    Attributes:
+        messages: a question, one message, or a conversation.
+        id: a name for it, kept in its result.
+        sampling: how to generate; None takes the call's.
+        budget: what its pictures may cost; None takes the call's.
+    """
+
+    messages: Prompt
+    id: str | None = None
+    sampling: Sampling | None = None
+    budget: BudgetChoice | None = None
+
+    @classmethod
+    def about(
+        cls,
+        question: str,
+        *media: Any,
+        id: str | None = None,  # noqa: A002  # the name of the field
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Request:
+        """A question about pictures or videos, each a part or an image source."""
+        return cls(as_messages(question, media), id=id, sampling=sampling, budget=budget)
+
+    def conversation(self) -> tuple[Message, ...]:
+        """The checked messages.
+
+        Raises:
+            MessageError: they cannot be sent; says where.
+        """
+        return as_messages(self.messages)
+
+
+RequestLike: TypeAlias = Union[Prompt, Request]
+"""What `ask_many` takes for one request."""
+
+
+def as_request(request: RequestLike) -> Request:
+    """A request from whatever a caller wrote."""
+    return request if isinstance(request, Request) else Request(request)
