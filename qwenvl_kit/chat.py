@@ -248,7 +248,7 @@ class VisionChat:
         chosen = self._sampling(request, sampling)
         plan = self._plan(messages, chosen, self._budget_of(request, budget))
         _check_fits(plan)
-        media = decode_media(messages, plan.media, self._policy)
+        media = decode_media(messages, plan.media, self._policy, self._backend.resize_image)
         return Prepared(
             request=BackendRequest(messages, plan, tuple(media), chosen),
             started=started,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from qwenvl_kit.budget.planning import PlanningRules
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
+from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ class Backend(Protocol):
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
         """Length of the rendered prompt in tokens, its visual tokens as planned."""
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded picture at the planned size, pixels as the model's processor makes them."""
 
     def generate(
         self, requests: Sequence[BackendRequest], observer: Observer | None = None

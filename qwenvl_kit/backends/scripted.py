@@ -8,7 +8,7 @@ It plans, opens pictures and checks requests as a real one does; only the model 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.stops import StopText
@@ -16,10 +16,14 @@ from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.planning import PlanningRules
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.families import family_of
+from qwenvl_kit.media.images import resize_image
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 Script: TypeAlias = Union[Iterable[Union[str, Exception]], Callable[[BackendRequest], str]]
 
@@ -65,6 +69,10 @@ class ScriptedBackend:
         """One token a word, and visual tokens as planned."""
         words = sum(len(_words(message.text)) for message in messages)
         return words + sum(plan.tokens for plan in media)
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded picture at the planned size."""
+        return resize_image(image, size)
 
     def generate(
         self, requests: Sequence[BackendRequest], observer: Observer | None = None

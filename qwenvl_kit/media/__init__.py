@@ -1,6 +1,6 @@
 """The only room that opens files and decodes pictures."""
 
-from qwenvl_kit.media.images import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image, resize_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import decode_media, measure_media
 from qwenvl_kit.media.videos import decode_frames, measure_frames
@@ -13,4 +13,5 @@ __all__ = [
     "measure_frames",
     "measure_image",
     "measure_media",
+    "resize_image",
 ]

@@ -31,7 +31,7 @@ def source_url(source: Any) -> str:
         image_format = open_image(source, MediaPolicy()).format or "PNG"
         return _data_url(bytes(source), PIL.Image.MIME.get(image_format, "image/png"))
     buffer = io.BytesIO()
-    decode_image(source, None, MediaPolicy()).save(buffer, "PNG")
+    decode_image(source, MediaPolicy()).save(buffer, "PNG")
     return _data_url(buffer.getvalue(), "image/png")
 
 

@@ -31,20 +31,26 @@ def measure_image(source: Any, policy: MediaPolicy) -> Size:
     return size
 
 
-def decode_image(source: Any, resized: Size | None, policy: MediaPolicy) -> PIL.Image.Image:
-    """The picture in RGB, upright, its transparent parts on white, at the size asked for.
+def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
+    """The picture in RGB, upright, its transparent parts on white.
 
     Raises:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
     """
+    measure_image(source, policy)
+    return _to_rgb(_upright(_load(open_image(source, policy))))
+
+
+def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+    """The picture at another size; always a new one.
+
+    Bicubic, as every Qwen-VL processor declares (`resample: 3` in preprocessor_config.json).
+    Pillow's arithmetic, within two steps of 255 of torchvision's, which a backend that has torch
+    may use instead.
+    """
     import PIL.Image
 
-    measure_image(source, policy)
-    image = _to_rgb(_upright(_load(open_image(source, policy))))
-    if resized is None:
-        return image
-    # Bicubic, as every Qwen-VL processor declares (`resample: 3` in preprocessor_config.json).
-    return image.resize((resized.width_px, resized.height_px), PIL.Image.Resampling.BICUBIC)
+    return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.BICUBIC)
 
 
 def _load(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 
 from qwenvl_kit.budget.planning import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
-from qwenvl_kit.media.images import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image, resize_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.videos import decode_frames, measure_frames
+from qwenvl_kit.media.videos import Resize, decode_frames, measure_frames
 from qwenvl_kit.messages import ImagePart, Message, iter_media
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
@@ -33,6 +33,7 @@ def decode_media(
     messages: Sequence[Message],
     plans: Mapping[str, ImagePlan | VideoPlan],
     policy: MediaPolicy,
+    resize: Resize = resize_image,
 ) -> list[DecodedMedia]:
     """Pixels of all pictures and videos, as planned.
 
@@ -44,9 +45,9 @@ def decode_media(
         plan = plans[where]
         with located(where):
             if isinstance(plan, ImagePlan):
-                decoded.append(decode_image(part.source, plan.resized, policy))
+                decoded.append(resize(decode_image(part.source, policy), plan.resized))
             else:
-                decoded.append(decode_frames(part.source, plan, policy))
+                decoded.append(decode_frames(part.source, plan, policy, resize))
     return decoded
 
 

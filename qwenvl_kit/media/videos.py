@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.media.arrays import is_array
@@ -14,6 +14,9 @@ from qwenvl_kit.plans import Size, VideoPlan
 
 if TYPE_CHECKING:
     import PIL.Image
+
+Resize: TypeAlias = "Callable[[PIL.Image.Image, Size], PIL.Image.Image]"
+"""Brings a decoded picture to a size; a backend's own, so that pixels are its processor's."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,12 @@ def measure_frames(source: Any, policy: MediaPolicy) -> FramesMeasure:
     return FramesMeasure(size=sizes[0], num_frames=len(sizes))
 
 
-def decode_frames(source: Any, plan: VideoPlan, policy: MediaPolicy) -> list[PIL.Image.Image]:
+def decode_frames(
+    source: Any, plan: VideoPlan, policy: MediaPolicy, resize: Resize
+) -> list[PIL.Image.Image]:
     """The frames of the plan, in order, upright, in RGB and at the planned size.
+
+    Each is resized before the next is decoded, so that few are held at their full size.
 
     Raises:
         MediaError: a frame cannot be opened or is damaged, or the policy refuses it.
@@ -59,7 +66,7 @@ def decode_frames(source: Any, plan: VideoPlan, policy: MediaPolicy) -> list[PIL
     decoded = []
     for index in plan.frame_indices:
         with located(f"source[{index}]"):
-            decoded.append(decode_image(frames[index], plan.resized, policy))
+            decoded.append(resize(decode_image(frames[index], policy), plan.resized))
     return decoded
 
 

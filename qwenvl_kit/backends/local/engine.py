@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import PIL.Image
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
@@ -21,7 +22,7 @@ from qwenvl_kit.budget.planning import PlanningRules
 from qwenvl_kit.errors import GenerationError, OutOfMemoryError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class LocalBackend:
     ) -> int:
         """Length of the rendered prompt in tokens, its visual tokens as planned."""
         return len(self._encoder.encode_prompt(messages, media))
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
+        return self._encoder.resize_image(image, size)
 
     def generate(
         self, requests: Sequence[BackendRequest], observer: Observer | None = None

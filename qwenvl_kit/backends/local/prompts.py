@@ -6,14 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy
+import PIL.Image
 import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.errors import CheckpointError
 from qwenvl_kit.families import Family
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
-from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
 from qwenvl_kit.rendering import TokenShield, render_turns
 
 
@@ -67,6 +70,21 @@ class PromptEncoder:
         batch.update(self.encode_images(images))
         batch.update(self.encode_videos(videos))
         return batch, [len(ids) for ids in prompts]
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """The picture at another size by the arithmetic of transformers' processors.
+
+        They resize uint8 tensors with torchvision; Pillow rounds differently, by up to two steps.
+        """
+        if image.size == (size.width_px, size.height_px):
+            return image
+        resized = resize(
+            pil_to_tensor(image),
+            [size.height_px, size.width_px],
+            interpolation=InterpolationMode.BICUBIC,
+            antialias=True,
+        )
+        return PIL.Image.fromarray(resized.permute(1, 2, 0).numpy())
 
     def encode_images(self, images: Sequence[DecodedMedia]) -> dict[str, torch.Tensor]:
         """Patches and grids of pictures that already have their planned size."""

@@ -1,0 +1,115 @@
+"""A tiny random model in memory, and transformers called by hand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from qwenvl_kit import ImagePart, Message, TextPart, VideoPart, VisionChat
+from qwenvl_kit.backends.local import LocalBackend, load_backend
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny matrices are slower on several threads than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def backend(tiny_folder: Path) -> LocalBackend:
+    return load_backend(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def chat(backend: LocalBackend) -> VisionChat:
+    return VisionChat(backend)
+
+
+def picture(width: int, height: int, seed: int = 0) -> PIL.Image.Image:
+    """Smooth noise of any size."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(small).resize((width, height), PIL.Image.Resampling.BICUBIC)
+
+
+CONVERSATIONS: dict[str, list[Message]] = {
+    "text alone": [Message.user("How many people are there?")],
+    "one image": [Message.user(ImagePart(picture(160, 100)), "Describe the picture.")],
+    "two images": [
+        Message.user(ImagePart(picture(90, 90, 1)), ImagePart(picture(200, 60, 2)), "Compare.")
+    ],
+    "image and text interleaved": [
+        Message.user(
+            "Before: ",
+            ImagePart(picture(70, 120, 3)),
+            " after: ",
+            ImagePart(picture(64, 64, 4)),
+            "?",
+        )
+    ],
+    "a video of five frames": [
+        Message.user(VideoPart([picture(112, 84, s) for s in range(5)], fps=2), "What happens?")
+    ],
+    "an image after a video": [
+        Message.user(
+            VideoPart([picture(84, 84, s) for s in range(4)], fps=1),
+            ImagePart(picture(140, 84, 9)),
+            "Is this from the video?",
+        )
+    ],
+    "several turns with a system message": [
+        Message.system("You are a helpful assistant."),
+        Message.user(ImagePart(picture(100, 100, 5)), "What is it?"),
+        Message.assistant("A cat."),
+        Message.user("And its colour?"),
+    ],
+}
+"""All the forms that a conversation takes."""
+
+
+@pytest.fixture(params=CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
+def conversation(request: pytest.FixtureRequest) -> list[Message]:
+    """Each form of conversation in turn."""
+    return list(request.param)
+
+
+def by_hand(backend: LocalBackend, conversations: Sequence[Sequence[Message]]) -> dict[str, Any]:
+    """What transformers' own processor makes of the conversations, padded on the left."""
+    texts = [
+        backend.processor.apply_chat_template(
+            [{"role": m.role, "content": [_as_dict(part) for part in m.parts]} for m in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        for messages in conversations
+    ]
+    parts = [part for messages in conversations for m in messages for part in m.parts]
+    images = [part.source for part in parts if isinstance(part, ImagePart)]
+    videos = [
+        np.stack([np.asarray(frame) for frame in part.source])  # type: ignore[union-attr]
+        for part in parts
+        if isinstance(part, VideoPart)
+    ]
+    inputs = backend.processor(
+        text=texts,
+        images=images or None,
+        videos=videos or None,
+        padding=True,
+        return_tensors="pt",
+        videos_kwargs={"do_sample_frames": False, "cap_pixels_per_frame": False},
+    )
+    return dict(inputs)
+
+
+def _as_dict(part: Any) -> dict[str, str]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    return {"type": "image" if isinstance(part, ImagePart) else "video"}

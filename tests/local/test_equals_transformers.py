@@ -1,0 +1,147 @@
+"""The kit gives what transformers gives when it is called by hand with care."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from qwenvl_kit import Message, Sampling, VisionChat
+from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.backends.local import LocalBackend
+from tests.local.conftest import CONVERSATIONS, by_hand
+
+
+def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str, Any]:
+    """The tensors that the kit would hand to the model."""
+    requests: list[BackendRequest] = []
+    for messages in conversations:
+        prepared = chat._prepare(_request(messages))
+        requests.append(prepared.request)
+    return chat._backend._encoder.encode_batch(requests)[0]  # type: ignore[attr-defined, no-any-return]
+
+
+def _request(messages: list[Message]) -> Any:
+    from qwenvl_kit import Request
+
+    return Request(messages)
+
+
+def generate_by_hand(
+    backend: LocalBackend, inputs: dict[str, Any], **settings: Any
+) -> tuple[Any, torch.Tensor]:
+    """Output of `generate` and the new tokens, (batch, steps)."""
+    settings = {"do_sample": False, "pad_token_id": backend._pad_id, **settings}
+    with torch.inference_mode():
+        out = backend.model.generate(
+            **inputs,
+            **settings,
+            return_dict_in_generate=True,
+            output_scores=True,
+            output_logits=True,
+        )
+    return out, out.sequences[:, inputs["input_ids"].shape[1] :]
+
+
+def test_prompt_ids_pixels_grids_and_masks_are_those_of_the_processor(
+    chat: VisionChat, backend: LocalBackend, conversation: list[Message]
+) -> None:
+    ours, theirs = kit_batch(chat, [conversation]), by_hand(backend, [conversation])
+    for name in theirs:
+        assert torch.equal(ours[name], theirs[name]), name
+    assert set(ours) == set(theirs)
+
+
+def test_a_mixed_batch_is_padded_as_the_processor_pads_it(
+    chat: VisionChat, backend: LocalBackend
+) -> None:
+    mixed = [list(messages) for messages in CONVERSATIONS.values()]
+    ours, theirs = kit_batch(chat, mixed), by_hand(backend, mixed)
+    for name in theirs:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_the_plan_counts_what_the_processor_makes(
+    chat: VisionChat, backend: LocalBackend, conversation: list[Message]
+) -> None:
+    plan, inputs = chat.plan(conversation), by_hand(backend, [conversation])
+    assert plan.prompt_tokens == inputs["input_ids"].shape[1]
+    for plans, grid in ((plan.images, "image_grid_thw"), (plan.videos, "video_grid_thw")):
+        rows = inputs[grid].tolist() if grid in inputs else []
+        assert [entry.tokens for entry in plans] == [t * h * w // 4 for t, h, w in rows]
+        assert [(entry.resized.height_px, entry.resized.width_px) for entry in plans] == [
+            (h * 14, w * 14) for _, h, w in rows
+        ]
+
+
+def test_greedy_tokens_are_those_of_generate(
+    chat: VisionChat, backend: LocalBackend, conversation: list[Message]
+) -> None:
+    reply = chat.ask(conversation, sampling=Sampling(max_new_tokens=12))
+    _, tokens = generate_by_hand(backend, kit_batch(chat, [conversation]), max_new_tokens=12)
+    assert reply.tokens is not None
+    assert [score.token_id for score in reply.tokens] == tokens[0, : len(reply.tokens)].tolist()
+
+
+def test_logprobs_are_those_of_compute_transition_scores(
+    chat: VisionChat, backend: LocalBackend, conversation: list[Message]
+) -> None:
+    reply = chat.ask(conversation, sampling=Sampling(max_new_tokens=12))
+    out, _ = generate_by_hand(backend, kit_batch(chat, [conversation]), max_new_tokens=12)
+    expected = backend.model.compute_transition_scores(
+        out.sequences, out.logits, normalize_logits=True
+    )
+    assert reply.tokens is not None
+    ours = torch.tensor([score.logprob for score in reply.tokens])
+    torch.testing.assert_close(ours, expected[0, : len(ours)], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"temperature": 1.0}, {}),
+        ({"temperature": 0.7, "top_k": 20}, {"temperature": 0.7, "top_k": 20}),
+        ({"temperature": 1.5, "top_p": 0.8}, {"temperature": 1.5, "top_p": 0.8}),
+        ({"temperature": 0.9, "min_p": 0.05}, {"temperature": 0.9, "min_p": 0.05}),
+        (
+            {"temperature": 1.0, "repetition_penalty": 1.3},
+            {"repetition_penalty": 1.3},
+        ),
+    ],
+    ids=["temperature alone", "top-k", "top-p", "min-p", "repetition penalty"],
+)
+def test_a_seeded_sample_is_that_of_generate(
+    chat: VisionChat, backend: LocalBackend, ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    messages = CONVERSATIONS["one image"]
+    reply = chat.ask(messages, sampling=Sampling(max_new_tokens=16, seed=11, **ours))
+    torch.manual_seed(11)
+    settings = {"top_k": 0, "top_p": 1.0, **theirs}
+    _, tokens = generate_by_hand(
+        backend, kit_batch(chat, [messages]), max_new_tokens=16, **{**settings, "do_sample": True}
+    )
+    assert reply.tokens is not None
+    assert [score.token_id for score in reply.tokens] == tokens[0, : len(reply.tokens)].tolist()
+
+
+def test_a_greedy_repetition_penalty_is_that_of_generate(
+    chat: VisionChat, backend: LocalBackend
+) -> None:
+    messages = CONVERSATIONS["one image"]
+    sampling = Sampling(max_new_tokens=16, repetition_penalty=1.5)
+    reply = chat.ask(messages, sampling=sampling)
+    _, tokens = generate_by_hand(
+        backend, kit_batch(chat, [messages]), max_new_tokens=16, repetition_penalty=1.5
+    )
+    assert reply.tokens is not None
+    assert [score.token_id for score in reply.tokens] == tokens[0, : len(reply.tokens)].tolist()
+
+
+def test_text_is_what_the_tokenizer_decodes(chat: VisionChat, backend: LocalBackend) -> None:
+    sampling = Sampling(max_new_tokens=60, temperature=1.2, seed=4)
+    reply = chat.ask(CONVERSATIONS["one image"], sampling=sampling)
+    assert reply.tokens is not None
+    ids = [score.token_id for score in reply.tokens]
+    assert reply.text == backend.processor.tokenizer.decode(ids, skip_special_tokens=True)
+    assert reply.text == "".join(score.text for score in reply.tokens)
