@@ -15,7 +15,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import PixelBudget, Sampling
 from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
-from qwenvl_kit.requests import Request
+from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Delta, Failure, Reply, Timing, TokenAlternative, TokenScore, Usage
 from qwenvl_kit.streaming import ReplyStream
 
@@ -34,6 +34,7 @@ __all__ = [
     "Reply",
     "ReplyStream",
     "Request",
+    "RequestLike",
     "Sampling",
     "Size",
     "TextPart",

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Literal, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.errors import GenerationError, QwenVLKitError
 from qwenvl_kit.requests import Request, RequestLike, as_request
 from qwenvl_kit.results import Failure, Reply
 
@@ -73,7 +73,7 @@ def _run_batch(
             request = as_request(given)
             ids[index] = request.id
             ready[index] = prepare(request)
-        except QwenVLKitError as error:
+        except Exception as error:
             results[index] = _failure(index, error, ids.get(index))
     results.update(_run_together(ready, ids, run))
     return [results[index] for index, _ in batch]
@@ -86,7 +86,7 @@ def _run_together(
         return {}
     try:
         return dict(zip(ready, run(list(ready.values()))))
-    except QwenVLKitError as error:
+    except Exception as error:
         if len(ready) == 1:
             (index,) = ready
             return {index: _failure(index, error, ids[index])}
@@ -94,9 +94,17 @@ def _run_together(
     return {index: result for results in alone for index, result in results.items()}
 
 
-def _failure(index: int, error: QwenVLKitError, request_id: str | None) -> Failure:
+def _failure(index: int, cause: Exception, request_id: str | None) -> Failure:
+    """The failure of one request; an error that nobody expected must not cost its neighbours."""
+    error = cause if isinstance(cause, QwenVLKitError) else _translated(cause)
     error.where = f"requests[{index}].{error.where}" if error.where else f"requests[{index}]"
     return Failure(index=index, error=error, request_id=request_id)
+
+
+def _translated(cause: Exception) -> GenerationError:
+    error = GenerationError(f"an unexpected {type(cause).__name__} ({cause})")
+    error.__cause__ = cause
+    return error
 
 
 def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, Union
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart, check_conversation
-from qwenvl_kit.options import PixelBudget, as_budget
+from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
 
 MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]
 Prompt: TypeAlias = Union[str, MessageLike, Sequence[MessageLike]]
@@ -55,6 +55,12 @@ def from_dicts(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
     Raises:
         MessageError: a dict of another form; says where.
     """
+    if not isinstance(messages, Iterable) or isinstance(messages, (str, Mapping, Message)):
+        raise MessageError(
+            f"messages of type {type(messages).__name__} were given",
+            expected="a list of messages",
+            where="messages",
+        )
     parsed = []
     for index, message in enumerate(messages):
         with located(f"messages[{index}]"):
@@ -66,7 +72,7 @@ def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The conversation as Qwen's guides and qwen-vl-utils write it; loses nothing.
 
     Sources stay as they are. What that dialect has no word for is written under the names that
-    this package uses (`min_tokens`, `timestamps_seconds`) and read back by `from_dicts`.
+    this package uses (`budget`, `min_tokens`, `timestamps_seconds`) and read back by `from_dicts`.
     """
     return [
         {"role": message.role, "content": [_to_qwen_part(part) for part in message.parts]}
@@ -166,7 +172,7 @@ def _parse_video(item: Mapping[str, Any]) -> Part:
     _check_keys(item, required=("video",), optional=("type", *_BUDGET_KEYS, *timing))
     return VideoPart(
         item["video"],
-        fps=item.get("fps", item.get("sample_fps")),
+        fps=item.get("sample_fps") if item.get("fps") is None else item["fps"],
         num_frames=item.get("nframes"),
         start_seconds=item.get("video_start"),
         end_seconds=item.get("video_end"),
@@ -201,12 +207,17 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "video_url": _parse_video_url,
 }
 _BUDGET_KEYS = (
-    "min_tokens", "max_tokens", "total_tokens", "min_pixels", "max_pixels", "total_pixels",
+    "budget", "min_tokens", "max_tokens", "total_tokens",
+    "min_pixels", "max_pixels", "total_pixels",
 )  # fmt: skip
 
 
 def _parse_budget(item: Mapping[str, Any]) -> PixelBudget | None:
     given = {name: item[name] for name in _BUDGET_KEYS if item.get(name) is not None}
+    if given.keys() == {"budget"}:
+        return as_budget(given["budget"])
+    if "budget" in given:
+        raise MessageError("a budget and limits of its own were given", expected="one of them")
     return PixelBudget(**given) if given else None
 
 
@@ -226,7 +237,7 @@ def _check_keys(
 def _to_qwen_part(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
-    budget = vars(as_budget(part.budget)) if part.budget is not None else {}
+    budget = _to_qwen_budget(part.budget)
     if isinstance(part, ImagePart):
         sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
         return _without_none({"type": "image", "image": part.source, **sizes, **budget})
@@ -238,6 +249,14 @@ def _to_qwen_part(part: Part) -> dict[str, Any]:
         "timestamps_seconds": part.timestamps_seconds,
     }
     return _without_none({"type": "video", "video": part.source, **timing, **budget})
+
+
+def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
+    if choice is None:
+        return {}
+    # The native budget sets no limit at all, so only its name tells it from none.
+    limits = _without_none(vars(as_budget(choice)))
+    return limits or {"budget": "native"}
 
 
 def _to_openai_part(part: Part, where: str) -> dict[str, Any]:

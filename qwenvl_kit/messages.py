@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -43,6 +44,14 @@ class TextPart:
             raise MessageError(
                 f"text of type {type(self.text).__name__} was given", expected="a string"
             )
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which no tokenizer takes
+            raise MessageError(
+                f"the text holds {self.text[error.start]!r} at position {error.start}",
+                expected="text that can be encoded as UTF-8",
+                hint='text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")',
+            ) from error
 
 
 class _MediaPart:
@@ -115,7 +124,7 @@ class VideoPart(_MediaPart):
     def __post_init__(self) -> None:
         _settle_budget(self)
         if self.timestamps_seconds is not None:
-            object.__setattr__(self, "timestamps_seconds", tuple(self.timestamps_seconds))
+            object.__setattr__(self, "timestamps_seconds", _as_times(self.timestamps_seconds))
         _check_timing(self)
 
 
@@ -148,9 +157,13 @@ class Message:
     parts: tuple[Part, ...]
 
     def __post_init__(self) -> None:
-        if self.role not in ROLE_PARTS:
+        if not isinstance(self.role, str) or self.role not in ROLE_PARTS:
             raise MessageError(f"role={self.role!r} was given", expected=_one_of(ROLE_PARTS))
         given = (self.parts,) if isinstance(self.parts, (str, *_PART_TYPES)) else self.parts
+        if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping, Set)):
+            raise MessageError(
+                f"parts of type {type(given).__name__} were given", expected="a sequence of parts"
+            )
         parts = tuple(TextPart(part) if isinstance(part, str) else part for part in given)
         object.__setattr__(self, "parts", parts)
         _check_parts(self.role, parts)
@@ -238,7 +251,7 @@ def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
             f"height_px={height_px}, width_px={width_px} were given", expected="both or neither"
         )
     for name, value in (("height_px", height_px), ("width_px", width_px)):
-        if value is not None and (not isinstance(value, int) or value < 1):
+        if value is not None and not _is_count(value):
             raise BudgetError(f"{name}={value!r} was given", expected="a whole number above 0")
 
 
@@ -247,9 +260,7 @@ def _check_timing(part: VideoPart) -> None:
         raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
     if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
         raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
-    if part.num_frames is not None and (
-        not isinstance(part.num_frames, int) or part.num_frames < 1
-    ):
+    if part.num_frames is not None and not _is_count(part.num_frames):
         raise VideoTimingError(
             f"num_frames={part.num_frames!r} was given", expected="a whole number above 0"
         )
@@ -263,8 +274,23 @@ def _check_timing(part: VideoPart) -> None:
         )
 
 
+def _as_times(given: Any) -> tuple[float, ...]:
+    times = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(map(_is_finite, times)):
+        raise VideoTimingError(
+            f"timestamps_seconds={_shorten(given)} was given", expected="one number per frame"
+        )
+    return times
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # false for NaN too, and takes an integer of any size
 
 
 def _values(part: _MediaPart) -> tuple[Any, ...]:
@@ -277,7 +303,9 @@ def _equal(a: Any, b: Any) -> bool:
         return True
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_equal, a, b))
-    if type(a) is not type(b) or getattr(a, "shape", None) != getattr(b, "shape", None):
+    if type(a) is not type(b):
+        return False
+    if any(getattr(a, name, None) != getattr(b, name, None) for name in ("shape", "dtype")):
         return False
     same = a == b
     return bool(same.all() if hasattr(same, "all") else same)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
@@ -49,13 +50,14 @@ class Sampling:
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
             object.__setattr__(self, "stop", (self.stop,))
-        object.__setattr__(self, "stop", tuple(self.stop))
         self._check_integers()
         self._check_fractions()
-        if not all(isinstance(text, str) and text for text in self.stop):
+        stop = tuple(self.stop) if isinstance(self.stop, Iterable) else (self.stop,)
+        if not all(isinstance(text, str) and text for text in stop):
             raise SamplingError(
                 f"stop={self.stop!r} was given", expected="strings that are not empty"
             )
+        object.__setattr__(self, "stop", stop)
 
     @property
     def is_greedy(self) -> bool:
@@ -133,7 +135,7 @@ class PixelBudget:
     @classmethod
     def from_name(cls, name: str) -> PixelBudget:
         """The preset of that name: "native", "quick", "standard" or "fine"."""
-        if name not in BUDGET_PRESETS:
+        if not isinstance(name, str) or name not in BUDGET_PRESETS:
             known = ", ".join(BUDGET_PRESETS)
             raise BudgetError(f"budget={name!r} was given", expected=f"one of {known}")
         return BUDGET_PRESETS[name]
@@ -170,7 +172,8 @@ def _check_number(
     if value is None:
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    is_inside = is_number and math.isfinite(value) and low <= value <= high
+    # An integer may be larger than any float; NaN and infinity fail here too.
+    is_inside = is_number and abs(value) <= sys.float_info.max and low <= value <= high
     if is_inside and not (open_below and value == low):
         return
     raise SamplingError(f"{name}={value!r} was given", expected=f"a number {expected}")

@@ -126,9 +126,14 @@ def _words(text: str) -> list[str]:
 
 def _from_list(script: Iterable[str | Exception]) -> Callable[[BackendRequest], str]:
     answers = iter(script)
+    given: dict[int, str | Exception | None] = {}
 
-    def next_answer(_: BackendRequest) -> str:
-        answer = next(answers, None)
+    def next_answer(request: BackendRequest) -> str:
+        # A batch that failed is asked again one by one: each request keeps its own turn.
+        # `ScriptedBackend.requests` keeps them alive, so that no id comes twice.
+        if id(request) not in given:
+            given[id(request)] = next(answers, None)
+        answer = given[id(request)]
         if answer is None:
             raise GenerationError("the script has no more answers", hint="give it one per request")
         if isinstance(answer, Exception):

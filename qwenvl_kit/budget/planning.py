@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, Union
 
 from qwenvl_kit.budget.frames import choose_frames, frame_times
 from qwenvl_kit.budget.limits import PixelLimits, apply_budget, total_tokens
-from qwenvl_kit.budget.resizing import check_size, count_tokens, exact_size, fit_size
+from qwenvl_kit.budget.resizing import check_size, count_tokens, exact_size, fit_size, shrink_size
 from qwenvl_kit.budget.sharing import share_tokens
 from qwenvl_kit.errors import located
 from qwenvl_kit.families import Family
@@ -71,11 +71,12 @@ def plan_media(
         VideoTimingError: frames without usable times.
         BudgetError: a total that is too small.
     """
-    plans = [_plan_within(measure, _limits(measure, budget, rules), rules) for measure in measures]
+    plans = [_plan_alone(measure, budget, rules) for measure in measures]
     total = total_tokens(budget, rules.family.token_side_px)
     if total is None or sum(plan.tokens for plan in plans) <= total:
         return tuple(plans)
-    return _plan_shared(measures, plans, total, budget, rules)
+    with located("budget"):
+        return _plan_shared(measures, plans, total, budget, rules)
 
 
 def plan_request(
@@ -115,6 +116,19 @@ def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> Pixe
     is_image = isinstance(measure, ImageMeasure)
     native = rules.image_limits if is_image else rules.video_limits
     return apply_budget(chosen, native, rules.family.token_side_px)
+
+
+def _plan_alone(
+    measure: Measure, budget: PixelBudget, rules: PlanningRules
+) -> ImagePlan | VideoPlan:
+    """The plan of one part by its own budget, a total of its own included."""
+    plan = _plan_within(measure, _limits(measure, budget, rules), rules)
+    own = None if measure.part.budget is None else as_budget(measure.part.budget)
+    total = None if own is None else total_tokens(own, rules.family.token_side_px)
+    if total is None or plan.tokens <= total:
+        return plan
+    with located(f"{measure.where}.budget"):
+        return _plan_shared([measure], [plan], total, budget, rules)[0]
 
 
 def _plan_within(
@@ -166,14 +180,31 @@ def _plan_shared(
     limits = [_limits(measure, budget, rules) for measure in measures]
     groups = [_groups_of(plan, rules.family) for plan in plans]
     least = [
-        count * max(1, math.ceil(limit.min_pixels / token_area))
-        for count, limit in zip(groups, limits)
+        plan.tokens if _is_exact(measure) else count * math.ceil(limit.min_pixels / token_area)
+        for measure, plan, count, limit in zip(measures, plans, groups, limits)
     ]
     shares = share_tokens([plan.tokens for plan in plans], least, total)
     return tuple(
-        _plan_within(measure, _capped(limit, share // count * token_area), rules)
+        _plan_share(measure, limit, share // count, rules)
         for measure, limit, share, count in zip(measures, limits, shares, groups)
     )
+
+
+def _plan_share(
+    measure: Measure, limits: PixelLimits, max_tokens: int, rules: PlanningRules
+) -> ImagePlan | VideoPlan:
+    """The plan of a part of which one picture, or one group of frames, may take so much."""
+    side_px = rules.family.token_side_px
+    plan = _plan_within(measure, _capped(limits, max_tokens * side_px**2), rules)
+    if count_tokens(plan.resized, side_px) <= max_tokens or _is_exact(measure):
+        return plan
+    resized = shrink_size(measure.size, max_tokens, side_px)
+    tokens = _groups_of(plan, rules.family) * count_tokens(resized, side_px)
+    return replace(plan, resized=resized, tokens=tokens)
+
+
+def _is_exact(measure: Measure) -> bool:
+    return isinstance(measure, ImageMeasure) and measure.part.height_px is not None
 
 
 def _capped(limits: PixelLimits, max_pixels: int) -> PixelLimits:

@@ -55,6 +55,17 @@ def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
     return Size(height_px=height_px, width_px=width_px)
 
 
+def shrink_size(size: Size, max_tokens: int, token_side_px: int) -> Size:
+    """The largest size near the original's shape that surely takes at most `max_tokens`.
+
+    `fit_size` may take more: for a long strip, or where a least area rounds up.
+    """
+    scale = math.sqrt(size.area_pixels / max_tokens)
+    num_rows = min(max(1, math.floor(size.height_px / scale)), max_tokens)
+    num_columns = min(max(1, math.floor(size.width_px / scale)), max_tokens // num_rows)
+    return Size(height_px=num_rows * token_side_px, width_px=num_columns * token_side_px)
+
+
 def exact_size(size: Size, token_side_px: int) -> Size:
     """The size that a user asked for, each side rounded to a multiple of the token side."""
     return Size(

@@ -67,10 +67,16 @@ def _to_uint8(array: Any) -> Any:
 
 
 def _tensor_to_array(tensor: Any) -> Any:
-    tensor = tensor.detach().cpu()
-    if tensor.dtype.is_floating_point:
-        tensor = tensor.float()  # NumPy has no bfloat16
-    array = tensor.numpy()
+    try:
+        tensor = tensor.detach().cpu()
+        if tensor.dtype.is_floating_point:
+            tensor = tensor.float()  # NumPy has no bfloat16
+        array = tensor.numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, on the meta device, ...
+        raise MediaArrayError(
+            f"a tensor without plain values was given ({error})",
+            expected="a dense tensor that holds its pixels",
+        ) from error
     return array.transpose(1, 2, 0) if array.ndim == 3 else array
 
 

@@ -90,6 +90,8 @@ def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey_to_rgb(image)
+    if image.mode == "La":  # Pillow goes from premultiplied grey to RGBA in two steps only
+        image = image.convert("LA")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = PIL.Image.new("RGBA", rgba.size, "white")
@@ -99,6 +101,8 @@ def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _deep_grey_to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Grey of more than 8 bits, scaled: Pillow's own conversion would clip it to white."""
+    if image.mode.startswith("I;"):  # Pillow converts those of odd byte order to this one alone
+        image = image.convert("I")
     low, high = _extrema(image)
     if image.mode == "F" and low >= 0.0 and high <= 1.0:
         scale = 255.0

@@ -25,9 +25,9 @@ from qwenvl_kit.media.policy import MediaPolicy
 if TYPE_CHECKING:
     import PIL.Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "MPO", "AVIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000")
 """Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
-run other programs (EPS) or are rarely meant are left out."""
+run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture."""
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
@@ -49,7 +49,7 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     if isinstance(source, str) and _SCHEME.match(source):
         return _open_url(source, policy)
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(Path(source), policy)
+        return _open_path(Path(os.fsdecode(source)), policy)
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
@@ -64,7 +64,7 @@ def _open_url(url: str, policy: MediaPolicy) -> PIL.Image.Image:
         return _open_path(_file_url_path(url), policy)
     if scheme in ("http", "https"):
         raise MediaForbiddenError(
-            f"the source is on the network ({scheme}://{urlsplit(url).hostname})",
+            f"the source is on the network ({scheme}://{_host(url)})",
             expected="a local file, bytes or an array",
             hint="download it yourself and pass the bytes",
         )
@@ -78,7 +78,12 @@ def _open_url(url: str, policy: MediaPolicy) -> PIL.Image.Image:
 def _file_url_path(url: str) -> Path:
     from urllib.request import url2pathname  # slow to import
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise MediaSourceError(
+            f"{url[:100]!r} is not a URL ({error})", expected="file:///home/me/photo.jpg"
+        ) from error
     if parts.netloc not in ("", "localhost"):
         raise MediaForbiddenError(
             f"the file URL names another machine ({parts.netloc})",
@@ -97,7 +102,7 @@ def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
         raise MediaDecodeError("the data URL has no comma", expected="data:image/png;base64,...")
     policy.check_num_bytes(len(payload) * 3 // 4)
     if not header.lower().endswith(";base64"):
-        return unquote_to_bytes(payload)
+        return unquote_to_bytes(payload.encode(errors="replace"))
     try:
         return base64.b64decode("".join(unquote(payload).split()), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -113,14 +118,20 @@ def _open_path(path: Path, policy: MediaPolicy) -> PIL.Image.Image:
             f"no file at {path}", hint=f"an absolute path; the working directory is {Path.cwd()}"
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
-        raise MediaNotFoundError(f"{str(path)!r} cannot be a file ({error})") from error
+        raise MediaNotFoundError(
+            f"{_shorten(path)} cannot be a file ({_shorten(error)})", expected="a picture file"
+        ) from error
     if is_directory:
         raise MediaSourceError(f"{path} is a directory", expected="a picture file")
+    if not path.is_file():  # reading a device or a pipe might never end
+        raise MediaSourceError(f"{path} is a device or a pipe", expected="a picture file")
     policy.check_num_bytes(num_bytes)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise MediaNotFoundError(f"{path} cannot be read ({error})") from error
+        raise MediaNotFoundError(
+            f"{path} cannot be read ({error})", expected="a file that you may read"
+        ) from error
     return _open_bytes(data, policy, name=str(path))
 
 
@@ -134,7 +145,7 @@ def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> P
         with warnings.catch_warnings():
             # The policy judges the size by the header; Pillow's warning would only repeat it.
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            return PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+            image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
     except PIL.UnidentifiedImageError as error:
         raise MediaDecodeError(
             f"{name} is not a picture ({_first_bytes(data)})",
@@ -143,7 +154,34 @@ def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> P
     except PIL.Image.DecompressionBombError as error:
         raise MediaSizeError(f"{name} is too large to decode ({error})") from error
     except Exception as error:  # decoders raise nearly anything on damaged headers
-        raise MediaDecodeError(f"{name} has a damaged header ({error})") from error
+        raise MediaDecodeError(
+            f"{name} has a damaged header ({error})", hint="fetch or save it again"
+        ) from error
+    if image.format == "PNG" and "Raw profile type exif" not in image.info:
+        # Without this entry Pillow decodes the whole picture to look for it behind the pixels.
+        image.info.setdefault("exif", _png_exif(data))
+    return image
+
+
+def _png_exif(data: bytes) -> bytes:
+    """The EXIF chunk of a PNG, found without reading the others; empty if there is none."""
+    position = 8
+    while position + 8 <= len(data):
+        num_bytes = int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] == b"eXIf":
+            return data[position + 8 : position + 8 + num_bytes]
+        position += 12 + num_bytes
+    return b""
+
+
+def _host(url: str) -> str:
+    """The machine that a URL names, without the password and query that it may hold."""
+    return url.partition("//")[2].partition("/")[0].rpartition("@")[2][:100]
+
+
+def _shorten(value: object) -> str:
+    text = str(value) if isinstance(value, Exception) else repr(str(value))
+    return text if len(text) <= 200 else f"{text[:150]}...{text[-20:]}"
 
 
 def _first_bytes(data: bytes) -> str:

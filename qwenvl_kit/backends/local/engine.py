@@ -19,7 +19,7 @@ from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.budget.planning import PlanningRules
-from qwenvl_kit.errors import GenerationError, OutOfMemoryError
+from qwenvl_kit.errors import GenerationError, ModelLoadError, OutOfMemoryError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
@@ -53,11 +53,19 @@ class LocalBackend:
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._loaded = loaded
+        self._state: LoadedModel | None = loaded
         self._encoder = PromptEncoder(loaded.processor, loaded.rules.family)
         self._vocabulary = Vocabulary(loaded.processor.tokenizer, loaded.end_ids)
         self._pad_id = int(loaded.processor.tokenizer.pad_token_id)
         self._lock = threading.Lock()
+
+    @property
+    def _loaded(self) -> LoadedModel:
+        if self._state is None:
+            raise ModelLoadError(
+                "the model was closed", hint="load it again, or close it after its last request"
+            )
+        return self._state
 
     @property
     def rules(self) -> PlanningRules:
@@ -108,7 +116,7 @@ class LocalBackend:
     def close(self) -> None:
         """Release the model; the backend cannot be used afterwards."""
         with self._lock:
-            del self._loaded
+            self._state = None
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -1,0 +1,89 @@
+"""The developer's commands, and CI's: `nox` runs all that must pass, `nox -s NAME` one of them.
+
+uv makes the environments where it is installed (`pip install nox[uv]`); it links packages from
+its cache instead of copying several gigabytes of torch.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests", "docs", "examples", "lowest"]
+nox.options.reuse_existing_virtualenvs = True
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def group(*names: str) -> list[str]:
+    """The packages of dependency groups of pyproject.toml."""
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, docstrings, likely mistakes, formatting."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The package by mypy, and ordinary calls by mypy and pyright, both strict."""
+    session.install("-e", ".", *group("types"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All promises."""
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, without a broken link or reference."""
+    session.install("-e", ".", *group("docs"))
+    session.run("mkdocs", "build", "--strict", "--site-dir", "build/site")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every example, as its reader would run it."""
+    session.install("-e", ".", *group("train"))
+    for example in sorted(Path("examples").glob("*.py")):
+        session.run("python", str(example), env=OFFLINE)
+    session.run("python", "-m", "examples.embedded_model.train", "--smoke", env=OFFLINE)
+
+
+@nox.session(venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml admits."""
+    session.install("--resolution", "lowest-direct", "-e", ".", *group("test"))
+    session.run("pytest", "-x", *session.posargs, env=OFFLINE)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Speed, as ratios against what one would write without the kit."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.benchmarks", *session.posargs, env=OFFLINE)
+
+
+@nox.session(default=False)
+def card(session: nox.Session) -> None:
+    """The table of the embedded model's card, measured anew."""
+    session.install("-e", ".", *group("train"))
+    session.run("python", "-m", "examples.embedded_model.evaluate", *session.posargs, env=OFFLINE)
+
+
+if os.environ.get("CI"):
+    nox.options.stop_on_first_error = True

@@ -1,0 +1,1 @@
+"""Speed, as ratios against what one would write without the kit; see `__main__`."""

@@ -1,0 +1,128 @@
+"""Each room imports only the rooms below it. The arrows are read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import qwenvl_kit
+
+PACKAGE = Path(qwenvl_kit.__file__).parent
+
+ROOMS: dict[str, tuple[str, ...]] = {
+    "errors": ("errors",),
+    "values": ("messages", "options", "plans", "results"),
+    "families": ("families",),
+    "budget": ("budget",),
+    "media": ("media",),
+    "rendering": ("rendering",),
+    "dialects": ("dialects", "requests"),
+    "embedded": ("embedded",),
+    "backend protocol": ("backends", "backends.base", "backends.stops"),
+    "local backend": ("backends.local",),
+    "scripted backend": ("backends.scripted",),
+    "chat": ("batch", "chat", "streaming"),
+    "tasks": ("tasks",),
+    "testing": ("testing",),
+    "front door": ("",),
+}
+"""Which modules make up a room; a module belongs to the room with its longest prefix."""
+
+BELOW_BACKENDS = {"errors", "values", "families", "budget", "media", "rendering"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "values": {"errors"},
+    "families": {"errors", "values"},
+    "budget": {"errors", "values", "families"},
+    "media": {"errors", "values", "budget"},
+    "rendering": {"errors", "values", "families"},
+    "dialects": {"errors", "values", "media"},
+    "embedded": set(),
+    "backend protocol": BELOW_BACKENDS,
+    "local backend": BELOW_BACKENDS | {"backend protocol"},
+    "scripted backend": BELOW_BACKENDS | {"backend protocol"},
+    "chat": BELOW_BACKENDS | {"dialects", "embedded", "backend protocol"},
+    "tasks": {"errors", "values", "dialects", "chat"},
+    "testing": {"families"},
+    "front door": {"errors", "values", "media", "dialects", "chat"},
+}
+"""The table of docs/design.md; a room may always import itself."""
+
+LOADED_ON_DEMAND = {("backends", "backends.local")}
+"""The one factory that reaches upwards, when it is called."""
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix("__init__").removesuffix("."), path
+
+
+def room_of(module: str) -> str:
+    matches = [
+        (len(prefix), room)
+        for room, prefixes in ROOMS.items()
+        for prefix in prefixes
+        if module == prefix or (prefix and module.startswith(f"{prefix}."))
+    ]
+    assert matches, f"{module} belongs to no room: give it one in ROOMS and in docs/design.md"
+    return max(matches)[1]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Modules of the package that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} uses a relative import"
+            names = [node.module or ""]
+            if node.module == "qwenvl_kit":
+                names = [f"qwenvl_kit.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == "qwenvl_kit":
+                yield name.removeprefix("qwenvl_kit").removeprefix(".")
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=str)
+def test_a_module_imports_only_rooms_below_its_own(module: str, path: Path) -> None:
+    room = room_of(module)
+    for imported in imports_of(path):
+        if (module, imported) in LOADED_ON_DEMAND:
+            continue
+        other = room_of(imported)
+        assert other == room or other in MAY_IMPORT[room], f"{module} imports {imported}"
+
+
+def test_the_rooms_have_no_cycle() -> None:
+    seen: set[str] = set()
+    while len(seen) < len(MAY_IMPORT):
+        free = {room for room, below in MAY_IMPORT.items() if room not in seen and below <= seen}
+        assert free, f"a cycle among {set(MAY_IMPORT) - seen}"
+        seen |= free
+
+
+@pytest.mark.parametrize("room", ["budget", "media", "families", "rendering"])
+def test_pure_rooms_import_no_torch(room: str) -> None:
+    for module, path in modules():
+        if room_of(module) == room:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                in_use = [
+                    name for name in names if name.partition(".")[0] in ("torch", "transformers")
+                ]
+                assert not in_use or module in ("media.arrays", "media.sources"), module
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    for module, path in modules():
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, module
