@@ -9,7 +9,8 @@ Importing the package loads neither torch nor transformers; loading a model does
 """
 
 from qwenvl_kit import errors
-from qwenvl_kit.chat import Conversation, VisionChat
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.conversation import Conversation
 from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias, TypeVar, Union
@@ -23,11 +24,13 @@ class Prepared:
 
     Attributes:
         request: what the backend is given.
+        request_id: the id that the caller gave it.
         started: when its preparation began, on `time.perf_counter`'s clock.
         media_seconds: how long its pictures took to open, decode and resize.
     """
 
     request: BackendRequest
+    request_id: str | None
     started: float
     media_seconds: float
 
@@ -96,9 +99,16 @@ def _run_together(
 
 def _failure(index: int, cause: Exception, request_id: str | None) -> Failure:
     """The failure of one request; an error that nobody expected must not cost its neighbours."""
-    error = cause if isinstance(cause, QwenVLKitError) else _translated(cause)
+    error = _copied(cause) if isinstance(cause, QwenVLKitError) else _translated(cause)
     error.where = f"requests[{index}].{error.where}" if error.where else f"requests[{index}]"
     return Failure(index=index, error=error, request_id=request_id)
+
+
+def _copied(error: QwenVLKitError) -> QwenVLKitError:
+    """The same error once more: one object may fail several requests, each in its own place."""
+    copied = copy(error)
+    copied.__cause__ = error.__cause__
+    return copied.with_traceback(error.__traceback__)
 
 
 def _translated(cause: Exception) -> GenerationError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, Union, overload
+from typing import Any, Literal, overload
 
 from typing_extensions import Self
 
@@ -13,20 +13,18 @@ from qwenvl_kit.backends import load_local
 from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
 from qwenvl_kit.batch import OnError, Prepared, Result, run_batches
 from qwenvl_kit.budget.planning import plan_media, plan_request
+from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.embedded import MODEL_FOLDER
-from qwenvl_kit.errors import ContextLengthError, InputError, SamplingError
+from qwenvl_kit.errors import ContextLengthError, InputError, SamplingError, located
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import decode_media, measure_media
-from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
-from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import BudgetChoice, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Reply, Timing, Usage
 from qwenvl_kit.streaming import ReplyStream, StreamObserver
-
-Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart]
-"""What may follow a question: a picture's source, or a part."""
 
 
 class VisionChat:
@@ -216,6 +214,14 @@ class VisionChat:
         """
         return Conversation(self, () if system is None else (Message.system(system),))
 
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with, used where none are given.
+
+        `dataclasses.replace(chat.default_sampling, max_new_tokens=64)` changes one of them.
+        """
+        return self._backend.default_sampling
+
     def report(self) -> Mapping[str, str]:
         """What is loaded and how, in words."""
         return self._backend.report()
@@ -230,9 +236,9 @@ class VisionChat:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _plan(self, messages: Sequence[Message], sampling: Sampling, budget: BudgetChoice) -> Plan:
+    def _plan(self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget) -> Plan:
         rules = self._backend.rules
-        media = plan_media(measure_media(messages, self._policy), as_budget(budget), rules)
+        media = plan_media(measure_media(messages, self._policy), budget, rules)
         prompt_tokens = self._backend.count_prompt_tokens(messages, media)
         return plan_request(media, prompt_tokens, sampling.max_new_tokens, rules)
 
@@ -251,6 +257,7 @@ class VisionChat:
         media = decode_media(messages, plan.media, self._policy, self._backend.resize_image)
         return Prepared(
             request=BackendRequest(messages, plan, tuple(media), chosen),
+            request_id=request.id,
             started=started,
             media_seconds=time.perf_counter() - started,
         )
@@ -261,44 +268,13 @@ class VisionChat:
 
     def _sampling(self, request: Request, default: Sampling | None = None) -> Sampling:
         _check_sampling(request.sampling)
-        return request.sampling or default or self._backend.default_sampling
+        given = default if request.sampling is None else request.sampling
+        return self._backend.default_sampling if given is None else given
 
-    def _budget_of(self, request: Request, default: BudgetChoice | None = None) -> BudgetChoice:
-        return request.budget or default or self._budget
-
-
-class Conversation:
-    """Questions that follow one another; each sees all that was said and shown before.
-
-    Args:
-        chat: who answers.
-        messages: what has been said so far.
-    """
-
-    def __init__(self, chat: VisionChat, messages: Sequence[Message] = ()) -> None:
-        self._chat = chat
-        self._messages = tuple(messages)
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """All that was said so far, the answers included."""
-        return self._messages
-
-    def ask(
-        self,
-        question: str,
-        *media: Media,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-    ) -> Reply:
-        """Ask the next question. One that fails leaves the conversation as it was.
-
-        The arguments and errors are those of `VisionChat.ask`.
-        """
-        messages = (*self._messages, *as_messages(question, media))
-        reply = self._chat.ask(messages, sampling=sampling, budget=budget)
-        self._messages = (*messages, Message.assistant(reply.text))
-        return reply
+    def _budget_of(self, request: Request, default: BudgetChoice | None = None) -> PixelBudget:
+        given = default if request.budget is None else request.budget
+        with located("budget"):
+            return self._budget if given is None else as_budget(given)
 
 
 def _reply(prepared: Prepared, completion: Completion) -> Reply:
@@ -322,6 +298,7 @@ def _reply(prepared: Prepared, completion: Completion) -> Reply:
             total=time.perf_counter() - prepared.started,
         ),
         plan=plan,
+        request_id=prepared.request_id,
     )
 
 

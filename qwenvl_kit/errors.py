@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 
 class QwenVLKitError(Exception):
@@ -59,10 +58,6 @@ class QwenVLKitError(Exception):
         expected = f"; expected {self.expected}" if self.expected else ""
         hint = f". Try: {self.hint}" if self.hint else ""
         return f"{place}{self.problem}{expected}{hint}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Keep keyword arguments through pickling, so that errors cross process borders whole."""
-        return (_rebuild, (type(self), self.problem, self.expected, self.hint, self.where))
 
 
 class InputError(QwenVLKitError, ValueError):
@@ -157,9 +152,3 @@ def located(where: str) -> Iterator[None]:
     except QwenVLKitError as error:
         error.where = f"{where}.{error.where}" if error.where else where
         raise
-
-
-def _rebuild(
-    kind: type[QwenVLKitError], problem: str, expected: str, hint: str, where: str
-) -> QwenVLKitError:
-    return kind(problem, expected=expected, hint=hint, where=where)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
@@ -280,7 +280,7 @@ def _as_times(given: Any) -> tuple[float, ...]:
         raise VideoTimingError(
             f"timestamps_seconds={_shorten(given)} was given", expected="one number per frame"
         )
-    return times
+    return tuple(map(float, times))
 
 
 def _is_count(value: object) -> bool:
@@ -288,9 +288,12 @@ def _is_count(value: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if not isinstance(value, Real) or isinstance(value, bool):  # NumPy's numbers are real too
         return False
-    return abs(value) <= sys.float_info.max  # false for NaN too, and takes an integer of any size
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _values(part: _MediaPart) -> tuple[Any, ...]:

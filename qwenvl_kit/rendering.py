@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
@@ -64,15 +65,18 @@ class TokenShield:
 def render_turns(messages: Sequence[Message], shield: TokenShield) -> list[dict[str, Any]]:
     """The conversation in the form that chat templates of transformers take."""
     return [
-        {"role": message.role, "content": [_render_part(part, shield) for part in message.parts]}
+        {"role": message.role, "content": list(_render_parts(message.parts, shield))}
         for message in messages
     ]
 
 
-def _render_part(part: Part, shield: TokenShield) -> dict[str, str]:
-    if isinstance(part, TextPart):
-        return {"type": "text", "text": shield.hide(part.text)}
-    return {"type": "image" if isinstance(part, ImagePart) else "video"}
+def _render_parts(parts: Sequence[Part], shield: TokenShield) -> Iterator[dict[str, str]]:
+    """Neighbouring texts are hidden as one: together they could make up a special token."""
+    for is_text, run in groupby(parts, key=lambda part: isinstance(part, TextPart)):
+        if is_text:
+            yield {"type": "text", "text": shield.hide("".join(part.text for part in run))}  # type: ignore[union-attr]
+        else:
+            yield from ({"type": "image" if isinstance(p, ImagePart) else "video"} for p in run)
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:

@@ -16,7 +16,7 @@ class Request:
 
     Attributes:
         messages: a question, one message, or a conversation.
-        id: a name for it, kept in its result.
+        id: a name for it, kept in its reply or failure as `request_id`.
         sampling: how to generate; None takes the call's.
         budget: what its pictures may cost; None takes the call's.
     """

@@ -28,7 +28,8 @@ class TokenScore:
     """One generated token and how probable the model held it.
 
     Attributes:
-        text: what it adds to the answer; empty while a character is incomplete.
+        text: what it adds to the answer; empty for a special token, and while a character is
+            incomplete.
         token_id: its number in the vocabulary.
         logprob: natural logarithm of its probability under the model's raw distribution: before
             temperature, top-k, top-p or penalties, which would make every sampled token look
@@ -67,14 +68,17 @@ class Usage:
 
 @dataclass(frozen=True)
 class Timing:
-    """Where the time went, in seconds. In a batch: of the batch that the request was part of.
+    """Where the time went, in seconds.
+
+    Requests that run together share their steps: `vision`, `prefill` and `decode` are then those
+    of the batch.
 
     Attributes:
-        media: opening, decoding and resizing pictures.
+        media: opening, decoding and resizing this request's pictures.
         vision: the vision encoder.
         prefill: the prompt, up to the first token.
         decode: the other tokens.
-        total: all of it, from the call to the reply.
+        total: from the beginning of this request's preparation to its reply.
     """
 
     media: float
@@ -98,6 +102,7 @@ class Reply:
         timing: where the time went.
         plan: what was executed.
         thinking: the model's reasoning before the answer; None where it did not reason.
+        request_id: the id that the request was given, if any.
     """
 
     text: str
@@ -108,6 +113,7 @@ class Reply:
     timing: Timing
     plan: Plan
     thinking: str | None = None
+    request_id: str | None = None
 
     def __str__(self) -> str:
         return self.text

@@ -66,4 +66,6 @@ def tasks() -> None:
     assert_type(translate_text_in_image(chat, "menu.jpg").target_language, str)
     answers = document_qa(chat, "receipt.png", ["What is the total?"])
     assert_type(answers["What is the total?"].text, str)
+    for question in answers:
+        assert_type(question, str)
     assert_type(dict(answers.failures), dict[str, Failure])

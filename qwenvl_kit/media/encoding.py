@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import open_image
+from qwenvl_kit.media.sources import named_path, open_image
 
 
 def source_url(source: Any) -> str:
@@ -24,7 +23,7 @@ def source_url(source: Any) -> str:
     if isinstance(source, str) and source.partition(":")[0].lower() in _URL_SCHEMES:
         return source
     if isinstance(source, (str, os.PathLike)):
-        return Path(source).expanduser().absolute().as_uri()
+        return named_path(source).expanduser().absolute().as_uri()
     if isinstance(source, (bytes, bytearray, memoryview)):
         import PIL.Image
 

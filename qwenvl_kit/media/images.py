@@ -26,7 +26,8 @@ def measure_image(source: Any, policy: MediaPolicy) -> Size:
     image = open_image(source, policy)
     size = Size(height_px=image.height, width_px=image.width)
     policy.check_size(size)
-    if _orientation(image) in _SIDEWAYS:
+    # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
+    if image.format != "TIFF" and _orientation(image) in _SIDEWAYS:
         return Size(height_px=size.width_px, width_px=size.height_px)
     return size
 

@@ -33,7 +33,9 @@ class MediaPolicy:
     def check_size(self, size: Size) -> None:
         """Raises MediaSizeError for a picture with no pixels or too many of them."""
         if size.area_pixels == 0:
-            raise MediaSizeError(f"the picture has no pixels ({size})")
+            raise MediaSizeError(
+                f"the picture has no pixels ({size})", expected="sides of at least one pixel"
+            )
         if size.area_pixels > self.max_pixels:
             raise MediaSizeError(
                 f"the picture is {size}, {size.area_pixels} pixels",

@@ -49,7 +49,7 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     if isinstance(source, str) and _SCHEME.match(source):
         return _open_url(source, policy)
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(Path(os.fsdecode(source)), policy)
+        return _open_path(named_path(source), policy)
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
@@ -68,11 +68,22 @@ def _open_url(url: str, policy: MediaPolicy) -> PIL.Image.Image:
             expected="a local file, bytes or an array",
             hint="download it yourself and pass the bytes",
         )
-    if os.path.exists(url):  # a file whose name merely looks like a URL
-        return _open_path(Path(url), policy)
-    raise MediaSourceError(
-        f"a source with scheme {scheme}:// was given", expected="file://, data: or a path"
-    )
+    return _open_path(named_path(url), policy)
+
+
+def named_path(source: str | os.PathLike[str]) -> Path:
+    """The path that a source names; one that looks like a URL is a path if it exists.
+
+    Raises:
+        MediaSourceError: a URL of a scheme that the kit does not open.
+    """
+    name = os.fsdecode(source)
+    scheme = _SCHEME.match(name)
+    if scheme and isinstance(source, str) and not os.path.exists(name):
+        raise MediaSourceError(
+            f"a source with scheme {scheme.group(1)} was given", expected="file://, data: or a path"
+        )
+    return Path(name)
 
 
 def _file_url_path(url: str) -> Path:
@@ -106,7 +117,9 @@ def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
     try:
         return base64.b64decode("".join(unquote(payload).split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MediaDecodeError(f"the data URL is not valid base64 ({error})") from error
+        raise MediaDecodeError(
+            f"the data URL is not valid base64 ({error})", expected="data:image/png;base64,..."
+        ) from error
 
 
 def _open_path(path: Path, policy: MediaPolicy) -> PIL.Image.Image:
@@ -152,7 +165,10 @@ def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> P
             expected=f"one of {', '.join(FORMATS)}",
         ) from error
     except PIL.Image.DecompressionBombError as error:
-        raise MediaSizeError(f"{name} is too large to decode ({error})") from error
+        raise MediaSizeError(
+            f"{name} is too large to decode ({error})",
+            hint="if you trust it: PIL.Image.MAX_IMAGE_PIXELS and MediaPolicy(max_pixels=...)",
+        ) from error
     except Exception as error:  # decoders raise nearly anything on damaged headers
         raise MediaDecodeError(
             f"{name} has a damaged header ({error})", hint="fetch or save it again"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qwenvl_kit.chat import Media, VisionChat
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.conversation import Media
 from qwenvl_kit.messages import VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.tasks.answers import Answer

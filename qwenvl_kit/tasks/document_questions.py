@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from qwenvl_kit.chat import Media, VisionChat
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
-from qwenvl_kit.results import Failure
+from qwenvl_kit.results import Failure, Reply
 from qwenvl_kit.tasks.answers import Answer
 
 INSTRUCTION = "Answer from this document only, as briefly as possible."
 
 
 class DocumentAnswers(Mapping[str, Answer]):
-    """Answers by question, in the order asked.
+    """Answers by question, in the order asked; those that failed stand in `failures`.
 
-    Looking up a question that failed raises its error; `failures` holds those.
+    `answers[question]` raises the error of a question that failed.
 
     Args:
-        results: an answer or a failure for each question.
+        answers: the answer to each question that was answered.
+        failures: why the others were not.
     """
 
-    def __init__(self, results: Mapping[str, Answer | Failure]) -> None:
-        self._results = dict(results)
-
-    @property
-    def failures(self) -> Mapping[str, Failure]:
-        """The questions that could not be answered."""
-        return {q: found for q, found in self._results.items() if isinstance(found, Failure)}
+    def __init__(self, answers: Mapping[str, Answer], failures: Mapping[str, Failure]) -> None:
+        self._answers = dict(answers)
+        self.failures = dict(failures)
 
     def __getitem__(self, question: str) -> Answer:
-        found = self._results[question]
-        if isinstance(found, Failure):
-            raise found.error
-        return found
+        if question in self.failures:
+            raise self.failures[question].error
+        return self._answers[question]
+
+    def __contains__(self, question: object) -> bool:
+        return question in self._answers
 
     def __iter__(self) -> Iterator[str]:
-        return (q for q, found in self._results.items() if isinstance(found, Answer))
+        return iter(self._answers)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._answers)
+
+    def get(  # type: ignore[override]  # the default is an answer or None
+        self, question: str, default: Answer | None = None
+    ) -> Answer | None:
+        """The answer to a question; the default if it failed or was not asked."""
+        return self._answers.get(question, default)
 
     def __repr__(self) -> str:
-        return f"DocumentAnswers({ {question: str(self[question]) for question in self} })"
+        shown = {question: answer.text for question, answer in self._answers.items()}
+        return f"DocumentAnswers({shown}, failures={self.failures})"
 
 
 def document_qa(
@@ -78,17 +85,19 @@ def document_qa(
         Request.about(f"{question}\n{instruction}" if instruction else question, *pages)
         for question in asked
     ]
-    results = chat.ask_many(requests, sampling=sampling, budget=budget)
+    results = dict(zip(asked, chat.ask_many(requests, sampling=sampling, budget=budget)))
     return DocumentAnswers(
-        {
-            question: result if isinstance(result, Failure) else Answer(result)
-            for question, result in zip(asked, results)
-        }
+        answers={q: Answer(found) for q, found in results.items() if isinstance(found, Reply)},
+        failures={q: found for q, found in results.items() if isinstance(found, Failure)},
     )
 
 
 def _checked_questions(questions: Sequence[str] | str) -> list[str]:
-    asked = [questions] if isinstance(questions, str) else list(dict.fromkeys(questions))
+    if not isinstance(questions, Iterable):
+        raise MessageError(
+            f"questions of type {type(questions).__name__} were given", expected="a list of strings"
+        )
+    asked = [questions] if isinstance(questions, str) else list(questions)
     if not asked:
         raise MessageError("no questions were given", expected="at least one")
     for index, question in enumerate(asked):
@@ -96,4 +105,4 @@ def _checked_questions(questions: Sequence[str] | str) -> list[str]:
             raise MessageError(
                 f"{question!r} was given", expected="a question", where=f"questions[{index}]"
             )
-    return asked
+    return list(dict.fromkeys(asked))

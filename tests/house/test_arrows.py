@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "backend protocol": ("backends", "backends.base", "backends.stops"),
     "local backend": ("backends.local",),
     "scripted backend": ("backends.scripted",),
-    "chat": ("batch", "chat", "streaming"),
+    "chat": ("batch", "chat", "conversation", "streaming"),
     "tasks": ("tasks",),
     "testing": ("testing",),
     "front door": ("",),

@@ -66,6 +66,9 @@ def test_a_cancelled_stream_keeps_what_it_has(chat: VisionChat) -> None:
     stream = chat.stream("hello", sampling=Sampling(max_new_tokens=3000))
     first = next(stream)
     stream.cancel()
+    rest = list(stream)
+    tokens = [d.token for d in (first, *rest) if d.token is not None]
+    assert tokens == list(stream.reply.tokens or ())
     assert stream.reply.finish_reason == "cancelled"
     assert stream.reply.text.startswith(first.text)
     assert stream.reply.usage.completion_tokens < 3000

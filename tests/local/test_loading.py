@@ -12,6 +12,7 @@ from qwenvl_kit import VisionChat
 from qwenvl_kit.errors import (
     BudgetError,
     CheckpointError,
+    MissingPackageError,
     ModelLoadError,
     ModelNotFoundError,
     UnknownFamilyError,
@@ -88,3 +89,8 @@ def test_a_closed_chat_says_so(tiny_folder: Path) -> None:
         pass
     with pytest.raises(ModelLoadError, match="closed"):
         chat.ask("hello")
+
+
+def test_missing_flash_attention_says_what_to_do(tiny_folder: Path) -> None:
+    with pytest.raises(MissingPackageError, match="attention='sdpa'"):
+        VisionChat.from_pretrained(tiny_folder, attention="flash_attention_2")

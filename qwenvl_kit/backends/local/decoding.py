@@ -39,7 +39,6 @@ class Decoding:
         self._pad_id = pad_id
         self._observer = observer
         self._on_first_token: Callable[[], None] | None = on_first_token
-        self._num_shown = [0] * len(rows)
 
     def choose(self, input_ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Scores that leave each row one choice: (batch, vocabulary).
@@ -72,8 +71,7 @@ class Decoding:
         return torch.tensor(ended, dtype=torch.bool, device=device)
 
     def _show(self, index: int, row: Row) -> None:
-        delta = row.take_delta(self._num_shown[index])
-        self._num_shown[index] = len(row.text)
+        delta = row.take_delta()  # also completes the text of a row that has ended
         if self._observer is not None:
             self._observer.on_delta(index, delta)
 

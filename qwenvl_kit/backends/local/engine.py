@@ -17,9 +17,15 @@ from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenEnded
 from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.backends.local.threads import threads_for
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.budget.planning import PlanningRules
-from qwenvl_kit.errors import GenerationError, ModelLoadError, OutOfMemoryError
+from qwenvl_kit.errors import (
+    GenerationError,
+    ModelLoadError,
+    OutOfMemoryError,
+    QwenVLKitError,
+)
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
@@ -111,7 +117,8 @@ class LocalBackend:
             GenerationError: the model failed.
         """
         with self._lock, _translated_errors(), torch.inference_mode():
-            return self._generate(requests, observer)
+            with threads_for(self.rules.weight_bytes, self.model.device):
+                return self._generate(requests, observer)
 
     def close(self) -> None:
         """Release the model; the backend cannot be used afterwards."""
@@ -210,10 +217,12 @@ def _completion(row: Row, watch: Stopwatch) -> Completion:
 def _translated_errors() -> Iterator[None]:
     try:
         yield
+    except QwenVLKitError:
+        raise
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
             f"the device ran out of memory ({error})",
             hint="a smaller budget, fewer requests at a time, or a shorter answer",
         ) from error
-    except (RuntimeError, ValueError, IndexError) as error:
+    except Exception as error:  # a model may fail in any way; it must cost its batch alone
         raise GenerationError(f"the model failed ({type(error).__name__}: {error})") from error

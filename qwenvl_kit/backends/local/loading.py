@@ -15,7 +15,12 @@ from transformers import AutoProcessor, GenerationConfig
 from qwenvl_kit.backends.local.engine import LoadedModel, LocalBackend
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.planning import PlanningRules
-from qwenvl_kit.errors import CheckpointError, ModelLoadError, ModelNotFoundError, QwenVLKitError
+from qwenvl_kit.errors import (
+    CheckpointError,
+    MissingPackageError,
+    ModelLoadError,
+    ModelNotFoundError,
+)
 from qwenvl_kit.families import Family, family_of
 from qwenvl_kit.options import Sampling
 
@@ -149,8 +154,11 @@ def _load_network(
         return model_class.from_pretrained(
             where, revision=revision, dtype=dtype, use_safetensors=True, **options
         )
-    except QwenVLKitError:
-        raise
+    except ImportError as error:
+        raise MissingPackageError(
+            f"a package that {attention!r} attention or this checkpoint needs is missing ({error})",
+            hint="install it, or attention='sdpa'",
+        ) from error
     except Exception as error:  # see above
         raise ModelLoadError(
             f"the weights of {where} cannot be loaded ({type(error).__name__}: {error})",

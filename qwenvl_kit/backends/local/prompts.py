@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.errors import CheckpointError
+from qwenvl_kit.errors import CheckpointError, MessageError
 from qwenvl_kit.families import Family
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
@@ -42,9 +42,7 @@ class PromptEncoder:
     ) -> list[int]:
         """Token ids of the prompt, each placeholder repeated as often as its plan says."""
         shield = TokenShield(self._special_tokens, messages)
-        prompt = self._processor.apply_chat_template(
-            render_turns(messages, shield), tokenize=False, add_generation_prompt=True
-        )
+        prompt = self._render(render_turns(messages, shield))
         ids: list[int] = []
         for piece in shield.pieces(prompt):
             ids += self._tokenizer.encode(
@@ -109,6 +107,18 @@ class PromptEncoder:
             return_tensors="pt",
         )
         return {name: features[name] for name in ("pixel_values_videos", "video_grid_thw")}
+
+    def _render(self, turns: Sequence[Mapping[str, Any]]) -> str:
+        try:
+            prompt: str = self._processor.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # templates refuse conversations by errors of their own
+            raise MessageError(
+                f"the checkpoint's chat template refuses the conversation ({error})",
+                hint="roles and an order of turns that the model was trained with",
+            ) from error
+        return prompt
 
     def _expand(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Iterator[int]:
         """Repeat each placeholder as often as its picture or video has tokens."""

@@ -39,6 +39,8 @@ class Row:
         self._chooser = TokenChooser(sampling, device)
         self._stream = vocabulary.stream()
         self._stop_text = StopText(sampling.stop)
+        self._num_shown_tokens = 0
+        self._num_shown_characters = 0
         self.tokens: list[TokenScore] = []
         self.end_token: TokenScore | None = None
         self.finish_reason: FinishReason | None = None
@@ -77,12 +79,18 @@ class Row:
         """End the row, unless it has ended already."""
         self.finish_reason = self.finish_reason or reason
 
-    def take_delta(self, num_shown: int) -> Delta:
-        """What the answer has gained beyond its first `num_shown` characters."""
+    def take_delta(self) -> Delta:
+        """What the answer has gained since this was last asked: a token at most."""
         if self.finish_reason is not None:
             self._flush()
-        token = self.tokens[-1] if self.tokens and self.end_token is None else None
-        return Delta(text=self.text[num_shown:], token=token)
+        has_new_token = len(self.tokens) > self._num_shown_tokens
+        delta = Delta(
+            text=self.text[self._num_shown_characters :],
+            token=self.tokens[-1] if has_new_token else None,
+        )
+        self._num_shown_tokens = len(self.tokens)
+        self._num_shown_characters = len(self.text)
+        return delta
 
     def _flush(self) -> None:
         rest = self._stream.flush()

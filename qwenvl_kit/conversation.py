@@ -1,0 +1,61 @@
+"""A conversation that remembers its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, Union
+
+from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
+from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.results import Reply
+
+Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart]
+"""What may follow a question: a picture's source, or a part."""
+
+
+class Asks(Protocol):
+    """What a conversation needs of a chat."""
+
+    def ask(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Reply:
+        """See `VisionChat.ask`."""
+
+
+class Conversation:
+    """Questions that follow one another; each sees all that was said and shown before.
+
+    Args:
+        chat: who answers.
+        messages: what has been said so far.
+    """
+
+    def __init__(self, chat: Asks, messages: Sequence[Message] = ()) -> None:
+        self._chat = chat
+        self._messages = tuple(messages)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All that was said so far, the answers included."""
+        return self._messages
+
+    def ask(
+        self,
+        question: str,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Reply:
+        """Ask the next question. One that fails leaves the conversation as it was.
+
+        The arguments and errors are those of `VisionChat.ask`.
+        """
+        messages = (*self._messages, *as_messages(question, media))
+        reply = self._chat.ask(messages, sampling=sampling, budget=budget)
+        self._messages = (*messages, Message.assistant(reply.text))
+        return reply
