@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+
+import numpy
+import PIL.Image
+import pytest
+
+from qwenvl_kit import MediaPolicy, Size, VideoPlan
+from qwenvl_kit.errors import (
+    MediaArrayError,
+    MediaDecodeError,
+    MediaNotFoundError,
+    MediaSizeError,
+    MediaSourceError,
+)
+from qwenvl_kit.media import decode_frames, measure_frames, resize_image
+
+POLICY = MediaPolicy()
+COLOURS = [(0, 0, 0), (60, 0, 0), (120, 0, 0), (180, 0, 0)]
+FRAMES = [PIL.Image.new("RGB", (6, 4), colour) for colour in COLOURS]
+
+
+def _plan(*indices: int) -> VideoPlan:
+    times = tuple(float(index) for index in indices)
+    return VideoPlan("messages[0].parts[0]", Size(4, 6), Size(28, 56), indices, times, 2)
+
+
+def _paths(folder):
+    for index, frame in enumerate(FRAMES):
+        frame.save(folder / f"{index}.png")
+    return [folder / f"{index}.png" for index in range(len(FRAMES))]
+
+
+def _shapes(folder):
+    array = numpy.stack([numpy.asarray(frame) for frame in FRAMES])
+    mixed = [_paths(folder)[0], str(_paths(folder)[1]), FRAMES[2], array[3]]
+    return {
+        "list": FRAMES,
+        "tuple": tuple(FRAMES),
+        "array": array,
+        "paths": _paths(folder),
+        "mixed": mixed,
+    }
+
+
+@pytest.mark.parametrize("shape", ["list", "tuple", "array", "paths", "mixed"])
+def test_frames_come_as_any_sequence_of_pictures(tmp_path, shape):
+    source = _shapes(tmp_path)[shape]
+    found = measure_frames(source, POLICY)
+    assert (found.size, found.num_frames) == (Size(4, 6), 4)
+    decoded = decode_frames(source, _plan(0, 1, 2, 3), POLICY, resize_image)
+    assert [frame.getpixel((0, 0)) for frame in decoded] == COLOURS
+
+
+def test_a_tensor_of_frames_has_its_channels_second():
+    torch = pytest.importorskip("torch")
+    frames = torch.from_numpy(numpy.stack([numpy.asarray(f) for f in FRAMES])).permute(0, 3, 1, 2)
+    assert measure_frames(frames, POLICY).size == Size(4, 6)
+
+
+def test_only_the_planned_frames_are_decoded_at_the_planned_size():
+    decoded = decode_frames(FRAMES, _plan(1, 3), POLICY, resize_image)
+    assert [frame.size for frame in decoded] == [(56, 28), (56, 28)]
+    assert [frame.getpixel((0, 0)) for frame in decoded] == [COLOURS[1], COLOURS[3]]
+
+
+def test_a_damaged_frame_that_is_not_used_does_not_matter():
+    buffer = io.BytesIO()
+    FRAMES[0].save(buffer, "PNG")
+    cut = buffer.getvalue()[:45]
+    source = [FRAMES[0], cut, FRAMES[2]]
+    assert measure_frames(source, POLICY).num_frames == 3
+    assert len(decode_frames(source, _plan(0, 2), POLICY, resize_image)) == 2
+    with pytest.raises(MediaDecodeError) as caught:
+        decode_frames(source, _plan(0, 1), POLICY, resize_image)
+    assert caught.value.where == "source[1]"
+
+
+@pytest.mark.parametrize(
+    ("frame", "error"),
+    [
+        ("/no/such/frame.png", MediaNotFoundError),
+        (None, MediaSourceError),
+        (numpy.zeros((4, 6, 2)), MediaArrayError),
+        (b"text", MediaDecodeError),
+        ([FRAMES[0]], MediaSourceError),
+    ],
+)
+def test_a_bad_frame_is_refused_with_its_number(frame, error):
+    with pytest.raises(error) as caught:
+        measure_frames([FRAMES[0], FRAMES[1], frame], POLICY)
+    assert caught.value.where == "source[2]"
+
+
+def test_frames_of_different_sizes_are_refused_with_the_first_that_differs():
+    with pytest.raises(MediaSizeError, match="frame 1 is 3 x 3 px, the first is 6 x 4 px"):
+        measure_frames([FRAMES[0], PIL.Image.new("RGB", (3, 3)), FRAMES[1]], POLICY)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [],
+        (),
+        "video.mp4",
+        b"bytes of a video",
+        bytearray(b"bytes of a video"),
+        memoryview(b"bytes of a video"),
+        None,
+        3,
+        {0: FRAMES[0]},
+        set(),
+        iter(FRAMES),
+        FRAMES[0],
+        numpy.zeros((4, 6, 3), "uint8"),
+        numpy.zeros((0, 4, 6, 3), "uint8"),
+        range(0),
+    ],
+)
+def test_a_source_that_is_no_sequence_of_frames_is_refused(source):
+    with pytest.raises(MediaSourceError) as caught:
+        measure_frames(source, POLICY)
+    assert caught.value.expected
