@@ -42,7 +42,7 @@ class VisionChat:
     ) -> None:
         self._backend = backend
         self._budget = as_budget(budget)
-        self._policy = media or MediaPolicy()
+        self._policy = _checked_policy(media)
 
     @classmethod
     def from_pretrained(
@@ -181,6 +181,8 @@ class VisionChat:
         """
         _check_batch_arguments(on_error, max_batch_size)
         _check_sampling(sampling)
+        if budget is not None:
+            as_budget(budget)
 
         def prepare(request: Request) -> Prepared:
             return self._prepare(request, sampling, budget)
@@ -311,6 +313,14 @@ def _check_fits(plan: Plan) -> None:
         )
 
 
+def _checked_policy(policy: object) -> MediaPolicy:
+    if policy is None:
+        return MediaPolicy()
+    if not isinstance(policy, MediaPolicy):
+        raise InputError(f"media={policy!r} was given", expected="a MediaPolicy")
+    return policy
+
+
 def _check_sampling(sampling: object) -> None:
     if sampling is not None and not isinstance(sampling, Sampling):
         raise SamplingError(
@@ -321,7 +331,7 @@ def _check_sampling(sampling: object) -> None:
 def _check_batch_arguments(on_error: object, max_batch_size: object) -> None:
     if on_error not in ("raise", "return"):
         raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
-    if not isinstance(max_batch_size, int) or max_batch_size < 1:
+    if type(max_batch_size) is not int or max_batch_size < 1:
         raise InputError(
             f"max_batch_size={max_batch_size!r} was given", expected="a whole number above 0"
         )

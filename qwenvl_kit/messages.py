@@ -30,7 +30,7 @@ ImageSource: TypeAlias = Union[
 tensor (C, H, W); arrays hold uint8, or floats in [0, 1]."""
 
 VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
-"""A sequence of frames, each of them an `ImageSource`, or the source of a whole video file."""
+"""A sequence of frames, each an `ImageSource`; or an array (N, H, W, C) or tensor (N, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,14 @@ class VideoPart(_MediaPart):
     """A video.
 
     Attributes:
-        source: a sequence of frames, or a video file.
-        fps: frames per second: of the frames given.
+        source: its frames; see `VideoSource`. Video files are not opened yet.
+        fps: how many of the frames make a second.
         timestamps_seconds: the time of each frame instead, rising.
-        num_frames: use this many, evenly spread; None uses all.
+        num_frames: use at most this many, evenly spread; None uses all.
         start_seconds: leave out what comes before.
         end_seconds: leave out what comes after.
-        budget: what each frame may cost; None takes the request's budget.
+        budget: what each group of frames that share their patches may cost; None takes the
+            request's budget.
 
     Raises:
         BudgetError: the budget is unknown.

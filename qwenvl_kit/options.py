@@ -52,12 +52,23 @@ class Sampling:
             object.__setattr__(self, "stop", (self.stop,))
         self._check_integers()
         self._check_fractions()
+        self._check_temperature()
         stop = tuple(self.stop) if isinstance(self.stop, Iterable) else (self.stop,)
         if not all(isinstance(text, str) and text for text in stop):
             raise SamplingError(
                 f"stop={self.stop!r} was given", expected="strings that are not empty"
             )
         object.__setattr__(self, "stop", stop)
+
+    def _check_temperature(self) -> None:
+        """A narrowed choice among one token is likely a forgotten temperature."""
+        given = [name for name in ("top_k", "top_p", "min_p") if getattr(self, name) is not None]
+        if given and self.temperature is None:
+            raise SamplingError(
+                f"{given[0]}={getattr(self, given[0])!r} was given without a temperature",
+                expected="a temperature, as without one the most probable token is taken",
+                hint=f"Sampling(temperature=0.7, {given[0]}=...), or temperature=0 for greedy",
+            )
 
     @property
     def is_greedy(self) -> bool:
@@ -88,7 +99,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """What one picture, or one frame of a video, may cost, in visual tokens.
+    """What one picture may cost, in visual tokens.
+
+    For a video: what one group of frames that share their patches may cost, two frames in every
+    Qwen-VL family so far.
 
     A visual token covers a square of 28 x 28 px for Qwen2-VL and 2.5, and of 32 x 32 px for
     Qwen3-VL and 3.5: the same budget means the same cost in every family. A side that is left
@@ -96,8 +110,10 @@ class PixelBudget:
 
     Attributes:
         min_tokens: smaller pictures are enlarged to about this many tokens.
-        max_tokens: larger pictures are reduced to at most this many tokens.
-        total_tokens: all pictures and frames of a request together may cost at most this.
+        max_tokens: larger pictures are reduced to at most this many tokens. A strip whose short
+            side is a single token may keep more: the models' own rule never crops.
+        total_tokens: all pictures and frames together may cost at most this: those of the
+            request, or in a part's own budget those of that part.
         min_pixels, max_pixels, total_pixels: the same in pixels; see `from_pixels`.
 
     Raises:

@@ -13,6 +13,7 @@ from qwenvl_kit.errors import (
     BudgetError,
     ContextLengthError,
     GenerationError,
+    InputError,
     MediaDecodeError,
     MediaSizeError,
     MessageError,
@@ -210,3 +211,8 @@ def test_a_picture_beside_a_conversation_is_refused():
 def test_a_chat_says_what_is_loaded_and_closes_with_its_block():
     with _chat() as chat:
         assert chat.report()["family"] == "qwen2_vl"
+
+
+def test_a_policy_that_is_none_is_refused_at_once():
+    with pytest.raises(InputError, match="MediaPolicy"):
+        VisionChat(ScriptedBackend(["yes"]), media="web")

@@ -17,6 +17,7 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import (
+    BudgetError,
     GenerationError,
     InputError,
     MediaNotFoundError,
@@ -210,3 +211,13 @@ def test_a_progress_bar_changes_no_result(capsys):
 def test_a_failure_holds_an_error_of_the_kit():
     results = VisionChat(ScriptedBackend(_echo)).ask_many(["fail", "crash", None])
     assert all(isinstance(result.error, QwenVLKitError) for result in results)
+
+
+def test_a_misspelt_budget_of_the_call_is_refused_at_once():
+    with pytest.raises(BudgetError, match="huge"):
+        VisionChat(ScriptedBackend(["yes"])).ask_many(["a"], budget="huge")
+
+
+def test_a_batch_size_of_true_is_refused():
+    with pytest.raises(InputError, match="max_batch_size"):
+        VisionChat(ScriptedBackend(["yes"])).ask_many(["a"], max_batch_size=True)

@@ -67,8 +67,8 @@ def test_a_cancelled_stream_keeps_what_it_has(chat: VisionChat) -> None:
     first = next(stream)
     stream.cancel()
     rest = list(stream)
-    tokens = [d.token for d in (first, *rest) if d.token is not None]
-    assert tokens == list(stream.reply.tokens or ())
+    ids = [delta.token.token_id for delta in (first, *rest) if delta.token is not None]
+    assert ids == [score.token_id for score in stream.reply.tokens or ()]
     assert stream.reply.finish_reason == "cancelled"
     assert stream.reply.text.startswith(first.text)
     assert stream.reply.usage.completion_tokens < 3000

@@ -72,7 +72,14 @@ def test_a_setting_out_of_its_range_is_refused_by_name(name, value):
     [("max_new_tokens", 1), ("top_p", 1.0), ("min_p", 0.0), ("min_p", 1), ("seed", 0)],
 )
 def test_the_ends_of_a_range_belong_to_it(name, value):
-    assert getattr(Sampling(**{name: value}), name) == value
+    assert getattr(Sampling(temperature=1.0, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize("setting", [{"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}])
+def test_a_narrowed_choice_without_a_temperature_is_refused(setting):
+    with pytest.raises(SamplingError, match="temperature"):
+        Sampling(**setting)
+    assert Sampling(temperature=0, **setting).is_greedy
 
 
 def test_a_sampling_is_a_value():
