@@ -54,10 +54,12 @@ def main(picture: Path) -> None:
     show_plan(chat, PICTURES / "menu.png")
     show("into English", translate_text_in_image(chat, PICTURES / "menu.png").reply)
 
-    print("\nAs it is written: ", end="", flush=True)
-    for delta in (stream := chat.stream("Read all the text in this image.", PICTURES / "menu.png")):
-        print(delta.text.replace("\n", " / "), end="", flush=True)
-    print(f"\n    confidence {stream.reply.confidence or 0:.2f}, {stream.reply.finish_reason}")
+    print("\nStreamed as it is written: ", end="", flush=True)
+    with chat.stream("Read all the text in this image.", PICTURES / "menu.png") as stream:
+        for delta in stream:
+            print(delta.text.replace("\n", " / "), end="", flush=True)
+    print()
+    show("Read all the text in this image.", stream.reply)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Literal, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.errors import GenerationError, QwenVLKitError
+from qwenvl_kit.errors import GenerationError, QwenVLKitError, release_frames
 from qwenvl_kit.requests import Request, RequestLike, as_request
 from qwenvl_kit.results import Failure, Reply
 
@@ -101,6 +101,7 @@ def _failure(index: int, cause: Exception, request_id: str | None) -> Failure:
     """The failure of one request; an error that nobody expected must not cost its neighbours."""
     error = _copied(cause) if isinstance(cause, QwenVLKitError) else _translated(cause)
     error.where = f"requests[{index}].{error.where}" if error.where else f"requests[{index}]"
+    release_frames(error)
     return Failure(index=index, error=error, request_id=request_id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from typing_extensions import Self
 
@@ -25,6 +25,9 @@ from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Reply, Timing, Usage
 from qwenvl_kit.streaming import ReplyStream, StreamObserver
+
+if TYPE_CHECKING:
+    import torch
 
 
 class VisionChat:
@@ -50,7 +53,7 @@ class VisionChat:
         model: str | os.PathLike[str] | None = None,
         *,
         revision: str | None = None,
-        dtype: str = "auto",
+        dtype: str | torch.dtype = "auto",
         device: str = "auto",
         attention: str = "auto",
         budget: BudgetChoice = "native",
@@ -62,7 +65,7 @@ class VisionChat:
             model: a checkpoint's folder or its id on the Hugging Face hub; None loads the small
                 model that is part of this package, offline.
             revision: branch, tag or commit on the hub.
-            dtype: "auto" (bf16 on a GPU that has it, else fp32), or the name of a torch type.
+            dtype: "auto" (bf16 on a GPU that has it, else fp32), or a torch type or its name.
             device: "auto" (a GPU if there is one), or a torch device.
             attention: "auto", or an attention implementation of transformers.
             budget: what pictures may cost where a request does not say.
@@ -71,9 +74,10 @@ class VisionChat:
         Raises:
             ModelLoadError: what is missing or does not fit.
         """
-        budget = as_budget(budget)  # a misspelt preset should not cost a minute of loading
+        # A misspelt setting should not cost a minute of loading.
+        budget, media = as_budget(budget), _checked_policy(media)
         backend = load_local(
-            os.fspath(MODEL_FOLDER if model is None else model),
+            MODEL_FOLDER if model is None else model,
             revision=revision,
             dtype=dtype,
             device=device,
@@ -116,8 +120,9 @@ class VisionChat:
         The arguments and errors are those of `ask`. Mistakes in the request are raised at once.
 
         Example:
-            for delta in (stream := chat.stream("Describe this image.", "photo.jpg")):
-                print(delta.text, end="")
+            with chat.stream("Describe this image.", "photo.jpg") as stream:
+                for delta in stream:
+                    print(delta.text, end="")
             print(stream.reply.confidence)
         """
         request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)

@@ -111,7 +111,7 @@ def _parse_message(message: Any) -> Message:
             f"a {type(message).__name__} was given",
             expected="a Message, or a dict with role and content",
         )
-    _check_keys(message, required=("role", "content"), optional=("name",))
+    _check_keys(message, required=("role", "content"), optional=())
     content = message["content"]
     if isinstance(content, str):
         return Message(message["role"], (TextPart(content),))

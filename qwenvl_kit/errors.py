@@ -30,6 +30,7 @@ where they appear, and stay attached as the cause.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -142,6 +143,17 @@ class GenerationError(QwenVLKitError):
 
 class OutOfMemoryError(GenerationError):
     """The device has too little memory for this request."""
+
+
+def release_frames(error: BaseException | None) -> None:
+    """Let go of the local variables that an error's traceback holds, its causes' too.
+
+    An error that is kept would otherwise keep the tensors of the call that failed, and with them
+    the memory that the next call needs.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -86,6 +86,7 @@ class ImagePart(_MediaPart):
     """
 
     source: ImageSource
+    _: KW_ONLY
     budget: BudgetChoice | None = None
     height_px: int | None = None
     width_px: int | None = None
@@ -115,6 +116,7 @@ class VideoPart(_MediaPart):
     """
 
     source: VideoSource
+    _: KW_ONLY
     fps: float | None = None
     num_frames: int | None = None
     start_seconds: float | None = None

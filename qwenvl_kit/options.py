@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
 
 from qwenvl_kit.errors import BudgetError, SamplingError
 
+MIN_TEMPERATURE = 1e-4
+"""Logits divided by less may overflow."""
+
 BudgetName: TypeAlias = Literal["native", "quick", "standard", "fine"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How the next token is chosen and when to stop. Greedy unless given a temperature.
 
@@ -28,8 +31,8 @@ class Sampling:
             (Nguyen et al., 2024, arXiv:2407.01082).
         repetition_penalty: above 1 discourages tokens of the prompt and of the answer so far
             (Keskar et al., 2019, arXiv:1909.05858).
-        seed: makes sampling reproducible; the same request gives the same answer, alone or in
-            a batch.
+        seed: makes sampling reproducible; in fp32 the same request gives the same answer, alone
+            or in a batch.
         stop: strings that end the answer; they are not part of its text.
         num_alternatives: how many of the likeliest tokens to report at each place.
 
@@ -82,9 +85,16 @@ class Sampling:
             _check_integer("top_k", self.top_k, minimum=1)
         if self.seed is not None:
             _check_integer("seed", self.seed, minimum=0)
+            if self.seed >= 2**64:
+                raise SamplingError(f"seed={self.seed} was given", expected="less than 2**64")
 
     def _check_fractions(self) -> None:
         _check_number("temperature", self.temperature, 0.0, math.inf, "0 (greedy) or more")
+        if self.temperature and self.temperature < MIN_TEMPERATURE:
+            raise SamplingError(
+                f"temperature={self.temperature} was given",
+                expected=f"0 (greedy), or at least {MIN_TEMPERATURE}",
+            )
         _check_number("top_p", self.top_p, 0.0, 1.0, "above 0, up to 1", open_below=True)
         _check_number("min_p", self.min_p, 0.0, 1.0, "between 0 and 1")
         _check_number(
@@ -123,6 +133,7 @@ class PixelBudget:
     min_tokens: int | None = None
     max_tokens: int | None = None
     total_tokens: int | None = None
+    _: KW_ONLY
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None

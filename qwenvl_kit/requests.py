@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeAlias, Union
 
 from qwenvl_kit.dialects import Prompt, as_messages
@@ -22,6 +22,7 @@ class Request:
     """
 
     messages: Prompt
+    _: KW_ONLY
     id: str | None = None
     sampling: Sampling | None = None
     budget: BudgetChoice | None = None

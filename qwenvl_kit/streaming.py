@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Union
 
-from qwenvl_kit.errors import GenerationError
+from qwenvl_kit.errors import GenerationError, release_frames
 from qwenvl_kit.results import Delta, Reply
 
 
@@ -42,8 +42,13 @@ class StreamObserver:
 class ReplyStream:
     """Iterates over the pieces of an answer; `reply` holds all of it at the end.
 
-    A reader that walks away, or leaves the `with` block, cancels the generation. Whatever the
-    generation raises is raised in the reader.
+    Leaving its `with` block cancels a generation that still runs, and so does dropping the last
+    reference to it; after a mere `break` it runs on. Whatever the generation raises is raised in
+    the reader.
+
+        with chat.stream("Describe this image.", "photo.jpg") as stream:
+            for delta in stream:
+                print(delta.text, end="")
 
     Args:
         run: generates the reply, reporting to the observer; runs in a thread of its own.
@@ -66,6 +71,7 @@ class ReplyStream:
             if isinstance(event, Delta):
                 return event
             self._outcome = event
+            self._observer.finish(event)  # for another reader that waits
             self._thread.join()
         if isinstance(self._outcome, BaseException):
             raise self._outcome
@@ -102,4 +108,5 @@ def _run(run: Callable[[StreamObserver], Reply], observer: StreamObserver) -> No
     try:
         observer.finish(run(observer))
     except BaseException as error:  # carried to the reader, who is waiting for it
+        release_frames(error)
         observer.finish(error)

@@ -32,7 +32,7 @@ def choose_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
     Raises:
         VideoTimingError: no frame lies between start and end.
     """
-    start = part.start_seconds or 0.0
+    start = times[0] if part.start_seconds is None else part.start_seconds
     end = times[-1] if part.end_seconds is None else part.end_seconds
     inside = [index for index, time in enumerate(times) if start <= time <= end]
     if not inside:

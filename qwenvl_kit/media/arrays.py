@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
+from qwenvl_kit.plans import Size
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -16,6 +17,18 @@ _CHANNELS = (1, 3, 4)
 def is_array(source: Any) -> bool:
     """Whether the source is a NumPy array or torch tensor, without importing either."""
     return _is_instance(source, "numpy", "ndarray") or _is_instance(source, "torch", "Tensor")
+
+
+def array_size(source: Any) -> Size:
+    """The size of an array's picture, from its shape alone; see `array_to_image`.
+
+    Raises:
+        MediaArrayError: other axes.
+    """
+    is_tensor = not _is_instance(source, "numpy", "ndarray")
+    _check_axes(source, is_tensor)
+    height_px, width_px = source.shape[-2:] if is_tensor else source.shape[:2]
+    return Size(height_px=int(height_px), width_px=int(width_px))
 
 
 def array_to_image(source: Any) -> PIL.Image.Image:
@@ -30,10 +43,7 @@ def array_to_image(source: Any) -> PIL.Image.Image:
     import PIL.Image
 
     is_tensor = not isinstance(source, numpy.ndarray)
-    if source.ndim not in (2, 3):
-        raise _axes_error(source, is_tensor)
-    if source.ndim == 3 and source.shape[0 if is_tensor else 2] not in _CHANNELS:
-        raise _axes_error(source, is_tensor)
+    _check_axes(source, is_tensor)
     if is_tensor:
         source = _tensor_to_array(source)
     if 0 in source.shape:
@@ -80,8 +90,14 @@ def _tensor_to_array(tensor: Any) -> Any:
     return array.transpose(1, 2, 0) if array.ndim == 3 else array
 
 
+def _check_axes(source: Any, is_tensor: bool) -> None:
+    has_axes = source.ndim in (2, 3)
+    if not has_axes or (source.ndim == 3 and source.shape[0 if is_tensor else 2] not in _CHANNELS):
+        raise _axes_error(source, is_tensor)
+
+
 def _axes_error(source: Any, is_tensor: bool) -> MediaArrayError:
-    kind, axes = ("tensor", "(C, H, W)") if is_tensor else ("array", "(H, W, C)")
+    kind, axes = ("a tensor", "(C, H, W)") if is_tensor else ("an array", "(H, W, C)")
     turned = source.ndim == 3 and source.shape[2 if is_tensor else 0] in _CHANNELS
     turn = "tensor.permute(2, 0, 1)" if is_tensor else "array.transpose(1, 2, 0)"
     if source.ndim == 4:
@@ -89,7 +105,7 @@ def _axes_error(source: Any, is_tensor: bool) -> MediaArrayError:
     else:
         hint = turn if turned else ""
     return MediaArrayError(
-        f"a {kind} of shape {tuple(source.shape)} was given",
+        f"{kind} of shape {tuple(source.shape)} was given",
         expected=f"{axes} with C of 1, 3 or 4, or (H, W)",
         hint=hint,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
+from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import open_image
 from qwenvl_kit.plans import Size
@@ -23,13 +24,11 @@ def measure_image(source: Any, policy: MediaPolicy) -> Size:
     Raises:
         MediaError: the source cannot be opened, or the policy refuses it.
     """
-    image = open_image(source, policy)
-    size = Size(height_px=image.height, width_px=image.width)
-    policy.check_size(size)
-    # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
-    if image.format != "TIFF" and _orientation(image) in _SIDEWAYS:
-        return Size(height_px=size.width_px, width_px=size.height_px)
-    return size
+    if is_array(source):
+        size = array_size(source)
+        policy.check_size(size)
+        return size
+    return _checked_size(open_image(source, policy), policy)
 
 
 def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
@@ -38,8 +37,9 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     Raises:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
     """
-    measure_image(source, policy)
-    return _to_rgb(_upright(_load(open_image(source, policy))))
+    image = open_image(source, policy)
+    _checked_size(image, policy)
+    return _to_rgb(_upright(_load(image)))
 
 
 def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
@@ -52,6 +52,15 @@ def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
     import PIL.Image
 
     return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.BICUBIC)
+
+
+def _checked_size(image: PIL.Image.Image, policy: MediaPolicy) -> Size:
+    size = Size(height_px=image.height, width_px=image.width)
+    policy.check_size(size)
+    # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
+    if image.format != "TIFF" and _orientation(image) in _SIDEWAYS:
+        return Size(height_px=size.width_px, width_px=size.height_px)
+    return size
 
 
 def _load(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qwenvl_kit.errors import MediaForbiddenError, MediaSizeError
+from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.plans import Size
 
 
@@ -20,6 +20,11 @@ class MediaPolicy:
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 178_956_970
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is not int or value < 1:
+                raise InputError(f"{name}={value!r} was given", expected="a whole number above 0")
 
     def check_num_bytes(self, num_bytes: int) -> None:
         """Raises MediaForbiddenError for an encoded picture that is too large."""

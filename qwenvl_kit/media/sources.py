@@ -7,7 +7,6 @@ import binascii
 import io
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000")
 """Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
 run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture."""
+
+_VIDEO_HINT = "decode the video and pass VideoPart([frame, ...], fps=...)"
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
@@ -155,14 +156,12 @@ def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> P
         raise MediaDecodeError(f"{name} is empty (0 bytes)", expected="a picture")
     policy.check_num_bytes(len(data))
     try:
-        with warnings.catch_warnings():
-            # The policy judges the size by the header; Pillow's warning would only repeat it.
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
     except PIL.UnidentifiedImageError as error:
         raise MediaDecodeError(
             f"{name} is not a picture ({_first_bytes(data)})",
             expected=f"one of {', '.join(FORMATS)}",
+            hint=_VIDEO_HINT if _is_video(data) else "",
         ) from error
     except PIL.Image.DecompressionBombError as error:
         raise MediaSizeError(
@@ -188,6 +187,11 @@ def _png_exif(data: bytes) -> bytes:
             return data[position + 8 : position + 8 + num_bytes]
         position += 12 + num_bytes
     return b""
+
+
+def _is_video(data: bytes) -> bool:
+    """Whether bytes begin as MP4 and MOV files do, or as Matroska and WebM files."""
+    return data[4:8] == b"ftyp" or data[:4] == b"\x1a\x45\xdf\xa3"
 
 
 def _host(url: str) -> str:

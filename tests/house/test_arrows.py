@@ -120,7 +120,7 @@ def test_pure_rooms_import_no_torch(room: str) -> None:
                 in_use = [
                     name for name in names if name.partition(".")[0] in ("torch", "transformers")
                 ]
-                assert not in_use or module in ("media.arrays", "media.sources"), module
+                assert not in_use, module
 
 
 def test_no_module_is_longer_than_400_lines() -> None:

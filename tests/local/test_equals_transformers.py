@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from qwenvl_kit import Message, Sampling, VisionChat
+from qwenvl_kit import Message, Reply, Sampling, VisionChat
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.local import LocalBackend
 from tests.local.conftest import CONVERSATIONS, by_hand
@@ -28,11 +29,23 @@ def _request(messages: list[Message]) -> Any:
     return Request(messages)
 
 
+def ids_of(reply: Reply) -> list[int]:
+    """All generated tokens, the end token included."""
+    scores = [*(reply.tokens or ()), *([reply.end_token] if reply.end_token else [])]
+    return [score.token_id for score in scores]
+
+
 def generate_by_hand(
     backend: LocalBackend, inputs: dict[str, Any], **settings: Any
 ) -> tuple[Any, torch.Tensor]:
     """Output of `generate` and the new tokens, (batch, steps)."""
-    settings = {"do_sample": False, "pad_token_id": backend._pad_id, **settings}
+    # The checkpoint's own end tokens are left out, so that answers have their full length.
+    settings = {
+        "do_sample": False,
+        "pad_token_id": backend._pad_id,
+        "eos_token_id": backend.model.config.text_config.vocab_size - 1,
+        **settings,
+    }
     with torch.inference_mode():
         out = backend.model.generate(
             **inputs,
@@ -80,8 +93,25 @@ def test_greedy_tokens_are_those_of_generate(
 ) -> None:
     reply = chat.ask(conversation, sampling=Sampling(max_new_tokens=12))
     _, tokens = generate_by_hand(backend, kit_batch(chat, [conversation]), max_new_tokens=12)
-    assert reply.tokens is not None
-    assert [score.token_id for score in reply.tokens] == tokens[0, : len(reply.tokens)].tolist()
+    assert ids_of(reply) == tokens[0].tolist()
+
+
+def test_an_answer_ends_where_generate_ends_it(chat: VisionChat, backend: LocalBackend) -> None:
+    messages = CONVERSATIONS["one image"]
+    sampling = Sampling(max_new_tokens=30, temperature=1.3, seed=5)
+    end_id = ids_of(chat.ask(messages, sampling=sampling))[9]
+    ended = VisionChat(LocalBackend(replace(backend._loaded, end_ids=frozenset({end_id}))))
+    torch.manual_seed(5)
+    _, tokens = generate_by_hand(
+        backend,
+        kit_batch(chat, [messages]),
+        max_new_tokens=30,
+        do_sample=True,
+        temperature=1.3,
+        top_k=0,
+        eos_token_id=end_id,
+    )
+    assert ids_of(ended.ask(messages, sampling=sampling)) == tokens[0].tolist()
 
 
 def test_logprobs_are_those_of_compute_transition_scores(
@@ -94,7 +124,7 @@ def test_logprobs_are_those_of_compute_transition_scores(
     )
     assert reply.tokens is not None
     ours = torch.tensor([score.logprob for score in reply.tokens])
-    torch.testing.assert_close(ours, expected[0, : len(ours)], atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours, expected[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +151,7 @@ def test_a_seeded_sample_is_that_of_generate(
     _, tokens = generate_by_hand(
         backend, kit_batch(chat, [messages]), max_new_tokens=16, **{**settings, "do_sample": True}
     )
-    assert reply.tokens is not None
-    assert [score.token_id for score in reply.tokens] == tokens[0, : len(reply.tokens)].tolist()
+    assert ids_of(reply) == tokens[0].tolist()
 
 
 def test_a_greedy_repetition_penalty_is_that_of_generate(
@@ -134,8 +163,7 @@ def test_a_greedy_repetition_penalty_is_that_of_generate(
     _, tokens = generate_by_hand(
         backend, kit_batch(chat, [messages]), max_new_tokens=16, repetition_penalty=1.5
     )
-    assert reply.tokens is not None
-    assert [score.token_id for score in reply.tokens] == tokens[0, : len(reply.tokens)].tolist()
+    assert ids_of(reply) == tokens[0].tolist()
 
 
 def test_text_is_what_the_tokenizer_decodes(chat: VisionChat, backend: LocalBackend) -> None:

@@ -103,7 +103,7 @@ def test_an_array_with_wrong_axes_is_refused_with_the_right_ones(array, hint):
 @pytest.mark.parametrize("dtype", ["int64", "int8", "uint16", "bool", "complex64", "object", "U1"])
 def test_an_array_of_another_type_is_refused_with_the_right_ones(dtype):
     with pytest.raises(MediaArrayError) as caught:
-        measure_image(numpy.zeros((4, 4, 3), dtype), POLICY)
+        decode_image(numpy.zeros((4, 4, 3), dtype), POLICY)
     assert "uint8" in caught.value.expected
 
 
@@ -112,7 +112,7 @@ def test_floats_outside_0_to_1_are_refused(value):
     array = numpy.full((4, 4, 3), 0.5)
     array[2, 1, 0] = value
     with pytest.raises(MediaArrayError, match="divide by 255"):
-        measure_image(array, POLICY)
+        decode_image(array, POLICY)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 0), (0, 4, 1)])
@@ -157,8 +157,12 @@ class TestTensors:
             self.torch.zeros(4, 4).to_sparse(),
         ):
             with pytest.raises(MediaArrayError):
-                measure_image(tensor, POLICY)
+                decode_image(tensor, POLICY)
 
 
 def test_a_decoded_array_is_a_picture_of_pillow():
     assert isinstance(decode_image(RGB, POLICY), PIL.Image.Image)
+
+
+def test_measuring_an_array_looks_at_its_shape_alone():
+    assert measure_image(numpy.full((4, 6, 3), numpy.nan), POLICY) == Size(4, 6)

@@ -22,15 +22,17 @@ class TokenChooser:
     that it was part of.
     """
 
-    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+    def __init__(self, sampling: Sampling) -> None:
         self._is_greedy = sampling.is_greedy
+        self._seed = sampling.seed
         self._penalty = _penalty(sampling)
         self._warpers = LogitsProcessorList() if sampling.is_greedy else _warpers(sampling)
-        self._generator = torch.Generator(device=device)
-        if sampling.seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(sampling.seed)
+        self._generator: torch.Generator | None = None
+
+    @property
+    def takes_the_likeliest(self) -> bool:
+        """Whether the choice is that of the raw distribution's maximum."""
+        return self._is_greedy and not self._penalty
 
     def choose(self, context_ids: torch.Tensor, logits: torch.Tensor) -> int:
         """The next token.
@@ -44,7 +46,17 @@ class TokenChooser:
         if self._is_greedy:
             return int(scores.argmax(dim=-1))
         probabilities = torch.softmax(scores, dim=-1)
-        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+        return int(torch.multinomial(probabilities, 1, generator=self._seeded(logits.device)))
+
+    def _seeded(self, device: torch.device) -> torch.Generator:
+        """The row's own generator, where the logits are."""
+        if self._generator is None:
+            self._generator = torch.Generator(device=device)
+            if self._seed is None:
+                self._generator.seed()
+            else:
+                self._generator.manual_seed(self._seed)
+        return self._generator
 
 
 def _penalty(sampling: Sampling) -> LogitsProcessorList:

@@ -16,6 +16,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 
 from qwenvl_kit.backends.base import Observer
 from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.errors import GenerationError
 
 
 class Decoding:
@@ -50,15 +51,32 @@ class Decoding:
         if self._on_first_token is not None:
             self._on_first_token()
             self._on_first_token = None
-        logprobs = torch.log_softmax(logits, dim=-1)
-        chosen = torch.full_like(logits, -math.inf)
+        chosen_ids = self._choose_ids(input_ids, logits)
+        self._append(chosen_ids, torch.log_softmax(logits, dim=-1))
+        return torch.full_like(logits, -math.inf).scatter_(1, chosen_ids, 0.0)
+
+    def _choose_ids(self, input_ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """The next token of each row, (batch, 1); padding for those that have ended."""
+        likeliest = logits.argmax(dim=-1).tolist()
+        ids = [
+            self._pad_id if row.finish_reason else row.choose(input_ids[at], logits[at], best)
+            for at, (row, best) in enumerate(zip(self._rows, likeliest))
+        ]
+        return torch.tensor(ids, device=logits.device)[:, None]
+
+    def _append(self, chosen_ids: torch.Tensor, logprobs: torch.Tensor) -> None:
+        """Keep each row's token and score; what is not a number is an error, not an answer."""
+        values = logprobs.gather(1, chosen_ids)[:, 0].tolist()
         for index, row in enumerate(self._rows):
-            token_id = self._pad_id
-            if row.finish_reason is None:
-                token_id = row.step(input_ids[index], logits[index], logprobs[index])
-                self._show(index, row)
-            chosen[index, token_id] = 0.0
-        return chosen
+            if row.finish_reason is not None:
+                continue
+            if math.isnan(values[index]):
+                raise GenerationError(
+                    "the model's logits are not numbers",
+                    hint="dtype='bfloat16' or 'float32'; fp16 has too small a range",
+                )
+            row.append(int(chosen_ids[index]), values[index], logprobs[index])
+            self._show(index, row)
 
     def all_ended(self, device: torch.device) -> torch.Tensor:
         """Which rows have ended: (batch,) of bool."""

@@ -15,17 +15,13 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenEnded
+from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.threads import threads_for
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.budget.planning import PlanningRules
-from qwenvl_kit.errors import (
-    GenerationError,
-    ModelLoadError,
-    OutOfMemoryError,
-    QwenVLKitError,
-)
+from qwenvl_kit.errors import GenerationError, ModelLoadError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
@@ -116,9 +112,15 @@ class LocalBackend:
             OutOfMemoryError: the device has too little memory for this batch.
             GenerationError: the model failed.
         """
-        with self._lock, _translated_errors(), torch.inference_mode():
-            with threads_for(self.rules.weight_bytes, self.model.device):
-                return self._generate(requests, observer)
+        with translated_errors(), torch.inference_mode():
+            batch, lengths = self._encoder.encode_batch(requests)
+            _check_lengths(requests, lengths)
+            rows = [
+                Row(request.sampling, request.plan.max_new_tokens, length, self._vocabulary)
+                for request, length in zip(requests, lengths)
+            ]
+            with self._lock:
+                return self._generate(batch, rows, observer)
 
     def close(self) -> None:
         """Release the model; the backend cannot be used afterwards."""
@@ -128,32 +130,35 @@ class LocalBackend:
                 torch.cuda.empty_cache()
 
     def _generate(
-        self, requests: Sequence[BackendRequest], observer: Observer | None
+        self, batch: Mapping[str, torch.Tensor], rows: Sequence[Row], observer: Observer | None
     ) -> list[Completion]:
         model = self._loaded.model
-        batch, lengths = self._encoder.encode_batch(requests)
-        rows = [
-            Row(r.sampling, r.plan.max_new_tokens, length, self._vocabulary, model.device)
-            for r, length in zip(requests, lengths)
-        ]
         watch = Stopwatch(model)
         decoding = Decoding(rows, self._pad_id, observer, on_first_token=watch.note_first_token)
-        with watch:
+        if bool(decoding.all_ended(model.device).all()):  # cancelled while it waited its turn
+            return [_completion(row, watch) for row in rows]
+        with watch, _defaults_set_aside(model), threads_for(self.rules.weight_bytes, model.device):
             model.generate(
                 **{name: tensor.to(model.device) for name, tensor in batch.items()},
-                generation_config=self._generation_config(requests),
+                generation_config=GenerationConfig(
+                    max_new_tokens=max(row.max_new_tokens for row in rows),
+                    do_sample=False,
+                    pad_token_id=self._pad_id,
+                ),
                 logits_processor=LogitsProcessorList([ChooseTokens(decoding)]),
                 stopping_criteria=StoppingCriteriaList([StopWhenEnded(decoding)]),
             )
         return [_completion(row, watch) for row in rows]
 
-    def _generation_config(self, requests: Sequence[BackendRequest]) -> GenerationConfig:
-        """Nothing but a length: all choices are made in `Decoding`."""
-        return GenerationConfig(
-            max_new_tokens=max(request.plan.max_new_tokens for request in requests),
-            do_sample=False,
-            pad_token_id=self._pad_id,
-        )
+
+def _check_lengths(requests: Sequence[BackendRequest], lengths: Sequence[int]) -> None:
+    """What runs has the length that was planned, or nothing runs."""
+    for request, length in zip(requests, lengths):
+        if length != request.plan.prompt_tokens:
+            raise GenerationError(
+                f"the prompt has {length} tokens where {request.plan.prompt_tokens} were planned",
+                hint="do not change the processor or its template while requests are running",
+            )
 
 
 class Stopwatch:
@@ -161,6 +166,7 @@ class Stopwatch:
 
     def __init__(self, model: Any) -> None:
         self._vision_tower = model.model.visual
+        self._device = model.device
         self._start = self._first_token = self._end = self._vision_start = 0.0
         self.vision_seconds = 0.0
 
@@ -176,28 +182,31 @@ class Stopwatch:
 
     def note_first_token(self) -> None:
         """The prompt has been read."""
-        self._first_token = time.perf_counter()
+        self._first_token = self._now()
 
     def __enter__(self) -> Stopwatch:
         self._hooks = [
             self._vision_tower.register_forward_pre_hook(lambda *_: self._begin_vision()),
             self._vision_tower.register_forward_hook(lambda *_: self._end_vision()),
         ]
-        self._start = self._first_token = time.perf_counter()
+        self._start = self._first_token = self._now()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end = time.perf_counter()
+        self._end = self._now()
         for hook in self._hooks:
             hook.remove()
 
     def _begin_vision(self) -> None:
-        self._vision_start = time.perf_counter()
+        self._vision_start = self._now()
 
     def _end_vision(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()  # a GPU returns before it has finished
-        self.vision_seconds += time.perf_counter() - self._vision_start
+        self.vision_seconds += self._now() - self._vision_start
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # a GPU returns before it has finished
+        return time.perf_counter()
 
 
 def _completion(row: Row, watch: Stopwatch) -> Completion:
@@ -214,15 +223,15 @@ def _completion(row: Row, watch: Stopwatch) -> Completion:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def _defaults_set_aside(model: Any) -> Iterator[None]:
+    """Hide the checkpoint's own settings from `generate`.
+
+    It fills in from them whatever is not given, so that temperature or penalties would be applied
+    a second time.
+    """
+    published = model.generation_config
+    model.generation_config = GenerationConfig()
     try:
         yield
-    except QwenVLKitError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"the device ran out of memory ({error})",
-            hint="a smaller budget, fewer requests at a time, or a shorter answer",
-        ) from error
-    except Exception as error:  # a model may fail in any way; it must cost its batch alone
-        raise GenerationError(f"the model failed ({type(error).__name__}: {error})") from error
+    finally:
+        model.generation_config = published

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoProcessor, GenerationConfig
+from transformers import AutoProcessor
 
 from qwenvl_kit.backends.local.engine import LoadedModel, LocalBackend
 from qwenvl_kit.budget.limits import PixelLimits
@@ -31,7 +32,7 @@ def load_backend(
     model: str | os.PathLike[str],
     *,
     revision: str | None = None,
-    dtype: str = "auto",
+    dtype: str | torch.dtype = "auto",
     device: str = "auto",
     attention: str = "auto",
 ) -> LocalBackend:
@@ -40,7 +41,7 @@ def load_backend(
     Args:
         model: a folder, or the id of a repository on the Hugging Face hub.
         revision: branch, tag or commit on the hub.
-        dtype: "auto", or the name of a torch type such as "bfloat16" or "float32".
+        dtype: "auto", or a torch type or its name, such as "bfloat16" or "float32".
         device: "auto", or a torch device such as "cpu" or "cuda:0".
         attention: "auto", or an attention implementation of transformers such as "sdpa".
 
@@ -50,17 +51,24 @@ def load_backend(
         CheckpointError: files are missing or do not fit together.
         ModelLoadError: an unknown dtype, device or attention, or a failure of transformers.
     """
-    where = _find(os.fspath(model))
+    where = _find(model)
     config = _read_config(where, revision)
     family = family_of(str(config.get("model_type")))
     torch_device = _choose_device(device)
     torch_dtype = _choose_dtype(dtype, torch_device)
     processor = _load_processor(where, revision)
-    network = _load_network(where, revision, family, torch_dtype, attention).to(torch_device).eval()
-    return LocalBackend(_assemble(where, revision, family, network, processor))
+    network = _load_network(where, revision, family, torch_dtype, attention)
+    network = _place(network, torch_device)
+    with _damage_of(where):
+        return LocalBackend(_assemble(where, revision, family, network, processor))
 
 
-def _find(model: str) -> str:
+def _find(given: str | os.PathLike[str]) -> str:
+    if not isinstance(given, (str, os.PathLike)):
+        raise ModelNotFoundError(
+            f"a model of type {type(given).__name__} was given", expected="a folder or a hub id"
+        )
+    model = os.fspath(given)
     if os.path.isdir(os.path.expanduser(model)):
         return os.path.expanduser(model)
     looks_like_path = model.startswith((".", "/", "~")) or model.count("/") != 1
@@ -68,6 +76,7 @@ def _find(model: str) -> str:
         raise ModelNotFoundError(
             f"{model!r} is not a folder",
             expected="a checkpoint's folder, or a hub id such as 'Qwen/Qwen2-VL-2B-Instruct'",
+            hint="install the package again if this is the folder of its embedded model",
         )
     return model
 
@@ -113,14 +122,14 @@ def _choose_device(device: str) -> torch.device:
     return chosen
 
 
-def _choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+def _choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     """Settle on bf16 where a GPU has it, and on fp32 elsewhere.
 
     Never fp16 unasked: its range is too small for these models, which then answer with
     exclamation marks.
     """
     if dtype != "auto":
-        chosen = getattr(torch, dtype, None)
+        chosen = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
         if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
             raise ModelLoadError(
                 f"dtype={dtype!r} was given", expected="'auto', 'bfloat16', 'float32' or 'float16'"
@@ -151,18 +160,60 @@ def _load_network(
     model_class = getattr(transformers, family.model_class)
     options: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
     try:
-        return model_class.from_pretrained(
-            where, revision=revision, dtype=dtype, use_safetensors=True, **options
+        network, found = model_class.from_pretrained(
+            where,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
         )
     except ImportError as error:
         raise MissingPackageError(
-            f"a package that {attention!r} attention or this checkpoint needs is missing ({error})",
-            hint="install it, or attention='sdpa'",
+            f"{where} with attention={attention!r} needs a package that is missing ({error})",
+            hint="pip install flash-attn, or attention='sdpa'" if "flash" in attention else "",
         ) from error
     except Exception as error:  # see above
         raise ModelLoadError(
             f"the weights of {where} cannot be loaded ({type(error).__name__}: {error})",
             expected="safetensors files that fit config.json",
+        ) from error
+    _check_complete(where, found)
+    return network
+
+
+def _check_complete(where: str, found: Mapping[str, Any]) -> None:
+    """Refuse weights that are not all there: transformers fills the gaps with random numbers."""
+    gaps = [*found.get("missing_keys", ()), *found.get("mismatched_keys", ())]
+    if gaps:
+        raise CheckpointError(
+            f"{len(gaps)} weights of {where} are missing or of another shape, {gaps[0]!r} first",
+            expected="all weights that config.json describes",
+            hint="download the checkpoint again",
+        )
+
+
+def _place(network: Any, device: torch.device) -> Any:
+    try:
+        return network.to(device).eval()
+    except Exception as error:  # out of memory, or a device that fails
+        raise ModelLoadError(
+            f"the weights cannot be moved to {device} ({error})",
+            hint="a device with more memory, or a smaller checkpoint",
+        ) from error
+
+
+@contextmanager
+def _damage_of(where: str) -> Iterator[None]:
+    """Blame the checkpoint, not the caller, for settings in its files that cannot be used."""
+    try:
+        yield
+    except ModelLoadError:
+        raise
+    except Exception as error:  # a setting may be missing or wrong in any way
+        raise CheckpointError(
+            f"the settings of {where} cannot be used ({type(error).__name__}: {error})",
+            expected="the configuration files as they were published",
         ) from error
 
 
@@ -170,8 +221,6 @@ def _assemble(
     where: str, revision: str | None, family: Family, network: Any, processor: Any
 ) -> LoadedModel:
     published = network.generation_config
-    # From here on the kit chooses tokens; defaults left in the model would be applied twice.
-    network.generation_config = GenerationConfig()
     return LoadedModel(
         model=network,
         processor=processor,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
 import PIL.Image
 import torch
+from tokenizers import Tokenizer
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
@@ -30,11 +32,13 @@ class PromptEncoder:
 
     def __init__(self, processor: Any, family: Family) -> None:
         self._processor = processor
-        self._tokenizer = processor.tokenizer
+        self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
+        self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
+        self._pad_id = processor.tokenizer.pad_token_id
         self._image_id = self._placeholder_id(family.image_token)
         self._video_id = self._placeholder_id(family.video_token)
         self._special_tokens = tuple(
-            token.content for token in self._tokenizer.added_tokens_decoder.values()
+            token.content for token in processor.tokenizer.added_tokens_decoder.values()
         )
 
     def encode_prompt(
@@ -45,9 +49,8 @@ class PromptEncoder:
         prompt = self._render(render_turns(messages, shield))
         ids: list[int] = []
         for piece in shield.pieces(prompt):
-            ids += self._tokenizer.encode(
-                piece.text, add_special_tokens=False, split_special_tokens=piece.is_plain
-            )
+            tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
+            ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
         return list(self._expand(ids, media))
 
     def encode_batch(self, requests: Sequence[BackendRequest]) -> tuple[dict[str, Any], list[int]]:
@@ -139,8 +142,9 @@ class PromptEncoder:
     def _pad(self, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Padding stands on the left: on the right it would part a prompt from its answer."""
         length = max(map(len, prompts))
-        pad_id = self._tokenizer.pad_token_id
-        input_ids = torch.tensor([[pad_id] * (length - len(ids)) + list(ids) for ids in prompts])
+        input_ids = torch.tensor(
+            [[self._pad_id] * (length - len(ids)) + list(ids) for ids in prompts]
+        )
         mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts])
         kinds = torch.zeros_like(input_ids)
         kinds[input_ids == self._image_id] = 1
@@ -148,11 +152,24 @@ class PromptEncoder:
         return {"input_ids": input_ids, "attention_mask": mask, "mm_token_type_ids": kinds}
 
     def _placeholder_id(self, token: str) -> int:
-        token_id = self._tokenizer.convert_tokens_to_ids(token)
-        if not isinstance(token_id, int) or token_id == self._tokenizer.unk_token_id:
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
             raise CheckpointError(
                 f"the tokenizer has no token {token}",
                 expected="the complete tokenizer files of the checkpoint (tokenizer.json, or "
                 "vocab.json with merges.txt)",
             )
         return token_id
+
+
+def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:
+    """The same tokenizer, or one for which added tokens are ordinary characters.
+
+    Copies rather than `split_special_tokens`: that is a switch inside the shared tokenizer, which
+    another thread would trip over, and it spares tokens such as `<think>` that steer a model
+    without being marked special.
+    """
+    state = json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None}
+    if not added_tokens:
+        state["added_tokens"] = []
+    return Tokenizer.from_str(json.dumps(state))

@@ -21,7 +21,6 @@ class Row:
         max_new_tokens: when to stop at the latest.
         prompt_tokens: length of its prompt; what stands left of it is padding.
         vocabulary: tokens to text.
-        device: where logits live.
     """
 
     def __init__(
@@ -30,13 +29,12 @@ class Row:
         max_new_tokens: int,
         prompt_tokens: int,
         vocabulary: Vocabulary,
-        device: torch.device,
     ) -> None:
         self._sampling = sampling
-        self._max_new_tokens = max_new_tokens
+        self.max_new_tokens = max_new_tokens
         self._prompt_tokens = prompt_tokens
         self._vocabulary = vocabulary
-        self._chooser = TokenChooser(sampling, device)
+        self._chooser = TokenChooser(sampling)
         self._stream = vocabulary.stream()
         self._stop_text = StopText(sampling.stop)
         self._num_shown_tokens = 0
@@ -55,25 +53,37 @@ class Row:
         """Generated tokens, the end token included."""
         return len(self.tokens) + (self.end_token is not None)
 
-    def step(self, input_ids: torch.Tensor, logits: torch.Tensor, logprobs: torch.Tensor) -> int:
-        """Choose the next token, keep its score, and return its id.
+    def choose(self, input_ids: torch.Tensor, logits: torch.Tensor, likeliest_id: int) -> int:
+        """The id of the next token.
 
         Args:
             input_ids: the row's ids so far, (length,), padding included.
             logits: raw logits, (vocabulary,).
-            logprobs: their log-softmax, (vocabulary,).
+            likeliest_id: where they are largest.
         """
+        if self._chooser.takes_the_likeliest:
+            return likeliest_id
         context = input_ids[-(self._prompt_tokens + self.num_tokens) :]
-        token_id = self._chooser.choose(context[None], logits[None])
-        if token_id in self._vocabulary.end_ids:
-            self.end_token = self._score("", token_id, logprobs)
+        return self._chooser.choose(context[None], logits[None])
+
+    def append(self, token_id: int, logprob: float, logprobs: torch.Tensor) -> None:
+        """Keep a token with its score.
+
+        Args:
+            token_id: what was chosen.
+            logprob: its raw log-probability.
+            logprobs: those of all tokens, (vocabulary,).
+        """
+        is_end = token_id in self._vocabulary.end_ids
+        piece = "" if is_end else self._stream.feed(token_id)
+        score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))
+        if is_end:
+            self.end_token = score
             self.finish_reason = "stop"
         else:
-            piece = self._stream.feed(token_id)
-            self.tokens.append(self._score(piece, token_id, logprobs))
+            self.tokens.append(score)
             self._stop_text.feed(piece)
             self._check_end()
-        return token_id
 
     def finish(self, reason: FinishReason) -> None:
         """End the row, unless it has ended already."""
@@ -102,16 +112,15 @@ class Row:
     def _check_end(self) -> None:
         if self._stop_text.is_stopped:
             self.finish_reason = "stop"
-        elif len(self.tokens) >= self._max_new_tokens:
+        elif len(self.tokens) >= self.max_new_tokens:
             self.finish_reason = "length"
 
-    def _score(self, text: str, token_id: int, logprobs: torch.Tensor) -> TokenScore:
+    def _alternatives(self, logprobs: torch.Tensor) -> tuple[TokenAlternative, ...]:
         count = min(self._sampling.num_alternatives, logprobs.shape[-1])
-        alternatives: tuple[TokenAlternative, ...] = ()
-        if count:
-            values, ids = logprobs.topk(count)
-            alternatives = tuple(
-                TokenAlternative(self._vocabulary.text(alt_id), alt_id, value)
-                for value, alt_id in zip(values.tolist(), ids.tolist())
-            )
-        return TokenScore(text, token_id, float(logprobs[token_id]), alternatives)
+        if not count:
+            return ()
+        values, ids = logprobs.topk(count)
+        return tuple(
+            TokenAlternative(self._vocabulary.text(token_id), token_id, value)
+            for value, token_id in zip(values.tolist(), ids.tolist())
+        )
