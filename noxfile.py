@@ -61,7 +61,10 @@ def examples(session: nox.Session) -> None:
     session.install("-e", ".", *group("train"))
     for example in sorted(Path("examples").glob("*.py")):
         session.run("python", str(example), env=OFFLINE)
-    session.run("python", "-m", "examples.embedded_model.train", "--smoke", env=OFFLINE)
+    # The training program, in small: a few steps with the fonts of matplotlib alone.
+    small = ["--folder", session.create_tmp(), "--minutes", "0.3", "--workers", "1"]
+    program = ["python", "-m", "examples.embedded_model.train", *small]
+    session.run(*program, "--no-compile", "--small-fonts", env=OFFLINE)
 
 
 @nox.session(venv_backend="uv")

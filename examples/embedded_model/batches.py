@@ -1,0 +1,219 @@
+"""Samples to tensors: one grid a batch, each picture once, up to four questions branching off it.
+
+The layout is what the chat template and the processor produce, token for token; `checks.py` proves
+it against both.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from .drawing.canvas import Grid, Pixels, to_grid
+from .questions.answers import Question
+from .questions.wordings import system_message
+from .samples import Sample
+
+PATCH = 14
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+IGNORED = -100
+# How often a question is chosen, among those a picture allows: what was stuck weighs more.
+WEIGHTS = {
+    "describe_1": 1.0, "describe_2": 2.0, "describe_3": 2.6, "describe_4": 2.6, "count": 0.6,
+    "count_colour": 1.6, "count_shape": 1.2, "relation": 0.9, "relation_yes_no": 2.2,
+    "read": 0.8, "total": 1.5, "tax": 1.2, "number": 1.1, "kind": 0.6, "describe_print": 0.25,
+    "translate": 2.5, "price": 1.2,
+}  # fmt: skip
+
+
+@dataclass
+class Batch:
+    """Tensors of one step. `weights` share each answer's loss among its tokens."""
+
+    kind: str
+    grid: Grid
+    printed: bool
+    patches: Tensor
+    ids: Tensor
+    positions: Tensor
+    segments: Tensor
+    targets: Tensor
+    weights: Tensor
+    where: Tensor
+    labels: Tensor
+    tasks: list[tuple[int, int, str]] = field(default_factory=list)
+
+
+@dataclass
+class _Row:
+    """One sequence under construction."""
+
+    ids: list[int] = field(default_factory=list)
+    positions: list[tuple[int, int, int]] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    where: list[int] = field(default_factory=list)
+    next_position: int = 0
+
+    def text(self, ids: list[int], segment: int, answer: bool = False) -> None:
+        """Appends text; an answer is what the model learns to write."""
+        count = len(ids)
+        start = self.next_position
+        self.ids += ids
+        self.positions += [(p, p, p) for p in range(start, start + count)]
+        self.segments += [segment] * count
+        self.targets += ids if answer else [IGNORED] * count
+        self.weights += [count**-0.6 if answer else 0.0] * count
+        self.next_position += count
+
+    def vision(self, pad: int, times: int, grid: Grid) -> None:
+        """Appends the placeholder of a picture, or of a video with `times` pairs of frames."""
+        start = self.next_position
+        count = times * grid.cells
+        self.where += range(len(self.ids), len(self.ids) + count)
+        self.ids += [pad] * count
+        self.positions += [
+            (start + t, start + row, start + column)
+            for t in range(times)
+            for row in range(grid.rows)
+            for column in range(grid.columns)
+        ]
+        self.segments += [0] * count
+        self.targets += [IGNORED] * count
+        self.weights += [0.0] * count
+        self.next_position += max(grid.rows, grid.columns)
+
+
+class Batcher:
+    """Builds batches with one tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer, most_questions: int = 4) -> None:
+        self.tokenizer = tokenizer
+        self.most_questions = most_questions
+        self.known: dict[str, list[int]] = {}
+        mean = torch.tensor(MEAN).view(3, 1) * 255
+        self.mean, self.deviation = mean, torch.tensor(STD).view(3, 1) * 255
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, remembered for the wordings that come again and again."""
+        if text not in self.known:
+            if len(self.known) > 100_000:
+                self.known.clear()
+            self.known[text] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return self.known[text]
+
+    def choose(self, rng: random.Random, questions: list[Question]) -> list[Question]:
+        """Up to `most_questions`, drawn by weight, in random order."""
+        keyed = [(rng.random() ** (1 / WEIGHTS.get(q.task, 0.9)), q) for q in questions]
+        keyed.sort(key=lambda pair: -pair[0])
+        return [question for _, question in keyed[: self.most_questions]]
+
+    def _media(self, row: _Row, sample: Sample) -> None:
+        start, end = self.encode("<|vision_start|>"), self.encode("<|vision_end|>")
+        pad = self.encode("<|video_pad|>" if sample.is_video else "<|image_pad|>")[0]
+        times = [len(sample.labels)] if sample.is_video else [1] * len(sample.pictures)
+        for count in times:
+            row.text(start, 0)
+            row.vision(pad, count, sample.grid)
+            row.text(end, 0)
+
+    def row(
+        self, rng: random.Random, sample: Sample, questions: list[Question], plain: bool
+    ) -> tuple[_Row, list[tuple[int, str]]]:
+        """The sequence of one sample, and which task each segment asks.
+
+        Unless `plain`, some have a system message, some the question before the picture, and some
+        ask a second question after the first was answered.
+        """
+        row = _Row()
+        ask = self.encode("<|im_end|>\n<|im_start|>assistant\n")
+        if not plain and rng.random() < 0.12:
+            row.text(self.encode(f"<|im_start|>system\n{system_message(rng)}<|im_end|>\n"), 0)
+        row.text(self.encode("<|im_start|>user\n"), 0)
+        before = not plain and rng.random() < 0.05
+        if before:
+            row.text(self.encode(questions[0].text), 0)
+            questions = questions[:1]
+        self._media(row, sample)
+        start, tasks = row.next_position, []
+        for segment, turns in enumerate(self._branches(rng, questions, plain), 1):
+            row.next_position = start
+            for turn, question in enumerate(turns):
+                if turn:
+                    row.text(self.encode("\n<|im_start|>user\n"), segment)
+                text = [] if before else self.encode(question.text)
+                row.text(text + ask, segment)
+                row.text(self.encode(question.answer + "<|im_end|>"), segment, answer=True)
+                tasks.append((segment, question.task))
+        return row, tasks
+
+    def _branches(
+        self, rng: random.Random, questions: list[Question], plain: bool
+    ) -> list[list[Question]]:
+        """Independent conversations about one picture, a few of them of two turns."""
+        if not plain and len(questions) > 1 and rng.random() < 0.15:
+            return [questions[:2], *([question] for question in questions[2:])]
+        return [[question] for question in questions]
+
+    def patches(self, pictures: list[Pixels], times: int) -> Tensor:
+        """Pictures of one size to [N, patches, channels * times * 196], as the processor orders.
+
+        Each 28-pixel cell's four patches follow one another, so that the merger can join them.
+        """
+        pixels = np.stack(pictures)
+        count, height, width = pixels.shape[:3]
+        rows, columns = height // PATCH // 2, width // PATCH // 2
+        parts = pixels.reshape(count // times, times, rows, 2, PATCH, columns, 2, PATCH, 3)
+        parts = parts.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
+        shape = (count // times, rows * columns * 4, 3, times * PATCH * PATCH)
+        values = torch.from_numpy(np.ascontiguousarray(parts)).reshape(shape).float()
+        return ((values - self.mean) / self.deviation).to(torch.bfloat16).flatten(2)
+
+    def build(self, rng: random.Random, samples: list[Sample], plain: bool = False) -> Batch:
+        """One batch of samples that share a kind and a grid."""
+        first = samples[0]
+        rows, tasks = [], []
+        pictures: list[Pixels] = []
+        for index, sample in enumerate(samples):
+            row, asked = self.row(rng, sample, self.choose(rng, sample.questions), plain)
+            rows.append(row)
+            mark = "unknown" if sample.unknown else ""
+            tasks += [(index, segment, mark or task) for segment, task in asked]
+            frames = [to_grid(picture, sample.grid) for picture in sample.pictures]
+            # A video of an odd number of frames repeats the last one, as the processor does.
+            pictures += frames + frames[-1:] * (sample.is_video and len(frames) % 2)
+        labels = np.stack([cells for sample in samples for cells in sample.labels])
+        return Batch(
+            first.kind,
+            first.grid,
+            first.printed,
+            self.patches(pictures, 2 if first.is_video else 1),
+            *self._pad(rows),
+            torch.tensor([row.where for row in rows]),
+            torch.from_numpy(labels),
+            tasks,
+        )
+
+    def _pad(self, rows: list[_Row]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        length = -(-max(len(row.ids) for row in rows) // 8) * 8
+        count = len(rows)
+        ids = torch.full((count, length), self.encode("<|endoftext|>")[0])
+        positions = torch.zeros(3, count, length, dtype=torch.long)
+        segments = torch.full((count, length), -1)
+        targets = torch.full((count, length), IGNORED)
+        weights = torch.zeros(count, length)
+        for i, row in enumerate(rows):
+            end = len(row.ids)
+            ids[i, :end] = torch.tensor(row.ids)
+            positions[:, i, :end] = torch.tensor(row.positions).T
+            segments[i, :end] = torch.tensor(row.segments)
+            targets[i, :end] = torch.tensor(row.targets)
+            weights[i, :end] = torch.tensor(row.weights)
+        return ids, positions, segments, targets, weights

@@ -1,0 +1,1 @@
+"""Everything that is drawn: scenes of shapes, motion, print, photo-like noise."""

@@ -1,0 +1,79 @@
+"""What is minimised: the answers' loss, and the dense loss over what every cell shows."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its name everywhere
+from torch import Tensor
+
+from .batches import IGNORED, Batch
+from .drawing.palette import SHAPES
+from .drawing.typeset import SLOTS
+from .network import Network, branch_bias
+from .samples import UNKNOWN
+
+# Most character slots are empty; full weight on them would drown the characters.
+EMPTY_SLOT = 0.15
+Score = tuple[str, bool]
+
+
+def dense_loss(network: Network, visual: Tensor, batch: Batch) -> tuple[Tensor, float]:
+    """Loss of the dense heads over all cells, and the accuracy on cells that hold something."""
+    labels = batch.labels.reshape(-1)
+    if batch.printed:
+        loss, right = _head_loss(network, visual, "characters", labels)
+    else:
+        # Class 0 is empty, 1 + colour * kinds + kind the rest; -100 stays unknown.
+        count = len(SHAPES)
+        colours = torch.where(labels > 0, 1 + (labels - 1) // count, labels)
+        kinds = torch.where(labels > 0, 1 + (labels - 1) % count, labels)
+        loss, right = _head_loss(network, visual, "colours", colours)
+        more, also = _head_loss(network, visual, "kinds", kinds)
+        loss, right = loss + more, right & also
+    full = labels > 0
+    accuracy = right[full].float().mean().item() if full.any() else float("nan")
+    return loss, accuracy
+
+
+def _head_loss(
+    network: Network, visual: Tensor, head: str, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    scores = network.linear(network.dense[head], visual).float()
+    if head == "characters":
+        scores = scores.view(*scores.shape[:-1], SLOTS, -1)
+    scores = scores.reshape(-1, scores.shape[-1])
+    weight = torch.ones(scores.shape[-1])
+    if head == "characters":
+        weight[0] = EMPTY_SLOT
+    if not (labels != UNKNOWN).any():
+        return scores.sum() * 0.0, labels == 0
+    loss = F.cross_entropy(scores, labels, weight=weight, ignore_index=UNKNOWN)
+    return loss, scores.argmax(-1) == labels
+
+
+def answer_loss(network: Network, batch: Batch, visual: Tensor) -> tuple[Tensor, list[Score]]:
+    """Weighted loss of the answers, and which of them are right to the last token.
+
+    With every earlier token right, the best next token is what greedy decoding would write, so
+    an answer right here is an exact match there.
+    """
+    rows = batch.ids.shape[0]
+    tokens = visual.reshape(rows, -1, visual.shape[-1])
+    bias = branch_bias(batch.segments, network.dtype)
+    hidden = network.hidden(batch.ids, tokens, batch.where, batch.positions, bias)
+    wanted = batch.targets[:, 1:] != IGNORED
+    logits = network.logits(hidden[:, :-1][wanted])
+    targets, weights = batch.targets[:, 1:][wanted], batch.weights[:, 1:][wanted]
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    wrong = torch.zeros(wanted.shape, dtype=torch.bool)
+    wrong[wanted] = logits.argmax(-1) != targets
+    return (losses * weights).sum() / weights.sum(), _scores(batch, wrong)
+
+
+def _scores(batch: Batch, wrong: Tensor) -> list[Score]:
+    """Per branch: its last task, and whether all its answers are right."""
+    segments = batch.segments[:, 1:]
+    most = int(segments.max()) + 1
+    bad = torch.zeros(segments.shape[0], most, dtype=torch.long)
+    bad.scatter_add_(1, segments.clamp(min=0), wrong.long())
+    return [(task, not bad[row, segment]) for row, segment, task in batch.tasks]

@@ -1,0 +1,1 @@
+"""Questions about what was drawn, in many wordings, and their answers."""

@@ -1,0 +1,108 @@
+"""What is trained when: learning rate, sizes of pictures, and the mix of kinds."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from .drawing.canvas import FRAME_CELLS, IMAGE_CELLS, Grid, draw_grid
+
+# Shares of the run: dense pre-training ends; pictures have grown to full size; decay begins.
+DENSE_END = 0.2
+# Then, until EASY_END, so many steps still train the vision tower alone.
+DENSE_STEPS = 0.3
+# Until then, so many batches are tiny pictures: where reading and placing begin to work.
+EASY_END, EASY = 0.55, 0.35
+DENSE_PRINT = 0.75
+GROWN = 0.72
+DECAY = 0.58
+WARM_UP = 60
+MIX = {"scene": 4.0, "compare": 1.6, "video": 1.2, "document": 3.0, "menu": 2.4, "sign": 1.3}
+SMALL_IMAGE = (9, 20)
+# Rows and columns of the smallest pictures: a line or two, a shape or two.
+TINY_PRINT = ((1, 4), (1, 5), (1, 6), (2, 5), (2, 6))
+TINY_SCENES = ((2, 3), (3, 3), (3, 4), (4, 4))
+SMALL_FRAME = (9, 16)
+# Milliseconds of one core that a visual token and a question cost; measured, see the README.
+CELL_COST, QUESTION_COST = 0.33, 2.8
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Wall time of the whole run, resumptions included."""
+
+    start: float
+    end: float
+
+    @property
+    def progress(self) -> float:
+        """Share of the time that has passed, 0 to 1."""
+        return min(max((time.time() - self.start) / (self.end - self.start), 0.0), 1.0)
+
+
+def until(text: str) -> float:
+    """The next moment when the UTC clock shows HH:MM."""
+    hours, minutes = map(int, text.split(":"))
+    now = datetime.now(timezone.utc)
+    moment = now.replace(hour=hours, minute=minutes, second=0, microsecond=0)
+    return (moment if moment > now else moment + timedelta(days=1)).timestamp()
+
+
+def rate(progress: float, steps_since_start: int) -> float:
+    """Factor of the learning rate: warm-up after every (re)start, constant, linear decay."""
+    warm = min(1.0, (steps_since_start + 1) / WARM_UP)
+    return warm * (1.0 if progress < DECAY else max(0.02, (1 - progress) / (1 - DECAY)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One step of one worker."""
+
+    kind: str
+    grid: Grid
+    count: int
+    frames: int
+    dense_only: bool
+
+
+def _grown(small: tuple[int, int], full: tuple[int, int], share: float) -> tuple[int, int]:
+    low, high = (round(s + (f - s) * share) for s, f in zip(small, full, strict=True))
+    return low, high
+
+
+def dense_only(rng: random.Random, progress: float) -> bool:
+    """Whether a step trains the vision tower alone; all workers must draw the same."""
+    return progress < DENSE_END or (progress < EASY_END and rng.random() < DENSE_STEPS)
+
+
+def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
+    """Draws kind, grid and batch size; batches of all kinds cost about the same time."""
+    kind = rng.choices(list(MIX), list(MIX.values()))[0]
+    printed = kind in ("document", "menu", "sign")
+    if dense:
+        return _dense_plan(rng, rng.random() < DENSE_PRINT, cost)
+    share = min(1.0, (progress - DENSE_END) / (GROWN - DENSE_END))
+    # A part of the batches keeps smaller pictures: cheaper, and old sizes are not forgotten.
+    share *= 1.0 if rng.random() < 0.75 else rng.random()
+    video = kind == "video"
+    if video:
+        grid = draw_grid(rng, _grown(SMALL_FRAME, FRAME_CELLS, share), 0.1)
+    elif progress < EASY_END and rng.random() < EASY:
+        grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
+    else:
+        wide = 0.35 if printed else 0.1
+        grid = draw_grid(rng, _grown(SMALL_IMAGE, IMAGE_CELLS, share), wide)
+    frames = rng.randint(2, 8) if video else 1
+    pictures = (frames + 1) // 2 if video else 2 if kind == "compare" else 1
+    questions = {"video": 2, "compare": 2}.get(kind, 4)
+    each = pictures * grid.cells * CELL_COST + questions * QUESTION_COST
+    return Plan(kind, grid, min(max(round(cost / each), 8), 64), frames, False)
+
+
+def _dense_plan(rng: random.Random, printed: bool, cost: float) -> Plan:
+    """Small pictures of one or two shapes, or of a line or two, for the vision tower alone."""
+    kind = rng.choice(["document", "menu", "sign"]) if printed else "scene"
+    grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
+    return Plan(kind, grid, min(max(round(cost / (grid.cells * 0.6)), 24), 48), 1, True)

@@ -1,0 +1,283 @@
+"""Trains the embedded model.
+
+    python -m embedded_model.train --folder RUN --minutes 100
+
+Start it again with the same folder and it goes on from the last checkpoint. The learning rate has
+decayed when the time is over, however often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+
+# One OpenMP thread a worker, set before torch loads: two workers of one thread keep their pace on
+# a busy machine, while two threads of one worker wait for each other. And memory is kept instead
+# of given back after every step: page faults took as long as the arithmetic.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import json
+import random
+import re
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+from . import checkpoint, schedule
+from .batches import Batcher
+from .checkpoint import State
+from .drawing import fonts
+from .network import Size
+from .objective import Score, answer_loss, dense_loss
+from .progress import Averages, quick_scores
+from .samples import KINDS, Options, make_sample
+from .tokenizer import build_tokenizer
+
+MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+DENSE_SHARE = 0.35
+MUON_RATE = 1.5
+HIDDEN = re.compile("blocks|layers|merger")
+
+
+def muon(matrices: list[torch.nn.Parameter]) -> torch.optim.Muon:
+    """Muon with steps as large as AdamW's, so that one learning rate suits both."""
+    return torch.optim.Muon(
+        matrices, lr=1e-3, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+
+
+class Trainer:
+    """One worker of the run."""
+
+    def __init__(self, arguments: argparse.Namespace, rank: int) -> None:
+        self.arguments, self.rank = arguments, rank
+        self.workers: int = arguments.workers
+        self.folder = Path(arguments.folder)
+        self.batcher = Batcher(build_tokenizer())
+        self.size = Size(**json.loads(arguments.size))
+        self.network = checkpoint.new_network(self.size)
+        self.optimizers = self._optimizers()
+        self.state = State(start=time.time(), end=arguments.end)
+        self.averages = Averages()
+        self._resume()
+        self.clock = schedule.Clock(self.state.start, self.state.end)
+        self.first_step = self.state.step
+        if arguments.compile:
+            self.network.compile_blocks()
+        self.gradient = self._share_gradient()
+        self.saved = self.measured = time.time()
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices of both transformers, AdamW for all else.
+
+        On the same pictures Muon got as far in 200 steps as AdamW in 300.
+        """
+        named = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
+        matrices = [(n, p) for n, p in named if p.ndim == 2 and HIDDEN.search(n)]
+        inside = {id(p) for _, p in matrices}
+        others = [p for _, p in named if id(p) not in inside]
+        groups = [
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.05},
+            {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        return [
+            torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True),
+            muon([p for n, p in matrices if "visual" in n]),
+            muon([p for n, p in matrices if "visual" not in n]),
+        ]
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            if self.arguments.warm:
+                weights = checkpoint.load(Path(self.arguments.warm))["network"]
+                self.network.load_state_dict(weights)
+            return
+        content = checkpoint.load(path)
+        self.network.load_state_dict(content["network"])
+        for optimizer, values in zip(self.optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+        self.state = State(**content["state"])
+        self.state.restarts += 1
+        if self.arguments.new_end:
+            self.state.end = self.arguments.end
+
+    def _share_gradient(self) -> torch.Tensor:
+        """One flat tensor that every gradient is a view of, so that one call averages all."""
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        flat = torch.zeros(sum(p.numel() for p in parameters))
+        offset = 0
+        for parameter in parameters:
+            size = parameter.numel()
+            parameter.grad = flat[offset : offset + size].view_as(parameter)
+            offset += size
+        return flat
+
+    def log(self, text: str) -> None:
+        """Appends a line to the log; only the first worker writes."""
+        if self.rank == 0:
+            stamp = time.strftime("%H:%M:%S", time.gmtime())
+            with (self.folder / "train.log").open("a") as file:
+                file.write(f"{stamp} {text}\n")
+
+    def step(self) -> None:
+        """Draws a batch, learns from it, averages with the other workers."""
+        rng = random.Random(f"{self.arguments.seed}/{self.rank}/{self.state.step}")
+        progress = self._agreed_progress()
+        shared = random.Random(f"{self.arguments.seed}/{self.state.step}")
+        dense_only = schedule.dense_only(shared, progress)
+        plan = schedule.plan(rng, progress, self.arguments.cost, dense_only)
+        options = Options(small_fonts=self.arguments.small_fonts, frames=plan.frames)
+        samples = [make_sample(rng, plan.kind, plan.grid, options) for _ in range(plan.count)]
+        batch = self.batcher.build(rng, samples)
+        network = self.network
+        visual = network.see(batch.patches, plan.grid.rows, plan.grid.columns)
+        dense, right = dense_loss(network, visual, batch)
+        self.averages.add(f"cells_{'print' if batch.printed else 'shapes'}", right)
+        loss = dense * (1.0 if plan.dense_only else DENSE_SHARE)
+        if not plan.dense_only:
+            answers, scores = answer_loss(network, batch, visual)
+            loss = loss + answers
+            self.averages.add("loss", answers.item())
+            self._count(scores)
+        self.gradient.zero_()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._update(progress, plan.dense_only)
+        self.state.step += 1
+        self.state.seen += plan.count * self.workers
+
+    def _agreed_progress(self) -> float:
+        """The first worker's clock decides, so that all stop at the same step."""
+        now = torch.tensor([self.clock.progress])
+        if self.workers > 1:
+            dist.broadcast(now, 0)
+        self.progress = float(now)
+        return self.progress
+
+    def _count(self, scores: list[Score]) -> None:
+        tasks: dict[str, list[bool]] = defaultdict(list)
+        for task, right in scores:
+            tasks[task].append(right)
+        for task, rights in tasks.items():
+            self.averages.add(f"={task}", sum(rights) / len(rights), keep=0.95)
+        self.state.answered += len(scores) * self.workers
+
+    def _update(self, progress: float, dense_only: bool) -> None:
+        if self.workers > 1:
+            dist.all_reduce(self.gradient)
+            self.gradient /= self.workers
+        norm = self.gradient.norm().item()
+        self.averages.add("norm", norm)
+        if norm > 1.0:
+            self.gradient *= 1.0 / norm
+        factor = schedule.rate(progress, self.state.step - self.first_step)
+        # While only the vision tower learns, the language model has no gradient.
+        active = self.optimizers[:2] if dense_only else self.optimizers
+        for optimizer in active:
+            base = self.arguments.rate
+            if isinstance(optimizer, torch.optim.Muon):
+                base *= MUON_RATE
+            for group in optimizer.param_groups:
+                group["lr"] = base * factor * (2.5 if progress < schedule.DENSE_END else 1.0)
+            optimizer.step()
+
+    def save(self) -> None:
+        """The first worker writes the checkpoint."""
+        self.saved = time.time()
+        if self.rank == 0:
+            path = self.folder / "checkpoint.pt"
+            checkpoint.save(path, self.network, self.optimizers, self.state, self.size)
+
+    @torch.no_grad()
+    def measure(self) -> None:
+        """A quick look at held-out seeds in full size, shared among the workers."""
+        rights: dict[str, int] = defaultdict(int)
+        totals: dict[str, int] = defaultdict(int)
+        batcher = Batcher(self.batcher.tokenizer, most_questions=9)
+        for kind in KINDS:
+            rng = random.Random(f"held out/{self.rank}/{kind}")
+            for task, right in quick_scores(self.network, batcher, rng, kind):
+                totals[task] += 1
+                rights[task] += right
+        line = " ".join(f"{task} {rights[task] / totals[task]:.2f}" for task in sorted(totals))
+        self.log(f"EVAL step {self.state.step} (of worker 0) {line}")
+
+    def run(self) -> None:
+        """Trains until the clock says that the time is over."""
+        begun, first, parent = time.time(), self.state.seen, os.getppid()
+        self.log(f"start at step {self.state.step}, {json.dumps(vars(self.arguments))}")
+        while True:
+            self.step()
+            now = time.time()
+            speed = (self.state.seen - first) / (now - begun)
+            if self.state.step % 50 == 0:
+                self.log(
+                    f"step {self.state.step} seen {self.state.seen} done {self.progress:.3f} "
+                    f"images/s {speed:.0f} {self.averages.line()}"
+                )
+            if self.progress >= 1.0:
+                break
+            if os.getppid() != parent:
+                raise SystemExit("the main process is gone")
+            if now - self.saved > self.arguments.save_every:
+                self.save()
+            joint = self.progress > schedule.DENSE_END
+            if joint and self.state.step % self.arguments.measure_every == 0:
+                self.measure()
+        self.save()
+        self.measure()
+        self.log("DONE")
+
+
+def work(rank: int, arguments: argparse.Namespace) -> None:
+    """One worker process."""
+    torch.set_num_threads(1)
+    if arguments.workers > 1:
+        meeting = (Path(arguments.folder) / "meeting").absolute()
+        dist.init_process_group(
+            "gloo", f"file://{meeting}", rank=rank, world_size=arguments.workers
+        )
+    Trainer(arguments, rank).run()
+
+
+def main() -> None:
+    """Parses the command line and starts the workers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", required=True, help="checkpoint and log")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--minutes", type=float, help="length of the whole run")
+    parser.add_argument("--until", help="end of the run, HH:MM in UTC")
+    parser.add_argument("--new-end", action="store_true", help="move the end of a resumed run")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--cost", type=float, default=600.0, help="milliseconds a step, about")
+    parser.add_argument("--size", default="{}", help="JSON of network.Size")
+    parser.add_argument("--warm", help="weights to begin with, from another run's checkpoint")
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--no-compile", dest="compile", action="store_false")
+    parser.add_argument("--save-every", type=float, default=150.0, help="seconds")
+    parser.add_argument("--measure-every", type=int, default=600, help="steps")
+    parser.add_argument("--small-fonts", action="store_true", help="a check without more fonts")
+    arguments = parser.parse_args()
+    fonts.require(arguments.small_fonts)
+    arguments.end = (
+        schedule.until(arguments.until)
+        if arguments.until
+        else (time.time() + 60 * (arguments.minutes or 100))
+    )
+    folder = Path(arguments.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "meeting").unlink(missing_ok=True)
+    os.environ.update(MEMORY)
+    spawn(work, (arguments,), nprocs=arguments.workers)
+
+
+if __name__ == "__main__":
+    main()
