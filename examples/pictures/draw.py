@@ -12,7 +12,7 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 SCALE = 4
-RED, BLUE, GREEN, YELLOW = (214, 39, 40), (31, 90, 200), (34, 150, 60), (245, 205, 30)
+RED, BLUE, PURPLE, YELLOW = (214, 39, 40), (31, 90, 200), (130, 40, 170), (245, 205, 30)
 PAPER, INK = (250, 248, 242), (30, 30, 34)
 
 
@@ -43,7 +43,7 @@ def shapes() -> Image.Image:
 
 def before_and_after(colour: object) -> Image.Image:
     image, draw = canvas(280, 220, (238, 243, 238))
-    triangle(draw, 80, 115, 46, GREEN)
+    triangle(draw, 80, 115, 46, PURPLE)
     circle(draw, 205, 105, 40, colour)
     return image.reduce(SCALE)
 
