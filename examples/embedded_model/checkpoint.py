@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import Qwen2VLForConditionalGeneration
 
 from .network import Network, Size, build, configuration
 from .samples import HEADS
@@ -64,3 +65,15 @@ def load_network(path: Path, dtype: torch.dtype = torch.bfloat16) -> Network:
     network = new_network(Size(**content["size"]), dtype=dtype)
     network.load_state_dict(content["network"])
     return network
+
+
+def warm_start(network: Network, source: Path) -> None:
+    """Begins with the weights of another run's checkpoint, or of an exported model's folder.
+
+    An exported model has no dense heads: those begin anew and settle within minutes.
+    """
+    if source.is_dir():
+        shipped = Qwen2VLForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+        network.model.load_state_dict(shipped.state_dict())
+    else:
+        network.load_state_dict(load(source)["network"])

@@ -1,6 +1,6 @@
 """Proof that the fast forward is the real model: its logits against transformers' own, in fp32.
 
-python -m embedded_model.checks
+python -m examples.embedded_model.checks
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes a checkpoint as a folder that transformers loads offline.
 
-python -m embedded_model.export RUN/checkpoint.pt ../qwenvl_kit/embedded/model
+python -m examples.embedded_model.export RUN/checkpoint.pt qwenvl_kit/embedded/model
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A contact sheet of drawn samples, to be looked at.
 
-python -m embedded_model.sheet OUT.png
+python -m examples.embedded_model.sheet OUT.png
 """
 
 from __future__ import annotations

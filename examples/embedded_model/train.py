@@ -1,6 +1,6 @@
 """Trains the embedded model.
 
-    python -m embedded_model.train --folder RUN --minutes 100
+    python -m examples.embedded_model.train --folder RUN --minutes 100
 
 Start it again with the same folder and it goes on from the last checkpoint. The learning rate has
 decayed when the time is over, however often the run was interrupted.
@@ -98,8 +98,7 @@ class Trainer:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             if self.arguments.warm:
-                weights = checkpoint.load(Path(self.arguments.warm))["network"]
-                self.network.load_state_dict(weights)
+                checkpoint.warm_start(self.network, Path(self.arguments.warm))
             return
         content = checkpoint.load(path)
         self.network.load_state_dict(content["network"])
@@ -259,7 +258,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--cost", type=float, default=600.0, help="milliseconds a step, about")
     parser.add_argument("--size", default="{}", help="JSON of network.Size")
-    parser.add_argument("--warm", help="weights to begin with, from another run's checkpoint")
+    parser.add_argument(
+        "--warm", help="weights to begin with: a run's checkpoint, or a model's folder"
+    )
     parser.add_argument("--seed", default="1")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--save-every", type=float, default=150.0, help="seconds")

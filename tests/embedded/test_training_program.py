@@ -99,6 +99,11 @@ def test_a_checkpoint_becomes_a_folder_that_the_package_loads(tmp_path: Path) ->
         "What is this?", sample_of("scene", 5).pictures[0], sampling=Sampling(max_new_tokens=3)
     )
     assert reply.usage.completion_tokens >= 1
+    arguments = arguments_for(tmp_path / "next")
+    arguments.warm = str(tmp_path / "model")
+    warmed = Trainer(arguments, rank=0).network.model
+    for name, weight in trainer.network.model.state_dict().items():
+        torch.testing.assert_close(warmed.state_dict()[name], weight, atol=1e-2, rtol=1e-2)
 
 
 def test_the_card_gets_the_table_between_its_markers(tmp_path: Path) -> None:
