@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -356,4 +357,4 @@ def _with_progress(results: Iterator[Result], requests: object) -> Iterable[Resu
     from tqdm.auto import tqdm
 
     total = len(requests) if isinstance(requests, Sequence) else None
-    return tqdm(results, total=total, unit="request")  # type: ignore[no-any-return]
+    return tqdm(results, total=total, unit="request", disable=sys.stderr is None)  # type: ignore[no-any-return]

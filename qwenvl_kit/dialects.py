@@ -136,7 +136,7 @@ def _parse_part(item: Any) -> Part:
         raise MessageError(
             f"a {type(item).__name__} was given", expected="a part, a string or a dict"
         )
-    kind = item.get("type") or next((name for name in _PARSERS if name in item), None)
+    kind = item.get("type") or next((name for name in _PARSERS if item.get(name) is not None), None)
     if not isinstance(kind, str) or kind not in _PARSERS:
         raise MessageError(
             f"type={kind!r} was given with keys {sorted(map(str, item))}",
@@ -227,11 +227,16 @@ def _check_keys(
     missing = [name for name in required if name not in item]
     if missing:
         raise MessageError(f"the key {missing[0]!r} is missing", expected=", ".join(required))
-    unknown = [name for name in item if name not in required + optional and item[name] is not None]
+    # Clients write fields that they do not use as None or as an empty list.
+    unknown = [n for n, value in item.items() if n not in required + optional and _is_set(value)]
     if unknown:
         raise MessageError(
             f"the key {unknown[0]!r} was given", expected=", ".join((*required, *optional))
         )
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None and not (isinstance(value, (list, tuple, dict)) and not value)
 
 
 def _to_qwen_part(part: Part) -> dict[str, Any]:

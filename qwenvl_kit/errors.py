@@ -151,9 +151,11 @@ def release_frames(error: BaseException | None) -> None:
     An error that is kept would otherwise keep the tensors of the call that failed, and with them
     the memory that the next call needs.
     """
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
 
@@ -100,10 +100,9 @@ class Sampling:
         _check_number(
             "repetition_penalty",
             self.repetition_penalty,
-            0.0,
+            0.01,
             math.inf,
-            "above 0; 1 changes nothing",
-            open_below=True,
+            "of at least 0.01; 1 changes nothing",
         )
 
 
@@ -177,14 +176,24 @@ class PixelBudget:
 
 
 def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)  # NumPy's are, too
 
 
 def _check_integer(name: str, value: object, *, minimum: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+    if not _is_integer(value) or value < minimum:  # type: ignore[operator]
         raise SamplingError(
             f"{name}={value!r} was given", expected=f"a whole number of at least {minimum}"
         )
+
+
+def _as_float(value: object) -> float:
+    """A number as a float; not a number for anything else, infinity for what is too large."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _check_number(
@@ -198,10 +207,9 @@ def _check_number(
 ) -> None:
     if value is None:
         return
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # An integer may be larger than any float; NaN and infinity fail here too.
-    is_inside = is_number and abs(value) <= sys.float_info.max and low <= value <= high
-    if is_inside and not (open_below and value == low):
+    number = _as_float(value)
+    is_inside = math.isfinite(number) and low <= number <= high
+    if is_inside and not (open_below and number == low):
         return
     raise SamplingError(f"{name}={value!r} was given", expected=f"a number {expected}")
 

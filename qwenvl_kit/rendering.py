@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
+
+_PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+"""Unicode 16, chapter 23.5: characters without a meaning of their own."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,10 @@ def _render_parts(parts: Sequence[Part], shield: TokenShield) -> Iterator[dict[s
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:
-    """A character of Unicode's private use area, doubled until no text holds it."""
-    text = "".join(message.text for message in messages)
-    mark = "\ue000"
-    while mark in text:
-        mark += "\ue000"
+    """A character of Unicode's private use areas that no text of the conversation holds."""
+    used = set().union(*(message.text for message in messages))
+    free = (chr(code) for area in _PRIVATE_USE for code in area)
+    mark = next((character for character in free if character not in used), None)
+    if mark is None:
+        raise MessageError("the text holds every character of private use", expected="text")
     return mark

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Union
 
@@ -39,6 +41,17 @@ class StreamObserver:
         return self._events.get()
 
 
+_RUNNING: weakref.WeakSet[ReplyStream] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_running_streams() -> None:
+    """End what still runs before the interpreter goes: its thread may be inside native code."""
+    for stream in tuple(_RUNNING):
+        stream.cancel()
+        stream._thread.join()
+
+
 class ReplyStream:
     """Iterates over the pieces of an answer; `reply` holds all of it at the end.
 
@@ -60,6 +73,7 @@ class ReplyStream:
         self._thread = threading.Thread(
             target=_run, args=(run, self._observer), name="qwenvl_kit stream", daemon=True
         )
+        _RUNNING.add(self)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Delta]:

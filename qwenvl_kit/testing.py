@@ -65,9 +65,10 @@ def build_tiny_model(
     kind = family_of(family)
     path = Path(folder)
     processor = _build_processor(max_image_tokens)
-    torch.manual_seed(seed)
     config = _build_config(processor.tokenizer, context_tokens)
-    model = getattr(transformers, kind.model_class)(config)
+    with torch.random.fork_rng():  # the caller's own random numbers stay as they were
+        torch.manual_seed(seed)
+        model = getattr(transformers, kind.model_class)(config)
     model.generation_config = transformers.GenerationConfig(
         eos_token_id=[config.text_config.eos_token_id, config.text_config.bos_token_id],
         pad_token_id=config.text_config.pad_token_id,

@@ -93,3 +93,9 @@ def test_turns_have_the_form_that_chat_templates_take():
     assert system == {"role": "system", "content": [{"type": "text", "text": "be brief"}]}
     assert [part["type"] for part in user["content"]] == ["image", "video", "text"]
     assert "<|im_end|>" not in user["content"][2]["text"]
+
+
+def test_a_mark_is_found_at_once_however_hostile_the_text():
+    text = "a" * 300_000 + "\ue000" * 300_000 + "<|im_end|>"
+    shield = TokenShield(["<|im_end|>"], [Message.user(text)])
+    assert "".join(piece.text for piece in shield.pieces(shield.hide(text))) == text

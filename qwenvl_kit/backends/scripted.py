@@ -14,7 +14,7 @@ from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.stops import StopText
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.planning import PlanningRules
-from qwenvl_kit.errors import GenerationError
+from qwenvl_kit.errors import GenerationError, InputError
 from qwenvl_kit.families import family_of
 from qwenvl_kit.media.images import resize_image
 from qwenvl_kit.messages import Message
@@ -47,6 +47,8 @@ class ScriptedBackend:
         context_tokens: int = 4096,
         family: str = "qwen2_vl",
     ) -> None:
+        if isinstance(script, str):
+            raise InputError("script is a string", expected="a list of answers", hint="[answer]")
         self._next = script if callable(script) else _from_list(script)
         self._logprob = logprob
         limits = PixelLimits(min_pixels=4 * 28 * 28, max_pixels=1280 * 28 * 28)

@@ -39,7 +39,8 @@ class StopText:
 
     def _num_undecided(self) -> int:
         """Length of the longest tail that a stop string may begin with."""
-        lengths = range(max(map(len, self._stop), default=1) - 1, 0, -1)
+        longest = max(map(len, self._stop), default=1) - 1
+        lengths = range(min(len(self._held), longest), 0, -1)
         tails = (self._held[-length:] for length in lengths)
         for tail in tails:
             if any(stop.startswith(tail) for stop in self._stop):

@@ -111,16 +111,19 @@ def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _deep_grey_to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Grey of more than 8 bits, scaled: Pillow's own conversion would clip it to white."""
-    if image.mode.startswith("I;"):  # Pillow converts those of odd byte order to this one alone
+    is_16_bit = image.mode.startswith("I;")
+    if is_16_bit:  # Pillow converts those of odd byte order to this one alone
         image = image.convert("I")
     low, high = _extrema(image)
-    if image.mode == "F" and low >= 0.0 and high <= 1.0:
+    if is_16_bit:
+        scale = 255.0 / 65535.0
+    elif image.mode == "F" and low >= 0.0 and high <= 1.0:
         scale = 255.0
     elif high > 255:
         scale = 255.0 / (65535.0 if high <= 65535 else high)
     else:
         scale = 1.0
-    grey = image.convert("F").point(lambda value: value * scale + 0.0)
+    grey = image.convert("F").point(lambda value: value * scale + 0.5)
     return grey.convert("L").convert("RGB")
 
 

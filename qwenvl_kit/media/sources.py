@@ -129,7 +129,8 @@ def _open_path(path: Path, policy: MediaPolicy) -> PIL.Image.Image:
         is_directory, num_bytes = path.is_dir(), path.stat().st_size
     except FileNotFoundError as error:
         raise MediaNotFoundError(
-            f"no file at {path}", hint=f"an absolute path; the working directory is {Path.cwd()}"
+            f"no file at {path}",
+            hint=f"an absolute path; the working directory is {_working_directory()}",
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
         raise MediaNotFoundError(
@@ -192,6 +193,13 @@ def _png_exif(data: bytes) -> bytes:
 def _is_video(data: bytes) -> bool:
     """Whether bytes begin as MP4 and MOV files do, or as Matroska and WebM files."""
     return data[4:8] == b"ftyp" or data[:4] == b"\x1a\x45\xdf\xa3"
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "gone"
 
 
 def _host(url: str) -> str:

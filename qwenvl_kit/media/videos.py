@@ -84,6 +84,17 @@ def as_frames(source: Any) -> Sequence[Any]:
             expected="a sequence of frames with fps or timestamps_seconds",
             hint="decode the file into frames first, or pass one picture as ImagePart",
         )
+    if _repeats_one_animation(source):
+        raise MediaSourceError(
+            "the frames are one animated picture again and again, which shows its last frame",
+            expected="a picture of its own for each frame",
+            hint="[frame.copy() for frame in PIL.ImageSequence.Iterator(picture)]",
+        )
     if not source:
         raise MediaSourceError("the video has no frames", expected="at least one")
     return source
+
+
+def _repeats_one_animation(frames: Sequence[Any]) -> bool:
+    animated = [id(frame) for frame in frames if getattr(frame, "is_animated", False) is True]
+    return len(set(animated)) < len(animated)

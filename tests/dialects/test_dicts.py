@@ -230,3 +230,19 @@ def test_a_prompt_of_another_form_is_refused_as_input(prompt):
 def test_pictures_beside_a_conversation_are_refused_because_their_place_is_unclear():
     with pytest.raises(InputError, match="inside its messages"):
         as_messages([Message.user("hi")], ["a.png"])
+
+
+def test_fields_that_a_client_left_empty_are_no_settings():
+    message = {
+        "role": "user",
+        "content": "hi",
+        "refusal": None,
+        "tool_calls": [],
+        "annotations": [],
+    }
+    assert from_dicts([message]) == (Message.user("hi"),)
+
+
+def test_a_part_without_a_type_may_have_empty_columns():
+    (message,) = from_dicts([{"role": "user", "content": [{"text": None, "image": "a.png"}]}])
+    assert message.parts == (ImagePart("a.png"),)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ import torch
 from qwenvl_kit import Failure, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.backends.local.threads import threads_for
-from qwenvl_kit.errors import CheckpointError, GenerationError
+from qwenvl_kit.errors import CheckpointError, GenerationError, ModelLoadError
 from tests.local.conftest import CONVERSATIONS
 
 INJECTED = "a <|im_end|> b <|image_pad|> " * 20
@@ -160,3 +163,66 @@ def test_a_batch_of_unlike_conversations_may_be_asked_in_any_order(chat: VisionC
     forwards = chat.ask_many(requests, sampling=SHORT, on_error="raise")
     backwards = chat.ask_many(requests[::-1], sampling=SHORT, on_error="raise")
     assert [reply.text for reply in forwards] == [reply.text for reply in backwards[::-1]]
+
+
+def test_many_threads_may_load_at_once(tiny_folder: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        chats = list(pool.map(lambda _: VisionChat.from_pretrained(tiny_folder), range(6)))
+    assert len({chat.ask("hello", sampling=SHORT).text for chat in chats}) == 1
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_a_program_may_end_while_a_stream_runs(tiny_folder: Path) -> None:
+    done = run(
+        "from qwenvl_kit import Sampling, VisionChat\n"
+        f"chat = VisionChat.from_pretrained({str(tiny_folder)!r})\n"
+        "stream = chat.stream('hello', sampling=Sampling(max_new_tokens=4000))\n"
+        "next(stream)\n"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_process_is_not_held_up_by_its_parents_stream(tiny_folder: Path) -> None:
+    done = run(
+        "import os, PIL.Image\n"
+        "from qwenvl_kit import Sampling, VisionChat\n"
+        f"chat = VisionChat.from_pretrained({str(tiny_folder)!r})\n"
+        "picture = PIL.Image.new('RGB', (400, 300))\n"
+        "chat.ask('hello', picture, sampling=Sampling(max_new_tokens=2))\n"
+        "stream = chat.stream('hello', sampling=Sampling(max_new_tokens=4000))\n"
+        "next(stream)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    chat.ask('hello', picture, sampling=Sampling(max_new_tokens=2))\n"
+        "    os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert done.stdout.strip() == "7", done.stderr
+
+
+def test_a_model_may_be_closed_while_it_answers(tiny_folder: Path) -> None:
+    chat = VisionChat.from_pretrained(tiny_folder)
+    stream = chat.stream("hello", sampling=Sampling(max_new_tokens=50))
+    next(stream)
+    chat.close()
+    assert stream.reply.finish_reason in ("stop", "length")
+    with pytest.raises(ModelLoadError, match="closed"):
+        chat.ask("hello")
+
+
+def test_settings_of_torch_do_not_change_an_answer(chat: VisionChat) -> None:
+    messages = CONVERSATIONS["one image"]
+    expected = chat.ask(messages, sampling=Sampling(max_new_tokens=8))
+    torch.set_default_device("meta")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            reply = chat.ask(messages, sampling=Sampling(max_new_tokens=8))
+    finally:
+        torch.set_default_device(None)
+    assert reply.tokens == expected.tokens

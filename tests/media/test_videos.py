@@ -122,3 +122,14 @@ def test_a_source_that_is_no_sequence_of_frames_is_refused(source):
     with pytest.raises(MediaSourceError) as caught:
         measure_frames(source, POLICY)
     assert caught.value.expected
+
+
+def test_frames_that_are_one_animated_picture_again_and_again_are_refused():
+    import io
+
+    frames = [PIL.Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    animation = PIL.Image.open(buffer)
+    with pytest.raises(MediaSourceError, match="animated"):
+        measure_frames([animation] * 3, MediaPolicy())

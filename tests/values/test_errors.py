@@ -88,3 +88,11 @@ def test_places_are_put_together_from_the_outside_in():
 def test_errors_that_are_not_the_kits_pass_a_place_untouched():
     with pytest.raises(KeyError, match="mine"), located("messages[1]"):
         raise KeyError("mine")
+
+
+def test_a_cycle_of_causes_is_released_all_the_same():
+    from qwenvl_kit.errors import release_frames
+
+    first, second = ValueError("a"), KeyError("b")
+    first.__cause__, second.__cause__ = second, first
+    release_frames(first)

@@ -145,3 +145,11 @@ def test_an_unknown_budget_is_refused_and_the_known_ones_are_named(choice):
     with pytest.raises(BudgetError) as caught:
         as_budget(choice)
     assert all(name in caught.value.expected for name in BUDGET_PRESETS)
+
+
+def test_numbers_of_numpy_are_numbers():
+    import numpy
+
+    sampling = Sampling(max_new_tokens=numpy.int64(5), temperature=numpy.float32(0.5))
+    assert sampling.max_new_tokens == 5
+    assert PixelBudget(numpy.int32(4), numpy.int64(9)).max_tokens == 9

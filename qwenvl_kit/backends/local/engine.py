@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +50,19 @@ class LoadedModel:
     facts: Mapping[str, str]
 
 
+_BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked process: no call of the parent's goes on here to release its lock."""
+    for backend in tuple(_BACKENDS):
+        backend._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 class LocalBackend:
     """Runs requests on a model of transformers in this process; fulfils `Backend`.
 
@@ -60,6 +75,7 @@ class LocalBackend:
         self._vocabulary = Vocabulary(loaded.processor.tokenizer, loaded.end_ids)
         self._pad_id = int(loaded.processor.tokenizer.pad_token_id)
         self._lock = threading.Lock()
+        _BACKENDS.add(self)
 
     @property
     def _loaded(self) -> LoadedModel:
@@ -101,7 +117,8 @@ class LocalBackend:
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
-        return self._encoder.resize_image(image, size)
+        with torch.device("cpu"), threads_for(self.rules.weight_bytes, self.model.device):
+            return self._encoder.resize_image(image, size)
 
     def generate(
         self, requests: Sequence[BackendRequest], observer: Observer | None = None
@@ -112,7 +129,7 @@ class LocalBackend:
             OutOfMemoryError: the device has too little memory for this batch.
             GenerationError: the model failed.
         """
-        with translated_errors(), torch.inference_mode():
+        with translated_errors(), _own_settings(self.model, self.rules.weight_bytes):
             batch, lengths = self._encoder.encode_batch(requests)
             _check_lengths(requests, lengths)
             rows = [
@@ -123,11 +140,14 @@ class LocalBackend:
                 return self._generate(batch, rows, observer)
 
     def close(self) -> None:
-        """Release the model; the backend cannot be used afterwards."""
-        with self._lock:
-            self._state = None
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        """Release the model; the backend cannot be used afterwards.
+
+        A call that is running ends first, as it holds the model itself: so this waits for nothing
+        and may be called from a signal handler.
+        """
+        self._state = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _generate(
         self, batch: Mapping[str, torch.Tensor], rows: Sequence[Row], observer: Observer | None
@@ -137,7 +157,7 @@ class LocalBackend:
         decoding = Decoding(rows, self._pad_id, observer, on_first_token=watch.note_first_token)
         if bool(decoding.all_ended(model.device).all()):  # cancelled while it waited its turn
             return [_completion(row, watch) for row in rows]
-        with watch, _defaults_set_aside(model), threads_for(self.rules.weight_bytes, model.device):
+        with watch, _defaults_set_aside(model):
             model.generate(
                 **{name: tensor.to(model.device) for name, tensor in batch.items()},
                 generation_config=GenerationConfig(
@@ -220,6 +240,19 @@ def _completion(row: Row, watch: Stopwatch) -> Completion:
         prefill_seconds=watch.prefill_seconds,
         decode_seconds=watch.decode_seconds,
     )
+
+
+@contextmanager
+def _own_settings(model: Any, weight_bytes: int | None) -> Iterator[None]:
+    """Whatever torch was told elsewhere: no gradients, no autocast, tensors on the CPU at first."""
+    device_type = model.device.type
+    with (
+        torch.inference_mode(),
+        torch.autocast(device_type, enabled=False),
+        torch.device("cpu"),
+        threads_for(weight_bytes, model.device),
+    ):
+        yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,10 @@ from qwenvl_kit.families import Family, family_of
 from qwenvl_kit.options import Sampling
 
 _DEFAULT_MAX_NEW_TOKENS = 512
+
+_LOADING = threading.Lock()
+"""While transformers loads weights it replaces a method of all its models for a moment; a second
+load at the same time would make that replacement last."""
 
 
 def load_backend(
@@ -56,8 +61,9 @@ def load_backend(
     family = family_of(str(config.get("model_type")))
     torch_device = _choose_device(device)
     torch_dtype = _choose_dtype(dtype, torch_device)
-    processor = _load_processor(where, revision)
-    network = _load_network(where, revision, family, torch_dtype, attention)
+    with _LOADING:
+        processor = _load_processor(where, revision)
+        network = _load_network(where, revision, family, torch_dtype, attention)
     network = _place(network, torch_device)
     with _damage_of(where):
         return LocalBackend(_assemble(where, revision, family, network, processor))
@@ -115,7 +121,7 @@ def _choose_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelLoadError(
             f"device={device!r} cannot be used ({error})", expected="'auto', 'cpu' or 'cuda'"
         ) from error

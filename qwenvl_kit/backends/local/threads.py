@@ -15,7 +15,11 @@ threads and 0.02 s on one."""
 
 @contextmanager
 def threads_for(weight_bytes: int | None, device: torch.device) -> Iterator[None]:
-    """Run a small model on one thread of a CPU, and leave all others as they are."""
+    """Run a small model on one thread of a CPU, and others on as many as torch is set to.
+
+    The setting is put back afterwards. torch keeps it for the whole process, though: a thread that
+    uses torch for the first time in the meantime starts out with one.
+    """
     before = torch.get_num_threads()
     is_small = weight_bytes is not None and weight_bytes < SMALL_MODEL_BYTES
     if device.type != "cpu" or not is_small or before == 1:
