@@ -39,11 +39,10 @@ def generate_by_hand(
     backend: LocalBackend, inputs: dict[str, Any], **settings: Any
 ) -> tuple[Any, torch.Tensor]:
     """Output of `generate` and the new tokens, (batch, steps)."""
-    # The checkpoint's own end tokens are left out, so that answers have their full length.
     settings = {
         "do_sample": False,
         "pad_token_id": backend._pad_id,
-        "eos_token_id": backend.model.config.text_config.vocab_size - 1,
+        "eos_token_id": sorted(backend._loaded.end_ids),
         **settings,
     }
     with torch.inference_mode():
