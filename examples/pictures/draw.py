@@ -41,10 +41,10 @@ def shapes() -> Image.Image:
     return image.reduce(SCALE)
 
 
-def before_and_after(colour: object) -> Image.Image:
+def before_and_after(*, is_after: bool) -> Image.Image:
     image, draw = canvas(280, 220, (238, 243, 238))
     triangle(draw, 80, 115, 46, PURPLE)
-    circle(draw, 205, 105, 40, colour)
+    (square if is_after else circle)(draw, 205, 105, 38, YELLOW)
     return image.reduce(SCALE)
 
 
@@ -71,8 +71,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {
         "shapes": shapes(),
-        "before": before_and_after(YELLOW),
-        "after": before_and_after(BLUE),
+        "before": before_and_after(is_after=False),
+        "after": before_and_after(is_after=True),
         "receipt": receipt(),
         "menu": menu(),
     }

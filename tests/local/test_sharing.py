@@ -20,7 +20,6 @@ import torch
 
 from qwenvl_kit import Failure, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.threads import threads_for
 from qwenvl_kit.errors import CheckpointError, GenerationError, ModelLoadError
 from tests.local.conftest import CONVERSATIONS
 
@@ -138,17 +137,6 @@ def test_missing_weights_are_not_replaced_by_random_ones(tiny_folder: Path, tmp_
 def test_the_model_of_transformers_keeps_its_own_settings(backend: LocalBackend) -> None:
     VisionChat(backend).ask("hello", sampling=SHORT)
     assert backend.model.generation_config.eos_token_id is not None
-
-
-def test_a_small_model_runs_on_one_thread_and_leaves_the_setting_as_it_was() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    with threads_for(1000, torch.device("cpu")):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
-    with threads_for(10**10, torch.device("cpu")):
-        assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
 
 
 def test_no_thread_is_left_behind(chat: VisionChat) -> None:

@@ -20,7 +20,6 @@ from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenE
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.backends.local.rows import Row
-from qwenvl_kit.backends.local.threads import threads_for
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.budget.planning import PlanningRules
 from qwenvl_kit.errors import GenerationError, ModelLoadError
@@ -53,14 +52,16 @@ class LoadedModel:
 _BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
 
 
-def _renew_locks() -> None:
-    """In a forked process: no call of the parent's goes on here to release its lock."""
+def _start_over_in_child() -> None:
+    """In a forked process nobody releases the parent's lock, and OpenMP's threads are gone."""
+    if _BACKENDS:
+        torch.set_num_threads(1)
     for backend in tuple(_BACKENDS):
         backend._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+    os.register_at_fork(after_in_child=_start_over_in_child)
 
 
 class LocalBackend:
@@ -117,7 +118,7 @@ class LocalBackend:
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
-        with torch.device("cpu"), threads_for(self.rules.weight_bytes, self.model.device):
+        with torch.device("cpu"):
             return self._encoder.resize_image(image, size)
 
     def generate(
@@ -129,8 +130,9 @@ class LocalBackend:
             OutOfMemoryError: the device has too little memory for this batch.
             GenerationError: the model failed.
         """
-        with translated_errors(), _own_settings(self.model, self.rules.weight_bytes):
-            batch, lengths = self._encoder.encode_batch(requests)
+        with translated_errors(), torch.inference_mode():
+            with torch.device("cpu"):  # whatever torch's default device is
+                batch, lengths = self._encoder.encode_batch(requests)
             _check_lengths(requests, lengths)
             rows = [
                 Row(request.sampling, request.plan.max_new_tokens, length, self._vocabulary)
@@ -157,7 +159,8 @@ class LocalBackend:
         decoding = Decoding(rows, self._pad_id, observer, on_first_token=watch.note_first_token)
         if bool(decoding.all_ended(model.device).all()):  # cancelled while it waited its turn
             return [_completion(row, watch) for row in rows]
-        with watch, _defaults_set_aside(model):
+        device_type = model.device.type
+        with watch, _defaults_set_aside(model), torch.autocast(device_type, enabled=False):
             model.generate(
                 **{name: tensor.to(model.device) for name, tensor in batch.items()},
                 generation_config=GenerationConfig(
@@ -240,19 +243,6 @@ def _completion(row: Row, watch: Stopwatch) -> Completion:
         prefill_seconds=watch.prefill_seconds,
         decode_seconds=watch.decode_seconds,
     )
-
-
-@contextmanager
-def _own_settings(model: Any, weight_bytes: int | None) -> Iterator[None]:
-    """Whatever torch was told elsewhere: no gradients, no autocast, tensors on the CPU at first."""
-    device_type = model.device.type
-    with (
-        torch.inference_mode(),
-        torch.autocast(device_type, enabled=False),
-        torch.device("cpu"),
-        threads_for(weight_bytes, model.device),
-    ):
-        yield
 
 
 @contextmanager
