@@ -52,30 +52,32 @@ class Decoding:
             self._on_first_token()
             self._on_first_token = None
         chosen_ids = self._choose_ids(input_ids, logits)
-        self._append(chosen_ids, torch.log_softmax(logits, dim=-1))
-        return torch.full_like(logits, -math.inf).scatter_(1, chosen_ids, 0.0)
+        columns = torch.tensor(chosen_ids, device=logits.device)[:, None]
+        logprobs = torch.log_softmax(logits, dim=-1)
+        self._append(chosen_ids, logprobs.gather(1, columns)[:, 0].tolist(), logprobs)
+        return torch.full_like(logits, -math.inf).scatter_(1, columns, 0.0)
 
-    def _choose_ids(self, input_ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """The next token of each row, (batch, 1); padding for those that have ended."""
+    def _choose_ids(self, input_ids: torch.Tensor, logits: torch.Tensor) -> list[int]:
+        """The next token of each row; padding for those that have ended."""
         likeliest = logits.argmax(dim=-1).tolist()
-        ids = [
+        return [
             self._pad_id if row.finish_reason else row.choose(input_ids[at], logits[at], best)
             for at, (row, best) in enumerate(zip(self._rows, likeliest))
         ]
-        return torch.tensor(ids, device=logits.device)[:, None]
 
-    def _append(self, chosen_ids: torch.Tensor, logprobs: torch.Tensor) -> None:
+    def _append(
+        self, chosen_ids: Sequence[int], chosen: Sequence[float], logprobs: torch.Tensor
+    ) -> None:
         """Keep each row's token and score; what is not a number is an error, not an answer."""
-        values = logprobs.gather(1, chosen_ids)[:, 0].tolist()
         for index, row in enumerate(self._rows):
             if row.finish_reason is not None:
                 continue
-            if math.isnan(values[index]):
+            if math.isnan(chosen[index]):
                 raise GenerationError(
                     "the model's logits are not numbers",
                     hint="dtype='bfloat16' or 'float32'; fp16 has too small a range",
                 )
-            row.append(int(chosen_ids[index]), values[index], logprobs[index])
+            row.append(chosen_ids[index], chosen[index], logprobs[index])
             self._show(index, row)
 
     def all_ended(self, device: torch.device) -> torch.Tensor:

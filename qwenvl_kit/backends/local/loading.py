@@ -285,9 +285,8 @@ def _end_ids(published: Any, network: Any, processor: Any) -> frozenset[int]:
     given.append(processor.tokenizer.eos_token_id)
     ids: set[int] = set()
     for entry in given:
-        ids.update(
-            entry if isinstance(entry, (list, tuple)) else [entry] if entry is not None else []
-        )
+        if entry is not None:
+            ids.update(entry if isinstance(entry, (list, tuple)) else [entry])
     if not ids:
         raise CheckpointError("the checkpoint names no token that ends an answer")
     return frozenset(ids)
