@@ -16,10 +16,18 @@
     |       `-- VideoTimingError         frames without usable times
     +-- UnsupportedFeatureError          this model or backend cannot do that
     +-- ModelLoadError                   a checkpoint that cannot be loaded
-    |   +-- ModelNotFoundError           no such folder or hub id, or no network
+    |   +-- ModelNotFoundError           no such folder, hub id or revision
+    |   +-- ModelForbiddenError          the hub wants a licence accepted, or a token
+    |   +-- DownloadError                no network, a broken transfer, a full disk
     |   +-- CheckpointError              files that are missing or do not fit together
-    |   |   `-- UnknownFamilyError       not a Qwen vision-language model we know
+    |   |   +-- UnknownFamilyError       not a Qwen vision-language model we know
+    |   |   `-- WeightsError             weight files that are missing or damaged
+    |   |       `-- UnsafeWeightsError   weights that could run code when opened
+    |   +-- PlacementError               no device can hold it
+    |   +-- QuantizationError            it cannot be quantised as asked
+    |   +-- AdapterError                 an adapter that does not fit or does nothing
     |   `-- MissingPackageError (ImportError)   names the install command
+    |       `-- OutdatedPackageError     installed, but too old
     `-- GenerationError                  a request that failed while it ran
         `-- OutOfMemoryError             the device has too little memory for it
 
@@ -122,7 +130,15 @@ class ModelLoadError(QwenVLKitError):
 
 
 class ModelNotFoundError(ModelLoadError):
-    """No checkpoint is to be had under that name."""
+    """No checkpoint is to be had under that name or revision."""
+
+
+class ModelForbiddenError(ModelLoadError):
+    """The hub has the checkpoint and does not give it to this user."""
+
+
+class DownloadError(ModelLoadError):
+    """The files could not be fetched whole: no network, a broken transfer, a full disk."""
 
 
 class CheckpointError(ModelLoadError):
@@ -133,8 +149,32 @@ class UnknownFamilyError(CheckpointError):
     """The checkpoint is not of a family that the kit knows."""
 
 
+class WeightsError(CheckpointError):
+    """A checkpoint's weights are missing, incomplete or damaged."""
+
+
+class UnsafeWeightsError(WeightsError):
+    """The weights are pickled; opening them could run any code that their author put in."""
+
+
+class PlacementError(ModelLoadError):
+    """No device has room for the weights, or the device that was asked for cannot be used."""
+
+
+class QuantizationError(ModelLoadError):
+    """The checkpoint cannot be quantised as asked, or is quantised in a way that cannot run."""
+
+
+class AdapterError(ModelLoadError):
+    """An adapter does not fit the model, or changes nothing."""
+
+
 class MissingPackageError(ModelLoadError, ImportError):
     """An optional package is needed; the message holds the command that installs it."""
+
+
+class OutdatedPackageError(MissingPackageError):
+    """A package is installed in a version that is too old; the message holds the command."""
 
 
 class GenerationError(QwenVLKitError):

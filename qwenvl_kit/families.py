@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from qwenvl_kit.errors import UnknownFamilyError
+from qwenvl_kit.options import Sampling
+
+VideoLayout: TypeAlias = Literal["one span", "timestamped groups"]
+"""How a prompt holds a video: all its visual tokens in one run, or each group of frames that share
+their patches in a run of its own, after its time in words."""
+
+LimitScope: TypeAlias = Literal["frame", "video"]
+"""What the checkpoint's area limits for videos are meant for: one frame, or all of them."""
 
 
-@dataclass(frozen=True)
+_GREEDY = Sampling()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """One family of Qwen vision-language models.
 
     Attributes:
         model_type: the name in a checkpoint's config.json.
         model_class: the class of transformers that runs it.
+        since_transformers: the first version of transformers that has this class.
         patch_side_px: side of the square that the vision encoder takes as one patch.
         merge_size: patches per side that are merged into one visual token.
         temporal_patch_frames: frames of a video that share their patches.
         max_aspect_ratio: longest side over shortest that its processor accepts.
-        image_token, video_token: the placeholder in a rendered prompt that a picture's or a
-            video's visual tokens replace.
+        video_layout: how a prompt holds a video.
+        video_limit_scope: what its area limits for videos are meant for.
+        positions_in_seconds: whether the model is told how long a group of frames lasts, and
+            spaces the temporal positions of a video by it.
+        image_token, video_token, vision_start_token, vision_end_token: the placeholder in a
+            rendered prompt that a picture's or a video's visual tokens replace, and what stands
+            around it.
+        sampling: how its publisher says to generate where the checkpoint itself does not.
+        thinking_sampling: the same while the model thinks first.
+        unquantizable: layers, by the end of their names, whose shape bitsandbytes cannot take.
 
-    Source of the numbers: the published checkpoints' preprocessor_config.json, and
-    `smart_resize` in transformers' processor of the family.
+    Source of the numbers: the published checkpoints' preprocessor_config.json, the family's
+    processor in transformers (`smart_resize`, `replace_video_token`), and for `sampling` the
+    model cards.
     """
 
     model_type: str
     model_class: str
+    since_transformers: str
     patch_side_px: int
     merge_size: int = 2
     temporal_patch_frames: int = 2
     max_aspect_ratio: float = 200.0
+    video_layout: VideoLayout = "one span"
+    video_limit_scope: LimitScope = "frame"
+    positions_in_seconds: bool = False
     image_token: str = "<|image_pad|>"
     video_token: str = "<|video_pad|>"
+    vision_start_token: str = "<|vision_start|>"
+    vision_end_token: str = "<|vision_end|>"
+    sampling: Sampling = _GREEDY
+    thinking_sampling: Sampling = _GREEDY
+    unquantizable: tuple[str, ...] = ()
 
     @property
     def token_side_px(self) -> int:
@@ -42,16 +73,79 @@ class Family:
         return self.patch_side_px * self.merge_size
 
 
+_QWEN2_VL = Family(
+    model_type="qwen2_vl",
+    model_class="Qwen2VLForConditionalGeneration",
+    since_transformers="4.45",
+    patch_side_px=14,
+)
+_QWEN2_5_VL = replace(
+    _QWEN2_VL,
+    model_type="qwen2_5_vl",
+    model_class="Qwen2_5_VLForConditionalGeneration",
+    since_transformers="4.49",
+    positions_in_seconds=True,
+)
+_QWEN3_VL = Family(
+    model_type="qwen3_vl",
+    model_class="Qwen3VLForConditionalGeneration",
+    since_transformers="4.57",
+    patch_side_px=16,
+    video_layout="timestamped groups",
+    video_limit_scope="video",
+    # Model cards of Qwen3-VL, "Generation Hyperparameters", for pictures.
+    sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
+    thinking_sampling=Sampling(temperature=1.0, top_p=0.95, top_k=20),
+)
+_QWEN3_5 = replace(
+    _QWEN3_VL,
+    model_type="qwen3_5",
+    model_class="Qwen3_5ForConditionalGeneration",
+    since_transformers="5.2",
+    # Model cards of Qwen3.5: "Non-thinking mode for VL tasks" as above, "Thinking mode for VL".
+    thinking_sampling=Sampling(temperature=0.6, top_p=0.95, top_k=20),
+    unquantizable=("in_proj_a", "in_proj_b"),  # they have as few rows as there are heads
+)
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.model_type: family
         for family in (
-            Family(
-                model_type="qwen2_vl",
-                model_class="Qwen2VLForConditionalGeneration",
-                patch_side_px=14,
+            _QWEN2_VL,
+            _QWEN2_5_VL,
+            _QWEN3_VL,
+            replace(
+                _QWEN3_VL,
+                model_type="qwen3_vl_moe",
+                model_class="Qwen3VLMoeForConditionalGeneration",
+            ),
+            _QWEN3_5,
+            replace(
+                _QWEN3_5,
+                model_type="qwen3_5_moe",
+                model_class="Qwen3_5MoeForConditionalGeneration",
+            ),
+            replace(
+                _QWEN3_5,
+                model_type="qwen4_exp",
+                model_class="Qwen4ExpForConditionalGeneration",
+                since_transformers="5.18",
             ),
         )
+    }
+)
+
+_OTHER_QWEN: Mapping[str, str] = MappingProxyType(
+    {
+        "qwen2_5_omni": "a model of speech and pictures that this kit does not run",
+        "qwen3_omni_moe": "a model of speech and pictures that this kit does not run",
+        "qwen2_audio": "a model of speech",
+        "qwen3_asr": "a model of speech",
+        "colqwen2": "a model that embeds pages and answers nothing",
+        **dict.fromkeys(
+            ("qwen", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5_text"),
+            "a model of text alone, which sees no pictures",
+        ),
     }
 )
 
@@ -65,9 +159,23 @@ def family_of(model_type: str) -> Family:
     Raises:
         UnknownFamilyError: the kit does not know it.
     """
-    if model_type not in FAMILIES:
+    if model_type in FAMILIES:
+        return FAMILIES[model_type]
+    known = f"one of {', '.join(FAMILIES)}"
+    if model_type in _OTHER_QWEN:
         raise UnknownFamilyError(
-            f"the checkpoint says model_type={model_type!r}",
-            expected=f"one of {', '.join(FAMILIES)}",
+            f"the checkpoint says model_type={model_type!r}: {_OTHER_QWEN[model_type]}",
+            expected=known,
+            hint="its vision-language sibling, such as 'Qwen/Qwen3-VL-8B-Instruct'",
         )
-    return FAMILIES[model_type]
+    if "qwen" in model_type:
+        raise UnknownFamilyError(
+            f"the checkpoint says model_type={model_type!r}, a Qwen family that this version of "
+            "qwenvl_kit does not know",
+            expected=known,
+            hint="pip install --upgrade qwenvl-kit transformers",
+        )
+    raise UnknownFamilyError(
+        f"the checkpoint says model_type={model_type!r}, which is not a Qwen vision-language model",
+        expected=known,
+    )

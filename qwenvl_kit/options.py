@@ -31,6 +31,8 @@ class Sampling:
             (Nguyen et al., 2024, arXiv:2407.01082).
         repetition_penalty: above 1 discourages tokens of the prompt and of the answer so far
             (Keskar et al., 2019, arXiv:1909.05858).
+        presence_penalty: taken once from the logit of each token that the answer so far holds,
+            in [-2, 2] (OpenAI's API reference); Qwen's model cards advise it against repetition.
         seed: makes sampling reproducible; in fp32 the same request gives the same answer, alone
             or in a batch.
         stop: strings that end the answer; they are not part of its text.
@@ -46,6 +48,7 @@ class Sampling:
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    presence_penalty: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
     num_alternatives: int = 0
@@ -104,6 +107,7 @@ class Sampling:
             math.inf,
             "of at least 0.01; 1 changes nothing",
         )
+        _check_number("presence_penalty", self.presence_penalty, -2.0, 2.0, "between -2 and 2")
 
 
 @dataclass(frozen=True)

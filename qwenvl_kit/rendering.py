@@ -11,10 +11,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import add
 from typing import Any
 
 from qwenvl_kit.errors import MessageError
+from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
+from qwenvl_kit.plans import VideoPlan
 
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 """Unicode 16, chapter 23.5: characters without a meaning of their own."""
@@ -71,6 +74,43 @@ def render_turns(messages: Sequence[Message], shield: TokenShield) -> list[dict[
     return [
         {"role": message.role, "content": list(_render_parts(message.parts, shield))}
         for message in messages
+    ]
+
+
+def render_videos(prompt: str, videos: Sequence[VideoPlan], family: Family) -> str:
+    """The rendered prompt with each video's placeholder written out as its family holds videos.
+
+    Where the prompt holds another number of placeholders than there are videos it is left as it
+    is; whoever counts placeholders refuses it.
+
+    Source of the form: `replace_video_token` of Qwen3-VL's processor in transformers.
+    """
+    pieces = prompt.split(family.video_token)
+    if family.video_layout == "one span" or len(pieces) != len(videos) + 1:
+        return prompt
+    rendered = [_render_groups(video, family) for video in videos]
+    return pieces[0] + "".join(map(add, rendered, pieces[1:]))
+
+
+def _render_groups(video: VideoPlan, family: Family) -> str:
+    """Each group of frames after its time: one placeholder a group."""
+    return "".join(
+        f"<{seconds:.1f} seconds>"
+        f"{family.vision_start_token}{family.video_token}{family.vision_end_token}"
+        for seconds in _group_times(video.timestamps_seconds, family.temporal_patch_frames)
+    )
+
+
+def _group_times(times: Sequence[float], frames_per_group: int) -> list[float]:
+    """The time of each group of frames, in seconds: midway between its first and last frame.
+
+    The last group is filled up with copies of the last frame, as the processors fill it.
+    """
+    missing = -len(times) % frames_per_group
+    filled = [*times, *[times[-1]] * missing]
+    return [
+        (filled[first] + filled[first + frames_per_group - 1]) / 2
+        for first in range(0, len(filled), frames_per_group)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from qwenvl_kit.options import PixelBudget
@@ -13,6 +14,10 @@ class PixelLimits:
 
     min_pixels: int
     max_pixels: int
+
+    def shared_by(self, count: int) -> PixelLimits:
+        """What each of `count` frames may have where these limits are for all of them."""
+        return PixelLimits(math.ceil(self.min_pixels / count), max(1, self.max_pixels // count))
 
 
 def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -> PixelLimits:
@@ -29,6 +34,12 @@ def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -
     if low is None:
         low = min(native.min_pixels, high)
     return PixelLimits(min_pixels=low, max_pixels=high)
+
+
+def keeps_native_limits(budget: PixelBudget) -> bool:
+    """Whether a budget leaves both limits of one picture to the checkpoint."""
+    sides = (budget.min_tokens, budget.max_tokens, budget.min_pixels, budget.max_pixels)
+    return all(side is None for side in sides)
 
 
 def total_tokens(budget: PixelBudget, token_side_px: int) -> int | None:

@@ -8,8 +8,20 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, Union
 
 from qwenvl_kit.budget.frames import choose_frames, frame_times
-from qwenvl_kit.budget.limits import PixelLimits, apply_budget, total_tokens
-from qwenvl_kit.budget.resizing import check_size, count_tokens, exact_size, fit_size, shrink_size
+from qwenvl_kit.budget.limits import (
+    PixelLimits,
+    apply_budget,
+    keeps_native_limits,
+    total_tokens,
+)
+from qwenvl_kit.budget.resizing import (
+    check_size,
+    count_tokens,
+    exact_size,
+    fit_size,
+    fit_video_size,
+    shrink_size,
+)
 from qwenvl_kit.budget.sharing import share_tokens
 from qwenvl_kit.errors import located
 from qwenvl_kit.families import Family
@@ -46,8 +58,9 @@ class PlanningRules:
 
     Attributes:
         family: the model's family.
-        image_limits, video_limits: area of a picture, and of one frame, that the checkpoint's
-            own processor settings allow.
+        image_limits, video_limits: area of a picture, and of one frame or of all frames of a
+            video together (the family's `video_limit_scope`), that the checkpoint's own
+            processor settings allow.
         context_tokens: prompt and answer together.
         kv_bytes_per_token: keys and values of one token over all layers; None where not known.
         weight_bytes: the model's weights; None where not known.
@@ -113,8 +126,11 @@ def plan_request(
 def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> PixelLimits:
     own = measure.part.budget
     chosen = budget if own is None else as_budget(own)
-    is_image = isinstance(measure, ImageMeasure)
-    native = rules.image_limits if is_image else rules.video_limits
+    native = rules.image_limits
+    if isinstance(measure, VideoMeasure):
+        native = rules.video_limits
+        if rules.family.video_limit_scope == "video":
+            native = native.shared_by(len(_chosen_frames(measure)))
     return apply_budget(chosen, native, rules.family.token_side_px)
 
 
@@ -122,8 +138,10 @@ def _plan_alone(
     measure: Measure, budget: PixelBudget, rules: PlanningRules
 ) -> ImagePlan | VideoPlan:
     """The plan of one part by its own budget, a total of its own included."""
-    plan = _plan_within(measure, _limits(measure, budget, rules), rules)
     own = None if measure.part.budget is None else as_budget(measure.part.budget)
+    plan = _plan_within(measure, _limits(measure, budget, rules), rules)
+    if isinstance(plan, VideoPlan) and keeps_native_limits(own or budget):
+        plan = _with_native_size(plan, rules)
     total = None if own is None else total_tokens(own, rules.family.token_side_px)
     if total is None or plan.tokens <= total:
         return plan
@@ -155,6 +173,11 @@ def _plan_image(measure: ImageMeasure, limits: PixelLimits, token_side_px: int) 
     )
 
 
+def _chosen_frames(measure: VideoMeasure) -> tuple[int, ...]:
+    with located(measure.where):
+        return choose_frames(measure.part, frame_times(measure.part, measure.num_frames))
+
+
 def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> VideoPlan:
     times = frame_times(measure.part, measure.num_frames)
     chosen = choose_frames(measure.part, times)
@@ -167,6 +190,27 @@ def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> V
         timestamps_seconds=tuple(times[index] for index in chosen),
         tokens=_num_groups(len(chosen), family) * count_tokens(resized, family.token_side_px),
     )
+
+
+def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
+    """The size that the checkpoint's own processor gives the frames, to the pixel.
+
+    Limits for all frames together are more than limits for one: which size results depends on
+    how the processor rounds the number of frames.
+    """
+    family = rules.family
+    if family.video_limit_scope == "frame":
+        return plan
+    num_frames = len(plan.frame_indices)
+    resized = fit_video_size(
+        plan.original,
+        num_frames,
+        rules.video_limits,
+        family.token_side_px,
+        family.temporal_patch_frames,
+    )
+    tokens = _num_groups(num_frames, family) * count_tokens(resized, family.token_side_px)
+    return replace(plan, resized=resized, tokens=tokens)
 
 
 def _plan_shared(

@@ -42,17 +42,53 @@ def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
     round both sides; if the area leaves the limits, scale by the square root of the ratio and
     round towards the limits.
     """
+    return _fit(size, limits, token_side_px, 1, 1)
+
+
+def fit_video_size(
+    size: Size, num_frames: int, limits: PixelLimits, token_side_px: int, frames_per_group: int
+) -> Size:
+    """The size of each frame where limits are meant for the area of all frames together.
+
+    This is `smart_resize` of Qwen3-VL's video processor, which rounds the number of frames to
+    whole groups where it compares, and does not where it scales.
+
+    Args:
+        size: of a frame.
+        num_frames: how many there are; a single one counts as a group, which it becomes.
+        limits: area of all frames together.
+        token_side_px: the sides become multiples of it.
+        frames_per_group: frames that share their patches.
+    """
+    num_frames = max(num_frames, frames_per_group)
+    size = _at_least(size, token_side_px)
+    compared = _to_multiple(num_frames, frames_per_group)
+    return _fit(size, limits, token_side_px, compared, num_frames)
+
+
+def _fit(
+    size: Size, limits: PixelLimits, token_side_px: int, compared_frames: int, scaled_frames: int
+) -> Size:
     height_px = _to_multiple(size.height_px, token_side_px)
     width_px = _to_multiple(size.width_px, token_side_px)
-    if height_px * width_px > limits.max_pixels:
-        scale = math.sqrt(size.area_pixels / limits.max_pixels)
+    area_pixels = compared_frames * height_px * width_px
+    if area_pixels > limits.max_pixels:
+        scale = math.sqrt(scaled_frames * size.area_pixels / limits.max_pixels)
         height_px = _floor_multiple(size.height_px / scale, token_side_px)
         width_px = _floor_multiple(size.width_px / scale, token_side_px)
-    elif height_px * width_px < limits.min_pixels:
-        scale = math.sqrt(limits.min_pixels / size.area_pixels)
+    elif area_pixels < limits.min_pixels:
+        scale = math.sqrt(limits.min_pixels / (scaled_frames * size.area_pixels))
         height_px = math.ceil(size.height_px * scale / token_side_px) * token_side_px
         width_px = math.ceil(size.width_px * scale / token_side_px) * token_side_px
     return Size(height_px=height_px, width_px=width_px)
+
+
+def _at_least(size: Size, side_px: int) -> Size:
+    """The size enlarged until no side is shorter than one token."""
+    scale = max(side_px / size.height_px, side_px / size.width_px)
+    if scale <= 1:
+        return size
+    return Size(height_px=int(size.height_px * scale), width_px=int(size.width_px * scale))
 
 
 def shrink_size(size: Size, max_tokens: int, token_side_px: int) -> Size:

@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from transformers.video_utils import VideoMetadata
 
 from qwenvl_kit import ImagePart, Message, TextPart, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
@@ -93,20 +94,27 @@ def by_hand(backend: LocalBackend, conversations: Sequence[Sequence[Message]]) -
     ]
     parts = [part for messages in conversations for m in messages for part in m.parts]
     images = [part.source for part in parts if isinstance(part, ImagePart)]
-    videos = [
-        np.stack([np.asarray(frame) for frame in part.source])  # type: ignore[union-attr]
-        for part in parts
-        if isinstance(part, VideoPart)
-    ]
+    videos = [part for part in parts if isinstance(part, VideoPart)]
     inputs = backend.processor(
         text=texts,
         images=images or None,
-        videos=videos or None,
+        videos=[np.stack([np.asarray(f) for f in v.source]) for v in videos] or None,  # type: ignore[union-attr]
         padding=True,
         return_tensors="pt",
-        videos_kwargs={"do_sample_frames": False, "cap_pixels_per_frame": False},
+        videos_kwargs={
+            "do_sample_frames": False,
+            "cap_pixels_per_frame": False,
+            "video_metadata": [_metadata(video) for video in videos],
+        },
     )
     return dict(inputs)
+
+
+def _metadata(video: VideoPart) -> VideoMetadata:
+    num_frames = len(video.source)  # type: ignore[arg-type]
+    return VideoMetadata(
+        total_num_frames=num_frames, fps=video.fps, frames_indices=list(range(num_frames))
+    )
 
 
 def _as_dict(part: Any) -> dict[str, str]:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from qwenvl_kit import Message, Request, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.errors import ContextLengthError
-from tests.local.conftest import CONVERSATIONS, picture
-
-ALL = [Request(messages) for messages in CONVERSATIONS.values()]
-
-
-@pytest.mark.parametrize(
-    "sampling",
-    [Sampling(max_new_tokens=10), Sampling(max_new_tokens=10, temperature=1.0, seed=2)],
-    ids=["greedy", "sampled"],
-)
-def test_a_batch_gives_the_answers_of_single_calls(chat: VisionChat, sampling: Sampling) -> None:
-    together = chat.ask_many(ALL, sampling=sampling, on_error="raise", max_batch_size=7)
-    alone = [chat.ask(r.conversation(), sampling=sampling) for r in ALL]
-    assert [reply.text for reply in together] == [reply.text for reply in alone]
-    for one, other in zip(together, alone):
-        assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
-        assert one.usage == other.usage
+from tests.local.conftest import CONVERSATIONS, by_hand, picture
 
 
 def test_each_row_of_a_batch_keeps_its_own_settings(chat: VisionChat) -> None:
@@ -124,3 +111,36 @@ def test_timing_adds_up(chat: VisionChat) -> None:
     steps = timing.media + timing.vision + timing.prefill + timing.decode
     assert 0 < steps <= timing.total
     assert timing.vision > 0
+
+
+class _Discourage(LogitsProcessor):
+    """A presence penalty as OpenAI's API reference defines it."""
+
+    def __init__(self, penalty: float, prompt_tokens: int) -> None:
+        self._penalty = penalty
+        self._prompt_tokens = prompt_tokens
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        for token_id in set(input_ids[0, self._prompt_tokens :].tolist()):
+            scores[0, token_id] -= self._penalty
+        return scores
+
+
+def test_a_presence_penalty_falls_on_the_answer_alone_and_once(
+    chat: VisionChat, backend: LocalBackend
+) -> None:
+    messages = CONVERSATIONS["one image"]
+    inputs = by_hand(backend, [messages])
+    prompt_tokens = inputs["input_ids"].shape[1]
+    expected = backend.model.generate(
+        **inputs,
+        max_new_tokens=16,
+        do_sample=False,
+        pad_token_id=backend._pad_id,
+        logits_processor=LogitsProcessorList([_Discourage(1.5, prompt_tokens)]),
+    )[0, prompt_tokens:]
+    reply = chat.ask(messages, sampling=Sampling(max_new_tokens=16, presence_penalty=1.5))
+    plain = chat.ask(messages, sampling=Sampling(max_new_tokens=16))
+    scores = [*(reply.tokens or ()), *([reply.end_token] if reply.end_token else [])]
+    assert [score.token_id for score in scores] == expected.tolist()
+    assert reply.tokens != plain.tokens

@@ -26,27 +26,37 @@ class TokenChooser:
         self._is_greedy = sampling.is_greedy
         self._seed = sampling.seed
         self._penalty = _penalty(sampling)
+        self._presence_penalty = sampling.presence_penalty or 0.0
         self._warpers = LogitsProcessorList() if sampling.is_greedy else _warpers(sampling)
         self._generator: torch.Generator | None = None
 
     @property
     def takes_the_likeliest(self) -> bool:
         """Whether the choice is that of the raw distribution's maximum."""
-        return self._is_greedy and not self._penalty
+        return self._is_greedy and not self._penalty and not self._presence_penalty
 
-    def choose(self, context_ids: torch.Tensor, logits: torch.Tensor) -> int:
+    def choose(self, context_ids: torch.Tensor, prompt_tokens: int, logits: torch.Tensor) -> int:
         """The next token.
 
         Args:
             context_ids: prompt and answer so far, (1, length), without padding.
+            prompt_tokens: how many of them are the prompt.
             logits: raw logits, (1, vocabulary), fp32.
         """
         scores = self._penalty(context_ids, logits)  # type: ignore[arg-type]  # LongTensor
+        scores = self._discourage(context_ids[:, prompt_tokens:], scores)
         scores = self._warpers(context_ids, scores)  # type: ignore[arg-type]
         if self._is_greedy:
             return int(scores.argmax(dim=-1))
         probabilities = torch.softmax(scores, dim=-1)
         return int(torch.multinomial(probabilities, 1, generator=self._seeded(logits.device)))
+
+    def _discourage(self, answer_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores less the presence penalty for what the answer holds; transformers has none."""
+        if not self._presence_penalty:
+            return scores
+        present = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, answer_ids, True)
+        return scores - self._presence_penalty * present
 
     def _seeded(self, device: torch.device) -> torch.Generator:
         """The row's own generator, where the logits are."""

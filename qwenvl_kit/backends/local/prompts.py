@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,13 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.budget.frames import frame_rate
 from qwenvl_kit.errors import CheckpointError, MessageError
 from qwenvl_kit.families import Family
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
 from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
-from qwenvl_kit.rendering import TokenShield, render_turns
+from qwenvl_kit.rendering import TokenShield, render_turns, render_videos
 
 
 class PromptEncoder:
@@ -32,6 +34,7 @@ class PromptEncoder:
 
     def __init__(self, processor: Any, family: Family) -> None:
         self._processor = processor
+        self._family = family
         self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
         self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
         self._pad_id = processor.tokenizer.pad_token_id
@@ -47,6 +50,8 @@ class PromptEncoder:
         """Token ids of the prompt, each placeholder repeated as often as its plan says."""
         shield = TokenShield(self._special_tokens, messages)
         prompt = self._render(render_turns(messages, shield))
+        videos = [plan for plan in media if isinstance(plan, VideoPlan)]
+        prompt = render_videos(prompt, videos, self._family)
         ids: list[int] = []
         for piece in shield.pieces(prompt):
             tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
@@ -58,7 +63,8 @@ class PromptEncoder:
 
         Shapes: `input_ids`, `attention_mask` and `mm_token_type_ids` (batch, length);
         `pixel_values` (patches, channels x frames x side x side) over all pictures of the batch;
-        `image_grid_thw` (pictures, 3); the same for videos.
+        `image_grid_thw` (pictures, 3); the same for videos, and for families that are told the
+        seconds between groups of frames `second_per_grid_ts` (videos,).
         """
         prompts = [
             self.encode_prompt(r.messages, (*r.plan.images, *r.plan.videos)) for r in requests
@@ -70,6 +76,7 @@ class PromptEncoder:
             (videos if isinstance(item, list) else images).append(item)
         batch.update(self.encode_images(images))
         batch.update(self.encode_videos(videos))
+        batch.update(self._seconds_per_group([v for r in requests for v in r.plan.videos]))
         return batch, [len(ids) for ids in prompts]
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
@@ -111,6 +118,14 @@ class PromptEncoder:
         )
         return {name: features[name] for name in ("pixel_values_videos", "video_grid_thw")}
 
+    def _seconds_per_group(self, videos: Sequence[VideoPlan]) -> dict[str, torch.Tensor]:
+        """How long the frames that share their patches last, for positions that are in seconds."""
+        if not videos or not self._family.positions_in_seconds:
+            return {}
+        frames = self._family.temporal_patch_frames
+        seconds = [frames / frame_rate(video.timestamps_seconds) for video in videos]
+        return {"second_per_grid_ts": torch.tensor(seconds)}
+
     def _render(self, turns: Sequence[Mapping[str, Any]]) -> str:
         try:
             prompt: str = self._processor.apply_chat_template(
@@ -124,11 +139,13 @@ class PromptEncoder:
         return prompt
 
     def _expand(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Iterator[int]:
-        """Repeat each placeholder as often as its picture or video has tokens."""
-        tokens = {
-            self._image_id: [plan.tokens for plan in media if isinstance(plan, ImagePlan)],
-            self._video_id: [plan.tokens for plan in media if isinstance(plan, VideoPlan)],
-        }
+        """Repeat each placeholder as often as what it stands for has tokens."""
+        tokens: dict[int, list[int]] = {self._image_id: [], self._video_id: []}
+        for plan in media:
+            if isinstance(plan, ImagePlan):
+                tokens[self._image_id].append(plan.tokens)
+            else:
+                tokens[self._video_id] += self._tokens_of_placeholders(plan)
         for placeholder, counts in tokens.items():
             if ids.count(placeholder) != len(counts):
                 raise CheckpointError(
@@ -138,6 +155,13 @@ class PromptEncoder:
                 )
         for token_id in ids:
             yield from [token_id] * (tokens[token_id].pop(0) if token_id in tokens else 1)
+
+    def _tokens_of_placeholders(self, video: VideoPlan) -> list[int]:
+        """A video has one placeholder, or one for each group of frames."""
+        if self._family.video_layout == "one span":
+            return [video.tokens]
+        num_groups = math.ceil(len(video.frame_indices) / self._family.temporal_patch_frames)
+        return [video.tokens // num_groups] * num_groups
 
     def _pad(self, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Padding stands on the left: on the right it would part a prompt from its answer."""

@@ -64,7 +64,7 @@ class Row:
         if self._chooser.takes_the_likeliest:
             return likeliest_id
         context = input_ids[-(self._prompt_tokens + self.num_tokens) :]
-        return self._chooser.choose(context[None], logits[None])
+        return self._chooser.choose(context[None], self._prompt_tokens, logits[None])
 
     def append(self, token_id: int, logprob: float, logprobs: torch.Tensor) -> None:
         """Keep a token with its score.

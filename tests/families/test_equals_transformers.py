@@ -78,12 +78,13 @@ def test_the_plan_counts_what_the_processor_makes(
     chat: VisionChat, backend: LocalBackend, conversation: list[Message]
 ) -> None:
     plan, inputs = chat.plan(conversation), by_hand(backend, [conversation])
+    side_px = backend.rules.family.patch_side_px
     assert plan.prompt_tokens == inputs["input_ids"].shape[1]
     for plans, grid in ((plan.images, "image_grid_thw"), (plan.videos, "video_grid_thw")):
         rows = inputs[grid].tolist() if grid in inputs else []
         assert [entry.tokens for entry in plans] == [t * h * w // 4 for t, h, w in rows]
         assert [(entry.resized.height_px, entry.resized.width_px) for entry in plans] == [
-            (h * 14, w * 14) for _, h, w in rows
+            (h * side_px, w * side_px) for _, h, w in rows
         ]
 
 

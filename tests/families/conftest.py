@@ -1,0 +1,57 @@
+"""A tiny random model of every family, loaded by the kit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qwenvl_kit import Message, VisionChat
+from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.families import FAMILIES
+from tests.local.conftest import CONVERSATIONS, one_thread
+
+__all__ = ["one_thread"]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model of a family, built when it is first asked for."""
+    from qwenvl_kit.testing import build_tiny_model
+
+    root = tmp_path_factory.mktemp("families")
+
+    def folder_of(family: str) -> Path:
+        return (
+            root / family if (root / family).exists() else build_tiny_model(root / family, family)
+        )
+
+    return folder_of
+
+
+@pytest.fixture(scope="session", params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    """Each family in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def folder(family: str, tiny_model: Callable[[str], Path]) -> Path:
+    return tiny_model(family)
+
+
+@pytest.fixture(scope="session")
+def backend(folder: Path) -> LocalBackend:
+    return load_backend(folder)
+
+
+@pytest.fixture(scope="session")
+def chat(backend: LocalBackend) -> VisionChat:
+    return VisionChat(backend)
+
+
+@pytest.fixture(params=CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
+def conversation(request: pytest.FixtureRequest) -> list[Message]:
+    """Each form of conversation in turn."""
+    return list(request.param)
