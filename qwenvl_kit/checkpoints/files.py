@@ -1,0 +1,61 @@
+"""The small files without which a checkpoint's weights are of no use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qwenvl_kit.checkpoints.settings import read_json
+
+
+def missing_files(folder: Path) -> tuple[str, ...]:
+    """What a folder lacks of vocabulary, chat template and picture settings, in words.
+
+    transformers does not always say: from merges.txt alone it makes a tokenizer of one token,
+    which encodes every text to nothing.
+
+    Args:
+        folder: a checkpoint's.
+
+    Returns:
+        One entry for each thing that is missing, which names the files that would do.
+
+    Raises:
+        CheckpointError: a file that is there cannot be read.
+    """
+    lacking = (_vocabulary(folder), _chat_template(folder), _picture_settings(folder))
+    return tuple(entry for entry in lacking if entry is not None)
+
+
+def _vocabulary(folder: Path) -> str | None:
+    pair = ("vocab.json", "merges.txt")
+    absent = [name for name in pair if not _has(folder, name)]
+    if _has(folder, "tokenizer.json") or not absent:
+        return None
+    if len(absent) == 1:
+        return f"the vocabulary: {absent[0]}, or tokenizer.json"
+    return "the vocabulary: tokenizer.json, or vocab.json with merges.txt"
+
+
+def _chat_template(folder: Path) -> str | None:
+    if _has(folder, "chat_template.jinja") or _has(folder, "chat_template.json"):
+        return None
+    if _names(folder, "tokenizer_config.json", "chat_template"):
+        return None
+    return "the chat template: chat_template.jinja or chat_template.json"
+
+
+def _picture_settings(folder: Path) -> str | None:
+    # Where a processor is saved whole, processor_config.json holds what the other one would.
+    if _has(folder, "preprocessor_config.json"):
+        return None
+    if _names(folder, "processor_config.json", "image_processor"):
+        return None
+    return "the settings for pictures: preprocessor_config.json"
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / name).is_file()
+
+
+def _names(folder: Path, name: str, key: str) -> bool:
+    return _has(folder, name) and bool(read_json(folder / name).get(key))

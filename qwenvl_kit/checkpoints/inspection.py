@@ -1,0 +1,190 @@
+"""What a checkpoint is, weighs and needs, told from its small files and headers in no time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qwenvl_kit.checkpoints.files import missing_files
+from qwenvl_kit.checkpoints.memory import (
+    count_parameters,
+    possible_precisions,
+    predict_weight_bytes,
+)
+from qwenvl_kit.checkpoints.quantization import (
+    install_command,
+    missing_packages,
+    stored_quantization,
+)
+from qwenvl_kit.checkpoints.settings import Settings, read_settings
+from qwenvl_kit.checkpoints.sources import Checkpoint, Source, find_checkpoint
+from qwenvl_kit.checkpoints.weights import (
+    TensorInfo,
+    absent_weights,
+    pickled_weights,
+    read_tensors,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What `inspect` found; `str` gives it as a table. What is not known is None.
+
+    Attributes:
+        name: what was asked for.
+        origin: "folder", "huggingface" or "modelscope".
+        revision: the commit; None for a folder.
+        family: the model type, such as "qwen3_vl".
+        is_mixture_of_experts: whether each token passes through a few of many experts.
+        num_parameters: how many parameters the model has.
+        disk_bytes: what the tensors take in the checkpoint's files.
+        weight_bytes: what they take in memory, by precision: those in which the checkpoint can be
+            loaded, "stored" as it comes. Empty where the weights are not known.
+        context_tokens: the longest prompt and answer together.
+        quantized_as: how it is quantised as published, such as "gptq"; None if it is not.
+        missing: what this machine lacks to run it, each a sentence with its cure. Too little
+            memory is not among it.
+    """
+
+    name: str
+    origin: str
+    revision: str | None
+    family: str
+    is_mixture_of_experts: bool
+    num_parameters: int | None
+    disk_bytes: int | None
+    weight_bytes: Mapping[str, int] = field(hash=False)
+    context_tokens: int | None
+    quantized_as: str | None
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """A table for people, with what is missing below."""
+        sizes = {f"in memory, {name}": size for name, size in self.weight_bytes.items()}
+        rows = {
+            "family": self.family + (", mixture of experts" if self.is_mixture_of_experts else ""),
+            "quantised": self.quantized_as or "no",
+            "parameters": _number(self.num_parameters),
+            "context": _tokens(self.context_tokens),
+            **_aligned({"on disk": self.disk_bytes, **sizes}),
+        }
+        width = max(map(len, rows))
+        table = [f"  {title:<{width}}  {value}" for title, value in rows.items()]
+        lacking = [f"  missing: {sentence}" for sentence in self.missing]
+        return "\n".join([self.name, *table, *lacking])
+
+
+def inspect(
+    model: str | os.PathLike[str],
+    *,
+    source: Source = "huggingface",
+    revision: str | None = None,
+    offline: bool = False,
+) -> Inspection:
+    """Look at a checkpoint without loading it.
+
+    Reads its small files and the headers of its weights, in milliseconds for a folder. Of a
+    checkpoint on a hub it fetches the small files; the weights stay where they are.
+
+    Args:
+        model: a folder, or the id of a repository.
+        source: the hub, "huggingface" or "modelscope".
+        revision: branch, tag or commit there.
+        offline: whether to take only what is on this machine.
+
+    Raises:
+        ModelNotFoundError: no such folder, repository or revision.
+        DownloadError: the small files could not be fetched.
+        UnknownFamilyError: not a Qwen vision-language model that the kit knows.
+        CheckpointError: a small file is missing or damaged.
+        WeightsError: the weights are damaged, or their index is.
+    """
+    checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
+    settings = read_settings(checkpoint.folder)
+    tensors = _find_tensors(checkpoint, offline)
+    stored = stored_quantization(settings)
+    return Inspection(
+        name=checkpoint.name,
+        origin=checkpoint.origin,
+        revision=checkpoint.revision,
+        family=settings.family.model_type,
+        is_mixture_of_experts=bool(settings.text.get("num_experts")),
+        num_parameters=None if tensors is None else count_parameters(tensors, settings),
+        disk_bytes=None if tensors is None else sum(tensor.num_bytes for tensor in tensors),
+        weight_bytes=_weight_bytes(tensors, settings),
+        context_tokens=settings.context_tokens,
+        quantized_as=None if stored is None else str(stored),
+        missing=(
+            *_lacking_packages(settings),
+            *(_lacking_file(checkpoint.folder, what) for what in missing_files(checkpoint.folder)),
+            *_lacking_weights(checkpoint),
+        ),
+    )
+
+
+def _find_tensors(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...] | None:
+    if not absent_weights(checkpoint.folder):
+        return read_tensors(checkpoint.folder)
+    if checkpoint.origin == "folder":
+        return None
+    from qwenvl_kit.checkpoints.tensors import known_tensors  # the hub's client is slow to import
+
+    return known_tensors(checkpoint, offline=offline)
+
+
+def _weight_bytes(tensors: tuple[TensorInfo, ...] | None, settings: Settings) -> Mapping[str, int]:
+    precisions = () if tensors is None else possible_precisions(settings)
+    return {name: predict_weight_bytes(tensors or (), settings, name) for name in precisions}
+
+
+def _lacking_packages(settings: Settings) -> tuple[str, ...]:
+    stored = stored_quantization(settings)
+    if stored is None:
+        return ()
+    if not stored.is_known:
+        return (f"the kit does not know how to run {stored}: take another form of the model",)
+    lacking = missing_packages(stored)
+    return (f"{stored} needs a package: {install_command(lacking)}",) if lacking else ()
+
+
+def _lacking_file(folder: Path, what: str) -> str:
+    return f"{what}, is not in {folder}: copy it from where the checkpoint was published"
+
+
+def _lacking_weights(checkpoint: Checkpoint) -> tuple[str, ...]:
+    absent = absent_weights(checkpoint.folder)
+    if not absent:
+        return ()
+    if checkpoint.origin == "folder":
+        pickled = pickled_weights(checkpoint.folder)
+        others = f", only {pickled[0]}, which the kit never opens" if pickled else ""
+        return (
+            f"the weights ({absent[0]}) are not in {checkpoint.folder}{others}: copy them from "
+            "where the checkpoint was published",
+        )
+    return ("the weights are not on this machine: loading it with a network fetches them",)
+
+
+def _number(count: int | None) -> str:
+    if count is None:
+        return "not known"
+    return f"{count / 1e9:.1f} billion" if count >= 1e8 else f"{count / 1e6:.1f} million"
+
+
+def _tokens(count: int | None) -> str:
+    return "not known" if count is None else f"{count:,} tokens"
+
+
+def _aligned(sizes: Mapping[str, int | None]) -> Mapping[str, str]:
+    """Sizes as text, their points below each other."""
+    texts = {title: _size(num_bytes) for title, num_bytes in sizes.items()}
+    width = max(map(len, texts.values()))
+    return {title: text.rjust(width) for title, text in texts.items()}
+
+
+def _size(num_bytes: int | None) -> str:
+    if num_bytes is None:
+        return "not known"
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"

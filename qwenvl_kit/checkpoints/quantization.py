@@ -1,0 +1,122 @@
+"""Checkpoints that are published quantised: how, and which packages run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from types import MappingProxyType
+
+from qwenvl_kit.checkpoints.settings import Settings
+
+# Source: `validate_environment` of each file in transformers/quantizers, and the minimum versions
+# in utils/import_utils.py; the same in 5.18 and 5.23. accelerate is a dependency of the kit.
+PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "gptq": ("gptqmodel>=1.4.3", "optimum>=1.24.0"),
+        "awq": ("gptqmodel>=1.4.3",),
+        "fp8": ("accelerate>=1.1.0",),
+        "compressed-tensors": ("compressed-tensors>=0.15.0",),
+        "bitsandbytes": ("bitsandbytes>=0.46.1",),
+        "auto-round": ("auto-round>=0.5.0",),
+        "hqq": ("hqq>=0.2.1",),
+        "quanto": ("optimum-quanto",),
+        "torchao": ("torchao>=0.15.0",),
+    }
+)
+"""What each method of quantisation needs installed, as pip takes it."""
+
+
+@dataclass(frozen=True)
+class StoredQuantization:
+    """How a checkpoint is quantised as it is published.
+
+    Attributes:
+        method: the `quant_method` of its config.json.
+        bits: of one quantised weight; None where config.json does not say.
+        packages: what must be installed to run it, as pip takes it; empty where the kit does not
+            know the method.
+    """
+
+    method: str
+    bits: int | None
+    packages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Its name, such as 'gptq' or 'bitsandbytes 4-bit'."""
+        return f"{self.method} {self.bits}-bit" if self.method == "bitsandbytes" else self.method
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the kit knows what the method needs."""
+        return self.method in PACKAGES
+
+    @property
+    def can_be_dequantized(self) -> bool:
+        """Whether it can be loaded in bfloat16 as well.
+
+        transformers does so with FP8 where no GPU of compute capability 8.9 is at hand, or when it
+        is told to (`FineGrainedFP8Config(dequantize=True)`).
+        """
+        return self.method == "fp8"
+
+
+def stored_quantization(settings: Settings) -> StoredQuantization | None:
+    """How a checkpoint is quantised; None if it is not."""
+    config = settings.quantization
+    if not config:
+        return None
+    method = _method(config)
+    return StoredQuantization(method, _bits(method, config), PACKAGES.get(method, ()))
+
+
+def missing_packages(stored: StoredQuantization) -> tuple[str, ...]:
+    """Those of its packages that are not installed, or too old; nothing is imported."""
+    return tuple(package for package in stored.packages if not _is_installed(package))
+
+
+def install_command(packages: tuple[str, ...]) -> str:
+    """The command that installs packages, each in quotes: to a shell, `>` means a file."""
+    quoted = (f'"{package}"' for package in packages)
+    return f"pip install {' '.join(quoted)}"
+
+
+def _method(config: Mapping[str, object]) -> str:
+    # Old checkpoints of bitsandbytes do not name it (`AutoQuantizationConfig.from_dict`).
+    if config.get("load_in_4bit") or config.get("load_in_8bit"):
+        return "bitsandbytes"
+    return str(config.get("quant_method"))
+
+
+def _bits(method: str, config: Mapping[str, object]) -> int | None:
+    if method == "bitsandbytes":
+        return 4 if config.get("load_in_4bit") else 8
+    if method == "fp8":
+        return 8
+    if method == "compressed-tensors":
+        return _bits_of_groups(config.get("config_groups"))
+    bits = config.get("bits")
+    return bits if isinstance(bits, int) else None
+
+
+def _bits_of_groups(groups: object) -> int | None:
+    """The bits that all groups of layers have in common, if they have."""
+    found = {_bits_of_group(group) for group in groups.values()} if isinstance(groups, dict) else {}
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _bits_of_group(group: object) -> int | None:
+    weights = group.get("weights") if isinstance(group, dict) else None
+    bits = weights.get("num_bits") if isinstance(weights, dict) else None
+    return bits if isinstance(bits, int) else None
+
+
+def _is_installed(package: str) -> bool:
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(package)
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(version, prereleases=True)

@@ -1,0 +1,226 @@
+"""Which tensors a checkpoint holds, from the headers of its files; no tensor is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from qwenvl_kit.checkpoints.settings import read_json
+from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError, WeightsError
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+_PICKLED = ("pytorch_model*.bin", "model*.bin", "model*.pt", "*.pth", "*.ckpt")
+_AGAIN = "download it again"
+
+# The data types that the safetensors format names (its `Dtype`).
+_BITS: Mapping[str, int] = {
+    "F4": 4,
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
+    **dict.fromkeys(("F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a header says of one tensor.
+
+    Attributes:
+        name: its name in the checkpoint, which need not be the one in the model.
+        dtype: its type as safetensors names it, such as BF16, F8_E4M3 or I32.
+        shape: its sides.
+
+    Raises:
+        WeightsError: safetensors has no such type.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _BITS:
+            raise WeightsError(
+                f"the tensor {self.name!r} is of type {self.dtype!r}",
+                expected=f"one of {', '.join(_BITS)}",
+            )
+
+    @property
+    def num_values(self) -> int:
+        """How many values it has; packed ones count as the integer that holds them."""
+        return math.prod(self.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes in its file, in bytes."""
+        return -(-self.num_values * _BITS[self.dtype] // 8)
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether a checkpoint's loader converts it to the model's type."""
+        return self.dtype in ("F16", "BF16", "F32", "F64")
+
+
+def read_tensors(folder: Path) -> tuple[TensorInfo, ...]:
+    """The tensors of the checkpoint in a folder, file by file.
+
+    Reads `model.safetensors`, or the shards that `model.safetensors.index.json` names; where both
+    are there the single file, as transformers does (`_get_resolved_checkpoint_files`).
+
+    Raises:
+        WeightsError: no weights, a shard missing or outside of the folder, or a damaged file.
+        UnsafeWeightsError: there are only pickled weights, which are not opened.
+    """
+    shards = _shards(folder)
+    _check_present(folder, shards)
+    tensors: dict[str, TensorInfo] = {}
+    for name, promised in shards.items():
+        found = {tensor.name: tensor for tensor in _read(folder / name)}
+        _check_promises(folder / name, promised, found)
+        _check_new(folder / name, found, tensors)
+        tensors.update(found)
+    return tuple(tensors.values())
+
+
+def absent_weights(folder: Path) -> tuple[str, ...]:
+    """Names of the files that should hold the weights and are not in the folder.
+
+    Raises:
+        WeightsError: the index cannot be used, or config.json names a file of its own.
+        UnsafeWeightsError: the index names pickled files.
+    """
+    return _absent(folder, _shards(folder))
+
+
+def pickled_weights(folder: Path) -> tuple[str, ...]:
+    """Names of pickled weights in a folder: opening one could run any code that is in it."""
+    return tuple(sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern)))
+
+
+def _shards(folder: Path) -> Mapping[str, frozenset[str]]:
+    """The files that should hold the weights, and which tensors the index promises of each."""
+    _check_no_other_file(folder)
+    if (folder / SINGLE_FILE).is_file() or not (folder / INDEX_FILE).is_file():
+        return {SINGLE_FILE: frozenset()}
+    files = _read_index(folder / INDEX_FILE)
+    shards: dict[str, set[str]] = {name: set() for name in sorted(set(files.values()))}
+    for name in shards:
+        _check_shard_name(folder / INDEX_FILE, name)
+    for tensor, name in files.items():
+        shards[name].add(tensor)
+    return {name: frozenset(promised) for name, promised in shards.items()}
+
+
+def _check_no_other_file(folder: Path) -> None:
+    """Refuse files that `transformers_weights` names: transformers would unpickle some of them."""
+    path = folder / "config.json"
+    other = read_json(path).get("transformers_weights") if path.is_file() else None
+    if other is not None:
+        raise WeightsError(
+            f"{path} says transformers_weights={other!r}",
+            expected=f"weights in {SINGLE_FILE} or in the shards of {INDEX_FILE}",
+            hint="remove that entry",
+        )
+
+
+def _read_index(path: Path) -> Mapping[str, str]:
+    """Tensor names and the shards that hold them."""
+    try:
+        index = read_json(path)
+    except CheckpointError as error:
+        raise WeightsError(error.problem, expected=error.expected, hint=_AGAIN) from error
+    files = index.get("weight_map")
+    # transformers needs `metadata` too (`get_checkpoint_shard_files`).
+    if not isinstance(files, dict) or not files or "metadata" not in index:
+        raise WeightsError(f"{path} has no weight_map or no metadata", hint=_AGAIN)
+    return {tensor: str(name) for tensor, name in files.items()}
+
+
+def _check_shard_name(index: Path, name: str) -> None:
+    path = PureWindowsPath(name)  # it knows both kinds of separators, and drives
+    if path.drive or path.root or ".." in path.parts:
+        raise WeightsError(f"{index} names {name!r}", expected="files inside its folder")
+    if path.suffix != ".safetensors":  # transformers would unpickle it
+        raise UnsafeWeightsError(f"{index} names {name!r}", expected="safetensors files")
+
+
+def _check_present(folder: Path, shards: Mapping[str, frozenset[str]]) -> None:
+    absent = _absent(folder, shards)
+    if not absent:
+        return
+    if (folder / INDEX_FILE).is_file():
+        raise WeightsError(
+            f"{folder} lacks {len(absent)} of the {len(shards)} weight files that its index "
+            f"names, {absent[0]!r} first",
+            hint="download the checkpoint again",
+        )
+    pickled = pickled_weights(folder)
+    if pickled:
+        raise UnsafeWeightsError(
+            f"{folder} has pickled weights only ({pickled[0]}), which could run code when opened",
+            expected=SINGLE_FILE,
+            hint="a revision of the checkpoint with safetensors files",
+        )
+    raise WeightsError(
+        f"{folder} has no weights", expected=f"{SINGLE_FILE}, or {INDEX_FILE} and its shards"
+    )
+
+
+def _absent(folder: Path, shards: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in shards if not (folder / name).is_file())
+
+
+def _read(path: Path) -> Iterator[TensorInfo]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        _check_no_placeholder(path)
+        # numpy, because torch takes seconds to import; no tensor is made.
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dict
+                part = file.get_slice(name)
+                yield TensorInfo(name, str(part.get_dtype()), tuple(part.get_shape()))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} cannot be read ({error})", expected="a whole safetensors file", hint=_AGAIN
+        ) from error
+
+
+def _check_no_placeholder(path: Path) -> None:
+    """Refuse what `git clone` leaves where Git LFS is not installed."""
+    with path.open("rb") as file:
+        start = file.read(23)
+    if not start:
+        raise WeightsError(f"{path} is empty", expected="a safetensors file", hint=_AGAIN)
+    if start == b"version https://git-lfs":
+        raise WeightsError(
+            f"{path} is a placeholder of Git LFS", expected="weights", hint="git lfs pull"
+        )
+
+
+def _check_promises(path: Path, promised: frozenset[str], found: Mapping[str, TensorInfo]) -> None:
+    lacking = sorted(promised - found.keys())
+    if lacking:
+        raise WeightsError(
+            f"{path} lacks {len(lacking)} tensors that the index says it holds, "
+            f"{lacking[0]!r} first",
+            hint="download the checkpoint again",
+        )
+
+
+def _check_new(
+    path: Path, found: Mapping[str, TensorInfo], known: Mapping[str, TensorInfo]
+) -> None:
+    twice = sorted(found.keys() & known.keys())
+    if twice:
+        raise WeightsError(
+            f"{path} holds {twice[0]!r}, which another file holds too",
+            hint="download the checkpoint again",
+        )

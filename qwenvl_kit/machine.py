@@ -1,0 +1,142 @@
+"""Cores, memory, the processor's abilities and the NVIDIA driver, read from the system.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_CGROUP = Path("/sys/fs/cgroup")
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
+_DEVICE_FILE = Path("/dev/nvidiactl")
+
+FAST_TYPES = ("avx512_bf16", "amx_bf16", "amx_int8", "bf16", "i8mm")
+"""What Linux calls a processor's own instructions for the half-sized types of models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The machine, or the part of it that a container may use.
+
+    Attributes:
+        num_cores: processor cores that this process may use.
+        available_bytes: memory that can still be taken.
+        total_bytes: all memory.
+        abilities: which of `FAST_TYPES` the processor has.
+    """
+
+    num_cores: int
+    available_bytes: int
+    total_bytes: int
+    abilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NvidiaDriver:
+    """An NVIDIA driver.
+
+    Attributes:
+        version: such as "580.82.07"; empty if it could not be read.
+        has_device: whether this process can reach a GPU; a container sees its host's driver even
+            when it was given no GPU.
+    """
+
+    version: str
+    has_device: bool = True
+
+    @property
+    def major(self) -> int | None:
+        """The branch of the driver; None if it could not be read."""
+        return int(self.version.partition(".")[0]) if self.version else None
+
+
+def as_gigabytes(num_bytes: float) -> str:
+    """A size for people, in gigabytes of 10**9 bytes; below a tenth of one in megabytes."""
+    if num_bytes < 1e8:
+        return f"{num_bytes / 1e6:.1f} MB"
+    return f"{num_bytes / 1e9:.1f} GB"
+
+
+def read_machine() -> Machine:
+    """What this process may use."""
+    psutil: Any = importlib.import_module("psutil")  # accelerate needs it
+    memory = psutil.virtual_memory()
+    limit, used = _memory_limit_bytes()
+    return Machine(
+        num_cores=_count_cores(),
+        available_bytes=min(memory.available, max(0, limit - used)),
+        total_bytes=min(memory.total, limit),
+        abilities=_abilities(),
+    )
+
+
+def find_nvidia_driver() -> NvidiaDriver | None:
+    """The driver by what the kernel says, or by its own program on Windows and WSL."""
+    if _DRIVER_FILE.is_file():
+        version = _version_in(_DRIVER_FILE.read_text())
+        return NvidiaDriver(version=version, has_device=_DEVICE_FILE.exists())
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    # The program is also in images that are run without a driver; it fails there.
+    return NvidiaDriver(version=_version_in(answer.stdout)) if answer.returncode == 0 else None
+
+
+def _version_in(text: str) -> str:
+    match = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", text)
+    return match.group() if match else ""
+
+
+def _count_cores() -> int:
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    return max(1, min(cores, _quota_cores()))
+
+
+def _quota_cores() -> int:
+    """Cores that a container's quota comes to; many where there is none."""
+    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
+    if not quota:
+        quota = _read(_CGROUP / "cpu" / "cpu.cfs_quota_us")
+        period = _read(_CGROUP / "cpu" / "cpu.cfs_period_us")
+    if not (quota.isdigit() and period.isdigit() and int(period)):
+        return os.cpu_count() or 1
+    return math.ceil(int(quota) / int(period))
+
+
+def _memory_limit_bytes() -> tuple[int, int]:
+    """What a container may take, and what of it is taken; a number beyond any where it may all."""
+    for limit, usage in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        limit_text, usage_text = _read(_CGROUP / limit), _read(_CGROUP / usage)
+        if limit_text.isdigit() and usage_text.isdigit():
+            return int(limit_text), int(usage_text)
+    return 2**63, 0
+
+
+def _abilities() -> tuple[str, ...]:
+    text = _read(Path("/proc/cpuinfo"))
+    match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    flags = set(match.group(1).split()) if match else set()
+    return tuple(name for name in FAST_TYPES if name in flags)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
