@@ -1,0 +1,102 @@
+"""`python -m qwenvl_kit`: what is wrong with this installation, and what a checkpoint holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from qwenvl_kit.diagnosis import Diagnosis, doctor
+from qwenvl_kit.errors import QwenVLKitError
+
+_EXIT_CODES = "exit codes: 0 all is well, 1 the doctor found problems, 2 it could not be done"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments: what stands after the program's name; None for those of this process.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except QwenVLKitError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m qwenvl_kit",
+        description="Typed access to Qwen vision-language models.",
+        epilog=_EXIT_CODES,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_doctor(commands)
+    _add_inspect(commands)
+    return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="look for what is wrong with this installation",
+        description="Look at versions, devices, kernels, decoders and the hub's cache, and name "
+        "the cure of what is wrong. Opens no connection and changes nothing.",
+        epilog=_EXIT_CODES,
+    )
+    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    command.set_defaults(run=_doctor)
+
+
+def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "inspect",
+        help="tell what a checkpoint holds, without loading it",
+        description="Tell what a checkpoint holds, without loading its weights.",
+        epilog=_EXIT_CODES,
+    )
+    command.add_argument("model", metavar="MODEL", help="a folder, or an id such as Qwen/Name")
+    command.add_argument(
+        "--source",
+        choices=("huggingface", "modelscope"),
+        default="huggingface",
+        help="where an id is looked up (default: %(default)s)",
+    )
+    command.add_argument("--revision", metavar="R", help="a branch, tag or commit (default: main)")
+    command.add_argument("--offline", action="store_true", help="open no connection")
+    command.set_defaults(run=_inspect)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    diagnosis = doctor()
+    print(_to_json(diagnosis) if options.json else diagnosis)
+    return 0 if diagnosis.is_healthy else 1
+
+
+def _to_json(diagnosis: Diagnosis) -> str:
+    findings = [asdict(finding) for finding in diagnosis.findings]
+    return json.dumps({"is_healthy": diagnosis.is_healthy, "findings": findings}, indent=2)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from qwenvl_kit.checkpoints.inspection import inspect
+
+    found = inspect(
+        options.model,
+        source=options.source,
+        revision=options.revision,
+        offline=options.offline,
+    )
+    print(found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
