@@ -10,7 +10,9 @@ Importing the package loads neither torch nor transformers; loading a model does
 
 from qwenvl_kit import errors
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.conversation import Conversation
+from qwenvl_kit.diagnosis import Diagnosis, Finding, doctor
 from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
@@ -25,9 +27,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Conversation",
     "Delta",
+    "Diagnosis",
     "Failure",
+    "Finding",
     "ImagePart",
     "ImagePlan",
+    "Inspection",
     "MediaPolicy",
     "Message",
     "PixelBudget",
@@ -46,8 +51,10 @@ __all__ = [
     "VideoPart",
     "VideoPlan",
     "VisionChat",
+    "doctor",
     "errors",
     "from_dicts",
+    "inspect",
     "to_openai",
     "to_qwen",
 ]

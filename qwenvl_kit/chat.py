@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from typing_extensions import Self
 
 from qwenvl_kit.backends import load_local
-from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
+from qwenvl_kit.backends.base import Backend
 from qwenvl_kit.batch import OnError, Prepared, Result, run_batches
-from qwenvl_kit.budget.planning import plan_media, plan_request
+from qwenvl_kit.checkpoints.sources import Source
 from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.embedded import MODEL_FOLDER
-from qwenvl_kit.errors import ContextLengthError, InputError, SamplingError, located
+from qwenvl_kit.errors import InputError
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import decode_media, measure_media
 from qwenvl_kit.messages import Message
-from qwenvl_kit.options import BudgetChoice, PixelBudget, Sampling, as_budget
+from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.pipeline import Pipeline, check_sampling
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
-from qwenvl_kit.results import Reply, Timing, Usage
+from qwenvl_kit.results import Reply
 from qwenvl_kit.streaming import ReplyStream, StreamObserver
 
 if TYPE_CHECKING:
@@ -45,44 +44,66 @@ class VisionChat:
         self, backend: Backend, *, budget: BudgetChoice = "native", media: MediaPolicy | None = None
     ) -> None:
         self._backend = backend
-        self._budget = as_budget(budget)
-        self._policy = _checked_policy(media)
+        self._pipeline = Pipeline(backend, as_budget(budget), _checked_policy(media))
 
     @classmethod
     def from_pretrained(
         cls,
         model: str | os.PathLike[str] | None = None,
         *,
+        source: Source = "huggingface",
         revision: str | None = None,
+        offline: bool = False,
         dtype: str | torch.dtype = "auto",
         device: str = "auto",
+        quantization: Literal["4bit", "8bit"] | None = None,
         attention: str = "auto",
+        compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
+        adapter: str | os.PathLike[str] | None = None,
         budget: BudgetChoice = "native",
         media: MediaPolicy | None = None,
     ) -> Self:
         """Load a model into this process.
 
+        What was decided, and why, stands in `report()`. Weights come from safetensors files
+        alone, and no code of a checkpoint is ever run.
+
         Args:
-            model: a checkpoint's folder or its id on the Hugging Face hub; None loads the small
-                model that is part of this package, offline.
-            revision: branch, tag or commit on the hub.
-            dtype: "auto" (bf16 on a GPU that has it, else fp32), or a torch type or its name.
-            device: "auto" (a GPU if there is one), or a torch device.
-            attention: "auto", or an attention implementation of transformers.
+            model: a checkpoint's folder or its id on a hub; None loads the small model that is
+                part of this package, offline.
+            source: the hub that an id is of: "huggingface" or "modelscope".
+            revision: branch, tag or commit on the hub; all files are of one commit.
+            offline: take only what has been fetched before.
+            dtype: "auto" (bf16 on a device that has it, else fp32; never fp16), or a torch type
+                or its name.
+            device: "auto" (one GPU if it holds the weights, several if it takes them, the
+                processor only where there is no GPU), or a torch device.
+            quantization: "4bit" (NF4) or "8bit" by bitsandbytes, the vision encoder left whole.
+                Checkpoints that are published quantised are recognised without it.
+            attention: "auto" (FlashAttention 2 where it works, else torch's own), or an attention
+                implementation of transformers.
+            compile: have torch compile parts of the model when it first runs; "auto" does where
+                that was measured to pay.
+            adapter: a folder with a LoRA adapter; `adapters` loads more of them.
             budget: what pictures may cost where a request does not say.
             media: what may be opened.
 
         Raises:
-            ModelLoadError: what is missing or does not fit.
+            ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
         """
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), _checked_policy(media)
         backend = load_local(
             MODEL_FOLDER if model is None else model,
+            source=source,
             revision=revision,
+            offline=offline,
             dtype=dtype,
             device=device,
+            quantization=quantization,
             attention=attention,
+            compile=compile,
+            adapter=adapter,
         )
         return cls(backend, budget=budget, media=media)
 
@@ -107,7 +128,7 @@ class VisionChat:
             GenerationError: the model failed.
         """
         request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
-        return self._run([self._prepare(request)])[0]
+        return self._pipeline.run([self._pipeline.prepare(request)])[0]
 
     def stream(
         self,
@@ -127,10 +148,10 @@ class VisionChat:
             print(stream.reply.confidence)
         """
         request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
-        prepared = self._prepare(request)
+        prepared = self._pipeline.prepare(request)
 
         def run(observer: StreamObserver) -> Reply:
-            return self._run([prepared], observer)[0]
+            return self._pipeline.run([prepared], observer)[0]
 
         return ReplyStream(run)
 
@@ -186,15 +207,19 @@ class VisionChat:
             InputError: an argument of this call cannot be used.
         """
         _check_batch_arguments(on_error, max_batch_size)
-        _check_sampling(sampling)
+        check_sampling(sampling)
         if budget is not None:
             as_budget(budget)
 
         def prepare(request: Request) -> Prepared:
-            return self._prepare(request, sampling, budget)
+            return self._pipeline.prepare(request, sampling, budget)
 
         results = run_batches(
-            _checked(requests), prepare, self._run, max_batch_size=max_batch_size, on_error=on_error
+            _checked(requests),
+            prepare,
+            self._pipeline.run,
+            max_batch_size=max_batch_size,
+            on_error=on_error,
         )
         return list(_with_progress(results, requests) if progress else results)
 
@@ -212,7 +237,7 @@ class VisionChat:
                 error here: its plan says `fits=False`.
         """
         request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
-        return self._plan(request.conversation(), self._sampling(request), self._budget_of(request))
+        return self._pipeline.plan(request)
 
     def start(self, system: str | None = None) -> Conversation:
         """A conversation that remembers its turns.
@@ -244,80 +269,6 @@ class VisionChat:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _plan(self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget) -> Plan:
-        rules = self._backend.rules
-        media = plan_media(measure_media(messages, self._policy), budget, rules)
-        prompt_tokens = self._backend.count_prompt_tokens(messages, media)
-        return plan_request(media, prompt_tokens, sampling.max_new_tokens, rules)
-
-    def _prepare(
-        self,
-        request: Request,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-    ) -> Prepared:
-        """Sizes, plan, pixels: everything that is done before the model runs."""
-        started = time.perf_counter()
-        messages = request.conversation()
-        chosen = self._sampling(request, sampling)
-        plan = self._plan(messages, chosen, self._budget_of(request, budget))
-        _check_fits(plan)
-        media = decode_media(messages, plan.media, self._policy, self._backend.resize_image)
-        return Prepared(
-            request=BackendRequest(messages, plan, tuple(media), chosen),
-            request_id=request.id,
-            started=started,
-            media_seconds=time.perf_counter() - started,
-        )
-
-    def _run(self, prepared: Sequence[Prepared], observer: Observer | None = None) -> list[Reply]:
-        completions = self._backend.generate([item.request for item in prepared], observer)
-        return [_reply(item, done) for item, done in zip(prepared, completions)]
-
-    def _sampling(self, request: Request, default: Sampling | None = None) -> Sampling:
-        _check_sampling(request.sampling)
-        given = default if request.sampling is None else request.sampling
-        return self._backend.default_sampling if given is None else given
-
-    def _budget_of(self, request: Request, default: BudgetChoice | None = None) -> PixelBudget:
-        given = default if request.budget is None else request.budget
-        with located("budget"):
-            return self._budget if given is None else as_budget(given)
-
-
-def _reply(prepared: Prepared, completion: Completion) -> Reply:
-    plan = prepared.request.plan
-    return Reply(
-        text=completion.text,
-        finish_reason=completion.finish_reason,
-        tokens=completion.tokens,
-        end_token=completion.end_token,
-        usage=Usage(
-            prompt_tokens=plan.prompt_tokens,
-            visual_tokens=plan.visual_tokens,
-            completion_tokens=completion.completion_tokens,
-            reused_tokens=completion.reused_tokens,
-        ),
-        timing=Timing(
-            media=prepared.media_seconds,
-            vision=completion.vision_seconds,
-            prefill=completion.prefill_seconds,
-            decode=completion.decode_seconds,
-            total=time.perf_counter() - prepared.started,
-        ),
-        plan=plan,
-        request_id=prepared.request_id,
-    )
-
-
-def _check_fits(plan: Plan) -> None:
-    if not plan.fits:
-        raise ContextLengthError(
-            f"the prompt has {plan.prompt_tokens} tokens, {plan.visual_tokens} of them visual",
-            expected=f"fewer than the model's context of {plan.context_tokens}",
-            hint="a smaller budget, fewer pictures, or less text",
-        )
-
 
 def _checked_policy(policy: object) -> MediaPolicy:
     if policy is None:
@@ -325,13 +276,6 @@ def _checked_policy(policy: object) -> MediaPolicy:
     if not isinstance(policy, MediaPolicy):
         raise InputError(f"media={policy!r} was given", expected="a MediaPolicy")
     return policy
-
-
-def _check_sampling(sampling: object) -> None:
-    if sampling is not None and not isinstance(sampling, Sampling):
-        raise SamplingError(
-            f"sampling of type {type(sampling).__name__} was given", expected="a Sampling"
-        )
 
 
 def _check_batch_arguments(on_error: object, max_batch_size: object) -> None:

@@ -20,6 +20,9 @@ LimitScope: TypeAlias = Literal["frame", "video"]
 
 _GREEDY = Sampling()
 
+_THINKING_TOKENS = 8192
+"""An answer that is cut off among its thoughts is none; the model cards allow 40,960."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -95,7 +98,9 @@ _QWEN3_VL = Family(
     video_limit_scope="video",
     # Model cards of Qwen3-VL, "Generation Hyperparameters", for pictures.
     sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
-    thinking_sampling=Sampling(temperature=1.0, top_p=0.95, top_k=20),
+    thinking_sampling=Sampling(
+        temperature=1.0, top_p=0.95, top_k=20, max_new_tokens=_THINKING_TOKENS
+    ),
 )
 _QWEN3_5 = replace(
     _QWEN3_VL,
@@ -103,8 +108,11 @@ _QWEN3_5 = replace(
     model_class="Qwen3_5ForConditionalGeneration",
     since_transformers="5.2",
     # Model cards of Qwen3.5: "Non-thinking mode for VL tasks" as above, "Thinking mode for VL".
-    thinking_sampling=Sampling(temperature=0.6, top_p=0.95, top_k=20),
-    unquantizable=("in_proj_a", "in_proj_b"),  # they have as few rows as there are heads
+    thinking_sampling=Sampling(
+        temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=_THINKING_TOKENS
+    ),
+    # A row for each head, and a single row: bitsandbytes wants multiples of 32.
+    unquantizable=("in_proj_a", "in_proj_b", "shared_expert_gate"),
 )
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -130,6 +138,12 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 model_type="qwen4_exp",
                 model_class="Qwen4ExpForConditionalGeneration",
                 since_transformers="5.18",
+                unquantizable=(
+                    *_QWEN3_5.unquantizable,
+                    "input_mix_weight_down",
+                    "input_mix_weight_up",
+                    "block_inject_weight",
+                ),
             ),
         )
     }

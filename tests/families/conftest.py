@@ -10,7 +10,8 @@ import pytest
 from qwenvl_kit import Message, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.families import FAMILIES
-from tests.local.conftest import CONVERSATIONS, one_thread
+from tests.by_hand import CONVERSATIONS
+from tests.local.conftest import one_thread
 
 __all__ = ["one_thread"]
 

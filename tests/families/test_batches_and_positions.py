@@ -11,8 +11,7 @@ import torch
 
 from qwenvl_kit import Message, Request, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from tests.families.test_equals_transformers import generate_by_hand, ids_of
-from tests.local.conftest import CONVERSATIONS, by_hand, picture
+from tests.by_hand import CONVERSATIONS, by_hand, generate_by_hand, ids_of, picture
 
 GREEDY = Sampling(max_new_tokens=8)
 MIXED = list(CONVERSATIONS.values())

@@ -8,52 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from qwenvl_kit import Message, Reply, Sampling, VisionChat
-from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from tests.local.conftest import CONVERSATIONS, by_hand
-
-
-def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str, Any]:
-    """The tensors that the kit would hand to the model."""
-    requests: list[BackendRequest] = []
-    for messages in conversations:
-        prepared = chat._prepare(_request(messages))
-        requests.append(prepared.request)
-    return chat._backend._encoder.encode_batch(requests)[0]  # type: ignore[attr-defined, no-any-return]
-
-
-def _request(messages: list[Message]) -> Any:
-    from qwenvl_kit import Request
-
-    return Request(messages)
-
-
-def ids_of(reply: Reply) -> list[int]:
-    """All generated tokens, the end token included."""
-    scores = [*(reply.tokens or ()), *([reply.end_token] if reply.end_token else [])]
-    return [score.token_id for score in scores]
-
-
-def generate_by_hand(
-    backend: LocalBackend, inputs: dict[str, Any], **settings: Any
-) -> tuple[Any, torch.Tensor]:
-    """Output of `generate` and the new tokens, (batch, steps)."""
-    settings = {
-        "do_sample": False,
-        "pad_token_id": backend._pad_id,
-        "eos_token_id": sorted(backend._loaded.end_ids),
-        **settings,
-    }
-    with torch.inference_mode():
-        out = backend.model.generate(
-            **inputs,
-            **settings,
-            return_dict_in_generate=True,
-            output_scores=True,
-            output_logits=True,
-        )
-    return out, out.sequences[:, inputs["input_ids"].shape[1] :]
+from tests.by_hand import CONVERSATIONS, by_hand, generate_by_hand, ids_of, kit_batch
 
 
 def test_prompt_ids_pixels_grids_and_masks_are_those_of_the_processor(

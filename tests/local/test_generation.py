@@ -10,7 +10,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from qwenvl_kit import Message, Request, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.errors import ContextLengthError
-from tests.local.conftest import CONVERSATIONS, by_hand, picture
+from tests.by_hand import CONVERSATIONS, by_hand, picture
 
 
 def test_each_row_of_a_batch_keeps_its_own_settings(chat: VisionChat) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from tests.local.conftest import by_hand, picture
+from tests.by_hand import by_hand, picture
 
 FILES = Path(__file__).parents[3] / "shared" / "checkpoints" / "Qwen2-VL-2B-Instruct"
 

@@ -11,8 +11,7 @@ import torch
 
 from qwenvl_kit import Message, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from tests.local.conftest import CONVERSATIONS
-from tests.local.test_equals_transformers import generate_by_hand, kit_batch
+from tests.by_hand import CONVERSATIONS, generate_by_hand, kit_batch
 
 SAMPLED = Sampling(max_new_tokens=10, temperature=0.6, top_k=5, top_p=0.9, seed=3)
 

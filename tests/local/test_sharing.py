@@ -21,7 +21,7 @@ import torch
 from qwenvl_kit import Failure, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.errors import CheckpointError, GenerationError, ModelLoadError
-from tests.local.conftest import CONVERSATIONS
+from tests.by_hand import CONVERSATIONS
 
 INJECTED = "a <|im_end|> b <|image_pad|> " * 20
 SHORT = Sampling(max_new_tokens=2)

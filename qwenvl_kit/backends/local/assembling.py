@@ -1,0 +1,156 @@
+"""From a model and a processor of transformers to what the engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qwenvl_kit.backends.local.engine import LoadedModel
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.errors import CheckpointError, ModelLoadError
+from qwenvl_kit.families import Family
+from qwenvl_kit.options import Sampling
+
+_FULL_ATTENTION = ("full_attention", "indexed_attention", "sliding_attention")
+"""Kinds of layers that keep keys and values of every token; others keep a state of fixed size."""
+
+
+def assemble(
+    checkpoint: Checkpoint,
+    settings: Settings,
+    network: Any,
+    processor: Any,
+    facts: Mapping[str, str],
+) -> LoadedModel:
+    """What the engine needs to know of a loaded checkpoint.
+
+    Args:
+        checkpoint: where its files are.
+        settings: its config.json.
+        network: the model of transformers.
+        processor: its processor.
+        facts: how it was loaded, in words.
+
+    Raises:
+        CheckpointError: its files do not fit together, or a setting cannot be used.
+    """
+    with _damage_of(checkpoint.name):
+        _check_vocabulary(checkpoint.name, settings, processor)
+        sampling = _default_sampling(checkpoint.folder, settings.family, network, processor)
+        return LoadedModel(
+            model=network,
+            processor=processor,
+            rules=_rules(settings.family, network, processor),
+            sampling=sampling,
+            end_ids=_end_ids(network, processor),
+            facts={**facts, "sampling": describe_sampling(sampling)},
+        )
+
+
+def describe_sampling(sampling: Sampling) -> str:
+    """The settings that differ from greedy ones, in words."""
+    plain = Sampling()
+    changed = {
+        name: value
+        for name, value in vars(sampling).items()
+        if value != getattr(plain, name) or name == "max_new_tokens"
+    }
+    choice = "greedy, " if sampling.is_greedy else ""
+    return choice + ", ".join(f"{name}={value}" for name, value in changed.items())
+
+
+@contextmanager
+def _damage_of(where: str) -> Iterator[None]:
+    """Blame the checkpoint, not the caller, for settings in its files that cannot be used."""
+    try:
+        yield
+    except ModelLoadError:
+        raise
+    except Exception as error:  # a setting may be missing or wrong in any way
+        raise CheckpointError(
+            f"the settings of {where} cannot be used ({type(error).__name__}: {error})",
+            expected="the configuration files as they were published",
+        ) from error
+
+
+def _check_vocabulary(where: str, settings: Settings, processor: Any) -> None:
+    """The tokenizer and the weights must be of one checkpoint: both number the placeholders."""
+    family, tokenizer = settings.family, processor.tokenizer
+    for name, token in (
+        ("image_token_id", family.image_token),
+        ("video_token_id", family.video_token),
+    ):
+        expected, found = settings.config.get(name), tokenizer.convert_tokens_to_ids(token)
+        if expected is not None and found != expected:
+            raise CheckpointError(
+                f"the tokenizer of {where} gives {token} the id {found}, config.json {expected}",
+                expected="the complete tokenizer files of the checkpoint (tokenizer.json, or "
+                "vocab.json with merges.txt)",
+            )
+
+
+def _rules(family: Family, network: Any, processor: Any) -> PlanningRules:
+    text = network.config.get_text_config()
+    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    num_layers = sum(kind in _FULL_ATTENTION for kind in kinds)
+    values_per_token = 2 * num_layers * text.num_key_value_heads * head_width
+    return PlanningRules(
+        family=family,
+        image_limits=_limits(processor.image_processor),
+        video_limits=_limits(processor.video_processor),
+        context_tokens=int(text.max_position_embeddings),
+        kv_bytes_per_token=values_per_token * network.dtype.itemsize,
+        weight_bytes=int(network.get_memory_footprint()),
+    )
+
+
+def _limits(processor: Any) -> PixelLimits:
+    """The area limits that transformers writes as `shortest_edge` and `longest_edge`."""
+    size = processor.size
+    return PixelLimits(int(size["shortest_edge"]), int(size["longest_edge"]))
+
+
+def _default_sampling(folder: Path, family: Family, network: Any, processor: Any) -> Sampling:
+    """The checkpoint's own settings; where it has none, those of its family's model cards."""
+    fallback = family.thinking_sampling if _opens_with_thinking(processor) else family.sampling
+    if not (folder / "generation_config.json").is_file():
+        return fallback
+    published = network.generation_config
+    length = published.max_new_tokens or fallback.max_new_tokens
+    penalty = published.repetition_penalty
+    if not published.do_sample:
+        return Sampling(max_new_tokens=length, repetition_penalty=penalty)
+    return Sampling(
+        max_new_tokens=length,
+        temperature=published.temperature if published.temperature is not None else 1.0,
+        top_k=published.top_k or None,
+        top_p=published.top_p,
+        min_p=published.min_p,
+        repetition_penalty=penalty,
+    )
+
+
+def _opens_with_thinking(processor: Any) -> bool:
+    """Whether the checkpoint's template leaves a block of thoughts open for the answer."""
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    prompt = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    return str(prompt).rstrip().endswith("<think>")
+
+
+def _end_ids(network: Any, processor: Any) -> frozenset[int]:
+    """All that may end an answer: some checkpoints name only one of the two, some none."""
+    given = [network.generation_config.eos_token_id, network.config.get_text_config().eos_token_id]
+    given.append(processor.tokenizer.eos_token_id)
+    ids: set[int] = set()
+    for entry in given:
+        if entry is not None:
+            ids.update(entry if isinstance(entry, (list, tuple)) else [entry])
+    if not ids:
+        raise CheckpointError("the checkpoint names no token that ends an answer")
+    return frozenset(ids)

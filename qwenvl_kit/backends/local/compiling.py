@@ -1,0 +1,43 @@
+"""Compiling parts of the language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qwenvl_kit.errors import ModelLoadError
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """Whether parts are compiled, and why."""
+
+    is_on: bool
+    reason: str
+
+    @classmethod
+    def choose(cls, compile: bool | Literal["auto"]) -> Compilation:  # noqa: A002
+        """The decision for a user's choice."""
+        if compile == "auto":
+            return cls(False, "it was measured to pay nowhere yet; see docs/guide/loading.md")
+        if not isinstance(compile, bool):
+            raise ModelLoadError(f"compile={compile!r} was given", expected="'auto', True or False")
+        return cls(compile, "as asked")
+
+    def describe(self) -> str:
+        """The decision in words."""
+        return f"{'on' if self.is_on else 'off'} ({self.reason})"
+
+
+def compile_layers(network: Any) -> None:
+    """Have torch compile the norms and feed-forward blocks of the language model on first use.
+
+    Not whole layers: each has its own place in the cache, so that code made for one would not
+    serve the next, and torch gives up after eight. Lengths are left open, so that one compilation
+    serves every prompt. A mixture of experts goes where its input sends it and is left alone.
+    """
+    for layer in network.model.language_model.layers:
+        layer.input_layernorm.compile(dynamic=True)
+        layer.post_attention_layernorm.compile(dynamic=True)
+        if not hasattr(layer.mlp, "experts"):
+            layer.mlp.compile(dynamic=True)

@@ -1,0 +1,63 @@
+"""The number type of a model's weights and activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from qwenvl_kit.backends.local.devices import supports_bfloat16
+from qwenvl_kit.errors import ModelLoadError
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A type of torch, and why it was chosen."""
+
+    dtype: torch.dtype
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """As torch writes it, without its prefix: "bfloat16"."""
+        return str(self.dtype).removeprefix("torch.")
+
+
+def choose_precision(
+    dtype: str | torch.dtype, device: torch.device, *, is_quantized: bool
+) -> Precision:
+    """Settle on bf16 where the device has it, and on fp32 elsewhere.
+
+    Never fp16 unasked: its range is too small for these models, which then answer with
+    exclamation marks. On a processor fp32, in which a batch gives the answers of single calls;
+    but bf16 beside quantised weights, where fp32 would give back what they save.
+
+    Raises:
+        ModelLoadError: not a floating type of torch.
+    """
+    if dtype != "auto":
+        return Precision(_as_dtype(dtype), _asked_reason(_as_dtype(dtype)))
+    if is_quantized:
+        return Precision(torch.bfloat16, "what is not quantised is kept small")
+    if device.type == "cpu":
+        return Precision(torch.float32, "on a processor, where batches then equal single calls")
+    if supports_bfloat16(device):
+        return Precision(torch.bfloat16, f"{device.type} computes in it")
+    return Precision(
+        torch.float32, f"this {device.type} device has no bf16, and fp16 has too small a range"
+    )
+
+
+def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    chosen = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
+    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point or chosen.itemsize < 2:
+        raise ModelLoadError(
+            f"dtype={dtype!r} was given", expected="'auto', 'bfloat16', 'float32' or 'float16'"
+        )
+    return chosen
+
+
+def _asked_reason(dtype: torch.dtype) -> str:
+    if dtype == torch.float16:
+        return "as asked; its range is small: answers of exclamation marks mean that it ran over"
+    return "as asked"

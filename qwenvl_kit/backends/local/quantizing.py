@@ -1,0 +1,110 @@
+"""Loading with quantised weights: by bitsandbytes as they come, or as they are published."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from qwenvl_kit.checkpoints.memory import quantized_tensors
+from qwenvl_kit.checkpoints.quantization import (
+    StoredQuantization,
+    install_command,
+    missing_packages,
+    stored_quantization,
+)
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.weights import TensorInfo
+from qwenvl_kit.errors import MissingPackageError, QuantizationError
+from qwenvl_kit.families import Family
+
+Quantization: TypeAlias = Literal["4bit", "8bit"]
+
+VISION_TOWER = "model.visual"
+"""Left whole: it is small, and what it does not see the language model cannot make up for."""
+
+_ROW_MULTIPLE = 32
+_COLUMN_MULTIPLE = 64
+"""What bitsandbytes' kernels for processors take; see `_convert_weight_packed_for_cpu` there, and
+its block of 64 values."""
+
+
+def check_quantization(quantization: object, settings: Settings) -> StoredQuantization | None:
+    """How the checkpoint is quantised as it is published, if what runs it is installed.
+
+    Raises:
+        QuantizationError: an unknown choice, or one for weights that are quantised already.
+        MissingPackageError: with the command that installs what is missing.
+    """
+    if quantization not in (None, "4bit", "8bit"):
+        raise QuantizationError(
+            f"quantization={quantization!r} was given", expected="None, '4bit' or '8bit'"
+        )
+    stored = stored_quantization(settings)
+    if stored is not None and quantization is not None:
+        raise QuantizationError(
+            f"quantization={quantization!r} was given for a checkpoint that is quantised already, "
+            f"with {stored}",
+            hint="leave quantization out, or take the checkpoint that is not quantised",
+        )
+    lacking = missing_packages(stored) if stored else ()
+    if quantization and find_spec("bitsandbytes") is None:
+        lacking = ("bitsandbytes",)
+    if lacking:
+        raise MissingPackageError(
+            f"{stored or quantization} weights need {' and '.join(lacking)}",
+            hint=install_command(lacking),
+        )
+    return stored
+
+
+def check_shapes(
+    quantization: object, tensors: Iterable[TensorInfo], family: Family, device: torch.device
+) -> None:
+    """Refuse what bitsandbytes would fail on in the middle of the first answer.
+
+    Raises:
+        QuantizationError: a matrix of a shape that it does not take.
+    """
+    if quantization != "4bit" or device.type != "cpu":
+        return
+    for tensor in quantized_tensors(tensors, family):
+        rows, columns = tensor.shape
+        if rows % _ROW_MULTIPLE or columns % _COLUMN_MULTIPLE:
+            raise QuantizationError(
+                f"{tensor.name} has {rows} x {columns} values",
+                expected=f"for 4-bit on a processor rows in multiples of {_ROW_MULTIPLE} and "
+                f"columns in multiples of {_COLUMN_MULTIPLE}",
+                hint="quantization='8bit'",
+            )
+
+
+def quantization_options(
+    quantization: str | None, family: Family, dtype: torch.dtype
+) -> dict[str, Any]:
+    """What `from_pretrained` must be given to quantise; nothing where that was not asked for."""
+    if quantization is None:
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    _quieten()
+    skipped = [VISION_TOWER, "lm_head", *family.unquantizable]
+    if quantization == "8bit":
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=skipped,
+        )
+    return {"quantization_config": config}
+
+
+def _quieten() -> None:
+    """Bitsandbytes says at every layer of every token that it rounds inputs to fp16 for 8-bit."""
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)

@@ -1,0 +1,152 @@
+"""How a checkpoint will be loaded: every decision with its reason, before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from qwenvl_kit.backends.local.attention import Attention, choose_attention
+from qwenvl_kit.backends.local.devices import read_hardware
+from qwenvl_kit.backends.local.placement import Need, Placement, choose_placement
+from qwenvl_kit.backends.local.precision import Precision, choose_precision
+from qwenvl_kit.backends.local.quantizing import check_quantization, check_shapes
+from qwenvl_kit.checkpoints.memory import predict_weight_bytes
+from qwenvl_kit.checkpoints.quantization import StoredQuantization
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.checkpoints.tensors import known_tensors
+from qwenvl_kit.checkpoints.weights import TensorInfo
+from qwenvl_kit.errors import PlacementError
+from qwenvl_kit.machine import as_gigabytes
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint will be loaded.
+
+    Attributes:
+        precision: the type of its weights.
+        placement: where they go.
+        attention: how it attends.
+        quantization: "4bit", "8bit" or None.
+        stored: how the checkpoint is quantised as it is published.
+        weight_bytes: what the weights will take; None where not known.
+    """
+
+    precision: Precision
+    placement: Placement
+    attention: Attention
+    quantization: str | None
+    stored: StoredQuantization | None
+    weight_bytes: int | None
+
+    @property
+    def device_map(self) -> Any:
+        """Where accelerate puts the parts, as `from_pretrained` takes it."""
+        return "auto" if self.placement.is_spread else {"": self.placement.device}
+
+    @property
+    def max_memory(self) -> Mapping[int, int] | None:
+        """What each device may take, as `from_pretrained` takes it; nothing for the processor."""
+        if not self.placement.is_spread:
+            return None
+        return {torch.device(name).index: size for name, size in self.placement.max_bytes.items()}
+
+    def facts(self) -> dict[str, str]:
+        """The decisions in words."""
+        return {
+            "device_reason": self.placement.reason,
+            "dtype_reason": self.precision.reason,
+            "quantization": str(self.stored or self.quantization or "none"),
+            "weights": as_gigabytes(self.weight_bytes) if self.weight_bytes else "unknown",
+        }
+
+
+def choose_recipe(
+    checkpoint: Checkpoint,
+    settings: Settings,
+    *,
+    dtype: str | torch.dtype,
+    device: str,
+    quantization: str | None,
+    attention: str,
+    offline: bool,
+) -> Recipe:
+    """Decide how to load a checkpoint, from its small files and the headers of its weights.
+
+    Raises:
+        WeightsError: weights are missing or damaged.
+        PlacementError: no device holds them, or the device cannot be used.
+        QuantizationError, MissingPackageError: it cannot be quantised, or run, as asked.
+        ModelLoadError: an unknown dtype or attention.
+    """
+    stored = check_quantization(quantization, settings)
+    tensors = known_tensors(checkpoint, offline=offline)
+    kind = _device_kind(device)
+    precision = choose_precision(dtype, kind, is_quantized=bool(quantization or stored))
+    chosen = choose_attention(attention, kind, precision.dtype)
+    if tensors is not None:
+        check_shapes(quantization, tensors, settings.family, kind)
+    weights = None if tensors is None else _Weights(tensors, settings, precision)
+    need = _need(weights, quantization, stored, kind)
+    return Recipe(
+        precision=precision,
+        placement=choose_placement(device, need, read_hardware()),
+        attention=chosen,
+        quantization=quantization,
+        stored=stored,
+        weight_bytes=need.weight_bytes,
+    )
+
+
+def _device_kind(device: str) -> torch.device:
+    """The device that a choice stands for, as far as its kind goes."""
+    if device == "auto":
+        is_there = torch.accelerator.is_available()
+        return (is_there and torch.accelerator.current_accelerator()) or torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise PlacementError(
+            f"device={device!r} cannot be used ({error})", expected="'auto', 'cpu' or 'cuda'"
+        ) from error
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The weights of a checkpoint, to be counted in one way or another."""
+
+    tensors: Sequence[TensorInfo]
+    settings: Settings
+    precision: Precision
+
+    def count(self, name: str) -> int:
+        rest = self.precision.name
+        return predict_weight_bytes(self.tensors, self.settings, name, rest=rest)  # type: ignore[arg-type]
+
+
+def _need(
+    weights: _Weights | None,
+    quantization: str | None,
+    stored: StoredQuantization | None,
+    device: torch.device,
+) -> Need:
+    """What the weights take, and what they would take if something else were asked for."""
+    if weights is None:
+        return Need(None)
+    if stored is not None:
+        runs_as_stored = device.type != "cpu" or not stored.can_be_dequantized
+        return Need(weights.count("stored" if runs_as_stored else "bfloat16"))
+    needed = weights.count(quantization or weights.precision.name)
+    others = {
+        "dtype='bfloat16'": "bfloat16",
+        "quantization='8bit'": "8bit",
+        "quantization='4bit'": "4bit",
+    }
+    sizes = {how: weights.count(name) for how, name in others.items()}
+    return Need(needed, {how: size for how, size in sizes.items() if size < 0.95 * needed})

@@ -1,0 +1,130 @@
+"""The way of one request: sizes, plan, pixels, tokens, reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
+from qwenvl_kit.batch import Prepared
+from qwenvl_kit.budget.planning import plan_media, plan_request
+from qwenvl_kit.errors import ContextLengthError, SamplingError, located
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.requests import decode_media, measure_media
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import BudgetChoice, PixelBudget, Sampling, as_budget
+from qwenvl_kit.plans import Plan
+from qwenvl_kit.requests import Request
+from qwenvl_kit.results import Reply, Timing, Usage
+
+
+class Pipeline:
+    """Takes requests through a backend; every entrance of a chat leads here.
+
+    Args:
+        backend: what runs the requests.
+        budget: what pictures may cost where a request does not say.
+        policy: what may be opened.
+    """
+
+    def __init__(self, backend: Backend, budget: PixelBudget, policy: MediaPolicy) -> None:
+        self._backend = backend
+        self._budget = budget
+        self._policy = policy
+
+    def plan(self, request: Request) -> Plan:
+        """What a request would cost; decodes nothing and runs no model."""
+        return self._plan(request.conversation(), self._sampling(request), self._budget_of(request))
+
+    def prepare(
+        self,
+        request: Request,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+    ) -> Prepared:
+        """Sizes, plan, pixels: everything that is done before the model runs.
+
+        Args:
+            request: what is asked.
+            sampling: how to generate where the request does not say.
+            budget: what pictures may cost where the request does not say.
+        """
+        started = time.perf_counter()
+        messages = request.conversation()
+        chosen = self._sampling(request, sampling)
+        plan = self._plan(messages, chosen, self._budget_of(request, budget))
+        _check_fits(plan)
+        media = decode_media(messages, plan.media, self._policy, self._backend.resize_image)
+        return Prepared(
+            request=BackendRequest(messages, plan, tuple(media), chosen),
+            request_id=request.id,
+            started=started,
+            media_seconds=time.perf_counter() - started,
+        )
+
+    def run(self, prepared: Sequence[Prepared], observer: Observer | None = None) -> list[Reply]:
+        """Answer requests together."""
+        completions = self._backend.generate([item.request for item in prepared], observer)
+        return [_reply(item, done) for item, done in zip(prepared, completions)]
+
+    def _plan(self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget) -> Plan:
+        rules = self._backend.rules
+        media = plan_media(measure_media(messages, self._policy), budget, rules)
+        prompt_tokens = self._backend.count_prompt_tokens(messages, media)
+        return plan_request(media, prompt_tokens, sampling.max_new_tokens, rules)
+
+    def _sampling(self, request: Request, default: Sampling | None = None) -> Sampling:
+        check_sampling(request.sampling)
+        given = default if request.sampling is None else request.sampling
+        return self._backend.default_sampling if given is None else given
+
+    def _budget_of(self, request: Request, default: BudgetChoice | None = None) -> PixelBudget:
+        given = default if request.budget is None else request.budget
+        with located("budget"):
+            return self._budget if given is None else as_budget(given)
+
+
+def _reply(prepared: Prepared, completion: Completion) -> Reply:
+    plan = prepared.request.plan
+    return Reply(
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        tokens=completion.tokens,
+        end_token=completion.end_token,
+        usage=Usage(
+            prompt_tokens=plan.prompt_tokens,
+            visual_tokens=plan.visual_tokens,
+            completion_tokens=completion.completion_tokens,
+            reused_tokens=completion.reused_tokens,
+        ),
+        timing=Timing(
+            media=prepared.media_seconds,
+            vision=completion.vision_seconds,
+            prefill=completion.prefill_seconds,
+            decode=completion.decode_seconds,
+            total=time.perf_counter() - prepared.started,
+        ),
+        plan=plan,
+        request_id=prepared.request_id,
+    )
+
+
+def _check_fits(plan: Plan) -> None:
+    if not plan.fits:
+        raise ContextLengthError(
+            f"the prompt has {plan.prompt_tokens} tokens, {plan.visual_tokens} of them visual",
+            expected=f"fewer than the model's context of {plan.context_tokens}",
+            hint="a smaller budget, fewer pictures, or less text",
+        )
+
+
+def check_sampling(sampling: object) -> None:
+    """Refuse what is no `Sampling`.
+
+    Raises:
+        SamplingError: it is something else.
+    """
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise SamplingError(
+            f"sampling of type {type(sampling).__name__} was given", expected="a Sampling"
+        )

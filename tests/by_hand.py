@@ -1,0 +1,132 @@
+"""Conversations of every form, and transformers called by hand on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from transformers.video_utils import VideoMetadata
+
+from qwenvl_kit import ImagePart, Message, Reply, Request, TextPart, VideoPart, VisionChat
+from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.backends.local import LocalBackend
+
+
+def picture(width: int, height: int, seed: int = 0) -> PIL.Image.Image:
+    """Smooth noise of any size."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(small).resize((width, height), PIL.Image.Resampling.BICUBIC)
+
+
+CONVERSATIONS: dict[str, list[Message]] = {
+    "text alone": [Message.user("How many people are there?")],
+    "one image": [Message.user(ImagePart(picture(160, 100)), "Describe the picture.")],
+    "two images": [
+        Message.user(ImagePart(picture(90, 90, 1)), ImagePart(picture(200, 60, 2)), "Compare.")
+    ],
+    "image and text interleaved": [
+        Message.user(
+            "Before: ",
+            ImagePart(picture(70, 120, 3)),
+            " after: ",
+            ImagePart(picture(64, 64, 4)),
+            "?",
+        )
+    ],
+    "a video of five frames": [
+        Message.user(VideoPart([picture(112, 84, s) for s in range(5)], fps=2), "What happens?")
+    ],
+    "an image after a video": [
+        Message.user(
+            VideoPart([picture(84, 84, s) for s in range(4)], fps=1),
+            ImagePart(picture(140, 84, 9)),
+            "Is this from the video?",
+        )
+    ],
+    "several turns with a system message": [
+        Message.system("You are a helpful assistant."),
+        Message.user(ImagePart(picture(100, 100, 5)), "What is it?"),
+        Message.assistant("A cat."),
+        Message.user("And its colour?"),
+    ],
+}
+"""All the forms that a conversation takes."""
+
+
+def by_hand(backend: LocalBackend, conversations: Sequence[Sequence[Message]]) -> dict[str, Any]:
+    """What transformers' own processor makes of the conversations, padded on the left."""
+    texts = [
+        backend.processor.apply_chat_template(
+            [{"role": m.role, "content": [_as_dict(part) for part in m.parts]} for m in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        for messages in conversations
+    ]
+    parts = [part for messages in conversations for m in messages for part in m.parts]
+    images = [part.source for part in parts if isinstance(part, ImagePart)]
+    videos = [part for part in parts if isinstance(part, VideoPart)]
+    inputs = backend.processor(
+        text=texts,
+        images=images or None,
+        videos=[np.stack([np.asarray(f) for f in v.source]) for v in videos] or None,  # type: ignore[union-attr]
+        padding=True,
+        return_tensors="pt",
+        videos_kwargs={
+            "do_sample_frames": False,
+            "cap_pixels_per_frame": False,
+            "video_metadata": [_metadata(video) for video in videos],
+        },
+    )
+    return dict(inputs)
+
+
+def _metadata(video: VideoPart) -> VideoMetadata:
+    num_frames = len(video.source)  # type: ignore[arg-type]
+    return VideoMetadata(
+        total_num_frames=num_frames, fps=video.fps, frames_indices=list(range(num_frames))
+    )
+
+
+def _as_dict(part: Any) -> dict[str, str]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    return {"type": "image" if isinstance(part, ImagePart) else "video"}
+
+
+def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str, Any]:
+    """The tensors that the kit would hand to the model."""
+    requests: list[BackendRequest] = []
+    for messages in conversations:
+        requests.append(chat._pipeline.prepare(Request(messages)).request)
+    return chat._backend._encoder.encode_batch(requests)[0]  # type: ignore[attr-defined, no-any-return]
+
+
+def ids_of(reply: Reply) -> list[int]:
+    """All generated tokens, the end token included."""
+    scores = [*(reply.tokens or ()), *([reply.end_token] if reply.end_token else [])]
+    return [score.token_id for score in scores]
+
+
+def generate_by_hand(
+    backend: LocalBackend, inputs: dict[str, Any], **settings: Any
+) -> tuple[Any, torch.Tensor]:
+    """Output of `generate` and the new tokens, (batch, steps)."""
+    settings = {
+        "do_sample": False,
+        "pad_token_id": backend._pad_id,
+        "eos_token_id": sorted(backend._loaded.end_ids),
+        **settings,
+    }
+    with torch.inference_mode():
+        out = backend.model.generate(
+            **inputs,
+            **settings,
+            return_dict_in_generate=True,
+            output_scores=True,
+            output_logits=True,
+        )
+    return out, out.sequences[:, inputs["input_ids"].shape[1] :]
