@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from typing_extensions import Self
 
 from qwenvl_kit.backends import load_local
-from qwenvl_kit.backends.base import Backend
+from qwenvl_kit.backends.base import Adaptable, AdapterSet, Backend
 from qwenvl_kit.batch import OnError, Prepared, Result, run_batches
 from qwenvl_kit.checkpoints.sources import Source
 from qwenvl_kit.conversation import Conversation, Media
+from qwenvl_kit.diagnosis.findings import Diagnosis
 from qwenvl_kit.dialects import Prompt, as_messages
-from qwenvl_kit.embedded import MODEL_FOLDER
-from qwenvl_kit.errors import InputError
+from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
+from qwenvl_kit.errors import InputError, UnsupportedFeatureError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
@@ -255,9 +256,38 @@ class VisionChat:
         """
         return self._backend.default_sampling
 
+    @property
+    def adapters(self) -> AdapterSet:
+        """LoRA adapters of the loaded model: load, switch, detach, merge.
+
+        Raises:
+            UnsupportedFeatureError: the backend has none.
+        """
+        if not isinstance(self._backend, Adaptable):
+            raise UnsupportedFeatureError(
+                f"{type(self._backend).__name__} takes no adapters",
+                hint="VisionChat.from_pretrained, which runs the model in this process",
+            )
+        return self._backend.adapters
+
     def report(self) -> Mapping[str, str]:
         """What is loaded and how, in words."""
         return self._backend.report()
+
+    def self_test(self) -> Diagnosis:
+        """Ask the model questions whose answers can be checked.
+
+        For any checkpoint: a batch gives the tokens of single calls, a stream those of `ask`, and
+        a question asked again those of the first time (in bf16 and fp16 rounding may decide a near
+        tie either way). For the embedded model also answers that are known in advance.
+
+        Returns:
+            A finding for each check; `is_healthy` if all are passed.
+        """
+        from qwenvl_kit.selftest import run_self_test
+
+        is_embedded = self.report().get("model") == os.fspath(MODEL_FOLDER)
+        return run_self_test(self, GOLDEN_FILE if is_embedded else None)
 
     def close(self) -> None:
         """Release the model and its memory."""

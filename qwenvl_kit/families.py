@@ -45,6 +45,8 @@ class Family:
             around it.
         sampling: how its publisher says to generate where the checkpoint itself does not.
         thinking_sampling: the same while the model thinks first.
+        needs_tokenizer_json: whether transformers reads its vocabulary from tokenizer.json alone,
+            and makes one of a single token where there are only vocab.json and merges.txt.
         unquantizable: layers, by the end of their names, whose shape bitsandbytes cannot take.
 
     Source of the numbers: the published checkpoints' preprocessor_config.json, the family's
@@ -68,6 +70,7 @@ class Family:
     vision_end_token: str = "<|vision_end|>"
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
+    needs_tokenizer_json: bool = False
     unquantizable: tuple[str, ...] = ()
 
     @property
@@ -111,6 +114,7 @@ _QWEN3_5 = replace(
     thinking_sampling=Sampling(
         temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=_THINKING_TOKENS
     ),
+    needs_tokenizer_json=True,
     # A row for each head, and a single row: bitsandbytes wants multiples of 32.
     unquantizable=("in_proj_a", "in_proj_b", "shared_expert_gate"),
 )

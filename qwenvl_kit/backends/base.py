@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from qwenvl_kit.budget.planning import PlanningRules
 from qwenvl_kit.media.requests import DecodedMedia
@@ -102,3 +103,42 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the model and its memory."""
+
+
+class AdapterSet(Protocol):
+    """The LoRA adapters of a loaded model. At most one is active."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The loaded adapters, in the order in which they were loaded."""
+
+    @property
+    def active(self) -> str | None:
+        """The one that answers; None for the base model."""
+
+    def load(self, folder: str | os.PathLike[str], name: str | None = None) -> str:
+        """Load an adapter from a folder, use it, and return its name.
+
+        Raises:
+            AdapterError: it does not fit, changes nothing, or has no new name; all is as before.
+            UnsafeWeightsError: its weights are pickled.
+            MissingPackageError: peft is not installed.
+        """
+
+    def use(self, name: str | None) -> None:
+        """Switch to a loaded adapter, or with None back to the base model."""
+
+    def remove(self, name: str) -> None:
+        """Drop an adapter; if it was active, the base model answers."""
+
+    def merge(self) -> None:
+        """Add the active adapter to the model's weights for good, and drop the others."""
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A backend whose model takes adapters."""
+
+    @property
+    def adapters(self) -> AdapterSet:
+        """The adapters of the model."""

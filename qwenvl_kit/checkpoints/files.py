@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qwenvl_kit.checkpoints.settings import read_json
+from qwenvl_kit.families import Family
 
 
-def missing_files(folder: Path) -> tuple[str, ...]:
+def missing_files(folder: Path, family: Family) -> tuple[str, ...]:
     """What a folder lacks of vocabulary, chat template and picture settings, in words.
 
     transformers does not always say: from merges.txt alone it makes a tokenizer of one token,
@@ -15,6 +16,7 @@ def missing_files(folder: Path) -> tuple[str, ...]:
 
     Args:
         folder: a checkpoint's.
+        family: its family.
 
     Returns:
         One entry for each thing that is missing, which names the files that would do.
@@ -22,18 +24,19 @@ def missing_files(folder: Path) -> tuple[str, ...]:
     Raises:
         CheckpointError: a file that is there cannot be read.
     """
-    lacking = (_vocabulary(folder), _chat_template(folder), _picture_settings(folder))
+    lacking = (_vocabulary(folder, family), _chat_template(folder), _picture_settings(folder))
     return tuple(entry for entry in lacking if entry is not None)
 
 
-def _vocabulary(folder: Path) -> str | None:
-    pair = ("vocab.json", "merges.txt")
-    absent = [name for name in pair if not _has(folder, name)]
-    if _has(folder, "tokenizer.json") or not absent:
+def _vocabulary(folder: Path, family: Family) -> str | None:
+    if _has(folder, "tokenizer.json"):
         return None
+    if family.needs_tokenizer_json:
+        return "the vocabulary: tokenizer.json (vocab.json is not enough for this family)"
+    absent = [name for name in ("vocab.json", "merges.txt") if not _has(folder, name)]
     if len(absent) == 1:
         return f"the vocabulary: {absent[0]}, or tokenizer.json"
-    return "the vocabulary: tokenizer.json, or vocab.json with merges.txt"
+    return "the vocabulary: tokenizer.json, or vocab.json with merges.txt" if absent else None
 
 
 def _chat_template(folder: Path) -> str | None:

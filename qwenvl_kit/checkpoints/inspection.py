@@ -118,7 +118,10 @@ def inspect(
         quantized_as=None if stored is None else str(stored),
         missing=(
             *_lacking_packages(settings),
-            *(_lacking_file(checkpoint.folder, what) for what in missing_files(checkpoint.folder)),
+            *(
+                _lacking_file(checkpoint.folder, what)
+                for what in missing_files(checkpoint.folder, settings.family)
+            ),
             *_lacking_weights(checkpoint),
         ),
     )

@@ -38,7 +38,7 @@ def build_config(family: Family, dimensions: Dimensions, tokenizer: Any) -> Any:
     """The configuration of transformers for a family at these dimensions."""
     import transformers
 
-    text, vision = _BUILDERS[family.model_type]
+    text, vision = SHAPES[family.model_type]
     config_class = getattr(
         transformers, family.model_class.replace("ForConditionalGeneration", "Config")
     )
@@ -183,7 +183,7 @@ def _vision_qwen3(dimensions: Dimensions) -> Settings:
     return _vision_qwen3_5(dimensions) | {"deepstack_visual_indexes": [0, 1]}
 
 
-_BUILDERS = {
+SHAPES = {
     "qwen2_vl": (_text_qwen2, _vision_qwen2),
     "qwen2_5_vl": (_text_qwen2, _vision_qwen2_5),
     "qwen3_vl": (_text_qwen3, _vision_qwen3),
@@ -192,3 +192,4 @@ _BUILDERS = {
     "qwen3_5_moe": (_text_qwen3_5_moe, _vision_qwen3_5),
     "qwen4_exp": (_text_qwen4, _vision_qwen3_5),
 }
+"""Each family's language model and vision encoder at some dimensions."""

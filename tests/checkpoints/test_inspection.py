@@ -215,10 +215,10 @@ def test_published_checkpoints_are_known(name: str, family: str, context_tokens:
 @needs_published
 def test_a_vocabulary_cut_in_half_is_found() -> None:
     """transformers would make one token of it and encode every text to nothing."""
-    assert missing_files(PUBLISHED / "Qwen3.5-2B") == (
-        "the vocabulary: vocab.json, or tokenizer.json",
+    assert missing_files(PUBLISHED / "Qwen3.5-2B", family_of("qwen3_5")) == (
+        "the vocabulary: tokenizer.json (vocab.json is not enough for this family)",
     )
-    assert missing_files(PUBLISHED / "Qwen3-VL-8B-Instruct") == ()
+    assert missing_files(PUBLISHED / "Qwen3-VL-8B-Instruct", family_of("qwen3_vl")) == ()
 
 
 VOCABULARY = "the vocabulary: tokenizer.json, or vocab.json with merges.txt"
@@ -257,7 +257,7 @@ def test_missing_files_are_named(
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert missing_files(tmp_path) == missing
+    assert missing_files(tmp_path, family_of("qwen2_vl")) == missing
 
 
 def test_a_missing_file_is_told_with_its_cure(folder: Path) -> None:

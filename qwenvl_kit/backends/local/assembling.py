@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.backends.local.engine import LoadedModel
+from qwenvl_kit.backends.local.quantizing import measure_weight_bytes
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.planning import PlanningRules
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
-from qwenvl_kit.options import Sampling
+from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
 
 _FULL_ATTENTION = ("full_attention", "indexed_attention", "sliding_attention")
 """Kinds of layers that keep keys and values of every token; others keep a state of fixed size."""
@@ -89,8 +90,7 @@ def _check_vocabulary(where: str, settings: Settings, processor: Any) -> None:
         if expected is not None and found != expected:
             raise CheckpointError(
                 f"the tokenizer of {where} gives {token} the id {found}, config.json {expected}",
-                expected="the complete tokenizer files of the checkpoint (tokenizer.json, or "
-                "vocab.json with merges.txt)",
+                expected="the tokenizer files that were published with these weights",
             )
 
 
@@ -99,6 +99,11 @@ def _rules(family: Family, network: Any, processor: Any) -> PlanningRules:
     head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
     num_layers = sum(kind in _FULL_ATTENTION for kind in kinds)
+    if text.max_position_embeddings < 1:
+        raise CheckpointError(
+            f"config.json says max_position_embeddings={text.max_position_embeddings}",
+            expected="the length of the context in tokens",
+        )
     values_per_token = 2 * num_layers * text.num_key_value_heads * head_width
     return PlanningRules(
         family=family,
@@ -106,7 +111,7 @@ def _rules(family: Family, network: Any, processor: Any) -> PlanningRules:
         video_limits=_limits(processor.video_processor),
         context_tokens=int(text.max_position_embeddings),
         kv_bytes_per_token=values_per_token * network.dtype.itemsize,
-        weight_bytes=int(network.get_memory_footprint()),
+        weight_bytes=measure_weight_bytes(network),
     )
 
 
@@ -124,11 +129,12 @@ def _default_sampling(folder: Path, family: Family, network: Any, processor: Any
     published = network.generation_config
     length = published.max_new_tokens or fallback.max_new_tokens
     penalty = published.repetition_penalty
-    if not published.do_sample:
+    temperature = published.temperature if published.temperature is not None else 1.0
+    if not published.do_sample or temperature < MIN_TEMPERATURE:  # Qwen2.5-VL says 0.000001
         return Sampling(max_new_tokens=length, repetition_penalty=penalty)
     return Sampling(
         max_new_tokens=length,
-        temperature=published.temperature if published.temperature is not None else 1.0,
+        temperature=temperature,
         top_k=published.top_k or None,
         top_p=published.top_p,
         min_p=published.min_p,

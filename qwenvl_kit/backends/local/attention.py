@@ -35,7 +35,7 @@ def choose_attention(attention: str, device: torch.device, dtype: torch.dtype) -
         MissingPackageError: FlashAttention was asked for and is not installed.
         ModelLoadError: it was asked for where it cannot run.
     """
-    if not isinstance(attention, str):
+    if not isinstance(attention, str) or not attention:
         raise ModelLoadError(f"attention={attention!r} was given", expected="'auto' or a name")
     obstacle = _obstacle(device, dtype)
     if attention == "auto":

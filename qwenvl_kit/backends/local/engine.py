@@ -16,8 +16,10 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
+from qwenvl_kit.backends.local.adapters import Adapters
 from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenEnded
 from qwenvl_kit.backends.local.faults import translated_errors
+from qwenvl_kit.backends.local.probing import Probe
 from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
@@ -57,7 +59,7 @@ def _start_over_in_child() -> None:
     if _BACKENDS:
         torch.set_num_threads(1)
     for backend in tuple(_BACKENDS):
-        backend._lock = threading.Lock()
+        backend._lock = backend._adapters.lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -76,6 +78,8 @@ class LocalBackend:
         self._vocabulary = Vocabulary(loaded.processor.tokenizer, loaded.end_ids)
         self._pad_id = int(loaded.processor.tokenizer.pad_token_id)
         self._lock = threading.Lock()
+        probe = Probe(loaded.model, loaded.processor, loaded.rules.family)
+        self._adapters = Adapters(loaded.model, probe, self._lock)
         _BACKENDS.add(self)
 
     @property
@@ -106,9 +110,14 @@ class LocalBackend:
         """The checkpoint's processor itself."""
         return self._loaded.processor
 
+    @property
+    def adapters(self) -> Adapters:
+        """The LoRA adapters of the model."""
+        return self._adapters
+
     def report(self) -> Mapping[str, str]:
         """What is loaded and how, in words."""
-        return dict(self._loaded.facts)
+        return {**self._loaded.facts, "adapter": self._adapters.active or "none"}
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
@@ -148,6 +157,7 @@ class LocalBackend:
         and may be called from a signal handler.
         """
         self._state = None
+        self._adapters.close()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -7,8 +7,9 @@ the room for them before they are read.
 from __future__ import annotations
 
 import os
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,24 +17,35 @@ import torch
 import transformers
 
 from qwenvl_kit.backends.local.assembling import assemble
-from qwenvl_kit.backends.local.attention import FLASH, Attention, plain_instead
+from qwenvl_kit.backends.local.attention import FLASH, PLAIN, Attention, plain_instead
 from qwenvl_kit.backends.local.compiling import Compilation, compile_layers
 from qwenvl_kit.backends.local.engine import LocalBackend
 from qwenvl_kit.backends.local.faults import is_out_of_memory
 from qwenvl_kit.backends.local.quantizing import Quantization, quantization_options
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
 from qwenvl_kit.checkpoints.files import missing_files
-from qwenvl_kit.checkpoints.settings import Settings, read_settings
+from qwenvl_kit.checkpoints.memory import count_parameters
+from qwenvl_kit.checkpoints.settings import Settings, read_json, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
-from qwenvl_kit.checkpoints.weights import read_tensors
+from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
 from qwenvl_kit.errors import (
     CheckpointError,
     MissingPackageError,
+    ModelLoadError,
     OutdatedPackageError,
     PlacementError,
     QwenVLKitError,
     WeightsError,
 )
+
+_SETTINGS_FILES = (
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+)
+_LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
 
 _LOADING = threading.Lock()
 """While transformers loads weights it replaces a method of all its models for a moment; a second
@@ -56,7 +68,7 @@ def load_backend(
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
-    _check_files(checkpoint)
+    _check_files(checkpoint, settings)
     _check_transformers(settings)
     compilation = Compilation.choose(compile)
     recipe = choose_recipe(
@@ -69,8 +81,9 @@ def load_backend(
         offline=offline,
     )
     fetch_weights(checkpoint, offline=offline)
-    read_tensors(checkpoint.folder)  # what came is whole, and nothing that could run code
+    tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
     with _LOADING, _quiet_bars():
+        _check_size(checkpoint, settings, tensors)
         processor = _load_processor(checkpoint)
         network, used = _load_network(checkpoint, settings, recipe)
     _freeze(network)
@@ -87,14 +100,17 @@ def load_backend(
     return backend
 
 
-def _check_files(checkpoint: Checkpoint) -> None:
-    lacking = missing_files(checkpoint.folder)
+def _check_files(checkpoint: Checkpoint, settings: Settings) -> None:
+    lacking = missing_files(checkpoint.folder, settings.family)
     if lacking:
         raise CheckpointError(
             f"{checkpoint.name} lacks {'; and '.join(lacking)}",
             expected="all small files of the checkpoint as they were published",
             hint="download it again, or copy them from the model that it was made from",
         )
+    for name in _SETTINGS_FILES:  # transformers passes over some that are damaged
+        if (checkpoint.folder / name).is_file():
+            read_json(checkpoint.folder / name)
 
 
 def _check_transformers(settings: Settings) -> None:
@@ -107,12 +123,53 @@ def _check_transformers(settings: Settings) -> None:
         )
 
 
+def _check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
+    """Refuse a config.json of a larger model: transformers would fill the memory with its gaps."""
+    described = _count_described(checkpoint, settings)
+    held = count_parameters(tensors, settings)
+    if held is not None and described > 1.1 * held:
+        raise WeightsError(
+            f"config.json of {checkpoint.name} describes {described / 1e6:.1f} million parameters, "
+            f"and its weights hold {held / 1e6:.1f} million",
+            expected="the weights and the config.json of one checkpoint",
+            hint="download the checkpoint again",
+        )
+
+
+def _count_described(checkpoint: Checkpoint, settings: Settings) -> int:
+    """Parameters of the model that config.json describes, an output layer that is tied left out."""
+    model_class = _model_class(settings)
+    try:
+        config = model_class.config_class.from_pretrained(
+            checkpoint.folder, attn_implementation=PLAIN, local_files_only=True
+        )
+        with torch.device("meta"):
+            parameters = model_class(config).named_parameters()
+    except Exception as error:  # any of its entries may be wrong in any way
+        raise CheckpointError(
+            f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {error})",
+            expected="it as it was published",
+        ) from error
+    is_tied = settings.ties_embeddings
+    return sum(p.numel() for name, p in parameters if not (is_tied and name == "lm_head.weight"))
+
+
+def _model_class(settings: Settings) -> Any:
+    return getattr(transformers, settings.family.model_class)
+
+
 def _load_processor(checkpoint: Checkpoint) -> Any:
     try:
         return transformers.AutoProcessor.from_pretrained(
             checkpoint.folder, trust_remote_code=False, local_files_only=True
         )
     except Exception as error:  # transformers raises many kinds for missing or damaged files
+        if "trust_remote_code" in str(error):
+            raise CheckpointError(
+                f"{checkpoint.name} brings code of its own (auto_map), which is never run",
+                expected="a checkpoint that transformers itself can load",
+                hint="the checkpoint that it was made from",
+            ) from error
         raise CheckpointError(
             f"the processor of {checkpoint.name} cannot be loaded "
             f"({type(error).__name__}: {error})",
@@ -137,8 +194,7 @@ def _load_network(
 def _read_weights(
     checkpoint: Checkpoint, settings: Settings, recipe: Recipe, attention: Attention
 ) -> Any:
-    model_class = getattr(transformers, settings.family.model_class)
-    network, found = model_class.from_pretrained(
+    network, found = _model_class(settings).from_pretrained(
         checkpoint.folder,
         dtype=recipe.precision.dtype,
         attn_implementation=attention.name,
@@ -147,9 +203,10 @@ def _read_weights(
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are named below
         **quantization_options(recipe.quantization, settings.family, recipe.precision.dtype),
     )
-    _check_complete(checkpoint, found)
+    _check_complete(checkpoint, recipe, found)
     _check_not_offloaded(network)
     return network
 
@@ -170,6 +227,11 @@ def _failures_of(checkpoint: Checkpoint, recipe: Recipe) -> Iterator[None]:
             else "python -m qwenvl_kit doctor",
         ) from error
     except Exception as error:  # files may be damaged, and devices fail, in any way
+        if isinstance(error, ValueError) and recipe.attention.name in str(error):
+            raise ModelLoadError(
+                f"attention={recipe.attention.name!r} cannot be used ({error})",
+                expected="attention='auto', 'sdpa' or 'eager'",
+            ) from error
         if is_out_of_memory(error):
             raise PlacementError(
                 f"memory ran out while {checkpoint.name} was loaded to {recipe.placement.device}",
@@ -181,14 +243,26 @@ def _failures_of(checkpoint: Checkpoint, recipe: Recipe) -> Iterator[None]:
         ) from error
 
 
-def _check_complete(checkpoint: Checkpoint, found: Mapping[str, Any]) -> None:
-    """Refuse weights that are not all there: transformers fills the gaps with random numbers."""
-    gaps = [*found.get("missing_keys", ()), *found.get("mismatched_keys", ())]
+def _check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
+    """Refuse weights that do not fit: transformers fills the gaps with random numbers.
+
+    Layers too many are refused as well: they would be missing from the answers. Of quantised
+    checkpoints there may be scales that only some programs use.
+    """
+    gaps = sorted([*found.get("missing_keys", ()), *map(str, found.get("mismatched_keys", ()))])
+    beyond = sorted(filter(_LAYER.search, found.get("unexpected_keys", ())))
     if gaps:
         raise WeightsError(
             f"{len(gaps)} weights of {checkpoint.name} are missing or of another shape, "
             f"{gaps[0]!r} first",
             expected="all weights that config.json describes",
+            hint="download the checkpoint again",
+        )
+    if beyond and recipe.stored is None:
+        raise WeightsError(
+            f"{len(beyond)} weights of {checkpoint.name} belong to layers that config.json does "
+            f"not describe, {beyond[0]!r} first",
+            expected="the weights and the config.json of one checkpoint",
             hint="download the checkpoint again",
         )
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from qwenvl_kit.backends.local.devices import supports_bfloat16
-from qwenvl_kit.errors import ModelLoadError
+from qwenvl_kit.errors import ModelLoadError, QuantizationError
+
+_TYPES = (torch.bfloat16, torch.float32, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,11 @@ class Precision:
 
 
 def choose_precision(
-    dtype: str | torch.dtype, device: torch.device, *, is_quantized: bool
+    dtype: str | torch.dtype,
+    device: torch.device,
+    *,
+    is_quantized: bool,
+    published: torch.dtype | None = None,
 ) -> Precision:
     """Settle on bf16 where the device has it, and on fp32 elsewhere.
 
@@ -32,9 +38,20 @@ def choose_precision(
     exclamation marks. On a processor fp32, in which a batch gives the answers of single calls;
     but bf16 beside quantised weights, where fp32 would give back what they save.
 
+    Args:
+        dtype: "auto", or a torch type or its name.
+        device: where the model runs.
+        is_quantized: whether it is quantised as it is loaded.
+        published: of a checkpoint that is published quantised, the type of the rest of it.
+            transformers does not convert all of that rest, and types that are mixed cannot run.
+
     Raises:
-        ModelLoadError: not a floating type of torch.
+        ModelLoadError: not a type that these models run in.
+        QuantizationError: another type than the one that a quantised checkpoint is published in.
     """
+    if published is not None:
+        _check_published(dtype, published)
+        return Precision(published, "what is not quantised is published in it")
     if dtype != "auto":
         return Precision(_as_dtype(dtype), _asked_reason(_as_dtype(dtype)))
     if is_quantized:
@@ -50,11 +67,20 @@ def choose_precision(
 
 def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:
     chosen = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
-    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point or chosen.itemsize < 2:
+    if chosen not in _TYPES:
         raise ModelLoadError(
             f"dtype={dtype!r} was given", expected="'auto', 'bfloat16', 'float32' or 'float16'"
         )
     return chosen
+
+
+def _check_published(dtype: str | torch.dtype, published: torch.dtype) -> None:
+    if dtype != "auto" and _as_dtype(dtype) != published:
+        raise QuantizationError(
+            f"dtype={dtype!r} was given for a checkpoint that is published quantised, with the "
+            f"rest in {published}",
+            hint="leave dtype out",
+        )
 
 
 def _asked_reason(dtype: torch.dtype) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
@@ -50,6 +50,8 @@ def check_quantization(quantization: object, settings: Settings) -> StoredQuanti
             f"with {stored}",
             hint="leave quantization out, or take the checkpoint that is not quantised",
         )
+    if stored is not None:
+        _check_method(stored)
     lacking = missing_packages(stored) if stored else ()
     if quantization and find_spec("bitsandbytes") is None:
         lacking = ("bitsandbytes",)
@@ -59,6 +61,18 @@ def check_quantization(quantization: object, settings: Settings) -> StoredQuanti
             hint=install_command(lacking),
         )
     return stored
+
+
+def _check_method(stored: StoredQuantization) -> None:
+    """Refuse what transformers would pass over with a warning, and then read as it stands."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
+    if not stored.is_known and stored.method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
+        raise QuantizationError(
+            f"config.json says that the checkpoint is quantised by {stored.method!r}, which "
+            "transformers does not know",
+            hint="pip install --upgrade transformers, or take another form of the model",
+        )
 
 
 def check_shapes(
@@ -103,6 +117,21 @@ def quantization_options(
             llm_int8_skip_modules=skipped,
         )
     return {"quantization_config": config}
+
+
+def measure_weight_bytes(network: Any) -> int:
+    """What a model's weights take, what bitsandbytes keeps beside them among it."""
+    sides = (side for parameter in network.parameters() for side in _sides(parameter))
+    return int(network.get_memory_footprint()) + sum(side.nbytes for side in sides)
+
+
+def _sides(parameter: Any) -> Iterator[torch.Tensor]:
+    """Scales and tables: attributes of a parameter, which no module knows of."""
+    state = getattr(parameter, "quant_state", None)
+    held = [getattr(parameter, "SCB", None)]
+    for each in (state, getattr(state, "state2", None)):
+        held += [getattr(each, name, None) for name in ("absmax", "code", "offset")]
+    return (side for side in held if isinstance(side, torch.Tensor))
 
 
 def _quieten() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.errors import PlacementError
 from qwenvl_kit.machine import as_gigabytes
+
+_DEVICES = "'auto', 'cpu', or an accelerator such as 'cuda' or 'cuda:1'"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def choose_recipe(
     settings: Settings,
     *,
     dtype: str | torch.dtype,
-    device: str,
+    device: str | torch.device,
     quantization: str | None,
     attention: str,
     offline: bool,
@@ -86,7 +88,12 @@ def choose_recipe(
     stored = check_quantization(quantization, settings)
     tensors = known_tensors(checkpoint, offline=offline)
     kind = _device_kind(device)
-    precision = choose_precision(dtype, kind, is_quantized=bool(quantization or stored))
+    precision = choose_precision(
+        dtype,
+        kind,
+        is_quantized=quantization is not None,
+        published=_published_dtype(tensors, settings) if stored else None,
+    )
     chosen = choose_attention(attention, kind, precision.dtype)
     if tensors is not None:
         check_shapes(quantization, tensors, settings.family, kind)
@@ -94,7 +101,7 @@ def choose_recipe(
     need = _need(weights, quantization, stored, kind)
     return Recipe(
         precision=precision,
-        placement=choose_placement(device, need, read_hardware()),
+        placement=choose_placement(_device_name(device, kind), need, read_hardware()),
         attention=chosen,
         quantization=quantization,
         stored=stored,
@@ -102,8 +109,28 @@ def choose_recipe(
     )
 
 
-def _device_kind(device: str) -> torch.device:
+def _published_dtype(tensors: Iterable[TensorInfo] | None, settings: Settings) -> torch.dtype:
+    """The type of what a quantised checkpoint leaves whole, such as its embeddings."""
+    names = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+    for tensor in tensors or ():
+        if tensor.name.endswith("embed_tokens.weight") and tensor.dtype in names:
+            return names[tensor.dtype]
+    said = settings.config.get("dtype") or settings.config.get("torch_dtype")
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in names.values()}
+    return known.get(str(said), torch.bfloat16)
+
+
+def _device_name(device: str | torch.device, kind: torch.device) -> str:
+    """As torch writes it; there is one processor, whatever its number."""
+    if device == "auto":
+        return "auto"
+    return "cpu" if kind.type == "cpu" else str(kind)
+
+
+def _device_kind(device: str | torch.device) -> torch.device:
     """The device that a choice stands for, as far as its kind goes."""
+    if not isinstance(device, (str, torch.device)):
+        raise PlacementError(f"device={device!r} was given", expected=_DEVICES)
     if device == "auto":
         is_there = torch.accelerator.is_available()
         return (is_there and torch.accelerator.current_accelerator()) or torch.device("cpu")
@@ -111,8 +138,9 @@ def _device_kind(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # some go on for pages
         raise PlacementError(
-            f"device={device!r} cannot be used ({error})", expected="'auto', 'cpu' or 'cuda'"
+            f"device={str(device)!r} cannot be used ({reason})", expected=_DEVICES
         ) from error
     return chosen
 

@@ -1,0 +1,139 @@
+"""What stands in an adapter's folder, by the names that layers have today."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from qwenvl_kit.errors import AdapterError, UnsafeWeightsError
+from qwenvl_kit.families import FAMILIES
+
+EXPECTED = "the folder of a LoRA adapter: adapter_config.json and adapter_model.safetensors"
+
+_ALLOWED: Mapping[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none", None),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
+    **dict.fromkeys(("layer_replication", "kasa_config", "arrow_config"), (None,)),
+    "alora_invocation_tokens": (None,),
+}
+"""What settings may be. Others change the base model's own weights, or need more than layers."""
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """A folder's settings, and its tensors by today's names; `old_names` are those in the file."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    old_names: Mapping[str, str]
+
+
+def read_adapter(given: str | os.PathLike[str]) -> AdapterFiles:
+    """Read a folder's settings and tensors.
+
+    Raises:
+        AdapterError: no LoRA adapter, or one of a kind that changes more than layers.
+        UnsafeWeightsError: its weights are pickled.
+    """
+    folder = Path(os.path.abspath(os.path.expanduser(given)))
+    settings, tensors = _read_settings(folder), _read_tensors(folder)
+    old_names = {_todays_name(name): name for name in tensors}
+    tensors = {new: tensors[old] for new, old in old_names.items()}
+    return AdapterFiles(folder, settings, tensors, old_names)
+
+
+def _read_settings(folder: Path) -> Mapping[str, Any]:
+    path = folder / "adapter_config.json"
+    if (folder / "config.json").is_file() and not path.is_file():
+        hint = "VisionChat.from_pretrained"
+        raise AdapterError(f"{folder} is a whole model", expected=EXPECTED, hint=hint)
+    settings = {**json.loads(path.read_text(encoding="utf-8"))}
+    for name, allowed in _ALLOWED.items():
+        value = settings.get(name)
+        if value not in allowed:
+            raise AdapterError(f"{path} has {name}={value!r}", expected=f"one of {allowed}")
+    return settings
+
+
+def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / "adapter_model.safetensors"
+    if not path.is_file() and path.with_suffix(".bin").is_file():
+        fault = f"{folder} has pickled weights, which can run code when they are opened"
+        hint = "save the adapter again with peft, where it is trusted"
+        raise UnsafeWeightsError(fault, expected=path.name, hint=hint)
+    tensors = load_file(path)
+    broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if broken or not tensors:
+        fault = f"infinite values or NaN, in {broken[0]!r} first" if broken else "no weights"
+        raise AdapterError(f"{path} holds {fault}", expected="trained weights")
+    return tensors
+
+
+def _todays_name(name: str) -> str:
+    """Rename what was trained before transformers 4.52, or on the language model alone.
+
+    What was `visual` and `model` is `model.visual` and `model.language_model` now:
+    https://github.com/huggingface/transformers/pull/37033
+    """
+    name = re.sub(r"^(base_model\.model\.)(visual\.)", r"\1model.\2", name)
+    text = r"^(base_model\.model\.model\.)(?!language_model\.|visual\.)"
+    return re.sub(text, r"\1language_model.", name)
+
+
+def lora_config(files: AdapterFiles, model: Any) -> Any:
+    """The settings as peft takes them, meant for this model's own names.
+
+    Raises:
+        AdapterError: it was trained on a model of another family.
+    """
+    from peft import LoraConfig
+
+    # Families share names of layers, and some of their sizes share all shapes.
+    trained_on = (files.settings.get("auto_mapping") or {}).get("base_model_class")
+    others = {family.model_class for family in FAMILIES.values()} - {type(model).__name__}
+    if trained_on in others:
+        fault = f"{files.folder} was trained on a {trained_on}"
+        raise AdapterError(fault, expected=f"a {type(model).__name__}")
+    config = LoraConfig.from_pretrained(str(files.folder))
+    config.inference_mode = True
+    if any(old != new for new, old in files.old_names.items()):
+        _retarget(config, files, dict(model.named_modules()))
+    return config
+
+
+def _retarget(config: Any, files: AdapterFiles, modules: Mapping[str, Any]) -> None:
+    """Name the layers of a renamed adapter one by one.
+
+    Its settings speak of old names: `^model` would now mean the vision encoder too. Experts have
+    no `weight`; they are named by `target_parameters`.
+    """
+    layers = {}
+    for new, old in files.old_names.items():
+        layer, lora, _ = new.removeprefix("base_model.model.").partition(".lora_")
+        if lora and hasattr(modules.get(layer), "weight"):
+            layers[layer] = old.removeprefix("base_model.model.").partition(".lora_")[0]
+    config.target_modules = set(layers)
+    config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
+    config.rank_pattern = _by_layer(config.rank_pattern, layers)
+    config.alpha_pattern = _by_layer(config.alpha_pattern, layers)
+
+
+def _by_layer(patterns: Mapping[str, int] | None, layers: Mapping[str, str]) -> dict[str, int]:
+    """What peft's patterns say of each layer by its old name; of several the first counts."""
+    rules = [(rf"(.*\.)?({pattern})$", value) for pattern, value in (patterns or {}).items()]
+    return {
+        new: value
+        for new, old in layers.items()
+        for pattern, value in reversed(rules)
+        if re.match(pattern, old)
+    }

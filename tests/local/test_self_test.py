@@ -1,0 +1,86 @@
+"""`chat.self_test()` passes what is right and finds what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qwenvl_kit import VisionChat
+from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.embedded import GOLDEN_FILE
+from qwenvl_kit.selftest import GoldenCase, run_self_test
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_embedded_model_passes_with_its_golden_answers(dtype: str) -> None:
+    result = VisionChat.from_pretrained(dtype=dtype).self_test()
+    assert result.is_healthy, str(result)
+    names = [finding.name for finding in result.findings]
+    assert "golden: A red square." in names
+    assert {"batch equals single", "asked again", "stream equals ask"} < set(names)
+
+
+def test_any_checkpoint_is_tested_without_golden_answers(chat: VisionChat) -> None:
+    result = chat.self_test()
+    assert result.is_healthy, str(result)
+    assert len(result.findings) == 3
+
+
+def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
+    cases = json.loads(GOLDEN_FILE.read_text())
+    cases[0]["token_ids"][1] += 1
+    golden = tmp_path / "golden.json"
+    golden.write_text(json.dumps(cases))
+    result = run_self_test(VisionChat.from_pretrained(), golden)
+    assert [finding.name for finding in result.problems] == ["golden: A red square."]
+
+
+def test_padding_on_the_wrong_side_is_found(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = backend._encoder
+    pad = encoder._pad
+
+    def pad_on_the_right(prompts: Any) -> dict[str, torch.Tensor]:
+        batch = pad(prompts)
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        for tensor in batch.values():
+            for row, length in enumerate(lengths):
+                tensor[row] = tensor[row].roll(length)
+        return batch
+
+    monkeypatch.setattr(encoder, "_pad", pad_on_the_right)
+    result = VisionChat(backend).self_test()
+    assert "batch equals single" in [finding.name for finding in result.problems]
+
+
+def test_a_model_that_drifts_between_calls_is_found(tiny_folder: Path) -> None:
+    backend = load_backend(tiny_folder)
+
+    def drift(*_: Any) -> None:
+        weight = backend.model.model.language_model.norm.weight
+        weight.data = weight.data.roll(1) * 1.3
+
+    backend.model.model.visual.register_forward_pre_hook(drift)
+    result = VisionChat(backend).self_test()
+    assert "asked again" in [finding.name for finding in result.problems]
+    assert all(finding.cure for finding in result.problems)
+
+
+def test_a_model_that_fails_is_a_finding_and_no_exception(tiny_folder: Path) -> None:
+    backend = load_backend(tiny_folder)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no")
+
+    backend.model.register_forward_pre_hook(fail)
+    assert len(VisionChat(backend).self_test().problems) == 3
+
+
+def test_golden_cases_are_right_answers() -> None:
+    for case in GoldenCase.load_all(GOLDEN_FILE):
+        assert all(colour in case.answer for colour in case.colours) or case.answer == "2"
