@@ -63,7 +63,7 @@ def test_a_model_that_drifts_between_calls_is_found(tiny_folder: Path) -> None:
 
     def drift(*_: Any) -> None:
         weight = backend.model.model.language_model.norm.weight
-        weight.data = weight.data.roll(1) * 1.3
+        weight.data = weight.data + torch.randn(len(weight))
 
     backend.model.model.visual.register_forward_pre_hook(drift)
     result = VisionChat(backend).self_test()
