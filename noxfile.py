@@ -82,6 +82,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def families(session: nox.Session) -> None:
+    """The table of what is proven for each model family."""
+    session.install("-e", ".", *group("test"))
+    session.run(
+        *("pytest", "-q", "-p", "tests.capabilities", "--capabilities", "docs/families.md"),
+        *("tests/families", "tests/local", "tests/checkpoints"),
+        env=OFFLINE,
+    )
+
+
+@nox.session(default=False)
 def card(session: nox.Session) -> None:
     """The table of the embedded model's card, measured anew."""
     session.install("-e", ".", *group("train"))

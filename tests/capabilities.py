@@ -1,0 +1,96 @@
+"""A plugin of pytest that writes what was proven for each model family: `nox -s families`.
+
+A row is a promise, which is a test's name; a cell holds the runs of that test that have passed
+for a family, by their names in pytest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qwenvl_kit.families import FAMILIES
+
+MOST_VARIANTS = 8
+LEAST_FAMILIES = 3
+"""A test of fewer is about something else."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a test: its name in pytest, without brackets, and the family that it is of."""
+
+    name: str
+    family: str
+
+    @property
+    def variant(self) -> str:
+        """What else it was run with."""
+        return "-".join(part for part in self.name.split("-") if part != self.family)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--capabilities", type=Path, help="the page to write")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    page = config.getoption("--capabilities")
+    if page is not None:
+        config.pluginmanager.register(Capabilities(page))
+
+
+class Capabilities:
+    """Notes what passes, and writes it down at the end."""
+
+    def __init__(self, page: Path) -> None:
+        self._page = page
+        self._passed: dict[str, list[Run]] = defaultdict(list)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test, _, name = report.nodeid.removesuffix("]").partition("[")
+        family = next((part for part in name.split("-") if part in FAMILIES), None)
+        if report.when == "call" and report.passed and family is not None:
+            self._passed[test].append(Run(name, family))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        lines = [INTRODUCTION, f"| promise | {' | '.join(FAMILIES)} |", "|---" * 8 + "|"]
+        file = ""
+        for test, runs in self._passed.items():
+            if len({run.family for run in runs}) < LEAST_FAMILIES:
+                continue
+            if test.partition("::")[0] != file:
+                file = test.partition("::")[0]
+                lines.append(f"| **{file}** |{' |' * len(FAMILIES)}")
+            lines += _rows(test.partition("::")[2], runs)
+        self._page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _rows(test: str, runs: list[Run]) -> Iterator[str]:
+    """A row for each variant of a test, or one for all where there are many."""
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    promise = test.removeprefix("test_").replace("_", " ")
+    if len(variants) > MOST_VARIANTS:
+        yield _row(f"{promise}<br>`{test}`, {len(variants)} variants", runs)
+        return
+    for variant in variants:
+        title = f"{promise}: {variant}" if variant else promise
+        yield _row(f"{title}<br>`{test}`", [run for run in runs if run.variant == variant])
+
+
+def _row(title: str, runs: list[Run]) -> str:
+    first = {run.family: run.name for run in reversed(runs)}
+    cells = (f"`[{first[family]}]`" if family in first else "-" for family in FAMILIES)
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+INTRODUCTION = """# Families
+
+What is proven for each family of models, on tiny random models of its architecture built by
+`qwenvl_kit.testing.build_tiny_model`. A row is a promise, with the test that holds it; a cell names
+the run of that test that passed for the family, so that `pytest "FILE::TEST[RUN]"` shows it. `-`
+says that the test does not apply there. `nox -s families` writes this page.
+"""
