@@ -32,6 +32,7 @@ class Family:
         model_type: the name in a checkpoint's config.json.
         model_class: the class of transformers that runs it.
         since_transformers: the first version of transformers that has this class.
+        since_torch: the first version of torch that runs it.
         patch_side_px: side of the square that the vision encoder takes as one patch.
         merge_size: patches per side that are merged into one visual token.
         temporal_patch_frames: frames of a video that share their patches.
@@ -58,6 +59,7 @@ class Family:
     model_class: str
     since_transformers: str
     patch_side_px: int
+    since_torch: str = "2.6"
     merge_size: int = 2
     temporal_patch_frames: int = 2
     max_aspect_ratio: float = 200.0
@@ -142,6 +144,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 model_type="qwen4_exp",
                 model_class="Qwen4ExpForConditionalGeneration",
                 since_transformers="5.18",
+                since_torch="2.8",  # whose scatter takes the indices of its indexer
                 unquantizable=(
                     *_QWEN3_5.unquantizable,
                     "input_mix_weight_down",

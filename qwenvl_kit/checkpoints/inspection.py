@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from qwenvl_kit.checkpoints.memory import (
     possible_precisions,
     predict_weight_bytes,
 )
+from qwenvl_kit.checkpoints.packages import install_command, lacking, requirements_of
 from qwenvl_kit.checkpoints.quantization import (
-    install_command,
     missing_packages,
     stored_quantization,
 )
@@ -142,14 +142,17 @@ def _weight_bytes(tensors: tuple[TensorInfo, ...] | None, settings: Settings) ->
     return {name: predict_weight_bytes(tensors or (), settings, name) for name in precisions}
 
 
-def _lacking_packages(settings: Settings) -> tuple[str, ...]:
+def _lacking_packages(settings: Settings) -> Iterator[str]:
+    old = lacking(requirements_of(settings.family))
+    if old:
+        yield f"{settings.family.model_type} needs {' and '.join(old)}: {install_command(old)}"
     stored = stored_quantization(settings)
     if stored is None:
-        return ()
+        return
     if not stored.is_known:
-        return (f"the kit does not know how to run {stored}: take another form of the model",)
-    lacking = missing_packages(stored)
-    return (f"{stored} needs a package: {install_command(lacking)}",) if lacking else ()
+        yield f"the kit does not know how to run {stored}: take another form of the model"
+    elif missing_packages(stored):
+        yield f"{stored} needs a package: {install_command(missing_packages(stored))}"
 
 
 def _lacking_file(folder: Path, what: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from types import MappingProxyType
 
+from qwenvl_kit.checkpoints.packages import lacking
 from qwenvl_kit.checkpoints.settings import Settings
 
 # Source: `validate_environment` of each file in transformers/quantizers, and the minimum versions
@@ -17,7 +17,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "awq": ("gptqmodel>=1.4.3",),
         "fp8": ("accelerate>=1.1.0",),
         "compressed-tensors": ("compressed-tensors>=0.15.0",),
-        "bitsandbytes": ("bitsandbytes>=0.46.1",),
+        "bitsandbytes": ("bitsandbytes>=0.47.0",),
         "auto-round": ("auto-round>=0.5.0",),
         "hqq": ("hqq>=0.2.1",),
         "quanto": ("optimum-quanto",),
@@ -72,13 +72,7 @@ def stored_quantization(settings: Settings) -> StoredQuantization | None:
 
 def missing_packages(stored: StoredQuantization) -> tuple[str, ...]:
     """Those of its packages that are not installed, or too old; nothing is imported."""
-    return tuple(package for package in stored.packages if not _is_installed(package))
-
-
-def install_command(packages: tuple[str, ...]) -> str:
-    """The command that installs packages, each in quotes: to a shell, `>` means a file."""
-    quoted = (f'"{package}"' for package in packages)
-    return f"pip install {' '.join(quoted)}"
+    return lacking(stored.packages)
 
 
 def _method(config: Mapping[str, object]) -> str:
@@ -109,14 +103,3 @@ def _bits_of_group(group: object) -> int | None:
     weights = group.get("weights") if isinstance(group, dict) else None
     bits = weights.get("num_bits") if isinstance(weights, dict) else None
     return bits if isinstance(bits, int) else None
-
-
-def _is_installed(package: str) -> bool:
-    from packaging.requirements import Requirement
-
-    requirement = Requirement(package)
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(version, prereleases=True)

@@ -18,10 +18,10 @@ from qwenvl_kit.checkpoints import inspection
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.checkpoints.memory import count_parameters, predict_weight_bytes
+from qwenvl_kit.checkpoints.packages import install_command
 from qwenvl_kit.checkpoints.quantization import (
     PACKAGES,
     StoredQuantization,
-    install_command,
     missing_packages,
     stored_quantization,
 )
@@ -51,8 +51,9 @@ def edit_config(folder: Path, **changes: Any) -> None:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
-    """Let these packages be all that is installed; names with `_` for `-`."""
-    known = {name.replace("_", "-"): version for name, version in versions.items()}
+    """Let these packages be all that is installed beside torch; names with `_` for `-`."""
+    known = {"torch": "2.15.0", "transformers": "5.23.0"}
+    known |= {name.replace("_", "-"): version for name, version in versions.items()}
 
     def version(name: str) -> str:
         if name in known:
@@ -369,3 +370,12 @@ def test_it_loads_neither_torch_nor_transformers_and_takes_no_time(tiny_folder: 
     seconds, *modules = done.stdout.split()
     assert not {"torch", "transformers", "accelerate", "bitsandbytes"}.intersection(modules)
     assert float(seconds) < 2
+
+
+def test_a_family_that_is_newer_than_torch_or_transformers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen4_exp"}))
+    install(monkeypatch, torch="2.7.1", transformers="5.17.0")
+    expected = 'qwen4_exp needs transformers>=5.18 and torch>=2.8: pip install "transformers>=5.18"'
+    assert inspect(tmp_path).missing[0].startswith(expected)
