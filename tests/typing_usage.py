@@ -7,7 +7,9 @@ from pathlib import Path
 from typing_extensions import assert_type
 
 from qwenvl_kit import (
+    Diagnosis,
     Failure,
+    Finding,
     ImagePart,
     MediaPolicy,
     Message,
@@ -20,6 +22,8 @@ from qwenvl_kit import (
     TextPart,
     VideoPart,
     VisionChat,
+    doctor,
+    inspect,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.tasks import compare, describe, document_qa, read_text, translate_text_in_image
@@ -56,6 +60,28 @@ def asking_many(chat: VisionChat) -> None:
         assert_type(result, "Reply | Failure")
         print(result.text if isinstance(result, Reply) else result.error.where)
     assert_type(chat.ask_many(requests, on_error="raise"), list[Reply])
+
+
+def loading() -> None:
+    chat = VisionChat.from_pretrained(
+        "Qwen/Qwen3-VL-8B-Instruct",
+        source="modelscope",
+        revision="master",
+        offline=True,
+        quantization="4bit",
+        attention="sdpa",
+        compile=False,
+        adapter=Path("adapters/receipts"),
+    )
+    assert_type(chat.report()["dtype_reason"], str)
+    assert_type(chat.adapters.load("adapters/menus", "menus"), str)
+    assert_type(chat.adapters.active, "str | None")
+    chat.adapters.use(None)
+    assert_type(chat.self_test(), Diagnosis)
+    found = inspect("Qwen/Qwen2-VL-2B-Instruct")
+    assert_type(found.num_parameters, "int | None")
+    assert_type(found.weight_bytes["4bit"], int)
+    assert_type(doctor().problems, "tuple[Finding, ...]")
 
 
 def tasks() -> None:
