@@ -81,7 +81,7 @@ def loading() -> None:
     found = inspect("Qwen/Qwen2-VL-2B-Instruct")
     assert_type(found.num_parameters, "int | None")
     assert_type(found.weight_bytes["4bit"], int)
-    assert_type(doctor().problems, "tuple[Finding, ...]")
+    assert_type(doctor().problems[0], Finding)
 
 
 def tasks() -> None:
