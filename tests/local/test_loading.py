@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from packaging.version import Version
 
-from qwenvl_kit import VisionChat
+from qwenvl_kit import Sampling, VisionChat
+from qwenvl_kit.backends.local import attention, recipes
 from qwenvl_kit.errors import (
     BudgetError,
     CheckpointError,
@@ -17,6 +24,8 @@ from qwenvl_kit.errors import (
     ModelNotFoundError,
     UnknownFamilyError,
 )
+from qwenvl_kit.testing import build_tiny_model
+from tests.by_hand import ids_of, picture
 
 
 @pytest.fixture
@@ -91,6 +100,116 @@ def test_a_closed_chat_says_so(tiny_folder: Path) -> None:
         chat.ask("hello")
 
 
-def test_missing_flash_attention_says_what_to_do(tiny_folder: Path) -> None:
-    with pytest.raises(MissingPackageError, match="attention='sdpa'"):
-        VisionChat.from_pretrained(tiny_folder, attention="flash_attention_2")
+def test_missing_flash_attention_says_what_to_do(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "_device_kind", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(attention, "find_spec", lambda _: None)
+    with pytest.raises(MissingPackageError, match=r"pip install flash-attn.*attention='sdpa'"):
+        VisionChat.from_pretrained(tiny_folder, dtype="bfloat16", attention="flash_attention_2")
+
+
+def test_without_a_name_the_embedded_model_is_loaded() -> None:
+    report = VisionChat.from_pretrained(device="cpu").report()
+    assert report["family"] == "qwen2_vl"
+    assert report["model"].endswith("model")
+
+
+def test_every_decision_stands_in_the_report_with_its_reason(tiny_folder: Path) -> None:
+    report = VisionChat.from_pretrained(tiny_folder, device="cpu").report()
+    for decision in ("device", "dtype", "attention"):
+        assert report[decision]
+        assert report[f"{decision}_reason"]
+    assert report["quantization"] == "none"
+    assert report["weights"] == "1.1 MB"
+    assert report["source"] == "folder"
+    assert report["compile"].startswith("off (")
+
+
+# Compiling.
+
+
+def _has_compiler() -> bool:
+    """Whether torch can compile: it needs a compiler of C++, and before 2.7 setuptools."""
+    is_new = Version(torch.__version__) >= Version("2.7")
+    return any(map(shutil.which, ("c++", "g++", "clang++"))) and (
+        is_new or find_spec("setuptools") is not None
+    )
+
+
+@pytest.mark.skipif(not _has_compiler(), reason="torch cannot compile here")
+def test_a_compiled_model_gives_the_same_tokens(tiny_folder: Path) -> None:
+    plain = VisionChat.from_pretrained(tiny_folder, device="cpu")
+    compiled = VisionChat.from_pretrained(tiny_folder, device="cpu", compile=True)
+    assert compiled.report()["compile"] == "on (as asked)"
+    for question, size in (("What is it?", 60), ("And the colour, if it has one?", 90)):
+        request = (question, picture(size, size))
+        expected, reply = (
+            each.ask(*request, sampling=Sampling(max_new_tokens=8)) for each in (plain, compiled)
+        )
+        assert ids_of(reply) == ids_of(expected)
+        assert reply.confidence == pytest.approx(expected.confidence, abs=1e-4)
+
+
+def test_a_mixture_of_experts_is_compiled_but_for_its_experts(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path, "qwen3_vl_moe")
+    chat = VisionChat.from_pretrained(folder, compile=True, device="cpu")
+    for layer in chat._backend.model.model.language_model.layers:  # type: ignore[attr-defined]
+        assert layer.input_layernorm._compiled_call_impl is not None
+        assert layer.mlp._compiled_call_impl is None
+    with torch.compiler.set_stance("force_eager"):  # it still answers around what is compiled
+        reply = chat.ask("What is it?", picture(60, 60), sampling=Sampling(max_new_tokens=4))
+    assert ids_of(reply)
+
+
+@pytest.mark.parametrize("value", ["nonsense", "on", 1, 0, None])
+def test_an_unknown_way_to_compile_is_refused(tiny_folder: Path, value: Any) -> None:
+    with pytest.raises(ModelLoadError, match=r"compile=.*'auto', True or False"):
+        VisionChat.from_pretrained(tiny_folder, compile=value)
+
+
+# Several at once.
+
+
+def test_loads_at_the_same_time_each_get_their_own_settings(tiny_folder: Path) -> None:
+    settings = [
+        {"dtype": dtype, "attention": attention}
+        for dtype in ("float32", "bfloat16", "float16")
+        for attention in ("sdpa", "eager")
+    ]
+
+    def load(options: dict[str, Any]) -> dict[str, str]:
+        chat = VisionChat.from_pretrained(tiny_folder, device="cpu", **options)
+        chat.ask("What is it?", picture(60, 60), sampling=Sampling(max_new_tokens=2))
+        return {name: chat.report()[name] for name in options}
+
+    with ThreadPoolExecutor(len(settings)) as pool:
+        assert list(pool.map(load, settings)) == settings
+
+
+def test_a_model_answers_as_ever_while_others_are_loaded(
+    tiny_folder: Path, tmp_path: Path, chat: VisionChat
+) -> None:
+    broken = Path(shutil.copytree(tiny_folder, tmp_path / "broken"))
+    (broken / "tokenizer_config.json").write_text('{"pad_token": null}')
+    request = ("What is it?", picture(60, 60))
+    expected = ids_of(chat.ask(*request, sampling=Sampling(max_new_tokens=4)))
+    done = threading.Event()
+
+    def load_many() -> None:
+        try:
+            for _ in range(3):
+                VisionChat.from_pretrained(tiny_folder, dtype="bfloat16", device="cpu").close()
+                with pytest.raises(CheckpointError, match="padding"):
+                    VisionChat.from_pretrained(broken)
+        finally:
+            done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load_many)
+        answers = []
+        while not done.is_set() or not answers:
+            answers.append(ids_of(chat.ask(*request, sampling=Sampling(max_new_tokens=4))))
+        loading.result()
+    assert all(answer == expected for answer in answers)

@@ -42,6 +42,7 @@ def assemble(
     """
     with _damage_of(checkpoint.name):
         _check_vocabulary(checkpoint.name, settings, processor)
+        _check_patches(checkpoint.name, settings.family, processor)
         sampling = _default_sampling(checkpoint.folder, settings.family, network, processor)
         return LoadedModel(
             model=network,
@@ -92,6 +93,25 @@ def _check_vocabulary(where: str, settings: Settings, processor: Any) -> None:
                 f"the tokenizer of {where} gives {token} the id {found}, config.json {expected}",
                 expected="the tokenizer files that were published with these weights",
             )
+    if tokenizer.pad_token_id is None:
+        raise CheckpointError(
+            f"the tokenizer of {where} names no token for padding",
+            expected="the tokenizer files that were published with these weights",
+        )
+
+
+def _check_patches(where: str, family: Family, processor: Any) -> None:
+    """The pictures that a processor makes must be those that the vision encoder takes."""
+    expected = (family.patch_side_px, family.merge_size, family.temporal_patch_frames)
+    for part in (processor.image_processor, processor.video_processor):
+        names = ("patch_size", "merge_size", "temporal_patch_size")
+        found = tuple(getattr(part, name, None) for name in names)
+        if found != expected:
+            raise CheckpointError(
+                f"the {type(part).__name__} of {where} has {', '.join(names)} = {found}, and the "
+                f"model takes {expected}",
+                expected="the settings for pictures that were published with these weights",
+            )
 
 
 def _rules(family: Family, network: Any, processor: Any) -> PlanningRules:
@@ -117,8 +137,14 @@ def _rules(family: Family, network: Any, processor: Any) -> PlanningRules:
 
 def _limits(processor: Any) -> PixelLimits:
     """The area limits that transformers writes as `shortest_edge` and `longest_edge`."""
-    size = processor.size
-    return PixelLimits(int(size["shortest_edge"]), int(size["longest_edge"]))
+    limits = PixelLimits(int(processor.size["shortest_edge"]), int(processor.size["longest_edge"]))
+    if not 0 < limits.min_pixels <= limits.max_pixels:
+        raise CheckpointError(
+            f"the least and largest areas of a picture are {limits.min_pixels} and "
+            f"{limits.max_pixels} pixels",
+            expected="the settings for pictures as they were published",
+        )
+    return limits
 
 
 def _default_sampling(folder: Path, family: Family, network: Any, processor: Any) -> Sampling:

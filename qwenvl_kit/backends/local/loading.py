@@ -25,6 +25,7 @@ from qwenvl_kit.backends.local.quantizing import Quantization, quantization_opti
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.memory import count_parameters
+from qwenvl_kit.checkpoints.packages import lacking
 from qwenvl_kit.checkpoints.settings import Settings, read_json, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
@@ -37,6 +38,7 @@ from qwenvl_kit.errors import (
     QwenVLKitError,
     WeightsError,
 )
+from qwenvl_kit.families import Family
 
 _SETTINGS_FILES = (
     "generation_config.json",
@@ -69,7 +71,7 @@ def load_backend(
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
     _check_files(checkpoint, settings)
-    _check_transformers(settings)
+    _check_versions(settings)
     compilation = Compilation.choose(compile)
     recipe = choose_recipe(
         checkpoint,
@@ -84,6 +86,7 @@ def load_backend(
     tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
     with _LOADING, _quiet_bars():
         _check_size(checkpoint, settings, tensors)
+        _check_generation(checkpoint)
         processor = _load_processor(checkpoint)
         network, used = _load_network(checkpoint, settings, recipe)
     _freeze(network)
@@ -101,10 +104,10 @@ def load_backend(
 
 
 def _check_files(checkpoint: Checkpoint, settings: Settings) -> None:
-    lacking = missing_files(checkpoint.folder, settings.family)
-    if lacking:
+    absent = missing_files(checkpoint.folder, settings.family)
+    if absent:
         raise CheckpointError(
-            f"{checkpoint.name} lacks {'; and '.join(lacking)}",
+            f"{checkpoint.name} lacks {'; and '.join(absent)}",
             expected="all small files of the checkpoint as they were published",
             hint="download it again, or copy them from the model that it was made from",
         )
@@ -113,14 +116,19 @@ def _check_files(checkpoint: Checkpoint, settings: Settings) -> None:
             read_json(checkpoint.folder / name)
 
 
-def _check_transformers(settings: Settings) -> None:
+def _check_versions(settings: Settings) -> None:
     family = settings.family
     if not hasattr(transformers, family.model_class):
-        raise OutdatedPackageError(
-            f"{family.model_type} needs transformers >= {family.since_transformers}, and "
-            f"{transformers.__version__} is installed",
-            hint=f'pip install --upgrade "transformers>={family.since_transformers}"',
-        )
+        raise _outdated(family, "transformers", family.since_transformers, transformers.__version__)
+    if lacking([f"torch>={family.since_torch}"]):
+        raise _outdated(family, "torch", family.since_torch, torch.__version__)
+
+
+def _outdated(family: Family, package: str, since: str, installed: str) -> OutdatedPackageError:
+    return OutdatedPackageError(
+        f"{family.model_type} needs {package} >= {since}, and {installed} is installed",
+        hint=f'pip install --upgrade "{package}>={since}"',
+    )
 
 
 def _check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
@@ -140,9 +148,8 @@ def _count_described(checkpoint: Checkpoint, settings: Settings) -> int:
     """Parameters of the model that config.json describes, an output layer that is tied left out."""
     model_class = _model_class(settings)
     try:
-        config = model_class.config_class.from_pretrained(
-            checkpoint.folder, attn_implementation=PLAIN, local_files_only=True
-        )
+        config = model_class.config_class.from_pretrained(checkpoint.folder, local_files_only=True)
+        config._attn_implementation = PLAIN  # it may name a kernel, which would be fetched and run
         with torch.device("meta"):
             parameters = model_class(config).named_parameters()
     except Exception as error:  # any of its entries may be wrong in any way
@@ -156,6 +163,20 @@ def _count_described(checkpoint: Checkpoint, settings: Settings) -> int:
 
 def _model_class(settings: Settings) -> Any:
     return getattr(transformers, settings.family.model_class)
+
+
+def _check_generation(checkpoint: Checkpoint) -> None:
+    """Blame generation_config.json itself for what is wrong in it, not the weights."""
+    if not (checkpoint.folder / "generation_config.json").is_file():
+        return
+    try:
+        transformers.GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+    except Exception as error:  # any of its entries may be wrong in any way
+        raise CheckpointError(
+            f"generation_config.json of {checkpoint.name} cannot be used "
+            f"({type(error).__name__}: {error})",
+            expected="it as it was published",
+        ) from error
 
 
 def _load_processor(checkpoint: Checkpoint) -> Any:
@@ -249,12 +270,12 @@ def _check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, 
     Layers too many are refused as well: they would be missing from the answers. Of quantised
     checkpoints there may be scales that only some programs use.
     """
-    gaps = sorted([*found.get("missing_keys", ()), *map(str, found.get("mismatched_keys", ()))])
+    gaps = sorted([*found.get("missing_keys", ()), *_mismatches(found)])
     beyond = sorted(filter(_LAYER.search, found.get("unexpected_keys", ())))
     if gaps:
         raise WeightsError(
             f"{len(gaps)} weights of {checkpoint.name} are missing or of another shape, "
-            f"{gaps[0]!r} first",
+            f"{gaps[0]} first",
             expected="all weights that config.json describes",
             hint="download the checkpoint again",
         )
@@ -265,6 +286,11 @@ def _check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, 
             expected="the weights and the config.json of one checkpoint",
             hint="download the checkpoint again",
         )
+
+
+def _mismatches(found: Mapping[str, Any]) -> Iterator[str]:
+    for name, stored, described in found.get("mismatched_keys", ()):
+        yield f"{name} of shape {tuple(stored)} where config.json says {tuple(described)}"
 
 
 def _check_not_offloaded(network: Any) -> None:

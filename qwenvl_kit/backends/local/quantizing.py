@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from qwenvl_kit.checkpoints.memory import quantized_tensors
+from qwenvl_kit.checkpoints.packages import install_command
 from qwenvl_kit.checkpoints.quantization import (
     StoredQuantization,
-    install_command,
     missing_packages,
     stored_quantization,
 )

@@ -97,7 +97,8 @@ def choose_recipe(
     chosen = choose_attention(attention, kind, precision.dtype)
     if tensors is not None:
         check_shapes(quantization, tensors, settings.family, kind)
-    weights = None if tensors is None else _Weights(tensors, settings, precision)
+    rest = "bfloat16" if dtype == "auto" else precision.name  # what is left whole, if quantised
+    weights = None if tensors is None else _Weights(tensors, settings, precision, rest)
     need = _need(weights, quantization, stored, kind)
     return Recipe(
         precision=precision,
@@ -152,10 +153,10 @@ class _Weights:
     tensors: Sequence[TensorInfo]
     settings: Settings
     precision: Precision
+    rest: str
 
     def count(self, name: str) -> int:
-        rest = self.precision.name
-        return predict_weight_bytes(self.tensors, self.settings, name, rest=rest)  # type: ignore[arg-type]
+        return predict_weight_bytes(self.tensors, self.settings, name, rest=self.rest)  # type: ignore[arg-type]
 
 
 def _need(
