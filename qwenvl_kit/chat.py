@@ -56,7 +56,7 @@ class VisionChat:
         revision: str | None = None,
         offline: bool = False,
         dtype: str | torch.dtype = "auto",
-        device: str = "auto",
+        device: str | torch.device = "auto",
         quantization: Literal["4bit", "8bit"] | None = None,
         attention: str = "auto",
         compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
@@ -75,8 +75,8 @@ class VisionChat:
             source: the hub that an id is of: "huggingface" or "modelscope".
             revision: branch, tag or commit on the hub; all files are of one commit.
             offline: take only what has been fetched before.
-            dtype: "auto" (bf16 on a device that has it, else fp32; never fp16), or a torch type
-                or its name.
+            dtype: "auto" (bf16 on a device that has it, else fp32; fp16 only where a checkpoint
+                was published quantised in it), or a torch type or its name.
             device: "auto" (one GPU if it holds the weights, several if it takes them, the
                 processor only where there is no GPU), or a torch device.
             quantization: "4bit" (NF4) or "8bit" by bitsandbytes, the vision encoder left whole.

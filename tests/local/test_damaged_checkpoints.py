@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import Sampling, VisionChat
-from qwenvl_kit.backends.local import engine, loading
+from qwenvl_kit.backends.local import checking, engine, loading
 from qwenvl_kit.errors import (
     CheckpointError,
     ModelLoadError,
@@ -144,7 +144,7 @@ def test_another_model_is_told_what_it_is(copy: Path, model_type: Any, message: 
 def test_a_family_that_is_newer_than_transformers_names_the_version_and_the_command(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "transformers", SimpleNamespace(__version__="4.40.1"))
+    monkeypatch.setattr(checking, "transformers", SimpleNamespace(__version__="4.40.1"))
     refuse(
         tiny_folder,
         OutdatedPackageError,
@@ -155,7 +155,7 @@ def test_a_family_that_is_newer_than_transformers_names_the_version_and_the_comm
 def test_a_family_that_is_newer_than_torch_names_the_version_and_the_command(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "lacking", tuple)
+    monkeypatch.setattr(checking, "lacking", tuple)
     message = r'qwen2_vl needs torch >= [\d.]+, and .*pip install --upgrade "torch>=[\d.]+"'
     refuse(tiny_folder, OutdatedPackageError, message)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenvl_kit import VisionChat
-from qwenvl_kit.backends.local import devices, loading, recipes
+from qwenvl_kit.backends.local import checking, devices, loading, recipes
 from qwenvl_kit.backends.local.placement import (
     SMALL_BYTES,
     WORKING_BYTES,
@@ -282,7 +282,7 @@ def test_parts_that_found_no_room_on_the_accelerators_are_refused(
 ) -> None:
     network = SimpleNamespace(hf_device_map=homes)
     with pytest.raises(PlacementError, match="'b' first") if is_refused else nullcontext():
-        loading._check_not_offloaded(network)
+        checking.check_not_offloaded(network)
 
 
 # What this machine is found to have.

@@ -251,3 +251,16 @@ def test_eager_attention_answers_as_torch_own_does(tiny_folder: Path) -> None:
         sampling = Sampling(max_new_tokens=8)
         answers.add(chat.ask("What is it?", picture(60, 60), sampling=sampling).text)
     assert len(answers) == 1
+
+
+def test_a_kernel_of_a_hub_is_not_fetched_by_name(tiny_folder: Path) -> None:
+    with pytest.raises(ModelLoadError, match="fetched and run"):
+        VisionChat.from_pretrained(tiny_folder, attention="someone/kernel")
+
+
+def test_compiling_without_a_compiler_is_refused_before_loading(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qwenvl_kit.backends.local.compiling.shutil.which", lambda _: None)
+    with pytest.raises(MissingPackageError, match="compiler"):
+        VisionChat.from_pretrained(tiny_folder, compile=True)

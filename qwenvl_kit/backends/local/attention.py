@@ -35,6 +35,11 @@ def choose_attention(attention: str, device: torch.device, dtype: torch.dtype) -
         MissingPackageError: FlashAttention was asked for and is not installed.
         ModelLoadError: it was asked for where it cannot run.
     """
+    if isinstance(attention, str) and "/" in attention:
+        raise ModelLoadError(
+            f"attention={attention!r} names a kernel of a hub, which would be fetched and run",
+            expected="'auto', 'sdpa', 'eager' or 'flash_attention_2'",
+        )
     if not isinstance(attention, str) or not attention:
         raise ModelLoadError(f"attention={attention!r} was given", expected="'auto' or a name")
     obstacle = _obstacle(device, dtype)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qwenvl_kit.errors import ModelLoadError
+from qwenvl_kit.errors import MissingPackageError, ModelLoadError
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,21 @@ class Compilation:
             return cls(False, "it was measured to pay nowhere yet; see docs/guide/loading.md")
         if not isinstance(compile, bool):
             raise ModelLoadError(f"compile={compile!r} was given", expected="'auto', True or False")
+        if compile and not any(map(shutil.which, _compilers())):
+            raise MissingPackageError(
+                "compile=True needs a C++ compiler, and none was found",
+                hint="apt install g++, or compile=False",
+            )
         return cls(compile, "as asked")
 
     def describe(self) -> str:
         """The decision in words."""
         return f"{'on' if self.is_on else 'off'} ({self.reason})"
+
+
+def _compilers() -> tuple[str, ...]:
+    """Programs that torch's inductor can use."""
+    return (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
 
 
 def compile_layers(network: Any) -> None:

@@ -7,9 +7,8 @@ the room for them before they are read.
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -17,37 +16,32 @@ import torch
 import transformers
 
 from qwenvl_kit.backends.local.assembling import assemble
-from qwenvl_kit.backends.local.attention import FLASH, PLAIN, Attention, plain_instead
+from qwenvl_kit.backends.local.attention import FLASH, Attention, plain_instead
+from qwenvl_kit.backends.local.checking import (
+    check_complete,
+    check_files,
+    check_generation,
+    check_not_offloaded,
+    check_size,
+    check_versions,
+    model_class_of,
+)
 from qwenvl_kit.backends.local.compiling import Compilation, compile_layers
 from qwenvl_kit.backends.local.engine import LocalBackend
 from qwenvl_kit.backends.local.faults import is_out_of_memory
 from qwenvl_kit.backends.local.quantizing import Quantization, quantization_options
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
-from qwenvl_kit.checkpoints.files import missing_files
-from qwenvl_kit.checkpoints.memory import count_parameters
-from qwenvl_kit.checkpoints.packages import lacking
-from qwenvl_kit.checkpoints.settings import Settings, read_json, read_settings
+from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
-from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
+from qwenvl_kit.checkpoints.weights import read_tensors
 from qwenvl_kit.errors import (
     CheckpointError,
     MissingPackageError,
     ModelLoadError,
-    OutdatedPackageError,
     PlacementError,
     QwenVLKitError,
     WeightsError,
 )
-from qwenvl_kit.families import Family
-
-_SETTINGS_FILES = (
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer_config.json",
-    "video_preprocessor_config.json",
-)
-_LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
 
 _LOADING = threading.Lock()
 """While transformers loads weights it replaces a method of all its models for a moment; a second
@@ -61,7 +55,7 @@ def load_backend(
     revision: str | None = None,
     offline: bool = False,
     dtype: str | torch.dtype = "auto",
-    device: str = "auto",
+    device: str | torch.device = "auto",
     quantization: Quantization | None = None,
     attention: str = "auto",
     compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
@@ -70,8 +64,8 @@ def load_backend(
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
-    _check_files(checkpoint, settings)
-    _check_versions(settings)
+    check_files(checkpoint, settings)
+    check_versions(settings)
     compilation = Compilation.choose(compile)
     recipe = choose_recipe(
         checkpoint,
@@ -85,8 +79,8 @@ def load_backend(
     fetch_weights(checkpoint, offline=offline)
     tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
     with _LOADING, _quiet_bars():
-        _check_size(checkpoint, settings, tensors)
-        _check_generation(checkpoint)
+        check_size(checkpoint, settings, tensors)
+        check_generation(checkpoint)
         processor = _load_processor(checkpoint)
         network, used = _load_network(checkpoint, settings, recipe)
     _freeze(network)
@@ -101,82 +95,6 @@ def load_backend(
     if adapter is not None:
         backend.adapters.load(adapter)
     return backend
-
-
-def _check_files(checkpoint: Checkpoint, settings: Settings) -> None:
-    absent = missing_files(checkpoint.folder, settings.family)
-    if absent:
-        raise CheckpointError(
-            f"{checkpoint.name} lacks {'; and '.join(absent)}",
-            expected="all small files of the checkpoint as they were published",
-            hint="download it again, or copy them from the model that it was made from",
-        )
-    for name in _SETTINGS_FILES:  # transformers passes over some that are damaged
-        if (checkpoint.folder / name).is_file():
-            read_json(checkpoint.folder / name)
-
-
-def _check_versions(settings: Settings) -> None:
-    family = settings.family
-    if not hasattr(transformers, family.model_class):
-        raise _outdated(family, "transformers", family.since_transformers, transformers.__version__)
-    if lacking([f"torch>={family.since_torch}"]):
-        raise _outdated(family, "torch", family.since_torch, torch.__version__)
-
-
-def _outdated(family: Family, package: str, since: str, installed: str) -> OutdatedPackageError:
-    return OutdatedPackageError(
-        f"{family.model_type} needs {package} >= {since}, and {installed} is installed",
-        hint=f'pip install --upgrade "{package}>={since}"',
-    )
-
-
-def _check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
-    """Refuse a config.json of a larger model: transformers would fill the memory with its gaps."""
-    described = _count_described(checkpoint, settings)
-    held = count_parameters(tensors, settings)
-    if held is not None and described > 1.1 * held:
-        raise WeightsError(
-            f"config.json of {checkpoint.name} describes {described / 1e6:.1f} million parameters, "
-            f"and its weights hold {held / 1e6:.1f} million",
-            expected="the weights and the config.json of one checkpoint",
-            hint="download the checkpoint again",
-        )
-
-
-def _count_described(checkpoint: Checkpoint, settings: Settings) -> int:
-    """Parameters of the model that config.json describes, an output layer that is tied left out."""
-    model_class = _model_class(settings)
-    try:
-        config = model_class.config_class.from_pretrained(checkpoint.folder, local_files_only=True)
-        config._attn_implementation = PLAIN  # it may name a kernel, which would be fetched and run
-        with torch.device("meta"):
-            parameters = model_class(config).named_parameters()
-    except Exception as error:  # any of its entries may be wrong in any way
-        raise CheckpointError(
-            f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {error})",
-            expected="it as it was published",
-        ) from error
-    is_tied = settings.ties_embeddings
-    return sum(p.numel() for name, p in parameters if not (is_tied and name == "lm_head.weight"))
-
-
-def _model_class(settings: Settings) -> Any:
-    return getattr(transformers, settings.family.model_class)
-
-
-def _check_generation(checkpoint: Checkpoint) -> None:
-    """Blame generation_config.json itself for what is wrong in it, not the weights."""
-    if not (checkpoint.folder / "generation_config.json").is_file():
-        return
-    try:
-        transformers.GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
-    except Exception as error:  # any of its entries may be wrong in any way
-        raise CheckpointError(
-            f"generation_config.json of {checkpoint.name} cannot be used "
-            f"({type(error).__name__}: {error})",
-            expected="it as it was published",
-        ) from error
 
 
 def _load_processor(checkpoint: Checkpoint) -> Any:
@@ -215,7 +133,7 @@ def _load_network(
 def _read_weights(
     checkpoint: Checkpoint, settings: Settings, recipe: Recipe, attention: Attention
 ) -> Any:
-    network, found = _model_class(settings).from_pretrained(
+    network, found = model_class_of(settings).from_pretrained(
         checkpoint.folder,
         dtype=recipe.precision.dtype,
         attn_implementation=attention.name,
@@ -227,8 +145,8 @@ def _read_weights(
         ignore_mismatched_sizes=True,  # they are named below
         **quantization_options(recipe.quantization, settings.family, recipe.precision.dtype),
     )
-    _check_complete(checkpoint, recipe, found)
-    _check_not_offloaded(network)
+    check_complete(checkpoint, recipe, found)
+    check_not_offloaded(network)
     return network
 
 
@@ -262,46 +180,6 @@ def _failures_of(checkpoint: Checkpoint, recipe: Recipe) -> Iterator[None]:
             f"the weights of {checkpoint.name} cannot be loaded ({type(error).__name__}: {error})",
             expected="safetensors files that fit config.json",
         ) from error
-
-
-def _check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
-    """Refuse weights that do not fit: transformers fills the gaps with random numbers.
-
-    Layers too many are refused as well: they would be missing from the answers. Of quantised
-    checkpoints there may be scales that only some programs use.
-    """
-    gaps = sorted([*found.get("missing_keys", ()), *_mismatches(found)])
-    beyond = sorted(filter(_LAYER.search, found.get("unexpected_keys", ())))
-    if gaps:
-        raise WeightsError(
-            f"{len(gaps)} weights of {checkpoint.name} are missing or of another shape, "
-            f"{gaps[0]} first",
-            expected="all weights that config.json describes",
-            hint="download the checkpoint again",
-        )
-    if beyond and recipe.stored is None:
-        raise WeightsError(
-            f"{len(beyond)} weights of {checkpoint.name} belong to layers that config.json does "
-            f"not describe, {beyond[0]!r} first",
-            expected="the weights and the config.json of one checkpoint",
-            hint="download the checkpoint again",
-        )
-
-
-def _mismatches(found: Mapping[str, Any]) -> Iterator[str]:
-    for name, stored, described in found.get("mismatched_keys", ()):
-        yield f"{name} of shape {tuple(stored)} where config.json says {tuple(described)}"
-
-
-def _check_not_offloaded(network: Any) -> None:
-    """Accelerate leaves on the processor or the disk what its own arithmetic finds no room for."""
-    homes = getattr(network, "hf_device_map", None) or {}
-    left = [name for name, home in homes.items() if str(home) in ("cpu", "disk")]
-    if left and len(left) < len(homes):
-        raise PlacementError(
-            f"{len(left)} parts of the model found no room on the accelerators, {left[0]!r} first",
-            hint="quantization='4bit', a smaller checkpoint, or more or larger devices",
-        )
 
 
 def _freeze(network: Any) -> None:

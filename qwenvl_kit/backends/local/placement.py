@@ -77,6 +77,11 @@ class Hardware:
     cpu_free_bytes: int
     unusable_gpu: str = ""
 
+    def roomiest(self, kind: str) -> str:
+        """The name of the accelerator of a kind, such as "cuda", that has most free memory."""
+        chosen = [d for d in self.accelerators if kind in (d.name, d.name.partition(":")[0])]
+        return max(chosen, key=lambda d: d.free_bytes).name if chosen else kind
+
 
 def choose_placement(device: str, need: Need, hardware: Hardware) -> Placement:
     """Where a model goes; never to the main memory when an accelerator was to be had.

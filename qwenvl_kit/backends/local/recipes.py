@@ -87,7 +87,8 @@ def choose_recipe(
     """
     stored = check_quantization(quantization, settings)
     tensors = known_tensors(checkpoint, offline=offline)
-    kind = _device_kind(device)
+    hardware = read_hardware()
+    kind = torch.device(hardware.roomiest(str(_device_kind(device))))
     precision = choose_precision(
         dtype,
         kind,
@@ -102,7 +103,7 @@ def choose_recipe(
     need = _need(weights, quantization, stored, kind)
     return Recipe(
         precision=precision,
-        placement=choose_placement(_device_name(device, kind), need, read_hardware()),
+        placement=choose_placement(_device_name(device, kind), need, hardware),
         attention=chosen,
         quantization=quantization,
         stored=stored,

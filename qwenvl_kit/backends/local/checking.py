@@ -1,0 +1,183 @@
+"""What is wrong with a checkpoint, found out before it answers anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import transformers
+
+from qwenvl_kit.backends.local.attention import PLAIN
+from qwenvl_kit.backends.local.recipes import Recipe
+from qwenvl_kit.checkpoints.files import missing_files
+from qwenvl_kit.checkpoints.memory import count_parameters
+from qwenvl_kit.checkpoints.packages import lacking
+from qwenvl_kit.checkpoints.settings import Settings, read_json
+from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.checkpoints.weights import TensorInfo
+from qwenvl_kit.errors import (
+    CheckpointError,
+    OutdatedPackageError,
+    PlacementError,
+    WeightsError,
+)
+from qwenvl_kit.families import Family
+
+_SETTINGS_FILES = (
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+)
+_LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
+
+
+def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
+    """Refuse a folder that lacks small files, or has damaged ones.
+
+    Raises:
+        CheckpointError: it says which.
+    """
+    absent = missing_files(checkpoint.folder, settings.family)
+    if absent:
+        raise CheckpointError(
+            f"{checkpoint.name} lacks {'; and '.join(absent)}",
+            expected="all small files of the checkpoint as they were published",
+            hint="download it again, or copy them from the model that it was made from",
+        )
+    for name in _SETTINGS_FILES:  # transformers passes over some that are damaged
+        if (checkpoint.folder / name).is_file():
+            read_json(checkpoint.folder / name)
+
+
+def check_versions(settings: Settings) -> None:
+    """Refuse a family that is newer than what is installed.
+
+    Raises:
+        OutdatedPackageError: with the command that installs what is needed.
+    """
+    family = settings.family
+    if not hasattr(transformers, family.model_class):
+        raise _outdated(family, "transformers", family.since_transformers, transformers.__version__)
+    if lacking([f"torch>={family.since_torch}"]):
+        raise _outdated(family, "torch", family.since_torch, torch.__version__)
+
+
+def _outdated(family: Family, package: str, since: str, installed: str) -> OutdatedPackageError:
+    return OutdatedPackageError(
+        f"{family.model_type} needs {package} >= {since}, and {installed} is installed",
+        hint=f'pip install --upgrade "{package}>={since}"',
+    )
+
+
+def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
+    """Refuse a config.json of a larger model: transformers would fill the memory with its gaps.
+
+    Raises:
+        WeightsError: it describes more parameters than there are.
+        CheckpointError: it cannot be used.
+    """
+    described = _count_described(checkpoint, settings)
+    held = count_parameters(tensors, settings)
+    if held is not None and described > 1.1 * held:
+        raise WeightsError(
+            f"config.json of {checkpoint.name} describes {described / 1e6:.1f} million parameters, "
+            f"and its weights hold {held / 1e6:.1f} million",
+            expected="the weights and the config.json of one checkpoint",
+            hint="download the checkpoint again",
+        )
+
+
+def _count_described(checkpoint: Checkpoint, settings: Settings) -> int:
+    """Parameters of the model that config.json describes, an output layer that is tied left out."""
+    model_class = model_class_of(settings)
+    try:
+        config = model_class.config_class.from_pretrained(checkpoint.folder, local_files_only=True)
+        config._attn_implementation = PLAIN  # it may name a kernel, which would be fetched and run
+        with torch.device("meta"):
+            parameters = model_class(config).named_parameters()
+    except Exception as error:  # any of its entries may be wrong in any way
+        raise CheckpointError(
+            f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {error})",
+            expected="it as it was published",
+        ) from error
+    is_tied = settings.ties_embeddings
+    return sum(p.numel() for name, p in parameters if not (is_tied and name == "lm_head.weight"))
+
+
+def check_generation(checkpoint: Checkpoint) -> None:
+    """Blame generation_config.json itself for what is wrong in it, not the weights.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
+    if not (checkpoint.folder / "generation_config.json").is_file():
+        return
+    try:
+        transformers.GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+    except Exception as error:  # any of its entries may be wrong in any way
+        raise CheckpointError(
+            f"generation_config.json of {checkpoint.name} cannot be used "
+            f"({type(error).__name__}: {error})",
+            expected="it as it was published",
+        ) from error
+
+
+def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
+    """Refuse weights that do not fit: transformers fills the gaps with random numbers.
+
+    Layers too many are refused as well: they would be missing from the answers. Of quantised
+    checkpoints there may be scales that only some programs use.
+
+    Args:
+        checkpoint: for messages.
+        recipe: how it was loaded.
+        found: what `from_pretrained` tells with `output_loading_info`.
+
+    Raises:
+        WeightsError: weights are missing, of another shape, or of layers that are not there.
+    """
+    gaps = sorted([*found.get("missing_keys", ()), *_mismatches(found)])
+    beyond = sorted(filter(_LAYER.search, found.get("unexpected_keys", ())))
+    if gaps:
+        raise WeightsError(
+            f"{len(gaps)} weights of {checkpoint.name} are missing or of another shape, "
+            f"{gaps[0]} first",
+            expected="all weights that config.json describes",
+            hint="download the checkpoint again",
+        )
+    if beyond and recipe.stored is None:
+        raise WeightsError(
+            f"{len(beyond)} weights of {checkpoint.name} belong to layers that config.json does "
+            f"not describe, {beyond[0]!r} first",
+            expected="the weights and the config.json of one checkpoint",
+            hint="download the checkpoint again",
+        )
+
+
+def _mismatches(found: Mapping[str, Any]) -> Iterator[str]:
+    for name, stored, described in found.get("mismatched_keys", ()):
+        yield f"{name} of shape {tuple(stored)} where config.json says {tuple(described)}"
+
+
+def check_not_offloaded(network: Any) -> None:
+    """Accelerate leaves on the processor or the disk what its own arithmetic finds no room for.
+
+    Raises:
+        PlacementError: it has done so.
+    """
+    homes = getattr(network, "hf_device_map", None) or {}
+    left = [name for name, home in homes.items() if str(home) in ("cpu", "disk")]
+    if left and len(left) < len(homes):
+        raise PlacementError(
+            f"{len(left)} parts of the model found no room on the accelerators, {left[0]!r} first",
+            hint="quantization='4bit', a smaller checkpoint, or more or larger devices",
+        )
+
+
+def model_class_of(settings: Settings) -> Any:
+    """The class of transformers that runs a checkpoint."""
+    return getattr(transformers, settings.family.model_class)
