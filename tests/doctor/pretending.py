@@ -9,9 +9,9 @@ from typing import Any
 
 from qwenvl_kit.diagnosis.examination import CHECKS, examine
 from qwenvl_kit.diagnosis.findings import Finding
-from qwenvl_kit.machine import Machine
 from qwenvl_kit.diagnosis.surroundings import Hub, Surroundings
 from qwenvl_kit.diagnosis.torch_facts import Capability, Gpu, TorchFacts
+from qwenvl_kit.machine import Machine
 
 GIB = 2**30
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from qwenvl_kit.machine import Machine, NvidiaDriver, _version_in
 from qwenvl_kit.diagnosis.torch_facts import Capability, Gpu, TorchFacts
+from qwenvl_kit.machine import Machine, NvidiaDriver, _version_in
 from tests.doctor.pretending import (
     CPU_ONLY,
     FOR_CUDA,

@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend protocol": BELOW_BACKENDS,
     "local backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "machine"},
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
-    "chat": BELOW_BACKENDS | {"dialects", "embedded", "backend protocol", "checkpoints", "diagnosis"},
+    "chat": BELOW_BACKENDS
+    | {"dialects", "embedded", "backend protocol", "checkpoints", "diagnosis"},
     "tasks": {"errors", "values", "dialects", "chat"},
     "testing": {"families"},
     "diagnosis": {"errors", "families", "machine"},
