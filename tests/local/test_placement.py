@@ -86,9 +86,9 @@ def test_room_to_work_is_left_beside_the_weights() -> None:
 def test_a_model_that_fits_nowhere_is_refused_with_figures_and_choices() -> None:
     alternatives = {"dtype='bfloat16'": 33.2, "quantization='4bit'": 9.6}
     with pytest.raises(PlacementError) as caught:
-        choose_placement("auto", need(66.4, **alternatives), machine(24, 8, cpu=128))
+        choose_placement("auto", need(66.4, **alternatives), machine(24, 16, cpu=128))
     message = str(caught.value)
-    for part in ("66.4 GB", "24.0 GB free on cuda:0", "8.0 GB free on cuda:1"):
+    for part in ("66.4 GB", "24.0 GB free on cuda:0", "16.0 GB free on cuda:1"):
         assert part in message
     for choice in (
         "dtype='bfloat16' (33.2 GB)",
@@ -97,6 +97,14 @@ def test_a_model_that_fits_nowhere_is_refused_with_figures_and_choices() -> None
         "a smaller checkpoint",
     ):
         assert choice in caught.value.hint
+
+
+def test_a_form_that_does_not_fit_either_is_no_choice() -> None:
+    alternatives = {"dtype='bfloat16'": 33.2, "quantization='4bit'": 9.6}
+    with pytest.raises(PlacementError) as caught:
+        choose_placement("auto", need(66.4, **alternatives), machine(16))
+    assert "bfloat16" not in caught.value.hint
+    assert "quantization='4bit' (9.6 GB)" in caught.value.hint
 
 
 def test_the_processor_is_a_choice_only_where_the_weights_fit_there() -> None:
@@ -232,7 +240,8 @@ def test_a_model_that_is_shared_out_is_given_no_processor_and_no_disk(tiny_folde
 def test_a_refusal_names_each_smaller_form_with_its_size(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipes, "read_hardware", lambda: Hardware(gpus(0.1), 64 * GB))
+    room = (WORKING_BYTES + 800_000) / GB
+    monkeypatch.setattr(recipes, "read_hardware", lambda: Hardware(gpus(room), 64 * GB))
     with pytest.raises(PlacementError) as caught:
         recipe_for(tiny_folder)
     for choice in ("dtype='bfloat16' (0.5 MB)", "quantization='8bit' (0.4 MB)", "device='cpu'"):

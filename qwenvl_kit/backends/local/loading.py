@@ -204,15 +204,16 @@ def _quiet_bars() -> Iterator[None]:
 def _facts(
     checkpoint: Checkpoint, settings: Settings, recipe: Recipe, network: Any
 ) -> dict[str, str]:
-    facts = {
+    reasons = recipe.facts()
+    if network.dtype != recipe.precision.dtype:
+        reasons["dtype_reason"] = f"{recipe.stored or 'the model'} runs in no other type here"
+    return {
         "model": checkpoint.name,
         "source": checkpoint.origin,
         "revision": checkpoint.revision or "local",
         "family": settings.family.model_type,
-        **recipe.facts(),
         "device": str(network.device),
+        "device_reason": reasons.pop("device_reason"),
         "dtype": str(network.dtype).removeprefix("torch."),
+        **reasons,
     }
-    if network.dtype != recipe.precision.dtype:
-        facts["dtype_reason"] = f"{recipe.stored or 'the model'} runs in no other type here"
-    return facts

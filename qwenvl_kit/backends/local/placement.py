@@ -164,8 +164,11 @@ def _too_large(need: Need, hardware: Hardware, tried: Sequence[Device]) -> Place
 
 
 def _choices(need: Need, hardware: Hardware, tried: Sequence[Device]) -> str:
-    choices = [f"{name} ({as_gigabytes(size)})" for name, size in need.alternatives.items()]
     needed = need.weight_bytes or 0
+    room = sum(_takes(d.free_bytes) for d in tried) if tried else hardware.cpu_free_bytes
+    choices = [
+        f"{name} ({as_gigabytes(size)})" for name, size in need.alternatives.items() if size <= room
+    ]
     if tried and needed <= hardware.cpu_free_bytes:
         choices.append(f"device='cpu' ({as_gigabytes(hardware.cpu_free_bytes)} free, slow)")
     return ", or ".join([*choices, "a smaller checkpoint"])
