@@ -15,7 +15,10 @@ import pytest
 
 from qwenvl_kit.families import FAMILIES
 
-MOST_VARIANTS = 8
+APART = ("test_positions_and_logits_are_those_of_transformers",)
+"""Tests whose variants are capabilities of their own."""
+
+MOST_VARIANTS_NAMED = 8
 LEAST_FAMILIES = 3
 """A test of fewer is about something else."""
 
@@ -70,21 +73,28 @@ class Capabilities:
 
 
 def _rows(test: str, runs: list[Run]) -> Iterator[str]:
-    """A row for each variant of a test, or one for all where there are many."""
-    variants = list(dict.fromkeys(run.variant for run in runs))
+    """A row for each variant of a test that is to be seen apart, else one for all."""
+    variants = list(dict.fromkeys(run.variant for run in runs if run.variant))
     promise = test.removeprefix("test_").replace("_", " ")
-    if len(variants) > MOST_VARIANTS:
-        yield _row(f"{promise}<br>`{test}`, {len(variants)} variants", runs)
+    if test in APART:
+        for variant in variants:
+            of_variant = [run for run in runs if run.variant == variant]
+            yield _row(f"{promise}: **{variant}**<br>`{test}`", of_variant)
         return
-    for variant in variants:
-        title = f"{promise}: {variant}" if variant else promise
-        yield _row(f"{title}<br>`{test}`", [run for run in runs if run.variant == variant])
+    named = ", ".join(variants) if len(variants) <= MOST_VARIANTS_NAMED else ""
+    what = f": {named}" if named else f", in {len(variants)} variants" if variants else ""
+    yield _row(f"{promise}{what}<br>`{test}`", runs)
 
 
 def _row(title: str, runs: list[Run]) -> str:
-    first = {run.family: run.name for run in reversed(runs)}
-    cells = (f"`[{first[family]}]`" if family in first else "-" for family in FAMILIES)
-    return f"| {title} | {' | '.join(cells)} |"
+    return f"| {title} | {' | '.join(_cell(runs, family) for family in FAMILIES)} |"
+
+
+def _cell(runs: list[Run], family: str) -> str:
+    names = [run.name for run in runs if run.family == family]
+    if not names:
+        return "-"
+    return f"`[{names[0]}]`" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 INTRODUCTION = """# Families
