@@ -88,7 +88,10 @@ def find_nvidia_driver() -> NvidiaDriver | None:
     if program is None:
         return None
     command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):  # it hangs where a GPU has died
+        return NvidiaDriver(version="")
     # The program is also in images that are run without a driver; it fails there.
     return NvidiaDriver(version=_version_in(answer.stdout)) if answer.returncode == 0 else None
 
@@ -124,8 +127,15 @@ def _memory_limit_bytes() -> tuple[int, int]:
     ):
         limit_text, usage_text = _read(_CGROUP / limit), _read(_CGROUP / usage)
         if limit_text.isdigit() and usage_text.isdigit():
-            return int(limit_text), int(usage_text)
+            return int(limit_text), max(0, int(usage_text) - _reclaimable_bytes(_CGROUP / usage))
     return 2**63, 0
+
+
+def _reclaimable_bytes(usage: Path) -> int:
+    """Copies of files that count as taken and are given up when memory is asked for."""
+    text = _read(usage.with_name("memory.stat"))
+    match = re.search(r"^(?:total_)?inactive_file (\d+)$", text, re.MULTILINE)
+    return int(match.group(1)) if match else 0
 
 
 def _abilities() -> tuple[str, ...]:

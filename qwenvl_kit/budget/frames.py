@@ -46,12 +46,12 @@ def choose_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
 def frame_rate(times: Sequence[float]) -> float:
     """Frames per second on average; 1 for a single frame, where nothing depends on it.
 
-    Rounded to a millionth, so that frames at k / fps seconds give back fps itself: positions are
+    Rounded to nine digits, so that frames at k / fps seconds give back fps itself: positions are
     cut off to whole numbers, and must not fall short of one by a rounding error.
     """
     if len(times) < 2:
         return 1.0
-    return round((len(times) - 1) / (times[-1] - times[0]), 6)
+    return float(f"{(len(times) - 1) / (times[-1] - times[0]):.9g}")
 
 
 def _spread(indices: Sequence[int], count: int) -> Sequence[int]:

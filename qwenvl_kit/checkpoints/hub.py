@@ -176,14 +176,16 @@ def _download(
     File by file rather than by `snapshot_download`, which lists a repository without a timeout.
     """
     api = HfApi()
-    with _translated(name, commit), ThreadPoolExecutor(num_at_once) as pool:
-        jobs = [pool.submit(api.hf_hub_download, name, file, revision=commit) for file in files]
+    pool = ThreadPoolExecutor(num_at_once)
+    with _translated(name, commit):
         try:
+            jobs = [pool.submit(api.hf_hub_download, name, file, revision=commit) for file in files]
             for job in as_completed(jobs):
                 job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException as error:  # an interruption does not wait for gigabytes
+            pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
             raise
+        pool.shutdown()
     return [Path(job.result()) for job in jobs]
 
 

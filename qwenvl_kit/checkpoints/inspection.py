@@ -26,6 +26,8 @@ from qwenvl_kit.checkpoints.weights import (
     pickled_weights,
     read_tensors,
 )
+from qwenvl_kit.errors import UnsafeWeightsError
+from qwenvl_kit.machine import as_gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,10 @@ def _find_tensors(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ..
         return None
     from qwenvl_kit.checkpoints.tensors import known_tensors  # the hub's client is slow to import
 
-    return known_tensors(checkpoint, offline=offline)
+    try:
+        return known_tensors(checkpoint, offline=offline)
+    except UnsafeWeightsError:  # as of a folder: it is told in `missing`
+        return None
 
 
 def _weight_bytes(tensors: tuple[TensorInfo, ...] | None, settings: Settings) -> Mapping[str, int]:
@@ -191,6 +196,4 @@ def _aligned(sizes: Mapping[str, int | None]) -> Mapping[str, str]:
 
 
 def _size(num_bytes: int | None) -> str:
-    if num_bytes is None:
-        return "not known"
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"
+    return "not known" if num_bytes is None else as_gigabytes(num_bytes)

@@ -11,6 +11,7 @@ from qwenvl_kit.checkpoints.settings import Settings
 
 # Source: `validate_environment` of each file in transformers/quantizers, and the minimum versions
 # in utils/import_utils.py; the same in 5.18 and 5.23. accelerate is a dependency of the kit.
+# bitsandbytes 0.46 does not load what peft has wrapped on a processor.
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "gptq": ("gptqmodel>=1.4.3", "optimum>=1.24.0"),

@@ -19,6 +19,7 @@ from qwenvl_kit.errors import (
     UnsafeWeightsError,
     WeightsError,
 )
+from qwenvl_kit.machine import as_gigabytes
 
 Source: TypeAlias = Literal["huggingface", "modelscope"]
 
@@ -230,8 +231,8 @@ def check_space(name: str, folder: Path, num_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if num_bytes > free_bytes:
         raise DownloadError(
-            f"the weights of {name!r} need {_gigabytes(num_bytes)} more in {folder}, where "
-            f"{_gigabytes(free_bytes)} are free",
+            f"the weights of {name!r} need {as_gigabytes(num_bytes)} more in {folder}, where "
+            f"{as_gigabytes(free_bytes)} are free",
             hint="make room, or move the cache to a larger disk (HF_HOME, or MODELSCOPE_CACHE)",
         )
 
@@ -246,7 +247,7 @@ def disk_full_error(name: str, folder: Path) -> DownloadError:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free_bytes = shutil.disk_usage(there).free
     return DownloadError(
-        f"the disk became full while {name!r} was fetched: {_gigabytes(free_bytes)} are free in "
+        f"the disk became full while {name!r} was fetched: {as_gigabytes(free_bytes)} are free in "
         f"{folder}",
         hint=f"make room, then {RESUME}",
     )
@@ -285,7 +286,3 @@ def words_of(error: BaseException, token: str | None = None) -> str:
     said = said.replace(token, "***") if token else said
     said = _SECRETS.sub("***", said)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def _gigabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB"

@@ -108,7 +108,9 @@ def _library(facts: TorchFacts) -> str:
 
 
 def _device(facts: TorchFacts) -> str:
-    return facts.built_for if facts.gpus else facts.other_device or "the CPU"
+    if facts.gpus:
+        return facts.built_for
+    return "xpu" if facts.other_device == "xpu" else "the CPU"
 
 
 def _major(version: str | None) -> str:

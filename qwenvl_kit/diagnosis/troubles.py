@@ -92,9 +92,9 @@ TROUBLES: tuple[Trouble, ...] = (
     ),
     # transformers.utils.import_utils, BITSANDBYTES_MIN_VERSION and its neighbours.
     Trouble(
-        packages={"bitsandbytes": "<0.46.1"},
+        packages={"bitsandbytes": "<0.47.0"},
         detail="transformers refuses to quantise with a version as old as this",
-        cure='pip install --upgrade "bitsandbytes>=0.46.1"',
+        cure='pip install --upgrade "bitsandbytes>=0.47.0"',
     ),
     Trouble(
         packages={"compressed-tensors": "<0.15"},
@@ -102,9 +102,9 @@ TROUBLES: tuple[Trouble, ...] = (
         cure='pip install --upgrade "compressed-tensors>=0.15"',
     ),
     Trouble(
-        packages={"peft": "<0.20"},
+        packages={"peft": "<0.21"},
         detail="transformers refuses adapters with a version as old as this",
-        cure='pip install --upgrade "peft>=0.20"',
+        cure='pip install --upgrade "peft>=0.21"',
     ),
     Trouble(
         packages={"flash-attn": "<2.3.3"},

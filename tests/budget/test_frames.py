@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit import VideoPart
-from qwenvl_kit.budget.frames import choose_frames, frame_times
+from qwenvl_kit.budget.frames import choose_frames, frame_rate, frame_times
 from qwenvl_kit.errors import VideoTimingError
 
 
@@ -69,3 +69,14 @@ def test_all_frames_are_used_where_nothing_else_is_said():
 
 def test_a_single_frame_is_the_one_in_the_middle():
     assert choose_frames(_part(fps=1, num_frames=1), (0.0, 1.0, 2.0)) == (1,)
+
+
+@given(
+    st.sampled_from([1.0, 2.0, 23.976, 25.0, 29.97, 30.0, 0.1, 1 / 7, 1 / 86400]),
+    st.integers(2, 400),
+)
+def test_frames_at_even_times_give_their_rate_back(fps: float, count: int) -> None:
+    rate = frame_rate([index / fps for index in range(count)])
+    assert rate == pytest.approx(fps, rel=1e-8)
+    if fps >= 1:
+        assert rate == fps

@@ -271,7 +271,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_download(
     checkpoint = find_checkpoint(NAME)
     with monkeypatch.context() as small_disk:
         small_disk.setattr(shutil, "disk_usage", lambda _: DiskUsage(10**9, 990_000_000, 10**7))
-        with pytest.raises(DownloadError, match=r"0\.02 GB more.*0\.01 GB are free.*HF_HOME"):
+        with pytest.raises(DownloadError, match=r"20\.0 MB more.*10\.0 MB are free.*HF_HOME"):
             fetch_weights(checkpoint)
         assert "model.safetensors" not in hub.asked_files
     fetch_weights(checkpoint)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from qwenvl_kit.diagnosis.torch_facts import Capability, Gpu, TorchFacts
-from qwenvl_kit.machine import Machine, NvidiaDriver, _version_in
+from qwenvl_kit.machine import (
+    Machine,
+    NvidiaDriver,
+    _memory_limit_bytes,
+    _version_in,
+    find_nvidia_driver,
+)
 from tests.doctor.pretending import (
     CPU_ONLY,
     FOR_CUDA,
@@ -168,3 +175,26 @@ def test_an_expandable_allocator_is_advised_on_a_gpu_alone() -> None:
 )
 def test_the_drivers_version_is_read_from_what_the_kernel_says(text: str, version: str) -> None:
     assert _version_in(text) == version
+
+
+def test_copies_of_files_do_not_count_as_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint that was just read fills a container's memory, and is given up at once."""
+    (tmp_path / "memory.max").write_text(str(32 * GIB))
+    (tmp_path / "memory.current").write_text(str(30 * GIB))
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {28 * GIB}\nactive_file 7\n")
+    monkeypatch.setattr("qwenvl_kit.machine._CGROUP", tmp_path)
+    assert _memory_limit_bytes() == (32 * GIB, 2 * GIB)
+
+
+def test_an_nvidia_smi_that_cannot_run_is_no_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("exec format")
+
+    monkeypatch.setattr("qwenvl_kit.machine._DRIVER_FILE", Path("/nowhere"))
+    monkeypatch.setattr("qwenvl_kit.machine.shutil.which", lambda _: "/bin/nvidia-smi")
+    monkeypatch.setattr("qwenvl_kit.machine.subprocess.run", fail)
+    found = find_nvidia_driver()
+    assert found is not None
+    assert found.version == ""

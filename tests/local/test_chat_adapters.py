@@ -8,6 +8,7 @@ import pytest
 
 from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import load_backend
+from qwenvl_kit.errors import AdapterError, ModelLoadError
 from tests.by_hand import CONVERSATIONS
 
 peft = pytest.importorskip("peft", reason="adapters need peft")
@@ -67,3 +68,18 @@ def test_a_merged_adapter_answers_as_before_and_is_gone(tiny_folder: Path, adapt
 
 def test_a_chat_with_an_adapter_passes_its_own_test(tiny_folder: Path, adapter: Path) -> None:
     assert VisionChat.from_pretrained(tiny_folder, adapter=adapter).self_test().is_healthy
+
+
+def test_a_merge_that_breaks_off_leaves_no_model_that_answers_wrongly(
+    tiny_folder: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = VisionChat.from_pretrained(tiny_folder, adapter=adapter)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr("peft.tuners.lora.layer.Linear.merge", fail)
+    with pytest.raises(AdapterError):
+        chat.adapters.merge()
+    with pytest.raises(ModelLoadError, match="load it again"):
+        ask(chat)

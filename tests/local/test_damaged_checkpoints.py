@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import checking, engine, loading
 from qwenvl_kit.errors import (
+    AdapterError,
     CheckpointError,
     ModelLoadError,
     ModelNotFoundError,
@@ -541,3 +542,17 @@ def test_a_folder_with_spaces_and_signs_of_any_script_answers(copy: Path, tmp_pa
 def test_files_that_may_be_absent_may_be_absent(copy: Path, file: str) -> None:
     (copy / file).unlink()
     assert VisionChat.from_pretrained(copy).report()["family"] == "qwen2_vl"
+
+
+def test_an_adapter_beside_the_weights_is_not_applied_unseen(copy: Path) -> None:
+    (copy / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    refuse(copy, CheckpointError, r"adapter beside its weights.*adapter=")
+
+
+def test_a_wrong_adapter_is_refused_before_a_weight_is_read(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    monkeypatch.setattr(loading, "_load_network", None)
+    with pytest.raises(AdapterError, match="nowhere"):
+        VisionChat.from_pretrained(copy, adapter=tmp_path / "nowhere")

@@ -185,7 +185,7 @@ def test_an_unknown_quantisation_is_refused_with_those_that_are_known(
 def test_without_bitsandbytes_its_command_is_named(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, bits: Any
 ) -> None:
-    monkeypatch.setattr(quantizing, "find_spec", lambda _: None)
+    monkeypatch.setattr(quantizing, "lacking_packages", tuple)
     with pytest.raises(MissingPackageError, match=r"pip install .*bitsandbytes"):
         VisionChat.from_pretrained(tiny_folder, quantization=bits)
 

@@ -214,3 +214,12 @@ def test_settings_of_torch_do_not_change_an_answer(chat: VisionChat) -> None:
     finally:
         torch.set_default_device(None)
     assert reply.tokens == expected.tokens
+
+
+def test_a_closed_chat_gives_its_model_back(tiny_folder: Path) -> None:
+    chat = VisionChat.from_pretrained(tiny_folder)
+    chat.ask("hello", sampling=SHORT)
+    model = weakref.ref(chat._backend.model)  # type: ignore[attr-defined]
+    chat.close()
+    gc.collect()
+    assert model() is None

@@ -45,6 +45,7 @@ class Adapters:
         probe: gives the model's logits for one fixed input, without taking `lock`.
         lock: held while adapters change, so that nothing runs meanwhile. A fork needs a new one.
         on_change: called under the lock after a change: what was computed before is out of date.
+        on_failure: called when a change broke off half-way and the model is of no use any more.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Adapters:
         probe: Callable[[], torch.Tensor],
         lock: AbstractContextManager[Any],
         on_change: Callable[[], object] = lambda: None,
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self.lock = lock
         self._model, self._probe, self._on_change = model, probe, on_change
+        self._on_failure = on_failure
         self._peft: Any = None
         self._keys: dict[str, str] = {}  # what peft calls them
         self._active: str | None = None
@@ -87,7 +90,7 @@ class Adapters:
             MissingPackageError: peft is not installed.
             OutOfMemoryError: the device has too little memory for it.
         """
-        _check_peft()
+        check_peft()
         with _translated(f"the adapter {str(folder)!r}"):
             files = read_adapter(folder)
             chosen = files.folder.name or "adapter" if name is None else name
@@ -131,20 +134,32 @@ class Adapters:
         """Add the adapter in use to the model's weights for good, and drop the others.
 
         Raises:
-            AdapterError: no adapter is in use, or this one cannot be merged.
+            AdapterError: no adapter is in use, or this one cannot be merged. If it fails half-way,
+                the model is closed and must be loaded again.
         """
         with self._changing():
             if self._active is None:
                 raise AdapterError("no adapter is in use", expected="a call of `use` before")
             key = self._keys[self._active]
             _check_mergeable(self._model, key)
-            with _translated(f"the adapter {self._active!r}"):
+            with self._broken_on_failure(), _translated(f"the adapter {self._active!r}"):
                 self._peft.base_model.merge_and_unload(safe_merge=True, adapter_names=[key])
             self._forget_all()
 
     def close(self) -> None:
         """Let go of the model; waits for nothing."""
         self._model, self._peft, self._active, self._keys = None, None, None, {}
+        self._probe = _no_probe
+
+    @contextmanager
+    def _broken_on_failure(self) -> Iterator[None]:
+        """Some layers may be merged and others not: such a model must answer nothing."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            self._on_failure()
+            raise
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -278,7 +293,22 @@ def _undone_on_failure(*objects: Any) -> Iterator[None]:
         raise
 
 
-def _check_peft() -> None:
+def _no_probe() -> torch.Tensor:
+    raise ModelLoadError("the model was closed", hint="load it again")
+
+
+def check_adapter(folder: str | os.PathLike[str]) -> None:
+    """Refuse what is no adapter, before a model is loaded for it.
+
+    Raises:
+        AdapterError, UnsafeWeightsError, MissingPackageError: see `Adapters.load`.
+    """
+    check_peft()
+    with _translated(f"the adapter {str(folder)!r}"):
+        read_adapter(folder)
+
+
+def check_peft() -> None:
     """Refuse a peft that merges wrongly beside adapters that hold whole modules, or is not there.
 
     Raises:

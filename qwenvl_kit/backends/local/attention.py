@@ -11,6 +11,7 @@ from qwenvl_kit.errors import MissingPackageError, ModelLoadError
 
 FLASH = "flash_attention_2"
 PLAIN = "sdpa"
+_KNOWN = (PLAIN, "eager", FLASH, "flash_attention_3", "flex_attention")
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,11 @@ def choose_attention(attention: str, device: torch.device, dtype: torch.dtype) -
         MissingPackageError: FlashAttention was asked for and is not installed.
         ModelLoadError: it was asked for where it cannot run.
     """
-    if isinstance(attention, str) and "/" in attention:
+    if attention not in ("auto", *_KNOWN):
         raise ModelLoadError(
-            f"attention={attention!r} names a kernel of a hub, which would be fetched and run",
-            expected="'auto', 'sdpa', 'eager' or 'flash_attention_2'",
+            f"attention={attention!r} was given",
+            expected=f"'auto', or one of {', '.join(_KNOWN)}; kernels of a hub are not fetched",
         )
-    if not isinstance(attention, str) or not attention:
-        raise ModelLoadError(f"attention={attention!r} was given", expected="'auto' or a name")
     obstacle = _obstacle(device, dtype)
     if attention == "auto":
         if obstacle:

@@ -33,6 +33,14 @@ _SETTINGS_FILES = (
     "video_preprocessor_config.json",
 )
 _LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
+_TEXT_LAYER = re.compile(r"^(?!mtp\.).*\blayers\.([0-9]+)\.")
+_BLOCK = re.compile(r"\bblocks\.([0-9]+)\.")
+_WIDTHS = {
+    *("vocab_size", "hidden_size", "intermediate_size", "embed_dim", "out_hidden_size"),
+    *("head_dim", "num_experts", "moe_intermediate_size", "shared_expert_intermediate_size"),
+    *("num_position_embeddings", "linear_key_head_dim", "linear_value_head_dim"),
+}
+"""Entries of config.json that are sides of some tensor."""
 
 
 def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
@@ -47,6 +55,12 @@ def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
             f"{checkpoint.name} lacks {'; and '.join(absent)}",
             expected="all small files of the checkpoint as they were published",
             hint="download it again, or copy them from the model that it was made from",
+        )
+    if (checkpoint.folder / "adapter_config.json").is_file():  # transformers would apply it unseen
+        raise CheckpointError(
+            f"{checkpoint.name} has an adapter beside its weights",
+            expected="a checkpoint without adapter_config.json",
+            hint="the adapter in a folder of its own, and adapter=... with that folder",
         )
     for name in _SETTINGS_FILES:  # transformers passes over some that are damaged
         if (checkpoint.folder / name).is_file():
@@ -80,7 +94,9 @@ def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[Ten
         WeightsError: it describes more parameters than there are.
         CheckpointError: it cannot be used.
     """
-    described = _count_described(checkpoint, settings)
+    if _is_plausible(settings, tensors):
+        return
+    described = count_described(checkpoint, settings)
     held = count_parameters(tensors, settings)
     if held is not None and described > 1.1 * held:
         raise WeightsError(
@@ -91,8 +107,30 @@ def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[Ten
         )
 
 
-def _count_described(checkpoint: Checkpoint, settings: Settings) -> int:
-    """Parameters of the model that config.json describes, an output layer that is tied left out."""
+def _is_plausible(settings: Settings, tensors: Sequence[TensorInfo]) -> bool:
+    """Whether every width that config.json names is found in the weights, and every layer.
+
+    That is known in no time. If it is not so, the model is built without memory and counted.
+    """
+    sides = {side for tensor in tensors for side in tensor.shape}
+    names = [tensor.name for tensor in tensors]
+    num_blocks = {match[1] for name in names if (match := _BLOCK.search(name))}
+    num_layers = {match[1] for name in names if (match := _TEXT_LAYER.search(name))}
+    parts = (settings.text, settings.vision)
+    widths = [part[width] for part in parts for width in _WIDTHS & set(part)]
+    return (
+        all(isinstance(width, int) and width in sides for width in widths)
+        and settings.text.get("num_hidden_layers") == len(num_layers)
+        and settings.vision.get("depth") == len(num_blocks)
+    )
+
+
+def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
+    """Parameters of the model that config.json describes, an output layer that is tied left out.
+
+    Raises:
+        CheckpointError: no model can be built from it.
+    """
     model_class = model_class_of(settings)
     try:
         config = model_class.config_class.from_pretrained(checkpoint.folder, local_files_only=True)

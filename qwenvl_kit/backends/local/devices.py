@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from qwenvl_kit.backends.local.placement import Device, Hardware
 from qwenvl_kit.machine import find_nvidia_driver, read_machine
 
 
-def read_hardware() -> Hardware:
-    """The devices of this machine and what is free on them."""
-    accelerators = _accelerators()
+def read_hardware(device: torch.device | None = None) -> Hardware:
+    """The devices that may be chosen and what is free on them.
+
+    Args:
+        device: only this one, or only those of its kind; None for all. What is not asked about is
+            left alone: to ask a GPU for its memory takes some of it, and a busy one may fail.
+    """
+    if device is not None and device.type == "cpu":
+        return Hardware([], read_machine().available_bytes)
+    accelerators = _accelerators(None if device is None else device.index)
     return Hardware(
         accelerators=accelerators,
         cpu_free_bytes=read_machine().available_bytes,
@@ -30,19 +39,51 @@ def supports_bfloat16(device: torch.device) -> bool:
         return False
 
 
-def _accelerators() -> list[Device]:
+def computes_in_fp8() -> bool:
+    """Whether transformers keeps FP8 weights as they are; elsewhere it turns them into bf16.
+
+    The rule is that of its `FineGrainedFP8HfQuantizer.validate_environment`, which looks at the
+    current device and not at the one that a model goes to.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= (8, 9)
+    return hasattr(torch, "xpu") and bool(torch.xpu.is_available())
+
+
+def empty_device_cache() -> None:
+    """Give memory that torch holds for later back to the device."""
+    if not torch.accelerator.is_available():
+        return
+    kind = torch.accelerator.current_accelerator()
+    module = getattr(torch, kind.type, None) if kind is not None else None
+    if module is not None and hasattr(module, "empty_cache"):
+        module.empty_cache()
+
+
+def _accelerators(index: int | None) -> list[Device]:
     if not torch.accelerator.is_available():
         return []
     kind = torch.accelerator.current_accelerator()
     if kind is None:
         return []
-    names = [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())]
-    return [Device(name, _free_bytes(torch.device(name))) for name in names]
+    indices = range(torch.accelerator.device_count()) if index is None else [index]
+    found = (_read_device(f"{kind.type}:{number}") for number in indices)
+    return [device for device in found if device is not None]
+
+
+def _read_device(name: str) -> Device | None:
+    """A device with its free memory; None for one that cannot be asked, or is in exclusive use."""
+    try:
+        return Device(name, _free_bytes(torch.device(name)))
+    except (RuntimeError, AttributeError):
+        return None
 
 
 def _free_bytes(device: torch.device) -> int:
     if device.type in ("cuda", "xpu"):
-        return int(getattr(torch, device.type).mem_get_info(device)[0])
+        module = getattr(torch, device.type)
+        kept = module.memory_reserved(device) - module.memory_allocated(device)
+        return int(module.mem_get_info(device)[0]) + int(kept)  # torch gives it out again
     if device.type == "mps":  # it shares the main memory, up to a limit of its own
         free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
         return int(min(free, read_machine().available_bytes))
@@ -50,6 +91,8 @@ def _free_bytes(device: torch.device) -> int:
 
 
 def _unusable_gpu() -> str:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
+        return ""
     driver = find_nvidia_driver()
     if driver is None or not driver.has_device:  # a container sees its host's driver
         return ""

@@ -18,6 +18,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.local.adapters import Adapters
 from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenEnded
+from qwenvl_kit.backends.local.devices import empty_device_cache
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.probing import Probe
 from qwenvl_kit.backends.local.prompts import PromptEncoder
@@ -79,7 +80,7 @@ class LocalBackend:
         self._pad_id = int(loaded.processor.tokenizer.pad_token_id)
         self._lock = threading.Lock()
         probe = Probe(loaded.model, loaded.processor, loaded.rules.family)
-        self._adapters = Adapters(loaded.model, probe, self._lock)
+        self._adapters = Adapters(loaded.model, probe, self._lock, on_failure=self.close)
         _BACKENDS.add(self)
 
     @property
@@ -158,8 +159,7 @@ class LocalBackend:
         """
         self._state = None
         self._adapters.close()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_device_cache()
 
     def _generate(
         self, batch: Mapping[str, torch.Tensor], rows: Sequence[Row], observer: Observer | None

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from qwenvl_kit.backends.local.adapters import check_adapter
 from qwenvl_kit.backends.local.assembling import assemble
 from qwenvl_kit.backends.local.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.checking import (
@@ -24,6 +25,7 @@ from qwenvl_kit.backends.local.checking import (
     check_not_offloaded,
     check_size,
     check_versions,
+    count_described,
     model_class_of,
 )
 from qwenvl_kit.backends.local.compiling import Compilation, compile_layers
@@ -33,7 +35,8 @@ from qwenvl_kit.backends.local.quantizing import Quantization, quantization_opti
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
-from qwenvl_kit.checkpoints.weights import read_tensors
+from qwenvl_kit.checkpoints.tensors import known_tensors
+from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
 from qwenvl_kit.errors import (
     CheckpointError,
     MissingPackageError,
@@ -46,6 +49,16 @@ from qwenvl_kit.errors import (
 _LOADING = threading.Lock()
 """While transformers loads weights it replaces a method of all its models for a moment; a second
 load at the same time would make that replacement last."""
+
+
+def _start_over_in_child() -> None:
+    """In a forked process nobody releases a lock that the parent held."""
+    global _LOADING  # noqa: PLW0603  # the one lock of this module
+    _LOADING = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over_in_child)
 
 
 def load_backend(
@@ -67,14 +80,15 @@ def load_backend(
     check_files(checkpoint, settings)
     check_versions(settings)
     compilation = Compilation.choose(compile)
+    if adapter is not None:
+        check_adapter(adapter)
     recipe = choose_recipe(
-        checkpoint,
+        _tensors_of(checkpoint, offline),
         settings,
         dtype=dtype,
         device=device,
         quantization=quantization,
         attention=attention,
-        offline=offline,
     )
     fetch_weights(checkpoint, offline=offline)
     tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
@@ -95,6 +109,15 @@ def load_backend(
     if adapter is not None:
         backend.adapters.load(adapter)
     return backend
+
+
+def _tensors_of(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...]:
+    """What the weights are, if possible before they are fetched."""
+    tensors = known_tensors(checkpoint, offline=offline)
+    if tensors is None:  # ModelScope does not tell
+        fetch_weights(checkpoint, offline=offline)
+        tensors = read_tensors(checkpoint.folder)
+    return tensors
 
 
 def _load_processor(checkpoint: Checkpoint) -> Any:
@@ -120,7 +143,7 @@ def _load_network(
     checkpoint: Checkpoint, settings: Settings, recipe: Recipe
 ) -> tuple[Any, Attention]:
     """The model, and the attention that it runs with."""
-    with _failures_of(checkpoint, recipe):
+    with _failures_of(checkpoint, settings, recipe):
         try:
             return _read_weights(checkpoint, settings, recipe, recipe.attention), recipe.attention
         except ImportError as error:  # flash-attn may be installed for another torch
@@ -151,7 +174,7 @@ def _read_weights(
 
 
 @contextmanager
-def _failures_of(checkpoint: Checkpoint, recipe: Recipe) -> Iterator[None]:
+def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> Iterator[None]:
     """What transformers and torch raise while they load, in the kit's own errors."""
     try:
         yield
@@ -176,6 +199,7 @@ def _failures_of(checkpoint: Checkpoint, recipe: Recipe) -> Iterator[None]:
                 f"memory ran out while {checkpoint.name} was loaded to {recipe.placement.device}",
                 hint="quantization='4bit', a smaller checkpoint, or fewer programs beside it",
             ) from error
+        count_described(checkpoint, settings)  # it may be config.json that is to blame
         raise WeightsError(
             f"the weights of {checkpoint.name} cannot be loaded ({type(error).__name__}: {error})",
             expected="safetensors files that fit config.json",

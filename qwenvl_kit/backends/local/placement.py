@@ -55,11 +55,11 @@ class Need:
     """What a model takes.
 
     Attributes:
-        weight_bytes: of its weights, as they will be loaded; None where not known.
+        weight_bytes: of its weights, as they will be loaded.
         alternatives: what else could be asked for, as it would be written, with its bytes.
     """
 
-    weight_bytes: int | None
+    weight_bytes: int
     alternatives: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -105,7 +105,7 @@ def choose_placement(device: str, need: Need, hardware: Hardware) -> Placement:
             f"device={device!r} cannot be used{_because(hardware)}", expected=f"'auto', or {have}"
         )
     best = max(chosen, key=lambda d: d.free_bytes)
-    if _takes(best.free_bytes) < (need.weight_bytes or 0):
+    if _takes(best.free_bytes) < need.weight_bytes:
         raise _too_large(need, hardware, [best])
     return Placement(best.name, "as asked")
 
@@ -113,7 +113,7 @@ def choose_placement(device: str, need: Need, hardware: Hardware) -> Placement:
 def _choose(need: Need, hardware: Hardware) -> Placement:
     if not hardware.accelerators:
         return _without_accelerator(need, hardware)
-    needed = need.weight_bytes or 0
+    needed = need.weight_bytes
     best = max(hardware.accelerators, key=lambda d: d.free_bytes)
     if needed <= _takes(best.free_bytes):
         return Placement(best.name, f"the weights fit on {best.name}")
@@ -125,7 +125,7 @@ def _choose(need: Need, hardware: Hardware) -> Placement:
 
 
 def _without_accelerator(need: Need, hardware: Hardware) -> Placement:
-    is_small = need.weight_bytes is not None and need.weight_bytes <= SMALL_BYTES
+    is_small = need.weight_bytes <= SMALL_BYTES
     if hardware.unusable_gpu and not is_small:
         raise PlacementError(
             f"this machine has a GPU that cannot be used: {hardware.unusable_gpu}",
@@ -136,7 +136,7 @@ def _without_accelerator(need: Need, hardware: Hardware) -> Placement:
 
 
 def _on_cpu(need: Need, hardware: Hardware, reason: str) -> Placement:
-    if (need.weight_bytes or 0) > hardware.cpu_free_bytes:
+    if need.weight_bytes > hardware.cpu_free_bytes:
         raise _too_large(need, hardware, [])
     return Placement("cpu", reason)
 
@@ -156,15 +156,14 @@ def _too_large(need: Need, hardware: Hardware, tried: Sequence[Device]) -> Place
     ]
     beside = ", and room to work beside them" if tried else ""
     return PlacementError(
-        f"the weights take {as_gigabytes(need.weight_bytes or 0)}{beside}; there are "
-        + ", ".join(have),
+        f"the weights take {as_gigabytes(need.weight_bytes)}{beside}; there are " + ", ".join(have),
         expected="memory for all of them; nothing is left on the disk or the processor unasked",
         hint=_choices(need, hardware, tried),
     )
 
 
 def _choices(need: Need, hardware: Hardware, tried: Sequence[Device]) -> str:
-    needed = need.weight_bytes or 0
+    needed = need.weight_bytes
     room = sum(_takes(d.free_bytes) for d in tried) if tried else hardware.cpu_free_bytes
     choices = [
         f"{name} ({as_gigabytes(size)})" for name, size in need.alternatives.items() if size <= room

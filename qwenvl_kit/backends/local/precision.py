@@ -11,6 +11,8 @@ from qwenvl_kit.errors import ModelLoadError, QuantizationError
 
 _TYPES = (torch.bfloat16, torch.float32, torch.float16)
 
+_SMALL_RANGE = "its range is small: answers of exclamation marks mean that it ran over"
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -34,9 +36,10 @@ def choose_precision(
 ) -> Precision:
     """Settle on bf16 where the device has it, and on fp32 elsewhere.
 
-    Never fp16 unasked: its range is too small for these models, which then answer with
-    exclamation marks. On a processor fp32, in which a batch gives the answers of single calls;
-    but bf16 beside quantised weights, where fp32 would give back what they save.
+    Never fp16 unasked, but for what was published quantised in it: its range is too small for
+    these models, which then answer with exclamation marks. On a processor fp32, in which a batch
+    gives the answers of single calls; but bf16 beside quantised weights, where fp32 would give
+    back what they save.
 
     Args:
         dtype: "auto", or a torch type or its name.
@@ -51,10 +54,11 @@ def choose_precision(
     """
     if published is not None:
         _check_published(dtype, published)
-        return Precision(published, "what is not quantised is published in it")
+        warning = f"; {_SMALL_RANGE}" if published == torch.float16 else ""
+        return Precision(published, f"what is not quantised is published in it{warning}")
     if dtype != "auto":
         return Precision(_as_dtype(dtype), _asked_reason(_as_dtype(dtype)))
-    if is_quantized:
+    if is_quantized and (device.type == "cpu" or supports_bfloat16(device)):
         return Precision(torch.bfloat16, "what is not quantised is kept small")
     if device.type == "cpu":
         return Precision(torch.float32, "on a processor, where batches then equal single calls")
@@ -85,5 +89,5 @@ def _check_published(dtype: str | torch.dtype, published: torch.dtype) -> None:
 
 def _asked_reason(dtype: torch.dtype) -> str:
     if dtype == torch.float16:
-        return "as asked; its range is small: answers of exclamation marks mean that it ran over"
+        return f"as asked; {_SMALL_RANGE}"
     return "as asked"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import torch
 
+from qwenvl_kit.backends.local.devices import computes_in_fp8
 from qwenvl_kit.checkpoints.memory import quantized_tensors
 from qwenvl_kit.checkpoints.packages import install_command
+from qwenvl_kit.checkpoints.packages import lacking as lacking_packages
 from qwenvl_kit.checkpoints.quantization import (
+    PACKAGES,
     StoredQuantization,
     missing_packages,
     stored_quantization,
@@ -53,8 +55,8 @@ def check_quantization(quantization: object, settings: Settings) -> StoredQuanti
     if stored is not None:
         _check_method(stored)
     lacking = missing_packages(stored) if stored else ()
-    if quantization and find_spec("bitsandbytes") is None:
-        lacking = ("bitsandbytes",)
+    if quantization:
+        lacking = lacking_packages(PACKAGES["bitsandbytes"])
     if lacking:
         raise MissingPackageError(
             f"{stored or quantization} weights need {' and '.join(lacking)}",
@@ -73,6 +75,25 @@ def _check_method(stored: StoredQuantization) -> None:
             "transformers does not know",
             hint="pip install --upgrade transformers, or take another form of the model",
         )
+
+
+def check_fp8(stored: StoredQuantization | None, device: torch.device) -> None:
+    """Refuse FP8 weights that could be loaded and not run.
+
+    Raises:
+        MissingPackageError: what computes in FP8 is not installed.
+        QuantizationError: they would be kept for a GPU, and are to go to the processor.
+    """
+    if stored is None or not stored.can_be_dequantized or not computes_in_fp8():
+        return
+    if device.type == "cpu":
+        raise QuantizationError(
+            f"{stored} weights stay as they are on a machine whose GPU computes in FP8, and a "
+            "processor does not",
+            hint="the GPU, or CUDA_VISIBLE_DEVICES='' to have them turned into bf16",
+        )
+    if lacking_packages(["kernels"]):
+        raise MissingPackageError(f"{stored} weights need kernels", hint="pip install kernels")
 
 
 def check_shapes(

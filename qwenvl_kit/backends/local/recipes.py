@@ -9,15 +9,13 @@ from typing import Any
 import torch
 
 from qwenvl_kit.backends.local.attention import Attention, choose_attention
-from qwenvl_kit.backends.local.devices import read_hardware
+from qwenvl_kit.backends.local.devices import computes_in_fp8, read_hardware
 from qwenvl_kit.backends.local.placement import Need, Placement, choose_placement
 from qwenvl_kit.backends.local.precision import Precision, choose_precision
-from qwenvl_kit.backends.local.quantizing import check_quantization, check_shapes
+from qwenvl_kit.backends.local.quantizing import check_fp8, check_quantization, check_shapes
 from qwenvl_kit.checkpoints.memory import predict_weight_bytes
 from qwenvl_kit.checkpoints.quantization import StoredQuantization
 from qwenvl_kit.checkpoints.settings import Settings
-from qwenvl_kit.checkpoints.sources import Checkpoint
-from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.errors import PlacementError
 from qwenvl_kit.machine import as_gigabytes
@@ -35,7 +33,7 @@ class Recipe:
         attention: how it attends.
         quantization: "4bit", "8bit" or None.
         stored: how the checkpoint is quantised as it is published.
-        weight_bytes: what the weights will take; None where not known.
+        weight_bytes: what the weights will take.
     """
 
     precision: Precision
@@ -43,7 +41,7 @@ class Recipe:
     attention: Attention
     quantization: str | None
     stored: StoredQuantization | None
-    weight_bytes: int | None
+    weight_bytes: int
 
     @property
     def device_map(self) -> Any:
@@ -63,32 +61,39 @@ class Recipe:
             "device_reason": self.placement.reason,
             "dtype_reason": self.precision.reason,
             "quantization": str(self.stored or self.quantization or "none"),
-            "weights": as_gigabytes(self.weight_bytes) if self.weight_bytes else "unknown",
+            "weights": as_gigabytes(self.weight_bytes),
         }
 
 
 def choose_recipe(
-    checkpoint: Checkpoint,
+    tensors: Sequence[TensorInfo],
     settings: Settings,
     *,
     dtype: str | torch.dtype,
     device: str | torch.device,
     quantization: str | None,
     attention: str,
-    offline: bool,
 ) -> Recipe:
     """Decide how to load a checkpoint, from its small files and the headers of its weights.
 
+    Args:
+        tensors: what its weights are.
+        settings: its config.json.
+        dtype: as it was asked for, like all that follows.
+        device: where to.
+        quantization: by bitsandbytes, or None.
+        attention: its implementation.
+
     Raises:
-        WeightsError: weights are missing or damaged.
         PlacementError: no device holds them, or the device cannot be used.
         QuantizationError, MissingPackageError: it cannot be quantised, or run, as asked.
         ModelLoadError: an unknown dtype or attention.
     """
     stored = check_quantization(quantization, settings)
-    tensors = known_tensors(checkpoint, offline=offline)
-    hardware = read_hardware()
-    kind = torch.device(hardware.roomiest(str(_device_kind(device))))
+    kind = _device_kind(device)
+    hardware = read_hardware(None if device == "auto" else kind)
+    kind = torch.device(hardware.roomiest(str(kind)))
+    check_fp8(stored, kind)
     precision = choose_precision(
         dtype,
         kind,
@@ -96,11 +101,9 @@ def choose_recipe(
         published=_published_dtype(tensors, settings) if stored else None,
     )
     chosen = choose_attention(attention, kind, precision.dtype)
-    if tensors is not None:
-        check_shapes(quantization, tensors, settings.family, kind)
+    check_shapes(quantization, tensors, settings.family, kind)
     rest = "bfloat16" if dtype == "auto" else precision.name  # what is left whole, if quantised
-    weights = None if tensors is None else _Weights(tensors, settings, precision, rest)
-    need = _need(weights, quantization, stored, kind)
+    need = _need(_Weights(tensors, settings, precision, rest), quantization, stored)
     return Recipe(
         precision=precision,
         placement=choose_placement(_device_name(device, kind), need, hardware),
@@ -111,10 +114,10 @@ def choose_recipe(
     )
 
 
-def _published_dtype(tensors: Iterable[TensorInfo] | None, settings: Settings) -> torch.dtype:
+def _published_dtype(tensors: Iterable[TensorInfo], settings: Settings) -> torch.dtype:
     """The type of what a quantised checkpoint leaves whole, such as its embeddings."""
     names = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
-    for tensor in tensors or ():
+    for tensor in tensors:
         if tensor.name.endswith("embed_tokens.weight") and tensor.dtype in names:
             return names[tensor.dtype]
     said = settings.config.get("dtype") or settings.config.get("torch_dtype")
@@ -160,17 +163,10 @@ class _Weights:
         return predict_weight_bytes(self.tensors, self.settings, name, rest=self.rest)  # type: ignore[arg-type]
 
 
-def _need(
-    weights: _Weights | None,
-    quantization: str | None,
-    stored: StoredQuantization | None,
-    device: torch.device,
-) -> Need:
+def _need(weights: _Weights, quantization: str | None, stored: StoredQuantization | None) -> Need:
     """What the weights take, and what they would take if something else were asked for."""
-    if weights is None:
-        return Need(None)
     if stored is not None:
-        runs_as_stored = device.type != "cpu" or not stored.can_be_dequantized
+        runs_as_stored = not stored.can_be_dequantized or computes_in_fp8()
         return Need(weights.count("stored" if runs_as_stored else "bfloat16"))
     needed = weights.count(quantization or weights.precision.name)
     others = {
