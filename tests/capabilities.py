@@ -97,7 +97,13 @@ def _cell(runs: list[Run], family: str) -> str:
     return f"`[{names[0]}]`" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-INTRODUCTION = """# Families
+INTRODUCTION = """---
+hide: [navigation, toc]
+---
+
+<style>.md-grid { max-width: 100rem; }</style>
+
+# Families
 
 What is proven for each family of models, on tiny random models of its architecture built by
 `qwenvl_kit.testing.build_tiny_model`. A row is a promise, with the test that holds it; a cell names

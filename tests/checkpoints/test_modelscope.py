@@ -217,7 +217,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_download(
     checkpoint = find()
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free=10))
-    with pytest.raises(DownloadError, match="[MG]B are free"):
+    with pytest.raises(DownloadError, match=r"[MG]B are free"):
         fetch_weights(checkpoint)
     assert "model.safetensors" not in scope.fetched
 

@@ -21,7 +21,7 @@ class Compilation:
     def choose(cls, compile: bool | Literal["auto"]) -> Compilation:  # noqa: A002
         """The decision for a user's choice."""
         if compile == "auto":
-            return cls(False, "it was measured to pay nowhere yet; see docs/guide/loading.md")
+            return cls(False, "not measured to pay anywhere yet")
         if not isinstance(compile, bool):
             raise ModelLoadError(f"compile={compile!r} was given", expected="'auto', True or False")
         if compile and not any(map(shutil.which, _compilers())):
