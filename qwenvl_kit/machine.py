@@ -5,12 +5,14 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import math
 import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,12 @@ def read_machine() -> Machine:
         total_bytes=min(memory.total, limit),
         abilities=_abilities(),
     )
+
+
+def release_free_memory() -> None:
+    """Give memory that was freed back to the system, where the allocator of C would keep it."""
+    with suppress(OSError, AttributeError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def find_nvidia_driver() -> NvidiaDriver | None:

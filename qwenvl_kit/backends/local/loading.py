@@ -45,6 +45,7 @@ from qwenvl_kit.errors import (
     QwenVLKitError,
     WeightsError,
 )
+from qwenvl_kit.machine import release_free_memory
 
 _LOADING = threading.Lock()
 """While transformers loads weights it replaces a method of all its models for a moment; a second
@@ -97,6 +98,8 @@ def load_backend(
         check_generation(checkpoint)
         processor = _load_processor(checkpoint)
         network, used = _load_network(checkpoint, settings, recipe)
+    if recipe.is_quantized:
+        release_free_memory()  # several times the weights, of what they were made from
     _freeze(network)
     if compilation.is_on:
         compile_layers(network)

@@ -44,6 +44,11 @@ class Recipe:
     weight_bytes: int
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether the weights are, by the kit or by their publisher."""
+        return self.quantization is not None or self.stored is not None
+
+    @property
     def device_map(self) -> Any:
         """Where accelerate puts the parts, as `from_pretrained` takes it."""
         return "auto" if self.placement.is_spread else {"": self.placement.device}
