@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from qwenvl_kit.errors import InputError
 from qwenvl_kit.families import family_of
 
 __all__ = ["build_tiny_model"]
@@ -34,16 +35,19 @@ def build_tiny_model(
         seed: of the random weights.
         context_tokens: prompt and answer together.
         max_image_tokens: the checkpoint's own limit for one picture.
-        hidden_size: width of the language model, a multiple of 64.
+        hidden_size: width of the language model, a multiple of 32; of 64 for 4-bit quantisation.
         num_layers: its layers.
-        vocabulary_size: rows of its embedding; ids above the tokenizer's own have no text.
+        vocabulary_size: rows of its embedding, at least 448; ids above the tokenizer's own have
+            no text.
 
     Returns:
         The folder.
 
     Raises:
         UnknownFamilyError: no such family.
+        InputError: a size that cannot be built.
     """
+    _check_sizes(hidden_size, num_layers, vocabulary_size)
     import torch
     import transformers
 
@@ -62,6 +66,15 @@ def build_tiny_model(
     model.save_pretrained(path)
     processor.save_pretrained(path)
     return path
+
+
+def _check_sizes(hidden_size: int, num_layers: int, vocabulary_size: int) -> None:
+    if hidden_size < 32 or hidden_size % 32:
+        raise InputError(f"hidden_size={hidden_size} was given", expected="a multiple of 32")
+    if num_layers < 1:
+        raise InputError(f"num_layers={num_layers} was given", expected="at least 1")
+    if vocabulary_size < 448:
+        raise InputError(f"vocabulary_size={vocabulary_size} was given", expected="at least 448")
 
 
 def _generation_config(config: Any) -> Any:

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chat": BELOW_BACKENDS
     | {"dialects", "embedded", "backend protocol", "checkpoints", "diagnosis"},
     "tasks": {"errors", "values", "dialects", "chat"},
-    "testing": {"families"},
+    "testing": {"errors", "families"},
     "diagnosis": {"errors", "families", "machine"},
     "command line": {"errors", "checkpoints", "diagnosis"},
     "front door": {"errors", "values", "media", "dialects", "chat", "checkpoints", "diagnosis"},
