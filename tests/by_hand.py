@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,3 +130,15 @@ def generate_by_hand(
             output_logits=True,
         )
     return out, out.sequences[:, inputs["input_ids"].shape[1] :]
+
+
+def tensors_of(model: Any) -> Iterator[torch.Tensor]:
+    """All tensors that a model keeps, those of bitsandbytes beside its weights among them."""
+    for parameter in (*model.parameters(), *model.buffers()):
+        yield parameter.data
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            yield from (state.absmax, state.code, state.offset)
+            yield from (state.state2.absmax, state.state2.code)
+        if getattr(parameter, "SCB", None) is not None:
+            yield parameter.SCB

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
 from qwenvl_kit.errors import QuantizationError
 from qwenvl_kit.families import FAMILIES, family_of
 from qwenvl_kit.testing import build_tiny_model
+from tests.by_hand import tensors_of
 
 TOLERANCE = 0.001
 """Buffers that no checkpoint holds, such as rotary frequencies, are all that may be left over."""
@@ -54,18 +54,6 @@ def load(folder: Path, precision: Precision) -> Any:
             llm_int8_skip_modules=skipped,
         )
     return getattr(transformers, family.model_class).from_pretrained(folder, **options)
-
-
-def tensors_of(model: Any) -> Iterator[Any]:
-    """All tensors that a model keeps, those of bitsandbytes beside its weights among them."""
-    for parameter in (*model.parameters(), *model.buffers()):
-        yield parameter.data
-        state = getattr(parameter, "quant_state", None)
-        if state is not None:
-            yield from (state.absmax, state.code, state.offset)
-            yield from (state.state2.absmax, state.state2.code)
-        if getattr(parameter, "SCB", None) is not None:
-            yield parameter.SCB
 
 
 def measure(model: Any) -> int:

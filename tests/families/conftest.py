@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from qwenvl_kit import Message, VisionChat
+from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.checkpoints.packages import lacking, requirements_of
 from qwenvl_kit.families import FAMILIES
-from tests.by_hand import CONVERSATIONS
-from tests.local.conftest import one_thread
+from tests.local.conftest import conversation, one_thread
 
-__all__ = ["one_thread"]
+__all__ = ["conversation", "one_thread"]
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +53,3 @@ def backend(folder: Path) -> LocalBackend:
 @pytest.fixture(scope="session")
 def chat(backend: LocalBackend) -> VisionChat:
     return VisionChat(backend)
-
-
-@pytest.fixture(params=CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
-def conversation(request: pytest.FixtureRequest) -> list[Message]:
-    """Each form of conversation in turn."""
-    return list(request.param)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from qwenvl_kit.errors import MissingPackageError, QuantizationError
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.machine import as_gigabytes
 from qwenvl_kit.testing import build_tiny_model
-from tests.by_hand import ids_of, picture
+from tests.by_hand import ids_of, picture, tensors_of
 
 BITS = ("4bit", "8bit")
 needs_bitsandbytes = pytest.mark.skipif(
@@ -73,18 +73,6 @@ def quantized_layers(network: Any) -> set[str]:
 
     kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
     return {name for name, module in network.named_modules() if isinstance(module, kinds)}
-
-
-def tensors_of(network: Any) -> Iterator[torch.Tensor]:
-    """All that a model keeps, counted by other means than the kit's."""
-    for parameter in (*network.parameters(), *network.buffers()):
-        yield parameter.data
-        state = getattr(parameter, "quant_state", None)
-        if state is not None:
-            yield from (state.absmax, state.code, state.offset)
-            yield from (state.state2.absmax, state.state2.code)
-        if getattr(parameter, "SCB", None) is not None:
-            yield parameter.SCB
 
 
 def answer(chat: VisionChat) -> Reply:
