@@ -98,8 +98,10 @@ def find_nvidia_driver() -> NvidiaDriver | None:
     command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):  # it hangs where a GPU has died
+    except subprocess.TimeoutExpired:  # it hangs where a GPU has died
         return NvidiaDriver(version="")
+    except OSError:
+        return None
     # The program is also in images that are run without a driver; it fails there.
     return NvidiaDriver(version=_version_in(answer.stdout)) if answer.returncode == 0 else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,13 +189,17 @@ def test_copies_of_files_do_not_count_as_taken(
     assert _memory_limit_bytes() == (32 * GIB, 2 * GIB)
 
 
-def test_an_nvidia_smi_that_cannot_run_is_no_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "is_there"),
+    [(OSError("exec format"), False), (subprocess.TimeoutExpired("nvidia-smi", 20), True)],
+)
+def test_an_nvidia_smi_that_cannot_run_or_hangs_is_no_exception(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_there: bool
+) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise OSError("exec format")
+        raise error
 
     monkeypatch.setattr("qwenvl_kit.machine._DRIVER_FILE", Path("/nowhere"))
     monkeypatch.setattr("qwenvl_kit.machine.shutil.which", lambda _: "/bin/nvidia-smi")
     monkeypatch.setattr("qwenvl_kit.machine.subprocess.run", fail)
-    found = find_nvidia_driver()
-    assert found is not None
-    assert found.version == ""
+    assert (find_nvidia_driver() is not None) is is_there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import torch
 
@@ -19,11 +20,12 @@ def read_hardware(device: torch.device | None = None) -> Hardware:
     """
     if device is not None and device.type == "cpu":
         return Hardware([], read_machine().available_bytes)
-    accelerators = _accelerators(None if device is None else device.index)
+    troubles: list[str] = []
+    accelerators = list(_accelerators(None if device is None else device.index, troubles))
     return Hardware(
         accelerators=accelerators,
         cpu_free_bytes=read_machine().available_bytes,
-        unusable_gpu="" if accelerators else _unusable_gpu(),
+        unusable_gpu="" if accelerators else "; ".join(troubles) or _unusable_gpu(),
     )
 
 
@@ -60,26 +62,24 @@ def empty_device_cache() -> None:
         module.empty_cache()
 
 
-def _accelerators(index: int | None) -> list[Device]:
-    if not torch.accelerator.is_available():
-        return []
-    kind = torch.accelerator.current_accelerator()
+def _accelerators(index: int | None, troubles: list[str]) -> Iterator[Device]:
+    """Those that can be asked for their memory; why others cannot, such as busy ones, is noted."""
+    is_there = torch.accelerator.is_available()
+    kind = torch.accelerator.current_accelerator() if is_there else None
     if kind is None:
-        return []
-    indices = range(torch.accelerator.device_count()) if index is None else [index]
-    found = (_read_device(f"{kind.type}:{number}") for number in indices)
-    return [device for device in found if device is not None]
-
-
-def _read_device(name: str) -> Device | None:
-    """A device with its free memory; None for one that cannot be asked, or is in exclusive use."""
-    try:
-        return Device(name, _free_bytes(torch.device(name)))
-    except (RuntimeError, AttributeError):
-        return None
+        return
+    for number in range(torch.accelerator.device_count()) if index is None else [index]:
+        name = f"{kind.type}:{number}"
+        try:
+            yield Device(name, _free_bytes(torch.device(name)))
+        except RuntimeError as error:
+            troubles.append(f"{name} does not answer ({str(error).partition(chr(10))[0]})")
 
 
 def _free_bytes(device: torch.device) -> int:
+    if device.type == "xpu" and not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.7
+        total = torch.xpu.get_device_properties(device).total_memory
+        return int(total) - int(torch.xpu.memory_allocated(device))
     if device.type in ("cuda", "xpu"):
         module = getattr(torch, device.type)
         kept = module.memory_reserved(device) - module.memory_allocated(device)
