@@ -11,14 +11,14 @@ from qwenvl_kit.checkpoints.settings import Settings
 
 # Source: `validate_environment` of each file in transformers/quantizers, and the minimum versions
 # in utils/import_utils.py; the same in 5.18 and 5.23. accelerate is a dependency of the kit.
-# bitsandbytes 0.46 does not load what peft has wrapped on a processor.
+# bitsandbytes below 0.49 loads 8-bit weights that it has saved itself wrongly on a processor.
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "gptq": ("gptqmodel>=1.4.3", "optimum>=1.24.0"),
         "awq": ("gptqmodel>=1.4.3",),
         "fp8": ("accelerate>=1.1.0",),
         "compressed-tensors": ("compressed-tensors>=0.15.0",),
-        "bitsandbytes": ("bitsandbytes>=0.47.0",),
+        "bitsandbytes": ("bitsandbytes>=0.49.0",),
         "auto-round": ("auto-round>=0.5.0",),
         "hqq": ("hqq>=0.2.1",),
         "quanto": ("optimum-quanto",),

@@ -92,9 +92,9 @@ TROUBLES: tuple[Trouble, ...] = (
     ),
     # transformers.utils.import_utils, BITSANDBYTES_MIN_VERSION and its neighbours.
     Trouble(
-        packages={"bitsandbytes": "<0.47.0"},
+        packages={"bitsandbytes": "<0.49.0"},
         detail="transformers refuses to quantise with a version as old as this",
-        cure='pip install --upgrade "bitsandbytes>=0.47.0"',
+        cure='pip install --upgrade "bitsandbytes>=0.49.0"',
     ),
     Trouble(
         packages={"compressed-tensors": "<0.15"},

@@ -15,6 +15,7 @@ import torch
 from qwenvl_kit import Reply, Sampling, VisionChat
 from qwenvl_kit.backends.local import loading, quantizing
 from qwenvl_kit.checkpoints import quantization as published
+from qwenvl_kit.checkpoints.packages import lacking, requirements_of
 from qwenvl_kit.errors import MissingPackageError, QuantizationError
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.machine import as_gigabytes
@@ -36,6 +37,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     root = tmp_path_factory.mktemp("quantized")
 
     def build(family: str) -> Path:
+        absent = lacking(requirements_of(FAMILIES[family]))
+        if absent:
+            pytest.skip(f"{family} needs {' and '.join(absent)}")
         if not (root / family).exists():
             build_tiny_model(root / family, family)
         return root / family

@@ -207,12 +207,8 @@ def test_a_model_may_be_closed_while_it_answers(tiny_folder: Path) -> None:
 def test_settings_of_torch_do_not_change_an_answer(chat: VisionChat) -> None:
     messages = CONVERSATIONS["one image"]
     expected = chat.ask(messages, sampling=Sampling(max_new_tokens=8))
-    torch.set_default_device("meta")
-    try:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            reply = chat.ask(messages, sampling=Sampling(max_new_tokens=8))
-    finally:
-        torch.set_default_device(None)
+    with torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
+        reply = chat.ask(messages, sampling=Sampling(max_new_tokens=8))
     assert reply.tokens == expected.tokens
 
 
