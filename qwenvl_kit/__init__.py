@@ -14,10 +14,11 @@ from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.conversation import Conversation
 from qwenvl_kit.diagnosis import Diagnosis, Finding, doctor
 from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
+from qwenvl_kit.geometry import PixelMap, Point, Region, Size
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import PixelBudget, Sampling
-from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
+from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Delta, Failure, Reply, Timing, TokenAlternative, TokenScore, Usage
 from qwenvl_kit.streaming import ReplyStream
@@ -36,7 +37,10 @@ __all__ = [
     "MediaPolicy",
     "Message",
     "PixelBudget",
+    "PixelMap",
     "Plan",
+    "Point",
+    "Region",
     "Reply",
     "ReplyStream",
     "Request",

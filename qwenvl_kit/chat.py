@@ -20,7 +20,7 @@ from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import InputError, UnsupportedFeatureError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import Message
-from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
 from qwenvl_kit.pipeline import Pipeline, check_sampling
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
@@ -114,6 +114,7 @@ class VisionChat:
         *media: Media,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
     ) -> Reply:
         """Answer one question or conversation.
 
@@ -123,12 +124,15 @@ class VisionChat:
             media: pictures and videos that the question is about; they go before it.
             sampling: how to generate; None follows the checkpoint's published settings.
             budget: what pictures may cost; None takes the chat's own budget.
+            fit: a request that is longer than the model's context is refused, or with "shrink"
+                made to fit: pictures are shown smaller and fewer frames of a video, which the
+                reply's plan records.
 
         Raises:
             InputError: the request cannot be used; says where, what was expected, what to try.
             GenerationError: the model failed.
         """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
         return self._pipeline.run([self._pipeline.prepare(request)])[0]
 
     def stream(
@@ -137,6 +141,7 @@ class VisionChat:
         *media: Media,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
     ) -> ReplyStream:
         """Answer one question or conversation, token by token.
 
@@ -148,7 +153,7 @@ class VisionChat:
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
         prepared = self._pipeline.prepare(request)
 
         def run(observer: StreamObserver) -> Reply:
@@ -163,6 +168,7 @@ class VisionChat:
         *,
         sampling: Sampling | None = ...,
         budget: BudgetChoice | None = ...,
+        fit: Fit = ...,
         on_error: Literal["raise"],
         max_batch_size: int = ...,
         progress: bool = ...,
@@ -175,6 +181,7 @@ class VisionChat:
         *,
         sampling: Sampling | None = ...,
         budget: BudgetChoice | None = ...,
+        fit: Fit = ...,
         on_error: OnError = ...,
         max_batch_size: int = ...,
         progress: bool = ...,
@@ -186,6 +193,7 @@ class VisionChat:
         *,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
         on_error: OnError = "return",
         max_batch_size: int = 8,
         progress: bool = False,
@@ -196,6 +204,7 @@ class VisionChat:
             requests: questions, conversations or `Request` objects; read a batch at a time.
             sampling: for those that have none of their own.
             budget: for those that have none of their own.
+            fit: for those that have none of their own; see `ask`.
             on_error: "return" puts a `Failure` in the place of a request that fails; "raise"
                 raises the first error.
             max_batch_size: most requests that run together.
@@ -209,11 +218,12 @@ class VisionChat:
         """
         _check_batch_arguments(on_error, max_batch_size)
         check_sampling(sampling)
+        check_fit(fit)
         if budget is not None:
             as_budget(budget)
 
         def prepare(request: Request) -> Prepared:
-            return self._pipeline.prepare(request, sampling, budget)
+            return self._pipeline.prepare(request, sampling, budget, fit)
 
         results = run_batches(
             _checked(requests),
@@ -230,14 +240,15 @@ class VisionChat:
         *media: Media,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
     ) -> Plan:
         """What `ask` with these arguments would cost. Decodes no picture and runs no model.
 
         Raises:
-            InputError: the request cannot be used. One that is too long for the context is no
-                error here: its plan says `fits=False`.
+            InputError: the request cannot be used. One that does not fit the context or the
+                device's memory is no error here: its plan says so, and what would help.
         """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget)
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
         return self._pipeline.plan(request)
 
     def start(self, system: str | None = None) -> Conversation:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, Union
 
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
-from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.results import Reply
 
 Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart]
@@ -23,6 +23,7 @@ class Asks(Protocol):
         *media: Media,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
     ) -> Reply:
         """See `VisionChat.ask`."""
 
@@ -50,12 +51,13 @@ class Conversation:
         *media: Media,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
     ) -> Reply:
         """Ask the next question. One that fails leaves the conversation as it was.
 
         The arguments and errors are those of `VisionChat.ask`.
         """
         messages = (*self._messages, *as_messages(question, media))
-        reply = self._chat.ask(messages, sampling=sampling, budget=budget)
+        reply = self._chat.ask(messages, sampling=sampling, budget=budget, fit=fit)
         self._messages = (*messages, Message.assistant(reply.text))
         return reply

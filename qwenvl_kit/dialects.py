@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, Union
 
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
+from qwenvl_kit.geometry import Region
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart, check_conversation
 from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
@@ -152,13 +153,22 @@ def _parse_text(item: Mapping[str, Any]) -> Part:
 
 def _parse_image(item: Mapping[str, Any]) -> Part:
     sizes = ("resized_height", "resized_width")
-    _check_keys(item, required=("image",), optional=("type", *_BUDGET_KEYS, *sizes))
+    _check_keys(item, required=("image",), optional=("type", "crop", *_BUDGET_KEYS, *sizes))
     return ImagePart(
         item["image"],
         budget=_parse_budget(item),
         height_px=item.get("resized_height"),
         width_px=item.get("resized_width"),
+        crop=_parse_crop(item.get("crop")),
     )
+
+
+def _parse_crop(value: Any) -> Region | None:
+    if not isinstance(value, (list, tuple)):
+        return value  # type: ignore[no-any-return]  # a Region, None, or what ImagePart refuses
+    if len(value) != 4:
+        raise MessageError(f"crop={value!r} was given", expected="[x1, y1, x2, y2] in pixels")
+    return Region(*value)
 
 
 def _parse_image_url(item: Mapping[str, Any]) -> Part:
@@ -168,12 +178,20 @@ def _parse_image_url(item: Mapping[str, Any]) -> Part:
 
 
 def _parse_video(item: Mapping[str, Any]) -> Part:
-    timing = ("fps", "sample_fps", "nframes", "video_start", "video_end", "timestamps_seconds")
+    timing = (
+        "fps",
+        "sample_fps",
+        "nframes",
+        "max_frames",
+        "video_start",
+        "video_end",
+        "timestamps_seconds",
+    )
     _check_keys(item, required=("video",), optional=("type", *_BUDGET_KEYS, *timing))
     return VideoPart(
         item["video"],
         fps=item.get("sample_fps") if item.get("fps") is None else item["fps"],
-        num_frames=item.get("nframes"),
+        num_frames=item.get("max_frames") if item.get("nframes") is None else item["nframes"],
         start_seconds=item.get("video_start"),
         end_seconds=item.get("video_end"),
         budget=_parse_budget(item),
@@ -206,9 +224,12 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "video": _parse_video,
     "video_url": _parse_video_url,
 }
+_TIMING_KEYS = (
+    "fps", "sample_fps", "nframes", "max_frames", "video_start", "video_end", "timestamps_seconds",
+)  # fmt: skip
 _BUDGET_KEYS = (
     "budget", "min_tokens", "max_tokens", "total_tokens",
-    "min_pixels", "max_pixels", "total_pixels",
+    "min_pixels", "max_pixels", "total_pixels", "max_long_edge_px",
 )  # fmt: skip
 
 
@@ -245,7 +266,8 @@ def _to_qwen_part(part: Part) -> dict[str, Any]:
     budget = _to_qwen_budget(part.budget)
     if isinstance(part, ImagePart):
         sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
-        return _without_none({"type": "image", "image": part.source, **sizes, **budget})
+        crop = {"crop": None if part.crop is None else list(vars(part.crop).values())}
+        return _without_none({"type": "image", "image": part.source, **sizes, **crop, **budget})
     timing = {
         "fps": part.fps,
         "nframes": part.num_frames,

@@ -6,14 +6,16 @@
     |   +-- SamplingError                how to generate
     |   +-- BudgetError                  how many pixels or tokens a picture may cost
     |   +-- ContextLengthError           the prompt does not fit the model's context
+    |   +-- JournalError                 a file of results that is not of this request
     |   `-- MediaError                   one picture or video
     |       +-- MediaSourceError         a kind of source that is not known
     |       +-- MediaNotFoundError       nothing to read at that place
     |       +-- MediaForbiddenError      the media policy refuses it
-    |       +-- MediaDecodeError         the bytes are not a whole picture
+    |       +-- MediaDecodeError         the bytes are not a whole picture or video
     |       +-- MediaArrayError          an array of the wrong type, axes or values
     |       +-- MediaSizeError           no pixels, too few, too many or too long a strip
-    |       `-- VideoTimingError         frames without usable times
+    |       +-- MediaTimeoutError        decoding took longer than the media policy allows
+    |       `-- VideoTimingError         times that are missing or cannot be meant
     +-- UnsupportedFeatureError          this model or backend cannot do that
     +-- ModelLoadError                   a checkpoint that cannot be loaded
     |   +-- ModelNotFoundError           no such folder, hub id or revision
@@ -89,6 +91,10 @@ class ContextLengthError(InputError):
     """The prompt, visual tokens included, is longer than the model's context."""
 
 
+class JournalError(InputError):
+    """A journal cannot be read or written, or holds the results of something else."""
+
+
 class MediaError(InputError):
     """A picture or video cannot be used."""
 
@@ -117,8 +123,12 @@ class MediaSizeError(MediaError):
     """The picture has no pixels, too few, too many, or sides of too different length."""
 
 
+class MediaTimeoutError(MediaError):
+    """Decoding did not end within the time that the media policy allows."""
+
+
 class VideoTimingError(MediaError):
-    """Frames came without the times that the model needs."""
+    """Frames without the times that the model needs, or times that no frame has."""
 
 
 class UnsupportedFeatureError(QwenVLKitError):

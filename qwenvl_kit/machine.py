@@ -70,15 +70,18 @@ def as_gigabytes(num_bytes: float) -> str:
 
 def read_machine() -> Machine:
     """What this process may use."""
-    psutil: Any = importlib.import_module("psutil")  # accelerate needs it
-    memory = psutil.virtual_memory()
-    limit, used = _memory_limit_bytes()
+    available_bytes, total_bytes = _memory_bytes()
     return Machine(
-        num_cores=_count_cores(),
-        available_bytes=min(memory.available, max(0, limit - used)),
-        total_bytes=min(memory.total, limit),
+        num_cores=count_cores(),
+        available_bytes=available_bytes,
+        total_bytes=total_bytes,
         abilities=_abilities(),
     )
+
+
+def read_available_bytes() -> int:
+    """Memory that can still be taken; as `read_machine`, which reads more and takes longer."""
+    return _memory_bytes()[0]
 
 
 def release_free_memory() -> None:
@@ -111,7 +114,8 @@ def _version_in(text: str) -> str:
     return match.group() if match else ""
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
+    """Cores that this process may use, a container's quota rounded up."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
@@ -127,6 +131,14 @@ def _quota_cores() -> int:
     if not (quota.isdigit() and period.isdigit() and int(period)):
         return os.cpu_count() or 1
     return math.ceil(int(quota) / int(period))
+
+
+def _memory_bytes() -> tuple[int, int]:
+    """What can still be taken, and all memory, within what a container may take."""
+    psutil: Any = importlib.import_module("psutil")  # accelerate needs it
+    memory = psutil.virtual_memory()
+    limit, used = _memory_limit_bytes()
+    return min(memory.available, max(0, limit - used)), min(memory.total, limit)
 
 
 def _memory_limit_bytes() -> tuple[int, int]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
+from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ ImageSource: TypeAlias = Union[
 tensor (C, H, W); arrays hold uint8, or floats in [0, 1]."""
 
 VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
-"""A sequence of frames, each an `ImageSource`; or an array (N, H, W, C) or tensor (N, C, H, W)."""
+"""A video file as a path, `file://` URL, data URL or bytes; or a sequence of frames, each an
+`ImageSource`; or an array (N, H, W, C) or tensor (N, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ class ImagePart(_MediaPart):
         height_px: exact height; given together with the width.
         width_px: exact width. Both are rounded to the nearest multiple of the family's token
             side (28 or 32 px).
+        crop: show this region alone, in pixels of the upright picture.
 
     Raises:
-        BudgetError: the budget is unknown, or only one side was given.
+        BudgetError: the budget is unknown, only one side was given, or the crop is no `Region`.
     """
 
     source: ImageSource
@@ -90,22 +93,32 @@ class ImagePart(_MediaPart):
     budget: BudgetChoice | None = None
     height_px: int | None = None
     width_px: int | None = None
+    crop: Region | None = None
 
     def __post_init__(self) -> None:
         _settle_budget(self)
         _check_exact_size(self.height_px, self.width_px)
+        if self.crop is not None and not isinstance(self.crop, Region):
+            raise BudgetError(
+                f"crop={self.crop!r} was given", expected="Region(x1_px, y1_px, x2_px, y2_px)"
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VideoPart(_MediaPart):
     """A video.
 
+    Without fps, num_frames and timestamps_seconds a file is sampled as Qwen's models were trained:
+    two frames a second, at least 4 and at most 768 of them.
+
     Attributes:
-        source: its frames; see `VideoSource`. Video files are not opened yet.
-        fps: how many of the frames make a second.
-        timestamps_seconds: the time of each frame instead, rising.
-        num_frames: use at most this many, evenly spread; None uses all.
-        start_seconds: leave out what comes before.
+        source: a file, or a sequence of frames; see `VideoSource`.
+        fps: how many frames of a second the model sees; for a sequence of frames, how many of
+            them make a second.
+        timestamps_seconds: rising times instead: of a file the frames that are shown at these
+            times are used; of a sequence of frames they are the time of each.
+        num_frames: use at most this many, evenly spread; None sets no limit.
+        start_seconds: leave out what comes before; times count from the first frame on.
         end_seconds: leave out what comes after.
         budget: what each group of frames that share their patches may cost; None takes the
             request's budget.

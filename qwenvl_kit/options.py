@@ -16,6 +16,10 @@ MIN_TEMPERATURE = 1e-4
 
 BudgetName: TypeAlias = Literal["native", "quick", "standard", "fine"]
 
+Fit: TypeAlias = Literal["refuse", "shrink"]
+"""What becomes of a request that is longer than the model's context: an error, or smaller pictures
+and fewer frames."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -128,6 +132,8 @@ class PixelBudget:
         total_tokens: all pictures and frames together may cost at most this: those of the
             request, or in a part's own budget those of that part.
         min_pixels, max_pixels, total_pixels: the same in pixels; see `from_pixels`.
+        max_long_edge_px: the longer side may become at most this long; it wins over the least
+            area, and goes with tokens or pixels. A visual token's side is the least.
 
     Raises:
         BudgetError: a value is not a positive whole number, or a minimum is above its maximum.
@@ -140,6 +146,7 @@ class PixelBudget:
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
+    max_long_edge_px: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -158,9 +165,16 @@ class PixelBudget:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         total_pixels: int | None = None,
+        *,
+        max_long_edge_px: int | None = None,
     ) -> PixelBudget:
         """A budget for those who think in pixels (area, height times width)."""
-        return cls(min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels)
+        return cls(
+            min_pixels=min_pixels,
+            max_pixels=max_pixels,
+            total_pixels=total_pixels,
+            max_long_edge_px=max_long_edge_px,
+        )
 
     @classmethod
     def from_name(cls, name: str) -> PixelBudget:
@@ -249,3 +263,13 @@ def as_budget(choice: BudgetChoice) -> PixelBudget:
         f"budget={choice!r} was given",
         expected=f"a PixelBudget or one of {', '.join(BUDGET_PRESETS)}",
     )
+
+
+def check_fit(fit: object) -> None:
+    """Refuse what is neither "refuse" nor "shrink".
+
+    Raises:
+        BudgetError: it is something else.
+    """
+    if fit not in ("refuse", "shrink"):
+        raise BudgetError(f"fit={fit!r} was given", expected="'refuse' or 'shrink'")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
 from qwenvl_kit.batch import Prepared
+from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.planning import plan_media, plan_request
-from qwenvl_kit.errors import ContextLengthError, SamplingError, located
+from qwenvl_kit.errors import ContextLengthError, OutOfMemoryError, SamplingError, located
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import decode_media, measure_media
 from qwenvl_kit.messages import Message
-from qwenvl_kit.options import BudgetChoice, PixelBudget, Sampling, as_budget
+from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply, Timing, Usage
@@ -34,13 +36,15 @@ class Pipeline:
 
     def plan(self, request: Request) -> Plan:
         """What a request would cost; decodes nothing and runs no model."""
-        return self._plan(request.conversation(), self._sampling(request), self._budget_of(request))
+        sampling, budget = self._sampling(request), self._budget_of(request)
+        return self._plan(request.conversation(), sampling, budget, request.fit or "refuse")
 
     def prepare(
         self,
         request: Request,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
     ) -> Prepared:
         """Sizes, plan, pixels: everything that is done before the model runs.
 
@@ -48,11 +52,12 @@ class Pipeline:
             request: what is asked.
             sampling: how to generate where the request does not say.
             budget: what pictures may cost where the request does not say.
+            fit: what becomes of it if it is too long, where the request does not say.
         """
         started = time.perf_counter()
         messages = request.conversation()
         chosen = self._sampling(request, sampling)
-        plan = self._plan(messages, chosen, self._budget_of(request, budget))
+        plan = self._plan(messages, chosen, self._budget_of(request, budget), request.fit or fit)
         _check_fits(plan)
         media = decode_media(messages, plan.media, self._policy, self._backend.resize_image)
         return Prepared(
@@ -67,11 +72,28 @@ class Pipeline:
         completions = self._backend.generate([item.request for item in prepared], observer)
         return [_reply(item, done) for item, done in zip(prepared, completions)]
 
-    def _plan(self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget) -> Plan:
-        rules = self._backend.rules
-        media = plan_media(measure_media(messages, self._policy), budget, rules)
-        prompt_tokens = self._backend.count_prompt_tokens(messages, media)
-        return plan_request(media, prompt_tokens, sampling.max_new_tokens, rules)
+    def _plan(
+        self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget, fit: Fit
+    ) -> Plan:
+        rules, max_new_tokens = self._backend.rules, sampling.max_new_tokens
+        measures = measure_media(messages, self._policy)
+
+        def count_prompt(media: MediaPlans) -> int:
+            return self._backend.count_prompt_tokens(messages, media)
+
+        if fit == "shrink":
+            media, lost = fit_media(measures, budget, rules, count_prompt, max_new_tokens)
+        else:
+            media, lost = plan_media(measures, budget, rules), ()
+        plan = plan_request(
+            media,
+            count_prompt(media),
+            max_new_tokens,
+            rules,
+            available_bytes=self._backend.free_bytes(),
+            degradations=lost,
+        )
+        return replace(plan, advice=advise(plan, measures, budget, rules))
 
     def _sampling(self, request: Request, default: Sampling | None = None) -> Sampling:
         check_sampling(request.sampling)
@@ -110,11 +132,17 @@ def _reply(prepared: Prepared, completion: Completion) -> Reply:
 
 
 def _check_fits(plan: Plan) -> None:
-    if not plan.fits:
+    if not plan.fits_context:
         raise ContextLengthError(
             f"the prompt has {plan.prompt_tokens} tokens, {plan.visual_tokens} of them visual",
             expected=f"fewer than the model's context of {plan.context_tokens}",
-            hint="a smaller budget, fewer pictures, or less text",
+            hint="; or ".join(plan.advice),
+        )
+    if not plan.fits:
+        raise OutOfMemoryError(
+            f"the request would take {plan.needed_bytes} bytes beside the model, and the device "
+            f"has {plan.available_bytes} left",
+            hint="; or ".join(plan.advice),
         )
 
 

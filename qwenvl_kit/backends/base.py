@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
+from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class Backend(Protocol):
     @property
     def default_sampling(self) -> Sampling:
         """The settings that the checkpoint was published with."""
+
+    def free_bytes(self) -> int | None:
+        """Memory that the device could still give; None where not known."""
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.stops import StopText
 from qwenvl_kit.budget.limits import PixelLimits
-from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.errors import GenerationError, InputError
 from qwenvl_kit.families import family_of
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.images import resize_image
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
+from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class ScriptedBackend:
     def default_sampling(self) -> Sampling:
         """Greedy."""
         return Sampling()
+
+    def free_bytes(self) -> int | None:
+        """Not known: there is no model."""
+        return None
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
 from qwenvl_kit.errors import VideoTimingError
 from qwenvl_kit.messages import VideoPart
+
+DEFAULT_FPS = 2.0
+MIN_FRAMES = 4
+MAX_FRAMES = 768
+"""How Qwen's models were trained to see videos (`FPS`, `FPS_MIN_FRAMES` and `FPS_MAX_FRAMES` of
+qwen-vl-utils, `fps`, `min_frames` and `max_frames` of the checkpoints' processors)."""
+
+FRAME_FACTOR = 2
+"""qwen-vl-utils takes frames in pairs, as the vision encoders do."""
 
 
 def frame_times(part: VideoPart, num_frames: int) -> tuple[float, ...]:
@@ -27,20 +38,56 @@ def frame_times(part: VideoPart, num_frames: int) -> tuple[float, ...]:
 
 
 def choose_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
-    """Indices of the frames to use: those between start and end, thinned out evenly.
+    """Indices of given frames to use: those between start and end, thinned out evenly.
 
     Raises:
         VideoTimingError: no frame lies between start and end.
     """
-    start = times[0] if part.start_seconds is None else part.start_seconds
-    end = times[-1] if part.end_seconds is None else part.end_seconds
-    inside = [index for index, time in enumerate(times) if start <= time <= end]
-    if not inside:
-        raise VideoTimingError(
-            f"no frame lies between {start} s and {end} s",
-            expected=f"a span within {times[0]} s to {times[-1]} s",
-        )
-    return tuple(_spread(inside, part.num_frames or len(inside)))
+    inside = _inside(part, times)
+    return _spread(times, inside, part.num_frames or len(inside))
+
+
+def sample_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
+    """Indices of a file's frames to use: as many as its rate asks for, evenly spread in time.
+
+    A frame is used once, so that a film that stands still takes fewer.
+
+    Args:
+        part: how it is to be sampled.
+        times: when each of its frames is shown, in seconds from the first on, rising.
+
+    Raises:
+        VideoTimingError: no frame lies between start and end.
+    """
+    inside = _inside(part, times)
+    if part.timestamps_seconds is not None:
+        return _thin(_shown_at(part.timestamps_seconds, times, inside), part.num_frames)
+    if part.fps is None and part.num_frames is not None:
+        return _spread(times, inside, part.num_frames)
+    rate = frame_rate(times[inside.start : inside.stop])
+    count = count_frames(len(inside), rate, part.fps)
+    return _spread(times, inside, min(count, part.num_frames or count))
+
+
+def count_frames(total_frames: int, video_fps: float, fps: float | None = None) -> int:
+    """How many of a video's frames a model sees.
+
+    The arithmetic of `smart_nframes` of qwen-vl-utils, other than which
+
+    - a rate that was asked for is kept: the limit of 768 frames is part of the default;
+    - a video of a single frame is no error, and gives that frame;
+    - the number that is rounded down is first rounded to six digits, so that 10 s at 2 frames a
+      second are 20 frames and not 18 where a floating-point number falls just short of 20.
+
+    Args:
+        total_frames: frames to choose from.
+        video_fps: how many of them make a second.
+        fps: how many of a second to use; None for the default.
+    """
+    max_frames = total_frames if fps is not None else min(MAX_FRAMES, total_frames)
+    wished = round(total_frames / video_fps * (fps or DEFAULT_FPS), 6)
+    count = min(max(wished, MIN_FRAMES), max_frames // FRAME_FACTOR * FRAME_FACTOR)
+    return max(1, math.floor(count / FRAME_FACTOR) * FRAME_FACTOR)
 
 
 def frame_rate(times: Sequence[float]) -> float:
@@ -54,14 +101,69 @@ def frame_rate(times: Sequence[float]) -> float:
     return float(f"{(len(times) - 1) / (times[-1] - times[0]):.9g}")
 
 
-def _spread(indices: Sequence[int], count: int) -> Sequence[int]:
-    """`count` of the indices, first and last among them, evenly spread."""
-    if count >= len(indices):
-        return indices
+def _inside(part: VideoPart, times: Sequence[float]) -> range:
+    """Indices of the frames between start and end, both included."""
+    start = times[0] if part.start_seconds is None else part.start_seconds
+    end = times[-1] if part.end_seconds is None else part.end_seconds
+    inside = range(bisect_left(times, start), bisect_right(times, end))
+    if not inside:
+        raise VideoTimingError(
+            f"no frame lies between {start:g} s and {end:g} s",
+            expected=f"a span within {times[0]:g} s to {times[-1]:g} s",
+        )
+    return inside
+
+
+def _spread(times: Sequence[float], inside: range, count: int) -> tuple[int, ...]:
+    """The frames nearest to `count` moments that are evenly spread, first and last among them.
+
+    Where frames follow one another at one rate this is qwen-vl-utils' `linspace(...).round()`.
+    """
+    if count >= len(inside):
+        return tuple(inside)
     if count == 1:
-        return [indices[len(indices) // 2]]
+        return (inside[len(inside) // 2],)
+    first, last = times[inside[0]], times[inside[-1]]
+    moments = (first + (last - first) * step / (count - 1) for step in range(count))
+    chosen = (_nearest(times, moment, inside) for moment in moments)
+    return tuple(dict.fromkeys(chosen))
+
+
+def _nearest(times: Sequence[float], moment: float, inside: range) -> int:
+    """The frame whose time is nearest; of two that are as near, the one of even index."""
+    after = min(max(bisect_left(times, moment), inside[0]), inside[-1])
+    before = max(after - 1, inside[0])
+    behind, ahead = moment - times[before], times[after] - moment
+    if abs(behind - ahead) < 1e-6 * (times[after] - times[before]):
+        return before if before % 2 == 0 else after
+    return before if behind < ahead else after
+
+
+def _shown_at(moments: Sequence[float], times: Sequence[float], inside: range) -> tuple[int, ...]:
+    """The frames that are on the screen at these moments."""
+    length = (times[-1] - times[0]) / max(1, len(times) - 1)
+    late = next((moment for moment in moments if moment > times[-1] + length), None)
+    if late is not None:
+        raise VideoTimingError(
+            f"timestamps_seconds holds {late:g} s", expected=f"times up to {times[-1]:g} s"
+        )
+    shown = dict.fromkeys(max(0, bisect_right(times, moment + 1e-6) - 1) for moment in moments)
+    chosen = tuple(index for index in shown if index in inside)
+    if not chosen:
+        raise VideoTimingError(
+            "none of timestamps_seconds lies between start and end", expected="at least one"
+        )
+    return chosen
+
+
+def _thin(indices: Sequence[int], count: int | None) -> tuple[int, ...]:
+    """At most `count` of the indices, evenly spread."""
+    if count is None or count >= len(indices):
+        return tuple(indices)
+    if count == 1:
+        return (indices[len(indices) // 2],)
     step = (len(indices) - 1) / (count - 1)
-    return [indices[round(position * step)] for position in range(count)]
+    return tuple(indices[round(position * step)] for position in range(count))
 
 
 def _check_timestamps(times: Sequence[float], num_frames: int) -> tuple[float, ...]:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwenvl_kit.options import PixelBudget
 
 
 @dataclass(frozen=True)
 class PixelLimits:
-    """Least and most area of a resized picture, in pixels."""
+    """Least and most area of a resized picture in pixels, and the most of its longer side."""
 
     min_pixels: int
     max_pixels: int
+    max_side_px: int | None = None
 
     def shared_by(self, count: int) -> PixelLimits:
         """What each of `count` frames may have where these limits are for all of them."""
-        return PixelLimits(math.ceil(self.min_pixels / count), max(1, self.max_pixels // count))
+        return replace(
+            self,
+            min_pixels=math.ceil(self.min_pixels / count),
+            max_pixels=max(1, self.max_pixels // count),
+        )
+
+    def capped(self, max_pixels: int) -> PixelLimits:
+        """These limits with a smaller most; the least gives way to it."""
+        return replace(
+            self,
+            min_pixels=min(self.min_pixels, max_pixels),
+            max_pixels=min(self.max_pixels, max_pixels),
+        )
 
 
 def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -> PixelLimits:
@@ -33,13 +46,13 @@ def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -
         high = max(native.max_pixels, low or 0)
     if low is None:
         low = min(native.min_pixels, high)
-    return PixelLimits(min_pixels=low, max_pixels=high)
+    return PixelLimits(min_pixels=low, max_pixels=high, max_side_px=budget.max_long_edge_px)
 
 
 def keeps_native_limits(budget: PixelBudget) -> bool:
-    """Whether a budget leaves both limits of one picture to the checkpoint."""
+    """Whether a budget leaves all limits of one picture to the checkpoint."""
     sides = (budget.min_tokens, budget.max_tokens, budget.min_pixels, budget.max_pixels)
-    return all(side is None for side in sides)
+    return all(side is None for side in (*sides, budget.max_long_edge_px))
 
 
 def total_tokens(budget: PixelBudget, token_side_px: int) -> int | None:

@@ -4,80 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias, Union
+from dataclasses import replace
 
-from qwenvl_kit.budget.frames import choose_frames, frame_times
+from qwenvl_kit.budget.frames import choose_frames, sample_frames
 from qwenvl_kit.budget.limits import (
     PixelLimits,
     apply_budget,
     keeps_native_limits,
     total_tokens,
 )
+from qwenvl_kit.budget.measures import (
+    ImageMeasure,
+    Measure,
+    PlanningRules,
+    VideoMeasure,
+    times_of,
+)
+from qwenvl_kit.budget.memory import predict_activation_bytes, predict_cache_bytes
 from qwenvl_kit.budget.resizing import (
     check_size,
     count_tokens,
+    crop_size,
     exact_size,
     fit_size,
     fit_video_size,
+    pad_size,
     shrink_size,
 )
 from qwenvl_kit.budget.sharing import share_tokens
 from qwenvl_kit.errors import located
 from qwenvl_kit.families import Family
-from qwenvl_kit.messages import ImagePart, VideoPart
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.options import PixelBudget, as_budget
-from qwenvl_kit.plans import ImagePlan, Plan, Size, VideoPlan
-
-
-@dataclass(frozen=True)
-class ImageMeasure:
-    """A picture whose size is known and whose pixels are not."""
-
-    where: str
-    part: ImagePart
-    size: Size
-
-
-@dataclass(frozen=True)
-class VideoMeasure:
-    """A sequence of frames whose size and number are known."""
-
-    where: str
-    part: VideoPart
-    size: Size
-    num_frames: int
-
-
-Measure: TypeAlias = Union[ImageMeasure, VideoMeasure]
-
-
-@dataclass(frozen=True)
-class PlanningRules:
-    """What a loaded model lays down for planning.
-
-    Attributes:
-        family: the model's family.
-        image_limits, video_limits: area of a picture, and of one frame or of all frames of a
-            video together (the family's `video_limit_scope`), that the checkpoint's own
-            processor settings allow.
-        context_tokens: prompt and answer together.
-        kv_bytes_per_token: keys and values of one token over all layers; None where not known.
-        weight_bytes: the model's weights; None where not known.
-    """
-
-    family: Family
-    image_limits: PixelLimits
-    video_limits: PixelLimits
-    context_tokens: int
-    kv_bytes_per_token: int | None = None
-    weight_bytes: int | None = None
+from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 
 
 def plan_media(
-    measures: Sequence[Measure], budget: PixelBudget, rules: PlanningRules
+    measures: Sequence[Measure],
+    budget: PixelBudget,
+    rules: PlanningRules,
+    max_tokens: int | None = None,
 ) -> tuple[ImagePlan | VideoPlan, ...]:
     """The resized size and tokens of each picture and video, in order.
+
+    Args:
+        measures: what is known of them.
+        budget: what those may cost that have no budget of their own.
+        rules: what the model lays down.
+        max_tokens: what all of them may cost together, beside the budget's own total.
 
     Raises:
         MediaSizeError: a picture that the family cannot take.
@@ -85,7 +59,8 @@ def plan_media(
         BudgetError: a total that is too small.
     """
     plans = [_plan_alone(measure, budget, rules) for measure in measures]
-    total = total_tokens(budget, rules.family.token_side_px)
+    totals = (total_tokens(budget, rules.family.token_side_px), max_tokens)
+    total = min((limit for limit in totals if limit is not None), default=None)
     if total is None or sum(plan.tokens for plan in plans) <= total:
         return tuple(plans)
     with located("budget"):
@@ -97,17 +72,27 @@ def plan_request(
     prompt_tokens: int,
     max_new_tokens: int,
     rules: PlanningRules,
+    *,
+    available_bytes: int | None = None,
+    degradations: tuple[str, ...] = (),
 ) -> Plan:
-    """The whole plan, once the length of the rendered prompt is known."""
+    """The whole plan, once the length of the rendered prompt is known.
+
+    Args:
+        media: what was decided for each picture and video.
+        prompt_tokens: length of the rendered prompt.
+        max_new_tokens: how long the answer was asked to be at most.
+        rules: what the model lays down.
+        available_bytes: memory that the device could still give; None where not known.
+        degradations: what was given up so far.
+    """
     room_tokens = max(0, rules.context_tokens - prompt_tokens)
     answer_tokens = min(max_new_tokens, room_tokens)
-    degradations: tuple[str, ...] = ()
     if 0 < answer_tokens < max_new_tokens:
-        degradations = (
+        degradations += (
             f"max_new_tokens reduced from {max_new_tokens} to {answer_tokens}: prompt and answer "
             f"share a context of {rules.context_tokens} tokens",
         )
-    per_token = rules.kv_bytes_per_token
     return Plan(
         prompt_tokens=prompt_tokens,
         visual_tokens=sum(plan.tokens for plan in media),
@@ -115,12 +100,29 @@ def plan_request(
         videos=tuple(plan for plan in media if isinstance(plan, VideoPlan)),
         max_new_tokens=answer_tokens,
         context_tokens=rules.context_tokens,
-        kv_cache_bytes=None if per_token is None else per_token * (prompt_tokens + answer_tokens),
-        activation_bytes=None,
+        kv_cache_bytes=_cache_bytes(rules, prompt_tokens, answer_tokens),
+        activation_bytes=_activation_bytes(rules, media, prompt_tokens, answer_tokens),
         weight_bytes=rules.weight_bytes,
-        fits=answer_tokens > 0,
+        available_bytes=available_bytes,
         degradations=degradations,
     )
+
+
+def _cache_bytes(rules: PlanningRules, prompt_tokens: int, answer_tokens: int) -> int | None:
+    if rules.shape is None:
+        return None
+    return predict_cache_bytes(rules.shape, prompt_tokens, answer_tokens)
+
+
+def _activation_bytes(
+    rules: PlanningRules,
+    media: Sequence[ImagePlan | VideoPlan],
+    prompt_tokens: int,
+    answer_tokens: int,
+) -> int | None:
+    if rules.shape is None:
+        return None
+    return predict_activation_bytes(rules.shape, media, rules.family, prompt_tokens, answer_tokens)
 
 
 def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> PixelLimits:
@@ -130,7 +132,8 @@ def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> Pixe
     if isinstance(measure, VideoMeasure):
         native = rules.video_limits
         if rules.family.video_limit_scope == "video":
-            native = native.shared_by(len(_chosen_frames(measure)))
+            with located(measure.where):
+                native = native.shared_by(len(_choose_frames(measure)))
     return apply_budget(chosen, native, rules.family.token_side_px)
 
 
@@ -153,34 +156,40 @@ def _plan_within(
     measure: Measure, limits: PixelLimits, rules: PlanningRules
 ) -> ImagePlan | VideoPlan:
     with located(measure.where):
-        check_size(measure.size, rules.family)
         if isinstance(measure, ImageMeasure):
-            return _plan_image(measure, limits, rules.family.token_side_px)
+            return _plan_image(measure, limits, rules.family)
+        check_size(measure.size, rules.family)
         return _plan_video(measure, limits, rules.family)
 
 
-def _plan_image(measure: ImageMeasure, limits: PixelLimits, token_side_px: int) -> ImagePlan:
-    part = measure.part
+def _plan_image(measure: ImageMeasure, limits: PixelLimits, family: Family) -> ImagePlan:
+    part, side_px = measure.part, family.token_side_px
+    shown = padded = crop_size(measure.size, part.crop)
     if part.height_px is not None and part.width_px is not None:
-        resized = exact_size(Size(part.height_px, part.width_px), token_side_px)
+        resized = exact_size(Size(part.height_px, part.width_px), side_px)
     else:
-        resized = fit_size(measure.size, limits, token_side_px)
+        padded = pad_size(shown, family)
+        resized = fit_size(padded, limits, side_px)
     return ImagePlan(
         where=measure.where,
         original=measure.size,
         resized=resized,
-        tokens=count_tokens(resized, token_side_px),
+        tokens=count_tokens(resized, side_px),
+        crop=part.crop,
+        padded=None if padded == shown else padded,
+        orientation=measure.orientation,
     )
 
 
-def _chosen_frames(measure: VideoMeasure) -> tuple[int, ...]:
-    with located(measure.where):
-        return choose_frames(measure.part, frame_times(measure.part, measure.num_frames))
+def _choose_frames(measure: VideoMeasure) -> tuple[int, ...]:
+    if measure.times_seconds is not None:
+        return sample_frames(measure.part, measure.times_seconds)
+    return choose_frames(measure.part, times_of(measure))
 
 
 def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> VideoPlan:
-    times = frame_times(measure.part, measure.num_frames)
-    chosen = choose_frames(measure.part, times)
+    times = times_of(measure)
+    chosen = _choose_frames(measure)
     resized = fit_size(measure.size, limits, family.token_side_px)
     return VideoPlan(
         where=measure.where,
@@ -189,6 +198,7 @@ def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> V
         frame_indices=chosen,
         timestamps_seconds=tuple(times[index] for index in chosen),
         tokens=_num_groups(len(chosen), family) * count_tokens(resized, family.token_side_px),
+        duration_seconds=None if measure.times_seconds is None else times[-1],
     )
 
 
@@ -220,13 +230,9 @@ def _plan_shared(
     budget: PixelBudget,
     rules: PlanningRules,
 ) -> tuple[ImagePlan | VideoPlan, ...]:
-    token_area = rules.family.token_side_px**2
     limits = [_limits(measure, budget, rules) for measure in measures]
     groups = [_groups_of(plan, rules.family) for plan in plans]
-    least = [
-        plan.tokens if _is_exact(measure) else count * math.ceil(limit.min_pixels / token_area)
-        for measure, plan, count, limit in zip(measures, plans, groups, limits)
-    ]
+    least = _least_tokens(measures, plans, budget, rules)
     shares = share_tokens([plan.tokens for plan in plans], least, total)
     return tuple(
         _plan_share(measure, limit, share // count, rules)
@@ -234,25 +240,46 @@ def _plan_shared(
     )
 
 
+def least_tokens(measures: Sequence[Measure], budget: PixelBudget, rules: PlanningRules) -> int:
+    """What all pictures and frames take at least, however small a total is."""
+    plans = [_plan_alone(measure, budget, rules) for measure in measures]
+    least = _least_tokens(measures, plans, budget, rules)
+    return sum(min(low, plan.tokens) for low, plan in zip(least, plans))
+
+
+def _least_tokens(
+    measures: Sequence[Measure],
+    plans: Sequence[ImagePlan | VideoPlan],
+    budget: PixelBudget,
+    rules: PlanningRules,
+) -> list[int]:
+    """The least that each may be reduced to: its own minimum, or its exact size."""
+    token_area = rules.family.token_side_px**2
+    return [
+        plan.tokens
+        if _is_exact(measure)
+        else _groups_of(plan, rules.family)
+        * math.ceil(_limits(measure, budget, rules).min_pixels / token_area)
+        for measure, plan in zip(measures, plans)
+    ]
+
+
 def _plan_share(
     measure: Measure, limits: PixelLimits, max_tokens: int, rules: PlanningRules
 ) -> ImagePlan | VideoPlan:
     """The plan of a part of which one picture, or one group of frames, may take so much."""
     side_px = rules.family.token_side_px
-    plan = _plan_within(measure, _capped(limits, max_tokens * side_px**2), rules)
+    plan = _plan_within(measure, limits.capped(max_tokens * side_px**2), rules)
     if count_tokens(plan.resized, side_px) <= max_tokens or _is_exact(measure):
         return plan
-    resized = shrink_size(measure.size, max_tokens, side_px)
+    shown = plan.pixel_map.padded if isinstance(plan, ImagePlan) else measure.size
+    resized = shrink_size(shown, max_tokens, side_px)
     tokens = _groups_of(plan, rules.family) * count_tokens(resized, side_px)
     return replace(plan, resized=resized, tokens=tokens)
 
 
 def _is_exact(measure: Measure) -> bool:
     return isinstance(measure, ImageMeasure) and measure.part.height_px is not None
-
-
-def _capped(limits: PixelLimits, max_pixels: int) -> PixelLimits:
-    return PixelLimits(min(limits.min_pixels, max_pixels), min(limits.max_pixels, max_pixels))
 
 
 def _groups_of(plan: ImagePlan | VideoPlan, family: Family) -> int:

@@ -7,14 +7,14 @@ import math
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.errors import MediaSizeError
 from qwenvl_kit.families import Family
-from qwenvl_kit.plans import Size
+from qwenvl_kit.geometry import Region, Size
 
 MIN_SIDE_PX = 2
-"""A picture with a side of one pixel or none has nothing to see."""
+"""A video with a side of one pixel has nothing to see."""
 
 
 def check_size(size: Size, family: Family) -> None:
-    """Refuse a picture that the family's processor cannot take.
+    """Refuse a video that the family's processor cannot take.
 
     Raises:
         MediaSizeError: no pixels, a side of one pixel, or a strip that is too long.
@@ -22,16 +22,46 @@ def check_size(size: Size, family: Family) -> None:
     short_px, long_px = sorted((size.height_px, size.width_px))
     if short_px < MIN_SIDE_PX:
         raise MediaSizeError(
-            f"the picture is {size}",
+            f"the video is {size}",
             expected=f"sides of at least {MIN_SIDE_PX} px",
-            hint="check that the file holds the picture that you mean",
+            hint="check that the file holds the video that you mean",
         )
     if long_px > short_px * family.max_aspect_ratio:
         raise MediaSizeError(
-            f"the picture is {size}, a strip of {long_px / short_px:.0f} to 1",
+            f"the video is {size}, a strip of {long_px / short_px:.0f} to 1",
             expected=f"at most {family.max_aspect_ratio:.0f} to 1",
-            hint="crop it, or cut it into several pictures",
+            hint="crop its frames first",
         )
+
+
+def crop_size(size: Size, crop: Region | None) -> Size:
+    """The size of what is shown of a picture.
+
+    Raises:
+        MediaSizeError: the region reaches beyond the picture.
+    """
+    if crop is None:
+        return size
+    if crop.x2_px > size.width_px or crop.y2_px > size.height_px:
+        raise MediaSizeError(
+            f"{crop} was to be cut out of a picture of {size}",
+            expected="a region within the picture, in pixels of its upright original",
+        )
+    return crop.size
+
+
+def pad_size(size: Size, family: Family) -> Size:
+    """The size with margins that a picture needs before the models' rule may resize it.
+
+    The rule has no answer to a strip longer than 200 to 1, and would distort a picture of which
+    a side is shorter than one visual token: rounding up that side, and not the other.
+    """
+    least = family.token_side_px
+    ratio = family.max_aspect_ratio
+    return Size(
+        height_px=max(size.height_px, least, math.ceil(size.width_px / ratio)),
+        width_px=max(size.width_px, least, math.ceil(size.height_px / ratio)),
+    )
 
 
 def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
@@ -42,7 +72,7 @@ def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
     round both sides; if the area leaves the limits, scale by the square root of the ratio and
     round towards the limits.
     """
-    return _fit(size, limits, token_side_px, 1, 1)
+    return _within_side(_fit(size, limits, token_side_px, 1, 1), size, limits, token_side_px)
 
 
 def fit_video_size(
@@ -81,6 +111,18 @@ def _fit(
         height_px = math.ceil(size.height_px * scale / token_side_px) * token_side_px
         width_px = math.ceil(size.width_px * scale / token_side_px) * token_side_px
     return Size(height_px=height_px, width_px=width_px)
+
+
+def _within_side(fitted: Size, size: Size, limits: PixelLimits, token_side_px: int) -> Size:
+    """The fitted size, or where its longer side exceeds the limit the largest that does not."""
+    long_px = max(fitted.height_px, fitted.width_px)
+    if limits.max_side_px is None or long_px <= max(limits.max_side_px, token_side_px):
+        return fitted
+    original_px = max(size.height_px, size.width_px)
+    return Size(
+        height_px=_floor_multiple(size.height_px * limits.max_side_px / original_px, token_side_px),
+        width_px=_floor_multiple(size.width_px * limits.max_side_px / original_px, token_side_px),
+    )
 
 
 def _at_least(size: Size, side_px: int) -> Size:

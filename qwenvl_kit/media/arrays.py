@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
-from qwenvl_kit.plans import Size
+from qwenvl_kit.geometry import Size
 
 if TYPE_CHECKING:
     import PIL.Image

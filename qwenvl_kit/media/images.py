@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import open_image
-from qwenvl_kit.plans import Size
+from qwenvl_kit.media.sources import open_header, open_image
+from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
     import PIL.Image
+
+Resize: TypeAlias = "Callable[[PIL.Image.Image, Size], PIL.Image.Image]"
+"""Brings a decoded picture to a size; a backend's own, so that pixels are its processor's."""
 
 _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width (EXIF 2.32, tag 274)."""
 
 
-def measure_image(source: Any, policy: MediaPolicy) -> Size:
-    """The size of a picture once it stands upright; an encoded picture is not decoded.
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a picture's header says.
+
+    Attributes:
+        size: its size once it stands upright.
+        orientation: the EXIF orientation by which it is turned, 1 to 8 (EXIF 2.32, tag 274).
+    """
+
+    size: Size
+    orientation: int
+
+
+def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
+    """Size and orientation of a picture; an encoded picture is not decoded.
 
     Raises:
         MediaError: the source cannot be opened, or the policy refuses it.
@@ -27,8 +46,14 @@ def measure_image(source: Any, policy: MediaPolicy) -> Size:
     if is_array(source):
         size = array_size(source)
         policy.check_size(size)
-        return size
-    return _checked_size(open_image(source, policy), policy)
+        return ImageHeader(size, 1)
+    with open_header(source, policy) as image:
+        return _checked_header(image, policy)
+
+
+def measure_image(source: Any, policy: MediaPolicy) -> Size:
+    """The size of a picture once it stands upright; see `read_header`."""
+    return read_header(source, policy).size
 
 
 def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
@@ -38,7 +63,7 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
     """
     image = open_image(source, policy)
-    _checked_size(image, policy)
+    _checked_header(image, policy)
     return _to_rgb(_upright(_load(image)))
 
 
@@ -54,13 +79,28 @@ def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
     return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.BICUBIC)
 
 
-def _checked_size(image: PIL.Image.Image, policy: MediaPolicy) -> Size:
+def show_image(image: PIL.Image.Image, plan: ImagePlan, resize: Resize) -> PIL.Image.Image:
+    """What a model sees of an upright picture: cut, padded and resized as planned."""
+    import PIL.Image
+
+    if plan.crop is not None:
+        crop = plan.crop
+        image = image.crop((crop.x1_px, crop.y1_px, crop.x2_px, crop.y2_px))
+    if plan.padded is not None:
+        padded = PIL.Image.new("RGB", (plan.padded.width_px, plan.padded.height_px), "white")
+        padded.paste(image, (0, 0))
+        image = padded
+    return resize(image, plan.resized)
+
+
+def _checked_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
     size = Size(height_px=image.height, width_px=image.width)
     policy.check_size(size)
     # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
-    if image.format != "TIFF" and _orientation(image) in _SIDEWAYS:
-        return Size(height_px=size.width_px, width_px=size.height_px)
-    return size
+    orientation = 1 if image.format == "TIFF" else _orientation(image)
+    if orientation in _SIDEWAYS:
+        size = Size(height_px=size.width_px, width_px=size.height_px)
+    return ImageHeader(size, orientation)
 
 
 def _load(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -79,9 +119,10 @@ def _load(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _orientation(image: PIL.Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF is no reason to refuse a sound picture
         return 1
+    return orientation if 1 <= orientation <= 8 else 1
 
 
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from qwenvl_kit.budget.planning import ImageMeasure, Measure, VideoMeasure
+from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
-from qwenvl_kit.media.images import decode_image, measure_image, resize_image
+from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.videos import Resize, decode_frames, measure_frames
-from qwenvl_kit.messages import ImagePart, Message, iter_media
+from qwenvl_kit.media.video import decode_file, measure_file
+from qwenvl_kit.media.videos import decode_frames, is_sequence, measure_frames
+from qwenvl_kit.messages import ImagePart, Message, VideoPart, iter_media
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 if TYPE_CHECKING:
+    import numpy
     import PIL.Image
 
-DecodedMedia: TypeAlias = Union["PIL.Image.Image", list["PIL.Image.Image"]]
-"""A picture, or the frames of a video: RGB, upright, at the planned size."""
+DecodedMedia: TypeAlias = Union["PIL.Image.Image", "numpy.ndarray[Any, Any]"]
+"""A picture, or the frames of a video as uint8 (frames, height, width, 3): RGB, upright, at the
+planned size."""
 
 
 def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Measure]:
@@ -45,15 +48,21 @@ def decode_media(
         plan = plans[where]
         with located(where):
             if isinstance(plan, ImagePlan):
-                decoded.append(resize(decode_image(part.source, policy), plan.resized))
+                decoded.append(show_image(decode_image(part.source, policy), plan, resize))
             else:
-                decoded.append(decode_frames(part.source, plan, policy, resize))
+                policy.check_num_frames(len(plan.frame_indices))
+                decode = decode_frames if is_sequence(part.source) else decode_file
+                decoded.append(decode(part.source, plan, policy, resize))
     return decoded
 
 
-def _measure(where: str, part: object, policy: MediaPolicy) -> Measure:
+def _measure(where: str, part: ImagePart | VideoPart, policy: MediaPolicy) -> Measure:
     with located(where):
         if isinstance(part, ImagePart):
-            return ImageMeasure(where, part, measure_image(part.source, policy))
-        frames = measure_frames(part.source, policy)  # type: ignore[attr-defined]
-        return VideoMeasure(where, part, frames.size, frames.num_frames)  # type: ignore[arg-type]
+            header = read_header(part.source, policy)
+            return ImageMeasure(where, part, header.size, header.orientation)
+        if is_sequence(part.source):
+            frames = measure_frames(part.source, policy)
+            return VideoMeasure(where, part, frames.size, frames.num_frames)
+        film = measure_file(part.source, policy, part.end_seconds)
+        return VideoMeasure(where, part, film.size, len(film.times_seconds), film.times_seconds)

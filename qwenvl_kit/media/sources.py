@@ -7,8 +7,11 @@ import binascii
 import io
 import os
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from qwenvl_kit.errors import (
@@ -28,7 +31,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "J
 """Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
 run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture."""
 
-_VIDEO_HINT = "decode the video and pass VideoPart([frame, ...], fps=...)"
+_VIDEO_HINT = "VideoPart(...) for a video"
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
@@ -39,6 +42,38 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     Raises:
         MediaError: what the source is, and why it cannot be opened.
     """
+    opened = resolve_source(source, policy)
+    if isinstance(opened, Path):
+        return _open_bytes(_read_file(opened, policy), policy, name=str(opened))
+    return _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+
+
+@contextmanager
+def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
+    """The same for those who want the header alone: of a file no more than that is read.
+
+    Raises:
+        MediaError: as `open_image`.
+    """
+    opened = resolve_source(source, policy)
+    if not isinstance(opened, Path):
+        yield _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+        return
+    try:
+        policy.check_num_bytes(opened.stat().st_size)
+        file = opened.open("rb")
+    except OSError as error:
+        raise _unreadable(opened, error) from error
+    with file:
+        yield _identify(file, name=str(opened))
+
+
+def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path | bytes:
+    """What a source stands for: a picture in memory, a file that may be read, or encoded bytes.
+
+    Raises:
+        MediaError: it is none of them, it is not there, or the policy refuses it.
+    """
     import PIL.Image
 
     if isinstance(source, PIL.Image.Image):
@@ -46,30 +81,30 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     if is_array(source):
         return array_to_image(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _open_bytes(bytes(source), policy)
+        return bytes(source)
     if isinstance(source, str) and _SCHEME.match(source):
-        return _open_url(source, policy)
+        return _resolve_url(source, policy)
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(named_path(source), policy)
+        return _checked_path(named_path(source))
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
     )
 
 
-def _open_url(url: str, policy: MediaPolicy) -> PIL.Image.Image:
+def _resolve_url(url: str, policy: MediaPolicy) -> Path | bytes:
     scheme = url.partition(":")[0].lower()
     if scheme == "data":
-        return _open_bytes(_data_url_bytes(url, policy), policy)
+        return _data_url_bytes(url, policy)
     if scheme == "file":
-        return _open_path(_file_url_path(url), policy)
+        return _checked_path(_file_url_path(url))
     if scheme in ("http", "https"):
         raise MediaForbiddenError(
             f"the source is on the network ({scheme}://{_host(url)})",
             expected="a local file, bytes or an array",
             hint="download it yourself and pass the bytes",
         )
-    return _open_path(named_path(url), policy)
+    return _checked_path(named_path(url))
 
 
 def named_path(source: str | os.PathLike[str]) -> Path:
@@ -123,10 +158,11 @@ def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
         ) from error
 
 
-def _open_path(path: Path, policy: MediaPolicy) -> PIL.Image.Image:
+def _checked_path(path: Path) -> Path:
+    """The path of a file that may be read."""
     try:
         path = path.expanduser()
-        is_directory, num_bytes = path.is_dir(), path.stat().st_size
+        status = path.stat()
     except FileNotFoundError as error:
         raise MediaNotFoundError(
             f"no file at {path}",
@@ -134,36 +170,42 @@ def _open_path(path: Path, policy: MediaPolicy) -> PIL.Image.Image:
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
         raise MediaNotFoundError(
-            f"{_shorten(path)} cannot be a file ({_shorten(error)})", expected="a picture file"
+            f"{_shorten(path)} cannot be a file ({_shorten(error)})", expected="a file"
         ) from error
-    if is_directory:
-        raise MediaSourceError(f"{path} is a directory", expected="a picture file")
-    if not path.is_file():  # reading a device or a pipe might never end
-        raise MediaSourceError(f"{path} is a device or a pipe", expected="a picture file")
-    policy.check_num_bytes(num_bytes)
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaSourceError(f"{path} is a directory", expected="a file")
+    if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe might never end
+        raise MediaSourceError(f"{path} is a device or a pipe", expected="a file")
+    return path
+
+
+def _read_file(path: Path, policy: MediaPolicy) -> bytes:
     try:
-        data = path.read_bytes()
+        policy.check_num_bytes(path.stat().st_size)
+        return path.read_bytes()
     except OSError as error:
-        raise MediaNotFoundError(
-            f"{path} cannot be read ({error})", expected="a file that you may read"
-        ) from error
-    return _open_bytes(data, policy, name=str(path))
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> MediaNotFoundError:
+    return MediaNotFoundError(
+        f"{path} cannot be read ({error})", expected="a file that you may read"
+    )
 
 
 def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> PIL.Image.Image:
+    policy.check_num_bytes(len(data))
+    return _identify(io.BytesIO(data), name)
+
+
+def _identify(stream: BinaryIO, name: str) -> PIL.Image.Image:
+    """A Pillow image whose header is read from a stream."""
     import PIL.Image
 
-    if not data:
-        raise MediaDecodeError(f"{name} is empty (0 bytes)", expected="a picture")
-    policy.check_num_bytes(len(data))
     try:
-        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+        image = PIL.Image.open(stream, formats=FORMATS)
     except PIL.UnidentifiedImageError as error:
-        raise MediaDecodeError(
-            f"{name} is not a picture ({_first_bytes(data)})",
-            expected=f"one of {', '.join(FORMATS)}",
-            hint=_VIDEO_HINT if _is_video(data) else "",
-        ) from error
+        raise _not_a_picture(stream, name) from error
     except PIL.Image.DecompressionBombError as error:
         raise MediaSizeError(
             f"{name} is too large to decode ({error})",
@@ -175,19 +217,39 @@ def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> P
         ) from error
     if image.format == "PNG" and "Raw profile type exif" not in image.info:
         # Without this entry Pillow decodes the whole picture to look for it behind the pixels.
-        image.info.setdefault("exif", _png_exif(data))
+        image.info.setdefault("exif", _png_exif(stream))
     return image
 
 
-def _png_exif(data: bytes) -> bytes:
+def _not_a_picture(stream: BinaryIO, name: str) -> MediaDecodeError:
+    num_bytes = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    start = stream.read(12)
+    if not num_bytes:
+        return MediaDecodeError(f"{name} is empty (0 bytes)", expected="a picture")
+    return MediaDecodeError(
+        f"{name} is not a picture ({num_bytes} bytes that begin with {start!r})",
+        expected=f"one of {', '.join(FORMATS)}",
+        hint=_VIDEO_HINT if _is_video(start) else "",
+    )
+
+
+def _png_exif(stream: BinaryIO) -> bytes:
     """The EXIF chunk of a PNG, found without reading the others; empty if there is none."""
-    position = 8
-    while position + 8 <= len(data):
-        num_bytes = int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] == b"eXIf":
-            return data[position + 8 : position + 8 + num_bytes]
-        position += 12 + num_bytes
-    return b""
+    position = stream.tell()  # Pillow goes on reading from here
+    found = b""
+    offset = 8
+    while not found:
+        stream.seek(offset)
+        head = stream.read(8)
+        if len(head) < 8:
+            break
+        num_bytes = int.from_bytes(head[:4], "big")
+        if head[4:] == b"eXIf":
+            found = stream.read(num_bytes)
+        offset += 12 + num_bytes
+    stream.seek(position)
+    return found
 
 
 def _is_video(data: bytes) -> bool:
@@ -210,7 +272,3 @@ def _host(url: str) -> str:
 def _shorten(value: object) -> str:
     text = str(value) if isinstance(value, Exception) else repr(str(value))
     return text if len(text) <= 200 else f"{text[:150]}...{text[-20:]}"
-
-
-def _first_bytes(data: bytes) -> str:
-    return f"{len(data)} bytes that begin with {data[:12]!r}"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
-from qwenvl_kit.media.images import decode_image, measure_image
+from qwenvl_kit.media.images import Resize, decode_image, measure_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.plans import Size, VideoPlan
+from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:
-    import PIL.Image
-
-Resize: TypeAlias = "Callable[[PIL.Image.Image, Size], PIL.Image.Image]"
-"""Brings a decoded picture to a size; a backend's own, so that pixels are its processor's."""
+    import numpy
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ def measure_frames(source: Any, policy: MediaPolicy) -> FramesMeasure:
         MediaError: it is no sequence, it is empty, or its frames differ in size.
     """
     frames = as_frames(source)
+    policy.check_num_frames(len(frames))
     sizes = []
     for index, frame in enumerate(frames):
         with located(f"source[{index}]"):
@@ -54,20 +54,36 @@ def measure_frames(source: Any, policy: MediaPolicy) -> FramesMeasure:
 
 def decode_frames(
     source: Any, plan: VideoPlan, policy: MediaPolicy, resize: Resize
-) -> list[PIL.Image.Image]:
+) -> numpy.ndarray[Any, Any]:
     """The frames of the plan, in order, upright, in RGB and at the planned size.
 
     Each is resized before the next is decoded, so that few are held at their full size.
+
+    Returns:
+        uint8 (frames, height, width, 3).
 
     Raises:
         MediaError: a frame cannot be opened or is damaged, or the policy refuses it.
     """
     frames = as_frames(source)
-    decoded = []
-    for index in plan.frame_indices:
+    decoded = new_frames(plan)
+    for position, index in enumerate(plan.frame_indices):
         with located(f"source[{index}]"):
-            decoded.append(resize(decode_image(frames[index], policy), plan.resized))
+            decoded[position] = resize(decode_image(frames[index], policy), plan.resized)
     return decoded
+
+
+def new_frames(plan: VideoPlan) -> numpy.ndarray[Any, Any]:
+    """Room for the frames of a plan, uint8 (frames, height, width, 3)."""
+    import numpy
+
+    size = plan.resized
+    return numpy.empty((len(plan.frame_indices), size.height_px, size.width_px, 3), numpy.uint8)
+
+
+def is_sequence(source: Any) -> bool:
+    """Whether a video source is a sequence of frames; what is not is taken for a file."""
+    return not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
 
 
 def as_frames(source: Any) -> Sequence[Any]:
@@ -81,8 +97,8 @@ def as_frames(source: Any) -> Sequence[Any]:
     if isinstance(source, (str, bytes)) or not isinstance(source, Sequence):
         raise MediaSourceError(
             f"a video source of type {type(source).__name__} was given",
-            expected="a sequence of frames with fps or timestamps_seconds",
-            hint="decode the file into frames first, or pass one picture as ImagePart",
+            expected="a video file, or a sequence of frames with fps or timestamps_seconds",
+            hint="pass one picture as ImagePart",
         )
     if _repeats_one_animation(source):
         raise MediaSourceError(

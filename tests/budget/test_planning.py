@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit import ImagePart, PixelBudget, Size, VideoPart
+from qwenvl_kit import ImagePart, PixelBudget, Region, Size, VideoPart
 from qwenvl_kit.budget import (
     ImageMeasure,
     PixelLimits,
@@ -16,11 +16,28 @@ from qwenvl_kit.budget import (
     plan_media,
     plan_request,
 )
+from qwenvl_kit.budget.shapes import ModelShape, TextShape, VisionShape
 from qwenvl_kit.errors import BudgetError, MediaSizeError, VideoTimingError
 from qwenvl_kit.families import family_of
 
+SHAPE = ModelShape(
+    vision=VisionShape(
+        width=32, intermediate_width=64, num_heads=2, patch_values=1176, output_width=64
+    ),
+    text=TextShape(
+        width=64,
+        intermediate_width=128,
+        num_heads=4,
+        num_key_value_heads=2,
+        head_width=16,
+        rotary_width=16,
+        num_attention_layers=1,
+        vocabulary=1000,
+    ),
+    value_bytes=4,
+)
 LIMITS = PixelLimits(4 * 28 * 28, 1280 * 28 * 28)
-RULES = PlanningRules(family_of("qwen2_vl"), LIMITS, LIMITS, 1000, kv_bytes_per_token=8)
+RULES = PlanningRules(family_of("qwen2_vl"), LIMITS, LIMITS, 1000, shape=SHAPE)
 SIDES = st.integers(2, 3000)
 
 
@@ -164,8 +181,7 @@ def test_a_videos_plan_says_which_frames_at_what_times():
 @pytest.mark.parametrize(
     ("measure", "error"),
     [
-        (_image(1, 1, 1), MediaSizeError),
-        (_image(1, 4000, 1), MediaSizeError),
+        (_image(100, 100, 1, crop=Region(50, 0, 101, 10)), MediaSizeError),
         (_video(4, Size(2, 1000), 1), MediaSizeError),
         (_video(4, place=1, fps=None), VideoTimingError),
         (_video(4, place=1, start_seconds=60), VideoTimingError),
@@ -182,7 +198,8 @@ def test_a_plan_adds_up_what_a_request_costs():
     plan = plan_request(parts, prompt_tokens=100, max_new_tokens=50, rules=RULES)
     assert plan.visual_tokens == 6 + 12
     assert [len(plan.images), len(plan.videos)] == [1, 1]
-    assert plan.kv_cache_bytes == 150 * 8
+    assert plan.kv_cache_bytes == 150 * 2 * 2 * 16 * 4  # keys and values of 2 heads of 16
+    assert plan.needed_bytes == plan.kv_cache_bytes + plan.activation_bytes
     assert plan.fits
     assert plan.degradations == ()
 

@@ -23,7 +23,8 @@ from examples.embedded_model.train import Trainer
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.families import family_of
-from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 SMALL = Options(small_fonts=True, outliers=0.0)
 

@@ -25,7 +25,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    monkeypatch.setattr(devices, "_free_bytes", free_bytes)
+    monkeypatch.setattr(devices, "read_free_bytes", free_bytes)
     return asked
 
 

@@ -52,7 +52,7 @@ def test_quantised_weights_answer_on_a_gpu(tiny_folder: Path, quantization: str)
 def test_weights_that_no_gpu_holds_are_refused_with_figures(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qwenvl_kit.backends.local.devices._free_bytes", lambda _: 10**6)
+    monkeypatch.setattr("qwenvl_kit.backends.local.devices.read_free_bytes", lambda _: 10**6)
     with pytest.raises(PlacementError, match=r"1\.1 MB.*free on cuda:0"):
         VisionChat.from_pretrained(tiny_folder, dtype="float32")
 
@@ -63,7 +63,7 @@ def test_a_model_is_spread_over_several_gpus_when_one_is_too_small(
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two CUDA devices")
     room = WORKING_BYTES + 800_000
-    monkeypatch.setattr("qwenvl_kit.backends.local.devices._free_bytes", lambda _: room)
+    monkeypatch.setattr("qwenvl_kit.backends.local.devices.read_free_bytes", lambda _: room)
     backend = load_backend(tiny_folder, dtype="float32")
     homes = {parameter.device for parameter in backend.model.parameters()}
     assert len(homes) > 1

@@ -20,7 +20,6 @@ PLAN = Plan(
     kv_cache_bytes=None,
     activation_bytes=None,
     weight_bytes=None,
-    fits=True,
 )
 LOGPROBS = st.lists(st.floats(-50, 0), min_size=1, max_size=20)
 

@@ -9,16 +9,14 @@ from typing import Any
 
 from qwenvl_kit.backends.local.engine import LoadedModel
 from qwenvl_kit.backends.local.quantizing import measure_weight_bytes
+from qwenvl_kit.backends.local.shapes import shape_of
 from qwenvl_kit.budget.limits import PixelLimits
-from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
-
-_FULL_ATTENTION = ("full_attention", "indexed_attention", "sliding_attention")
-"""Kinds of layers that keep keys and values of every token; others keep a state of fixed size."""
 
 
 def assemble(
@@ -115,23 +113,19 @@ def _check_patches(where: str, family: Family, processor: Any) -> None:
 
 
 def _rules(family: Family, network: Any, processor: Any) -> PlanningRules:
-    text = network.config.get_text_config()
-    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    num_layers = sum(kind in _FULL_ATTENTION for kind in kinds)
-    if text.max_position_embeddings < 1:
+    context_tokens = network.config.get_text_config().max_position_embeddings
+    if context_tokens < 1:
         raise CheckpointError(
-            f"config.json says max_position_embeddings={text.max_position_embeddings}",
+            f"config.json says max_position_embeddings={context_tokens}",
             expected="the length of the context in tokens",
         )
-    values_per_token = 2 * num_layers * text.num_key_value_heads * head_width
     return PlanningRules(
         family=family,
         image_limits=_limits(processor.image_processor),
         video_limits=_limits(processor.video_processor),
-        context_tokens=int(text.max_position_embeddings),
-        kv_bytes_per_token=values_per_token * network.dtype.itemsize,
+        context_tokens=int(context_tokens),
         weight_bytes=measure_weight_bytes(network),
+        shape=shape_of(network, processor),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from qwenvl_kit.backends.local.placement import Device, Hardware
-from qwenvl_kit.machine import find_nvidia_driver, read_machine
+from qwenvl_kit.machine import find_nvidia_driver, read_available_bytes, read_machine
 
 
 def read_hardware(device: torch.device | None = None) -> Hardware:
@@ -62,21 +62,8 @@ def empty_device_cache() -> None:
         module.empty_cache()
 
 
-def _accelerators(index: int | None, troubles: list[str]) -> Iterator[Device]:
-    """Those that can be asked for their memory; why others cannot, such as busy ones, is noted."""
-    is_there = torch.accelerator.is_available()
-    kind = torch.accelerator.current_accelerator() if is_there else None
-    if kind is None:
-        return
-    for number in range(torch.accelerator.device_count()) if index is None else [index]:
-        name = f"{kind.type}:{number}"
-        try:
-            yield Device(name, _free_bytes(torch.device(name)))
-        except RuntimeError as error:
-            troubles.append(f"{name} does not answer ({str(error).partition(chr(10))[0]})")
-
-
-def _free_bytes(device: torch.device) -> int:
+def read_free_bytes(device: torch.device) -> int:
+    """Memory that a device could still give, with what torch keeps of it for later."""
     if device.type == "xpu" and not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.7
         total = torch.xpu.get_device_properties(device).total_memory
         return int(total) - int(torch.xpu.memory_allocated(device))
@@ -86,8 +73,22 @@ def _free_bytes(device: torch.device) -> int:
         return int(module.mem_get_info(device)[0]) + int(kept)  # torch gives it out again
     if device.type == "mps":  # it shares the main memory, up to a limit of its own
         free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-        return int(min(free, read_machine().available_bytes))
-    return read_machine().available_bytes
+        return int(min(free, read_available_bytes()))
+    return read_available_bytes()
+
+
+def _accelerators(index: int | None, troubles: list[str]) -> Iterator[Device]:
+    """Those that can be asked for their memory; why others cannot, such as busy ones, is noted."""
+    is_there = torch.accelerator.is_available()
+    kind = torch.accelerator.current_accelerator() if is_there else None
+    if kind is None:
+        return
+    for number in range(torch.accelerator.device_count()) if index is None else [index]:
+        name = f"{kind.type}:{number}"
+        try:
+            yield Device(name, read_free_bytes(torch.device(name)))
+        except RuntimeError as error:
+            troubles.append(f"{name} does not answer ({str(error).partition(chr(10))[0]})")
 
 
 def _unusable_gpu() -> str:

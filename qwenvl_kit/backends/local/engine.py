@@ -21,14 +21,16 @@ from qwenvl_kit.backends.local.decoding import ChooseTokens, Decoding, StopWhenE
 from qwenvl_kit.backends.local.devices import empty_device_cache
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.probing import Probe
-from qwenvl_kit.backends.local.prompts import PromptEncoder
+from qwenvl_kit.backends.local.prompts import PromptEncoder, resize_image
 from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.backends.local.shapes import free_bytes
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
-from qwenvl_kit.budget.planning import PlanningRules
+from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.errors import GenerationError, ModelLoadError
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
+from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,10 @@ class LocalBackend:
         """What is loaded and how, in words."""
         return {**self._loaded.facts, "adapter": self._adapters.active or "none"}
 
+    def free_bytes(self) -> int | None:
+        """Memory that the model's device could still give; None where not known."""
+        return free_bytes(self._loaded.model)
+
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
@@ -129,7 +135,7 @@ class LocalBackend:
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
         with torch.device("cpu"):
-            return self._encoder.resize_image(image, size)
+            return resize_image(image, size)
 
     def generate(
         self, requests: Sequence[BackendRequest], observer: Observer | None = None

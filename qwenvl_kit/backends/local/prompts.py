@@ -11,16 +11,20 @@ import PIL.Image
 import torch
 from tokenizers import Tokenizer
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import pil_to_tensor, resize
+from torchvision.transforms.v2.functional import resize
 
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.budget.frames import frame_rate
+from qwenvl_kit.budget.memory import FRAMES_AT_A_TIME
 from qwenvl_kit.errors import CheckpointError, MessageError
 from qwenvl_kit.families import Family
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
-from qwenvl_kit.plans import ImagePlan, Size, VideoPlan
+from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.rendering import TokenShield, render_turns, render_videos
+
+_STRIP_ROWS = 64
 
 
 class PromptEncoder:
@@ -72,26 +76,11 @@ class PromptEncoder:
         images: list[Any] = []
         videos: list[Any] = []
         for item in (item for request in requests for item in request.media):
-            (videos if isinstance(item, list) else images).append(item)
+            (videos if isinstance(item, numpy.ndarray) else images).append(item)
         batch.update(self.encode_images(images))
         batch.update(self.encode_videos(videos))
         batch.update(self._seconds_per_group([v for r in requests for v in r.plan.videos]))
         return batch, [len(ids) for ids in prompts]
-
-    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """The picture at another size by the arithmetic of transformers' processors.
-
-        They resize uint8 tensors with torchvision; Pillow rounds differently, by up to two steps.
-        """
-        if image.size == (size.width_px, size.height_px):
-            return image
-        resized = resize(
-            pil_to_tensor(image),
-            [size.height_px, size.width_px],
-            interpolation=InterpolationMode.BICUBIC,
-            antialias=True,
-        )
-        return PIL.Image.fromarray(resized.permute(1, 2, 0).numpy())
 
     def encode_images(self, images: Sequence[DecodedMedia]) -> dict[str, torch.Tensor]:
         """Patches and grids of pictures that already have their planned size."""
@@ -103,19 +92,52 @@ class PromptEncoder:
         return {name: features[name] for name in ("pixel_values", "image_grid_thw")}
 
     def encode_videos(self, videos: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Patches and grids of videos whose frames already have their planned size."""
+        """Patches and grids of videos whose frames already have their planned size.
+
+        Args:
+            videos: uint8 (frames, height, width, 3) each.
+        """
         if not videos:
             return {}
+        encoded = [self._encode_video(frames) for frames in videos]
+        pixels = [pixels for pixels, _ in encoded]
+        return {
+            "pixel_values_videos": pixels[0] if len(pixels) == 1 else torch.cat(pixels),
+            "video_grid_thw": torch.cat([grid for _, grid in encoded]),
+        }
+
+    def _encode_video(self, frames: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patches (patches, values) and grid (1, 3) of one video.
+
+        A few frames at a time: the processor makes several copies of what it is given as floats,
+        each of four times the size of the frames.
+        """
+        first, grid = self._encode_frames(frames[:FRAMES_AT_A_TIME])
+        if len(frames) <= FRAMES_AT_A_TIME:
+            return first, grid
+        num_groups = math.ceil(len(frames) / self._family.temporal_patch_frames)
+        rows_per_group = len(first) // int(grid[0, 0])
+        pixels = first.new_empty((num_groups * rows_per_group, *first.shape[1:]))
+        pixels[: len(first)] = first
+        row = len(first)
+        for start in range(FRAMES_AT_A_TIME, len(frames), FRAMES_AT_A_TIME):
+            part, _ = self._encode_frames(frames[start : start + FRAMES_AT_A_TIME])
+            pixels[row : row + len(part)] = part
+            row += len(part)
+        grid[0, 0] = num_groups
+        return pixels, grid
+
+    def _encode_frames(self, frames: Any) -> tuple[torch.Tensor, torch.Tensor]:
         # Frames are chosen and resized already. The cap is turned off by name because the
         # processor warns where it is left open.
         features = self._processor.video_processor(
-            videos=[numpy.stack([numpy.asarray(frame) for frame in frames]) for frames in videos],
+            videos=[frames],
             do_resize=False,
             do_sample_frames=False,
             cap_pixels_per_frame=False,
             return_tensors="pt",
         )
-        return {name: features[name] for name in ("pixel_values_videos", "video_grid_thw")}
+        return features["pixel_values_videos"], features["video_grid_thw"]
 
     def _seconds_per_group(self, videos: Sequence[VideoPlan]) -> dict[str, torch.Tensor]:
         """How long the frames that share their patches last, for positions that are in seconds."""
@@ -183,6 +205,35 @@ class PromptEncoder:
                 "vocab.json with merges.txt)",
             )
         return token_id
+
+
+def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+    """The picture at another size by the arithmetic of transformers' processors.
+
+    They resize uint8 tensors with torchvision; Pillow rounds differently, by up to two steps.
+    """
+    if image.size == (size.width_px, size.height_px):
+        return image
+    resized = resize(
+        torch.from_numpy(_to_array(image)).permute(2, 0, 1),
+        [size.height_px, size.width_px],
+        interpolation=InterpolationMode.BICUBIC,
+        antialias=True,
+    )
+    return PIL.Image.fromarray(resized.permute(1, 2, 0).numpy())
+
+
+def _to_array(image: PIL.Image.Image) -> numpy.ndarray[Any, Any]:
+    """The pixels of a picture, uint8 (height, width, 3).
+
+    In strips, which stay in a core's cache: of a large picture Pillow's own way makes two copies,
+    in more than twice the time.
+    """
+    array = numpy.empty((image.height, image.width, 3), numpy.uint8)
+    for top in range(0, image.height, _STRIP_ROWS):
+        bottom = min(image.height, top + _STRIP_ROWS)
+        array[top:bottom] = numpy.asarray(image.crop((0, top, image.width, bottom)))
+    return array
 
 
 def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:

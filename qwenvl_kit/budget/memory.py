@@ -1,0 +1,260 @@
+"""The peak memory of one request, by adding up the tensors that are alive together.
+
+A request goes through stages: its pixels are prepared, the vision encoder runs, the prompt is
+read, the answer is generated. In each stage the peak is at one of a few moments. The functions
+here name these moments, and for each the tensors that transformers 5.23 holds then; where a
+moment was the peak for none of the shapes looked at, it is left out. What the kernels take beside
+their results is left out too: on a processor about 0.7 MB for each thread
+(FlashAttentionKernel.cpp of torch).
+
+Widths are counted in values of one token or patch, and `value` is the size of one in bytes.
+`fp32` marks what is computed in 4 bytes whatever the model's own type is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from qwenvl_kit.budget.pixel_memory import (
+    FRAMES_AT_A_TIME,
+    MediaLoad,
+    decoded_bytes,
+    load_of,
+    processor_bytes,
+)
+from qwenvl_kit.budget.shapes import ModelShape, TextShape
+from qwenvl_kit.families import Family
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+
+__all__ = ["FRAMES_AT_A_TIME", "ModelShape", "predict_activation_bytes", "predict_cache_bytes"]
+
+_FP32_BYTES = 4
+_INDEX_BYTES = 14 * 8
+"""Of one prompt token, integers of 8 bytes: its id, kind and mask, its four positions
+(`_prepare_position_ids_for_generation`), and the copies that `generate` lengthens by each token."""
+
+_CHUNK_TOKENS = 64
+"""Tokens that `torch_chunk_gated_delta_rule` takes together (modeling_qwen3_5.py)."""
+
+
+def predict_cache_bytes(shape: ModelShape, prompt_tokens: int, answer_tokens: int) -> int:
+    """Keys and values of prompt and answer, and the recurrent state, which has a fixed size.
+
+    `DynamicCache` of transformers keeps exactly these: `LinearAttentionLayer` the last inputs of
+    the convolution in the model's type and the state of the delta rule in fp32, an indexed layer
+    one more key.
+    """
+    text, value = shape.text, shape.value_bytes
+    kept = 2 * text.key_width + (text.indexer.key_width if text.indexer else 0)
+    total = text.num_attention_layers * kept * value * (prompt_tokens + answer_tokens)
+    if linear := text.linear:
+        convolution = linear.mixed_width * linear.kernel_tokens * value
+        total += linear.num_layers * (convolution + linear.state_values * _FP32_BYTES)
+    return total
+
+
+def predict_activation_bytes(
+    shape: ModelShape,
+    media: Sequence[ImagePlan | VideoPlan],
+    family: Family,
+    prompt_tokens: int,
+    answer_tokens: int,
+) -> int:
+    """What a request takes at its peak beside the weights and `predict_cache_bytes`.
+
+    The cache is empty while pictures are encoded and reaches its full size with the last token
+    of the answer. Added to the full cache, as a plan does, this gives the true peak.
+
+    Args:
+        shape: the model.
+        media: what was decided for each picture and video.
+        family: the model's family.
+        prompt_tokens: length of the rendered prompt, visual tokens included.
+        answer_tokens: longest answer.
+    """
+    load = load_of(media, family)
+    tokens = prompt_tokens + answer_tokens
+    held = shape.vision.patch_values * _FP32_BYTES * load.patches + _INDEX_BYTES * tokens
+    stages = [held + _vision_bytes(shape, load, family)]
+    held += _features_bytes(shape, load.patches, family)
+    stages.append(
+        held
+        + _prefill_bytes(shape, load.patches, family, prompt_tokens)
+        + predict_cache_bytes(shape, prompt_tokens, 0)
+    )
+    cache = predict_cache_bytes(shape, prompt_tokens, answer_tokens)
+    stages.append(held + _decode_bytes(shape, tokens) + cache)
+    if not shape.shares_host_memory:
+        return max(stages) - cache
+    stages.append(processor_bytes(shape, load, family))
+    return max(stages) + decoded_bytes(shape, load, family) - cache
+
+
+def _vision_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
+    """The vision encoder, which takes all pictures and then all videos at once."""
+    images = _encoder_bytes(shape, load.image_patches, max(load.images, default=0), family)
+    groups = [
+        patches // math.ceil(frames / family.temporal_patch_frames)
+        for patches, frames in load.videos
+    ]
+    videos = _encoder_bytes(shape, load.video_patches, max(groups, default=0), family)
+    kept = _features_bytes(shape, load.image_patches, family)
+    return max(images, kept + videos if load.videos else 0)
+
+
+def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family) -> int:
+    """One call of the encoder (`VisionAttention`, `VisionMlp`, `forward` of the transformer).
+
+    Through all layers live: the layer's input, cosines and sines in fp32, learned positions, the
+    features for DeepStack, and pixels in the model's type where that is not fp32
+    (`get_image_features`).
+    """
+    vision, value = shape.vision, shape.value_bytes
+    is_half = value < _FP32_BYTES
+    pixels = vision.patch_values * value if is_half else 0
+    features = vision.deepstack_layers * vision.output_width / family.merge_size**2
+    angles = 2 * _FP32_BYTES * (vision.width // vision.num_heads)
+    through = pixels + (vision.width + features) * value + angles
+    if vision.learns_positions:  # the weights of the interpolation are fp32
+        through += _FP32_BYTES * vision.width
+    moments = [
+        # PatchEmbed: on a processor the convolution of half-sized types copies what it is given
+        # and has its output in fp32 first (as measured with torch 2.15)
+        pixels + 2 * vision.width * _FP32_BYTES,
+        # normed, queries-keys-values (3), rotated queries and keys (2), output of each picture,
+        # the same joined, projected
+        9 * vision.width * value,
+        # apply_rotary_pos_emb_vision: normed, queries-keys-values (3); in fp32 queries and keys
+        # (2, where that is a copy), rotated queries, and three steps towards rotated keys
+        4 * vision.width * value + (6 if is_half else 4) * vision.width * _FP32_BYTES,
+        # sum after attention, normed
+        (2 * vision.width + vision.mlp_copies * vision.intermediate_width) * value,
+    ]
+    total = int((through + max(moments)) * patches)
+    return total + _scores_bytes(shape, vision.num_heads, longest)
+
+
+def _scores_bytes(shape: ModelShape, num_heads: int, length: int) -> int:
+    """`eager_attention_forward`: scores, the same in fp32 where they are not, their softmax."""
+    if not shape.holds_scores:
+        return 0
+    copies = 2 if shape.value_bytes < _FP32_BYTES else 1
+    return (shape.value_bytes + copies * _FP32_BYTES) * num_heads * length**2
+
+
+def _features_bytes(shape: ModelShape, patches: int, family: Family) -> int:
+    """What `generate` keeps of the encoder to the end: its last layer, and visual tokens."""
+    vision = shape.vision
+    outputs = (1 + vision.deepstack_layers) * vision.output_width / family.merge_size**2
+    return int((vision.width + outputs) * patches * shape.value_bytes)
+
+
+def _prefill_bytes(shape: ModelShape, patches: int, family: Family, tokens: int) -> int:
+    """The prompt through the language model, beside features and cache.
+
+    Through all layers live: the embedded prompt, cosines and sines, and a copy of the visual
+    tokens (`torch.cat` in `forward` of the model), of each kind for DeepStack.
+    """
+    text, value = shape.text, shape.value_bytes
+    copies = (1 + shape.vision.deepstack_layers) * shape.vision.output_width
+    visual = copies / family.merge_size**2 * patches * value
+    through = (text.width + 2 * text.rotary_width) * value * tokens
+    moments = [_attention_bytes(shape, tokens), _mlp_bytes(text, value) * tokens]
+    if text.linear:
+        moments.append(_linear_attention_bytes(text, value, tokens))
+    if text.num_streams > 1:
+        # Qwen4ExpTextGatedResidual: input, sum and injection of the layer, and of the mixing
+        # three more; of them in fp32 the norm's input and output
+        upcast = 0 if value == _FP32_BYTES else 2 * _FP32_BYTES
+        moments.append((6 * value + upcast) * text.num_streams * text.width * tokens)
+    return int(visual) + through + max(moments)
+
+
+def _attention_bytes(shape: ModelShape, tokens: int) -> int:
+    """A layer of full attention: its input and the normed one, and what its moments add."""
+    text, value = shape.text, shape.value_bytes
+    query, key = text.query_width, text.key_width
+    upcast = 2 * _FP32_BYTES * query
+    moments = [
+        # apply_rotary_pos_emb: queries, keys, values; three steps towards the rotated queries,
+        # or these, and three steps towards the rotated keys
+        (max(4 * query + 2 * key, 2 * query + 5 * key)) * value,
+        # repeat_kv is only for scores: fused attention takes fewer keys than queries
+        (4 * query if shape.holds_scores or text.indexer else 2 * query) * value,
+    ]
+    if text.gates_attention:
+        # queries with gate (2), gate, and the norm of the queries in fp32; then gate, queries,
+        # output, sigmoid, product
+        moments += [3 * query * value + upcast, 5 * query * value]
+    elif text.normalizes_queries:
+        moments.append(query * value + upcast)
+    layer = (text.num_streams + 1) * text.width * value
+    total = (layer + max(moments)) * tokens + _scores_bytes(shape, text.num_heads, tokens)
+    if text.indexer is None:
+        return total + (value * tokens**2 if shape.holds_scores else 0)  # the mask
+    gated = (layer + 5 * query * value) * tokens  # gate, queries, repeated keys and values, output
+    # Masks of one byte: causal, picked, both; and as the numbers that are added to scores.
+    # The indexer itself: the picked places as int32, twice, and for scatter as int64.
+    picked = (2 * 4 + 8) * text.indexer.picked_tokens + layer
+    masked = max(gated + (3 + value) * tokens**2, picked * tokens + 3 * tokens**2)
+    return max(total, masked + _scores_bytes(shape, text.num_heads, tokens))
+
+
+def _mlp_bytes(text: TextShape, value: int) -> int:
+    """Of one token: the layer's input, the sum after attention, the normed one, and the MLP.
+
+    Dense: gate, up, product. Experts (integrations/moe.py, `grouped_mm_experts_forward`): each
+    token as often as it has experts; gate and up (2), activated, product; or at the end its
+    output, weighted, and put in order. What routes them are four integers.
+    """
+    streams = text.num_streams
+    layer = (1 + (2 if streams == 1 else 3 * streams)) * text.width
+    dense = (layer + 3 * text.intermediate_width) * value
+    experts = text.experts
+    if experts is None:
+        return dense
+    routed = experts.per_token * max(text.width + 4 * experts.intermediate_width, 4 * text.width)
+    shared = text.width if experts.shared_width else 0
+    mixed = max(shared + routed, 3 * experts.shared_width)
+    return max(dense, (layer + mixed) * value + 4 * 8 * experts.per_token)
+
+
+def _linear_attention_bytes(text: TextShape, value: int, tokens: int) -> int:
+    """A layer with the gated delta rule, as torch computes it (`torch_chunk_gated_delta_rule`).
+
+    The layer's input, the normed one, queries-keys-values and the gate in the model's type. In
+    fp32, of as many heads as there are for values: queries, keys, and keys with beta, decayed,
+    and decayed by the system of equations (5); values, the same with beta, updated, output (4);
+    of each chunk the decays, the system of equations and the scores (3). Beside these the
+    queries as they are decayed; or for one chunk what is read, what is predicted, what is new
+    and their sum, with the state and its update; or at the end the output put in order.
+
+    The last layer attends and has kept nothing yet, which the whole prefill counts.
+    """
+    linear = text.linear
+    if linear is None:
+        return 0
+    values = linear.num_value_heads * linear.value_width
+    keys = linear.num_value_heads * linear.key_width
+    layer = (text.num_streams + 1) * text.width + linear.mixed_width + values
+    padded = math.ceil(tokens / _CHUNK_TOKENS) * _CHUNK_TOKENS
+    through = (5 * keys + 4 * values + 3 * _CHUNK_TOKENS * linear.num_value_heads) * padded
+    scan = 4 * _CHUNK_TOKENS * values + 2 * linear.state_values
+    moment = through + max(max(keys, values) * padded, scan)
+    empty = min(text.num_attention_layers, 1) * 2 * text.key_width
+    return (layer - empty) * value * tokens + moment * _FP32_BYTES
+
+
+def _decode_bytes(shape: ModelShape, tokens: int) -> int:
+    """One token of the answer, beside features and cache.
+
+    The cache grows by joining: the keys of one layer are there twice. Logits: as they come, in
+    fp32, their log-softmax, and the scores that `generate` is given and makes of them. The
+    recurrent state of one layer: decayed, updated, and one step between.
+    """
+    text = shape.text
+    joined = text.key_width * shape.value_bytes * tokens
+    logits = 5 * _FP32_BYTES * text.vocabulary
+    state = 3 * _FP32_BYTES * text.linear.state_values if text.linear else 0
+    return max(joined, logits, state)

@@ -1,0 +1,65 @@
+"""What a video is known by when its results are kept: enough to notice another one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from qwenvl_kit.errors import MediaSourceError, located
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.sources import resolve_source
+
+
+def identify_source(source: Any) -> dict[str, Any]:
+    """What tells a video from another.
+
+    A file is known by its path, size and time of change: reading gigabytes to be sure would
+    take longer than it is worth. What is in memory is known by its content.
+
+    Raises:
+        MediaSourceError: frames of a kind that cannot be told apart.
+        MediaNotFoundError: there is no such file.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return {"sha256": hashlib.sha256(source).hexdigest()}
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
+    if isinstance(source, (str, os.PathLike)):
+        return _identify_file(source)
+    if isinstance(source, Sequence):
+        return {"frames": len(source), "sha256": _identify_frames(source)}
+    return _identify_pixels(source)
+
+
+def _identify_file(source: str | os.PathLike[str]) -> dict[str, Any]:
+    path = os.path.realpath(resolve_source(source, MediaPolicy()))  # type: ignore[arg-type]
+    status = os.stat(path)
+    return {"path": path, "num_bytes": status.st_size, "changed_ns": status.st_mtime_ns}
+
+
+def _identify_frames(frames: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for index, frame in enumerate(frames):
+        with located(f"source[{index}]"):
+            digest.update(json.dumps(identify_source(frame), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _identify_pixels(source: Any) -> dict[str, Any]:
+    """A Pillow image, a NumPy array or a torch tensor, by its pixels."""
+    if hasattr(source, "tobytes") and hasattr(source, "mode"):
+        picture = source.convert("RGBA")  # whatever the palette and the mode
+        form, pixels = ["RGBA", list(source.size)], picture.tobytes()
+    else:
+        array = source.detach().cpu().numpy() if hasattr(source, "detach") else source
+        if not (hasattr(array, "tobytes") and hasattr(array, "dtype")):
+            raise MediaSourceError(
+                f"a frame of type {type(source).__name__} has nothing that it is known by",
+                expected="frames that are paths, bytes, pictures or arrays",
+                hint="journal=None",
+            )
+        form, pixels = [str(array.dtype), list(array.shape)], array.tobytes()
+    return {"form": form, "sha256": hashlib.sha256(pixels).hexdigest()}

@@ -1,0 +1,293 @@
+"""What a video file holds, learnt from its packets without decoding them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import av
+from av.stream import Disposition
+
+from qwenvl_kit.errors import (
+    MediaDecodeError,
+    MediaNotFoundError,
+    MediaSizeError,
+    VideoTimingError,
+)
+from qwenvl_kit.geometry import Size
+
+_FORMATS = (
+    "3g2,3gp,apng,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,"
+    "mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,yuv4mpegpipe"
+)
+"""FFmpeg's readers that are tried. Playlists (HLS, DASH, concat, SDP) are left out, by which a file
+could show what other files hold, and so are single pictures, which are no videos."""
+
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*")
+"""How JPEG, PNG, BMP and TIFF begin."""
+
+_MISSING_SHARE = 0.05
+_MISSING_SECONDS = 1.0
+"""A film that ends so much before the end that its header names may have been cut off."""
+
+_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One packet, which holds one frame, in the order in which it is decoded.
+
+    Attributes:
+        pts: when the frame is shown, in units of the stream's time base; where a file has no
+            times, its place among the frames.
+        num_bytes: what precedes it in the file and belongs to this stream.
+        is_key: whether decoding may begin here.
+        is_shown: whether it is shown; an edit list may need frames only to decode others.
+    """
+
+    pts: int
+    num_bytes: int
+    is_key: bool
+    is_shown: bool
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """The frames of a file.
+
+    Attributes:
+        size: that of a frame, upright and with square pixels.
+        rotation: degrees by which a decoded frame is turned to the left to stand upright.
+        entries: its packets in decoding order.
+        shown: the `pts` of the frames that are shown, in the order in which they are.
+        times_seconds: when each of them is shown, from the first on.
+        missing_seconds: how much of it the file promises and does not hold; 0 where it is whole.
+        has_pts: whether frames are known by their times, or by their order alone.
+    """
+
+    size: Size
+    rotation: int
+    entries: Sequence[Entry]
+    shown: Sequence[int]
+    times_seconds: Sequence[float]
+    missing_seconds: float
+    has_pts: bool
+
+
+def scan(path: str, max_pixels: int) -> VideoIndex:
+    """The frames of a video file: every packet is seen, and only the first frame is decoded.
+
+    PyAV tells how a film is turned by its frames alone, which is why there is one. A film that
+    was cut out of another may begin with frames that nothing can decode; it counts from the first
+    that can be.
+
+    Args:
+        path: the file.
+        max_pixels: a larger frame is not decoded.
+
+    Raises:
+        MediaNotFoundError: there is no such file, or it may not be read.
+        MediaDecodeError: it is no video, or damaged.
+        MediaSizeError: its frames are larger than `max_pixels`.
+        VideoTimingError: it has neither times nor a rate.
+    """
+    with open_video(path) as (container, stream):
+        _check_pixels(stream.codec_context, max_pixels)
+        entries, has_pts = _entries(container, stream)
+        declared = _declared_seconds(container, stream)
+        num_promised = stream.frames
+        rate, time_base = stream.average_rate or stream.guessed_rate, stream.time_base
+    if not entries:
+        raise MediaDecodeError(
+            f"{path} holds no frames", hint="it may be cut short: fetch or save it again"
+        )
+    if not has_pts and not rate:
+        raise VideoTimingError(
+            f"{path} says neither when its frames are shown nor how many make a second",
+            hint="decode it and pass VideoPart(frames, fps=...)",
+        )
+    first_key = next((at for at, entry in enumerate(entries) if entry.is_key), 0)
+    first = _first_frame(path, first_key)
+    begins = first.pts if has_pts and first.pts is not None else entries[first_key].pts
+    shown = sorted({entry.pts for entry in entries if entry.is_shown and entry.pts >= begins})
+    if not shown:
+        raise _undecodable(path, "none of those that are shown")
+    unit = float(time_base) if has_pts else float(1 / rate)
+    missing = _missing_seconds([entry.pts * unit for entry in entries], declared)
+    if missing and (0 < num_promised <= len(entries) or _reaches_end(path, declared)):
+        missing = 0.0
+    return VideoIndex(
+        size=first.size,
+        rotation=first.rotation,
+        entries=entries,
+        shown=shown,
+        times_seconds=[(pts - shown[0]) * unit for pts in shown],
+        missing_seconds=missing,
+        has_pts=has_pts,
+    )
+
+
+@contextmanager
+def open_video(path: str) -> Iterator[tuple[Any, Any]]:
+    """The opened file and its video stream.
+
+    Raises:
+        MediaNotFoundError, MediaDecodeError: as `scan`.
+    """
+    try:
+        container = av.open(path, options=dict(_OPTIONS), metadata_errors="ignore")
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise MediaNotFoundError(
+            f"{path} cannot be read ({error.strerror})", expected="a file that you may read"
+        ) from error
+    except Exception as error:  # demuxers raise nearly anything on damaged files
+        raise MediaDecodeError(
+            f"{path} is not a video ({getattr(error, 'strerror', None) or error})",
+            expected="a video file that FFmpeg reads, such as MP4, MOV, Matroska or WebM",
+            hint=_hint_for(path),
+        ) from error
+    with container:
+        yield container, _video_stream(container, path)
+
+
+def _video_stream(container: Any, path: str) -> Any:
+    """The film itself; the cover of a song is stored as a video of one frame."""
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if films:
+        best = container.streams.best("video")
+        return best if best in films else films[0]
+    kinds = sorted({_kind(stream) for stream in container.streams})
+    raise MediaDecodeError(
+        f"{path} holds no video stream (only {', '.join(kinds) or 'nothing'})",
+        expected="a video file",
+    )
+
+
+def _kind(stream: Any) -> str:
+    return "a cover picture" if stream.type == "video" else str(stream.type)
+
+
+def _hint_for(path: str) -> str:
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start.startswith(_PICTURES):
+        return "ImagePart(...) for a picture"
+    return "it may be cut short: fetch or save it again"
+
+
+def _check_pixels(context: Any, max_pixels: int) -> None:
+    """Refuse a film by what its header says, before a frame of it takes memory."""
+    if context.width * context.height > max_pixels:
+        raise MediaSizeError(
+            f"the frames of the video are {context.width} x {context.height} px",
+            expected=f"at most {max_pixels} pixels",
+            hint="MediaPolicy(max_pixels=...) if you trust it",
+        )
+
+
+def _entries(container: Any, stream: Any) -> tuple[list[Entry], bool]:
+    """All packets, and whether all of them have times."""
+    found: list[tuple[int | None, int, bool, bool]] = []
+    num_bytes = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # the last one is empty and ends the stream
+                found.append(
+                    (packet.pts, num_bytes, bool(packet.is_keyframe), not packet.is_discard)
+                )
+                num_bytes += packet.size
+    except av.FFmpegError:
+        pass  # cut short: what there is up to here can be used
+    has_pts = all(pts is not None for pts, *_ in found) and not _is_unordered(container, stream)
+    entries = [
+        Entry(order if pts is None or not has_pts else pts, offset, is_key, is_shown)
+        for order, (pts, offset, is_key, is_shown) in enumerate(found)
+    ]
+    return entries, has_pts
+
+
+def _declared_seconds(container: Any, stream: Any) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _is_unordered(container: Any, stream: Any) -> bool:
+    """Whether times follow the order of decoding alone; AVI has no others.
+
+    FFmpeg works out the order of MPEG-4's frames there, and not that of H.264's.
+    """
+    context = stream.codec_context
+    return container.format.name == "avi" and context.name == "h264" and bool(context.has_b_frames)
+
+
+def _missing_seconds(times: Sequence[float], declared: float | None) -> float:
+    """How much earlier the packets end than the header says, where that is a good part of it.
+
+    A frame may stay for long, so that the longest that one of them stays is granted to the last.
+    Some files count their length from zero, whenever they begin.
+    """
+    ordered = sorted(times)
+    longest = max((later - earlier for earlier, later in pairwise(ordered)), default=0.0)
+    reached = max(ordered[-1], ordered[-1] - ordered[0]) + longest
+    missing = 0.0 if declared is None else declared - reached
+    least = max(_MISSING_SECONDS, _MISSING_SHARE * (declared or 0.0))
+    return missing if missing > least else 0.0
+
+
+def _reaches_end(path: str, declared: float | None) -> bool:
+    """Whether the file holds sound, say, up to its end, and the film merely ends before it."""
+    times = []
+    with open_video(path) as (container, _):
+        try:
+            for packet in container.demux():
+                if packet.pts is not None and packet.size:
+                    times.append(float(packet.pts * packet.time_base))
+        except av.FFmpegError:
+            pass
+    return bool(times) and not _missing_seconds(times, declared)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    size: Size
+    rotation: int
+    pts: int | None
+
+
+def _first_frame(path: str, first_key: int) -> _Frame:
+    """The first frame that can be decoded, from the first key frame on."""
+    problem = "no frame"
+    with open_video(path) as (container, stream):
+        for order, packet in enumerate(container.demux(stream)):
+            try:
+                frames = stream.codec_context.decode(packet) if order >= first_key else []
+            except (av.FFmpegError, ValueError) as error:
+                problem = str(error)
+                continue
+            for frame in frames:
+                if not frame.is_corrupt:
+                    return _described(frame, stream)
+    raise _undecodable(path, problem)
+
+
+def _described(frame: Any, stream: Any) -> _Frame:
+    rotation = round(frame.rotation / 90) * 90 % 360
+    return _Frame(upright_size(frame, stream.sample_aspect_ratio, rotation), rotation, frame.pts)
+
+
+def _undecodable(path: str, reason: str) -> MediaDecodeError:
+    return MediaDecodeError(
+        f"not one frame of {path} can be decoded ({reason})",
+        hint="it may be cut short, or made by a codec that FFmpeg does not read",
+    )
+
+
+def upright_size(frame: Any, aspect: Any, rotation: int) -> Size:
+    """The size at which a player shows a frame, `aspect` being width over height of its pixels."""
+    width = max(1, round(frame.width * float(aspect or 1)))
+    sides = (frame.height, width) if rotation % 180 == 0 else (width, frame.height)
+    return Size(height_px=sides[0], width_px=sides[1])

@@ -1,0 +1,201 @@
+"""Decoders in processes of their own, kept warm, each ended when its time is over."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import qwenvl_kit
+from qwenvl_kit import errors
+from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaTimeoutError
+
+_START = (
+    "import sys; sys.path[:] = {path!r}; from qwenvl_kit.media.video.worker import main; main()"
+)
+_MAX_IDLE = 2
+"""Processes that are kept for the next request; each takes about 50 MB."""
+
+
+class DecoderProcess:
+    """One child process, which answers one request at a time.
+
+    It is started by a command and not by `multiprocessing`, which would run the user's main
+    module a second time.
+    """
+
+    def __init__(self) -> None:
+        command = [sys.executable or "", "-c", _START.format(path=_search_path())]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    def ask(
+        self, request: Mapping[str, Any], timeout_seconds: float
+    ) -> Iterator[tuple[dict[str, Any], memoryview]]:
+        """The answers to a request, each with the bytes that came with it.
+
+        The bytes are overwritten by the next answer.
+
+        Raises:
+            MediaTimeoutError: the time is over; the process is gone.
+            MediaDecodeError: the process died.
+            MediaError: what the process says of the file.
+        """
+        late = threading.Event()
+        timer = threading.Timer(timeout_seconds, lambda: (late.set(), self.kill()))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield from self._exchange(request)
+        except MediaError:  # itself a ValueError
+            raise
+        except (OSError, EOFError, ValueError) as error:
+            if late.is_set():
+                raise MediaTimeoutError(
+                    f"decoding the video took longer than {timeout_seconds:g} s",
+                    expected="a sound file, or fewer frames of it",
+                    hint="MediaPolicy(timeout_seconds=...) if it needs longer",
+                ) from error
+            raise MediaDecodeError(
+                f"the decoder died while it read the video (exit status {self._status()})",
+                hint="convert the file, or take another",
+            ) from error
+        finally:
+            timer.cancel()
+
+    def kill(self) -> None:
+        """End the process at once; may be called from any thread, and again."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and wait until it is gone."""
+        self.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    pass  # what was written could not be sent any more
+
+    def _status(self) -> int | None:
+        try:
+            return self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _exchange(self, request: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], memoryview]]:
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        if pipe_in is None or pipe_out is None:
+            raise EOFError
+        pipe_in.write(json.dumps(request).encode() + b"\n")
+        pipe_in.flush()
+        room = bytearray()
+        while True:
+            facts = json.loads(pipe_out.readline() or b"")  # nothing at all is a ValueError
+            if "error" in facts:
+                raise _as_error(facts)
+            if "done" in facts:
+                return
+            if len(room) != facts["num_bytes"]:
+                room = bytearray(facts["num_bytes"])
+            _fill(pipe_out, memoryview(room))
+            yield facts, memoryview(room)
+
+
+def _search_path() -> list[str]:
+    """Where the process finds the kit; an empty entry stands for a folder that may have changed."""
+    path = [entry for entry in sys.path if entry]
+    root = str(Path(qwenvl_kit.__file__).absolute().parent.parent)
+    return path if root in path else [*path, root]
+
+
+def _fill(pipe: Any, room: memoryview) -> None:
+    filled = 0
+    while filled < len(room):
+        count = pipe.readinto(room[filled:])
+        if not count:
+            raise EOFError
+        filled += count
+
+
+def _as_error(facts: Mapping[str, Any]) -> MediaError:
+    kind = getattr(errors, facts["error"], MediaDecodeError)
+    error: MediaError = kind(facts["problem"], expected=facts["expected"], hint=facts["hint"])
+    return error
+
+
+class _Pool:
+    """Idle processes, for whichever thread needs one next."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[DecoderProcess] = []
+
+    @contextmanager
+    def lease(self) -> Iterator[DecoderProcess]:
+        """A process for one request; one in which anything went wrong is not used again."""
+        process = self._take()
+        try:
+            yield process
+        except MediaError as error:
+            if isinstance(error, MediaTimeoutError) or not self._is_alive(process):
+                process.close()
+            else:
+                self._give_back(process)
+            raise
+        except BaseException:  # its answers were not read to the end
+            process.close()
+            raise
+        self._give_back(process)
+
+    def close(self) -> None:
+        """End all idle processes."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def forget(self) -> None:
+        """Let go of processes that belong to the parent of a forked process."""
+        self._lock, self._idle = threading.Lock(), []
+
+    def _take(self) -> DecoderProcess:
+        with self._lock:
+            while self._idle:
+                process = self._idle.pop()
+                if self._is_alive(process):
+                    return process
+                process.close()
+        try:
+            return DecoderProcess()
+        except OSError as error:
+            raise MediaDecodeError(
+                f"no process could be started to decode the video ({error})",
+                hint="MediaPolicy(isolate_video=False), which decodes in this process",
+            ) from error
+
+    def _give_back(self, process: DecoderProcess) -> None:
+        with self._lock:
+            if len(self._idle) < _MAX_IDLE:
+                self._idle.append(process)
+                return
+        process.close()
+
+    @staticmethod
+    def _is_alive(process: DecoderProcess) -> bool:
+        return process._process.poll() is None
+
+
+POOL = _Pool()
+"""The processes of this program."""
+
+atexit.register(POOL.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.forget)

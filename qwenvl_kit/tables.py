@@ -1,0 +1,56 @@
+"""A small table, for a terminal and for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings, and lines below them.
+
+    Attributes:
+        headings: one a column.
+        rows: their cells; the first column holds names, the others are set to the right.
+        notes: what stands below.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def to_text(self) -> str:
+        """Aligned columns."""
+        widths = [max(map(len, column)) for column in zip(self.headings, *self.rows)]
+        rule = "  ".join("-" * width for width in widths)
+        lines = [_aligned(self.headings, widths), rule]
+        lines += [_aligned(row, widths) for row in self.rows]
+        return "\n".join([*lines, *self.notes])
+
+    def to_html(self) -> str:
+        """A table element and paragraphs; everything inside is escaped."""
+        head = "".join(f"<th>{_escaped(text)}</th>" for text in self.headings)
+        body = "".join(f"<tr>{_cells(row)}</tr>" for row in self.rows)
+        notes = "".join(f"<p>{_escaped(note)}</p>" for note in self.notes)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (
+        cell.rjust(width) if index else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths))
+    )
+    return "  ".join([first, *others]).rstrip()
+
+
+def _cells(row: Sequence[str]) -> str:
+    first, *others = map(_escaped, row)
+    numbers = "".join(f'<td style="text-align:right">{cell}</td>' for cell in others)
+    return f'<td style="text-align:left">{first}</td>{numbers}'
+
+
+def _escaped(text: str) -> str:
+    from html import escape  # imported where it is needed: importing the package must be cheap
+
+    return escape(text)
