@@ -1,0 +1,1 @@
+"""Parts of the kit inside other libraries; one module for each of them."""
