@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeAlias, TypeVar, Union
+from typing import Any, Literal, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.errors import GenerationError, QwenVLKitError, release_frames
+from qwenvl_kit.errors import GenerationError, InputError, QwenVLKitError, release_frames
+from qwenvl_kit.messages import Message
 from qwenvl_kit.requests import Request, RequestLike, as_request
 from qwenvl_kit.results import Failure, Reply
 
@@ -123,3 +124,40 @@ def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, min(size, sys.maxsize))):
         yield chunk
+
+
+def check_batch_arguments(on_error: object, max_batch_size: object) -> None:
+    """Refuse arguments of `ask_many` that cannot be meant.
+
+    Raises:
+        InputError: which, and what was expected.
+    """
+    if on_error not in ("raise", "return"):
+        raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
+    if type(max_batch_size) is not int or max_batch_size < 1:
+        raise InputError(
+            f"max_batch_size={max_batch_size!r} was given", expected="a whole number above 0"
+        )
+
+
+def checked_requests(requests: Any) -> Iterable[RequestLike]:
+    """The requests of a call, of which a single one is no list.
+
+    Raises:
+        InputError: they cannot be iterated over, or are a single one.
+    """
+    if isinstance(requests, (str, Mapping, Message, Request)) or not isinstance(requests, Iterable):
+        raise InputError(
+            f"requests of type {type(requests).__name__} were given",
+            expected="a list or iterator of requests",
+            hint="chat.ask(...) for a single one",
+        )
+    return requests
+
+
+def with_progress(results: Iterator[Result], requests: object) -> Iterable[Result]:
+    """The results, counted by a progress bar as they come."""
+    from tqdm.auto import tqdm
+
+    total = len(requests) if isinstance(requests, Sequence) else None
+    return tqdm(results, total=total, unit="request", disable=sys.stderr is None)  # type: ignore[no-any-return]

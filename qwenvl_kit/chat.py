@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from typing_extensions import Self
 
 from qwenvl_kit.backends import load_local
 from qwenvl_kit.backends.base import Adaptable, AdapterSet, Backend
-from qwenvl_kit.batch import OnError, Prepared, Result, run_batches
+from qwenvl_kit.batch import (
+    OnError,
+    Prepared,
+    Result,
+    check_batch_arguments,
+    checked_requests,
+    run_batches,
+    with_progress,
+)
 from qwenvl_kit.checkpoints.sources import Source
 from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.diagnosis.findings import Diagnosis
@@ -29,6 +36,10 @@ from qwenvl_kit.streaming import ReplyStream, StreamObserver
 
 if TYPE_CHECKING:
     import torch
+
+    from qwenvl_kit.watching import FrameSource, Watch
+
+    WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
 class VisionChat:
@@ -216,7 +227,7 @@ class VisionChat:
         Raises:
             InputError: an argument of this call cannot be used.
         """
-        _check_batch_arguments(on_error, max_batch_size)
+        check_batch_arguments(on_error, max_batch_size)
         check_sampling(sampling)
         check_fit(fit)
         if budget is not None:
@@ -226,13 +237,13 @@ class VisionChat:
             return self._pipeline.prepare(request, sampling, budget, fit)
 
         results = run_batches(
-            _checked(requests),
+            checked_requests(requests),
             prepare,
             self._pipeline.run,
             max_batch_size=max_batch_size,
             on_error=on_error,
         )
-        return list(_with_progress(results, requests) if progress else results)
+        return list(with_progress(results, requests) if progress else results)
 
     def plan(
         self,
@@ -258,6 +269,54 @@ class VisionChat:
             system: instructions for all of it.
         """
         return Conversation(self, () if system is None else (Message.system(system),))
+
+    def watch(
+        self,
+        source: WatchSource,
+        question: str,
+        *,
+        every_seconds: float = 5.0,
+        window_seconds: float | None = None,
+        max_frames: int = 16,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+        timeout_seconds: float = 30.0,
+    ) -> Watch:
+        """Ask the same question again and again about what a source shows.
+
+        Args:
+            source: a video file, which is played at its own speed, the number of a camera, a
+                `FrameSource`, or an iterator of frames.
+            question: what is asked each time.
+            every_seconds: how often; while the model is busy, questions are passed over.
+            window_seconds: how far back the model sees; None takes `every_seconds`.
+            max_frames: most frames that it sees at a time.
+            sampling: how to generate.
+            budget: what each group of frames may cost.
+            fit: see `ask`.
+            timeout_seconds: a source that gives no frame for so long is given up.
+
+        Returns:
+            An iterator of `WatchEvent`, and a context manager that stops it.
+
+        Raises:
+            InputError: an argument cannot be used.
+        """
+        from qwenvl_kit.watching import Watch
+
+        return Watch(
+            self,
+            source,
+            question,
+            every_seconds=every_seconds,
+            window_seconds=window_seconds,
+            max_frames=max_frames,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            timeout_seconds=timeout_seconds,
+        )
 
     @property
     def default_sampling(self) -> Sampling:
@@ -319,29 +378,3 @@ def _checked_policy(policy: object) -> MediaPolicy:
     if not isinstance(policy, MediaPolicy):
         raise InputError(f"media={policy!r} was given", expected="a MediaPolicy")
     return policy
-
-
-def _check_batch_arguments(on_error: object, max_batch_size: object) -> None:
-    if on_error not in ("raise", "return"):
-        raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
-    if type(max_batch_size) is not int or max_batch_size < 1:
-        raise InputError(
-            f"max_batch_size={max_batch_size!r} was given", expected="a whole number above 0"
-        )
-
-
-def _checked(requests: Any) -> Iterable[RequestLike]:
-    if isinstance(requests, (str, Mapping, Message, Request)) or not isinstance(requests, Iterable):
-        raise InputError(
-            f"requests of type {type(requests).__name__} were given",
-            expected="a list or iterator of requests",
-            hint="chat.ask(...) for a single one",
-        )
-    return requests
-
-
-def _with_progress(results: Iterator[Result], requests: object) -> Iterable[Result]:
-    from tqdm.auto import tqdm
-
-    total = len(requests) if isinstance(requests, Sequence) else None
-    return tqdm(results, total=total, unit="request", disable=sys.stderr is None)  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 NUM_BITS = 20
 
@@ -65,8 +66,56 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if sound is not None:
-            _write_silence(container, sound, num_frames / fps)
+            write_silence(container, sound, num_frames / fps)
     return path
+
+
+def remux_video(
+    source: Path,
+    path: Path,
+    *,
+    skip: int = 0,
+    shift: int = 0,
+    container_format: str | None = None,
+    container_options: Mapping[str, str] | None = None,
+) -> Path:
+    """The same frames, not encoded anew, in another file.
+
+    Args:
+        skip: how many of its packets to leave out at the beginning.
+        shift: what to add to their times, in units of the source's time base.
+    """
+    options = dict(container_options or {})
+    with (
+        av.open(str(source)) as old,
+        av.open(str(path), "w", format=container_format, options=options) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for order, packet in enumerate(old.demux(old.streams.video[0])):
+            if packet.size and order >= skip and packet.pts is not None and packet.dts is not None:
+                packet.stream = stream
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                new.mux(packet)
+    return path
+
+
+def write_sound(path: Path, codec: str, *, with_cover: bool = False) -> Path:
+    """Two seconds of silence, and a picture on the cover if wanted."""
+    with av.open(str(path), "w") as container:
+        sound: Any = container.add_stream(codec, rate=16000)
+        if with_cover:
+            cover: Any = container.add_stream("mjpeg")
+            cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+            cover.disposition = Disposition.attached_pic
+            container.mux(cover.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        write_silence(container, sound, 2)
+    return path
+
+
+def decode_all(path: Path) -> list[np.ndarray[Any, Any]]:
+    """All frames as they are stored, by decoding from the beginning to the end."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def read_number(picture: Any) -> int:
@@ -106,7 +155,8 @@ def _frame(
     return frame
 
 
-def _write_silence(container: Any, stream: Any, seconds: float) -> None:
+def write_silence(container: Any, stream: Any, seconds: float) -> None:
+    """Encode a track of silence into a container that is open."""
     num_samples = 1024
     for index in range(int(seconds * 16000 / num_samples)):
         frame = av.AudioFrame(format="fltp", layout="mono", samples=num_samples)

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from qwenvl_kit import PixelBudget, Size
 from qwenvl_kit.budget import PixelLimits
 from qwenvl_kit.budget.limits import apply_budget, total_tokens
-from qwenvl_kit.budget.resizing import check_size, count_tokens, exact_size, fit_size, shrink_size
+from qwenvl_kit.budget.resizing import (
+    check_size,
+    count_tokens,
+    exact_size,
+    fit_size,
+    pad_size,
+    shrink_size,
+)
 from qwenvl_kit.errors import MediaSizeError
 from qwenvl_kit.families import FAMILIES, family_of
 
@@ -84,10 +91,52 @@ def test_an_exact_size_moves_each_side_by_half_a_token_at_most(size, side):
         assert got == side or abs(got - asked) <= side / 2
 
 
+@given(SIZES, limits(), TOKEN_SIDES)
+@settings(max_examples=200, deadline=None)
+def test_a_picture_gets_the_size_that_qwen_vl_utils_gives_it(size, given_, side):
+    from qwen_vl_utils.vision_process import smart_resize
+
+    padded = pad_size(size, FAMILY)  # which has no margins, or those without which it fails
+    assume(min(padded.height_px, padded.width_px) >= side)
+    expected = smart_resize(
+        padded.height_px,
+        padded.width_px,
+        factor=side,
+        min_pixels=given_.min_pixels,
+        max_pixels=given_.max_pixels,
+    )
+    # It gives a side of nothing where not one token is allowed.
+    assert fit_size(padded, given_, side) == Size(*(max(px, side) for px in expected))
+
+
+@given(st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)))
+@settings(max_examples=200)
+def test_margins_make_any_picture_one_that_the_rule_takes(size):
+    padded = pad_size(size, FAMILY)
+    assert padded.height_px >= max(size.height_px, FAMILY.token_side_px)
+    assert padded.width_px >= max(size.width_px, FAMILY.token_side_px)
+    assert _is_taken(padded)
+    assert pad_size(padded, FAMILY) == padded
+
+
+@pytest.mark.parametrize(
+    ("size", "padded"),
+    [
+        (Size(100, 100), Size(100, 100)),
+        (Size(28, 5600), Size(28, 5600)),
+        (Size(1, 1), Size(28, 28)),
+        (Size(3, 500), Size(28, 500)),
+        (Size(10_000, 30), Size(10_000, 50)),
+    ],
+)
+def test_only_strips_and_pictures_smaller_than_a_token_get_margins(size, padded):
+    assert pad_size(size, FAMILY) == padded
+
+
 @pytest.mark.parametrize(
     "size", [Size(0, 0), Size(1, 1), Size(1, 4000), Size(4000, 1), Size(0, 50), Size(2, 402)]
 )
-def test_a_picture_with_nothing_to_see_or_too_long_a_strip_is_refused(size):
+def test_a_video_with_nothing_to_see_or_too_long_a_strip_is_refused(size):
     with pytest.raises(MediaSizeError) as caught:
         check_size(size, FAMILY)
     assert str(size) in caught.value.problem
@@ -96,7 +145,7 @@ def test_a_picture_with_nothing_to_see_or_too_long_a_strip_is_refused(size):
 
 
 @pytest.mark.parametrize("size", [Size(2, 2), Size(2, 400), Size(400, 2), Size(10_000, 10_000)])
-def test_a_picture_just_within_the_familys_limits_is_taken(size):
+def test_a_video_just_within_the_familys_limits_is_taken(size):
     check_size(size, FAMILY)
 
 

@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "backend protocol": ("backends", "backends.base", "backends.stops"),
     "local backend": ("backends.local",),
     "scripted backend": ("backends.scripted",),
-    "chat": ("batch", "chat", "conversation", "pipeline", "selftest", "streaming"),
+    "chat": ("batch", "chat", "conversation", "pipeline", "selftest", "streaming", "watching"),
     "tasks": ("tasks",),
     "integrations": ("integrations",),
     "testing": ("testing",),

@@ -138,7 +138,6 @@ def test_type_and_attention_are_part_of_the_prediction(
     check_prediction(backend, [picture(backend, 640), TextPart(LONG)])
 
 
-
 def test_what_is_free_on_a_processor_is_the_memory_of_the_machine(embedded: LocalBackend) -> None:
     free = free_bytes(embedded.model)
     assert free == pytest.approx(read_machine().available_bytes, rel=0.2)

@@ -25,6 +25,7 @@ from qwenvl_kit.plans import VideoPlan
 if TYPE_CHECKING:
     import numpy
 
+
 @dataclass(frozen=True)
 class VideoFile:
     """What a video file holds.
@@ -136,9 +137,7 @@ def _as_path(source: Any, policy: MediaPolicy) -> Iterator[str]:
         os.unlink(name)
 
 
-def _check_whole(
-    times: Sequence[float], missing_seconds: float, end_seconds: float | None
-) -> None:
+def _check_whole(times: Sequence[float], missing_seconds: float, end_seconds: float | None) -> None:
     if not missing_seconds or (end_seconds is not None and end_seconds <= times[-1]):
         return
     raise MediaDecodeError(

@@ -21,10 +21,12 @@ from qwenvl_kit.geometry import Size
 
 _FORMATS = (
     "3g2,3gp,apng,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,"
-    "mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,yuv4mpegpipe"
+    "mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,yuv4mpegpipe,"
+    "aac,flac,mp3,wav"
 )
 """FFmpeg's readers that are tried. Playlists (HLS, DASH, concat, SDP) are left out, by which a file
-could show what other files hold, and so are single pictures, which are no videos."""
+could show what other files hold, and so are single pictures, which are no videos. The last line
+is of sound, so that a song is called one."""
 
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*")
 """How JPEG, PNG, BMP and TIFF begin."""
@@ -116,8 +118,9 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
     if not shown:
         raise _undecodable(path, "none of those that are shown")
     unit = float(time_base) if has_pts else float(1 / rate)
-    missing = _missing_seconds([entry.pts * unit for entry in entries], declared)
-    if missing and (0 < num_promised <= len(entries) or _reaches_end(path, declared)):
+    is_short = len(entries) < num_promised
+    missing = _missing_seconds([entry.pts * unit for entry in entries], declared, is_short)
+    if missing and not is_short and (num_promised or _reaches_end(path, declared)):
         missing = 0.0
     return VideoIndex(
         size=first.size,
@@ -150,10 +153,10 @@ def open_video(path: str) -> Iterator[tuple[Any, Any]]:
             hint=_hint_for(path),
         ) from error
     with container:
-        yield container, _video_stream(container, path)
+        yield container, video_stream(container, path)
 
 
-def _video_stream(container: Any, path: str) -> Any:
+def video_stream(container: Any, path: str) -> Any:
     """The film itself; the cover of a song is stored as a video of one frame."""
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if films:
@@ -161,7 +164,7 @@ def _video_stream(container: Any, path: str) -> Any:
         return best if best in films else films[0]
     kinds = sorted({_kind(stream) for stream in container.streams})
     raise MediaDecodeError(
-        f"{path} holds no video stream (only {', '.join(kinds) or 'nothing'})",
+        f"{path} holds no video, but {' and '.join(kinds) or 'nothing at all'}",
         expected="a video file",
     )
 
@@ -224,17 +227,24 @@ def _is_unordered(container: Any, stream: Any) -> bool:
     return container.format.name == "avi" and context.name == "h264" and bool(context.has_b_frames)
 
 
-def _missing_seconds(times: Sequence[float], declared: float | None) -> float:
+def _missing_seconds(
+    times: Sequence[float], declared: float | None, is_short: bool = False
+) -> float:
     """How much earlier the packets end than the header says, where that is a good part of it.
 
     A frame may stay for long, so that the longest that one of them stays is granted to the last.
     Some files count their length from zero, whenever they begin.
+
+    Args:
+        times: when each packet is shown.
+        declared: how long the file says it is, in seconds.
+        is_short: whether the file holds fewer packets than it says; what it lacks is lost then.
     """
     ordered = sorted(times)
     longest = max((later - earlier for earlier, later in pairwise(ordered)), default=0.0)
     reached = max(ordered[-1], ordered[-1] - ordered[0]) + longest
     missing = 0.0 if declared is None else declared - reached
-    least = max(_MISSING_SECONDS, _MISSING_SHARE * (declared or 0.0))
+    least = max(0.0 if is_short else _MISSING_SECONDS, _MISSING_SHARE * (declared or 0.0))
     return missing if missing > least else 0.0
 
 

@@ -13,12 +13,13 @@ import queue
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 import av
+import numpy
 
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.video.index import VideoIndex, open_video
@@ -101,7 +102,7 @@ def decode_picks(
         MediaDecodeError: the file is damaged where a frame is needed.
     """
     if not index.has_pts:
-        yield from _decode_in_order(path, index, indices)
+        yield from _decode_in_order(path, index, indices, num_cores)
         return
     groups = group_picks(index, indices)
     room = _DECODER_BYTES // (17 * 2 * index.size.area_pixels)
@@ -148,10 +149,8 @@ def _collect(results: queue.Queue[Any], num_running: int) -> Iterator[Pick]:
 
 
 def _discard(results: queue.Queue[Any]) -> None:
-    try:
+    with suppress(queue.Empty):
         results.get(timeout=0.01)
-    except queue.Empty:
-        pass
 
 
 class _GroupReader:
@@ -162,48 +161,50 @@ class _GroupReader:
         self._index = index
         self._num_threads = num_threads
         self._files = ExitStack()
-        self._open()
+        self._open(is_careful=False)
 
     def close(self) -> None:
         """Close the file."""
         self._files.close()
 
-    def _open(self) -> None:
+    def _open(self, *, is_careful: bool) -> None:
         """Read the file from its beginning, anew if it was open."""
         self._files.close()
+        self._is_careful = is_careful
         self._container, self._stream = self._files.enter_context(open_video(self._path))
-        self._stream.thread_type = "AUTO" if self._num_threads > 1 else "SLICE"
-        self._stream.codec_context.thread_count = self._num_threads
+        _set_up(self._stream, self._num_threads, is_careful=is_careful)
         self._packets = self._demux()
         self._at = 0  # the entry that comes next
 
     def decode(self, group: Group) -> Iterator[Pick]:
         """The chosen frames of a group.
 
-        Where that fails its packets are read once more without seeking and from one key frame
-        earlier, and all are decoded: seeking may have landed in a wrong place, and some films
-        become whole only some frames after a mark.
+        Where that fails the rest of the film is read with care: without seeking, which may have
+        landed in a wrong place; all packets from an earlier key frame on, as some films become
+        whole only some frames after a mark; and with a decoder that bears a minor fault.
         """
         missing = dict(group.picks)
-        for is_careful in (False, True):
-            for frame in self._frames(group, missing, is_careful=is_careful):
+        while True:
+            for frame in self._frames(group, missing):
                 position = missing.pop(frame.pts, None)
                 if position is not None:
-                    yield Pick(position, frame.to_ndarray(format="rgb24"))
+                    yield Pick(position, _pixels(frame))
             if not missing:
                 return
-            self._open()
+            if self._is_careful:
+                break
+            self._open(is_careful=True)
         pts, position = next(iter(missing.items()))
         raise _damage(self._index, self._index.shown.index(pts), position)
 
-    def _frames(self, group: Group, wanted: dict[int, int], *, is_careful: bool) -> Iterator[Any]:
+    def _frames(self, group: Group, wanted: dict[int, int]) -> Iterator[Any]:
         """The frames that come out of decoding a group, up to the first that is damaged."""
         context = self._stream.codec_context
         context.flush_buffers()
         begins, wanted = self._index.entries[group.first].pts, dict(wanted)
         try:
-            for packet in self._read(group, is_careful=is_careful):
-                is_needed = is_careful or packet.pts in wanted
+            for packet in self._read(group):
+                is_needed = self._is_careful or packet.pts in wanted
                 context.skip_frame = "DEFAULT" if is_needed else "NONREF"
                 yield from _sound([context.decode(packet)], begins)
             yield from _sound([context.decode(None)], begins)  # those that wait to be put in order
@@ -213,9 +214,9 @@ class _GroupReader:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
 
-    def _read(self, group: Group, *, is_careful: bool) -> Iterator[Any]:
+    def _read(self, group: Group) -> Iterator[Any]:
         """The packets of a group, once the reader has come to its first one."""
-        self._go_to(group.before if is_careful else group.first, may_seek=not is_careful)
+        self._go_to(group.before if self._is_careful else group.first)
         for packet in self._packets:
             if packet.pts != self._index.entries[self._at].pts:
                 raise _DamageError  # not where it was when the file was scanned
@@ -224,11 +225,12 @@ class _GroupReader:
             if self._at > group.last:
                 return
 
-    def _go_to(self, target: int, *, may_seek: bool) -> None:
+    def _go_to(self, target: int) -> None:
         entries = self._index.entries
         gap = entries[target].num_bytes - entries[min(self._at, target)].num_bytes
-        if target < self._at or (gap > _SEEK_BYTES and not (may_seek and self._seek(target))):
-            self._open()
+        may_seek = gap > _SEEK_BYTES and not self._is_careful
+        if target < self._at or (may_seek and not self._seek(target)):
+            self._open(is_careful=self._is_careful)
         while self._at < target:
             if next(self._packets, None) is None:
                 raise _DamageError
@@ -253,6 +255,24 @@ class _GroupReader:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
 
 
+def _pixels(frame: Any) -> Any:
+    """Where the width is odd, PyAV gives rows with gaps between them."""
+    return numpy.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+
+
+def _set_up(stream: Any, num_threads: int, *, is_careful: bool) -> None:
+    """Prepare a decoder.
+
+    H.264's conceals and marks what is damaged where it decodes one frame at a time alone. Several
+    at a time are faster, and must stop at any fault in order not to hide one.
+    """
+    context = stream.codec_context
+    stream.thread_type = "AUTO" if num_threads > 1 and not is_careful else "SLICE"
+    context.thread_count = num_threads
+    if not is_careful:
+        context.options = {"err_detect": "explode"}
+
+
 class _DamageError(Exception):
     """What was read is not as it should be."""
 
@@ -271,21 +291,26 @@ def _put_back(first: Any, others: Iterator[Any]) -> Iterator[Any]:
     yield from others
 
 
-def _decode_in_order(path: str, index: VideoIndex, indices: Sequence[int]) -> Iterator[Pick]:
+def _decode_in_order(
+    path: str, index: VideoIndex, indices: Sequence[int], num_cores: int
+) -> Iterator[Pick]:
     """Frames of a file without times, counted as they come from the first key frame on."""
-    positions = {chosen: position for position, chosen in enumerate(indices)}
-    with open_video(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        packets = islice(container.demux(stream), index.shown[0], None)
-        frames = enumerate(_sound(stream.codec_context.decode(packet) for packet in packets))
-        while positions:
+    missing = {chosen: position for position, chosen in enumerate(indices)}
+    for is_careful in (False, True):
+        with open_video(path) as (container, stream):
+            _set_up(stream, num_cores, is_careful=is_careful)
+            packets = islice(container.demux(stream), index.shown[0], None)
+            frames = _sound(stream.codec_context.decode(packet) for packet in packets)
             try:
-                at, frame = next(frames)
-            except (StopIteration, av.FFmpegError, _DamageError) as error:
-                raise _damage(index, min(positions), positions[min(positions)]) from error
-            position = positions.pop(at, None)
-            if position is not None:
-                yield Pick(position, frame.to_ndarray(format="rgb24"))
+                for at, frame in enumerate(frames):
+                    position = missing.pop(at, None)
+                    if position is not None:
+                        yield Pick(position, _pixels(frame))
+                    if not missing:
+                        return
+            except (av.FFmpegError, _DamageError):
+                pass  # whatever is missing now is named below
+    raise _damage(index, min(missing), missing[min(missing)])
 
 
 def _damage(index: VideoIndex, chosen: int, position: int) -> MediaDecodeError:

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import qwenvl_kit
 from qwenvl_kit import errors
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaTimeoutError
 
@@ -50,7 +49,7 @@ class DecoderProcess:
             MediaError: what the process says of the file.
         """
         late = threading.Event()
-        timer = threading.Timer(timeout_seconds, lambda: (late.set(), self.kill()))
+        timer = threading.Timer(timeout_seconds, self._end, (late,))
         timer.daemon = True
         timer.start()
         try:
@@ -61,7 +60,7 @@ class DecoderProcess:
             if late.is_set():
                 raise MediaTimeoutError(
                     f"decoding the video took longer than {timeout_seconds:g} s",
-                    expected="a sound file, or fewer frames of it",
+                    expected="a file that is whole, or fewer frames of it",
                     hint="MediaPolicy(timeout_seconds=...) if it needs longer",
                 ) from error
             raise MediaDecodeError(
@@ -81,10 +80,12 @@ class DecoderProcess:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(OSError):  # what was written cannot be sent any more
                     pipe.close()
-                except OSError:
-                    pass  # what was written could not be sent any more
+
+    def _end(self, late: threading.Event) -> None:
+        late.set()  # before it dies, so that who waits for it knows why
+        self.kill()
 
     def _status(self) -> int | None:
         try:
@@ -114,7 +115,7 @@ class DecoderProcess:
 def _search_path() -> list[str]:
     """Where the process finds the kit; an empty entry stands for a folder that may have changed."""
     path = [entry for entry in sys.path if entry]
-    root = str(Path(qwenvl_kit.__file__).absolute().parent.parent)
+    root = str(Path(__file__).absolute().parents[3])
     return path if root in path else [*path, root]
 
 

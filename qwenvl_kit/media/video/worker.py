@@ -19,6 +19,7 @@ import av
 from qwenvl_kit.errors import MediaDecodeError, MediaError
 from qwenvl_kit.media.video.index import VideoIndex, scan
 from qwenvl_kit.media.video.picking import decode_picks
+from qwenvl_kit.media.video.playing import play
 
 Answer = tuple[dict[str, Any], Any]
 """A line of JSON, and the bytes that follow it."""
@@ -42,6 +43,9 @@ def answer(request: Mapping[str, Any]) -> Iterator[Answer]:
 
 
 def _answer(request: Mapping[str, Any]) -> Iterator[Answer]:
+    if request["kind"] == "play":
+        yield from play(request)
+        return
     index = _INDICES.get(request["path"], request["max_pixels"])
     if request["kind"] == "scan":
         yield _described(index), array.array("d", index.times_seconds).tobytes()
