@@ -77,7 +77,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Speed, as ratios against what one would write without the kit."""
-    session.install("-e", ".", *group("test"))
+    session.install("-e", ".", *group("test", "bench"))
     session.run("python", "-m", "tests.benchmarks", *session.posargs, env=OFFLINE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from typing_extensions import assert_type
@@ -15,6 +16,8 @@ from qwenvl_kit import (
     Message,
     PixelBudget,
     Plan,
+    Point,
+    Region,
     Reply,
     Request,
     RequestLike,
@@ -26,7 +29,16 @@ from qwenvl_kit import (
     inspect,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.tasks import compare, describe, document_qa, read_text, translate_text_in_image
+from qwenvl_kit.integrations.qwen_vl_utils import register_reader
+from qwenvl_kit.tasks import (
+    compare,
+    describe,
+    document_qa,
+    read_text,
+    summarize_video,
+    translate_text_in_image,
+)
+from qwenvl_kit.watching import FileSource, StreamSource, WatchEvent
 
 
 def asking() -> None:
@@ -42,6 +54,37 @@ def asking() -> None:
     chat.ask(messages, sampling=Sampling(temperature=0.7, seed=7))
     chat.ask([{"role": "user", "content": [{"type": "image", "image": "file:///a.jpg"}]}])
     assert_type(chat.plan("Which way?", VideoPart(["1.png", "2.png"], fps=2.0)), Plan)
+
+
+def budgets_and_plans(chat: VisionChat) -> None:
+    part = ImagePart("a.jpg", crop=Region(0, 0, 100, 100), budget=PixelBudget(max_long_edge_px=640))
+    plan = chat.plan([Message.user(part, "?")], fit="shrink")
+    assert_type(plan.advice, "tuple[str, ...]")
+    assert_type(plan.fits_memory, "bool | None")
+    pixel_map = plan.images[0].pixel_map
+    assert_type(pixel_map.to_original(Point(1.0, 2.0)), Point)
+    assert_type(chat.ask("?", "a.jpg", fit="shrink").plan.degradations, "tuple[str, ...]")
+
+
+def videos(chat: VisionChat) -> None:
+    film = VideoPart("talk.mp4", fps=1, start_seconds=60, budget="quick")
+    assert_type(chat.plan([Message.user(film, "?")]).videos[0].timestamps_seconds[0], float)
+    summary = summarize_video(chat, "talk.mp4", "Who speaks?", journal="talk.jsonl")
+    assert_type(summary.segments[0].start_seconds, float)
+    assert_type(summary.failures[0].failure, "Failure | None")
+    register_reader(image_patch_size=16)
+
+
+def watching(chat: VisionChat) -> None:
+    source = StreamSource("rtsp://camera.local/live", allow_hosts=["camera.local"])
+    with chat.watch(source, "Who is there?", every_seconds=5) as watch:
+        for event in watch:
+            assert_type(event, WatchEvent)
+            assert_type(event.reply, "Reply | None")
+            assert_type(event.ended_at, datetime)
+    chat.watch(0, "?")
+    chat.watch(FileSource("film.mp4", speed=2.0), "?")
+    chat.watch((frame for frame in ["1.png"]), "?").stop()
 
 
 def streaming(chat: VisionChat) -> None:

@@ -30,7 +30,7 @@ def frame_times(part: VideoPart, num_frames: int) -> tuple[float, ...]:
         return _check_timestamps(part.timestamps_seconds, num_frames)
     if part.fps is None:
         raise VideoTimingError(
-            f"{num_frames} frames were given without their times",
+            f"{num_frames} frame(s) were given without their times",
             expected="fps=... or timestamps_seconds=...",
             hint="VideoPart(frames, fps=2) if they were taken twice a second",
         )
