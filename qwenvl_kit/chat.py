@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from typing_extensions import Self
-
 from qwenvl_kit.backends import load_local
 from qwenvl_kit.backends.base import Adaptable, AdapterSet, Backend
 from qwenvl_kit.batch import (
@@ -36,6 +34,7 @@ from qwenvl_kit.streaming import ReplyStream, StreamObserver
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Self
 
     from qwenvl_kit.watching import FrameSource, Watch
 

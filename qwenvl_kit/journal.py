@@ -17,11 +17,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, TypeAlias
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from qwenvl_kit.errors import JournalError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Record: TypeAlias = Mapping[str, Any]
 """What JSON can hold."""

@@ -39,8 +39,6 @@ def pictures(surroundings: Surroundings) -> Iterator[Finding]:
 def videos(surroundings: Surroundings) -> Iterator[Finding]:
     """PyAV, which brings its own FFmpeg, and the decoders in it."""
     if surroundings.versions("av") is None:
-        detail = "PyAV is not installed, which reads video files"
-        yield Finding("videos", "note", detail, "pip install av")
         return
     available = surroundings.load("av.codec").codecs_available
     kinds = {kind: any(name in available for name in names) for kind, names in VIDEOS.items()}

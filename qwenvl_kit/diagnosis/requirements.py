@@ -17,7 +17,6 @@ from qwenvl_kit.families import FAMILIES
 KIT = "qwenvl-kit"
 
 OPTIONAL = (
-    "av",
     "bitsandbytes",
     "causal-conv1d",
     "compressed-tensors",

@@ -8,9 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.conversation import Asks
 from qwenvl_kit.errors import InputError, MediaTimeoutError, QwenVLKitError, release_frames
@@ -20,6 +18,9 @@ from qwenvl_kit.results import Reply
 from qwenvl_kit.watching.events import WatchEvent
 from qwenvl_kit.watching.sources import FrameSource, LiveFrame, as_source
 from qwenvl_kit.watching.window import FrameWindow
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _JOIN_SECONDS = 5.0
 """How long `stop` waits for a source that does not end when it is closed."""
