@@ -172,7 +172,7 @@ class _GroupReader:
         self._files.close()
         self._is_careful = is_careful
         self._container, self._stream = self._files.enter_context(open_video(self._path))
-        _set_up(self._stream, self._num_threads, is_careful=is_careful)
+        _set_up(self._stream, self._num_threads)
         self._packets = self._demux()
         self._at = 0  # the entry that comes next
 
@@ -180,8 +180,8 @@ class _GroupReader:
         """The chosen frames of a group.
 
         Where that fails the rest of the film is read with care: without seeking, which may have
-        landed in a wrong place; all packets from an earlier key frame on, as some films become
-        whole only some frames after a mark; and with a decoder that bears a minor fault.
+        landed in a wrong place, and all packets from an earlier key frame on, as some films become
+        whole only some frames after a mark.
         """
         missing = dict(group.picks)
         while True:
@@ -260,17 +260,14 @@ def _pixels(frame: Any) -> Any:
     return numpy.ascontiguousarray(frame.to_ndarray(format="rgb24"))
 
 
-def _set_up(stream: Any, num_threads: int, *, is_careful: bool) -> None:
+def _set_up(stream: Any, num_threads: int) -> None:
     """Prepare a decoder.
 
-    H.264's conceals and marks what is damaged where it decodes one frame at a time alone. Several
-    at a time are faster, and must stop at any fault in order not to hide one.
+    Never with frame threads: FFmpeg's H.264 then hides some of what is damaged, and one time or
+    another gives a picture of it. They are no faster for few frames either.
     """
-    context = stream.codec_context
-    stream.thread_type = "AUTO" if num_threads > 1 and not is_careful else "SLICE"
-    context.thread_count = num_threads
-    if not is_careful:
-        context.options = {"err_detect": "explode"}
+    stream.thread_type = "SLICE"
+    stream.codec_context.thread_count = num_threads
 
 
 class _DamageError(Exception):
@@ -296,20 +293,17 @@ def _decode_in_order(
 ) -> Iterator[Pick]:
     """Frames of a file without times, counted as they come from the first key frame on."""
     missing = {chosen: position for position, chosen in enumerate(indices)}
-    for is_careful in (False, True):
-        with open_video(path) as (container, stream):
-            _set_up(stream, num_cores, is_careful=is_careful)
-            packets = islice(container.demux(stream), index.shown[0], None)
-            frames = _sound(stream.codec_context.decode(packet) for packet in packets)
-            try:
-                for at, frame in enumerate(frames):
-                    position = missing.pop(at, None)
-                    if position is not None:
-                        yield Pick(position, _pixels(frame))
-                    if not missing:
-                        return
-            except (av.FFmpegError, _DamageError):
-                pass  # whatever is missing now is named below
+    with open_video(path) as (container, stream):
+        _set_up(stream, num_cores)
+        packets = islice(container.demux(stream), index.shown[0], None)
+        frames = _sound(stream.codec_context.decode(packet) for packet in packets)
+        with suppress(av.FFmpegError, _DamageError):  # what is missing then is named below
+            for at, frame in enumerate(frames):
+                position = missing.pop(at, None)
+                if position is not None:
+                    yield Pick(position, _pixels(frame))
+                if not missing:
+                    return
     raise _damage(index, min(missing), missing[min(missing)])
 
 
