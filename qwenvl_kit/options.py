@@ -41,6 +41,10 @@ class Sampling:
             or in a batch.
         stop: strings that end the answer; they are not part of its text.
         num_alternatives: how many of the likeliest tokens to report at each place.
+        max_seconds: when to stop at the latest, from the moment at which it is asked; what there
+            is by then is the answer.
+        max_cycle_tokens: ends an answer that has repeated the same tokens in the same order for
+            so long, at least 2; None lets it run on.
 
     Raises:
         SamplingError: a value is out of its range.
@@ -56,6 +60,8 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     num_alternatives: int = 0
+    max_seconds: float | None = None
+    max_cycle_tokens: int | None = 96
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -90,6 +96,8 @@ class Sampling:
         _check_integer("num_alternatives", self.num_alternatives, minimum=0)
         if self.top_k is not None:
             _check_integer("top_k", self.top_k, minimum=1)
+        if self.max_cycle_tokens is not None:
+            _check_integer("max_cycle_tokens", self.max_cycle_tokens, minimum=2)
         if self.seed is not None:
             _check_integer("seed", self.seed, minimum=0)
             if self.seed >= 2**64:
@@ -112,6 +120,7 @@ class Sampling:
             "of at least 0.01; 1 changes nothing",
         )
         _check_number("presence_penalty", self.presence_penalty, -2.0, 2.0, "between -2 and 2")
+        _check_number("max_seconds", self.max_seconds, 0.0, math.inf, "above 0", open_below=True)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.plans import Plan
 
-FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
-"""Why an answer ended: the model or a stop string ended it, `max_new_tokens` was reached, or
-the caller cancelled it."""
+FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "repetition"]
+"""Why an answer ended: the model or a stop string ended it, `max_new_tokens` was reached, the
+caller cancelled it, `max_seconds` were over, or it went round in a circle."""
 
 
 @dataclass(frozen=True)
