@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.backends import load_local
-from qwenvl_kit.backends.base import Adaptable, AdapterSet, Backend
+from qwenvl_kit.backends.base import Adaptable, AdapterSet, Backend, CacheInfo, Remembering
 from qwenvl_kit.batch import (
     OnError,
     Prepared,
@@ -73,6 +73,7 @@ class VisionChat:
         adapter: str | os.PathLike[str] | None = None,
         budget: BudgetChoice = "native",
         media: MediaPolicy | None = None,
+        max_cache_bytes: int | None = None,
     ) -> Self:
         """Load a model into this process.
 
@@ -98,6 +99,9 @@ class VisionChat:
             adapter: a folder with a LoRA adapter; `adapters` loads more of them.
             budget: what pictures may cost where a request does not say.
             media: what may be opened.
+            max_cache_bytes: what pictures, videos and prompts that were computed may take in the
+                device's memory, to be used again; None takes an eighth of what is free once the
+                model is loaded, 2 GiB at most; 0 keeps nothing.
 
         Raises:
             ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
@@ -115,6 +119,7 @@ class VisionChat:
             attention=attention,
             compile=compile,
             adapter=adapter,
+            max_cache_bytes=max_cache_bytes,
         )
         return cls(backend, budget=budget, media=media)
 
@@ -316,6 +321,20 @@ class VisionChat:
             fit=fit,
             timeout_seconds=timeout_seconds,
         )
+
+    def cache_info(self) -> CacheInfo:
+        """What is kept between requests, so that it need not be computed again."""
+        return self._remembering.cache_info()
+
+    def clear_cache(self) -> int:
+        """Let go of all that is kept between requests; the bytes that it took."""
+        return self._remembering.clear_cache()
+
+    @property
+    def _remembering(self) -> Remembering:
+        if not isinstance(self._backend, Remembering):
+            raise UnsupportedFeatureError("this backend keeps nothing between requests")
+        return self._backend
 
     @property
     def default_sampling(self) -> Sampling:

@@ -6,13 +6,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
+from qwenvl_kit.backends.base import (
+    Backend,
+    BackendRequest,
+    Completion,
+    KnownMedia,
+    Observer,
+    Remembering,
+)
 from qwenvl_kit.batch import Prepared
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.planning import plan_media, plan_request
 from qwenvl_kit.errors import ContextLengthError, OutOfMemoryError, SamplingError, located
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import decode_media, measure_media
+from qwenvl_kit.media.requests import DecodedMedia, decode_media, identify_media, measure_media
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
@@ -59,9 +66,9 @@ class Pipeline:
         chosen = self._sampling(request, sampling)
         plan = self._plan(messages, chosen, self._budget_of(request, budget), request.fit or fit)
         _check_fits(plan)
-        media = decode_media(messages, plan.media, self._policy, self._backend.resize_image)
+        media, keys = self._media(messages, plan)
         return Prepared(
-            request=BackendRequest(messages, plan, tuple(media), chosen),
+            request=BackendRequest(messages, plan, media, chosen, keys),
             request_id=request.id,
             started=started,
             media_seconds=time.perf_counter() - started,
@@ -71,6 +78,23 @@ class Pipeline:
         """Answer requests together."""
         completions = self._backend.generate([item.request for item in prepared], observer)
         return [_reply(item, done) for item, done in zip(prepared, completions)]
+
+    def _media(
+        self, messages: Sequence[Message], plan: Plan
+    ) -> tuple[tuple[DecodedMedia | KnownMedia, ...], tuple[str | None, ...]]:
+        """Pixels, or what the backend remembers of them, and what each source is known by."""
+        backend, known = self._backend, dict[str, KnownMedia]()
+        if not isinstance(backend, Remembering):
+            decoded = decode_media(messages, plan.media, self._policy, backend.resize_image)
+            return tuple(decoded.values()), ()
+        keys = identify_media(messages, plan.media, self._policy)
+        for where, key in zip(plan.media, keys):
+            recalled = None if key is None else backend.recall(key)
+            if recalled is not None:
+                known[where] = recalled
+        decoded = decode_media(messages, plan.media, self._policy, backend.resize_image, known)
+        media = {**decoded, **known}
+        return tuple(media[where] for where in plan.media), tuple(keys)
 
     def _plan(
         self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget, fit: Fit
@@ -108,6 +132,8 @@ class Pipeline:
 
 def _reply(prepared: Prepared, completion: Completion) -> Reply:
     plan = prepared.request.plan
+    if completion.degradations:
+        plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
     return Reply(
         text=completion.text,
         finish_reason=completion.finish_reason,

@@ -106,8 +106,9 @@ class Plan:
 
     @property
     def media(self) -> dict[str, ImagePlan | VideoPlan]:
-        """The entry of each picture and video by its place."""
+        """The entry of each picture and video by its place, as they stand in the messages."""
         entries: list[ImagePlan | VideoPlan] = [*self.images, *self.videos]
+        entries.sort(key=lambda entry: _place(entry.where))
         return {entry.where: entry for entry in entries}
 
     @property
@@ -153,7 +154,6 @@ class Plan:
         return self._table().to_html()
 
     def _table(self) -> Table:
-        entries = sorted(self.media.values(), key=lambda entry: _place(entry.where))
         text_tokens = self.prompt_tokens - self.visual_tokens
         totals = [
             ("text and template", text_tokens),
@@ -161,7 +161,7 @@ class Plan:
             ("answer, at most", self.max_new_tokens),
             ("context", self.context_tokens),
         ]
-        rows = [_row(entry) for entry in entries]
+        rows = [_row(entry) for entry in self.media.values()]
         rows += [(name, "", "", "", f"{tokens:,}") for name, tokens in totals]
         headings = ("part", "original", "model sees", "frames", "tokens")
         return Table(headings, rows, self._notes())

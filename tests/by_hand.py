@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers.video_utils import VideoMetadata
 
-from qwenvl_kit import ImagePart, Message, Reply, Request, TextPart, VideoPart, VisionChat
+from qwenvl_kit import (
+    ImagePart,
+    Message,
+    Reply,
+    Request,
+    TextPart,
+    VideoPart,
+    VideoPlan,
+    VisionChat,
+)
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.local import LocalBackend
 
@@ -98,11 +108,44 @@ def _as_dict(part: Any) -> dict[str, str]:
 
 
 def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str, Any]:
-    """The tensors that the kit would hand to the model."""
-    requests: list[BackendRequest] = []
-    for messages in conversations:
-        requests.append(chat._pipeline.prepare(Request(messages)).request)
-    return chat._backend._encoder.encode_batch(requests)[0]  # type: ignore[attr-defined, no-any-return]
+    """What the kit makes of conversations, in the form in which transformers has it.
+
+    Padded on the left, as transformers' processor gives it: the kit itself pads what it computes
+    together, and hands over features and positions instead of pixels and grids.
+    """
+    chat.clear_cache()
+    requests = [chat._pipeline.prepare(Request(messages)).request for messages in conversations]
+    return batch_of(chat, requests)
+
+
+def batch_of(chat: VisionChat, requests: Sequence[BackendRequest]) -> dict[str, Any]:
+    """The same of requests whose pixels are decoded."""
+    backend: LocalBackend = chat._backend  # type: ignore[assignment]
+    plans = [list(request.plan.media.values()) for request in requests]
+    prompts = [
+        backend._engine.encoder.encode_prompt(request.messages, media)
+        for request, media in zip(requests, plans)
+    ]
+    ids = pad_sequence(
+        [torch.tensor(prompt.ids) for prompt in prompts],
+        batch_first=True,
+        padding_value=backend.processor.tokenizer.pad_token_id,
+        padding_side="left",
+    )
+    lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
+    mask = (torch.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]).long()
+    config = backend.model.config
+    kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
+    batch: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": kinds}
+    media = [item for request in requests for item in request.media]
+    patches = backend._engine.vision._patches
+    batch |= patches.encode_images([item for item in media if not isinstance(item, np.ndarray)])
+    batch |= patches.encode_videos([item for item in media if isinstance(item, np.ndarray)])
+    videos = [plan for plans_ in plans for plan in plans_ if isinstance(plan, VideoPlan)]
+    if videos and backend.rules.family.positions_in_seconds:
+        seconds = [backend._engine.positions.seconds_per_group(video) for video in videos]
+        batch["second_per_grid_ts"] = torch.tensor(seconds)
+    return batch
 
 
 def ids_of(reply: Reply) -> list[int]:
@@ -117,7 +160,7 @@ def generate_by_hand(
     """Output of `generate` and the new tokens, (batch, steps)."""
     settings = {
         "do_sample": False,
-        "pad_token_id": backend._pad_id,
+        "pad_token_id": backend.processor.tokenizer.pad_token_id,
         "eos_token_id": sorted(backend._loaded.end_ids),
         **settings,
     }

@@ -124,6 +124,8 @@ def loading() -> None:
     found = inspect("Qwen/Qwen2-VL-2B-Instruct")
     assert_type(found.num_parameters, "int | None")
     assert_type(found.weight_bytes["4bit"], int)
+    assert_type(chat.cache_info().used_bytes, int)
+    assert_type(chat.clear_cache(), int)
     assert_type(doctor().problems[0], Finding)
 
 

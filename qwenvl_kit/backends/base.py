@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import PIL.Image
 
 
+class KnownMedia:
+    """A picture or video that a backend has seen before; what it holds is the backend's own."""
+
+
 @dataclass(frozen=True)
 class BackendRequest:
     """A request that is ready to run.
@@ -26,14 +30,18 @@ class BackendRequest:
     Attributes:
         messages: the conversation.
         plan: what was decided; its counts are those that run.
-        media: decoded pictures and frames, in the order in which they stand in the messages.
+        media: decoded pictures and frames, in the order in which they stand in the messages; in
+            place of one that the backend recalled, what it recalled.
         sampling: how to generate.
+        media_keys: what the source of each is known by; None for one that is known by its pixels
+            alone.
     """
 
     messages: tuple[Message, ...]
     plan: Plan
-    media: tuple[DecodedMedia, ...]
+    media: tuple[DecodedMedia | KnownMedia, ...]
     sampling: Sampling
+    media_keys: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Completion:
         completion_tokens: generated tokens, the end token included.
         reused_tokens: prompt tokens that had been computed before.
         vision_seconds, prefill_seconds, decode_seconds: where the time went.
+        degradations: what was given up to make it run, in words; empty if nothing.
     """
 
     text: str
@@ -59,6 +68,7 @@ class Completion:
     vision_seconds: float = 0.0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+    degradations: tuple[str, ...] = ()
 
 
 class Observer(Protocol):
@@ -146,3 +156,42 @@ class Adaptable(Protocol):
     @property
     def adapters(self) -> AdapterSet:
         """The adapters of the model."""
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What a backend keeps between requests.
+
+    Attributes:
+        max_bytes: what it may take.
+        used_bytes: what it takes now.
+        num_media: pictures and videos whose features are kept.
+        media_bytes: what those take.
+        num_prompts: computed prompts that are kept.
+        prompt_bytes: what those take.
+        hits: pictures, videos and prompts that were found.
+        misses: those that were not.
+    """
+
+    max_bytes: int
+    used_bytes: int
+    num_media: int
+    media_bytes: int
+    num_prompts: int
+    prompt_bytes: int
+    hits: int
+    misses: int
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A backend that keeps what it has computed."""
+
+    def recall(self, key: str) -> KnownMedia | None:
+        """A picture or video by what its source is known by; None if it is not kept."""
+
+    def cache_info(self) -> CacheInfo:
+        """What is kept, and what it was good for."""
+
+    def clear_cache(self) -> int:
+        """Let all of it go; the bytes that it took."""

@@ -20,7 +20,7 @@ from qwenvl_kit.budget.pixel_memory import (
     FRAMES_AT_A_TIME,
     MediaLoad,
     decoded_bytes,
-    load_of,
+    loads_of,
     processor_bytes,
 )
 from qwenvl_kit.budget.shapes import ModelShape, TextShape
@@ -73,34 +73,34 @@ def predict_activation_bytes(
         prompt_tokens: length of the rendered prompt, visual tokens included.
         answer_tokens: longest answer.
     """
-    load = load_of(media, family)
+    images, videos = loads_of(media, family)
     tokens = prompt_tokens + answer_tokens
-    held = shape.vision.patch_values * _FP32_BYTES * load.patches + _INDEX_BYTES * tokens
-    stages = [held + _vision_bytes(shape, load, family)]
-    held += _features_bytes(shape, load.patches, family)
+    held = _INDEX_BYTES * tokens
+    stages = []
+    for load in (images, videos):
+        stages += [held + stage for stage in _vision_stages(shape, load, family)]
+        held += _features_bytes(shape, load.patches, family)
     stages.append(
         held
-        + _prefill_bytes(shape, load.patches, family, prompt_tokens)
+        + _prefill_bytes(shape, images.patches + videos.patches, family, prompt_tokens)
         + predict_cache_bytes(shape, prompt_tokens, 0)
     )
     cache = predict_cache_bytes(shape, prompt_tokens, answer_tokens)
-    stages.append(held + _decode_bytes(shape, tokens) + cache)
-    if not shape.shares_host_memory:
-        return max(stages) - cache
-    stages.append(processor_bytes(shape, load, family))
-    return max(stages) + decoded_bytes(shape, load, family) - cache
+    stages.append(_INDEX_BYTES * tokens + _decode_bytes(shape, tokens) + cache)
+    decoded = decoded_bytes(shape, images, family) + decoded_bytes(shape, videos, family)
+    return max(stages) - cache + (decoded if shape.shares_host_memory else 0)
 
 
-def _vision_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
-    """The vision encoder, which takes all pictures and then all videos at once."""
-    images = _encoder_bytes(shape, load.image_patches, max(load.images, default=0), family)
-    groups = [
-        patches // math.ceil(frames / family.temporal_patch_frames)
-        for patches, frames in load.videos
-    ]
-    videos = _encoder_bytes(shape, load.video_patches, max(groups, default=0), family)
-    kept = _features_bytes(shape, load.image_patches, family)
-    return max(images, kept + videos if load.videos else 0)
+def _vision_stages(shape: ModelShape, load: MediaLoad, family: Family) -> list[int]:
+    """Pictures, or videos, become patches and go through the encoder, all of them at once.
+
+    Pixels are held while the encoder runs.
+    """
+    pixels = _FP32_BYTES * shape.vision.patch_values * load.patches
+    stages = [pixels + _encoder_bytes(shape, load.patches, max(load.lengths, default=0), family)]
+    if shape.shares_host_memory:
+        stages.append(processor_bytes(shape, load, family))
+    return stages
 
 
 def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family) -> int:
@@ -144,10 +144,10 @@ def _scores_bytes(shape: ModelShape, num_heads: int, length: int) -> int:
 
 
 def _features_bytes(shape: ModelShape, patches: int, family: Family) -> int:
-    """What `generate` keeps of the encoder to the end: its last layer, and visual tokens."""
+    """What is kept of the encoder until the prompt has been read: visual tokens."""
     vision = shape.vision
     outputs = (1 + vision.deepstack_layers) * vision.output_width / family.merge_size**2
-    return int((vision.width + outputs) * patches * shape.value_bytes)
+    return int(outputs * patches * shape.value_bytes)
 
 
 def _prefill_bytes(shape: ModelShape, patches: int, family: Family, tokens: int) -> int:

@@ -18,43 +18,35 @@ _FP32_BYTES = 4
 
 @dataclass(frozen=True)
 class MediaLoad:
-    """The media of a request in patches.
+    """The pictures of a request, or its videos, in patches.
 
     Attributes:
-        images: the patches of each picture.
-        videos: the patches and frames of each video.
+        patches_of: the patches of each.
+        frames_of: the frames of each video; 0 for a picture.
+        lengths: how many patches attend to each other: those of a picture, or of a group of
+            frames.
     """
 
-    images: tuple[int, ...]
-    videos: tuple[tuple[int, int], ...]
-
-    @property
-    def image_patches(self) -> int:
-        """Of all pictures."""
-        return sum(self.images)
-
-    @property
-    def video_patches(self) -> int:
-        """Of all videos."""
-        return sum(patches for patches, _ in self.videos)
+    patches_of: tuple[int, ...] = ()
+    frames_of: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
     @property
     def patches(self) -> int:
-        """Of all media."""
-        return self.image_patches + self.video_patches
+        """Of all of them."""
+        return sum(self.patches_of)
 
 
-def load_of(media: Sequence[ImagePlan | VideoPlan], family: Family) -> MediaLoad:
-    """The media of a plan in patches."""
+def loads_of(media: Sequence[ImagePlan | VideoPlan], family: Family) -> tuple[MediaLoad, MediaLoad]:
+    """The pictures of a plan in patches, and its videos."""
     area = family.merge_size**2
-    return MediaLoad(
-        tuple(plan.tokens * area for plan in media if isinstance(plan, ImagePlan)),
-        tuple(
-            (plan.tokens * area, len(plan.frame_indices))
-            for plan in media
-            if isinstance(plan, VideoPlan)
-        ),
-    )
+    images = tuple(plan.tokens * area for plan in media if isinstance(plan, ImagePlan))
+    videos = [plan for plan in media if isinstance(plan, VideoPlan)]
+    patches = tuple(plan.tokens * area for plan in videos)
+    frames = tuple(len(plan.frame_indices) for plan in videos)
+    groups = [math.ceil(count / family.temporal_patch_frames) for count in frames]
+    lengths = tuple(count // num for count, num in zip(patches, groups))
+    return MediaLoad(images, (0,) * len(images), images), MediaLoad(patches, frames, lengths)
 
 
 def decoded_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
@@ -64,27 +56,28 @@ def decoded_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
     patches have values.
     """
     picture = 4 * family.patch_side_px**2
-    return picture * load.image_patches + shape.vision.patch_values * load.video_patches
+    return sum(
+        (shape.vision.patch_values if frames else picture) * patches
+        for patches, frames in zip(load.patches_of, load.frames_of)
+    )
 
 
 def processor_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
     """While pixels become patches (image_processing_qwen2_vl.py, video_processing_qwen2_vl.py)."""
     values = shape.vision.patch_values
     frames = family.temporal_patch_frames
-    pictures = 0
-    if load.images:
+    if not any(load.frames_of):
         # uint8 of all, patches in fp32 of all, the last one in fp32; a picture fills all frames
         # of its patches with the same values. Several are joined by a copy.
-        copies = 2 if len(load.images) > 1 else 1
-        pictures = (values // frames + copies * _FP32_BYTES * values) * load.image_patches
-        pictures += _FP32_BYTES * values // frames * load.images[-1]
-    before = _FP32_BYTES * values * load.image_patches
-    peak = pictures
-    for patches, num_frames in load.videos:
+        copies = 2 if len(load.patches_of) > 1 else 1
+        pictures = (values // frames + copies * _FP32_BYTES * values) * load.patches
+        return pictures + _FP32_BYTES * values // frames * sum(load.patches_of[-1:])
+    peak = before = 0
+    for patches, num_frames in zip(load.patches_of, load.frames_of):
         peak = max(peak, before + values * _video_copies(patches, num_frames, family))
         before += _FP32_BYTES * values * patches
-    if len(load.videos) > 1:  # joined by a copy
-        peak = max(peak, before + _FP32_BYTES * values * load.video_patches)
+    if len(load.patches_of) > 1:  # joined by a copy
+        peak = max(peak, before + _FP32_BYTES * values * load.patches)
     return peak
 
 

@@ -2,7 +2,7 @@
 
 from qwenvl_kit.media.images import decode_image, measure_image, resize_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import decode_media, measure_media
+from qwenvl_kit.media.requests import decode_media, identify_media, measure_media
 from qwenvl_kit.media.videos import decode_frames, measure_frames
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "decode_frames",
     "decode_image",
     "decode_media",
+    "identify_media",
     "measure_frames",
     "measure_image",
     "measure_media",

@@ -1,4 +1,4 @@
-"""What a video is known by when its results are kept: enough to notice another one."""
+"""What a picture or video is known by when results are kept: enough to notice another one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.errors import MediaSourceError, located
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import resolve_source
+from qwenvl_kit.media.videos import is_sequence
+from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 
 def identify_source(source: Any) -> dict[str, Any]:
@@ -32,6 +36,34 @@ def identify_source(source: Any) -> dict[str, Any]:
     if isinstance(source, Sequence):
         return {"frames": len(source), "sha256": _identify_frames(source)}
     return _identify_pixels(source)
+
+
+def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy) -> str | None:
+    """What a source gives as planned, without decoding it; None for what is in memory.
+
+    A file is known by its place, size and times of change, encoded bytes by their content.
+
+    Raises:
+        MediaError: it is not there, or the policy refuses it.
+    """
+    if isinstance(plan, VideoPlan) and is_sequence(source):
+        return None
+    opened = resolve_source(source, policy)
+    if isinstance(opened, Path):
+        status = os.stat(opened)
+        form = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        known: object = (os.path.realpath(opened), form)
+    elif isinstance(opened, bytes):
+        known = hashlib.sha256(opened).hexdigest()
+    else:
+        return None
+    return hashlib.sha256(repr((known, replace(plan, where=""))).encode()).hexdigest()
 
 
 def _identify_file(source: str | os.PathLike[str]) -> dict[str, Any]:

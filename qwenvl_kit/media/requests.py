@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
+from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.video import decode_file, measure_file
@@ -32,27 +33,54 @@ def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Meas
     return [_measure(where, part, policy) for where, part in iter_media(messages)]
 
 
+def identify_media(
+    messages: Sequence[Message], plans: Mapping[str, ImagePlan | VideoPlan], policy: MediaPolicy
+) -> list[str | None]:
+    """What all pictures and videos are known by, as planned, without decoding them.
+
+    None for those in memory, whose pixels alone tell them apart.
+
+    Raises:
+        MediaError: with the place of the part that cannot be opened.
+    """
+    keys: list[str | None] = []
+    for where, part in iter_media(messages):
+        with located(where):
+            keys.append(identify_part(part.source, plans[where], policy))
+    return keys
+
+
 def decode_media(
     messages: Sequence[Message],
     plans: Mapping[str, ImagePlan | VideoPlan],
     policy: MediaPolicy,
     resize: Resize = resize_image,
-) -> list[DecodedMedia]:
-    """Pixels of all pictures and videos, as planned.
+    known: Collection[str] = (),
+) -> dict[str, DecodedMedia]:
+    """Pixels of all pictures and videos, as planned, by their places.
+
+    Args:
+        messages: the conversation.
+        plans: what was planned for each.
+        policy: what may be opened.
+        resize: brings a picture to its planned size.
+        known: places of those that need no pixels.
 
     Raises:
         MediaError: with the place of the part that cannot be decoded.
     """
-    decoded: list[DecodedMedia] = []
+    decoded: dict[str, DecodedMedia] = {}
     for where, part in iter_media(messages):
+        if where in known:
+            continue
         plan = plans[where]
         with located(where):
             if isinstance(plan, ImagePlan):
-                decoded.append(show_image(decode_image(part.source, policy), plan, resize))
+                decoded[where] = show_image(decode_image(part.source, policy), plan, resize)
             else:
                 policy.check_num_frames(len(plan.frame_indices))
                 decode = decode_frames if is_sequence(part.source) else decode_file
-                decoded.append(decode(part.source, plan, policy, resize))
+                decoded[where] = decode(part.source, plan, policy, resize)
     return decoded
 
 

@@ -95,7 +95,7 @@ def _indices(picks: int) -> list[int]:
 
 def _by_kit(film: Path, picks: int) -> Frames:
     from qwenvl_kit import Size, VideoPart, VideoPlan
-    from qwenvl_kit.backends.local.prompts import resize_image
+    from qwenvl_kit.backends.local.pixels import resize_image
     from qwenvl_kit.budget.frames import sample_frames
     from qwenvl_kit.media import MediaPolicy
     from qwenvl_kit.media.video import decode_file, measure_file
@@ -212,7 +212,7 @@ class _PeakMemory:
 
 def _start_decoder() -> None:
     """Load what the kit loads, its process that decodes included, as those of others are loaded."""
-    import qwenvl_kit.backends.local.prompts
+    import qwenvl_kit.backends.local.pixels
     from qwenvl_kit.errors import MediaDecodeError
     from qwenvl_kit.media import MediaPolicy
     from qwenvl_kit.media.video import measure_file

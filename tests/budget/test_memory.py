@@ -120,17 +120,17 @@ def test_a_longer_answer_takes_no_less(
 
 
 @given(shapes, pictures, lengths, st.integers(1, 4096))
-def test_one_picture_more_takes_more(
+def test_one_picture_more_takes_no_less(
     shape: ModelShape, tokens: list[int], prompt: int, added: int
 ) -> None:
     before: list[ImagePlan | VideoPlan] = [picture(count) for count in tokens]
     after = [*before, picture(added)]
-    assert peak(shape, after, prompt) > peak(shape, before, prompt)
+    assert peak(shape, after, prompt) >= peak(shape, before, prompt)
 
 
 @given(shapes, lengths, st.integers(1, 300), st.integers(2, 50))
-def test_more_frames_take_more(shape: ModelShape, prompt: int, frames: int, more: int) -> None:
-    assert peak(shape, [video(frames + more)], prompt) > peak(shape, [video(frames)], prompt)
+def test_more_frames_take_no_less(shape: ModelShape, prompt: int, frames: int, more: int) -> None:
+    assert peak(shape, [video(frames + more)], prompt) >= peak(shape, [video(frames)], prompt)
 
 
 @given(shapes, pictures, lengths)

@@ -63,7 +63,7 @@ def test_training_sees_the_prompts_that_the_package_sends(kind: str) -> None:
         plans = tuple(ImagePlan("", size, size, sample.grid.cells) for _ in sample.pictures)
         media = [ImagePart(picture) for picture in sample.pictures]
     encoder = PromptEncoder(make_processor(), family_of("qwen2_vl"))
-    sent = encoder.encode_prompt([Message.user(*media, question.text)], plans)
+    sent = encoder.encode_prompt([Message.user(*media, question.text)], plans).ids
     assert row.ids == sent + batcher.encode(question.answer + "<|im_end|>")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qwenvl_kit import ImagePart, Message, PixelBudget, Plan, Region, Request, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.errors import BudgetError
+from tests.by_hand import batch_of
 
 SIDES = st.one_of(st.integers(1, 40), st.integers(1, 400), st.integers(400, 2500))
 PARTS_OF_TEXT = st.sampled_from(["What?", "Compare <|image_pad|> these.", "é 漢字\n", "a" * 50])
@@ -74,8 +75,8 @@ def test_what_is_planned_is_what_is_run(
         reject()
     prepared = chat._pipeline.prepare(request).request
     assert prepared.plan == plan
-    batch, (length,) = chat._backend._encoder.encode_batch([prepared])  # type: ignore[attr-defined]
-    assert length == plan.prompt_tokens
+    batch = batch_of(chat, [prepared])
+    assert batch["input_ids"].shape[1] == plan.prompt_tokens
     _check_grids(plan, batch, chat)
     kinds = batch["mm_token_type_ids"]
     assert int((kinds > 0).sum()) == plan.visual_tokens

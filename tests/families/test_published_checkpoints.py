@@ -146,7 +146,7 @@ def test_text_of_any_kind_renders_as_the_template_renders_it(
     messages = [Message.user(ImagePart(picture(320, 200)), text)]
     plan = VisionChat(published).plan(messages)
     expected = by_hand(published, [messages])["input_ids"][0].tolist()
-    assert published._encoder.encode_prompt(messages, plan.images) == expected
+    assert published._engine.encoder.encode_prompt(messages, plan.images).ids == expected
     assert plan.prompt_tokens == len(expected)
 
 

@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "dialects": ("dialects", "requests"),
     "journal": ("journal", "records"),
     "embedded": ("embedded",),
-    "backend protocol": ("backends", "backends.base", "backends.stops"),
+    "backend protocol": ("backends", "backends.base", "backends.repetition", "backends.stops"),
     "local backend": ("backends.local",),
     "scripted backend": ("backends.scripted",),
     "chat": ("batch", "chat", "conversation", "pipeline", "selftest", "streaming", "watching"),

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import Sampling, VisionChat
-from qwenvl_kit.backends.local import checking, engine, loading
+from qwenvl_kit.backends.local import backend, checking, loading
 from qwenvl_kit.errors import (
     AdapterError,
     CheckpointError,
@@ -276,7 +276,7 @@ def test_a_refusal_while_loading_leaves_no_model_in_memory(copy: Path, damage: s
     def count() -> tuple[int, int]:
         gc.collect()
         models = [thing for thing in gc.get_objects() if issubclass(type(thing), PreTrainedModel)]
-        return len(models), len(engine._BACKENDS)
+        return len(models), len(backend._BACKENDS)
 
     before = count()
     if damage == "weights":

@@ -115,6 +115,7 @@ def test_a_quantised_model_answers_a_question_about_a_picture(quantized: VisionC
     assert reply.usage.visual_tokens > 0
     assert reply.usage.completion_tokens == len(ids_of(reply)) > 0
     assert 0 < reply.confidence <= 1
+    quantized.clear_cache()  # 8 bits round a prompt otherwise when it is read in parts
     assert ids_of(answer(quantized)) == ids_of(reply)
 
 

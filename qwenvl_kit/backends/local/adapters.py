@@ -11,7 +11,7 @@ import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -149,7 +149,7 @@ class Adapters:
     def close(self) -> None:
         """Let go of the model; waits for nothing."""
         self._model, self._peft, self._active, self._keys = None, None, None, {}
-        self._probe = _no_probe
+        self._probe, self.lock, self._on_change = _no_probe, nullcontext(), _nothing
 
     @contextmanager
     def _broken_on_failure(self) -> Iterator[None]:
@@ -291,6 +291,10 @@ def _undone_on_failure(*objects: Any) -> Iterator[None]:
         for parameter in parameters:
             parameter.requires_grad_(parameter in trained)
         raise
+
+
+def _nothing() -> None:
+    """In place of what went with the model."""
 
 
 def _no_probe() -> torch.Tensor:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.backends.local.engine import LoadedModel
+from qwenvl_kit.backends.local.backend import LoadedModel
 from qwenvl_kit.backends.local.quantizing import measure_weight_bytes
 from qwenvl_kit.backends.local.shapes import shape_of
 from qwenvl_kit.budget.limits import PixelLimits

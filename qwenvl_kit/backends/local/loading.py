@@ -18,6 +18,7 @@ import transformers
 from qwenvl_kit.backends.local.adapters import check_adapter
 from qwenvl_kit.backends.local.assembling import assemble
 from qwenvl_kit.backends.local.attention import FLASH, Attention, plain_instead
+from qwenvl_kit.backends.local.backend import LocalBackend
 from qwenvl_kit.backends.local.checking import (
     check_complete,
     check_files,
@@ -29,10 +30,10 @@ from qwenvl_kit.backends.local.checking import (
     model_class_of,
 )
 from qwenvl_kit.backends.local.compiling import Compilation, compile_layers
-from qwenvl_kit.backends.local.engine import LocalBackend
 from qwenvl_kit.backends.local.faults import is_out_of_memory
 from qwenvl_kit.backends.local.quantizing import Quantization, quantization_options
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
+from qwenvl_kit.backends.local.storage import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
@@ -74,12 +75,14 @@ def load_backend(
     attention: str = "auto",
     compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
     adapter: str | os.PathLike[str] | None = None,
+    max_cache_bytes: int | None = None,
 ) -> LocalBackend:
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
     check_files(checkpoint, settings)
     check_versions(settings)
+    check_cache_bytes(max_cache_bytes)
     compilation = Compilation.choose(compile)
     if adapter is not None:
         check_adapter(adapter)
@@ -108,7 +111,8 @@ def load_backend(
         "attention_reason": used.reason,
         "compile": compilation.describe(),
     }
-    backend = LocalBackend(assemble(checkpoint, settings, network, processor, facts))
+    loaded = assemble(checkpoint, settings, network, processor, facts)
+    backend = LocalBackend(loaded, choose_cache_bytes(network, max_cache_bytes))
     if adapter is not None:
         backend.adapters.load(adapter)
     return backend

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from qwenvl_kit.backends.local.choosing import TokenChooser
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
+from qwenvl_kit.backends.repetition import CycleDetector
 from qwenvl_kit.backends.stops import StopText
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
@@ -19,7 +21,7 @@ class Row:
     Args:
         sampling: how to generate.
         max_new_tokens: when to stop at the latest.
-        prompt_tokens: length of its prompt; what stands left of it is padding.
+        prompt_tokens: length of its prompt.
         vocabulary: tokens to text.
     """
 
@@ -37,8 +39,10 @@ class Row:
         self._chooser = TokenChooser(sampling)
         self._stream = vocabulary.stream()
         self._stop_text = StopText(sampling.stop)
+        self._cycles = CycleDetector(sampling.max_cycle_tokens)
         self._num_shown_tokens = 0
         self._num_shown_characters = 0
+        self.token_ids: list[int] = []
         self.tokens: list[TokenScore] = []
         self.end_token: TokenScore | None = None
         self.finish_reason: FinishReason | None = None
@@ -53,18 +57,23 @@ class Row:
         """Generated tokens, the end token included."""
         return len(self.tokens) + (self.end_token is not None)
 
-    def choose(self, input_ids: torch.Tensor, logits: torch.Tensor, likeliest_id: int) -> int:
+    @property
+    def last_id(self) -> int:
+        """Its last token."""
+        return self.token_ids[-1]
+
+    def choose(self, ids: Sequence[int], logits: torch.Tensor, likeliest_id: int) -> int:
         """The id of the next token.
 
         Args:
-            input_ids: the row's ids so far, (length,), padding included.
+            ids: prompt and answer so far.
             logits: raw logits, (vocabulary,).
             likeliest_id: where they are largest.
         """
         if self._chooser.takes_the_likeliest:
             return likeliest_id
-        context = input_ids[-(self._prompt_tokens + self.num_tokens) :]
-        return self._chooser.choose(context[None], self._prompt_tokens, logits[None])
+        context = torch.tensor([ids], device=logits.device)
+        return self._chooser.choose(context, self._prompt_tokens, logits[None])
 
     def append(self, token_id: int, logprob: float, logprobs: torch.Tensor) -> None:
         """Keep a token with its score.
@@ -74,9 +83,11 @@ class Row:
             logprob: its raw log-probability.
             logprobs: those of all tokens, (vocabulary,).
         """
+        self.token_ids.append(token_id)
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
         score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))
+        self._cycles.feed(token_id)
         if is_end:
             self.end_token = score
             self.finish_reason = "stop"
@@ -114,6 +125,8 @@ class Row:
             self.finish_reason = "stop"
         elif len(self.tokens) >= self.max_new_tokens:
             self.finish_reason = "length"
+        elif self._cycles.is_found:
+            self.finish_reason = "repetition"
 
     def _alternatives(self, logprobs: torch.Tensor) -> tuple[TokenAlternative, ...]:
         count = min(self._sampling.num_alternatives, logprobs.shape[-1])

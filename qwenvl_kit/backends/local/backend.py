@@ -1,0 +1,231 @@
+"""A checkpoint of transformers in this process, as a backend."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import PIL.Image
+import torch
+
+from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
+from qwenvl_kit.backends.local.adapters import Adapters
+from qwenvl_kit.backends.local.devices import empty_device_cache
+from qwenvl_kit.backends.local.engine import Engine
+from qwenvl_kit.backends.local.faults import translated_errors
+from qwenvl_kit.backends.local.pixels import resize_image
+from qwenvl_kit.backends.local.probing import Probe
+from qwenvl_kit.backends.local.scheduling import StandStill
+from qwenvl_kit.backends.local.shapes import free_bytes
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.errors import ModelLoadError
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.results import Delta
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checkpoint in memory.
+
+    Attributes:
+        model: the model of transformers, in evaluation mode.
+        processor: its processor.
+        rules: what it lays down for planning.
+        sampling: the settings that it was published with.
+        end_ids: the tokens that end an answer.
+        facts: what is loaded and how, in words.
+    """
+
+    model: Any
+    processor: Any
+    rules: PlanningRules
+    sampling: Sampling
+    end_ids: frozenset[int]
+    facts: Mapping[str, str]
+
+
+_BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
+
+
+def _start_over_in_child() -> None:
+    """In a forked process nobody releases the parent's locks, and its threads are gone."""
+    if _BACKENDS:
+        torch.set_num_threads(1)
+    for backend in tuple(_BACKENDS):
+        backend._start_over()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over_in_child)
+
+
+class LocalBackend:
+    """Runs requests on a model of transformers in this process; fulfils `Backend`.
+
+    One thread runs the model, for all requests at once: they are gathered, share what their
+    prompts have in common, and each gets the answer that it would get alone.
+
+    Args:
+        loaded: the checkpoint.
+        max_cache_bytes: what prompts and features that were computed may take, to be used again.
+    """
+
+    def __init__(self, loaded: LoadedModel, max_cache_bytes: int = 2**30) -> None:
+        model, processor, family = loaded.model, loaded.processor, loaded.rules.family
+        self._state: LoadedModel | None = loaded
+        self._parts: Engine | None = Engine(
+            model, processor, family, loaded.end_ids, max_cache_bytes
+        )
+        self._adapters = Adapters(
+            model,
+            Probe(model, processor, family),
+            StandStill(self._engine.scheduler),
+            on_change=self._engine.clear_cache,
+            on_failure=self.close,
+        )
+        _BACKENDS.add(self)
+
+    @property
+    def _loaded(self) -> LoadedModel:
+        if self._state is None:
+            raise _closed()
+        return self._state
+
+    @property
+    def _engine(self) -> Engine:
+        if self._parts is None:
+            raise _closed()
+        return self._parts
+
+    @property
+    def rules(self) -> PlanningRules:
+        """What the model lays down for planning."""
+        return self._loaded.rules
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with."""
+        return self._loaded.sampling
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers itself, for what the kit does not cover."""
+        return self._loaded.model
+
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's processor itself."""
+        return self._loaded.processor
+
+    @property
+    def adapters(self) -> Adapters:
+        """The LoRA adapters of the model."""
+        return self._adapters
+
+    def report(self) -> Mapping[str, str]:
+        """What is loaded and how, in words."""
+        return {**self._loaded.facts, "adapter": self._adapters.active or "none"}
+
+    def free_bytes(self) -> int | None:
+        """Memory that the model's device could still give, what is kept for reuse included."""
+        free = free_bytes(self._loaded.model)
+        return None if free is None else free + self._engine.storage.used_bytes
+
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """Length of the rendered prompt in tokens, its visual tokens as planned."""
+        return len(self._engine.encoder.encode_prompt(messages, media).ids)
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
+        with torch.device("cpu"):
+            return resize_image(image, size)
+
+    def recall(self, key: str) -> KnownMedia | None:
+        """A picture or video by what its source is known by; None if it is not kept."""
+        return self._engine.recall(key)
+
+    def cache_info(self) -> CacheInfo:
+        """What is kept between requests."""
+        return self._engine.cache_info()
+
+    def clear_cache(self) -> int:
+        """Let go of all that is kept between requests; the bytes that it took."""
+        return self._engine.clear_cache()
+
+    def generate(
+        self, requests: Sequence[BackendRequest], observer: Observer | None = None
+    ) -> list[Completion]:
+        """Answer all requests together, each as if it ran alone, in order.
+
+        Raises:
+            OutOfMemoryError: the device has too little memory for this batch.
+            GenerationError: the model failed.
+        """
+        engine = self._engine
+        followed = [Following(row, observer) for row in range(len(requests))]
+        try:
+            with translated_errors():
+                futures = [engine.submit(*pair) for pair in zip(requests, followed)]
+            return [future.result() for future in futures]
+        except BaseException:
+            for row in followed:  # nobody waits for them any more
+                row.cancel()
+            raise
+
+    def close(self) -> None:
+        """Release the model; the backend cannot be used afterwards.
+
+        A call that is running ends first, as it holds the model itself: so this waits for nothing
+        and may be called from a signal handler.
+        """
+        engine, self._parts, self._state = self._parts, None, None
+        if engine is not None:
+            engine.scheduler.let_go()
+        self._adapters.close()
+        empty_device_cache()
+
+    def _start_over(self) -> None:
+        """Go on in a forked process."""
+        if self._parts is not None:
+            self._parts.start_over()
+
+
+def _closed() -> ModelLoadError:
+    return ModelLoadError(
+        "the model was closed", hint="load it again, or close it after its last request"
+    )
+
+
+class Following:
+    """One request's part of an observer that follows several.
+
+    Args:
+        row: which of them it is.
+        observer: who follows them; None if nobody does.
+    """
+
+    def __init__(self, row: int, observer: Observer | None) -> None:
+        self._row = row
+        self._observer = observer
+        self._is_cancelled = False
+
+    def on_delta(self, row: int, delta: Delta) -> None:
+        """See `Observer`."""
+        if self._observer is not None:
+            self._observer.on_delta(self._row, delta)
+
+    def is_cancelled(self) -> bool:
+        """See `Observer`."""
+        return self._is_cancelled or (self._observer is not None and self._observer.is_cancelled())
+
+    def cancel(self) -> None:
+        """Let the request end at its next token."""
+        self._is_cancelled = True

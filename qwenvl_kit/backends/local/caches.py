@@ -1,0 +1,228 @@
+"""Keys, values and states of a model's layers: kept, cut, joined and parted.
+
+transformers grows a cache by concatenation, so that the tensors of an earlier moment stay as they
+were and can be kept without a copy. States of linear attention (Qwen3.5) are overwritten, and
+copied here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+from transformers import DynamicCache
+from transformers.cache_utils import (
+    DynamicIndexedLayer,
+    DynamicLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionLayer,
+)
+
+from qwenvl_kit.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """One layer's part of a cache, of one sequence or several.
+
+    Attributes:
+        keys, values: (batch, heads, length, head size); None where a layer has none.
+        convolutions, recurrences: the states of linear attention by their number, (batch, ...).
+        kernel_sizes: how many positions each convolution sees.
+        indices: what an indexer chooses positions by (Qwen4-Exp), (batch, length, size).
+        index_positions: where those stand, (dimensions, batch, length).
+    """
+
+    keys: torch.Tensor | None
+    values: torch.Tensor | None
+    convolutions: dict[int, torch.Tensor]
+    recurrences: dict[int, torch.Tensor]
+    kernel_sizes: dict[int, int]
+    indices: torch.Tensor | None = None
+    index_positions: torch.Tensor | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """What its tensors take."""
+        parts = [*self.convolutions.values(), *self.recurrences.values()]
+        growing = (self.keys, self.values, self.indices, self.index_positions)
+        parts += [part for part in growing if part is not None]
+        return sum(part.numel() * part.element_size() for part in parts)
+
+
+@dataclass(frozen=True)
+class CacheState:
+    """A model's cache at one moment.
+
+    Attributes:
+        layers: its layers.
+        length: how many positions it holds, padding included.
+    """
+
+    layers: tuple[LayerState, ...]
+    length: int
+
+    @property
+    def num_bytes(self) -> int:
+        """What its tensors take."""
+        return sum(layer.num_bytes for layer in self.layers)
+
+    @property
+    def is_croppable(self) -> bool:
+        """Whether what was computed for a shorter sequence is part of it."""
+        return not any(
+            layer.recurrences or layer.convolutions or layer.indices is not None
+            for layer in self.layers
+        )
+
+    def cropped(self, length: int) -> CacheState:
+        """The first positions of it; without a copy."""
+        if length == self.length:
+            return self
+        layers = [
+            LayerState(_part(layer.keys, length), _part(layer.values, length), {}, {}, {})
+            for layer in self.layers
+        ]
+        return CacheState(tuple(layers), length)
+
+
+_KINDS = (
+    DynamicLayer,
+    DynamicIndexedLayer,
+    LinearAttentionLayer,
+    LinearAttentionAndFullAttentionLayer,
+)
+
+
+def check_layers(model: Any) -> None:
+    """Refuse a model whose layers keep what this module does not know.
+
+    Raises:
+        CheckpointError: which.
+    """
+    for layer in DynamicCache(config=model.config).layers:
+        if type(layer) not in _KINDS:
+            raise CheckpointError(
+                f"a layer of the language model keeps its past in a {type(layer).__name__}",
+                expected="full or linear attention, as all published Qwen-VL models have",
+            )
+
+
+def is_croppable(model: Any) -> bool:
+    """Whether what was computed for a longer prompt serves a shorter one."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def read_state(cache: Any) -> CacheState:
+    """What a cache holds now; what the model does to it later changes nothing here."""
+    return CacheState(tuple(map(_read_layer, cache.layers)), cache.get_seq_length())
+
+
+def open_cache(model: Any, state: CacheState | None = None) -> Any:
+    """A cache for a model to go on with."""
+    cache = DynamicCache(config=model.config)
+    if state is not None:
+        for layer, kept in zip(cache.layers, state.layers):
+            _fill_layer(layer, kept)
+    return cache
+
+
+def join_states(states: Sequence[CacheState]) -> CacheState:
+    """Sequences of several caches as one batch; the shorter ones are padded on their left."""
+    length = max(state.length for state in states)
+    layers = []
+    for parts in zip(*(state.layers for state in states)):
+        layers.append(
+            LayerState(
+                _joined([part.keys for part in parts], length),
+                _joined([part.values for part in parts], length),
+                {k: torch.cat([p.convolutions[k] for p in parts]) for k in parts[0].convolutions},
+                {k: torch.cat([p.recurrences[k] for p in parts]) for k in parts[0].recurrences},
+                parts[0].kernel_sizes,
+                _joined([part.indices for part in parts], length, axis=1),
+                _joined([part.index_positions for part in parts], length, axis=2),
+            )
+        )
+    return CacheState(tuple(layers), length)
+
+
+def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) -> CacheState:
+    """Some sequences of a batch, without the first positions, which are padding for all of them."""
+
+    def of(tensor: torch.Tensor, axis: int = 0) -> torch.Tensor:
+        return tensor.index_select(axis, torch.tensor(rows, device=tensor.device))
+
+    def after(tensor: torch.Tensor | None, axis: int = 2) -> torch.Tensor | None:
+        if tensor is None:
+            return None
+        rest = tensor.narrow(axis, num_skipped, tensor.shape[axis] - num_skipped)
+        return of(rest, _batch_axis(rest, axis))
+
+    layers = [
+        LayerState(
+            after(layer.keys),
+            after(layer.values),
+            {k: of(tensor) for k, tensor in layer.convolutions.items()},
+            {k: of(tensor) for k, tensor in layer.recurrences.items()},
+            layer.kernel_sizes,
+            after(layer.indices, axis=1),
+            after(layer.index_positions, axis=2),
+        )
+        for layer in state.layers
+    ]
+    return CacheState(tuple(layers), state.length - num_skipped)
+
+
+def _read_layer(layer: Any) -> LayerState:
+    is_linear = isinstance(layer, LinearAttentionLayer)
+    has_keys = isinstance(layer, DynamicLayer) and layer.is_initialized
+    return LayerState(
+        layer.keys if has_keys else None,
+        layer.values if has_keys else None,
+        _copied(layer.conv_states) if is_linear else {},
+        _copied(layer.recurrent_states) if is_linear else {},
+        dict(layer.conv_kernel_size) if is_linear else {},
+        getattr(layer, "indexer_keys", None),
+        getattr(layer, "indexer_position_ids", None),
+    )
+
+
+def _fill_layer(layer: Any, kept: LayerState) -> None:
+    if kept.keys is not None and kept.values is not None:
+        layer.lazy_initialization(kept.keys, kept.values)
+        layer.keys, layer.values = kept.keys, kept.values
+    if kept.indices is not None:
+        layer.lazy_initialization_indexer(kept.indices)
+        layer.indexer_keys, layer.indexer_position_ids = kept.indices, kept.index_positions
+    for number, state in kept.convolutions.items():
+        layer.update_conv_state(state, state_idx=number, conv_kernel_size=kept.kernel_sizes[number])
+    for number, state in kept.recurrences.items():
+        layer.update_recurrent_state(state, state_idx=number)
+
+
+def _copied(states: dict[int, torch.Tensor | None]) -> dict[int, torch.Tensor]:
+    return {number: state.clone() for number, state in states.items() if state is not None}
+
+
+def _part(tensor: torch.Tensor | None, length: int) -> torch.Tensor | None:
+    return None if tensor is None else tensor[:, :, :length]
+
+
+def _joined(
+    tensors: Sequence[torch.Tensor | None], length: int, axis: int = 2
+) -> torch.Tensor | None:
+    """Tensors one after another in their batch, padded at the beginning of an axis."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    if not given:
+        return None
+    after = (0, 0) * (given[0].ndim - 1 - axis)
+    padded = [pad(tensor, (*after, length - tensor.shape[axis], 0)) for tensor in given]
+    return torch.cat(padded, dim=_batch_axis(given[0], axis))
+
+
+def _batch_axis(tensor: torch.Tensor, axis: int) -> int:
+    """Which axis is the batch, `axis` being the one of positions."""
+    return 1 if tensor.ndim == 3 and axis == 2 else 0

@@ -1,0 +1,132 @@
+"""Passes of a model over tokens: prompts, what is left of them, the next tokens of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from qwenvl_kit.backends.local.caches import CacheState, open_cache, read_state, select_rows
+from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.vision import Features, as_encoder_output
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a pass leaves.
+
+    Attributes:
+        state: the cache, one row a job.
+        mask: which positions of it are real, bool (batch, length).
+        logits: of each row's last token, fp32 (batch, vocabulary).
+    """
+
+    state: CacheState
+    mask: torch.Tensor
+    logits: torch.Tensor
+
+
+class Forward:
+    """Runs a model of transformers on parts of sequences.
+
+    Args:
+        model: the model.
+        pad_id: what stands where a row has no token.
+    """
+
+    def __init__(self, model: Any, pad_id: int) -> None:
+        self._model = model
+        self._pad_id = pad_id
+
+    def read(
+        self,
+        jobs: Sequence[Job],
+        start: int,
+        stops: Sequence[int],
+        base: CacheState | None,
+        features: Sequence[Mapping[int, Features]],
+    ) -> Computed:
+        """Compute the tokens of each job from `start` to its stop, after what they have in common.
+
+        Rows are padded on the left of what is computed: at the very beginning, or between what
+        they share and what is their own.
+
+        Args:
+            jobs: the requests.
+            start: how many of their tokens are computed already.
+            stops: up to where each is computed now.
+            base: the cache after those, of a single row.
+            features: of each job's pictures and videos that are computed now, by their number.
+        """
+        device = self._model.device
+        width = max(stops) - start
+        ids = torch.full((len(jobs), width), self._pad_id)
+        own = torch.zeros((len(jobs), width), dtype=torch.bool)
+        positions = torch.zeros((4, len(jobs), width), dtype=torch.long)
+        for at, (job, stop) in enumerate(zip(jobs, stops)):
+            part = slice(width - (stop - start), width)
+            ids[at, part] = torch.tensor(job.ids[start:stop])
+            own[at, part] = True
+            positions[:, at, part] = job.positions_between(start, stop)
+        mask = torch.cat([torch.ones((len(jobs), start), dtype=torch.bool), own], dim=1).to(device)
+        cache = self._opened(base, len(jobs))
+        shown = _shown(jobs, start, stops, features)
+        output = self._model(
+            input_ids=ids.to(device),
+            attention_mask=None if bool(own.all()) else mask.long(),
+            position_ids=positions.to(device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **({"mm_encoder_outputs": shown} if shown else {}),
+        )
+        return Computed(read_state(cache), mask, output.logits[:, -1].float())
+
+    def step(
+        self,
+        cache: Any,
+        mask: torch.Tensor | None,
+        ids: Sequence[int],
+        positions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Logits after one more token of each row, fp32 (batch, vocabulary).
+
+        Args:
+            cache: the open cache, which grows.
+            mask: which positions are real, the new one included: bool (batch, length); None if all.
+            ids: the token of each row.
+            positions: (4, batch, 1).
+        """
+        device = self._model.device
+        output = self._model(
+            input_ids=torch.tensor(ids, device=device)[:, None],
+            attention_mask=None if mask is None else mask.long(),
+            position_ids=positions.to(device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+    def _opened(self, base: CacheState | None, num_rows: int) -> Any:
+        """A cache to go on with, in which all rows begin alike."""
+        if base is None or num_rows == 1:
+            return open_cache(self._model, base)
+        return open_cache(self._model, select_rows(base, [0] * num_rows))
+
+
+def _shown(
+    jobs: Sequence[Job],
+    start: int,
+    stops: Sequence[int],
+    features: Sequence[Mapping[int, Features]],
+) -> dict[str, Any]:
+    """The features of what is computed now, by kind, in the order of the placeholders."""
+    shown: dict[str, list[Features]] = {"image": [], "video": []}
+    for job, stop, known in zip(jobs, stops, features):
+        for index in job.media_between(start, stop):
+            shown[job.media_kinds[index]].append(known[index])
+    return {kind: as_encoder_output(found) for kind, found in shown.items() if found}

@@ -1,0 +1,107 @@
+"""One request inside the engine: what is known of it before, while and after it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy
+import torch
+
+from qwenvl_kit.backends.local.prefixes import MediaSpan, TokenSequence
+from qwenvl_kit.backends.local.prompts import Prompt
+from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.backends.local.vision import Features
+from qwenvl_kit.media.requests import DecodedMedia
+
+
+@dataclass
+class Times:
+    """Where the time of a request went, in seconds."""
+
+    vision: float = 0.0
+    prefill: float = 0.0
+    decode: float = 0.0
+
+
+@dataclass(eq=False)
+class Job:
+    """A request on its way through the model.
+
+    Attributes:
+        prompt: its prompt.
+        positions: (4, prompt length).
+        media: its pictures and videos, decoded or known.
+        digests: of their pixels.
+        media_keys: what tells each from others in a prompt.
+        media_kinds: "image" or "video" for each.
+        row: its answer.
+        reused_tokens: prompt tokens that had been computed before.
+        times: where its time went.
+        deadline: when it ends at the latest, on `time.perf_counter`'s clock.
+        losses: what was given up to make it run, in words.
+    """
+
+    prompt: Prompt
+    positions: torch.Tensor
+    media: Sequence[DecodedMedia | Features]
+    digests: Sequence[bytes]
+    media_keys: Sequence[bytes]
+    media_kinds: Sequence[str]
+    row: Row
+    reused_tokens: int = 0
+    times: Times = field(default_factory=Times)
+    deadline: float = math.inf
+    losses: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._next_visual = int(self.positions[1:].max()) + 1
+        self._sequence: TokenSequence | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """Prompt and answer so far."""
+        return [*self.prompt.ids, *self.row.token_ids]
+
+    @property
+    def sequence(self) -> TokenSequence:
+        """Prompt and answer so far, with what the placeholders stand for."""
+        if self._sequence is None or len(self._sequence.ids) != self.num_tokens:
+            spans = zip(self.prompt.spans, self.media_keys)
+            self._sequence = TokenSequence(
+                numpy.array(self.ids, numpy.int64),
+                tuple(MediaSpan(span, key) for span, key in spans),
+            )
+        return self._sequence
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens prompt and answer have so far."""
+        return len(self.prompt.ids) + len(self.row.token_ids)
+
+    def note_loss(self, loss: str) -> None:
+        """Remember what was given up."""
+        if loss not in self.losses:
+            self.losses.append(loss)
+
+    def positions_between(self, start: int, stop: int) -> torch.Tensor:
+        """(4, stop - start): the positions of some of its tokens."""
+        num_prompt = len(self.prompt.ids)
+        inside = self.positions[:, start : min(stop, num_prompt)]
+        if stop <= num_prompt:
+            return inside
+        first = max(start, num_prompt)
+        text = torch.arange(first, stop)
+        visual = text - num_prompt + self._next_visual
+        return torch.cat([inside, torch.stack([text, visual, visual, visual])], dim=1)
+
+    def last_position(self) -> tuple[int, int]:
+        """Where its last token stands: in the text, and in time, height and width alike."""
+        answered = len(self.row.token_ids) - 1
+        return len(self.prompt.ids) + answered, self._next_visual + answered
+
+    def media_between(self, start: int, stop: int) -> list[int]:
+        """Which of its pictures and videos stand there."""
+        spans = enumerate(self.prompt.spans)
+        return [at for at, span in spans if start <= span.start and span.end <= stop]

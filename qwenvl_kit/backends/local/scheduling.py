@@ -1,0 +1,287 @@
+"""Serves requests from any thread on one model: gathers them, reads prompts, writes answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import torch
+
+from qwenvl_kit.backends.base import Completion, Observer
+from qwenvl_kit.backends.local.decoding import choose_tokens
+from qwenvl_kit.backends.local.faults import translated_errors
+from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.reading import Group, PromptReader
+from qwenvl_kit.backends.local.running import Running
+from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError, release_frames
+
+_IDLE_SECONDS = 1.0
+"""A thread that has nothing to do for so long ends; the next request starts another."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A request that waits or runs, and who waits for it."""
+
+    job: Job
+    future: Future[Completion]
+    observer: Observer | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody wants more of the answer; its row has ended then."""
+        if self.observer is not None and self.observer.is_cancelled():
+            self.job.row.finish("cancelled")
+        elif time.perf_counter() >= self.job.deadline:
+            self.job.row.finish("deadline")
+        return self.job.row.finish_reason is not None
+
+
+class StandStill:
+    """Within it no request runs: for who changes the model."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def __enter__(self) -> None:
+        self._scheduler.hold()
+
+    def __exit__(self, *_: object) -> None:
+        self._scheduler.release()
+
+
+class Scheduler:
+    """Runs the model in a thread of its own, for whoever submits a request.
+
+    Args:
+        reader: reads prompts.
+        running: writes answers.
+        free: lets go of what is kept between requests, and tells how many bytes that were.
+        device_type: where the model is, as torch names it.
+        max_rows: most answers that are written at a time.
+    """
+
+    def __init__(
+        self,
+        reader: PromptReader,
+        running: Running,
+        free: Callable[[], int],
+        device_type: str,
+        max_rows: int = 32,
+    ) -> None:
+        self._device_type = device_type
+        self._reader = reader
+        self._running = running
+        self._free = free
+        self._max_rows = self._limit = max_rows
+        self._tickets: dict[Job, Ticket] = {}
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget the thread and what it did, as a forked process must: it has none of it."""
+        self._changed = threading.Condition()
+        self._waiting: deque[Ticket] = deque()
+        self._thread: threading.Thread | None = None
+        self._num_holding = 0
+        self._is_busy = self._is_let_go = False
+
+    def let_go(self) -> None:
+        """End the thread, and with it its hold on the model, once no request is left.
+
+        Takes no lock if another thread has it, so that a signal handler may call it; the thread
+        then notices a little later.
+        """
+        self._is_let_go = True
+        if self._changed.acquire(blocking=False):
+            self._changed.notify_all()
+            self._changed.release()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a request."""
+        ticket.future.set_running_or_notify_cancel()  # who waits may leave, but not take it back
+        with self._changed:
+            self._waiting.append(ticket)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="qwenvl_kit engine", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+
+    def hold(self) -> None:
+        """Wait until no request runs, and let none begin before `release`."""
+        with self._changed:
+            self._num_holding += 1
+            self._changed.wait_for(lambda: not self._is_busy)
+            self._is_busy = True
+
+    def release(self) -> None:
+        """Let requests run again."""
+        with self._changed:
+            self._num_holding -= 1
+            self._is_busy = False
+            self._changed.notify_all()
+
+    def _serve(self) -> None:
+        try:
+            with torch.inference_mode(), torch.autocast(self._device_type, enabled=False):
+                while (admitted := self._next()) is not None:
+                    self._read(admitted)
+                    self._write()
+        except BaseException as error:  # a fault of ours must not leave anybody waiting
+            release_frames(error)
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        with self._changed:
+            left = [*self._tickets.values(), *self._waiting]
+            self._tickets.clear()
+            self._waiting.clear()
+            self._running.clear()
+            self._thread, self._is_busy = None, False
+            self._changed.notify_all()
+        for ticket in left:
+            ticket.future.set_exception(error)
+
+    def _next(self) -> list[Ticket] | None:
+        """What may begin now; None when there has been nothing to do for a while."""
+        with self._changed:
+            if not self._running.jobs:
+                self._is_busy = False
+                self._changed.notify_all()
+                if not self._waiting:
+                    self._limit = self._max_rows
+                self._changed.wait_for(self._may_go_on, _IDLE_SECONDS)
+                if not self._waiting:
+                    self._thread = None
+                    return None
+                self._changed.wait_for(self._may_begin)
+                self._is_busy = True
+            return self._admitted()
+
+    def _admitted(self) -> list[Ticket]:
+        """Those that come next, and those that need not come any more."""
+        over = [ticket for ticket in self._waiting if ticket.is_over]
+        admitted: list[Ticket] = []
+        for ticket in [ticket for ticket in self._waiting if ticket not in over]:
+            if self._num_holding or len(self._running.jobs) + len(admitted) >= self._limit:
+                break
+            admitted.append(ticket)
+        for ticket in (*over, *admitted):
+            self._waiting.remove(ticket)
+        return over + admitted
+
+    def _may_go_on(self) -> bool:
+        return self._may_begin() or (self._is_let_go and not self._waiting)
+
+    def _may_begin(self) -> bool:
+        return bool(self._waiting) and not self._num_holding and not self._is_busy
+
+    def _read(self, admitted: Sequence[Ticket]) -> None:
+        for ticket in admitted:
+            self._tickets[ticket.job] = ticket
+            if ticket.is_over:
+                self._end(ticket.job)
+        for group in self._reader.groups([t.job for t in admitted if t.job in self._tickets]):
+            self._read_group(group)
+
+    def _read_group(self, group: Group) -> None:
+        try:
+            with translated_errors():
+                done = self._reader.read(group)
+                choose_tokens(group.jobs, done.logits)
+                self._running.join(group.jobs, done.state, done.mask)
+        except QwenVLKitError as error:
+            self._fail(group.jobs, error)
+        else:
+            self._show(group.jobs)
+
+    def _write(self) -> None:
+        """One token more of each answer."""
+        jobs = list(self._running.jobs)
+        if not jobs:
+            return
+        started = time.perf_counter()
+        try:
+            with translated_errors():
+                choose_tokens(jobs, self._running.step())
+        except QwenVLKitError as error:
+            self._running.clear()  # some layers may have taken the new tokens, and others not
+            self._fail([job for job in jobs if job in self._tickets], error)
+            return
+        seconds = time.perf_counter() - started
+        for job in jobs:
+            job.times.decode += seconds
+        self._show(jobs)
+
+    def _show(self, jobs: Sequence[Job]) -> None:
+        """Tell who follows them, end those that nobody wants, and hand over what is done."""
+        for job in jobs:
+            ticket = self._tickets.get(job)
+            if ticket is None:
+                continue  # it ended before, and its row is not yet gone
+            is_over = ticket.is_over
+            delta = job.row.take_delta()  # also completes the text of a row that has ended
+            try:
+                if ticket.observer is not None:
+                    ticket.observer.on_delta(0, delta)
+            except Exception as error:  # the observer's own; it costs its own request
+                job.row.finish("cancelled")
+                self._tickets.pop(job).future.set_exception(error)
+                continue
+            if is_over:
+                self._keep(job)
+                self._end(job)
+        self._running.drop_ended()
+
+    def _keep(self, job: Job) -> None:
+        """Keep what a conversation goes on from."""
+        if self._running.jobs == [job]:
+            self._reader.keep_answer(job, self._running.state_of_only_row())
+
+    def _end(self, job: Job) -> None:
+        self._tickets.pop(job).future.set_result(_completion(job))
+
+    def _fail(self, jobs: Sequence[Job], error: QwenVLKitError) -> None:
+        """End requests by an error, unless they can be computed once more with more room."""
+        release_frames(error)
+        if isinstance(error, OutOfMemoryError) and self._make_room(jobs):
+            with self._changed:
+                self._waiting.extendleft(self._tickets.pop(job) for job in reversed(jobs))
+            return
+        for job in jobs:
+            self._tickets.pop(job).future.set_exception(error)
+
+    def _make_room(self, jobs: Sequence[Job]) -> bool:
+        """Give up something that takes memory; False where there is nothing."""
+        num_rows = len(self._running.jobs) + len(jobs)
+        if self._free():
+            loss = "what was kept between requests was let go, as memory ran out"
+        elif num_rows > 1:
+            self._limit = max(1, len(self._running.jobs) or num_rows // 2)
+            loss = f"at most {self._limit} of {num_rows} ran together, as memory ran out"
+        else:
+            return False
+        for job in jobs:
+            job.note_loss(loss)
+        return True
+
+
+def _completion(job: Job) -> Completion:
+    row = job.row
+    return Completion(
+        text=row.text,
+        finish_reason=row.finish_reason or "length",
+        tokens=tuple(row.tokens),
+        end_token=row.end_token,
+        completion_tokens=row.num_tokens,
+        reused_tokens=job.reused_tokens,
+        vision_seconds=job.times.vision,
+        prefill_seconds=job.times.prefill,
+        decode_seconds=job.times.decode,
+        degradations=tuple(job.losses),
+    )
