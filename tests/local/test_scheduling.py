@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -251,3 +253,18 @@ def test_an_idle_engine_has_no_thread(fresh: VisionChat, monkeypatch: pytest.Mon
             break
         time.sleep(0.01)
     assert fresh._backend._engine.scheduler._thread is None  # type: ignore[attr-defined]
+
+
+def test_a_program_that_ends_while_a_question_runs_ends_in_peace(tiny_folder: Path) -> None:
+    program = f"""if True:
+        import threading, time
+        from qwenvl_kit import Sampling, VisionChat
+        chat = VisionChat.from_pretrained({str(tiny_folder)!r})
+        chat.ask("what", sampling=Sampling(max_new_tokens=2))
+        long = Sampling(max_new_tokens=4000, max_cycle_tokens=None)
+        ask = lambda: chat.ask("where", sampling=long)
+        threading.Thread(target=ask, daemon=True).start()
+        time.sleep(0.2)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-500:]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -21,6 +23,22 @@ from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError, release_frames
 
 _IDLE_SECONDS = 1.0
 """A thread that has nothing to do for so long ends; the next request starts another."""
+
+
+_JOIN_SECONDS = 10.0
+"""How long the end of the program waits for a pass of the model."""
+
+_SCHEDULERS: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+_THREADS: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+@atexit.register
+def _finish_all() -> None:
+    """A thread must not be inside native code when the interpreter goes."""
+    for scheduler in tuple(_SCHEDULERS):
+        scheduler.finish()
+    for thread in tuple(_THREADS):
+        thread.join(_JOIN_SECONDS)
 
 
 @dataclass(eq=False)
@@ -80,6 +98,7 @@ class Scheduler:
         self._max_rows = self._limit = max_rows
         self._tickets: dict[Job, Ticket] = {}
         self.start_over()
+        _SCHEDULERS.add(self)
 
     def start_over(self) -> None:
         """Forget the thread and what it did, as a forked process must: it has none of it."""
@@ -88,6 +107,15 @@ class Scheduler:
         self._thread: threading.Thread | None = None
         self._num_holding = 0
         self._is_busy = self._is_let_go = False
+        self._tickets.clear()
+        self._running.clear()
+
+    def finish(self) -> None:
+        """Have all requests end with what they have, and then the thread."""
+        with self._changed:
+            for ticket in (*self._waiting, *self._tickets.values()):
+                ticket.job.deadline = 0.0
+        self.let_go()
 
     def let_go(self) -> None:
         """End the thread, and with it its hold on the model, once no request is left.
@@ -109,6 +137,7 @@ class Scheduler:
                 self._thread = threading.Thread(
                     target=self._serve, name="qwenvl_kit engine", daemon=True
                 )
+                _THREADS.add(self._thread)
                 self._thread.start()
             self._changed.notify_all()
 
