@@ -9,6 +9,7 @@ Importing the package loads neither torch nor transformers; loading a model does
 """
 
 from qwenvl_kit import errors
+from qwenvl_kit.batch import BatchEvent
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.conversation import Conversation
@@ -21,11 +22,15 @@ from qwenvl_kit.options import PixelBudget, Sampling
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Delta, Failure, Reply, Timing, TokenAlternative, TokenScore, Usage
-from qwenvl_kit.streaming import ReplyStream
+from qwenvl_kit.streaming import BatchStream, ReplyStream
+from qwenvl_kit.totals import ChatStats
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchEvent",
+    "BatchStream",
+    "ChatStats",
     "Conversation",
     "Delta",
     "Diagnosis",

@@ -1,110 +1,306 @@
-"""Many requests: answered in batches, returned in order, failing one by one."""
+"""Many requests: several on their way at a time, results in order, failing one by one."""
 
 from __future__ import annotations
 
+import os
+import queue
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Literal, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
 
-from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.errors import GenerationError, InputError, QwenVLKitError, release_frames
+from qwenvl_kit.errors import (
+    GenerationError,
+    InputError,
+    OutOfMemoryError,
+    OverloadError,
+    QwenVLKitError,
+    release_frames,
+)
 from qwenvl_kit.messages import Message
+from qwenvl_kit.pending import Follower, Pending
+from qwenvl_kit.pipeline import Prepared, Settled
 from qwenvl_kit.requests import Request, RequestLike, as_request
-from qwenvl_kit.results import Failure, Reply
+from qwenvl_kit.results import Delta, Failure, Reply
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 OnError: TypeAlias = Literal["raise", "return"]
 Result: TypeAlias = Union[Reply, Failure]
-_Item = TypeVar("_Item")
+
+_MAX_IN_FLIGHT = 96
+"""Requests on their way: as many as run together, and half as many that are ready to follow."""
+
+_MAX_PREPARING = min(4, os.cpu_count() or 1)
+"""Requests whose pictures are opened at a time; decoding them leaves Python's lock alone."""
+
+_MAX_MEDIA_BYTES = 2**29
+"""Pixels of requests on their way; beyond it no other is prepared until one is done."""
+
+_RETRY_SECONDS = 0.01
+"""How long a request waits before it tries again to join a queue that was full."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A request that is ready to run.
+class BatchEvent:
+    """What happened to one of many requests.
 
     Attributes:
-        request: what the backend is given.
-        request_id: the id that the caller gave it.
-        started: when its preparation began, on `time.perf_counter`'s clock.
-        media_seconds: how long its pictures took to open, decode and resize.
+        index: its position among the requests.
+        delta: what its answer grew by; None where this is its end.
+        result: its reply or failure; None until its end.
     """
 
-    request: BackendRequest
-    request_id: str | None
-    started: float
-    media_seconds: float
+    index: int
+    delta: Delta | None = None
+    result: Result | None = None
 
 
-Prepare: TypeAlias = Callable[[Request], Prepared]
-Run: TypeAlias = Callable[[Sequence[Prepared]], Sequence[Reply]]
+class Desk(Protocol):
+    """What a batch needs of a chat, for one of its requests at a time."""
+
+    def settle(self, request: Request) -> Settled:
+        """The request, with the settings of the call."""
+
+    def recall(self, index: int, request: Settled) -> Reply | None:
+        """Its reply, if an earlier run gave it."""
+
+    def prepare(self, request: Settled) -> Prepared:
+        """What is done before the model runs."""
+
+    def begin(self, request: Prepared, follower: Follower) -> Pending:
+        """Have it answered.
+
+        Raises:
+            OverloadError: too many requests wait.
+        """
+
+    def keep(self, index: int, request: Settled, reply: Reply) -> None:
+        """Take note of its reply."""
 
 
-def run_batches(
-    requests: Iterable[RequestLike],
-    prepare: Prepare,
-    run: Run,
-    *,
-    max_batch_size: int,
-    on_error: OnError,
-) -> Iterator[Result]:
-    """The result of each request, in order, batch by batch.
+class _Item:
+    """One of the requests on its way."""
+
+    def __init__(self, index: int, given: RequestLike, follower: Follower) -> None:
+        self.index = index
+        self.given = given
+        self.follower = follower
+        self.request_id: str | None = given.id if isinstance(given, Request) else None
+        self.settled: Settled | None = None
+        self.prepared: Prepared | None = None
+        self.pending: Pending | None = None
+        self.num_bytes = 0
+
+
+_Told: TypeAlias = Union[Delta, Reply, Exception, Literal["prepared", "ended"]]
+
+
+class BatchRun:
+    """Takes requests through a chat, as many at a time as there is room for.
+
+    Whoever iterates over `events` drives it: requests are read in that thread, opened in a few
+    others, and given to the model in their order.
 
     Args:
-        requests: what to ask; read lazily, a batch at a time.
-        prepare: opens and plans one request; what it raises fails that request alone.
-        run: answers prepared requests together; when a batch fails, each of its requests is run
-            alone, so that only those fail that cannot be answered.
-        max_batch_size: most requests that run together.
-        on_error: "raise" passes the first error on; "return" puts a `Failure` in its place.
+        requests: what to ask; read one by one, when there is room for it.
+        desk: takes care of each.
+        max_in_flight: most that are on their way at a time.
+        shows_deltas: whether events tell of each token.
     """
-    for batch in _chunks(enumerate(requests), max_batch_size):
-        results = _run_batch(batch, prepare, run)
-        for result in results:
+
+    def __init__(
+        self,
+        requests: Iterable[RequestLike],
+        desk: Desk,
+        *,
+        max_in_flight: int | None = None,
+        shows_deltas: bool = False,
+    ) -> None:
+        self._requests = enumerate(requests)
+        self._desk = desk
+        self._max_in_flight = max_in_flight or _MAX_IN_FLIGHT
+        self._shows_deltas = shows_deltas
+        self._told: queue.SimpleQueue[tuple[_Item, _Told]] = queue.SimpleQueue()
+        self._in_flight: set[_Item] = set()
+        self._ready: dict[int, _Item] = {}
+        self._num_preparing = self._num_bytes = self._next_index = 0
+        self._is_read = self._is_cancelled = False
+        self._error: Exception | None = None
+
+    def cancel(self) -> None:
+        """Read no more requests, and end those on their way; for any thread."""
+        self._is_cancelled = True
+        for item in tuple(self._in_flight):
+            item.follower.cancel()
+
+    def events(self) -> Iterator[BatchEvent]:
+        """What happens, as it happens.
+
+        Raises:
+            Exception: what the requests' own iterator raised, after all that it gave is done.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(_MAX_PREPARING, thread_name_prefix="qwenvl_kit media")
+        try:
+            while (may_begin := self._may_begin()) or self._in_flight:
+                if may_begin:
+                    self._begin_next(pool)
+                yield from self._happened(pool)
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _may_begin(self) -> bool:
+        return not (
+            self._is_read
+            or self._is_cancelled
+            or self._num_preparing >= _MAX_PREPARING
+            or len(self._in_flight) >= self._max_in_flight
+            or (self._in_flight and self._num_bytes >= _MAX_MEDIA_BYTES)
+        )
+
+    def _begin_next(self, pool: ThreadPoolExecutor) -> None:
+        try:
+            index, given = next(self._requests)
+        except StopIteration:
+            self._is_read = True
+            return
+        except Exception as error:  # the caller's own; what it gave before is answered first
+            self._is_read, self._error = True, error
+            return
+        item = _Item(index, given, Follower())
+        if self._shows_deltas:
+            item.follower = Follower(lambda delta: self._told.put((item, delta)))
+        self._in_flight.add(item)
+        self._num_preparing += 1
+        pool.submit(self._prepare, item)
+
+    def _prepare(self, item: _Item) -> None:
+        """In a thread of the pool: open what a request shows."""
+        try:
+            item.settled = self._desk.settle(as_request(item.given))
+            known = self._desk.recall(item.index, item.settled)
+            if known is not None:
+                self._told.put((item, known))
+                return
+            item.prepared = self._desk.prepare(item.settled)
+        except Exception as error:
+            self._told.put((item, error))
+            return
+        self._told.put((item, "prepared"))
+
+    def _happened(self, pool: ThreadPoolExecutor) -> Iterator[BatchEvent]:
+        """What has been told by now; waits for something if no other request may begin."""
+        while self._in_flight:
+            is_held_up = self._submit_ready()
+            try:
+                wait_seconds = _RETRY_SECONDS if is_held_up else None
+                item, told = self._told.get(block=not self._may_begin(), timeout=wait_seconds)
+            except queue.Empty:
+                return
+            if isinstance(told, Delta):
+                yield BatchEvent(item.index, delta=told)
+            elif told == "prepared":
+                self._note_prepared(item)
+            elif told == "ended":
+                self._collect(item, pool)
+            else:
+                yield self._end(item, told)
+
+    def _note_prepared(self, item: _Item) -> None:
+        self._num_preparing -= 1
+        self._ready[item.index] = item
+        if item.prepared is not None:
+            item.num_bytes = item.prepared.num_bytes
+            self._num_bytes += item.num_bytes
+
+    def _submit_ready(self) -> bool:
+        """Give the model what is ready, in order; True if it has no room for the next."""
+        while (item := self._ready.get(self._next_index)) is not None:
+            if item.prepared is not None:
+                try:
+                    item.pending = self._desk.begin(item.prepared, item.follower)
+                except OverloadError as error:
+                    if not item.follower.is_cancelled():
+                        return True
+                    self._told.put((item, error))
+                except Exception as error:
+                    self._told.put((item, error))
+                else:
+                    self._tell_end(item, item.pending)
+            del self._ready[self._next_index]
+            self._next_index += 1
+        return False
+
+    def _tell_end(self, item: _Item, pending: Pending) -> None:
+        pending.future.add_done_callback(lambda _: self._told.put((item, "ended")))
+
+    def _collect(self, item: _Item, pool: ThreadPoolExecutor) -> None:
+        """Have the outcome told; one that may be tried once more is waited for elsewhere."""
+        error = item.pending.future.exception() if item.pending else None
+        if isinstance(error, OutOfMemoryError):
+            pool.submit(self._wait, item)
+        else:
+            self._wait(item)
+
+    def _wait(self, item: _Item) -> None:
+        try:
+            if item.pending is not None:
+                self._told.put((item, item.pending.result()))
+        except Exception as error:
+            self._told.put((item, error))
+
+    def _end(self, item: _Item, outcome: Reply | Exception) -> BatchEvent:
+        self._in_flight.remove(item)
+        self._num_bytes -= item.num_bytes
+        if item.prepared is None:
+            self._note_prepared(item)  # as far as it comes
+        elif isinstance(outcome, Reply) and item.settled is not None:
+            self._desk.keep(item.index, item.settled, outcome)
+        if isinstance(outcome, Reply):
+            return BatchEvent(item.index, result=outcome)
+        return BatchEvent(item.index, result=_failure(item, outcome))
+
+
+def collect(
+    events: Iterable[BatchEvent], on_error: OnError, note: Callable[[], object]
+) -> list[Result]:
+    """All results in the order of their requests.
+
+    Args:
+        events: of a run.
+        on_error: "raise" raises the error of the first request that failed, in their order, once
+            all before it have been answered.
+        note: called for each result, as it comes.
+    """
+    results: list[Result] = []
+    early: dict[int, Result] = {}
+    for event in events:
+        if event.result is None:
+            continue
+        note()
+        early[event.index] = event.result
+        while len(results) in early:
+            result = early.pop(len(results))
             if on_error == "raise" and isinstance(result, Failure):
                 raise result.error
-        yield from results
+            results.append(result)
+    return results
 
 
-def _run_batch(
-    batch: Sequence[tuple[int, RequestLike]], prepare: Prepare, run: Run
-) -> list[Result]:
-    results: dict[int, Result] = {}
-    ready: dict[int, Prepared] = {}
-    ids: dict[int, str | None] = {}
-    for index, given in batch:
-        try:
-            request = as_request(given)
-            ids[index] = request.id
-            ready[index] = prepare(request)
-        except Exception as error:
-            results[index] = _failure(index, error, ids.get(index))
-    results.update(_run_together(ready, ids, run))
-    return [results[index] for index, _ in batch]
-
-
-def _run_together(
-    ready: dict[int, Prepared], ids: dict[int, str | None], run: Run
-) -> dict[int, Result]:
-    if not ready:
-        return {}
-    try:
-        return dict(zip(ready, run(list(ready.values()))))
-    except Exception as error:
-        if len(ready) == 1:
-            (index,) = ready
-            return {index: _failure(index, error, ids[index])}
-    alone = [_run_together({index: item}, ids, run) for index, item in ready.items()]
-    return {index: result for results in alone for index, result in results.items()}
-
-
-def _failure(index: int, cause: Exception, request_id: str | None) -> Failure:
+def _failure(item: _Item, cause: Exception) -> Failure:
     """The failure of one request; an error that nobody expected must not cost its neighbours."""
     error = _copied(cause) if isinstance(cause, QwenVLKitError) else _translated(cause)
-    error.where = f"requests[{index}].{error.where}" if error.where else f"requests[{index}]"
+    place = f"requests[{item.index}]"
+    error.where = f"{place}.{error.where}" if error.where else place
     release_frames(error)
-    return Failure(index=index, error=error, request_id=request_id)
+    return Failure(index=item.index, error=error, request_id=item.request_id)
 
 
 def _copied(error: QwenVLKitError) -> QwenVLKitError:
@@ -120,12 +316,6 @@ def _translated(cause: Exception) -> GenerationError:
     return error
 
 
-def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, min(size, sys.maxsize))):
-        yield chunk
-
-
 def check_batch_arguments(on_error: object, max_batch_size: object) -> None:
     """Refuse arguments of `ask_many` that cannot be meant.
 
@@ -134,9 +324,10 @@ def check_batch_arguments(on_error: object, max_batch_size: object) -> None:
     """
     if on_error not in ("raise", "return"):
         raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
-    if type(max_batch_size) is not int or max_batch_size < 1:
+    if max_batch_size is not None and (type(max_batch_size) is not int or max_batch_size < 1):
         raise InputError(
-            f"max_batch_size={max_batch_size!r} was given", expected="a whole number above 0"
+            f"max_batch_size={max_batch_size!r} was given",
+            expected="a whole number above 0, or None",
         )
 
 
@@ -155,9 +346,9 @@ def checked_requests(requests: Any) -> Iterable[RequestLike]:
     return requests
 
 
-def with_progress(results: Iterator[Result], requests: object) -> Iterable[Result]:
-    """The results, counted by a progress bar as they come."""
+def progress_bar(requests: object, *, is_shown: bool) -> Any:
+    """A bar that counts results as they come; call its `update`."""
     from tqdm.auto import tqdm
 
     total = len(requests) if isinstance(requests, Sequence) else None
-    return tqdm(results, total=total, unit="request", disable=sys.stderr is None)  # type: ignore[no-any-return]
+    return tqdm(total=total, unit="request", disable=sys.stderr is None or not is_shown)

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+from qwenvl_kit.asking import Asking
 from qwenvl_kit.backends import load_local
-from qwenvl_kit.backends.base import Adaptable, AdapterSet, Backend, CacheInfo, Remembering
-from qwenvl_kit.batch import (
-    OnError,
-    Prepared,
-    Result,
-    check_batch_arguments,
-    checked_requests,
-    run_batches,
-    with_progress,
+from qwenvl_kit.backends.base import (
+    MAX_QUEUED_REQUESTS,
+    Adaptable,
+    AdapterSet,
+    Backend,
+    CacheInfo,
+    Remembering,
 )
 from qwenvl_kit.checkpoints.sources import Source
-from qwenvl_kit.conversation import Conversation, Media
+from qwenvl_kit.conversation import Conversation
 from qwenvl_kit.diagnosis.findings import Diagnosis
-from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import InputError, UnsupportedFeatureError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import Message
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
-from qwenvl_kit.pipeline import Pipeline, check_sampling
-from qwenvl_kit.plans import Plan
-from qwenvl_kit.requests import Request, RequestLike
-from qwenvl_kit.results import Reply
-from qwenvl_kit.streaming import ReplyStream, StreamObserver
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +34,7 @@ if TYPE_CHECKING:
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
-class VisionChat:
+class VisionChat(Asking):
     """Answers questions about pictures and videos.
 
     Args:
@@ -54,8 +47,7 @@ class VisionChat:
     def __init__(
         self, backend: Backend, *, budget: BudgetChoice = "native", media: MediaPolicy | None = None
     ) -> None:
-        self._backend = backend
-        self._pipeline = Pipeline(backend, as_budget(budget), _checked_policy(media))
+        super().__init__(backend, as_budget(budget), _checked_policy(media))
 
     @classmethod
     def from_pretrained(
@@ -74,6 +66,7 @@ class VisionChat:
         budget: BudgetChoice = "native",
         media: MediaPolicy | None = None,
         max_cache_bytes: int | None = None,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
     ) -> Self:
         """Load a model into this process.
 
@@ -102,6 +95,7 @@ class VisionChat:
             max_cache_bytes: what pictures, videos and prompts that were computed may take in the
                 device's memory, to be used again; None takes an eighth of what is free once the
                 model is loaded, 2 GiB at most; 0 keeps nothing.
+            max_queued_requests: most requests that wait while others run; more are refused.
 
         Raises:
             ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
@@ -120,151 +114,9 @@ class VisionChat:
             compile=compile,
             adapter=adapter,
             max_cache_bytes=max_cache_bytes,
+            max_queued_requests=max_queued_requests,
         )
         return cls(backend, budget=budget, media=media)
-
-    def ask(
-        self,
-        prompt: Prompt,
-        *media: Media,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-    ) -> Reply:
-        """Answer one question or conversation.
-
-        Args:
-            prompt: a question, or messages: `Message` objects, or dicts as Qwen's guides or
-                OpenAI's API write them.
-            media: pictures and videos that the question is about; they go before it.
-            sampling: how to generate; None follows the checkpoint's published settings.
-            budget: what pictures may cost; None takes the chat's own budget.
-            fit: a request that is longer than the model's context is refused, or with "shrink"
-                made to fit: pictures are shown smaller and fewer frames of a video, which the
-                reply's plan records.
-
-        Raises:
-            InputError: the request cannot be used; says where, what was expected, what to try.
-            GenerationError: the model failed.
-        """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        return self._pipeline.run([self._pipeline.prepare(request)])[0]
-
-    def stream(
-        self,
-        prompt: Prompt,
-        *media: Media,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-    ) -> ReplyStream:
-        """Answer one question or conversation, token by token.
-
-        The arguments and errors are those of `ask`. Mistakes in the request are raised at once.
-
-        Example:
-            with chat.stream("Describe this image.", "photo.jpg") as stream:
-                for delta in stream:
-                    print(delta.text, end="")
-            print(stream.reply.confidence)
-        """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        prepared = self._pipeline.prepare(request)
-
-        def run(observer: StreamObserver) -> Reply:
-            return self._pipeline.run([prepared], observer)[0]
-
-        return ReplyStream(run)
-
-    @overload
-    def ask_many(
-        self,
-        requests: Iterable[RequestLike],
-        *,
-        sampling: Sampling | None = ...,
-        budget: BudgetChoice | None = ...,
-        fit: Fit = ...,
-        on_error: Literal["raise"],
-        max_batch_size: int = ...,
-        progress: bool = ...,
-    ) -> list[Reply]: ...
-
-    @overload
-    def ask_many(
-        self,
-        requests: Iterable[RequestLike],
-        *,
-        sampling: Sampling | None = ...,
-        budget: BudgetChoice | None = ...,
-        fit: Fit = ...,
-        on_error: OnError = ...,
-        max_batch_size: int = ...,
-        progress: bool = ...,
-    ) -> list[Result]: ...
-
-    def ask_many(
-        self,
-        requests: Iterable[RequestLike],
-        *,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-        on_error: OnError = "return",
-        max_batch_size: int = 8,
-        progress: bool = False,
-    ) -> Sequence[Result]:
-        """Answer many requests, several at a time, each as if it were asked alone.
-
-        Args:
-            requests: questions, conversations or `Request` objects; read a batch at a time.
-            sampling: for those that have none of their own.
-            budget: for those that have none of their own.
-            fit: for those that have none of their own; see `ask`.
-            on_error: "return" puts a `Failure` in the place of a request that fails; "raise"
-                raises the first error.
-            max_batch_size: most requests that run together.
-            progress: show a progress bar.
-
-        Returns:
-            A `Reply` or `Failure` for each request, in their order.
-
-        Raises:
-            InputError: an argument of this call cannot be used.
-        """
-        check_batch_arguments(on_error, max_batch_size)
-        check_sampling(sampling)
-        check_fit(fit)
-        if budget is not None:
-            as_budget(budget)
-
-        def prepare(request: Request) -> Prepared:
-            return self._pipeline.prepare(request, sampling, budget, fit)
-
-        results = run_batches(
-            checked_requests(requests),
-            prepare,
-            self._pipeline.run,
-            max_batch_size=max_batch_size,
-            on_error=on_error,
-        )
-        return list(with_progress(results, requests) if progress else results)
-
-    def plan(
-        self,
-        prompt: Prompt,
-        *media: Media,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-    ) -> Plan:
-        """What `ask` with these arguments would cost. Decodes no picture and runs no model.
-
-        Raises:
-            InputError: the request cannot be used. One that does not fit the context or the
-                device's memory is no error here: its plan says so, and what would help.
-        """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        return self._pipeline.plan(request)
 
     def start(self, system: str | None = None) -> Conversation:
         """A conversation that remembers its turns.

@@ -31,7 +31,8 @@
     |   `-- MissingPackageError (ImportError)   names the install command
     |       `-- OutdatedPackageError     installed, but too old
     `-- GenerationError                  a request that failed while it ran
-        `-- OutOfMemoryError             the device has too little memory for it
+        +-- OutOfMemoryError             the device has too little memory for it
+        `-- OverloadError                too many requests wait already
 
 An error says what was given, what was expected, what to try, and where
 (`messages[1].parts[0]`). Foreign exceptions are translated once, at the edge
@@ -193,6 +194,10 @@ class GenerationError(QwenVLKitError):
 
 class OutOfMemoryError(GenerationError):
     """The device has too little memory for this request."""
+
+
+class OverloadError(GenerationError):
+    """Too many requests wait already; this one was not begun."""
 
 
 def release_frames(error: BaseException | None) -> None:

@@ -88,6 +88,11 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a file."""
+        return self._file is not None
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -126,6 +131,14 @@ class Journal:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+_MODEL_FACTS = ("model", "source", "revision", "family", "quantization", "adapter")
+
+
+def model_facts(report: Mapping[str, str]) -> dict[str, str]:
+    """What of `chat.report()` tells a model from another, wherever it runs."""
+    return {name: report[name] for name in _MODEL_FACTS if name in report}
 
 
 def fingerprint(value: Any) -> str:

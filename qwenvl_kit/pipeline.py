@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from qwenvl_kit.backends.base import (
     Backend,
@@ -14,17 +16,58 @@ from qwenvl_kit.backends.base import (
     Observer,
     Remembering,
 )
-from qwenvl_kit.batch import Prepared
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
+from qwenvl_kit.budget.measures import Measure
 from qwenvl_kit.budget.planning import plan_media, plan_request
-from qwenvl_kit.errors import ContextLengthError, OutOfMemoryError, SamplingError, located
+from qwenvl_kit.errors import (
+    ContextLengthError,
+    InputError,
+    OutOfMemoryError,
+    SamplingError,
+    located,
+)
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import DecodedMedia, decode_media, identify_media, measure_media
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request
-from qwenvl_kit.results import Reply, Timing, Usage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A request of which nothing is left to the call any more."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    budget: PixelBudget
+    fit: Fit
+    request_id: str | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is ready to run.
+
+    Attributes:
+        request: what the backend is given.
+        settled: what was asked.
+        started: when its preparation began, on `time.perf_counter`'s clock.
+        media_seconds: how long its pictures took to open, decode and resize.
+    """
+
+    request: BackendRequest
+    settled: Settled
+    started: float
+    media_seconds: float
+
+    @property
+    def num_bytes(self) -> int:
+        """What the pixels of its pictures take."""
+        return sum(_num_bytes(item) for item in self.request.media)
 
 
 class Pipeline:
@@ -41,19 +84,19 @@ class Pipeline:
         self._budget = budget
         self._policy = policy
 
-    def plan(self, request: Request) -> Plan:
-        """What a request would cost; decodes nothing and runs no model."""
-        sampling, budget = self._sampling(request), self._budget_of(request)
-        return self._plan(request.conversation(), sampling, budget, request.fit or "refuse")
+    @property
+    def policy(self) -> MediaPolicy:
+        """What may be opened."""
+        return self._policy
 
-    def prepare(
+    def settle(
         self,
         request: Request,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
         fit: Fit = "refuse",
-    ) -> Prepared:
-        """Sizes, plan, pixels: everything that is done before the model runs.
+    ) -> Settled:
+        """The request, with what it leaves to the call and to the chat.
 
         Args:
             request: what is asked.
@@ -61,23 +104,58 @@ class Pipeline:
             budget: what pictures may cost where the request does not say.
             fit: what becomes of it if it is too long, where the request does not say.
         """
-        started = time.perf_counter()
         messages = request.conversation()
-        chosen = self._sampling(request, sampling)
-        plan = self._plan(messages, chosen, self._budget_of(request, budget), request.fit or fit)
-        _check_fits(plan)
-        media, keys = self._media(messages, plan)
-        return Prepared(
-            request=BackendRequest(messages, plan, media, chosen, keys),
+        check_sampling(request.sampling)
+        chosen = sampling if request.sampling is None else request.sampling
+        cost = budget if request.budget is None else request.budget
+        with located("budget"):
+            limits = self._budget if cost is None else as_budget(cost)
+        return Settled(
+            messages=messages,
+            sampling=self._backend.default_sampling if chosen is None else chosen,
+            budget=limits,
+            fit=request.fit or fit,
             request_id=request.id,
+        )
+
+    def plan(self, request: Settled) -> Plan:
+        """What a request would cost; decodes nothing and runs no model."""
+        return self._plan(request)
+
+    def prepare(self, request: Settled) -> Prepared:
+        """Sizes, plan, pixels: everything that is done before the model runs."""
+        started = time.perf_counter()
+        return self._prepare(request, self._plan(request), started)
+
+    def submit(self, prepared: Prepared, observer: Observer | None = None) -> Future[Completion]:
+        """Have a prepared request answered, along with others.
+
+        Raises:
+            OverloadError: too many requests wait.
+        """
+        return self._backend.submit(prepared.request, observer)
+
+    def prepare_smaller(self, prepared: Prepared) -> Prepared | None:
+        """The same request with half its visual tokens; None if it does not allow that."""
+        before = prepared.request.plan
+        if prepared.settled.fit != "shrink" or before.visual_tokens < 2:
+            return None
+        try:
+            plan = self._plan(prepared.settled, before.visual_tokens // 2)
+            smaller = self._prepare(prepared.settled, plan, prepared.started)
+        except InputError:  # there is nothing left to give up
+            return None
+        return smaller if plan.visual_tokens < before.visual_tokens else None
+
+    def _prepare(self, settled: Settled, plan: Plan, started: float) -> Prepared:
+        _check_fits(plan)
+        media, keys = self._media(settled.messages, plan)
+        return Prepared(
+            request=BackendRequest(settled.messages, plan, media, settled.sampling, keys),
+            settled=settled,
             started=started,
             media_seconds=time.perf_counter() - started,
         )
-
-    def run(self, prepared: Sequence[Prepared], observer: Observer | None = None) -> list[Reply]:
-        """Answer requests together."""
-        completions = self._backend.generate([item.request for item in prepared], observer)
-        return [_reply(item, done) for item, done in zip(prepared, completions)]
 
     def _media(
         self, messages: Sequence[Message], plan: Plan
@@ -96,20 +174,38 @@ class Pipeline:
         media = {**decoded, **known}
         return tuple(media[where] for where in plan.media), tuple(keys)
 
-    def _plan(
-        self, messages: Sequence[Message], sampling: Sampling, budget: PixelBudget, fit: Fit
+    def _plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
+        """The plan of a request, with at most so many visual tokens if it may be shrunk."""
+        measures = measure_media(settled.messages, self._policy)
+        plan = self._plan_within(settled, measures, most_visual_tokens)
+        while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
+            try:
+                smaller = self._plan_within(settled, measures, plan.visual_tokens // 2)
+            except InputError:  # there is nothing left to give up
+                break
+            plan = smaller
+        advice = advise(plan, measures, settled.budget, self._backend.rules)
+        return replace(plan, advice=advice)
+
+    def _plan_within(
+        self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None
     ) -> Plan:
-        rules, max_new_tokens = self._backend.rules, sampling.max_new_tokens
-        measures = measure_media(messages, self._policy)
+        rules, budget = self._backend.rules, settled.budget
+        max_new_tokens = settled.sampling.max_new_tokens
 
         def count_prompt(media: MediaPlans) -> int:
-            return self._backend.count_prompt_tokens(messages, media)
+            return self._backend.count_prompt_tokens(settled.messages, media)
 
-        if fit == "shrink":
+        if settled.fit == "shrink":
             media, lost = fit_media(measures, budget, rules, count_prompt, max_new_tokens)
         else:
             media, lost = plan_media(measures, budget, rules), ()
-        plan = plan_request(
+        if most_visual_tokens is not None:
+            text_tokens = count_prompt(media) - sum(plan.tokens for plan in media)
+            narrow = replace(rules, context_tokens=text_tokens + most_visual_tokens + 1)
+            media, lost = fit_media(measures, budget, narrow, count_prompt, 1)
+            lost = (*lost, f"at most {most_visual_tokens} visual tokens, as memory ran out")
+        return plan_request(
             media,
             count_prompt(media),
             max_new_tokens,
@@ -117,44 +213,13 @@ class Pipeline:
             available_bytes=self._backend.free_bytes(),
             degradations=lost,
         )
-        return replace(plan, advice=advise(plan, measures, budget, rules))
-
-    def _sampling(self, request: Request, default: Sampling | None = None) -> Sampling:
-        check_sampling(request.sampling)
-        given = default if request.sampling is None else request.sampling
-        return self._backend.default_sampling if given is None else given
-
-    def _budget_of(self, request: Request, default: BudgetChoice | None = None) -> PixelBudget:
-        given = default if request.budget is None else request.budget
-        with located("budget"):
-            return self._budget if given is None else as_budget(given)
 
 
-def _reply(prepared: Prepared, completion: Completion) -> Reply:
-    plan = prepared.request.plan
-    if completion.degradations:
-        plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
-    return Reply(
-        text=completion.text,
-        finish_reason=completion.finish_reason,
-        tokens=completion.tokens,
-        end_token=completion.end_token,
-        usage=Usage(
-            prompt_tokens=plan.prompt_tokens,
-            visual_tokens=plan.visual_tokens,
-            completion_tokens=completion.completion_tokens,
-            reused_tokens=completion.reused_tokens,
-        ),
-        timing=Timing(
-            media=prepared.media_seconds,
-            vision=completion.vision_seconds,
-            prefill=completion.prefill_seconds,
-            decode=completion.decode_seconds,
-            total=time.perf_counter() - prepared.started,
-        ),
-        plan=plan,
-        request_id=prepared.request_id,
-    )
+def _num_bytes(media: DecodedMedia | KnownMedia) -> int:
+    if isinstance(media, KnownMedia):
+        return 0
+    shape = getattr(media, "shape", None) or (*media.size, 3)  # type: ignore[misc]
+    return math.prod(shape)  # a byte for each number
 
 
 def _check_fits(plan: Plan) -> None:

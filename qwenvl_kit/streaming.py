@@ -1,55 +1,19 @@
-"""An answer that is read while it is generated."""
+"""Answers that are read while they are generated."""
 
 from __future__ import annotations
 
-import atexit
 import queue
-import threading
-import weakref
-from collections.abc import Callable, Iterator
-from typing import Union
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Union
 
-from qwenvl_kit.errors import GenerationError, release_frames
+from qwenvl_kit.batch import BatchEvent, BatchRun, Result
+from qwenvl_kit.pending import Follower, Pending
 from qwenvl_kit.results import Delta, Reply
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class StreamObserver:
-    """Carries tokens from the thread that generates to the one that reads; an `Observer`."""
-
-    def __init__(self) -> None:
-        self._events: queue.SimpleQueue[Union[Delta, Reply, BaseException]] = queue.SimpleQueue()
-        self._cancelled = threading.Event()
-
-    def on_delta(self, row: int, delta: Delta) -> None:
-        """A token was generated."""
-        self._events.put(delta)
-
-    def is_cancelled(self) -> bool:
-        """Whether the reader has had enough."""
-        return self._cancelled.is_set()
-
-    def cancel(self) -> None:
-        """End the generation at its next token."""
-        self._cancelled.set()
-
-    def finish(self, outcome: Reply | BaseException) -> None:
-        """The generation has ended."""
-        self._events.put(outcome)
-
-    def next_event(self) -> Delta | Reply | BaseException:
-        """Wait for what comes next."""
-        return self._events.get()
-
-
-_RUNNING: weakref.WeakSet[ReplyStream] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_running_streams() -> None:
-    """End what still runs before the interpreter goes: its thread may be inside native code."""
-    for stream in tuple(_RUNNING):
-        stream.cancel()
-        stream._thread.join()
+    from typing_extensions import Self
 
 
 class ReplyStream:
@@ -64,29 +28,25 @@ class ReplyStream:
                 print(delta.text, end="")
 
     Args:
-        run: generates the reply, reporting to the observer; runs in a thread of its own.
+        begin: has the request answered, for the follower that it is given.
     """
 
-    def __init__(self, run: Callable[[StreamObserver], Reply]) -> None:
-        self._observer = StreamObserver()
+    def __init__(self, begin: Callable[[Follower], Pending]) -> None:
+        self._told: queue.SimpleQueue[Union[Delta, None]] = queue.SimpleQueue()
+        self._follower = Follower(self._told.put)
         self._outcome: Reply | BaseException | None = None
-        self._thread = threading.Thread(
-            target=_run, args=(run, self._observer), name="qwenvl_kit stream", daemon=True
-        )
-        _RUNNING.add(self)
-        self._thread.start()
+        self._pending = begin(self._follower)
+        self._await_end()
 
     def __iter__(self) -> Iterator[Delta]:
         return self
 
     def __next__(self) -> Delta:
-        if self._outcome is None:
-            event = self._observer.next_event()
-            if isinstance(event, Delta):
-                return event
-            self._outcome = event
-            self._observer.finish(event)  # for another reader that waits
-            self._thread.join()
+        while self._outcome is None:
+            delta = self._told.get()
+            if delta is not None:
+                return delta
+            self._end()
         if isinstance(self._outcome, BaseException):
             raise self._outcome
         raise StopIteration
@@ -97,7 +57,7 @@ class ReplyStream:
         for _ in self:
             pass
         if not isinstance(self._outcome, Reply):
-            raise GenerationError("the stream ended without a reply")
+            raise RuntimeError("the stream ended without an outcome")
         return self._outcome
 
     def cancel(self) -> None:
@@ -105,22 +65,80 @@ class ReplyStream:
 
         What there is by then becomes the reply, with finish reason "cancelled".
         """
-        self._observer.cancel()
+        self._follower.cancel()
 
     def __enter__(self) -> ReplyStream:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
-        self._thread.join()
+        self._pending.wait()
 
     def __del__(self) -> None:
-        self._observer.cancel()
+        if hasattr(self, "_follower"):
+            self._follower.cancel()
+
+    def _await_end(self) -> None:
+        told = self._told  # what runs must not hold the stream itself, which may be dropped
+        self._pending.future.add_done_callback(lambda _: told.put(None))
+
+    def _end(self) -> None:
+        if self._pending.retry():
+            self._await_end()
+            return
+        try:
+            self._outcome = self._pending.result()
+        except Exception as error:
+            self._outcome = error
+        self._told.put(None)  # for another reader that waits
 
 
-def _run(run: Callable[[StreamObserver], Reply], observer: StreamObserver) -> None:
-    try:
-        observer.finish(run(observer))
-    except BaseException as error:  # carried to the reader, who is waiting for it
-        release_frames(error)
-        observer.finish(error)
+class BatchStream:
+    """Iterates over what happens to many requests: pieces of their answers, and their results.
+
+        with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
+            for event in stream:
+                if event.delta is not None:
+                    print(event.index, event.delta.text)
+        print(stream.results)
+
+    Requests go on only while it is read. Leaving its `with` block ends those that still run.
+
+    Args:
+        run: takes the requests through a chat.
+    """
+
+    def __init__(self, run: BatchRun) -> None:
+        self._run = run
+        self._events = run.events()
+        self._results: dict[int, Result] = {}
+
+    def __iter__(self) -> Iterator[BatchEvent]:
+        return self
+
+    def __next__(self) -> BatchEvent:
+        event = next(self._events)
+        if event.result is not None:
+            self._results[event.index] = event.result
+        return event
+
+    @property
+    def results(self) -> list[Result]:
+        """The result of each request, in order; reads the rest of the stream first."""
+        for _ in self:
+            pass
+        return [self._results[index] for index in sorted(self._results)]
+
+    def cancel(self) -> None:
+        """Read no more requests, and end each that runs at its next token; for any thread.
+
+        What there is by then are their replies, with finish reason "cancelled".
+        """
+        self._run.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run.cancel()
+        self._events.close()  # type: ignore[attr-defined]  # a generator

@@ -114,7 +114,10 @@ def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str,
     together, and hands over features and positions instead of pixels and grids.
     """
     chat.clear_cache()
-    requests = [chat._pipeline.prepare(Request(messages)).request for messages in conversations]
+    requests = [
+        chat._pipeline.prepare(chat._pipeline.settle(Request(messages))).request
+        for messages in conversations
+    ]
     return batch_of(chat, requests)
 
 

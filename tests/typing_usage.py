@@ -8,6 +8,9 @@ from pathlib import Path
 from typing_extensions import assert_type
 
 from qwenvl_kit import (
+    BatchEvent,
+    ChatStats,
+    Delta,
     Diagnosis,
     Failure,
     Finding,
@@ -103,6 +106,16 @@ def asking_many(chat: VisionChat) -> None:
         assert_type(result, "Reply | Failure")
         print(result.text if isinstance(result, Reply) else result.error.where)
     assert_type(chat.ask_many(requests, on_error="raise"), list[Reply])
+    assert_type(chat.ask_many(requests, journal="run.jsonl"), list[Reply | Failure])
+    for event in (stream := chat.stream_many(requests)):
+        assert_type(event, BatchEvent)
+        assert_type(event.delta, Delta | None)
+    assert_type(stream.results, list[Reply | Failure])
+
+
+async def awaiting(chat: VisionChat) -> None:
+    assert_type(await chat.ask_async("What is this?", "photo.jpg"), Reply)
+    assert_type(chat.stats(), ChatStats)
 
 
 def loading() -> None:

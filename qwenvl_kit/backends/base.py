@@ -16,7 +16,13 @@ from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import PIL.Image
+
+
+MAX_QUEUED_REQUESTS = 256
+"""Most requests that wait while others run, where nothing else is said."""
 
 
 class KnownMedia:
@@ -72,17 +78,17 @@ class Completion:
 
 
 class Observer(Protocol):
-    """Whoever follows a generation while it runs."""
+    """Whoever follows a request while it runs; asked and told in the backend's thread."""
 
-    def on_delta(self, row: int, delta: Delta) -> None:
-        """Called for each new token of each request of the batch."""
+    def on_delta(self, delta: Delta) -> None:
+        """Called for each new token."""
 
     def is_cancelled(self) -> bool:
-        """Asked between tokens; True ends all requests of the batch with what they have."""
+        """Asked between tokens, and while the request waits; True ends it with what it has."""
 
 
 class Backend(Protocol):
-    """Runs requests. One call at a time: a backend guards its own model against threads."""
+    """Runs requests, from any thread and several at a time."""
 
     @property
     def rules(self) -> PlanningRules:
@@ -103,13 +109,16 @@ class Backend(Protocol):
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixels as the model's processor makes them."""
 
-    def generate(
-        self, requests: Sequence[BackendRequest], observer: Observer | None = None
-    ) -> list[Completion]:
-        """Answer all requests together, each as if it ran alone, in order.
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
+        """Queue a request, to be answered along with others as if it ran alone.
+
+        Its future cannot be cancelled; an observer can end it.
 
         Raises:
-            GenerationError: the whole batch failed.
+            OverloadError: too many requests wait.
+            QwenVLKitError: it cannot be run.
         """
 
     def report(self) -> Mapping[str, str]:
@@ -181,6 +190,31 @@ class CacheInfo:
     prompt_bytes: int
     hits: int
     misses: int
+
+
+@dataclass
+class Work:
+    """What a backend has done for all requests together.
+
+    Attributes:
+        vision_seconds, prefill_seconds, decode_seconds: how long it was at it.
+        num_steps: how often it computed a next token, for all rows that ran.
+        num_row_steps: rows in all of those steps, those that had ended included.
+    """
+
+    vision_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    num_steps: int = 0
+    num_row_steps: int = 0
+
+
+@runtime_checkable
+class Working(Protocol):
+    """A backend that knows what it has done."""
+
+    def work(self) -> Work:
+        """What it has done so far."""
 
 
 @runtime_checkable

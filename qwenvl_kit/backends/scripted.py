@@ -8,6 +8,7 @@ It plans, opens pictures and checks requests as a real one does; only the model 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
@@ -55,6 +56,7 @@ class ScriptedBackend:
         limits = PixelLimits(min_pixels=4 * 28 * 28, max_pixels=1280 * 28 * 28)
         self._rules = PlanningRules(family_of(family), limits, limits, context_tokens)
         self.requests: list[BackendRequest] = []
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="qwenvl_kit script")
 
     @property
     def rules(self) -> PlanningRules:
@@ -81,12 +83,12 @@ class ScriptedBackend:
         """A decoded picture at the planned size."""
         return resize_image(image, size)
 
-    def generate(
-        self, requests: Sequence[BackendRequest], observer: Observer | None = None
-    ) -> list[Completion]:
-        """The next answers of the script; `requests` keeps what was asked."""
-        self.requests.extend(requests)
-        return [self._complete(row, request, observer) for row, request in enumerate(requests)]
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
+        """The next answer of the script; `requests` keeps what was asked."""
+        self.requests.append(request)
+        return self._worker.submit(self._complete, request, observer)
 
     def report(self) -> Mapping[str, str]:
         """Says that there is no model."""
@@ -95,7 +97,7 @@ class ScriptedBackend:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _complete(self, row: int, request: BackendRequest, observer: Observer | None) -> Completion:
+    def _complete(self, request: BackendRequest, observer: Observer | None) -> Completion:
         words = _words(self._next(request))
         stop_text = StopText(request.sampling.stop)
         tokens: list[TokenScore] = []
@@ -110,12 +112,12 @@ class ScriptedBackend:
             tokens.append(TokenScore(word, token_id=index, logprob=self._logprob or 0.0))
             shown = stop_text.feed(word)
             if observer is not None:
-                observer.on_delta(row, Delta(shown, tokens[-1]))
+                observer.on_delta(Delta(shown, tokens[-1]))
             if stop_text.is_stopped:
                 break
         rest = stop_text.flush()
         if rest and observer is not None:
-            observer.on_delta(row, Delta(rest))
+            observer.on_delta(Delta(rest))
         return Completion(
             text=stop_text.text,
             finish_reason=reason,
@@ -133,14 +135,9 @@ def _words(text: str) -> list[str]:
 
 def _from_list(script: Iterable[str | Exception]) -> Callable[[BackendRequest], str]:
     answers = iter(script)
-    given: dict[int, str | Exception | None] = {}
 
-    def next_answer(request: BackendRequest) -> str:
-        # A batch that failed is asked again one by one: each request keeps its own turn.
-        # `ScriptedBackend.requests` keeps them alive, so that no id comes twice.
-        if id(request) not in given:
-            given[id(request)] = next(answers, None)
-        answer = given[id(request)]
+    def next_answer(_: BackendRequest) -> str:
+        answer = next(answers, None)
         if answer is None:
             raise GenerationError("the script has no more answers", hint="give it one per request")
         if isinstance(answer, Exception):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from qwenvl_kit.errors import MediaSourceError, located
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import resolve_source
 from qwenvl_kit.media.videos import is_sequence
+from qwenvl_kit.messages import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 
@@ -64,6 +65,41 @@ def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy)
     else:
         return None
     return hashlib.sha256(repr((known, replace(plan, where=""))).encode()).hexdigest()
+
+
+def identify_content(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[str, Any]:
+    """What tells a picture or video from another, and how it is shown, for a run to go on with.
+
+    Pictures are known by the bytes of their files, videos as in `identify_source`.
+
+    Raises:
+        MediaError: it is not there, the policy refuses it, or it has nothing that it is known by.
+    """
+    settings = {
+        field.name: getattr(part, field.name) for field in fields(part) if field.name != "source"
+    }
+    shown = {name: _as_plain(value) for name, value in settings.items() if value is not None}
+    return {"kind": type(part).__name__, "source": _identify_bytes(part, policy), **shown}
+
+
+def _identify_bytes(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[str, Any]:
+    if isinstance(part, ImagePart) and isinstance(part.source, (str, os.PathLike)):
+        opened = resolve_source(part.source, policy)
+        if isinstance(opened, Path):
+            return {"sha256": _sha256_of(opened)}
+    return identify_source(part.source)
+
+
+def _sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _as_plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _identify_file(source: str | os.PathLike[str]) -> dict[str, Any]:

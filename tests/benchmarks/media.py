@@ -63,7 +63,7 @@ def _jpeg_rows(chat: VisionChat, model: Path, photo: Path) -> Iterator[str]:
         size = {"shortest_edge": 4 * 28 * 28, "longest_edge": tokens * 28 * 28}
 
         def by_kit(request: Request = request) -> Any:
-            media = chat._pipeline.prepare(request).request.media
+            media = chat._pipeline.prepare(chat._pipeline.settle(request)).request.media
             return encoder.encode_images(list(media))["pixel_values"]
 
         def by_pillow(processor: Any, size: dict[str, int] = size) -> Any:

@@ -70,10 +70,10 @@ def test_what_is_planned_is_what_is_run(
 ) -> None:
     request = Request(conversation, budget=budget, fit=fit)  # type: ignore[arg-type]
     try:
-        plan = chat._pipeline.plan(request)
+        plan = chat._pipeline.plan(chat._pipeline.settle(request))
     except BudgetError:  # the minimums of the parts are more than the total
         reject()
-    prepared = chat._pipeline.prepare(request).request
+    prepared = chat._pipeline.prepare(chat._pipeline.settle(request)).request
     assert prepared.plan == plan
     batch = batch_of(chat, [prepared])
     assert batch["input_ids"].shape[1] == plan.prompt_tokens

@@ -202,10 +202,10 @@ def _forget_all_but_the_last_token(chat: VisionChat) -> None:
 
 def test_an_observer_that_fails_costs_its_own_request_alone(fresh: VisionChat) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
-    prepared = fresh._pipeline.prepare(_request(5)).request
+    prepared = fresh._pipeline.prepare(fresh._pipeline.settle(_request(5))).request
 
     class Broken:
-        def on_delta(self, row: int, delta: object) -> None:
+        def on_delta(self, delta: object) -> None:
             raise ZeroDivisionError
 
         def is_cancelled(self) -> bool:
@@ -214,7 +214,7 @@ def test_an_observer_that_fails_costs_its_own_request_alone(fresh: VisionChat) -
     with ThreadPoolExecutor(2) as pool:
         other = pool.submit(fresh.ask, "hello", sampling=Sampling(max_new_tokens=20))
         with pytest.raises(ZeroDivisionError):
-            backend.generate([prepared], Broken())
+            backend.submit(prepared, Broken()).result()
         assert other.result(timeout=60).usage.completion_tokens > 0
 
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import PIL.Image
 import torch
 
-from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
+from qwenvl_kit.backends.base import (
+    MAX_QUEUED_REQUESTS,
+    BackendRequest,
+    CacheInfo,
+    Completion,
+    KnownMedia,
+    Observer,
+    Work,
+)
 from qwenvl_kit.backends.local.adapters import Adapters
 from qwenvl_kit.backends.local.devices import empty_device_cache
 from qwenvl_kit.backends.local.engine import Engine
@@ -26,7 +35,6 @@ from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-from qwenvl_kit.results import Delta
 
 
 @dataclass(frozen=True)
@@ -74,19 +82,30 @@ class LocalBackend:
     Args:
         loaded: the checkpoint.
         max_cache_bytes: what prompts and features that were computed may take, to be used again.
+        max_queued_requests: most requests that wait while others run.
     """
 
-    def __init__(self, loaded: LoadedModel, max_cache_bytes: int = 2**30) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        max_cache_bytes: int = 2**30,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+    ) -> None:
         model, processor, family = loaded.model, loaded.processor, loaded.rules.family
         self._state: LoadedModel | None = loaded
         self._parts: Engine | None = Engine(
-            model, processor, family, loaded.end_ids, max_cache_bytes
+            model,
+            processor,
+            family,
+            loaded.end_ids,
+            max_cache_bytes=max_cache_bytes,
+            max_queued_requests=max_queued_requests,
         )
         self._adapters = Adapters(
             model,
             Probe(model, processor, family),
             StandStill(self._engine.scheduler),
-            on_change=self._engine.clear_cache,
+            on_change=self._engine.let_go,
             on_failure=self.close,
         )
         _BACKENDS.add(self)
@@ -133,9 +152,12 @@ class LocalBackend:
         return {**self._loaded.facts, "adapter": self._adapters.active or "none"}
 
     def free_bytes(self) -> int | None:
-        """Memory that the model's device could still give, what is kept for reuse included."""
+        """Memory that the device could give if nothing ran and nothing were kept for reuse."""
         free = free_bytes(self._loaded.model)
-        return None if free is None else free + self._engine.storage.used_bytes
+        if free is None:
+            return None
+        engine = self._engine
+        return free + engine.storage.used_bytes + engine.scheduler.running_bytes
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
@@ -158,27 +180,24 @@ class LocalBackend:
 
     def clear_cache(self) -> int:
         """Let go of all that is kept between requests; the bytes that it took."""
-        return self._engine.clear_cache()
+        return self._engine.let_go()
 
-    def generate(
-        self, requests: Sequence[BackendRequest], observer: Observer | None = None
-    ) -> list[Completion]:
-        """Answer all requests together, each as if it ran alone, in order.
+    def work(self) -> Work:
+        """What it has done so far."""
+        return self._engine.scheduler.work
+
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
+        """Queue a request, to be answered along with others as if it ran alone.
 
         Raises:
-            OutOfMemoryError: the device has too little memory for this batch.
-            GenerationError: the model failed.
+            OverloadError: too many requests wait.
+            GenerationError: it cannot be run.
         """
         engine = self._engine
-        followed = [Following(row, observer) for row in range(len(requests))]
-        try:
-            with translated_errors():
-                futures = [engine.submit(*pair) for pair in zip(requests, followed)]
-            return [future.result() for future in futures]
-        except BaseException:
-            for row in followed:  # nobody waits for them any more
-                row.cancel()
-            raise
+        with translated_errors():
+            return engine.submit(request, observer)
 
     def close(self) -> None:
         """Release the model; the backend cannot be used afterwards.
@@ -202,30 +221,3 @@ def _closed() -> ModelLoadError:
     return ModelLoadError(
         "the model was closed", hint="load it again, or close it after its last request"
     )
-
-
-class Following:
-    """One request's part of an observer that follows several.
-
-    Args:
-        row: which of them it is.
-        observer: who follows them; None if nobody does.
-    """
-
-    def __init__(self, row: int, observer: Observer | None) -> None:
-        self._row = row
-        self._observer = observer
-        self._is_cancelled = False
-
-    def on_delta(self, row: int, delta: Delta) -> None:
-        """See `Observer`."""
-        if self._observer is not None:
-            self._observer.on_delta(self._row, delta)
-
-    def is_cancelled(self) -> bool:
-        """See `Observer`."""
-        return self._is_cancelled or (self._observer is not None and self._observer.is_cancelled())
-
-    def cancel(self) -> None:
-        """Let the request end at its next token."""
-        self._is_cancelled = True

@@ -18,10 +18,12 @@ from qwenvl_kit.backends.local.pixels import PatchEncoder
 from qwenvl_kit.backends.local.positions import PositionEncoder
 from qwenvl_kit.backends.local.prefixes import PREFIXES, PrefixStore
 from qwenvl_kit.backends.local.prompts import PromptEncoder
+from qwenvl_kit.backends.local.queueing import Ticket
 from qwenvl_kit.backends.local.reading import PromptReader
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.running import Running
-from qwenvl_kit.backends.local.scheduling import Scheduler, Ticket
+from qwenvl_kit.backends.local.scheduling import Scheduler
+from qwenvl_kit.backends.local.shapes import free_bytes
 from qwenvl_kit.backends.local.storage import Storage
 from qwenvl_kit.backends.local.vision import FEATURES, Features, VisionEncoder, digest_of
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
@@ -40,6 +42,7 @@ class Engine:
         family: its family.
         end_ids: the tokens that end an answer.
         max_cache_bytes: what prompts and features that were computed may take, to be used again.
+        max_queued_requests: most requests that wait while others run.
     """
 
     def __init__(
@@ -48,9 +51,12 @@ class Engine:
         processor: Any,
         family: Family,
         end_ids: frozenset[int],
+        *,
         max_cache_bytes: int,
+        max_queued_requests: int,
     ) -> None:
         check_layers(model)
+        self._model = model
         self.encoder = PromptEncoder(processor, family)
         self.positions = PositionEncoder(model, family)
         self.storage = Storage(max_cache_bytes)
@@ -61,10 +67,12 @@ class Engine:
             forward, self.vision, PrefixStore(self.storage), is_croppable=is_croppable(model)
         )
         self.scheduler = Scheduler(
-            reader, Running(model, forward), self.clear_cache, model.device.type
+            reader, Running(model, forward), self, model.device.type, max_queued_requests
         )
 
-    def submit(self, request: BackendRequest, observer: Observer) -> Future[Completion]:
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
         """Queue a request; it is answered along with whatever else is asked at the time."""
         future: Future[Completion] = Future()
         self.scheduler.submit(Ticket(self._job(request), future, observer))
@@ -89,7 +97,11 @@ class Engine:
             misses=self.storage.misses,
         )
 
-    def clear_cache(self) -> int:
+    def free_bytes(self) -> int | None:
+        """What the model's device could give; None where not known."""
+        return free_bytes(self._model)
+
+    def let_go(self) -> int:
         """Let go of all that is kept between requests; the bytes that it took."""
         freed = self.storage.clear()
         empty_device_cache()
@@ -118,6 +130,8 @@ class Engine:
             digests=digests,
             media_keys=[self._media_key(*pair) for pair in zip(digests, media)],
             media_kinds=["image" if isinstance(plan, ImagePlan) else "video" for plan in media],
+            max_tokens=len(prompt.ids) + request.plan.max_new_tokens,
+            cache_bytes=request.plan.kv_cache_bytes or 0,
             deadline=time.perf_counter() + (request.sampling.max_seconds or math.inf),
             row=Row(
                 request.sampling, request.plan.max_new_tokens, len(prompt.ids), self._vocabulary

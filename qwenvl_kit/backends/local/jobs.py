@@ -39,6 +39,8 @@ class Job:
         row: its answer.
         reused_tokens: prompt tokens that had been computed before.
         times: where its time went.
+        max_tokens: how many tokens prompt and answer may have at most.
+        cache_bytes: what their cache takes then.
         deadline: when it ends at the latest, on `time.perf_counter`'s clock.
         losses: what was given up to make it run, in words.
     """
@@ -50,6 +52,8 @@ class Job:
     media_keys: Sequence[bytes]
     media_kinds: Sequence[str]
     row: Row
+    max_tokens: int
+    cache_bytes: int
     reused_tokens: int = 0
     times: Times = field(default_factory=Times)
     deadline: float = math.inf

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.local.adapters import check_adapter
 from qwenvl_kit.backends.local.assembling import assemble
 from qwenvl_kit.backends.local.attention import FLASH, Attention, plain_instead
@@ -32,6 +33,7 @@ from qwenvl_kit.backends.local.checking import (
 from qwenvl_kit.backends.local.compiling import Compilation, compile_layers
 from qwenvl_kit.backends.local.faults import is_out_of_memory
 from qwenvl_kit.backends.local.quantizing import Quantization, quantization_options
+from qwenvl_kit.backends.local.queueing import check_queue_length
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
 from qwenvl_kit.backends.local.storage import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
@@ -76,6 +78,7 @@ def load_backend(
     compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
     adapter: str | os.PathLike[str] | None = None,
     max_cache_bytes: int | None = None,
+    max_queued_requests: int = MAX_QUEUED_REQUESTS,
 ) -> LocalBackend:
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
@@ -83,6 +86,7 @@ def load_backend(
     check_files(checkpoint, settings)
     check_versions(settings)
     check_cache_bytes(max_cache_bytes)
+    check_queue_length(max_queued_requests)
     compilation = Compilation.choose(compile)
     if adapter is not None:
         check_adapter(adapter)
@@ -112,7 +116,8 @@ def load_backend(
         "compile": compilation.describe(),
     }
     loaded = assemble(checkpoint, settings, network, processor, facts)
-    backend = LocalBackend(loaded, choose_cache_bytes(network, max_cache_bytes))
+    cache_bytes = choose_cache_bytes(network, max_cache_bytes)
+    backend = LocalBackend(loaded, cache_bytes, max_queued_requests)
     if adapter is not None:
         backend.adapters.load(adapter)
     return backend

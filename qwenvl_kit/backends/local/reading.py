@@ -40,6 +40,15 @@ class Group:
         return 0 if self.base is None else self.base.length
 
 
+@dataclass(frozen=True)
+class Read:
+    """What reading a group gave, and how long its two parts took, in seconds."""
+
+    computed: Computed
+    vision_seconds: float
+    prefill_seconds: float
+
+
 class PromptReader:
     """Computes prompts.
 
@@ -76,7 +85,7 @@ class PromptReader:
             waiting = [job for job in waiting if not any(job is taken for taken in group.jobs)]
             yield group
 
-    def read(self, group: Group) -> Computed:
+    def read(self, group: Group) -> Read:
         """The cache and the logits of the last token of each prompt."""
         started = time.perf_counter()
         features, vision_seconds = self._features(group)
@@ -97,7 +106,7 @@ class PromptReader:
                 self._prefixes.note(found=group.start > 0)
             job.times.vision += vision_seconds
             job.times.prefill += seconds
-        return done
+        return Read(done, vision_seconds, seconds)
 
     def keep_answer(self, job: Job, state: CacheState | None) -> None:
         """Keep a prompt with its answer, which a conversation goes on from."""

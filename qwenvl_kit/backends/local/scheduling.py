@@ -6,17 +6,17 @@ import atexit
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import torch
 
-from qwenvl_kit.backends.base import Completion, Observer
+from qwenvl_kit.backends.base import Completion, Work
 from qwenvl_kit.backends.local.decoding import choose_tokens
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.queueing import Queue, Ticket
 from qwenvl_kit.backends.local.reading import Group, PromptReader
 from qwenvl_kit.backends.local.running import Running
 from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError, release_frames
@@ -41,24 +41,6 @@ def _finish_all() -> None:
         thread.join(_JOIN_SECONDS)
 
 
-@dataclass(eq=False)
-class Ticket:
-    """A request that waits or runs, and who waits for it."""
-
-    job: Job
-    future: Future[Completion]
-    observer: Observer | None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody wants more of the answer; its row has ended then."""
-        if self.observer is not None and self.observer.is_cancelled():
-            self.job.row.finish("cancelled")
-        elif time.perf_counter() >= self.job.deadline:
-            self.job.row.finish("deadline")
-        return self.job.row.finish_reason is not None
-
-
 class StandStill:
     """Within it no request runs: for who changes the model."""
 
@@ -72,30 +54,41 @@ class StandStill:
         self._scheduler.release()
 
 
+class Memory(Protocol):
+    """What a scheduler must know of memory."""
+
+    def free_bytes(self) -> int | None:
+        """What the model's device could give; None where not known."""
+
+    def let_go(self) -> int:
+        """Drop what is kept between requests; the bytes that it took."""
+
+
 class Scheduler:
     """Runs the model in a thread of its own, for whoever submits a request.
 
     Args:
         reader: reads prompts.
         running: writes answers.
-        free: lets go of what is kept between requests, and tells how many bytes that were.
+        memory: what the model's device has, and what may be let go.
         device_type: where the model is, as torch names it.
-        max_rows: most answers that are written at a time.
+        max_waiting: most requests that wait.
     """
 
     def __init__(
         self,
         reader: PromptReader,
         running: Running,
-        free: Callable[[], int],
+        memory: Memory,
         device_type: str,
-        max_rows: int = 32,
+        max_waiting: int,
     ) -> None:
         self._device_type = device_type
         self._reader = reader
         self._running = running
-        self._free = free
-        self._max_rows = self._limit = max_rows
+        self._memory = memory
+        self._max_waiting = max_waiting
+        self._work = Work()
         self._tickets: dict[Job, Ticket] = {}
         self.start_over()
         _SCHEDULERS.add(self)
@@ -103,7 +96,7 @@ class Scheduler:
     def start_over(self) -> None:
         """Forget the thread and what it did, as a forked process must: it has none of it."""
         self._changed = threading.Condition()
-        self._waiting: deque[Ticket] = deque()
+        self._waiting = Queue(self._max_waiting, self._memory.free_bytes)
         self._thread: threading.Thread | None = None
         self._num_holding = 0
         self._is_busy = self._is_let_go = False
@@ -129,10 +122,14 @@ class Scheduler:
             self._changed.release()
 
     def submit(self, ticket: Ticket) -> None:
-        """Queue a request."""
-        ticket.future.set_running_or_notify_cancel()  # who waits may leave, but not take it back
+        """Queue a request.
+
+        Raises:
+            OverloadError: too many wait.
+        """
         with self._changed:
-            self._waiting.append(ticket)
+            self._waiting.add(ticket)
+            ticket.future.set_running_or_notify_cancel()  # who waits may leave, not take it back
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="qwenvl_kit engine", daemon=True
@@ -140,6 +137,16 @@ class Scheduler:
                 _THREADS.add(self._thread)
                 self._thread.start()
             self._changed.notify_all()
+
+    @property
+    def work(self) -> Work:
+        """What it has done so far."""
+        return replace(self._work)
+
+    @property
+    def running_bytes(self) -> int:
+        """What the caches of the requests that run take at most."""
+        return sum(job.cache_bytes for job in tuple(self._running.jobs))
 
     def hold(self) -> None:
         """Wait until no request runs, and let none begin before `release`."""
@@ -167,9 +174,8 @@ class Scheduler:
 
     def _give_up(self, error: BaseException) -> None:
         with self._changed:
-            left = [*self._tickets.values(), *self._waiting]
+            left = [*self._tickets.values(), *self._waiting.clear()]
             self._tickets.clear()
-            self._waiting.clear()
             self._running.clear()
             self._thread, self._is_busy = None, False
             self._changed.notify_all()
@@ -182,33 +188,26 @@ class Scheduler:
             if not self._running.jobs:
                 self._is_busy = False
                 self._changed.notify_all()
-                if not self._waiting:
-                    self._limit = self._max_rows
+                is_idle = not self._waiting
                 self._changed.wait_for(self._may_go_on, _IDLE_SECONDS)
                 if not self._waiting:
                     self._thread = None
                     return None
                 self._changed.wait_for(self._may_begin)
                 self._is_busy = True
+                self._waiting.start_over(is_idle=is_idle)
             return self._admitted()
 
     def _admitted(self) -> list[Ticket]:
         """Those that come next, and those that need not come any more."""
-        over = [ticket for ticket in self._waiting if ticket.is_over]
-        admitted: list[Ticket] = []
-        for ticket in [ticket for ticket in self._waiting if ticket not in over]:
-            if self._num_holding or len(self._running.jobs) + len(admitted) >= self._limit:
-                break
-            admitted.append(ticket)
-        for ticket in (*over, *admitted):
-            self._waiting.remove(ticket)
-        return over + admitted
+        over = self._waiting.take_over()
+        return over if self._num_holding else over + self._waiting.take(self._running.jobs)
 
     def _may_go_on(self) -> bool:
-        return self._may_begin() or (self._is_let_go and not self._waiting)
+        return self._may_begin() or (self._is_let_go and not len(self._waiting))
 
     def _may_begin(self) -> bool:
-        return bool(self._waiting) and not self._num_holding and not self._is_busy
+        return len(self._waiting) > 0 and not self._num_holding and not self._is_busy
 
     def _read(self, admitted: Sequence[Ticket]) -> None:
         for ticket in admitted:
@@ -222,11 +221,13 @@ class Scheduler:
         try:
             with translated_errors():
                 done = self._reader.read(group)
-                choose_tokens(group.jobs, done.logits)
-                self._running.join(group.jobs, done.state, done.mask)
+                choose_tokens(group.jobs, done.computed.logits)
+                self._running.join(group.jobs, done.computed.state, done.computed.mask)
         except QwenVLKitError as error:
             self._fail(group.jobs, error)
         else:
+            self._work.vision_seconds += done.vision_seconds
+            self._work.prefill_seconds += done.prefill_seconds
             self._show(group.jobs)
 
     def _write(self) -> None:
@@ -243,6 +244,9 @@ class Scheduler:
             self._fail([job for job in jobs if job in self._tickets], error)
             return
         seconds = time.perf_counter() - started
+        self._work.decode_seconds += seconds
+        self._work.num_steps += 1
+        self._work.num_row_steps += len(jobs)
         for job in jobs:
             job.times.decode += seconds
         self._show(jobs)
@@ -257,7 +261,7 @@ class Scheduler:
             delta = job.row.take_delta()  # also completes the text of a row that has ended
             try:
                 if ticket.observer is not None:
-                    ticket.observer.on_delta(0, delta)
+                    ticket.observer.on_delta(delta)
             except Exception as error:  # the observer's own; it costs its own request
                 job.row.finish("cancelled")
                 self._tickets.pop(job).future.set_exception(error)
@@ -280,7 +284,7 @@ class Scheduler:
         release_frames(error)
         if isinstance(error, OutOfMemoryError) and self._make_room(jobs):
             with self._changed:
-                self._waiting.extendleft(self._tickets.pop(job) for job in reversed(jobs))
+                self._waiting.put_back([self._tickets.pop(job) for job in jobs])
             return
         for job in jobs:
             self._tickets.pop(job).future.set_exception(error)
@@ -288,11 +292,11 @@ class Scheduler:
     def _make_room(self, jobs: Sequence[Job]) -> bool:
         """Give up something that takes memory; False where there is nothing."""
         num_rows = len(self._running.jobs) + len(jobs)
-        if self._free():
+        if self._memory.let_go():
             loss = "what was kept between requests was let go, as memory ran out"
         elif num_rows > 1:
-            self._limit = max(1, len(self._running.jobs) or num_rows // 2)
-            loss = f"at most {self._limit} of {num_rows} ran together, as memory ran out"
+            self._waiting.narrow(len(self._running.jobs) or num_rows // 2)
+            loss = f"at most {self._waiting.max_rows} of {num_rows} ran together, as memory ran out"
         else:
             return False
         for job in jobs:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import VideoTimingError, located
-from qwenvl_kit.journal import Journal, Record, fingerprint
+from qwenvl_kit.journal import Journal, Record, fingerprint, model_facts
 from qwenvl_kit.media.identity import identify_source
 from qwenvl_kit.messages import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
@@ -23,9 +23,6 @@ from qwenvl_kit.tasks.video_summaries.prompts import MERGE_PROMPT, QUESTION, WIN
 from qwenvl_kit.tasks.video_summaries.segments import VideoSegment, VideoSummary
 
 JournalPath: TypeAlias = "str | os.PathLike[str]"
-
-_MODEL_FACTS = ("model", "source", "revision", "family", "quantization", "adapter")
-"""What of `chat.report()` tells a model from another, wherever it runs."""
 
 
 def summarize_video(
@@ -187,7 +184,7 @@ def _open_journal(
 def _settings(planner: Planner) -> Record:
     """All that the answers depend on."""
     chat, footage, sampling = planner.chat, planner.footage, planner.sampling
-    part, report = footage.part, chat.report()
+    part = footage.part
     with located("video"):
         source = identify_source(part.source)
     first_frame = footage.cut(range(1))
@@ -204,7 +201,7 @@ def _settings(planner: Planner) -> Record:
         "part_budget": _budget(part.budget),
         "frame_size": str(seen.videos[0].resized),
         "sampling": asdict(chat.default_sampling if sampling is None else sampling),
-        "model": {name: report[name] for name in _MODEL_FACTS if name in report},
+        "model": model_facts(chat.report()),
     }
 
 

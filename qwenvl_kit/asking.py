@@ -1,0 +1,325 @@
+"""The ways to ask: one request, one as it is written, many, and without waiting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+from qwenvl_kit.backends.base import Backend, Working
+from qwenvl_kit.batch import (
+    BatchRun,
+    OnError,
+    Result,
+    check_batch_arguments,
+    checked_requests,
+    collect,
+    progress_bar,
+)
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.errors import OutOfMemoryError
+from qwenvl_kit.journal import Journal, model_facts
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.notes import Notes
+from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
+from qwenvl_kit.pending import Follower, Pending
+from qwenvl_kit.pipeline import Pipeline, Prepared, Settled, check_sampling
+from qwenvl_kit.plans import Plan
+from qwenvl_kit.requests import Request, RequestLike
+from qwenvl_kit.results import Reply
+from qwenvl_kit.streaming import BatchStream, ReplyStream
+from qwenvl_kit.totals import ChatStats, Totals
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Asking:
+    """Takes requests to a backend; what a `VisionChat` does apart from loading models.
+
+    Args:
+        backend: what runs the requests.
+        budget: what pictures may cost where a request does not say.
+        media: what may be opened.
+    """
+
+    def __init__(self, backend: Backend, budget: PixelBudget, media: MediaPolicy) -> None:
+        self._backend = backend
+        self._pipeline = Pipeline(backend, budget, media)
+        self._totals = Totals()
+
+    def ask(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+    ) -> Reply:
+        """Answer one question or conversation.
+
+        Args:
+            prompt: a question, or messages: `Message` objects, or dicts as Qwen's guides or
+                OpenAI's API write them.
+            media: pictures and videos that the question is about; they go before it.
+            sampling: how to generate; None follows the checkpoint's published settings.
+            budget: what pictures may cost; None takes the chat's own budget.
+            fit: a request that is longer than the model's context is refused, or with "shrink"
+                made to fit: pictures are shown smaller and fewer frames of a video, which the
+                reply's plan records.
+
+        Raises:
+            InputError: the request cannot be used; says where, what was expected, what to try.
+            GenerationError: the model failed.
+        """
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
+        return self._begin(self._pipeline.settle(request), Follower()).result()
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+    ) -> ReplyStream:
+        """Answer one question or conversation, token by token.
+
+        The arguments and errors are those of `ask`. Mistakes in the request are raised at once.
+
+        Example:
+            with chat.stream("Describe this image.", "photo.jpg") as stream:
+                for delta in stream:
+                    print(delta.text, end="")
+            print(stream.reply.confidence)
+        """
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
+        settled = self._pipeline.settle(request)
+        return ReplyStream(lambda follower: self._begin(settled, follower))
+
+    async def ask_async(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+    ) -> Reply:
+        """Answer one question or conversation, without keeping the event loop waiting.
+
+        Those that are asked at the same time are answered together. Cancelling the task ends the
+        answer. The arguments and errors are those of `ask`.
+
+        Raises:
+            OverloadError: too many requests wait.
+        """
+        import asyncio
+
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
+        settled, follower = self._pipeline.settle(request), Follower()
+        try:
+            pending = await asyncio.to_thread(self._begin, settled, follower)
+            ended = asyncio.wrap_future(pending.future)
+            (outcome,) = await asyncio.gather(ended, return_exceptions=True)
+            if isinstance(outcome, OutOfMemoryError):  # it may be asked once more, smaller
+                return await asyncio.to_thread(pending.result)
+            return pending.result()
+        except asyncio.CancelledError:
+            follower.cancel()
+            raise
+
+    @overload
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = ...,
+        budget: BudgetChoice | None = ...,
+        fit: Fit = ...,
+        on_error: Literal["raise"],
+        max_batch_size: int | None = ...,
+        progress: bool = ...,
+        journal: str | os.PathLike[str] | None = ...,
+    ) -> list[Reply]: ...
+
+    @overload
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = ...,
+        budget: BudgetChoice | None = ...,
+        fit: Fit = ...,
+        on_error: OnError = ...,
+        max_batch_size: int | None = ...,
+        progress: bool = ...,
+        journal: str | os.PathLike[str] | None = ...,
+    ) -> list[Result]: ...
+
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+        on_error: OnError = "return",
+        max_batch_size: int | None = None,
+        progress: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+    ) -> Sequence[Result]:
+        """Answer many requests, several at a time, each as if it were asked alone.
+
+        Args:
+            requests: questions, conversations or `Request` objects; read as there is room for
+                them.
+            sampling: for those that have none of their own.
+            budget: for those that have none of their own.
+            fit: for those that have none of their own; see `ask`.
+            on_error: "return" puts a `Failure` in the place of a request that fails; "raise"
+                raises the first error, in the order of the requests.
+            max_batch_size: most requests that are on their way at a time; None leaves it to the
+                memory that they take.
+            progress: show a progress bar.
+            journal: a file in which each reply is kept as soon as it is there, under the id of
+                its request or its place; a run that was ended goes on from it.
+
+        Returns:
+            A `Reply` or `Failure` for each request, in their order.
+
+        Raises:
+            InputError: an argument of this call cannot be used.
+            JournalError: the file cannot be used, or is of another model.
+        """
+        check_batch_arguments(on_error, max_batch_size)
+        requests = checked_requests(requests)
+        with self._desk(sampling, budget, fit, journal) as desk:
+            run = BatchRun(requests, desk, max_in_flight=max_batch_size)
+            with progress_bar(requests, is_shown=progress) as bar:
+                return collect(run.events(), on_error, bar.update)
+
+    def stream_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+        max_batch_size: int | None = None,
+    ) -> BatchStream:
+        """Answer many requests, and tell of each token as it comes.
+
+        The arguments are those of `ask_many`. A request that fails is a `Failure` among the
+        results.
+
+        Example:
+            with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
+                for event in stream:
+                    if event.delta is not None:
+                        print(event.index, event.delta.text)
+            print(stream.results)
+        """
+        check_batch_arguments("return", max_batch_size)
+        desk = self._desk(sampling, budget, fit, None)
+        return BatchStream(
+            BatchRun(
+                checked_requests(requests), desk, max_in_flight=max_batch_size, shows_deltas=True
+            )
+        )
+
+    def plan(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+    ) -> Plan:
+        """What `ask` with these arguments would cost. Decodes no picture and runs no model.
+
+        Raises:
+            InputError: the request cannot be used. One that does not fit the context or the
+                device's memory is no error here: its plan says so, and what would help.
+        """
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
+        return self._pipeline.plan(self._pipeline.settle(request))
+
+    def stats(self) -> ChatStats:
+        """Totals of all replies since this chat was made, and where the time went."""
+        backend = self._backend
+        return self._totals.stats(backend.work() if isinstance(backend, Working) else None)
+
+    def _begin(self, request: Settled, follower: Follower) -> Pending:
+        """Prepare a request and have it answered."""
+        return Pending(self._pipeline, self._pipeline.prepare(request), self._totals, follower)
+
+    def _desk(
+        self,
+        sampling: Sampling | None,
+        budget: BudgetChoice | None,
+        fit: Fit,
+        journal: str | os.PathLike[str] | None,
+    ) -> _Desk:
+        """Checks what a call gave for all of its requests."""
+        check_sampling(sampling)
+        check_fit(fit)
+        if budget is not None:
+            as_budget(budget)
+        notes = Journal()
+        if journal is not None:
+            facts = {"model": model_facts(self._backend.report())}
+            notes = Journal.open(journal, kind="ask_many", settings=facts)
+        return _Desk(
+            self._pipeline,
+            self._totals,
+            notes,
+            Request("", sampling=sampling, budget=budget, fit=fit),
+        )
+
+
+class _Desk:
+    """Takes care of one of many requests at a time; in any thread.
+
+    Args:
+        pipeline: the way of each.
+        totals: where replies are counted.
+        journal: where replies are kept.
+        defaults: the settings of the call.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, totals: Totals, journal: Journal, defaults: Request
+    ) -> None:
+        self._pipeline = pipeline
+        self._totals = totals
+        self._journal = journal
+        self._notes = Notes(journal, pipeline.policy)
+        self._defaults = defaults
+
+    def settle(self, request: Request) -> Settled:
+        """The request, with the settings of the call."""
+        given = self._defaults
+        return self._pipeline.settle(request, given.sampling, given.budget, given.fit or "refuse")
+
+    def recall(self, index: int, request: Settled) -> Reply | None:
+        """Its reply, if an earlier run gave it."""
+        return self._notes.find(index, request)
+
+    def prepare(self, request: Settled) -> Prepared:
+        """What is done before the model runs."""
+        return self._pipeline.prepare(request)
+
+    def begin(self, request: Prepared, follower: Follower) -> Pending:
+        """Have it answered."""
+        return Pending(self._pipeline, request, self._totals, follower)
+
+    def keep(self, index: int, request: Settled, reply: Reply) -> None:
+        """Take note of its reply."""
+        self._notes.keep(index, request, reply)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()

@@ -1,0 +1,95 @@
+"""The journal of a batch: which requests were answered before, and by what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from qwenvl_kit.errors import InputError, JournalError, located
+from qwenvl_kit.journal import Journal, fingerprint
+from qwenvl_kit.media.identity import identify_content
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.messages import Message, TextPart
+from qwenvl_kit.pipeline import Settled
+from qwenvl_kit.records import from_record, to_record
+from qwenvl_kit.results import Reply
+
+
+class Notes:
+    """Replies under the ids of their requests, or their places. For any thread.
+
+    Args:
+        journal: where they are kept; one without a file keeps nothing.
+        policy: what may be opened, to know a picture again.
+    """
+
+    def __init__(self, journal: Journal, policy: MediaPolicy) -> None:
+        self._journal = journal
+        self._policy = policy
+        self._lock = threading.Lock()
+        self._fingerprints: dict[str, str] = {}
+
+    def find(self, index: int, request: Settled) -> Reply | None:
+        """The reply that an earlier run gave; None if it gave none.
+
+        Raises:
+            JournalError: it answered another request under that id or at that place.
+            InputError: another request of this run has the same id.
+        """
+        if not self._journal.is_kept:
+            return None
+        key, mark = _key(index, request), _fingerprint(request, self._policy)
+        with self._lock:
+            if key in self._fingerprints:
+                raise InputError(
+                    f"another request has the id {key!r}, too",
+                    expected="ids that differ, as replies are kept under them",
+                )
+            self._fingerprints[key] = mark
+            record = self._journal.get(key)
+        return None if record is None else _restored(key, mark, record)
+
+    def keep(self, index: int, request: Settled, reply: Reply) -> None:
+        """Keep a reply, unless it was cut short by whoever asked."""
+        if not self._journal.is_kept or reply.finish_reason == "cancelled":
+            return
+        key = _key(index, request)
+        record = {"request": self._fingerprints[key], "reply": to_record(reply)}
+        with self._lock:
+            self._journal.add(key, record)
+
+
+def _key(index: int, request: Settled) -> str:
+    return f"#{index}" if request.request_id is None else request.request_id
+
+
+def _restored(key: str, mark: str, record: Mapping[str, Any]) -> Reply:
+    if record.get("request") != mark:
+        raise JournalError(
+            f"the journal holds the reply to another request under {key!r}",
+            expected="the same messages, pictures and settings as when it was answered",
+            hint="requests with ids of their own, if their order changes; or another journal",
+        )
+    return from_record(Reply, record["reply"])
+
+
+def _fingerprint(request: Settled, policy: MediaPolicy) -> str:
+    """Of all that an answer depends on, beside the model."""
+    messages = [
+        _plain_message(message, policy, f"messages[{at}]")
+        for at, message in enumerate(request.messages)
+    ]
+    settings = {"sampling": asdict(request.sampling), "budget": asdict(request.budget)}
+    return fingerprint({"messages": messages, "fit": request.fit, **settings})
+
+
+def _plain_message(message: Message, policy: MediaPolicy, where: str) -> list[Any]:
+    parts: list[Any] = []
+    for at, part in enumerate(message.parts):
+        with located(f"{where}.parts[{at}]"):
+            parts.append(
+                part.text if isinstance(part, TextPart) else identify_content(part, policy)
+            )
+    return [message.role, *parts]

@@ -1,0 +1,145 @@
+"""A request that is being answered, and its reply once it is there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qwenvl_kit.backends.base import Completion
+from qwenvl_kit.errors import OutOfMemoryError
+from qwenvl_kit.pipeline import Pipeline, Prepared
+from qwenvl_kit.results import Delta, Reply, Timing, Usage
+from qwenvl_kit.totals import Totals
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+OnDelta = Callable[[Delta], None]
+
+
+class Follower:
+    """Follows one request in the backend's thread; an `Observer`.
+
+    Args:
+        on_delta: told of each token; None if nobody reads along.
+    """
+
+    def __init__(self, on_delta: OnDelta | None = None) -> None:
+        self._on_delta = on_delta
+        self._cancelled = threading.Event()
+        self.has_shown = False
+
+    def on_delta(self, delta: Delta) -> None:
+        """A token was generated."""
+        self.has_shown = True
+        if self._on_delta is not None:
+            self._on_delta(delta)
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody wants more of it."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Let the request end at its next token, or before it begins."""
+        self._cancelled.set()
+
+
+class Pending:
+    """A request that a backend has.
+
+    Args:
+        pipeline: by which it came.
+        prepared: the request.
+        totals: where its reply is counted.
+        follower: who follows it.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, prepared: Prepared, totals: Totals, follower: Follower
+    ) -> None:
+        self._pipeline = pipeline
+        self._totals = totals
+        self._follower = follower
+        self._submit(prepared)
+
+    @property
+    def future(self) -> Future[Completion]:
+        """Done when the backend is; whoever waits for it then takes `result`."""
+        return self._future
+
+    def cancel(self) -> None:
+        """End it at its next token; what there is by then is the reply."""
+        self._follower.cancel()
+
+    def wait(self) -> None:
+        """Wait until the backend is done with it, however it ended."""
+        self._future.exception()
+
+    def retry(self) -> bool:
+        """Wait until it is done; if it ran out of memory and may be shrunk, ask it once more.
+
+        Nobody may have seen any of its answer, for that of smaller pictures may be another.
+        """
+        if not isinstance(self._future.exception(), OutOfMemoryError) or self._follower.has_shown:
+            return False
+        smaller = self._pipeline.prepare_smaller(self._prepared)
+        if smaller is not None:
+            self._submit(smaller)
+        return smaller is not None
+
+    def result(self) -> Reply:
+        """Wait for the reply.
+
+        Raises:
+            GenerationError: it failed.
+        """
+        try:
+            while self.retry():
+                pass
+            reply = self._reply(self._future.result())
+        except BaseException as error:
+            self.cancel()  # also where the wait itself was interrupted
+            if isinstance(error, Exception):
+                self._totals.add_failure()
+            raise
+        self._totals.add(reply)
+        return reply
+
+    def _submit(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._ended = 0.0
+        self._future = self._pipeline.submit(prepared, self._follower)
+        self._future.add_done_callback(self._note_end)
+
+    def _note_end(self, _: object) -> None:
+        self._ended = time.perf_counter()
+
+    def _reply(self, completion: Completion) -> Reply:
+        prepared = self._prepared
+        plan, ended = prepared.request.plan, self._ended or time.perf_counter()
+        if completion.degradations:
+            plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
+        return Reply(
+            text=completion.text,
+            finish_reason=completion.finish_reason,
+            tokens=completion.tokens,
+            end_token=completion.end_token,
+            usage=Usage(
+                prompt_tokens=plan.prompt_tokens,
+                visual_tokens=plan.visual_tokens,
+                completion_tokens=completion.completion_tokens,
+                reused_tokens=completion.reused_tokens,
+            ),
+            timing=Timing(
+                media=prepared.media_seconds,
+                vision=completion.vision_seconds,
+                prefill=completion.prefill_seconds,
+                decode=completion.decode_seconds,
+                total=ended - prepared.started,
+            ),
+            plan=plan,
+            request_id=prepared.settled.request_id,
+        )
