@@ -15,13 +15,14 @@ import torch
 from packaging.version import Version
 
 from qwenvl_kit import Sampling, VisionChat
-from qwenvl_kit.backends.local import attention, recipes
+from qwenvl_kit.backends.local import attention, loading, recipes
 from qwenvl_kit.errors import (
     BudgetError,
     CheckpointError,
     MissingPackageError,
     ModelLoadError,
     ModelNotFoundError,
+    PlacementError,
     UnknownFamilyError,
 )
 from qwenvl_kit.testing import build_tiny_model
@@ -213,3 +214,32 @@ def test_a_model_answers_as_ever_while_others_are_loaded(
             answers.append(ids_of(chat.ask(*request, sampling=Sampling(max_new_tokens=4))))
         loading.result()
     assert all(answer == expected for answer in answers)
+
+
+def test_a_model_that_finds_no_memory_is_loaded_once_more_without_what_others_keep(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = VisionChat.from_pretrained(tiny_folder)
+    other.ask("hello", sampling=Sampling(max_new_tokens=2))
+    read = loading._read_weights
+
+    def fail_while_something_is_kept(*args: Any) -> Any:
+        if other.cache_info().used_bytes:
+            raise torch.OutOfMemoryError("injected")
+        return read(*args)
+
+    monkeypatch.setattr(loading, "_read_weights", fail_while_something_is_kept)
+    report = VisionChat.from_pretrained(tiny_folder).report()
+    assert "other models kept" in report["recovery"]
+    assert other.ask("hello", sampling=Sampling(max_new_tokens=2)).usage.completion_tokens == 2
+
+
+def test_a_model_that_finds_no_memory_with_nothing_to_let_go_fails(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("injected")
+
+    monkeypatch.setattr(loading, "_read_weights", fail)
+    with pytest.raises(PlacementError, match="memory ran out"):
+        VisionChat.from_pretrained(tiny_folder)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import transformers
@@ -19,7 +19,7 @@ from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.local.adapters import check_adapter
 from qwenvl_kit.backends.local.assembling import assemble
 from qwenvl_kit.backends.local.attention import FLASH, Attention, plain_instead
-from qwenvl_kit.backends.local.backend import LocalBackend
+from qwenvl_kit.backends.local.backend import LocalBackend, let_go_of_caches
 from qwenvl_kit.backends.local.checking import (
     check_complete,
     check_files,
@@ -47,8 +47,11 @@ from qwenvl_kit.errors import (
     PlacementError,
     QwenVLKitError,
     WeightsError,
+    release_frames,
 )
 from qwenvl_kit.machine import release_free_memory
+
+_Made = TypeVar("_Made")
 
 _LOADING = threading.Lock()
 """While transformers loads weights it replaces a method of all its models for a moment; a second
@@ -90,13 +93,17 @@ def load_backend(
     compilation = Compilation.choose(compile)
     if adapter is not None:
         check_adapter(adapter)
-    recipe = choose_recipe(
-        _tensors_of(checkpoint, offline),
-        settings,
-        dtype=dtype,
-        device=device,
-        quantization=quantization,
-        attention=attention,
+    tensors = _tensors_of(checkpoint, offline)
+    room = Room()
+    recipe = room.attempt(
+        lambda: choose_recipe(
+            tensors,
+            settings,
+            dtype=dtype,
+            device=device,
+            quantization=quantization,
+            attention=attention,
+        )
     )
     fetch_weights(checkpoint, offline=offline)
     tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
@@ -104,7 +111,7 @@ def load_backend(
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = _load_processor(checkpoint)
-        network, used = _load_network(checkpoint, settings, recipe)
+        network, used = room.attempt(lambda: _load_network(checkpoint, settings, recipe))
     if recipe.is_quantized:
         release_free_memory()  # several times the weights, of what they were made from
     _freeze(network)
@@ -114,6 +121,7 @@ def load_backend(
         "attention": str(network.config._attn_implementation),
         "attention_reason": used.reason,
         "compile": compilation.describe(),
+        **room.facts(),
     }
     loaded = assemble(checkpoint, settings, network, processor, facts)
     cache_bytes = choose_cache_bytes(network, max_cache_bytes)
@@ -121,6 +129,35 @@ def load_backend(
     if adapter is not None:
         backend.adapters.load(adapter)
     return backend
+
+
+class Room:
+    """Makes room where a model finds too little memory, once."""
+
+    def __init__(self) -> None:
+        self._num_bytes = 0
+
+    def attempt(self, act: Callable[[], _Made]) -> _Made:
+        """Do something; where memory runs out, once more without what other models keep.
+
+        Raises:
+            PlacementError: there is too little all the same.
+        """
+        try:
+            return act()
+        except PlacementError as error:
+            release_frames(error)
+            freed = let_go_of_caches()
+            if not freed:
+                raise
+            self._num_bytes += freed
+        return act()
+
+    def facts(self) -> dict[str, str]:
+        """What was given up, for the report."""
+        if not self._num_bytes:
+            return {}
+        return {"recovery": f"{self._num_bytes} bytes that other models kept were let go"}
 
 
 def _tensors_of(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...]:
