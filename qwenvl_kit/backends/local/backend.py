@@ -22,7 +22,7 @@ from qwenvl_kit.backends.base import (
     Work,
 )
 from qwenvl_kit.backends.local.adapters import Adapters
-from qwenvl_kit.backends.local.devices import empty_device_cache
+from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine import Engine
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.pixels import resize_image
@@ -172,7 +172,7 @@ class LocalBackend:
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
-        with torch.device("cpu"):
+        with on_cpu():
             return resize_image(image, size)
 
     def recall(self, key: str) -> KnownMedia | None:

@@ -26,7 +26,9 @@ def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor) -> None:
     """
     likeliest = logits.argmax(dim=-1).tolist()
     chosen = [
-        0 if job.row.finish_reason else job.row.choose(job.ids, logits[at], likeliest[at])
+        likeliest[at]
+        if job.row.takes_the_likeliest or job.row.finish_reason
+        else job.row.choose(job.ids, logits[at])
         for at, job in enumerate(jobs)
     ]
     logprobs = torch.log_softmax(logits, dim=-1)

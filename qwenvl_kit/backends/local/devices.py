@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -50,6 +52,15 @@ def computes_in_fp8() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.get_device_capability() >= (8, 9)
     return hasattr(torch, "xpu") and bool(torch.xpu.is_available())
+
+
+def on_cpu() -> AbstractContextManager[Any]:
+    """Within it tensors are made on the processor, whatever torch's default device is.
+
+    Where that is the default already there is nothing to do: torch would look at each of its calls.
+    """
+    is_default = torch.get_default_device().type == "cpu"
+    return nullcontext() if is_default else torch.device("cpu")
 
 
 def empty_device_cache() -> None:

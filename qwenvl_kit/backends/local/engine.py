@@ -7,11 +7,9 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
-import torch
-
 from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
 from qwenvl_kit.backends.local.caches import check_layers, is_croppable
-from qwenvl_kit.backends.local.devices import empty_device_cache
+from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.forward import Forward
 from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.backends.local.pixels import PatchEncoder
@@ -121,7 +119,7 @@ class Engine:
                 self.vision.note_source(key, digest)
         prompt = self.encoder.encode_prompt(request.messages, media)
         _check_length(request, len(prompt.ids))
-        with torch.device("cpu"):  # whatever torch's default device is
+        with on_cpu():
             positions = self.positions.encode_positions(prompt, media)
         return Job(
             prompt=prompt,

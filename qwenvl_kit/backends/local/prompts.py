@@ -12,9 +12,15 @@ from tokenizers import Tokenizer
 
 from qwenvl_kit.errors import CheckpointError, MessageError
 from qwenvl_kit.families import Family
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages import Message, TextPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.rendering import TokenShield, render_turns, render_videos
+
+_NUM_RECENT = 128
+"""Prompts that are planned and have not run: more than are on their way at a time."""
+
+_MAX_RECENT_TOKENS = 16_384
+"""Of a longer prompt, encoding is a small part of the work; to keep many takes memory."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class PromptEncoder:
     def __init__(self, processor: Any, family: Family) -> None:
         self._processor = processor
         self._family = family
+        self._recent: dict[Any, Prompt] = {}
         self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
         self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
         self._image_id = self._placeholder_id(family.image_token)
@@ -68,7 +75,29 @@ class PromptEncoder:
     def encode_prompt(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> Prompt:
-        """The prompt of a conversation, its pictures and videos as planned, in their order."""
+        """The prompt of a conversation, its pictures and videos as planned, in their order.
+
+        One that was counted a moment ago, for its plan, is not encoded again.
+        """
+        key = (_form_of(messages), tuple(media))
+        prompt = self._recent.get(key)
+        if prompt is None:
+            prompt = self._encode(messages, media)
+            self._note(key, prompt)
+        return prompt
+
+    def _note(self, key: Any, prompt: Prompt) -> None:
+        """Keep a prompt for a moment; for any thread, as each of these steps is one for Python."""
+        if len(prompt.ids) > _MAX_RECENT_TOKENS:
+            return
+        num_too_many = max(0, len(self._recent) + 1 - _NUM_RECENT)
+        for oldest in list(self._recent)[:num_too_many]:
+            self._recent.pop(oldest, None)
+        self._recent[key] = prompt
+
+    def _encode(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> Prompt:
         shield = TokenShield(self._special_tokens, messages)
         prompt = self._render(render_turns(messages, shield))
         videos = [plan for plan in media if isinstance(plan, VideoPlan)]
@@ -145,6 +174,15 @@ class PromptEncoder:
                 "vocab.json with merges.txt)",
             )
         return token_id
+
+
+def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
+    """All that a template is given, without what pictures and videos hold."""
+    return tuple(
+        (message.role, *(part if isinstance(part, TextPart) else type(part) for part in parts))
+        for message in messages
+        for parts in [message.parts]
+    )
 
 
 def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:

@@ -62,16 +62,18 @@ class Row:
         """Its last token."""
         return self.token_ids[-1]
 
-    def choose(self, ids: Sequence[int], logits: torch.Tensor, likeliest_id: int) -> int:
+    @property
+    def takes_the_likeliest(self) -> bool:
+        """Whether the next token is always that of the largest logit."""
+        return self._chooser.takes_the_likeliest
+
+    def choose(self, ids: Sequence[int], logits: torch.Tensor) -> int:
         """The id of the next token.
 
         Args:
             ids: prompt and answer so far.
             logits: raw logits, (vocabulary,).
-            likeliest_id: where they are largest.
         """
-        if self._chooser.takes_the_likeliest:
-            return likeliest_id
         context = torch.tensor([ids], device=logits.device)
         return self._chooser.choose(context, self._prompt_tokens, logits[None])
 

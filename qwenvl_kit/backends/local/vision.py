@@ -11,6 +11,7 @@ import numpy
 import torch
 
 from qwenvl_kit.backends.base import KnownMedia
+from qwenvl_kit.backends.local.devices import on_cpu
 from qwenvl_kit.backends.local.pixels import PatchEncoder
 from qwenvl_kit.backends.local.storage import Kept, Storage
 from qwenvl_kit.media.requests import DecodedMedia
@@ -125,7 +126,7 @@ def _run(
 ) -> list[Features]:
     if not media:
         return []
-    with torch.device("cpu"):  # whatever torch's default device is
+    with on_cpu():
         pixels, grids = encode(list(media.values())).values()
     output = run(pixels.to(device), grids.to(device), return_dict=True)
     deep = zip(*(getattr(output, "deepstack_features", None) or ()))
