@@ -1,8 +1,8 @@
 """Keys, values and states of a model's layers: kept, cut, joined and parted.
 
-transformers grows a cache by concatenation, so that the tensors of an earlier moment stay as they
-were and can be kept without a copy. States of linear attention (Qwen3.5) are overwritten, and
-copied here.
+Positions that are in a cache stay as they were when others follow, so that the tensors of an
+earlier moment can be kept without a copy. States of linear attention (Qwen3.5) are overwritten,
+and copied here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
+from qwenvl_kit.backends.local.layers import GrowingLayer
 from qwenvl_kit.errors import CheckpointError
 
 
@@ -124,6 +125,9 @@ def read_state(cache: Any) -> CacheState:
 def open_cache(model: Any, state: CacheState | None = None) -> Any:
     """A cache for a model to go on with."""
     cache = DynamicCache(config=model.config)
+    cache.layers = [
+        GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
     if state is not None:
         for layer, kept in zip(cache.layers, state.layers):
             _fill_layer(layer, kept)
@@ -174,6 +178,32 @@ def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) ->
         for layer in state.layers
     ]
     return CacheState(tuple(layers), state.length - num_skipped)
+
+
+def repeat_row(state: CacheState, num_rows: int) -> CacheState:
+    """The only sequence of a cache several times; what is not written over is not copied."""
+
+    def view(tensor: torch.Tensor | None, axis: int = 0) -> torch.Tensor | None:
+        if tensor is None:
+            return None
+        return tensor.expand(*(num_rows if at == axis else -1 for at in range(tensor.ndim)))
+
+    def copies(tensors: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        return {number: torch.cat([tensor] * num_rows) for number, tensor in tensors.items()}
+
+    layers = [
+        LayerState(
+            view(layer.keys),
+            view(layer.values),
+            copies(layer.convolutions),
+            copies(layer.recurrences),
+            layer.kernel_sizes,
+            view(layer.indices),
+            view(layer.index_positions, axis=1),
+        )
+        for layer in state.layers
+    ]
+    return CacheState(tuple(layers), state.length)
 
 
 def _read_layer(layer: Any) -> LayerState:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from qwenvl_kit.backends.local.caches import CacheState, open_cache, read_state, select_rows
+from qwenvl_kit.backends.local.caches import CacheState, open_cache, read_state, repeat_row
 from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.backends.local.vision import Features, as_encoder_output
 
@@ -18,11 +18,13 @@ class Computed:
     """What a pass leaves.
 
     Attributes:
-        state: the cache, one row a job.
+        cache: open, one row a job.
+        state: what it holds.
         mask: which positions of it are real, bool (batch, length).
         logits: of each row's last token, fp32 (batch, vocabulary).
     """
 
+    cache: Any
     state: CacheState
     mask: torch.Tensor
     logits: torch.Tensor
@@ -82,7 +84,7 @@ class Forward:
             logits_to_keep=1,
             **({"mm_encoder_outputs": shown} if shown else {}),
         )
-        return Computed(read_state(cache), mask, output.logits[:, -1].float())
+        return Computed(cache, read_state(cache), mask, output.logits[:, -1].float())
 
     def step(
         self,
@@ -115,7 +117,7 @@ class Forward:
         """A cache to go on with, in which all rows begin alike."""
         if base is None or num_rows == 1:
             return open_cache(self._model, base)
-        return open_cache(self._model, select_rows(base, [0] * num_rows))
+        return open_cache(self._model, repeat_row(base, num_rows))
 
 
 def _shown(

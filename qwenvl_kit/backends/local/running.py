@@ -15,7 +15,7 @@ from qwenvl_kit.backends.local.caches import (
     read_state,
     select_rows,
 )
-from qwenvl_kit.backends.local.forward import Forward
+from qwenvl_kit.backends.local.forward import Computed, Forward
 from qwenvl_kit.backends.local.jobs import Job
 
 
@@ -34,18 +34,19 @@ class Running:
         self._cache: Any = None
         self._mask = torch.ones((0, 0), dtype=torch.bool)
 
-    def join(self, jobs: Sequence[Job], state: CacheState, mask: torch.Tensor) -> None:
+    def join(self, jobs: Sequence[Job], read: Computed) -> None:
         """Take in requests whose prompts have been read.
 
         Args:
             jobs: the requests.
-            state: their cache, one row each.
-            mask: which positions of it are real, bool (batch, length).
+            read: what that left, a row for each.
         """
         if self.jobs:
-            state = join_states([read_state(self._cache), state])
-            mask = torch.cat([_widened(self._mask, state.length), _widened(mask, state.length)])
-        self._open(state, mask)
+            state = join_states([read_state(self._cache), read.state])
+            masks = [_widened(mask, state.length) for mask in (self._mask, read.mask)]
+            self._go_on(open_cache(self._model, state), torch.cat(masks))
+        else:
+            self._go_on(read.cache, read.mask)
         self.jobs += jobs
 
     def step(self) -> torch.Tensor:
@@ -76,7 +77,7 @@ class Running:
         mask = self._mask[torch.tensor(rows, device=self._mask.device)]
         num_skipped = int(mask.any(dim=0).int().argmax())
         state = select_rows(read_state(self._cache), rows, num_skipped)
-        self._open(state, mask[:, num_skipped:])
+        self._go_on(open_cache(self._model, state), mask[:, num_skipped:])
         self.jobs = [self.jobs[row] for row in rows]
 
     def clear(self) -> None:
@@ -89,8 +90,8 @@ class Running:
             return None
         return read_state(self._cache)
 
-    def _open(self, state: CacheState, mask: torch.Tensor) -> None:
-        self._cache, self._mask = open_cache(self._model, state), mask
+    def _go_on(self, cache: Any, mask: torch.Tensor) -> None:
+        self._cache, self._mask = cache, mask
         self._is_whole = bool(mask.all())
 
 

@@ -222,7 +222,7 @@ class Scheduler:
             with translated_errors():
                 done = self._reader.read(group)
                 choose_tokens(group.jobs, done.computed.logits)
-                self._running.join(group.jobs, done.computed.state, done.computed.mask)
+                self._running.join(group.jobs, done.computed)
         except QwenVLKitError as error:
             self._fail(group.jobs, error)
         else:

@@ -1,0 +1,62 @@
+"""A layer of a cache that grows into room it has set aside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicLayer
+
+_MIN_SPARE = 32
+_SPARE_SHARE = 16
+"""Room for so many more positions, or for that part of those there are: each token then copies at
+most as many positions as this says, where concatenation copies all of them."""
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values of full attention, which transformers' own layer copies with every token.
+
+    Positions that were written stay as they are, so that a view of them may be kept; only those
+    that were cut off by `crop` are written over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rooms: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add positions; all keys and values there are now, (batch, heads, length, head size)."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        if start == 0:
+            self.keys, self.values = key_states.contiguous(), value_states.contiguous()
+            return self.keys, self.values
+        stop = start + key_states.shape[-2]
+        keys, values = self._room_for(start, stop)
+        keys[..., start:stop, :] = key_states
+        values[..., start:stop, :] = value_states
+        self.keys, self.values = keys[..., :stop, :], values[..., :stop, :]
+        return self.keys, self.values
+
+    def _room_for(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tensors that hold the first positions, with room for more."""
+        rooms = self._rooms
+        if rooms is None or rooms[0].shape[-2] < stop or not _begins(rooms[0], self.keys):
+            size = stop + max(_MIN_SPARE, stop // _SPARE_SHARE)
+            rooms = (_enlarged(self.keys, start, size), _enlarged(self.values, start, size))
+            self._rooms = rooms
+        return rooms
+
+
+def _begins(room: torch.Tensor, tensor: Any) -> bool:
+    """Whether a tensor lies there, and was not put in its place from elsewhere."""
+    return bool(tensor.data_ptr() == room.data_ptr() and len(tensor) == len(room))
+
+
+def _enlarged(tensor: Any, length: int, size: int) -> torch.Tensor:
+    room: torch.Tensor = tensor.new_empty((*tensor.shape[:-2], size, tensor.shape[-1]))
+    room[..., :length, :] = tensor
+    return room
