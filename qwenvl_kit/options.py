@@ -45,6 +45,10 @@ class Sampling:
             is by then is the answer.
         max_cycle_tokens: ends an answer that has repeated the same tokens in the same order for
             so long, at least 2; None lets it run on.
+        prompt_lookup_tokens: most tokens to guess at a time by what followed the last ones where
+            they stood before, in prompt or answer, at least 1; the answer stays the same and comes
+            faster where it repeats either; None guesses nothing (prompt lookup decoding, Saxena,
+            2023, https://github.com/apoorvumang/prompt-lookup-decoding).
 
     Raises:
         SamplingError: a value is out of its range.
@@ -62,6 +66,7 @@ class Sampling:
     num_alternatives: int = 0
     max_seconds: float | None = None
     max_cycle_tokens: int | None = 96
+    prompt_lookup_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -98,6 +103,8 @@ class Sampling:
             _check_integer("top_k", self.top_k, minimum=1)
         if self.max_cycle_tokens is not None:
             _check_integer("max_cycle_tokens", self.max_cycle_tokens, minimum=2)
+        if self.prompt_lookup_tokens is not None:
+            _check_integer("prompt_lookup_tokens", self.prompt_lookup_tokens, minimum=1)
         if self.seed is not None:
             _check_integer("seed", self.seed, minimum=0)
             if self.seed >= 2**64:

@@ -58,6 +58,9 @@ def test_one_stop_string_may_stand_without_a_list():
         ("stop", b"bytes"),
         ("num_alternatives", -1),
         ("num_alternatives", None),
+        ("prompt_lookup_tokens", 0),
+        ("prompt_lookup_tokens", 2.0),
+        ("prompt_lookup_tokens", True),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused_by_name(name, value):
@@ -69,7 +72,14 @@ def test_a_setting_out_of_its_range_is_refused_by_name(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_new_tokens", 1), ("top_p", 1.0), ("min_p", 0.0), ("min_p", 1), ("seed", 0)],
+    [
+        ("max_new_tokens", 1),
+        ("top_p", 1.0),
+        ("min_p", 0.0),
+        ("min_p", 1),
+        ("seed", 0),
+        ("prompt_lookup_tokens", 1),
+    ],
 )
 def test_the_ends_of_a_range_belong_to_it(name, value):
     assert getattr(Sampling(temperature=1.0, **{name: value}), name) == value

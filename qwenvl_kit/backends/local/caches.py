@@ -134,6 +134,12 @@ def open_cache(model: Any, state: CacheState | None = None) -> Any:
     return cache
 
 
+def cut_cache(cache: Any, length: int) -> None:
+    """Drop all but the first positions of an open cache, of which nobody has kept the others."""
+    for layer in cache.layers:
+        layer.crop(length - layer.get_seq_length())
+
+
 def join_states(states: Sequence[CacheState]) -> CacheState:
     """Sequences of several caches as one batch; the shorter ones are padded on their left."""
     length = max(state.length for state in states)

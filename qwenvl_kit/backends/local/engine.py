@@ -12,6 +12,7 @@ from qwenvl_kit.backends.local.caches import check_layers, is_croppable
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.forward import Forward
 from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.lookup import LookupRules
 from qwenvl_kit.backends.local.pixels import PatchEncoder
 from qwenvl_kit.backends.local.positions import PositionEncoder
 from qwenvl_kit.backends.local.prefixes import PREFIXES, PrefixStore
@@ -61,8 +62,10 @@ class Engine:
         self.vision = VisionEncoder(model, PatchEncoder(processor, family), self.storage)
         self._vocabulary = Vocabulary(processor.tokenizer, end_ids)
         forward = Forward(model, int(processor.tokenizer.pad_token_id))
+        croppable = is_croppable(model)
+        self._lookup = LookupRules(processor.tokenizer, family, end_ids, is_croppable=croppable)
         reader = PromptReader(
-            forward, self.vision, PrefixStore(self.storage), is_croppable=is_croppable(model)
+            forward, self.vision, PrefixStore(self.storage), is_croppable=croppable
         )
         self.scheduler = Scheduler(
             reader, Running(model, forward), self, model.device.type, max_queued_requests
@@ -134,6 +137,7 @@ class Engine:
             row=Row(
                 request.sampling, request.plan.max_new_tokens, len(prompt.ids), self._vocabulary
             ),
+            guesser=self._lookup.guesser(request.sampling, prompt.ids, request.plan.max_new_tokens),
         )
 
     def _media_key(self, digest: bytes, plan: ImagePlan | VideoPlan) -> bytes:

@@ -90,27 +90,27 @@ class Forward:
         self,
         cache: Any,
         mask: torch.Tensor | None,
-        ids: Sequence[int],
+        ids: Sequence[Sequence[int]],
         positions: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits after one more token of each row, fp32 (batch, vocabulary).
+        """Logits after each of some more tokens of each row, fp32 (batch, tokens, vocabulary).
 
         Args:
             cache: the open cache, which grows.
-            mask: which positions are real, the new one included: bool (batch, length); None if all.
-            ids: the token of each row.
-            positions: (4, batch, 1).
+            mask: which positions are real, with the new ones: bool (batch, length); None if all.
+            ids: the tokens of each row.
+            positions: (4, batch, tokens).
         """
         device = self._model.device
         output = self._model(
-            input_ids=torch.tensor(ids, device=device)[:, None],
+            input_ids=torch.tensor(ids, device=device),
             attention_mask=None if mask is None else mask.long(),
             position_ids=positions.to(device),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=positions.shape[-1],
         )
-        logits: torch.Tensor = output.logits[:, -1].float()
+        logits: torch.Tensor = output.logits.float()
         return logits
 
     def _opened(self, base: CacheState | None, num_rows: int) -> Any:

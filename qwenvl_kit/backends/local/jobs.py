@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy
 import torch
 
+from qwenvl_kit.backends.local.lookup import Guesser
 from qwenvl_kit.backends.local.prefixes import MediaSpan, TokenSequence
 from qwenvl_kit.backends.local.prompts import Prompt
 from qwenvl_kit.backends.local.rows import Row
@@ -42,6 +43,7 @@ class Job:
         max_tokens: how many tokens prompt and answer may have at most.
         cache_bytes: what their cache takes then.
         deadline: when it ends at the latest, on `time.perf_counter`'s clock.
+        guesser: who guesses its next tokens; None if nobody does.
         losses: what was given up to make it run, in words.
     """
 
@@ -57,6 +59,7 @@ class Job:
     reused_tokens: int = 0
     times: Times = field(default_factory=Times)
     deadline: float = math.inf
+    guesser: Guesser | None = None
     losses: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from qwenvl_kit.backends.local.caches import (
     CacheState,
+    cut_cache,
     join_states,
     open_cache,
     read_state,
@@ -17,6 +18,7 @@ from qwenvl_kit.backends.local.caches import (
 )
 from qwenvl_kit.backends.local.forward import Computed, Forward
 from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.lookup import Ahead
 
 
 class Running:
@@ -32,6 +34,7 @@ class Running:
         self._forward = forward
         self.jobs: list[Job] = []
         self._cache: Any = None
+        self._ahead: Ahead | None = None
         self._mask = torch.ones((0, 0), dtype=torch.bool)
 
     def join(self, jobs: Sequence[Job], read: Computed) -> None:
@@ -42,6 +45,7 @@ class Running:
             read: what that left, a row for each.
         """
         if self.jobs:
+            self._drop_ahead()
             state = join_states([read_state(self._cache), read.state])
             masks = [_widened(mask, state.length) for mask in (self._mask, read.mask)]
             self._go_on(open_cache(self._model, state), torch.cat(masks))
@@ -50,15 +54,45 @@ class Running:
         self.jobs += jobs
 
     def step(self) -> torch.Tensor:
-        """Feed the last token of each row; logits of the next, fp32 (batch, vocabulary)."""
+        """Logits of the next token of each row, fp32 (batch, vocabulary).
+
+        The last token of each is fed to the model, unless it was guessed and fed already.
+        """
+        ahead = self._ahead
+        logits = None if ahead is None else ahead.logits_after(self.jobs[0].row.last_id)
+        if logits is None:
+            self._drop_ahead()
+            logits = self._feed(self._guess())
         self._mask = pad(self._mask, (0, 1), value=True)
+        return logits
+
+    def _guess(self) -> list[int]:
+        """What may follow a row that is alone; several would be right for different lengths."""
+        guesser = self.jobs[0].guesser
+        if guesser is None or len(self.jobs) > 1:
+            return []
+        return guesser.guess(self.jobs[0].row.token_ids)
+
+    def _feed(self, guess: Sequence[int]) -> torch.Tensor:
+        """The logits after the last token of each row; those after a guess are kept."""
+        width = 1 + len(guess)
         text, visual = zip(*(job.last_position() for job in self.jobs))
-        return self._forward.step(
+        positions = torch.tensor([text, visual, visual, visual])[:, :, None] + torch.arange(width)
+        logits = self._forward.step(
             self._cache,
-            None if self._is_whole else self._mask,
-            [job.row.last_id for job in self.jobs],
-            torch.tensor([text, visual, visual, visual])[:, :, None],
+            None if self._is_whole else pad(self._mask, (0, width), value=True),
+            [[job.row.last_id, *guess] for job in self.jobs],
+            positions,
         )
+        if guess and (guesser := self.jobs[0].guesser):
+            self._ahead = Ahead(guesser, guess, logits[0])
+        return logits[:, 0]
+
+    def _drop_ahead(self) -> None:
+        """Cut the cache back to what came, and forget what was computed beyond."""
+        if self._ahead is not None:
+            cut_cache(self._cache, self._mask.shape[1])
+            self._ahead = None
 
     def drop_ended(self) -> None:
         """Give up the places of rows that have ended, once they are a good part of all.
@@ -82,12 +116,13 @@ class Running:
 
     def clear(self) -> None:
         """Let all rows go."""
-        self.jobs, self._cache = [], None
+        self.jobs, self._cache, self._ahead = [], None, None
 
     def state_of_only_row(self) -> CacheState | None:
         """The cache of a row that is alone and has no padding; None otherwise."""
         if len(self.jobs) != 1 or not self._is_whole:
             return None
+        self._drop_ahead()
         return read_state(self._cache)
 
     def _go_on(self, cache: Any, mask: torch.Tensor) -> None:
