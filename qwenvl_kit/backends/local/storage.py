@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,13 +96,12 @@ class Storage:
                 (key, kept.value) for key, kept in reversed(self._kept.items()) if kept.kind == kind
             ]
 
-    def clear(self, wanted: Callable[[Kept], bool] = lambda _: True) -> int:
-        """Let all values go, or those that are wanted gone; the bytes that they took."""
+    def clear(self) -> int:
+        """Let all values go; the bytes that they took."""
         with self._lock:
-            before = self._num_bytes
-            for key in [key for key, kept in self._kept.items() if wanted(kept)]:
-                self._drop(key)
-            return before - self._num_bytes
+            freed, self._num_bytes = self._num_bytes, 0
+            self._kept.clear()
+        return freed
 
     def count(self, kind: str) -> tuple[int, int]:
         """How many values of a kind are kept, and their bytes."""
