@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, overload
 
 from qwenvl_kit.backends.base import Backend, Working
@@ -14,7 +15,7 @@ from qwenvl_kit.batch import (
     check_batch_arguments,
     checked_requests,
     collect,
-    progress_bar,
+    counted,
 )
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.dialects import Prompt, as_messages
@@ -196,8 +197,8 @@ class Asking:
         requests = checked_requests(requests)
         with self._desk(sampling, budget, fit, journal) as desk:
             run = BatchRun(requests, desk, max_in_flight=max_batch_size)
-            with progress_bar(requests, is_shown=progress) as bar:
-                return collect(run.events(), on_error, bar.update)
+            with counted(requests, is_shown=progress) as note:
+                return collect(run.events(), on_error, note)
 
     def stream_many(
         self,
@@ -313,6 +314,10 @@ class _Desk:
     def begin(self, request: Prepared, follower: Follower) -> Pending:
         """Have it answered."""
         return Pending(self._pipeline, request, self._totals, follower)
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is begun within it is begun together."""
+        return self._pipeline.together()
 
     def keep(self, index: int, request: Settled, reply: Reply) -> None:
         """Take note of its reply."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import queue
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
@@ -38,6 +40,9 @@ _MAX_PREPARING = min(4, os.cpu_count() or 1)
 
 _MAX_MEDIA_BYTES = 2**29
 """Pixels of requests on their way; beyond it no other is prepared until one is done."""
+
+_GATHER_SECONDS = 0.03
+"""How long the first request waits for others, which may begin as it does."""
 
 _RETRY_SECONDS = 0.01
 """How long a request waits before it tries again to join a queue that was full."""
@@ -79,6 +84,9 @@ class Desk(Protocol):
 
     def keep(self, index: int, request: Settled, reply: Reply) -> None:
         """Take note of its reply."""
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is begun within it is begun together."""
 
 
 class _Item:
@@ -127,6 +135,7 @@ class BatchRun:
         self._in_flight: set[_Item] = set()
         self._ready: dict[int, _Item] = {}
         self._num_preparing = self._num_bytes = self._next_index = 0
+        self._gathers_until = 0.0
         self._is_read = self._is_cancelled = False
         self._error: Exception | None = None
 
@@ -222,24 +231,38 @@ class BatchRun:
 
     def _submit_ready(self) -> bool:
         """Give the model what is ready, in order; True if it has no room for the next."""
-        while (item := self._ready.get(self._next_index)) is not None:
-            if item.prepared is not None:
-                try:
-                    item.pending = self._desk.begin(item.prepared, item.follower)
-                except OverloadError as error:
-                    if not item.follower.is_cancelled():
-                        return True
-                    self._told.put((item, error))
-                except Exception as error:
-                    self._told.put((item, error))
-                else:
-                    self._tell_end(item, item.pending)
-            del self._ready[self._next_index]
-            self._next_index += 1
+        if self._next_index == 0 and self._gathers():
+            return True
+        with self._desk.together():
+            while (item := self._ready.get(self._next_index)) is not None:
+                if not self._submit(item):
+                    return True
+                del self._ready[self._next_index]
+                self._next_index += 1
         return False
 
-    def _tell_end(self, item: _Item, pending: Pending) -> None:
-        pending.future.add_done_callback(lambda _: self._told.put((item, "ended")))
+    def _submit(self, item: _Item) -> bool:
+        """Give one to the model, if it is there to be given; False if there is no room for it."""
+        if item.prepared is None:
+            return True
+        try:
+            item.pending = self._desk.begin(item.prepared, item.follower)
+        except Exception as error:
+            if isinstance(error, OverloadError) and not item.follower.is_cancelled():
+                return False
+            self._told.put((item, error))
+        else:
+            item.pending.future.add_done_callback(lambda _: self._told.put((item, "ended")))
+        return True
+
+    def _gathers(self) -> bool:
+        """Whether the first requests wait a moment for company, so that they are read together."""
+        if not self._ready:
+            return False
+        now = time.perf_counter()
+        self._gathers_until = self._gathers_until or now + _GATHER_SECONDS
+        are_all_there = len(self._ready) == len(self._in_flight) and not self._may_begin()
+        return now < self._gathers_until and not are_all_there
 
     def _collect(self, item: _Item, pool: ThreadPoolExecutor) -> None:
         """Have the outcome told; one that may be tried once more is waited for elsewhere."""
@@ -346,9 +369,14 @@ def checked_requests(requests: Any) -> Iterable[RequestLike]:
     return requests
 
 
-def progress_bar(requests: object, *, is_shown: bool) -> Any:
-    """A bar that counts results as they come; call its `update`."""
+@contextmanager
+def counted(requests: object, *, is_shown: bool) -> Iterator[Callable[[], object]]:
+    """Something to call for each result; with a progress bar that shows them."""
+    if not is_shown or sys.stderr is None:
+        yield lambda: None
+        return
     from tqdm.auto import tqdm
 
     total = len(requests) if isinstance(requests, Sequence) else None
-    return tqdm(total=total, unit="request", disable=sys.stderr is None or not is_shown)
+    with tqdm(total=total, unit="request") as bar:
+        yield bar.update

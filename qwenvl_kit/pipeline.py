@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from qwenvl_kit.backends.base import (
     Backend,
     BackendRequest,
     Completion,
+    Gathering,
     KnownMedia,
     Observer,
     Remembering,
@@ -134,6 +136,11 @@ class Pipeline:
             OverloadError: too many requests wait.
         """
         return self._backend.submit(prepared.request, observer)
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is submitted within it is begun together, where the backend can."""
+        backend = self._backend
+        return backend.gather() if isinstance(backend, Gathering) else nullcontext()
 
     def prepare_smaller(self, prepared: Prepared) -> Prepared | None:
         """The same request with half its visual tokens; None if it does not allow that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -190,6 +191,14 @@ class CacheInfo:
     prompt_bytes: int
     hits: int
     misses: int
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """A backend that runs together what it is given together."""
+
+    def gather(self) -> AbstractContextManager[object]:
+        """Within it an idle backend begins nothing."""
 
 
 @dataclass

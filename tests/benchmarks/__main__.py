@@ -19,6 +19,7 @@ from tests.benchmarks.loading import ROUNDS as LOADING_ROUNDS
 from tests.benchmarks.loading import memory_rows, time_rows
 from tests.benchmarks.media import ROUNDS as MEDIA_ROUNDS
 from tests.benchmarks.media import media_rows
+from tests.benchmarks.reuse import section as reuse_section
 from tests.benchmarks.videos import ROUNDS as VIDEO_ROUNDS
 from tests.benchmarks.videos import video_rows
 
@@ -125,6 +126,7 @@ def memory_section() -> list[str]:
 
 SECTIONS: dict[str, Callable[[], list[str]]] = {
     "Answers": answers_section,
+    "Reuse": reuse_section,
     "Pictures": media_section,
     "Videos": video_section,
     "Loading": loading_section,
@@ -139,7 +141,10 @@ def main() -> None:
     sections = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}
     for name in named:
         sections[name] = "\n".join([*SECTIONS[name](), "", machine()])
-        page = [INTRODUCTION, *(f"## {key}\n\n{sections[key]}" for key in SECTIONS)]
+        page = [
+            INTRODUCTION,
+            *(f"## {key}\n\n{sections[key]}" for key in SECTIONS if key in sections),
+        ]
         PAGE.write_text("\n\n".join(page) + "\n", encoding="utf-8")
 
 

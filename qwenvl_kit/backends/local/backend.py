@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,6 +204,10 @@ class LocalBackend:
         engine = self._engine
         with translated_errors():
             return engine.submit(request, observer)
+
+    def gather(self) -> AbstractContextManager[object]:
+        """Within it an idle model begins nothing, so that it reads together what is submitted."""
+        return self._engine.scheduler.gather()
 
     def close(self) -> None:
         """Release the model; the backend cannot be used afterwards.

@@ -39,6 +39,7 @@ class Job:
         media_kinds: "image" or "video" for each.
         row: its answer.
         reused_tokens: prompt tokens that had been computed before.
+        begun_tokens: those that were computed for it, ahead of the others.
         times: where its time went.
         max_tokens: how many tokens prompt and answer may have at most.
         cache_bytes: what their cache takes then.
@@ -57,6 +58,7 @@ class Job:
     max_tokens: int
     cache_bytes: int
     reused_tokens: int = 0
+    begun_tokens: int = 0
     times: Times = field(default_factory=Times)
     deadline: float = math.inf
     guesser: Guesser | None = None

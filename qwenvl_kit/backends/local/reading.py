@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qwenvl_kit.backends.local.caches import CacheState, select_rows
@@ -29,10 +29,13 @@ class Group:
     Attributes:
         jobs: the requests.
         base: the cache after what they have in common, and which was computed before.
+        stop: up to where the only one of them is read for now, as others begin like it; None
+            reads all of each.
     """
 
     jobs: Sequence[Job]
     base: CacheState | None
+    stop: int | None = None
 
     @property
     def start(self) -> int:
@@ -42,9 +45,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Read:
-    """What reading a group gave, and how long its two parts took, in seconds."""
+    """What reading a group gave, and how long its two parts took, in seconds.
 
-    computed: Computed
+    Nothing is given where only a beginning was read.
+    """
+
+    computed: Computed | None
     vision_seconds: float
     prefill_seconds: float
 
@@ -67,58 +73,77 @@ class PromptReader:
         self._prefixes = prefixes
         self._is_croppable = is_croppable
 
-    def groups(self, jobs: Sequence[Job]) -> Iterator[Group]:
-        """Requests in the order and company in which they are read.
+    def next_group(self, waiting: Sequence[Job]) -> Group:
+        """Which of some requests are read next, and together.
 
-        Each group is formed when the one before has been read: what that left is of use to it.
+        Formed anew when a group has been read, for what that left is of use to the next.
         """
-        waiting = list(jobs)
-        while waiting:
-            first = waiting.pop(0)
-            base = self._prefixes.find(first.sequence)
-            shared = 0 if base is None else base.length
-            relatives = [job for job in waiting if self._shares(first, job, shared)]
-            if relatives:
-                yield Group([first], base)
-                continue
-            group = self._companions(Group([first], base), waiting)
-            waiting = [job for job in waiting if not any(job is taken for taken in group.jobs)]
-            yield group
+        first, *others = waiting
+        base = self._prefixes.find(first.sequence)
+        shared = self._shared_length(first, others, 0 if base is None else base.length)
+        if shared and not first.begun_tokens and self._prefixes.is_open:
+            return Group([first], base, shared)
+        return self._companions(Group([first], base), others)
 
     def read(self, group: Group) -> Read:
         """The cache and the logits of the last token of each prompt."""
         started = time.perf_counter()
         features, vision_seconds = self._features(group)
-        stops = [job.num_tokens for job in group.jobs]
-        base, start = group.base, group.start
-        if len(group.jobs) == 1:
-            (job,) = group.jobs
-            for branch in self._branches(job, start):
-                done = self._forward.read([job], start, [branch], base, features)
-                self._prefixes.keep(job.sequence.first(branch), done.state)
-                base, start = done.state, branch
-        done = self._forward.read(group.jobs, start, stops, base, features)
-        self._keep(group, done)
+        computed = None
+        if group.stop is None:
+            computed = self._finish(group, features)
+        else:
+            self._begin(group, group.stop, features)
         seconds = time.perf_counter() - started - vision_seconds
         for job in group.jobs:
-            if not job.row.token_ids:  # not one that is computed once more
-                job.reused_tokens = group.start
-                self._prefixes.note(found=group.start > 0)
+            if computed is not None and not job.row.token_ids:  # not one computed once more
+                job.reused_tokens = max(0, group.start - job.begun_tokens)
+                self._prefixes.note(found=job.reused_tokens > 0)
             job.times.vision += vision_seconds
             job.times.prefill += seconds
-        return Read(done, vision_seconds, seconds)
+        return Read(computed, vision_seconds, seconds)
+
+    def _begin(self, group: Group, stop: int, features: Sequence[dict[int, Features]]) -> None:
+        """Read the beginning of a prompt, and keep it for those that begin alike."""
+        (job,) = group.jobs
+        branches = [at for at in self._branches(job, group.start) if at < stop]
+        self._read_parts(group, [*branches, stop], features)
+        job.begun_tokens += stop - group.start
+
+    def _finish(self, group: Group, features: Sequence[dict[int, Features]]) -> Computed:
+        """Read each prompt to its end."""
+        base = group.base
+        if len(group.jobs) == 1:
+            base = self._read_parts(group, self._branches(group.jobs[0], group.start), features)
+        start = 0 if base is None else base.length
+        stops = [job.num_tokens for job in group.jobs]
+        done = self._forward.read(group.jobs, start, stops, base, features)
+        self._keep(group, done)
+        return done
+
+    def _read_parts(
+        self, group: Group, stops: Sequence[int], features: Sequence[dict[int, Features]]
+    ) -> CacheState | None:
+        """Read one prompt up to each of these places, and keep what there is then."""
+        base, start, (job, *_) = group.base, group.start, group.jobs
+        for stop in stops:
+            base = self._forward.read([job], start, [stop], base, features).state
+            self._prefixes.keep(job.sequence.first(stop), base)
+            start = stop
+        return base
 
     def keep_answer(self, job: Job, state: CacheState | None) -> None:
         """Keep a prompt with its answer, which a conversation goes on from."""
         if state is not None and self._prefixes.is_open:
             self._prefixes.keep(job.sequence.first(state.length), state)
 
-    def _shares(self, first: Job, other: Job, computed: int) -> bool:
-        """Whether two prompts have much in common that is not computed yet."""
-        shared = common_length(first.sequence, other.sequence)
-        if not self._is_croppable:  # of the other's prompt alone its branches are kept
+    def _shared_length(self, first: Job, others: Sequence[Job], computed: int) -> int:
+        """What a prompt has in common with any other, if much of it is not computed yet; else 0."""
+        shared = max((common_length(first.sequence, job.sequence) for job in others), default=0)
+        shared = min(shared, first.num_tokens - 1)  # the last token's logits are needed
+        if not self._is_croppable:  # only what is kept of it can be found again
             shared = max((at for at in self._branches(first, 0) if at <= shared), default=0)
-        return shared >= computed + _SHARED_TOKENS
+        return shared if shared >= computed + _SHARED_TOKENS else 0
 
     def _companions(self, group: Group, waiting: Sequence[Job]) -> Group:
         """The group with those that can be read along with it."""
@@ -161,7 +186,9 @@ class PromptReader:
 
     def _features(self, group: Group) -> tuple[list[dict[int, Features]], float]:
         """The features of what is shown in the part that is computed, and the seconds it took."""
-        wanted = [job.media_between(group.start, job.num_tokens) for job in group.jobs]
+        wanted = [
+            job.media_between(group.start, group.stop or job.num_tokens) for job in group.jobs
+        ]
         media = {
             job.digests[at]: job.media[at]
             for job, places in zip(group.jobs, wanted)

@@ -6,7 +6,8 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -98,7 +99,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._waiting = Queue(self._max_waiting, self._memory.free_bytes)
         self._thread: threading.Thread | None = None
-        self._num_holding = 0
+        self._num_holding = self._num_gathering = 0
         self._is_busy = self._is_let_go = False
         self._tickets.clear()
         self._running.clear()
@@ -137,6 +138,18 @@ class Scheduler:
                 _THREADS.add(self._thread)
                 self._thread.start()
             self._changed.notify_all()
+
+    @contextmanager
+    def gather(self) -> Iterator[None]:
+        """Within it nothing begins, if nothing runs already: more is to come at once."""
+        with self._changed:
+            self._num_gathering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_gathering -= 1
+                self._changed.notify_all()
 
     @property
     def work(self) -> Work:
@@ -198,36 +211,54 @@ class Scheduler:
                 self._waiting.start_over(is_idle=is_idle)
             return self._admitted()
 
-    def _admitted(self) -> list[Ticket]:
+    def _admitted(self, beside: Sequence[Job] = ()) -> list[Ticket]:
         """Those that come next, and those that need not come any more."""
         over = self._waiting.take_over()
-        return over if self._num_holding else over + self._waiting.take(self._running.jobs)
+        return (
+            over if self._num_holding else over + self._waiting.take([*self._running.jobs, *beside])
+        )
 
     def _may_go_on(self) -> bool:
         return self._may_begin() or (self._is_let_go and not len(self._waiting))
 
     def _may_begin(self) -> bool:
-        return len(self._waiting) > 0 and not self._num_holding and not self._is_busy
+        is_held = self._num_holding or self._num_gathering or self._is_busy
+        return len(self._waiting) > 0 and not is_held
 
     def _read(self, admitted: Sequence[Ticket]) -> None:
+        """Read prompts; whoever comes meanwhile is read along, while no answer waits for it."""
+        unread = self._begun(admitted)
+        while unread:
+            group = self._reader.next_group(unread)
+            self._read_group(group)
+            done = () if group.stop is not None else group.jobs
+            unread = [job for job in unread if job in self._tickets and job not in done]
+            if not self._running.jobs:
+                with self._changed:
+                    admitted = self._admitted(beside=unread)
+                unread += self._begun(admitted)
+
+    def _begun(self, admitted: Sequence[Ticket]) -> list[Job]:
+        """Take on requests; those that nobody wants any more end at once."""
         for ticket in admitted:
             self._tickets[ticket.job] = ticket
             if ticket.is_over:
                 self._end(ticket.job)
-        for group in self._reader.groups([t.job for t in admitted if t.job in self._tickets]):
-            self._read_group(group)
+        return [ticket.job for ticket in admitted if ticket.job in self._tickets]
 
     def _read_group(self, group: Group) -> None:
         try:
             with translated_errors():
                 done = self._reader.read(group)
+                self._work.vision_seconds += done.vision_seconds
+                self._work.prefill_seconds += done.prefill_seconds
+                if done.computed is None:
+                    return
                 choose_tokens(group.jobs, done.computed.logits)
                 self._running.join(group.jobs, done.computed)
         except QwenVLKitError as error:
             self._fail(group.jobs, error)
         else:
-            self._work.vision_seconds += done.vision_seconds
-            self._work.prefill_seconds += done.prefill_seconds
             self._show(group.jobs)
 
     def _write(self) -> None:
