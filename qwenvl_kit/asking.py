@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, overload
 
 from qwenvl_kit.backends.base import Backend, Working
-from qwenvl_kit.batch import (
-    BatchRun,
+from qwenvl_kit.batch import BatchRun, Result
+from qwenvl_kit.collecting import (
     OnError,
-    Result,
     check_batch_arguments,
     checked_requests,
     collect,

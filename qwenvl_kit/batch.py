@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Union
 
 from qwenvl_kit.errors import (
     GenerationError,
-    InputError,
     OutOfMemoryError,
     OverloadError,
     QwenVLKitError,
     release_frames,
 )
-from qwenvl_kit.messages import Message
 from qwenvl_kit.pending import Follower, Pending
 from qwenvl_kit.pipeline import Prepared, Settled
 from qwenvl_kit.requests import Request, RequestLike, as_request
@@ -29,7 +26,6 @@ from qwenvl_kit.results import Delta, Failure, Reply
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-OnError: TypeAlias = Literal["raise", "return"]
 Result: TypeAlias = Union[Reply, Failure]
 
 _MAX_IN_FLIGHT = 96
@@ -291,32 +287,6 @@ class BatchRun:
         return BatchEvent(item.index, result=_failure(item, outcome))
 
 
-def collect(
-    events: Iterable[BatchEvent], on_error: OnError, note: Callable[[], object]
-) -> list[Result]:
-    """All results in the order of their requests.
-
-    Args:
-        events: of a run.
-        on_error: "raise" raises the error of the first request that failed, in their order, once
-            all before it have been answered.
-        note: called for each result, as it comes.
-    """
-    results: list[Result] = []
-    early: dict[int, Result] = {}
-    for event in events:
-        if event.result is None:
-            continue
-        note()
-        early[event.index] = event.result
-        while len(results) in early:
-            result = early.pop(len(results))
-            if on_error == "raise" and isinstance(result, Failure):
-                raise result.error
-            results.append(result)
-    return results
-
-
 def _failure(item: _Item, cause: Exception) -> Failure:
     """The failure of one request; an error that nobody expected must not cost its neighbours."""
     error = _copied(cause) if isinstance(cause, QwenVLKitError) else _translated(cause)
@@ -337,46 +307,3 @@ def _translated(cause: Exception) -> GenerationError:
     error = GenerationError(f"an unexpected {type(cause).__name__} ({cause})")
     error.__cause__ = cause
     return error
-
-
-def check_batch_arguments(on_error: object, max_batch_size: object) -> None:
-    """Refuse arguments of `ask_many` that cannot be meant.
-
-    Raises:
-        InputError: which, and what was expected.
-    """
-    if on_error not in ("raise", "return"):
-        raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
-    if max_batch_size is not None and (type(max_batch_size) is not int or max_batch_size < 1):
-        raise InputError(
-            f"max_batch_size={max_batch_size!r} was given",
-            expected="a whole number above 0, or None",
-        )
-
-
-def checked_requests(requests: Any) -> Iterable[RequestLike]:
-    """The requests of a call, of which a single one is no list.
-
-    Raises:
-        InputError: they cannot be iterated over, or are a single one.
-    """
-    if isinstance(requests, (str, Mapping, Message, Request)) or not isinstance(requests, Iterable):
-        raise InputError(
-            f"requests of type {type(requests).__name__} were given",
-            expected="a list or iterator of requests",
-            hint="chat.ask(...) for a single one",
-        )
-    return requests
-
-
-@contextmanager
-def counted(requests: object, *, is_shown: bool) -> Iterator[Callable[[], object]]:
-    """Something to call for each result; with a progress bar that shows them."""
-    if not is_shown or sys.stderr is None:
-        yield lambda: None
-        return
-    from tqdm.auto import tqdm
-
-    total = len(requests) if isinstance(requests, Sequence) else None
-    with tqdm(total=total, unit="request") as bar:
-        yield bar.update

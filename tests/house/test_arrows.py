@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "asking",
         "batch",
         "chat",
+        "collecting",
         "conversation",
         "notes",
         "pending",
