@@ -161,6 +161,14 @@ def test_one_that_no_memory_is_enough_for_fails_and_costs_no_other(
         assert ids_of(result) == alone(_request(number))
 
 
+def test_requests_about_pictures_that_no_memory_is_enough_for_all_fail(fresh: VisionChat) -> None:
+    requests = [Request.about(word, picture(112, 112, 1)) for word in WORDS[:3]]
+    with failing(fresh, lambda _: True):
+        results = fresh.ask_many([*requests, "text"])
+    errors = [result.error for result in results if isinstance(result, Failure)]
+    assert [type(error) for error in errors] == [OutOfMemoryError] * 4
+
+
 @pytest.fixture(scope="module")
 def endless(tiny_folder: Path) -> str:
     """A question that the model goes on answering for ever."""

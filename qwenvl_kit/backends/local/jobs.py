@@ -67,6 +67,7 @@ class Job:
     def __post_init__(self) -> None:
         self._next_visual = int(self.positions[1:].max()) + 1
         self._sequence: TokenSequence | None = None
+        self._freed_at: tuple[int, int] | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -88,6 +89,14 @@ class Job:
     def num_tokens(self) -> int:
         """How many tokens prompt and answer have so far."""
         return len(self.prompt.ids) + len(self.row.token_ids)
+
+    def may_free(self) -> bool:
+        """Whether it has come further since memory was freed for it; if not, that was no help."""
+        return self._freed_at != (self.begun_tokens, self.num_tokens)
+
+    def note_freed(self, has_freed: bool) -> None:
+        """Remember how far it had come when memory was freed for it, or that it has more now."""
+        self._freed_at = (self.begun_tokens, self.num_tokens) if has_freed else None
 
     def note_loss(self, loss: str) -> None:
         """Remember what was given up."""

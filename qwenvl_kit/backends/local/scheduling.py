@@ -323,7 +323,8 @@ class Scheduler:
     def _make_room(self, jobs: Sequence[Job]) -> bool:
         """Give up something that takes memory; False where there is nothing."""
         num_rows = len(self._running.jobs) + len(jobs)
-        if self._memory.let_go():
+        has_freed = bool(self._memory.let_go()) and any(job.may_free() for job in jobs)
+        if has_freed:
             loss = "what was kept between requests was let go, as memory ran out"
         elif num_rows > 1:
             self._waiting.narrow(len(self._running.jobs) or num_rows // 2)
@@ -331,6 +332,7 @@ class Scheduler:
         else:
             return False
         for job in jobs:
+            job.note_freed(has_freed)
             job.note_loss(loss)
         return True
 
