@@ -21,7 +21,7 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
-from qwenvl_kit.backends.local.layers import GrowingLayer
+from qwenvl_kit.backends.local.layers import GrowingLayer, Rooms, roomy
 from qwenvl_kit.errors import CheckpointError
 
 
@@ -35,6 +35,7 @@ class LayerState:
         kernel_sizes: how many positions each convolution sees.
         indices: what an indexer chooses positions by (Qwen4-Exp), (batch, length, size).
         index_positions: where those stand, (dimensions, batch, length).
+        rooms: what keys and values are the beginning of, for the one who opens the state.
     """
 
     keys: torch.Tensor | None
@@ -44,6 +45,7 @@ class LayerState:
     kernel_sizes: dict[int, int]
     indices: torch.Tensor | None = None
     index_positions: torch.Tensor | None = None
+    rooms: Rooms | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -141,19 +143,25 @@ def cut_cache(cache: Any, length: int) -> None:
 
 
 def join_states(states: Sequence[CacheState]) -> CacheState:
-    """Sequences of several caches as one batch; the shorter ones are padded on their left."""
+    """Sequences of several caches as one batch; the shorter ones are padded on their left.
+
+    What comes out is to be opened once, as it has room to grow.
+    """
     length = max(state.length for state in states)
     layers = []
     for parts in zip(*(state.layers for state in states)):
+        keys = _joined_with_room([part.keys for part in parts], length)
+        values = _joined_with_room([part.values for part in parts], length)
         layers.append(
             LayerState(
-                _joined([part.keys for part in parts], length),
-                _joined([part.values for part in parts], length),
+                _part(keys, length),
+                _part(values, length),
                 {k: torch.cat([p.convolutions[k] for p in parts]) for k in parts[0].convolutions},
                 {k: torch.cat([p.recurrences[k] for p in parts]) for k in parts[0].recurrences},
                 parts[0].kernel_sizes,
                 _joined([part.indices for part in parts], length, axis=1),
                 _joined([part.index_positions for part in parts], length, axis=2),
+                None if keys is None or values is None else (keys, values),
             )
         )
     return CacheState(tuple(layers), length)
@@ -228,8 +236,11 @@ def _read_layer(layer: Any) -> LayerState:
 
 def _fill_layer(layer: Any, kept: LayerState) -> None:
     if kept.keys is not None and kept.values is not None:
-        layer.lazy_initialization(kept.keys, kept.values)
-        layer.keys, layer.values = kept.keys, kept.values
+        if isinstance(layer, GrowingLayer):
+            layer.fill(kept.keys, kept.values, kept.rooms)
+        else:
+            layer.lazy_initialization(kept.keys, kept.values)
+            layer.keys, layer.values = kept.keys, kept.values
     if kept.indices is not None:
         layer.lazy_initialization_indexer(kept.indices)
         layer.indexer_keys, layer.indexer_position_ids = kept.indices, kept.index_positions
@@ -245,6 +256,22 @@ def _copied(states: dict[int, torch.Tensor | None]) -> dict[int, torch.Tensor]:
 
 def _part(tensor: torch.Tensor | None, length: int) -> torch.Tensor | None:
     return None if tensor is None else tensor[:, :, :length]
+
+
+def _joined_with_room(tensors: Sequence[torch.Tensor | None], length: int) -> torch.Tensor | None:
+    """Keys or values one after another in their batch, padded on the left, with room to grow."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    if not given:
+        return None
+    _, heads, _, size = given[0].shape
+    room = given[0].new_empty((sum(map(len, given)), heads, roomy(length), size))
+    row = 0
+    for tensor in given:
+        num_skipped, rows = length - tensor.shape[2], slice(row, row + len(tensor))
+        room[rows, :, :num_skipped] = 0  # nobody looks there, but what is no number would spread
+        room[rows, :, num_skipped:length] = tensor
+        row += len(tensor)
+    return room
 
 
 def _joined(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from transformers.cache_utils import DynamicLayer
@@ -11,6 +11,15 @@ _MIN_SPARE = 32
 _SPARE_SHARE = 16
 """Room for so many more positions, or for that part of those there are: each token then copies at
 most as many positions as this says, where concatenation copies all of them."""
+
+
+Rooms: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values with room for more, (batch, heads, size, head size)."""
+
+
+def roomy(length: int) -> int:
+    """How many positions to make room for where there are so many."""
+    return length + max(_MIN_SPARE, length // _SPARE_SHARE)
 
 
 class GrowingLayer(DynamicLayer):
@@ -22,7 +31,18 @@ class GrowingLayer(DynamicLayer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rooms: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._rooms: Rooms | None = None
+
+    def fill(self, keys: torch.Tensor, values: torch.Tensor, rooms: Rooms | None = None) -> None:
+        """Take over positions that were computed elsewhere.
+
+        Args:
+            keys: (batch, heads, length, head size).
+            values: likewise.
+            rooms: what they are the beginning of, if that has room for more and belongs to nobody.
+        """
+        self.lazy_initialization(keys, values)
+        self.keys, self.values, self._rooms = keys, values, rooms
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -41,11 +61,11 @@ class GrowingLayer(DynamicLayer):
         self.keys, self.values = keys[..., :stop, :], values[..., :stop, :]
         return self.keys, self.values
 
-    def _room_for(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _room_for(self, start: int, stop: int) -> Rooms:
         """Tensors that hold the first positions, with room for more."""
         rooms = self._rooms
         if rooms is None or rooms[0].shape[-2] < stop or not _begins(rooms[0], self.keys):
-            size = stop + max(_MIN_SPARE, stop // _SPARE_SHARE)
+            size = roomy(stop)
             rooms = (_enlarged(self.keys, start, size), _enlarged(self.values, start, size))
             self._rooms = rooms
         return rooms
