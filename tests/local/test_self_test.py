@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import pad
 
 from qwenvl_kit import VisionChat
-from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local import LocalBackend, caches, load_backend
 from qwenvl_kit.embedded import GOLDEN_FILE
 from qwenvl_kit.selftest import GoldenCase, run_self_test
 
@@ -44,10 +44,15 @@ def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
 def test_padding_on_the_wrong_side_is_found(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pad_on_the_right(tensor: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
-        return pad(tensor, (sides[0], sides[1], sides[3], sides[2]))
+    join = caches._joined_with_room
 
-    monkeypatch.setattr("qwenvl_kit.backends.local.caches.pad", pad_on_the_right)
+    def pad_on_the_right(parts: Sequence[torch.Tensor], length: int) -> torch.Tensor:
+        padded = [pad(part, (0, 0, 0, length - part.shape[2])) for part in parts]
+        joined = join(padded, length)
+        assert joined is not None
+        return joined
+
+    monkeypatch.setattr(caches, "_joined_with_room", pad_on_the_right)
     result = VisionChat(backend).self_test()
     assert "batch equals single" in [finding.name for finding in result.problems]
 
