@@ -73,8 +73,8 @@ class Asking:
             InputError: the request cannot be used; says where, what was expected, what to try.
             GenerationError: the model failed.
         """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        return self._begin(self._pipeline.settle(request), Follower()).result()
+        settled = self._settle(prompt, media, sampling, budget, fit)
+        return self._begin(settled, Follower()).result()
 
     def stream(
         self,
@@ -94,8 +94,7 @@ class Asking:
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        settled = self._pipeline.settle(request)
+        settled = self._settle(prompt, media, sampling, budget, fit)
         return ReplyStream(lambda follower: self._begin(settled, follower))
 
     async def ask_async(
@@ -116,8 +115,8 @@ class Asking:
         """
         import asyncio
 
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        settled, follower = self._pipeline.settle(request), Follower()
+        settled = self._settle(prompt, media, sampling, budget, fit)
+        follower = Follower()
         try:
             pending = await asyncio.to_thread(self._begin, settled, follower)
             ended = asyncio.wrap_future(pending.future)
@@ -242,13 +241,24 @@ class Asking:
             InputError: the request cannot be used. One that does not fit the context or the
                 device's memory is no error here: its plan says so, and what would help.
         """
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        return self._pipeline.plan(self._pipeline.settle(request))
+        return self._pipeline.plan(self._settle(prompt, media, sampling, budget, fit))
 
     def stats(self) -> ChatStats:
         """Totals of all replies since this chat was made, and where the time went."""
         backend = self._backend
         return self._totals.stats(backend.work() if isinstance(backend, Working) else None)
+
+    def _settle(
+        self,
+        prompt: Prompt,
+        media: Sequence[Media],
+        sampling: Sampling | None,
+        budget: BudgetChoice | None,
+        fit: Fit,
+    ) -> Settled:
+        """One request, with what it leaves to the chat."""
+        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
+        return self._pipeline.settle(request)
 
     def _begin(self, request: Settled, follower: Follower) -> Pending:
         """Prepare a request and have it answered."""

@@ -120,14 +120,28 @@ class Pipeline:
             request_id=request.id,
         )
 
-    def plan(self, request: Settled) -> Plan:
-        """What a request would cost; decodes nothing and runs no model."""
-        return self._plan(request)
+    def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
+        """What a request would cost; decodes nothing and runs no model.
+
+        Args:
+            settled: what is asked.
+            most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
+        """
+        measures = measure_media(settled.messages, self._policy)
+        plan = self._plan_within(settled, measures, most_visual_tokens)
+        while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
+            try:
+                smaller = self._plan_within(settled, measures, plan.visual_tokens // 2)
+            except InputError:  # there is nothing left to give up
+                break
+            plan = smaller
+        advice = advise(plan, measures, settled.budget, self._backend.rules)
+        return replace(plan, advice=advice)
 
     def prepare(self, request: Settled) -> Prepared:
         """Sizes, plan, pixels: everything that is done before the model runs."""
         started = time.perf_counter()
-        return self._prepare(request, self._plan(request), started)
+        return self._prepare(request, self.plan(request), started)
 
     def submit(self, prepared: Prepared, observer: Observer | None = None) -> Future[Completion]:
         """Have a prepared request answered, along with others.
@@ -148,7 +162,7 @@ class Pipeline:
         if prepared.settled.fit != "shrink" or before.visual_tokens < 2:
             return None
         try:
-            plan = self._plan(prepared.settled, before.visual_tokens // 2)
+            plan = self.plan(prepared.settled, before.visual_tokens // 2)
             smaller = self._prepare(prepared.settled, plan, prepared.started)
         except InputError:  # there is nothing left to give up
             return None
@@ -180,19 +194,6 @@ class Pipeline:
         decoded = decode_media(messages, plan.media, self._policy, backend.resize_image, known)
         media = {**decoded, **known}
         return tuple(media[where] for where in plan.media), tuple(keys)
-
-    def _plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
-        """The plan of a request, with at most so many visual tokens if it may be shrunk."""
-        measures = measure_media(settled.messages, self._policy)
-        plan = self._plan_within(settled, measures, most_visual_tokens)
-        while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
-            try:
-                smaller = self._plan_within(settled, measures, plan.visual_tokens // 2)
-            except InputError:  # there is nothing left to give up
-                break
-            plan = smaller
-        advice = advise(plan, measures, settled.budget, self._backend.rules)
-        return replace(plan, advice=advice)
 
     def _plan_within(
         self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None

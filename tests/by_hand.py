@@ -107,6 +107,11 @@ def _as_dict(part: Any) -> dict[str, str]:
     return {"type": "image" if isinstance(part, ImagePart) else "video"}
 
 
+def backend_request(chat: VisionChat, request: Request) -> BackendRequest:
+    """What a backend is given for a request."""
+    return chat._pipeline.prepare(chat._pipeline.settle(request)).request
+
+
 def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str, Any]:
     """What the kit makes of conversations, in the form in which transformers has it.
 
@@ -114,10 +119,7 @@ def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str,
     together, and hands over features and positions instead of pixels and grids.
     """
     chat.clear_cache()
-    requests = [
-        chat._pipeline.prepare(chat._pipeline.settle(Request(messages))).request
-        for messages in conversations
-    ]
+    requests = [backend_request(chat, Request(messages)) for messages in conversations]
     return batch_of(chat, requests)
 
 

@@ -17,6 +17,7 @@ from transformers import AutoImageProcessor
 
 from qwenvl_kit import ImagePart, Message, PixelBudget, Request, VisionChat
 from qwenvl_kit.testing import build_tiny_model
+from tests.by_hand import backend_request
 
 ROUNDS = 7
 NUM_FILES = 1000
@@ -63,7 +64,7 @@ def _jpeg_rows(chat: VisionChat, model: Path, photo: Path) -> Iterator[str]:
         size = {"shortest_edge": 4 * 28 * 28, "longest_edge": tokens * 28 * 28}
 
         def by_kit(request: Request = request) -> Any:
-            media = chat._pipeline.prepare(chat._pipeline.settle(request)).request.media
+            media = backend_request(chat, request).media
             return encoder.encode_images(list(media))["pixel_values"]
 
         def by_pillow(processor: Any, size: dict[str, int] = size) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qwenvl_kit import ImagePart, Message, PixelBudget, Plan, Region, Request, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.errors import BudgetError
-from tests.by_hand import batch_of
+from tests.by_hand import backend_request, batch_of
 
 SIDES = st.one_of(st.integers(1, 40), st.integers(1, 400), st.integers(400, 2500))
 PARTS_OF_TEXT = st.sampled_from(["What?", "Compare <|image_pad|> these.", "é 漢字\n", "a" * 50])
@@ -73,7 +73,7 @@ def test_what_is_planned_is_what_is_run(
         plan = chat._pipeline.plan(chat._pipeline.settle(request))
     except BudgetError:  # the minimums of the parts are more than the total
         reject()
-    prepared = chat._pipeline.prepare(chat._pipeline.settle(request)).request
+    prepared = backend_request(chat, request)
     assert prepared.plan == plan
     batch = batch_of(chat, [prepared])
     assert batch["input_ids"].shape[1] == plan.prompt_tokens

@@ -12,11 +12,10 @@ import pytest
 import torch
 
 from qwenvl_kit import Delta, Failure, Message, Reply, Request, Sampling, VisionChat
-from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.testing import build_tiny_model
-from tests.by_hand import CONVERSATIONS, ids_of, picture
+from tests.by_hand import CONVERSATIONS, backend_request, ids_of, picture
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 GREEDY = Sampling(max_new_tokens=40, max_cycle_tokens=None)
@@ -179,10 +178,6 @@ def test_a_stream_gives_the_tokens_of_a_guess_one_at_a_time(
     assert "".join(delta.text for delta in deltas) == plain.text
 
 
-def _prepared(chat: VisionChat, request: Request) -> BackendRequest:
-    return chat._pipeline.prepare(chat._pipeline.settle(request)).request
-
-
 class Watching:
     """Follows one request; calls back when it has had so many tokens, and then may cancel."""
 
@@ -210,7 +205,7 @@ def test_an_answer_is_cancelled_within_a_guess_as_it_is_between_passes(
     half_right(fresh.ask("hello", sampling=GREEDY))
     lengths = []
     for sampling in (GREEDY, looking_up(GREEDY)):
-        request = _prepared(fresh, Request.about("hello", sampling=sampling))
+        request = backend_request(fresh, Request.about("hello", sampling=sampling))
         done = backend.submit(request, Watching(num_tokens, cancels=True)).result()
         assert done.finish_reason == "cancelled"
         lengths.append(done.completion_tokens)
@@ -226,7 +221,7 @@ def test_a_guess_that_outlives_its_request_is_nothing_to_the_next(
     monkeypatch.setattr(
         "qwenvl_kit.backends.local.lookup.guess_after", lambda ids, most: [first] * most
     )
-    request = _prepared(fresh, Request.about("hello", sampling=looking_up(GREEDY)))
+    request = backend_request(fresh, Request.about("hello", sampling=looking_up(GREEDY)))
     backend.submit(request, Watching(1, cancels=True)).result()
     assert same(fresh.ask("where is it?", sampling=GREEDY), plain)
 
@@ -239,7 +234,7 @@ def test_a_request_that_joins_within_a_guess_changes_no_answer(
     joined, plain = (fresh.ask(text, sampling=GREEDY) for text in ("where is it?", "hello"))
     half_right(plain)
     first, second = (
-        _prepared(fresh, Request.about(text, sampling=looking_up(GREEDY)))
+        backend_request(fresh, Request.about(text, sampling=looking_up(GREEDY)))
         for text in ("hello", "where is it?")
     )
     futures = []

@@ -19,7 +19,7 @@ import torch
 from qwenvl_kit import Failure, ImagePart, Message, Reply, Request, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.errors import GenerationError, OutOfMemoryError
-from tests.by_hand import ids_of, picture
+from tests.by_hand import backend_request, ids_of, picture
 
 WORDS = ("what", "where", "why", "how", "many", "colour", "shape", "is", "the", "left", "red")
 
@@ -210,7 +210,7 @@ def _forget_all_but_the_last_token(chat: VisionChat) -> None:
 
 def test_an_observer_that_fails_costs_its_own_request_alone(fresh: VisionChat) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
-    prepared = fresh._pipeline.prepare(fresh._pipeline.settle(_request(5))).request
+    prepared = backend_request(fresh, _request(5))
 
     class Broken:
         def on_delta(self, delta: object) -> None:

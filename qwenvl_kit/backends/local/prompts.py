@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from qwenvl_kit.errors import CheckpointError, MessageError
 from qwenvl_kit.families import Family
-from qwenvl_kit.messages import Message, TextPart
+from qwenvl_kit.messages import Message, Part, TextPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.rendering import TokenShield, render_turns, render_videos
 
@@ -178,11 +178,11 @@ class PromptEncoder:
 
 def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
     """All that a template is given, without what pictures and videos hold."""
-    return tuple(
-        (message.role, *(part if isinstance(part, TextPart) else type(part) for part in parts))
-        for message in messages
-        for parts in [message.parts]
-    )
+    return tuple((message.role, *map(_shown, message.parts)) for message in messages)
+
+
+def _shown(part: Part) -> Part | type:
+    return part if isinstance(part, TextPart) else type(part)
 
 
 def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:
