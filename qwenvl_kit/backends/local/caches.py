@@ -7,7 +7,7 @@ and copied here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,54 +170,56 @@ def join_states(states: Sequence[CacheState]) -> CacheState:
 def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) -> CacheState:
     """Some sequences of a batch, without the first positions, which are padding for all of them."""
 
-    def of(tensor: torch.Tensor, axis: int = 0) -> torch.Tensor:
-        return tensor.index_select(axis, torch.tensor(rows, device=tensor.device))
+    def of(tensor: torch.Tensor, batch_axis: int = 0) -> torch.Tensor:
+        return tensor.index_select(batch_axis, torch.tensor(rows, device=tensor.device))
 
-    def after(tensor: torch.Tensor | None, axis: int = 2) -> torch.Tensor | None:
-        if tensor is None:
-            return None
+    def after(tensor: torch.Tensor, axis: int) -> torch.Tensor:
         rest = tensor.narrow(axis, num_skipped, tensor.shape[axis] - num_skipped)
         return of(rest, _batch_axis(rest, axis))
 
-    layers = [
-        LayerState(
-            after(layer.keys),
-            after(layer.values),
-            {k: of(tensor) for k, tensor in layer.convolutions.items()},
-            {k: of(tensor) for k, tensor in layer.recurrences.items()},
-            layer.kernel_sizes,
-            after(layer.indices, axis=1),
-            after(layer.index_positions, axis=2),
-        )
-        for layer in state.layers
-    ]
-    return CacheState(tuple(layers), state.length - num_skipped)
+    return CacheState(_changed(state, after, of), state.length - num_skipped)
 
 
 def repeat_row(state: CacheState, num_rows: int) -> CacheState:
     """The only sequence of a cache several times; what is not written over is not copied."""
 
-    def view(tensor: torch.Tensor | None, axis: int = 0) -> torch.Tensor | None:
-        if tensor is None:
-            return None
-        return tensor.expand(*(num_rows if at == axis else -1 for at in range(tensor.ndim)))
+    def view(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+        batch_axis = _batch_axis(tensor, axis)
+        return tensor.expand(*(num_rows if at == batch_axis else -1 for at in range(tensor.ndim)))
 
-    def copies(tensors: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
-        return {number: torch.cat([tensor] * num_rows) for number, tensor in tensors.items()}
+    return CacheState(
+        _changed(state, view, lambda tensor: torch.cat([tensor] * num_rows)), state.length
+    )
 
-    layers = [
+
+def _changed(
+    state: CacheState,
+    growing: Callable[[torch.Tensor, int], torch.Tensor],
+    whole: Callable[[torch.Tensor], torch.Tensor],
+) -> tuple[LayerState, ...]:
+    """The layers with each tensor changed.
+
+    Args:
+        state: what they are of.
+        growing: for those with positions, and which of their axes those are.
+        whole: for the states of linear attention, which have none.
+    """
+
+    def along(tensor: torch.Tensor | None, axis: int) -> torch.Tensor | None:
+        return None if tensor is None else growing(tensor, axis)
+
+    return tuple(
         LayerState(
-            view(layer.keys),
-            view(layer.values),
-            copies(layer.convolutions),
-            copies(layer.recurrences),
+            along(layer.keys, 2),
+            along(layer.values, 2),
+            {number: whole(tensor) for number, tensor in layer.convolutions.items()},
+            {number: whole(tensor) for number, tensor in layer.recurrences.items()},
             layer.kernel_sizes,
-            view(layer.indices),
-            view(layer.index_positions, axis=1),
+            along(layer.indices, 1),
+            along(layer.index_positions, 2),
         )
         for layer in state.layers
-    ]
-    return CacheState(tuple(layers), state.length)
+    )
 
 
 def _read_layer(layer: Any) -> LayerState:
