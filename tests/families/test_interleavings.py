@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from qwenvl_kit import ImagePart, Message, Reply, Sampling, VideoPart, VisionChat
+from qwenvl_kit.backends.local import forward
 from qwenvl_kit.backends.local.caches import is_croppable
 from tests.by_hand import ids_of, picture
 
@@ -39,9 +40,13 @@ class Play:
         chat: keeps what it computes, in little room.
         alone: keeps nothing.
         seed: of what is done.
+        monkeypatch: for how much must be alike to be held once, which prompts of any length try.
     """
 
-    def __init__(self, chat: VisionChat, alone: VisionChat, seed: int) -> None:
+    def __init__(
+        self, chat: VisionChat, alone: VisionChat, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._monkeypatch = monkeypatch
         self.chat = chat
         self._alone = alone
         self._rng = random.Random(seed)
@@ -52,6 +57,7 @@ class Play:
 
     def act(self) -> None:
         """One thing of all that users do."""
+        self._monkeypatch.setattr(forward, "_MIN_SAVED", self._rng.choice((2, 60, 10_000)))
         acts = [self._talk, self._talk, self._talk, self._many, self._many, self._cancel]
         acts += [self._threads, self._tasks, self._streams, self._fail]
         if self._rng.random() < 0.03:
@@ -172,10 +178,11 @@ def failing_once(chat: VisionChat, at_pass: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def play(folder: Path) -> Callable[[int], Play]:
+def play(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Play]:
     def begin(seed: int) -> Play:
         chat = VisionChat.from_pretrained(folder, max_cache_bytes=3_000_000)
-        return Play(chat, VisionChat.from_pretrained(folder, max_cache_bytes=0), seed)
+        alone = VisionChat.from_pretrained(folder, max_cache_bytes=0)
+        return Play(chat, alone, seed, monkeypatch)
 
     return begin
 

@@ -19,8 +19,8 @@ def _job(max_tokens: int = 10, cache_bytes: int = 10) -> Any:
     return SimpleNamespace(max_tokens=max_tokens, cache_bytes=cache_bytes)
 
 
-def _queue(jobs: list[Any], free_bytes: int | None = None) -> Queue:
-    queue = Queue(max(1, len(jobs)), lambda: free_bytes)
+def _queue(jobs: list[Any], free_bytes: int | None = None, num_shared: int = 0) -> Queue:
+    queue = Queue(max(1, len(jobs)), lambda: free_bytes, lambda _: num_shared)
     for job in jobs:
         queue.add(Ticket(job, Future(), None))
     return queue
@@ -54,6 +54,13 @@ def test_those_that_run_together_have_room_together(
             assert len(jobs) <= MAX_ROWS
             assert sum(job.cache_bytes for job in jobs) <= 0.4 * free_bytes
             assert len(jobs) * max(job.max_tokens for job in jobs) <= 65_536
+
+
+def test_what_requests_begin_with_alike_takes_room_once() -> None:
+    jobs = [_job(max_tokens=30_000, cache_bytes=30_000_000) for _ in range(20)]
+    assert len(_queue(jobs, 100_000_000).take([])) == 1
+    assert len(_queue(jobs, 100_000_000, num_shared=29_900).take([])) == 20
+    assert len(_queue(jobs, 75_600_000, num_shared=29_900).take([])) == 3  # 40 % of which
 
 
 def test_one_that_is_too_large_for_any_company_runs_alone() -> None:

@@ -8,7 +8,7 @@ and copied here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,8 @@ class LayerState:
 
     Attributes:
         keys, values: (batch, heads, length, head size); None where a layer has none.
+        shared: those of positions that all rows begin with, of a single row; None if there are
+            none, or `keys` and `values` hold them for each row.
         convolutions, recurrences: the states of linear attention by their number, (batch, ...).
         kernel_sizes: how many positions each convolution sees.
         indices: what an indexer chooses positions by (Qwen4-Exp), (batch, length, size).
@@ -46,11 +48,17 @@ class LayerState:
     indices: torch.Tensor | None = None
     index_positions: torch.Tensor | None = None
     rooms: Rooms | None = None
+    shared: Rooms | None = None
+
+    @property
+    def num_shared(self) -> int:
+        """How many positions `shared` has."""
+        return 0 if self.shared is None else self.shared[0].shape[2]
 
     @property
     def num_bytes(self) -> int:
         """What its tensors take."""
-        parts = [*self.convolutions.values(), *self.recurrences.values()]
+        parts = [*self.convolutions.values(), *self.recurrences.values(), *(self.shared or ())]
         growing = (self.keys, self.values, self.indices, self.index_positions)
         parts += [part for part in growing if part is not None]
         return sum(part.numel() * part.element_size() for part in parts)
@@ -72,6 +80,16 @@ class CacheState:
     def num_bytes(self) -> int:
         """What its tensors take."""
         return sum(layer.num_bytes for layer in self.layers)
+
+    @property
+    def num_shared(self) -> int:
+        """How many positions all rows begin with, and are held once."""
+        return max(layer.num_shared for layer in self.layers)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the beginning of its rows can be held once."""
+        return all(layer.indices is None for layer in self.layers)
 
     @property
     def is_croppable(self) -> bool:
@@ -142,33 +160,78 @@ def cut_cache(cache: Any, length: int) -> None:
         layer.crop(length - layer.get_seq_length())
 
 
+def shared_prefix(cache: Any) -> dict[int, Rooms]:
+    """By the number of a layer, keys and values that all rows of an open cache begin with."""
+    layers = enumerate(cache.layers)
+    return {at: layer.shared for at, layer in layers if getattr(layer, "shared", None) is not None}
+
+
+def share_beginning(state: CacheState, length: int) -> CacheState:
+    """The same sequences with so many first positions held once; 0 holds all of them for each.
+
+    Args:
+        state: sequences that begin alike for so long, and without padding; at most as long as what
+            they share already, if they do. None of its layers may have indices.
+        length: how many positions.
+    """
+    return CacheState(tuple(_sharing(layer, length) for layer in state.layers), state.length)
+
+
+def _sharing(layer: LayerState, length: int) -> LayerState:
+    keys, values = layer.keys, layer.values
+    if keys is None or values is None or length == layer.num_shared:
+        return layer
+    if layer.shared is not None:
+        keys, values = (
+            torch.cat([beginning[:, :, length:].expand(len(rest), -1, -1, -1), rest], dim=2)
+            for beginning, rest in zip(layer.shared, (keys, values))
+        )
+        beginnings = tuple(tensor[:, :, :length] for tensor in layer.shared)
+    else:
+        beginnings = tuple(_first_row(tensor)[:, :, :length] for tensor in (keys, values))
+        keys, values = keys[:, :, length:], values[:, :, length:]
+    shared = (beginnings[0], beginnings[1]) if length else None
+    return replace(layer, keys=keys, values=values, rooms=None, shared=shared)
+
+
+def _first_row(tensor: torch.Tensor) -> torch.Tensor:
+    """The first sequence alone; a view of several would hold on to the memory of all."""
+    return tensor if len(tensor) == 1 else tensor[:1].clone()
+
+
 def join_states(states: Sequence[CacheState]) -> CacheState:
     """Sequences of several caches as one batch; the shorter ones are padded on their left.
 
-    What comes out is to be opened once, as it has room to grow.
+    What they share must be the same; the padding then follows it. What comes out is to be opened
+    once, as it has room to grow.
     """
     length = max(state.length for state in states)
     layers = []
     for parts in zip(*(state.layers for state in states)):
-        keys = _joined_with_room([part.keys for part in parts], length)
-        values = _joined_with_room([part.values for part in parts], length)
+        num_own = length - parts[0].num_shared
+        keys = _joined_with_room([part.keys for part in parts], num_own)
+        values = _joined_with_room([part.values for part in parts], num_own)
         layers.append(
             LayerState(
-                _part(keys, length),
-                _part(values, length),
+                _part(keys, num_own),
+                _part(values, num_own),
                 {k: torch.cat([p.convolutions[k] for p in parts]) for k in parts[0].convolutions},
                 {k: torch.cat([p.recurrences[k] for p in parts]) for k in parts[0].recurrences},
                 parts[0].kernel_sizes,
                 _joined([part.indices for part in parts], length, axis=1),
                 _joined([part.index_positions for part in parts], length, axis=2),
                 None if keys is None or values is None else (keys, values),
+                parts[0].shared,
             )
         )
     return CacheState(tuple(layers), length)
 
 
 def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) -> CacheState:
-    """Some sequences of a batch, without the first positions, which are padding for all of them."""
+    """Some sequences of a batch, without the first positions, which are padding for all of them.
+
+    Those are the first that are not shared.
+    """
 
     def of(tensor: torch.Tensor, batch_axis: int = 0) -> torch.Tensor:
         return tensor.index_select(batch_axis, torch.tensor(rows, device=tensor.device))
@@ -217,6 +280,7 @@ def _changed(
             layer.kernel_sizes,
             along(layer.indices, 1),
             along(layer.index_positions, 2),
+            shared=layer.shared,
         )
         for layer in state.layers
     )
@@ -233,13 +297,14 @@ def _read_layer(layer: Any) -> LayerState:
         dict(layer.conv_kernel_size) if is_linear else {},
         getattr(layer, "indexer_keys", None),
         getattr(layer, "indexer_position_ids", None),
+        shared=getattr(layer, "shared", None),
     )
 
 
 def _fill_layer(layer: Any, kept: LayerState) -> None:
     if kept.keys is not None and kept.values is not None:
         if isinstance(layer, GrowingLayer):
-            layer.fill(kept.keys, kept.values, kept.rooms)
+            layer.fill(kept.keys, kept.values, kept.rooms, kept.shared)
         else:
             layer.lazy_initialization(kept.keys, kept.values)
             layer.keys, layer.values = kept.keys, kept.values

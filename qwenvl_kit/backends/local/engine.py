@@ -23,6 +23,7 @@ from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.running import Running
 from qwenvl_kit.backends.local.scheduling import Scheduler
 from qwenvl_kit.backends.local.shapes import free_bytes
+from qwenvl_kit.backends.local.shared_attention import offer_shared_attention
 from qwenvl_kit.backends.local.storage import Storage
 from qwenvl_kit.backends.local.vision import FEATURES, Features, VisionEncoder, digest_of
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
@@ -55,6 +56,7 @@ class Engine:
         max_queued_requests: int,
     ) -> None:
         check_layers(model)
+        offer_shared_attention(model)
         self._model = model
         self.encoder = PromptEncoder(processor, family)
         self.positions = PositionEncoder(model, family)

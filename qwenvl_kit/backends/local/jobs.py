@@ -46,6 +46,7 @@ class Job:
         deadline: when it ends at the latest, on `time.perf_counter`'s clock.
         guesser: who guesses its next tokens; None if nobody does.
         losses: what was given up to make it run, in words.
+        prompt_sequence: its prompt, as `sequence` is while nothing is answered.
     """
 
     prompt: Prompt
@@ -66,7 +67,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self._next_visual = int(self.positions[1:].max()) + 1
-        self._sequence: TokenSequence | None = None
+        self.prompt_sequence = self._sequence = self._sequence_now()
         self._freed_at: tuple[int, int] | None = None
 
     @property
@@ -77,13 +78,15 @@ class Job:
     @property
     def sequence(self) -> TokenSequence:
         """Prompt and answer so far, with what the placeholders stand for."""
-        if self._sequence is None or len(self._sequence.ids) != self.num_tokens:
-            spans = zip(self.prompt.spans, self.media_keys)
-            self._sequence = TokenSequence(
-                numpy.array(self.ids, numpy.int64),
-                tuple(MediaSpan(span, key) for span, key in spans),
-            )
+        if len(self._sequence.ids) != self.num_tokens:
+            self._sequence = self._sequence_now()
         return self._sequence
+
+    def _sequence_now(self) -> TokenSequence:
+        spans = zip(self.prompt.spans, self.media_keys)
+        return TokenSequence(
+            numpy.array(self.ids, numpy.int64), tuple(MediaSpan(span, key) for span, key in spans)
+        )
 
     @property
     def num_tokens(self) -> int:

@@ -27,30 +27,51 @@ class GrowingLayer(DynamicLayer):
 
     Positions that were written stay as they are, so that a view of them may be kept; only those
     that were cut off by `crop` are written over.
+
+    Attributes:
+        shared: keys and values that all rows begin with, held once; None if nothing is.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.shared: Rooms | None = None
         self._rooms: Rooms | None = None
 
-    def fill(self, keys: torch.Tensor, values: torch.Tensor, rooms: Rooms | None = None) -> None:
+    @property
+    def num_shared(self) -> int:
+        """How many positions all rows begin with, which `shared` holds once."""
+        return 0 if self.shared is None else self.shared[0].shape[-2]
+
+    def fill(
+        self,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        rooms: Rooms | None = None,
+        shared: Rooms | None = None,
+    ) -> None:
         """Take over positions that were computed elsewhere.
 
         Args:
-            keys: (batch, heads, length, head size).
+            keys: (batch, heads, length, head size), without what is shared.
             values: likewise.
             rooms: what they are the beginning of, if that has room for more and belongs to nobody.
+            shared: what all rows begin with, (1, heads, shared length, head size).
         """
         self.lazy_initialization(keys, values)
-        self.keys, self.values, self._rooms = keys, values, rooms
+        self.keys, self.values, self._rooms, self.shared = keys, values, rooms, shared
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add positions; all keys and values there are now, (batch, heads, length, head size)."""
+        """Add positions.
+
+        Returns:
+            All keys and values there are now, (batch, heads, length, head size); without what is
+            shared, which the model's attention is given apart.
+        """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
+        start = super().get_seq_length()
         if start == 0:
             self.keys, self.values = key_states.contiguous(), value_states.contiguous()
             return self.keys, self.values
@@ -60,6 +81,10 @@ class GrowingLayer(DynamicLayer):
         values[..., start:stop, :] = value_states
         self.keys, self.values = keys[..., :stop, :], values[..., :stop, :]
         return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """How many positions there are."""
+        return self.num_shared + super().get_seq_length()
 
     def _room_for(self, start: int, stop: int) -> Rooms:
         """Tensors that hold the first positions, with room for more."""

@@ -73,9 +73,14 @@ class PrefixStore:
         self._names = itertools.count()
 
     @property
+    def max_bytes(self) -> int:
+        """What all that is kept may take."""
+        return self._storage.max_bytes
+
+    @property
     def is_open(self) -> bool:
         """Whether anything is kept at all."""
-        return self._storage.max_bytes > 0
+        return self.max_bytes > 0
 
     def note(self, *, found: bool) -> None:
         """Count a search; `find` is asked more often than prompts are read."""

@@ -17,7 +17,8 @@ MAX_ROWS = 64
 """Most answers that are written at a time: more make no pass of a model cheaper."""
 
 _MAX_TOKENS = 65_536
-"""Most positions of a cache that is shared, padding included: it is copied when rows come or go."""
+"""Most positions of a common cache, padding included: it is copied when rows come or go. What rows
+begin with alike, and is held once, is not."""
 
 _CACHE_SHARE = 0.4
 """What of the free memory caches may take together; while one is copied, it is there twice."""
@@ -47,11 +48,18 @@ class Queue:
     Args:
         max_waiting: most that wait.
         free_bytes: what the device could give; None where not known.
+        num_shared: how many positions some requests would hold once when they run together.
     """
 
-    def __init__(self, max_waiting: int, free_bytes: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        max_waiting: int,
+        free_bytes: Callable[[], int | None],
+        num_shared: Callable[[Sequence[Job]], int],
+    ) -> None:
         self._max_waiting = max_waiting
         self._free_bytes = free_bytes
+        self._num_shared = num_shared
         self._tickets: deque[Ticket] = deque()
         self._max_rows = MAX_ROWS
         self._max_bytes: float | None = None
@@ -127,13 +135,26 @@ class Queue:
         """Whether these may run together; a single one always may."""
         if len(jobs) == 1:
             return True
-        num_positions = len(jobs) * max(job.max_tokens for job in jobs)
-        if len(jobs) > self._max_rows or num_positions > _MAX_TOKENS:
+        if len(jobs) > self._max_rows:
             return False
         if self._max_bytes is None:
             free = self._free_bytes()
             self._max_bytes = math.inf if free is None else _CACHE_SHARE * free
-        return sum(job.cache_bytes for job in jobs) <= self._max_bytes
+        return _fit(jobs, 0, self._max_bytes) or (
+            (shared := self._num_shared(jobs)) > 0 and _fit(jobs, shared, self._max_bytes)
+        )
+
+
+def cache_bytes(jobs: Sequence[Job], num_shared: int) -> int:
+    """What the caches of requests take that hold so many positions once."""
+    saved = sum(job.cache_bytes * num_shared // job.max_tokens for job in jobs[1:])
+    return sum(job.cache_bytes for job in jobs) - saved
+
+
+def _fit(jobs: Sequence[Job], num_shared: int, max_bytes: float) -> bool:
+    """Whether there is room for the caches of these, if they hold so many positions once."""
+    num_positions = len(jobs) * (max(job.max_tokens for job in jobs) - num_shared)
+    return num_positions <= _MAX_TOKENS and cache_bytes(jobs, num_shared) <= max_bytes
 
 
 def check_queue_length(max_waiting: object) -> None:

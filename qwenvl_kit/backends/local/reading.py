@@ -85,6 +85,15 @@ class PromptReader:
             return Group([first], base, shared)
         return self._companions(Group([first], base), others)
 
+    def num_shared(self, jobs: Sequence[Job]) -> int:
+        """How many positions requests will hold once when they run together."""
+        if len(jobs) < 2 or self._prefixes.max_bytes < max(job.cache_bytes for job in jobs):
+            return 0
+        first, *others = (job.prompt_sequence for job in jobs)
+        length = min(common_length(first, other) for other in others)
+        may_share = self._is_croppable and self._forward.may_share(length, len(jobs))
+        return length if may_share else 0
+
     def read(self, group: Group) -> Read:
         """The cache and the logits of the last token of each prompt."""
         started = time.perf_counter()

@@ -15,10 +15,12 @@ from qwenvl_kit.backends.local.caches import (
     open_cache,
     read_state,
     select_rows,
+    share_beginning,
 )
 from qwenvl_kit.backends.local.forward import Computed, Forward
 from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.backends.local.lookup import Ahead
+from qwenvl_kit.backends.local.prefixes import common_length
 
 
 class Running:
@@ -46,9 +48,11 @@ class Running:
         """
         if self.jobs:
             self._drop_ahead()
-            state = join_states([read_state(self._cache), read.state])
-            masks = [_widened(mask, state.length) for mask in (self._mask, read.mask)]
-            self._go_on(open_cache(self._model, state), torch.cat(masks))
+            states, masks = (read_state(self._cache), read.state), (self._mask, read.mask)
+            alike = self._num_alike(jobs, states, masks)
+            state = join_states([share_beginning(state, alike) for state in states])
+            widened = [_widened(mask, state.length, alike) for mask in masks]
+            self._go_on(open_cache(self._model, state), torch.cat(widened))
         else:
             self._go_on(read.cache, read.mask)
         self.jobs += jobs
@@ -108,10 +112,16 @@ class Running:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows."""
+        state = read_state(self._cache)
         mask = self._mask[torch.tensor(rows, device=self._mask.device)]
-        num_skipped = int(mask.any(dim=0).int().argmax())
-        state = select_rows(read_state(self._cache), rows, num_skipped)
-        self._go_on(open_cache(self._model, state), mask[:, num_skipped:])
+        shared, own = mask[:, : state.num_shared], mask[:, state.num_shared :]
+        num_skipped = int(own.any(dim=0).int().argmax())
+        state = select_rows(state, rows, num_skipped)
+        if len(rows) == 1:
+            state = share_beginning(state, 0)
+        self._go_on(
+            open_cache(self._model, state), torch.cat([shared, own[:, num_skipped:]], dim=1)
+        )
         self.jobs = [self.jobs[row] for row in rows]
 
     def clear(self) -> None:
@@ -125,10 +135,34 @@ class Running:
         self._drop_ahead()
         return read_state(self._cache)
 
+    def _num_alike(
+        self, coming: Sequence[Job], states: Sequence[CacheState], masks: Sequence[torch.Tensor]
+    ) -> int:
+        """How many first positions are to be held once for the rows there are and those that come.
+
+        Args:
+            coming: those that come.
+            states: of those there are, and of those that come.
+            masks: which positions are real; likewise.
+        """
+        if not all(map(_may_share, states, masks)):
+            return 0
+        first, *others = (*self.jobs, *coming)
+        lengths = [common_length(first.sequence, job.sequence) for job in others]
+        length = min(*lengths, *(state.num_shared or state.length for state in states))
+        return length if self._forward.may_share(length, 1 + len(others)) else 0
+
     def _go_on(self, cache: Any, mask: torch.Tensor) -> None:
         self._cache, self._mask = cache, mask
         self._is_whole = bool(mask.all())
 
 
-def _widened(mask: torch.Tensor, length: int) -> torch.Tensor:
-    return pad(mask, (length - mask.shape[1], 0), value=False)
+def _may_share(state: CacheState, mask: torch.Tensor) -> bool:
+    """Whether rows begin without padding, in a cache whose beginning can be held once."""
+    return state.may_share and (state.num_shared > 0 or bool(mask.all()))
+
+
+def _widened(mask: torch.Tensor, length: int, num_shared: int) -> torch.Tensor:
+    """The mask with padding after what is shared."""
+    shared, own = mask[:, :num_shared], mask[:, num_shared:]
+    return torch.cat([shared, pad(own, (length - mask.shape[1], 0), value=False)], dim=1)

@@ -17,7 +17,7 @@ from qwenvl_kit.backends.base import Completion, Work
 from qwenvl_kit.backends.local.decoding import choose_tokens
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.jobs import Job
-from qwenvl_kit.backends.local.queueing import Queue, Ticket
+from qwenvl_kit.backends.local.queueing import Queue, Ticket, cache_bytes
 from qwenvl_kit.backends.local.reading import Group, PromptReader
 from qwenvl_kit.backends.local.running import Running
 from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError, release_frames
@@ -97,7 +97,7 @@ class Scheduler:
     def start_over(self) -> None:
         """Forget the thread and what it did, as a forked process must: it has none of it."""
         self._changed = threading.Condition()
-        self._waiting = Queue(self._max_waiting, self._memory.free_bytes)
+        self._waiting = Queue(self._max_waiting, self._memory.free_bytes, self._reader.num_shared)
         self._thread: threading.Thread | None = None
         self._num_holding = self._num_gathering = 0
         self._is_busy = self._is_let_go = False
@@ -159,7 +159,8 @@ class Scheduler:
     @property
     def running_bytes(self) -> int:
         """What the caches of the requests that run take at most."""
-        return sum(job.cache_bytes for job in tuple(self._running.jobs))
+        jobs = tuple(self._running.jobs)
+        return cache_bytes(jobs, self._reader.num_shared(jobs))
 
     def hold(self) -> None:
         """Wait until no request runs, and let none begin before `release`."""
@@ -300,12 +301,14 @@ class Scheduler:
             if is_over:
                 self._keep(job)
                 self._end(job)
-        self._running.drop_ended()
+        with _as_memory_allows():
+            self._running.drop_ended()  # or at a later step
 
     def _keep(self, job: Job) -> None:
         """Keep what a conversation goes on from."""
         if self._running.jobs == [job]:
-            self._reader.keep_answer(job, self._running.state_of_only_row())
+            with _as_memory_allows():
+                self._reader.keep_answer(job, self._running.state_of_only_row())
 
     def _end(self, job: Job) -> None:
         self._tickets.pop(job).future.set_result(_completion(job))
@@ -335,6 +338,16 @@ class Scheduler:
             job.note_freed(has_freed)
             job.note_loss(loss)
         return True
+
+
+@contextmanager
+def _as_memory_allows() -> Iterator[None]:
+    """Leave out what is within, which only saves work, if there is no memory for it."""
+    try:
+        with translated_errors():
+            yield
+    except OutOfMemoryError as error:
+        release_frames(error)
 
 
 def _completion(job: Job) -> Completion:
