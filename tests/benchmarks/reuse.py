@@ -3,7 +3,7 @@
 QWENVL_KIT_BENCH_MODELS says which models (see `reuse_models`), QWENVL_KIT_BENCH_CASES which of
 `CASES`, QWENVL_KIT_BENCH_ROUNDS how many rounds, and QWENVL_KIT_BENCH_REQUESTS, to try something
 out, how many requests a case has at most. `python -m tests.benchmarks.reuse` prints the tables and
-writes no page.
+writes no page. Rows on the page stay that are not measured anew: all of them take hours.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tests.benchmarks.reuse_cases import CASES, LARGE_PICTURES, LARGE_SIDE, NUM_PAIRS, Case
 from tests.benchmarks.reuse_models import Run, Subject, alone, chosen_models, opened
 
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+COSTS = "What it costs where nothing can be gained"
 ROUNDS = int(os.environ.get("QWENVL_KIT_BENCH_ROUNDS", "5"))
 
 
 def section() -> list[str]:
-    """The tables of all chosen cases on all chosen models."""
-    gains, costs, skipped = list[str](), list[str](), list[str]()
+    """The tables of all chosen cases on all chosen models, and what the page has of others."""
+    gains, costs = (_rows_of(table) for table in _tables_on_page())
+    skipped = list[str]()
     named = os.environ.get("QWENVL_KIT_BENCH_CASES", ",".join(CASES)).split(",")
     for model in chosen_models():
         with opened(model) as subject:
@@ -33,9 +37,27 @@ def section() -> list[str]:
                 for case in CASES[name](subject):
                     row = f"| {subject.name} | {case.title} | {_measured(subject, case)} |"
                     print(row, file=sys.stderr, flush=True)
-                    (costs if case.is_cost else gains).append(row)
+                    (costs if case.is_cost else gains)[_key(row)] = row
     note = [f"Not measured: {'; '.join(skipped)}."] if skipped else []
-    return "\n\n".join([_introduction(), *_tables(gains, costs), *note]).split("\n")
+    tables = _tables(list(gains.values()), list(costs.values()))
+    return "\n\n".join([_introduction(), *tables, *note]).split("\n")
+
+
+def _tables_on_page() -> tuple[str, str]:
+    """The two tables of the section as it stands; either may be empty."""
+    _, _, section = PAGE.read_text(encoding="utf-8").partition("\n## Reuse\n")
+    gains, _, costs = section.partition("\n## ")[0].partition(COSTS)
+    return gains, costs
+
+
+def _rows_of(table: str) -> dict[str, str]:
+    """Its rows by their model and case."""
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    return {_key(line): line for line in lines if not line.startswith("| model")}
+
+
+def _key(row: str) -> str:
+    return "|".join(row.split("|")[1:3])
 
 
 def _introduction() -> str:
@@ -46,22 +68,21 @@ def _introduction() -> str:
         "of 56 to 448 px; four answers in five have 4 to 16 tokens, the others 96 to 128. The "
         "kit's cache is empty before each round unless a case says otherwise. Answers are greedy, "
         "and compared by their token ids. In one process, taking turns, each side in a thread of "
-        "its own so that neither finds the other's helpers at work, the same weights, median "
-        f"of {ROUNDS} rounds."
+        "its own so that neither finds the other's helpers at work, the same weights; medians."
     )
 
 
 def _tables(gains: Sequence[str], costs: Sequence[str]) -> Iterator[str]:
     columns = (
-        "| model | case | kit | other | ratio | spread | same tokens | |\n|---|---|" + "---|" * 6
+        "| model | case | kit | other | ratio | spread | rounds | same tokens | |\n|" + "---|" * 9
     )
     if gains:
         yield "\n".join([columns, *gains])
     if costs:
         yield (
-            "What it costs where nothing can be gained: here the ratio is the kit's time over the "
-            f"other's, below 1 the kit is faster. Where single requests are asked, {NUM_PAIRS} of "
-            "each side, in turn, are a round."
+            f"{COSTS}: here the ratio is the kit's time over the other's, below 1 the kit is "
+            f"faster. Where single requests are asked, {NUM_PAIRS} of each side, in turn, are a "
+            "round."
         )
         yield "\n".join([columns, *costs])
 
@@ -89,6 +110,7 @@ def _measured(subject: Subject, case: Case) -> str:
     return (
         f"{kit * 1000:.0f} ms | {other * 1000:.0f} ms | "
         f"**{statistics.median(ratios):.2f}{unit}** | {ratios[0]:.2f} - {ratios[-1]:.2f} | "
+        f"{ROUNDS} | "
         f"{_num_same([pair for pairs in rounds for pair in pairs])} | {rounds[-1][-1][0].note}"
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from qwenvl_kit import Message, Reply, Request, Sampling, VisionChat
@@ -18,6 +20,7 @@ from tests.benchmarks.reuse_models import (
     Messages,
     Run,
     Subject,
+    dictated,
     question_about,
     snippet,
     timed,
@@ -25,6 +28,7 @@ from tests.benchmarks.reuse_models import (
 )
 from tests.by_hand import ids_of
 
+ROOT = Path(__file__).parents[2]
 MAX_REQUESTS = int(os.environ.get("QWENVL_KIT_BENCH_REQUESTS", "64"))
 LARGE_SIDE = 32
 """Visual tokens along each side of the large picture."""
@@ -69,7 +73,8 @@ def questions(subject: Subject) -> Iterator[Case]:
         lambda: timed(lambda: [_first(snippet(subject, [one], 16)) for one in asked]),
     )
     yield Case(
-        "first token of a question about that picture: as the second / as the first",
+        "first token of a new question about that picture, in a new conversation: as the second / "
+        "as the first",
         lambda: _after(subject, asked[0], asked[1]),
         lambda: _cold(subject, lambda: _first_token(subject.chat, asked[1])),
     )
@@ -111,7 +116,7 @@ def features(subject: Subject) -> Iterator[Case]:
     before = question_about(image, _question(0), "Answer in one word, and in English.")
     now = question_about(image, _question(1), "You describe pictures to the blind.")
     yield Case(
-        "first token of a new conversation about a picture: seen before / never seen",
+        "first token about a picture after another system message: seen before / never seen",
         lambda: _after(subject, before, now),
         lambda: _cold(subject, lambda: _first_token(subject.chat, now)),
     )
@@ -202,22 +207,34 @@ def journal(subject: Subject) -> Iterator[Case]:
 
 
 def lookup(subject: Subject) -> Iterator[Case]:
-    """An answer that repeats what the prompt says."""
-    settings: dict[str, Any] = {"prompt_lookup_tokens": 10}
-    plain = _sampling(96)
-    ahead = replace(plain, **settings)
+    """Texts as they are read off pictures, which the model is made to write."""
     image, wording = subject.draw_print(), "Read all the text in this image."
+    cells = [
+        {"row": row, "item": thing, "price": f"{row * 7 % 50}.{row * 13 % 90 + 10}"}
+        for row, thing in enumerate(THINGS, 1)
+    ]
+    texts = {
+        "a table as JSON": json.dumps(cells[: min(10, MAX_REQUESTS)]),
+        "a page of prose": (ROOT / "LICENSE").read_text()[:800],
+    }
 
-    def again(sampling: Sampling) -> Run:
-        talk = subject.chat.start()
-        talk.ask(wording, image, sampling=plain)
-        return timed(lambda: [ids_of(talk.ask(wording, sampling=sampling))])
+    def reading(ids: Sequence[int], sampling: Sampling) -> Run:
+        with dictated(subject, [*ids]):
+            return timed(lambda: [ids_of(subject.chat.ask(wording, image, sampling=sampling))])
 
-    yield Case(
-        "the same question once more in a conversation: prompt lookup / without",
-        lambda: _cold(subject, lambda: again(ahead)),
-        lambda: _cold(subject, lambda: again(plain)),
-    )
+    for name, text in texts.items():
+        ids = subject.backend.processor.tokenizer(text)["input_ids"]
+        plain = _sampling(len(ids))
+        ahead = replace(plain, prompt_lookup_tokens=10)
+        yield Case(
+            f"{name}, {len(ids)} tokens, dictated: prompt lookup / without",
+            lambda ids=ids, ahead=ahead: _cold(  # type: ignore[misc]
+                subject, lambda: reading(ids, ahead)
+            ),
+            lambda ids=ids, plain=plain: _cold(  # type: ignore[misc]
+                subject, lambda: reading(ids, plain)
+            ),
+        )
 
 
 class _CountingVision:

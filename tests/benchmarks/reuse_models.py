@@ -185,6 +185,31 @@ def snippet(subject: Subject, conversations: Sequence[Messages], max_new_tokens:
     return _generated(backend, inputs, max_new_tokens)
 
 
+@contextmanager
+def dictated(subject: Subject, ids: Sequence[int]) -> Iterator[None]:
+    """Within it the model is made to answer one request with these tokens.
+
+    It computes all that it would; its logits are replaced before a token is chosen.
+    """
+    num_prompt = 0
+
+    def replace(_: object, __: object, given: dict[str, Any], output: Any) -> None:
+        nonlocal num_prompt
+        num_known, num_new = given["past_key_values"].get_seq_length(), output.logits.shape[1]
+        num_prompt = num_prompt or num_known
+        output.logits.zero_()
+        for at in range(num_new):
+            next_token = num_known - num_new + at + 1 - num_prompt
+            if next_token < len(ids):
+                output.logits[:, at, ids[next_token]] = 1
+
+    handle = subject.backend.model.register_forward_hook(replace, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def without_utilities(subject: Subject, image: Image.Image, text: str, length: int) -> Answers:
     """One question by processor and `generate` alone, about a picture in memory."""
     processor, messages = subject.backend.processor, question_about(image, text)

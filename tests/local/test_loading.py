@@ -220,7 +220,7 @@ def test_a_model_that_finds_no_memory_is_loaded_once_more_without_what_others_ke
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = VisionChat.from_pretrained(tiny_folder)
-    other.ask("hello", sampling=Sampling(max_new_tokens=2))
+    other.ask("hello " * 20, sampling=Sampling(max_new_tokens=2))
     read = loading._read_weights
 
     def fail_while_something_is_kept(*args: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy
 
@@ -13,6 +14,12 @@ from qwenvl_kit.backends.local.prompts import Span
 from qwenvl_kit.backends.local.storage import Kept, Storage
 
 PREFIXES = "prompts"
+
+_BLOCK_TOKENS = 16
+"""A sequence is marked after each so many tokens; less in common is not found."""
+
+_MAX_COMPARED = 8
+"""Of sequences that begin alike for as many blocks, so many are compared, the latest first."""
 
 Ids = numpy.ndarray[tuple[int], numpy.dtype[numpy.int64]]
 
@@ -42,6 +49,18 @@ class TokenSequence:
     ids: Ids
     media: tuple[MediaSpan, ...]
 
+    @cached_property
+    def marks(self) -> tuple[int, ...]:
+        """What tells it from others up to the end of each whole block."""
+        media = {item.span.start: item.key for item in self.media}
+        marks, mark = list[int](), 0
+        for start in range(0, len(self.ids) - _BLOCK_TOKENS + 1, _BLOCK_TOKENS):
+            stop = start + _BLOCK_TOKENS
+            shown = tuple((at, key) for at, key in media.items() if start <= at < stop)
+            mark = hash((mark, self.ids[start:stop].tobytes(), shown))
+            marks.append(mark)
+        return tuple(marks)
+
     def first(self, length: int) -> TokenSequence:
         """Its beginning, of so many tokens."""
         inside = tuple(item for item in self.media if item.span.end <= length)
@@ -70,7 +89,9 @@ class PrefixStore:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._names = itertools.count()
+        self._numbers = itertools.count()
+        self._index = _Index()
+        self._max_indexed = 64
 
     @property
     def max_bytes(self) -> int:
@@ -89,34 +110,98 @@ class PrefixStore:
     def find(self, sequence: TokenSequence) -> CacheState | None:
         """The model's cache after the longest beginning that is known; None if none is.
 
-        The last token is never part of it, since its logits are needed.
+        The last token is never part of it, since its logits are needed. Up to a block more may be
+        known of a sequence that was kept long ago.
         """
-        best: tuple[int, object, Prefix] | None = None
-        for name, prefix in self._storage.select(PREFIXES):
-            length = min(common_length(prefix.sequence, sequence), len(sequence.ids) - 1)
-            if not prefix.state.is_croppable and length < prefix.state.length:
-                continue
-            if length > (best[0] if best else 0):
-                best = (length, name, prefix)
-        if best is None:
-            return None
-        length, name, prefix = best
-        self._storage.get(name)  # used now
-        return prefix.state.cropped(length)
+        for mark in reversed(sequence.marks):
+            found = [
+                (min(common_length(prefix.sequence, sequence), len(sequence.ids) - 1), name, prefix)
+                for name, prefix in self._known(self._index.passing(mark))
+            ]
+            usable = [
+                (length, name, prefix)
+                for length, name, prefix in found
+                if length and (prefix.state.is_croppable or length == prefix.state.length)
+            ]
+            if usable:
+                length, name, prefix = max(usable, key=lambda item: item[0])
+                self._storage.get(name)  # used now
+                return prefix.state.cropped(length)
+        return None
 
     def keep(self, sequence: TokenSequence, state: CacheState) -> None:
         """Keep a sequence's cache; what it makes superfluous goes."""
-        for name, other in self._storage.select(PREFIXES):
-            shared = common_length(other.sequence, sequence)
-            if shared == len(sequence.ids) and (
-                state.is_croppable or len(other.sequence.ids) == shared
-            ):
-                return  # known already
-            if state.is_croppable and shared == len(other.sequence.ids):
-                self._storage.discard(name)
-        self._storage.put(
-            (PREFIXES, next(self._names)), Kept(PREFIXES, Prefix(sequence, state), state.num_bytes)
-        )
+        length = len(sequence.ids)
+        if not sequence.marks:
+            return  # nobody would find it
+        for _, other in self._known(self._index.passing(sequence.marks[-1])):
+            is_known = common_length(other.sequence, sequence) == length
+            if is_known and (state.is_croppable or len(other.sequence.ids) == length):
+                return
+        if state.is_croppable:
+            for mark in sequence.marks:
+                for name, other in list(self._known(self._index.ending(mark))):
+                    if common_length(other.sequence, sequence) == len(other.sequence.ids):
+                        self._storage.discard(name)
+                        self._index.remove(name)
+        name = (PREFIXES, next(self._numbers))
+        self._index.add(name, sequence.marks, is_findable_within=state.is_croppable)
+        self._storage.put(name, Kept(PREFIXES, Prefix(sequence, state), state.num_bytes))
+        self._tidy()
+
+    def _known(self, names: Sequence[Hashable]) -> Iterator[tuple[Hashable, Prefix]]:
+        """The latest of these that are still kept."""
+        kept = ((name, self._storage.peek(name)) for name in names)
+        return itertools.islice((item for item in kept if item[1] is not None), _MAX_COMPARED)
+
+    def _tidy(self) -> None:
+        """Forget the names of what is not kept any more, now and then."""
+        if len(self._index) > self._max_indexed:
+            for name in self._index.names():
+                if self._storage.peek(name) is None:
+                    self._index.remove(name)
+            self._max_indexed = 64 + 2 * len(self._index)
+
+
+class _Index:
+    """Names of sequences by their marks, the latest first."""
+
+    def __init__(self) -> None:
+        self._passing: dict[int, dict[Hashable, None]] = {}
+        self._ending: dict[int, dict[Hashable, None]] = {}
+        self._marks: dict[Hashable, tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def names(self) -> list[Hashable]:
+        """All names."""
+        return list(self._marks)
+
+    def passing(self, mark: int) -> list[Hashable]:
+        """Sequences with that mark that may be found by it."""
+        return list(reversed(self._passing.get(mark, {})))
+
+    def ending(self, mark: int) -> list[Hashable]:
+        """Sequences whose last mark that is."""
+        return list(reversed(self._ending.get(mark, {})))
+
+    def add(self, name: Hashable, marks: tuple[int, ...], *, is_findable_within: bool) -> None:
+        """Add a sequence; it is found by all of its marks, or by the last alone."""
+        self._marks[name] = marks
+        for mark in marks if is_findable_within else marks[-1:]:
+            self._passing.setdefault(mark, {})[name] = None
+        self._ending.setdefault(marks[-1], {})[name] = None
+
+    def remove(self, name: Hashable) -> None:
+        """Forget a sequence."""
+        marks = self._marks.pop(name)
+        for table in (self._passing, self._ending):
+            for mark in marks:
+                names = table.get(mark, {})
+                names.pop(name, None)
+                if not names:
+                    table.pop(mark, None)
 
 
 def common_length(first: TokenSequence, second: TokenSequence) -> int:

@@ -79,7 +79,7 @@ class PromptReader:
         Formed anew when a group has been read, for what that left is of use to the next.
         """
         first, *others = waiting
-        base = self._prefixes.find(first.sequence)
+        base = self._found(first)
         shared = self._shared_length(first, others, 0 if base is None else base.length)
         if shared and not first.begun_tokens and self._prefixes.is_open:
             return Group([first], base, shared)
@@ -146,6 +146,15 @@ class PromptReader:
         if state is not None and self._prefixes.is_open:
             self._prefixes.keep(job.sequence.first(state.length), state)
 
+    def _found(self, job: Job) -> CacheState | None:
+        """What is computed of it already, unless that is so little that a pass without is faster.
+
+        A pass from the very beginning needs no mask, for which attention has a faster way.
+        """
+        found = self._prefixes.find(job.sequence)
+        is_little = found is not None and found.length < min(_SHARED_TOKENS, job.num_tokens // 2)
+        return None if is_little else found
+
     def _shared_length(self, first: Job, others: Sequence[Job], computed: int) -> int:
         """What a prompt has in common with any other, if much of it is not computed yet; else 0."""
         shared = max((common_length(first.sequence, job.sequence) for job in others), default=0)
@@ -157,7 +166,7 @@ class PromptReader:
     def _companions(self, group: Group, waiting: Sequence[Job]) -> Group:
         """The group with those that can be read along with it."""
         for job in waiting:
-            found = self._prefixes.find(job.sequence)
+            found = self._found(job)
             if (found is None) != (group.base is None):
                 continue
             base = self._common_base(group, job, found)

@@ -89,12 +89,11 @@ class Storage:
         with self._lock:
             self._drop(key)
 
-    def select(self, kind: str) -> list[tuple[Hashable, Any]]:
-        """All values of a kind with their keys, the most recently used first."""
+    def peek(self, key: Hashable) -> Any:
+        """A value, which does not count as used; None if it is not kept."""
         with self._lock:
-            return [
-                (key, kept.value) for key, kept in reversed(self._kept.items()) if kept.kind == kind
-            ]
+            kept = self._kept.get(key)
+            return None if kept is None else kept.value
 
     def clear(self) -> int:
         """Let all values go; the bytes that they took."""
