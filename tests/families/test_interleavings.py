@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -191,7 +192,7 @@ def test_whatever_else_happens_each_answer_is_that_of_an_isolated_run(
     play: Callable[[int], Play],
 ) -> None:
     playing = play(7)
-    for _ in range(max(1, NUM_INTERLEAVINGS // 7)):
+    for _ in range(math.ceil(NUM_INTERLEAVINGS / 7)):
         playing.act()
     assert playing.num_compared
     info = playing.chat.cache_info()

@@ -60,6 +60,16 @@ def same(one: Reply, other: Reply) -> bool:
     )
 
 
+def test_a_few_tokens_in_common_are_computed_again_as_no_slower(
+    reusing: VisionChat, forgetting: VisionChat
+) -> None:
+    for seed in range(2):  # alike up to the picture
+        reply = reusing.ask(QUESTIONS[0], picture(300, 200, seed), sampling=SHORT)
+        assert reply.usage.reused_tokens == 0
+        assert same(reply, forgetting.ask(QUESTIONS[0], picture(300, 200, seed), sampling=SHORT))
+    assert reusing.cache_info().hits == 0
+
+
 def test_a_second_question_about_a_picture_computes_the_question_alone(
     reusing: VisionChat, forgetting: VisionChat
 ) -> None:

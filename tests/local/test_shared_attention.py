@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
 
 from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import (
@@ -64,6 +65,22 @@ def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObjec
     )
     expected = scaled_dot_product_attention(query, keys, values, attn_mask=given_mask)
     torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
+@given(data=st.data())
+def test_without_anything_shared_it_is_transformers_own_attention(data: st.DataObject) -> None:
+    torch.manual_seed(data.draw(st.integers(0, 1000)))
+    batch, key_heads, groups, num_tokens = (data.draw(st.integers(1, 4)) for _ in range(4))
+    layer = SimpleNamespace(layer_idx=0, num_key_value_groups=groups, is_causal=True)
+    length = num_tokens + data.draw(st.integers(0, 9))
+    query = torch.randn(batch, key_heads * groups, num_tokens, 8)
+    key, value = torch.randn(2, batch, key_heads, length, 8)
+    mask = torch.rand(batch, 1, num_tokens, length) < 0.7
+    mask[..., 0] = True
+    given_mask = data.draw(st.sampled_from((mask, None))) if length == num_tokens else mask
+    found, _ = shared_attention._attend(layer, query, key, value, given_mask, scaling=0.3)
+    expected, _ = AttentionInterface()["sdpa"](layer, query, key, value, given_mask, scaling=0.3)
+    torch.testing.assert_close(found, expected)
 
 
 def test_half_precision_loses_no_more_than_with_scores_in_half_precision() -> None:
