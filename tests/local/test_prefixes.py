@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit.backends.local import prefixes
@@ -47,6 +47,7 @@ sequences = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(sequences, max_size=12), sequences, st.booleans())
 def test_what_is_found_is_the_longest_beginning_to_a_block(
     kept: list[TokenSequence], wanted: TokenSequence, is_croppable: bool

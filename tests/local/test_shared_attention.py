@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
@@ -41,6 +41,7 @@ def shared_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "_MIN_SAVED", 200)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObject) -> None:
     torch.manual_seed(data.draw(st.integers(0, 1000)))
@@ -67,6 +68,7 @@ def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObjec
     torch.testing.assert_close(found, expected.transpose(1, 2))
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_without_anything_shared_it_is_transformers_own_attention(data: st.DataObject) -> None:
     torch.manual_seed(data.draw(st.integers(0, 1000)))
