@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.local import load_backend
@@ -19,12 +18,12 @@ from tests.benchmarks.loading import ROUNDS as LOADING_ROUNDS
 from tests.benchmarks.loading import memory_rows, time_rows
 from tests.benchmarks.media import ROUNDS as MEDIA_ROUNDS
 from tests.benchmarks.media import media_rows
+from tests.benchmarks.reuse import PAGE
 from tests.benchmarks.reuse import section as reuse_section
 from tests.benchmarks.videos import ROUNDS as VIDEO_ROUNDS
 from tests.benchmarks.videos import video_rows
 
 ROUNDS = 7
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
 Each row compares the kit with what one would write without it. The ratio is the other side's time

@@ -341,9 +341,7 @@ def _joined_with_room(tensors: Sequence[torch.Tensor | None], length: int) -> to
     return room
 
 
-def _joined(
-    tensors: Sequence[torch.Tensor | None], length: int, axis: int = 2
-) -> torch.Tensor | None:
+def _joined(tensors: Sequence[torch.Tensor | None], length: int, axis: int) -> torch.Tensor | None:
     """Tensors one after another in their batch, padded at the beginning of an axis."""
     given = [tensor for tensor in tensors if tensor is not None]
     if not given:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,12 +52,16 @@ class TokenSequence:
     @cached_property
     def marks(self) -> tuple[int, ...]:
         """What tells it from others up to the end of each whole block."""
-        media = {item.span.start: item.key for item in self.media}
+        shown: dict[int, tuple[MediaSpan, ...]] = {}
+        for item in self.media:
+            block = item.span.start // _BLOCK_TOKENS
+            shown[block] = (*shown.get(block, ()), item)
         marks, mark = list[int](), 0
-        for start in range(0, len(self.ids) - _BLOCK_TOKENS + 1, _BLOCK_TOKENS):
-            stop = start + _BLOCK_TOKENS
-            shown = tuple((at, key) for at, key in media.items() if start <= at < stop)
-            mark = hash((mark, self.ids[start:stop].tobytes(), shown))
+        for block in range(len(self.ids) // _BLOCK_TOKENS):
+            start = block * _BLOCK_TOKENS
+            tokens = self.ids[start : start + _BLOCK_TOKENS].tobytes()
+            begun = tuple((item.span.start, item.key) for item in shown.get(block, ()))
+            mark = hash((mark, tokens, begun))
             marks.append(mark)
         return tuple(marks)
 
@@ -78,6 +82,11 @@ class Prefix:
 
     sequence: TokenSequence
     state: CacheState
+
+    def usable_length(self, sequence: TokenSequence) -> int:
+        """How many tokens of a sequence it spares; never the last, whose logits are needed."""
+        length = min(common_length(self.sequence, sequence), len(sequence.ids) - 1)
+        return length if self.state.is_croppable or length == self.state.length else 0
 
 
 class PrefixStore:
@@ -114,19 +123,13 @@ class PrefixStore:
         known of a sequence that was kept long ago.
         """
         for mark in reversed(sequence.marks):
-            found = [
-                (min(common_length(prefix.sequence, sequence), len(sequence.ids) - 1), name, prefix)
-                for name, prefix in self._known(self._index.passing(mark))
-            ]
-            usable = [
-                (length, name, prefix)
-                for length, name, prefix in found
-                if length and (prefix.state.is_croppable or length == prefix.state.length)
-            ]
-            if usable:
-                length, name, prefix = max(usable, key=lambda item: item[0])
-                self._storage.get(name)  # used now
-                return prefix.state.cropped(length)
+            known = self._known(self._index.passing(mark))
+            lengths = {name: prefix.usable_length(sequence) for name, prefix in known}
+            name = max(lengths, key=lengths.__getitem__, default=None)
+            if name is None or not lengths[name]:
+                continue
+            prefix: Prefix | None = self._storage.get(name)  # used now
+            return None if prefix is None else prefix.state.cropped(lengths[name])
         return None
 
     def keep(self, sequence: TokenSequence, state: CacheState) -> None:
@@ -149,7 +152,7 @@ class PrefixStore:
         self._storage.put(name, Kept(PREFIXES, Prefix(sequence, state), state.num_bytes))
         self._tidy()
 
-    def _known(self, names: Sequence[Hashable]) -> Iterator[tuple[Hashable, Prefix]]:
+    def _known(self, names: Iterable[Hashable]) -> Iterator[tuple[Hashable, Prefix]]:
         """The latest of these that are still kept."""
         kept = ((name, self._storage.peek(name)) for name in names)
         return itertools.islice((item for item in kept if item[1] is not None), _MAX_COMPARED)
@@ -178,13 +181,13 @@ class _Index:
         """All names."""
         return list(self._marks)
 
-    def passing(self, mark: int) -> list[Hashable]:
+    def passing(self, mark: int) -> Iterator[Hashable]:
         """Sequences with that mark that may be found by it."""
-        return list(reversed(self._passing.get(mark, {})))
+        return reversed(self._passing.get(mark, {}))
 
-    def ending(self, mark: int) -> list[Hashable]:
+    def ending(self, mark: int) -> Iterator[Hashable]:
         """Sequences whose last mark that is."""
-        return list(reversed(self._ending.get(mark, {})))
+        return reversed(self._ending.get(mark, {}))
 
     def add(self, name: Hashable, marks: tuple[int, ...], *, is_findable_within: bool) -> None:
         """Add a sequence; it is found by all of its marks, or by the last alone."""

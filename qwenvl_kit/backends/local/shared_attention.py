@@ -76,22 +76,7 @@ def _attend(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
         return output
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if attention_mask is not None:
-        attention_mask = attention_mask[..., shared[0].shape[2] :]
-    batch, heads, num_tokens, _ = query.shape
-    at_a_time = max(1, _MAX_SCORES // (batch * heads * shared[0].shape[2]))
-    parts = [
-        _attend_to_both(
-            query[:, :, part],
-            shared,
-            (key, value),
-            None if attention_mask is None else attention_mask[:, :, part],
-            scaling,
-        )
-        for part in (slice(at, at + at_a_time) for at in range(0, num_tokens, at_a_time))
-    ]
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+    return _attend_with_shared(query, shared, (key, value), attention_mask, scaling), None
 
 
 def _attend_in_groups(
@@ -111,6 +96,33 @@ def _attend_in_groups(
         query, key, value, attn_mask=mask, scale=scaling, enable_gqa=key.shape[1] < query.shape[1]
     )
     return output.transpose(1, 2).contiguous()
+
+
+def _attend_with_shared(
+    query: torch.Tensor,
+    shared: tuple[torch.Tensor, torch.Tensor],
+    own: tuple[torch.Tensor, torch.Tensor],
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention to what rows share and to their own, (batch, tokens, heads, head size).
+
+    Some tokens at a time, so that there is room for their scores.
+    """
+    batch, heads, num_tokens, size = query.shape
+    num_shared = shared[0].shape[2]
+    at_a_time = max(1, _MAX_SCORES // (batch * heads * num_shared))
+    parts = [
+        _attend_to_both(
+            query[:, :, part],
+            shared,
+            own,
+            None if mask is None else mask[:, :, part, num_shared:],
+            size**-0.5 if scaling is None else scaling,
+        )
+        for part in (slice(at, at + at_a_time) for at in range(0, num_tokens, at_a_time))
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
 
 
 def _attend_to_both(
