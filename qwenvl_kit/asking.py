@@ -328,9 +328,9 @@ class _Desk:
         """What is begun within it is begun together."""
         return self._pipeline.together()
 
-    def keep(self, index: int, request: Settled, reply: Reply) -> None:
-        """Take note of its reply."""
-        self._notes.keep(index, request, reply)
+    def keep(self, answered: Sequence[tuple[int, Settled, Reply]]) -> None:
+        """Take note of replies, each with its place and request."""
+        self._notes.keep(answered)
 
     def __enter__(self) -> Self:
         return self

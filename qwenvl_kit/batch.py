@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
@@ -78,8 +78,8 @@ class Desk(Protocol):
             OverloadError: too many requests wait.
         """
 
-    def keep(self, index: int, request: Settled, reply: Reply) -> None:
-        """Take note of its reply."""
+    def keep(self, answered: Sequence[tuple[int, Settled, Reply]]) -> None:
+        """Take note of replies, each with its place and request."""
 
     def together(self) -> AbstractContextManager[object]:
         """What is begun within it is begun together."""
@@ -204,19 +204,27 @@ class BatchRun:
         """What has been told by now; waits for something if no other request may begin."""
         while self._in_flight:
             is_held_up = self._submit_ready()
-            try:
-                wait_seconds = _RETRY_SECONDS if is_held_up else None
-                item, told = self._told.get(block=not self._may_begin(), timeout=wait_seconds)
-            except queue.Empty:
+            outcomes = []
+            for item, told in self._take(_RETRY_SECONDS if is_held_up else None):
+                if isinstance(told, Delta):
+                    yield BatchEvent(item.index, delta=told)
+                elif told == "prepared":
+                    self._note_prepared(item)
+                elif told == "ended":
+                    self._collect(item, pool)
+                else:
+                    outcomes.append((item, told))
+            if not outcomes and self._may_begin():
                 return
-            if isinstance(told, Delta):
-                yield BatchEvent(item.index, delta=told)
-            elif told == "prepared":
-                self._note_prepared(item)
-            elif told == "ended":
-                self._collect(item, pool)
-            else:
-                yield self._end(item, told)
+            yield from self._ended(outcomes)
+
+    def _take(self, wait_seconds: float | None) -> list[tuple[_Item, _Told]]:
+        """All that has been told; nothing if there is none within that time."""
+        try:
+            first = self._told.get(block=not self._may_begin(), timeout=wait_seconds)
+        except queue.Empty:
+            return []
+        return [first, *(self._told.get_nowait() for _ in range(self._told.qsize()))]
 
     def _note_prepared(self, item: _Item) -> None:
         self._num_preparing -= 1
@@ -275,16 +283,20 @@ class BatchRun:
         except Exception as error:
             self._told.put((item, error))
 
-    def _end(self, item: _Item, outcome: Reply | Exception) -> BatchEvent:
-        self._in_flight.remove(item)
-        self._num_bytes -= item.num_bytes
-        if item.prepared is None:
-            self._note_prepared(item)  # as far as it comes
-        elif isinstance(outcome, Reply) and item.settled is not None:
-            self._desk.keep(item.index, item.settled, outcome)
-        if isinstance(outcome, Reply):
-            return BatchEvent(item.index, result=outcome)
-        return BatchEvent(item.index, result=_failure(item, outcome))
+    def _ended(self, outcomes: Sequence[tuple[_Item, Reply | Exception]]) -> Iterator[BatchEvent]:
+        """The ends of requests, once all of them have been noted."""
+        answered = []
+        for item, outcome in outcomes:
+            self._in_flight.remove(item)
+            self._num_bytes -= item.num_bytes
+            if item.prepared is None:
+                self._note_prepared(item)  # as far as it comes
+            elif isinstance(outcome, Reply) and item.settled is not None:
+                answered.append((item.index, item.settled, outcome))
+        self._desk.keep(answered)
+        for item, outcome in outcomes:
+            result = outcome if isinstance(outcome, Reply) else _failure(item, outcome)
+            yield BatchEvent(item.index, result=result)
 
 
 def _failure(item: _Item, cause: Exception) -> Failure:

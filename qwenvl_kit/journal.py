@@ -6,8 +6,8 @@ holds one result under its key:
     {"qwenvl_kit_journal": 1, "kind": "summarize_video", "fingerprint": "...", "settings": {...}}
     {"key": "window 0", "record": {...}}
 
-A line is on the disk before `add` returns. One that was being written when its process was killed
-is dropped when the file is opened again.
+A line is on the disk before `add` or `add_all` returns. One that was being written when its
+process was killed is dropped when the file is opened again.
 """
 
 from __future__ import annotations
@@ -112,20 +112,27 @@ class Journal:
         return entry[1]
 
     def add(self, key: str, record: Record) -> None:
-        """Append a record; it is on the disk when this returns.
+        """Append a record; see `add_all`."""
+        self.add_all({key: record})
+
+    def add_all(self, records: Mapping[str, Record]) -> None:
+        """Append records by their keys; they are on the disk when this returns.
+
+        A disk takes as long for several as for one.
 
         Raises:
-            JournalError: it cannot be written, or another process writes to the file.
+            JournalError: they cannot be written, or another process writes to the file.
         """
-        if self._file is None:
+        if self._file is None or not records:
             return
-        line = _line({"key": key, "record": record})
+        lines = {key: _line({"key": key, "record": record}) for key, record in records.items()}
         with _translated(self._name):
             if _num_bytes(self._file) != self._end:
                 raise _someone_else(self._name)
-            _append(self._file, line)
-        self._places[key] = (self._end, len(line))
-        self._end += len(line)
+            _append(self._file, b"".join(lines.values()))
+        for key, line in lines.items():
+            self._places[key] = (self._end, len(line))
+            self._end += len(line)
 
     def close(self) -> None:
         """Close the file."""

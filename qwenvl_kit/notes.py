@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -51,14 +51,22 @@ class Notes:
             record = self._journal.get(key)
         return None if record is None else _restored(key, mark, record)
 
-    def keep(self, index: int, request: Settled, reply: Reply) -> None:
-        """Keep a reply, unless it was cut short by whoever asked."""
-        if not self._journal.is_kept or reply.finish_reason == "cancelled":
+    def keep(self, answered: Sequence[tuple[int, Settled, Reply]]) -> None:
+        """Keep replies to requests at their places; not those that were cut short by hand."""
+        if not self._journal.is_kept:
             return
-        key = _key(index, request)
-        record = {"request": self._fingerprints[key], "reply": to_record(reply)}
+        records = {
+            _key(index, request): to_record(reply)
+            for index, request, reply in answered
+            if reply.finish_reason != "cancelled"
+        }
         with self._lock:
-            self._journal.add(key, record)
+            self._journal.add_all(
+                {
+                    key: {"request": self._fingerprints[key], "reply": record}
+                    for key, record in records.items()
+                }
+            )
 
 
 def _key(index: int, request: Settled) -> str:

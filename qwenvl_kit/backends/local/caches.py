@@ -56,6 +56,12 @@ class LayerState:
         return 0 if self.shared is None else self.shared[0].shape[2]
 
     @property
+    def num_rows(self) -> int:
+        """How many sequences it is of; 0 where it holds nothing."""
+        tensors = [self.keys, *self.recurrences.values()]
+        return max((len(tensor) for tensor in tensors if tensor is not None), default=0)
+
+    @property
     def num_bytes(self) -> int:
         """What its tensors take."""
         parts = [*self.convolutions.values(), *self.recurrences.values(), *(self.shared or ())]
@@ -80,6 +86,11 @@ class CacheState:
     def num_bytes(self) -> int:
         """What its tensors take."""
         return sum(layer.num_bytes for layer in self.layers)
+
+    @property
+    def num_rows(self) -> int:
+        """How many sequences it is of."""
+        return max(layer.num_rows for layer in self.layers)
 
     @property
     def num_shared(self) -> int:
@@ -234,7 +245,8 @@ def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) ->
     """
 
     def of(tensor: torch.Tensor, batch_axis: int = 0) -> torch.Tensor:
-        return tensor.index_select(batch_axis, torch.tensor(rows, device=tensor.device))
+        index = torch.tensor(rows, dtype=torch.long, device=tensor.device)
+        return tensor.index_select(batch_axis, index)
 
     def after(tensor: torch.Tensor, axis: int) -> torch.Tensor:
         rest = tensor.narrow(axis, num_skipped, tensor.shape[axis] - num_skipped)

@@ -10,9 +10,11 @@ import torch
 
 from qwenvl_kit.backends.local.caches import (
     CacheState,
+    join_states,
     open_cache,
     read_state,
     repeat_row,
+    select_rows,
     share_beginning,
     shared_prefix,
 )
@@ -71,7 +73,7 @@ class Forward:
             jobs: the requests.
             start: how many of their tokens are computed already.
             stops: up to where each is computed now.
-            base: the cache after those, of a single row.
+            base: the cache after those, of a single row or one for each job.
             features: of each job's pictures and videos that are computed now, by their number.
         """
         device = self._model.device
@@ -96,6 +98,44 @@ class Forward:
             **({"mm_encoder_outputs": shown} if shown else {}),
         )
         return Computed(cache, read_state(cache), mask, output.logits[:, -1].float())
+
+    def read_in_turn(
+        self,
+        jobs: Sequence[Job],
+        base: CacheState,
+        features: Sequence[Mapping[int, Features]],
+    ) -> Computed:
+        """Compute what is left of each job, without padding, over which a state would run on.
+
+        All are read up to where the shortest ends, the others up to where the next one ends, and
+        so on.
+
+        Args:
+            jobs: the requests, the shortest first. All they show ends before the shortest does.
+            base: the cache after what they have in common, of a single row.
+            features: of each job's pictures and videos that are computed now, by their number.
+        """
+        stops = [job.num_tokens for job in jobs]
+        state, states, logits = base, list[CacheState](), list[torch.Tensor]()
+        for stop in sorted(set(stops)):
+            left = [at for at in range(len(jobs)) if stops[at] >= stop]
+            ending = range(stops.count(stop))
+            done = self.read(
+                [jobs[at] for at in left],
+                state.length,
+                [stop] * len(left),
+                state,
+                [features[at] for at in left],
+            )
+            states.append(select_rows(done.state, ending))
+            logits.append(done.logits[: len(ending)])
+            state = select_rows(done.state, range(len(ending), len(left)))
+        joined = join_states(states)
+        mask = torch.ones((len(jobs), joined.length), dtype=torch.bool)
+        for at, stop in enumerate(stops):
+            mask[at, joined.num_shared : joined.num_shared + joined.length - stop] = False
+        cache = open_cache(self._model, joined)
+        return Computed(cache, joined, mask.to(self._model.device), torch.cat(logits))
 
     def step(
         self,
@@ -125,7 +165,7 @@ class Forward:
 
     def _opened(self, base: CacheState | None, num_rows: int) -> Any:
         """A cache to go on with, in which all rows begin alike."""
-        if base is None or num_rows == 1:
+        if base is None or base.num_rows == num_rows:
             return open_cache(self._model, base)
         if base.may_share and self.may_share(base.length, num_rows):
             base = share_beginning(base, base.length)

@@ -124,8 +124,10 @@ class PromptReader:
         base = group.base
         if len(group.jobs) == 1:
             base = self._read_parts(group, self._branches(group.jobs[0], group.start), features)
-        start = 0 if base is None else base.length
         stops = [job.num_tokens for job in group.jobs]
+        if base is not None and not self._is_croppable and len(set(stops)) > 1:
+            return self._forward.read_in_turn(group.jobs, base, features)
+        start = 0 if base is None else base.length
         done = self._forward.read(group.jobs, start, stops, base, features)
         self._keep(group, done)
         return done
@@ -173,7 +175,7 @@ class PromptReader:
             larger = Group([*group.jobs, job], base)
             if (base is None) == (found is None) and self._is_economical(larger):
                 group = larger
-        return group
+        return Group(sorted(group.jobs, key=lambda job: job.num_tokens), group.base)
 
     def _common_base(self, group: Group, job: Job, found: CacheState | None) -> CacheState | None:
         """What a request has in common with a group, if that is nearly all that is computed."""
@@ -187,8 +189,10 @@ class PromptReader:
     def _is_economical(self, group: Group) -> bool:
         widths = [job.num_tokens - group.start for job in group.jobs]
         area = max(widths) * len(widths)
-        if group.base is not None and not self._is_croppable and len(set(widths)) > 1:
-            return False  # a recurrent state runs on over padding
+        if group.base is not None and not self._is_croppable:
+            shortest = group.start + min(widths)
+            if any(span.end > shortest for job in group.jobs for span in job.prompt.spans):
+                return False  # a picture is read whole
         return area <= _TOGETHER_TOKENS and area - sum(widths) <= _MAX_PADDING * area
 
     def _branches(self, job: Job, start: int) -> list[int]:
