@@ -39,7 +39,7 @@ def section() -> list[str]:
                     print(row, file=sys.stderr, flush=True)
                     (costs if case.is_cost else gains)[_key(row)] = row
     note = [f"Not measured: {'; '.join(skipped)}."] if skipped else []
-    tables = _tables(list(gains.values()), list(costs.values()))
+    tables = _tables(_by_model(gains), _by_model(costs))
     return "\n\n".join([_introduction(), *tables, *note]).split("\n")
 
 
@@ -54,6 +54,11 @@ def _rows_of(table: str) -> dict[str, str]:
     """Its rows by their model and case."""
     lines = [line for line in table.splitlines() if line.startswith("| ")]
     return {_key(line): line for line in lines if not line.startswith("| model")}
+
+
+def _by_model(rows: dict[str, str]) -> list[str]:
+    """The rows of one model after another, each in the order in which they came."""
+    return sorted(rows.values(), key=lambda row: row.split("|")[1])
 
 
 def _key(row: str) -> str:
