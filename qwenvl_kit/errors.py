@@ -7,12 +7,15 @@
     |   +-- BudgetError                  how many pixels or tokens a picture may cost
     |   +-- ContextLengthError           the prompt does not fit the model's context
     |   +-- JournalError                 a file of results that is not of this request
+    |   +-- CalibrationError             answers that confidence cannot be calibrated by
+    |   +-- SchemaError                  a type or labels that no answer can be bound to
     |   `-- MediaError                   one picture or video
     |       +-- MediaSourceError         a kind of source that is not known
     |       +-- MediaNotFoundError       nothing to read at that place
     |       +-- MediaForbiddenError      the media policy refuses it
     |       +-- MediaDecodeError         the bytes are not a whole picture or video
     |       +-- MediaArrayError          an array of the wrong type, axes or values
+    |       +-- DocumentPasswordError    a document that is locked
     |       +-- MediaSizeError           no pixels, too few, too many or too long a strip
     |       +-- MediaTimeoutError        decoding took longer than the media policy allows
     |       `-- VideoTimingError         times that are missing or cannot be meant
@@ -32,6 +35,7 @@
     |       `-- OutdatedPackageError     installed, but too old
     `-- GenerationError                  a request that failed while it ran
         +-- OutOfMemoryError             the device has too little memory for it
+        +-- AnswerError                  the model's answer is not of the form that was asked for
         `-- OverloadError                too many requests wait already
 
 An error says what was given, what was expected, what to try, and where
@@ -96,6 +100,14 @@ class JournalError(InputError):
     """A journal cannot be read or written, or holds the results of something else."""
 
 
+class CalibrationError(InputError):
+    """Confidence cannot be calibrated, or judged, by what was given."""
+
+
+class SchemaError(InputError):
+    """A type, schema or list of labels that no answer can be bound to."""
+
+
 class MediaError(InputError):
     """A picture or video cannot be used."""
 
@@ -114,6 +126,10 @@ class MediaForbiddenError(MediaError):
 
 class MediaDecodeError(MediaError):
     """The bytes are not a complete picture in a known format."""
+
+
+class DocumentPasswordError(MediaError):
+    """The document is locked, and the password is missing or wrong."""
 
 
 class MediaArrayError(MediaError):
@@ -194,6 +210,16 @@ class GenerationError(QwenVLKitError):
 
 class OutOfMemoryError(GenerationError):
     """The device has too little memory for this request."""
+
+
+class AnswerError(GenerationError):
+    """The model's answer is not of the form that was asked for.
+
+    Attributes:
+        reply: the answer, a `Reply`; None where there is none.
+    """
+
+    reply: object = None
 
 
 class OverloadError(GenerationError):

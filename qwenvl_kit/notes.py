@@ -90,6 +90,8 @@ def _fingerprint(request: Settled, policy: MediaPolicy) -> str:
         for at, message in enumerate(request.messages)
     ]
     settings = {"sampling": asdict(request.sampling), "budget": asdict(request.budget)}
+    if request.constraint is not None:
+        settings["constraint"] = asdict(request.constraint)
     return fingerprint({"messages": messages, "fit": request.fit, **settings})
 
 

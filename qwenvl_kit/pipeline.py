@@ -21,6 +21,7 @@ from qwenvl_kit.backends.base import (
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
 from qwenvl_kit.budget.planning import plan_media, plan_request
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
@@ -31,12 +32,15 @@ from qwenvl_kit.errors import (
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import DecodedMedia, decode_media, identify_media, measure_media
 from qwenvl_kit.messages import Message
-from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget
+from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from qwenvl_kit.calibration import Calibrator
+    from qwenvl_kit.results import Reply
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Settled:
     budget: PixelBudget
     fit: Fit
     request_id: str | None
+    abstain_below: float | None = None
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -79,46 +85,48 @@ class Pipeline:
         backend: what runs the requests.
         budget: what pictures may cost where a request does not say.
         policy: what may be opened.
+        calibrator: what makes confidences of how sure the model was; None for none.
     """
 
-    def __init__(self, backend: Backend, budget: PixelBudget, policy: MediaPolicy) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        budget: PixelBudget,
+        policy: MediaPolicy,
+        calibrator: Calibrator | None = None,
+    ) -> None:
         self._backend = backend
         self._budget = budget
         self._policy = policy
+        self.calibrator = calibrator
 
     @property
     def policy(self) -> MediaPolicy:
         """What may be opened."""
         return self._policy
 
-    def settle(
-        self,
-        request: Request,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-    ) -> Settled:
-        """The request, with what it leaves to the call and to the chat.
-
-        Args:
-            request: what is asked.
-            sampling: how to generate where the request does not say.
-            budget: what pictures may cost where the request does not say.
-            fit: what becomes of it if it is too long, where the request does not say.
-        """
+    def settle(self, request: Request) -> Settled:
+        """The request, with what it leaves to the chat."""
         messages = request.conversation()
         check_sampling(request.sampling)
-        chosen = sampling if request.sampling is None else request.sampling
-        cost = budget if request.budget is None else request.budget
+        sampling = request.sampling
         with located("budget"):
-            limits = self._budget if cost is None else as_budget(cost)
+            budget = self._budget if request.budget is None else as_budget(request.budget)
         return Settled(
             messages=messages,
-            sampling=self._backend.default_sampling if chosen is None else chosen,
-            budget=limits,
-            fit=request.fit or fit,
+            sampling=self._backend.default_sampling if sampling is None else sampling,
+            budget=budget,
+            fit=request.fit or "refuse",
             request_id=request.id,
+            abstain_below=request.abstain_below,
+            constraint=request.constraint,
         )
+
+    def calibrated(self, reply: Reply) -> Reply:
+        """The reply with the share of such answers that are right, where that is known."""
+        if self.calibrator is None:
+            return reply
+        return replace(reply, calibrated_confidence=self.calibrator.confidence(reply))
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
         """What a request would cost; decodes nothing and runs no model.
@@ -172,7 +180,9 @@ class Pipeline:
         _check_fits(plan)
         media, keys = self._media(settled.messages, plan)
         return Prepared(
-            request=BackendRequest(settled.messages, plan, media, settled.sampling, keys),
+            request=BackendRequest(
+                settled.messages, plan, media, settled.sampling, keys, settled.constraint
+            ),
             settled=settled,
             started=started,
             media_seconds=time.perf_counter() - started,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Real
 from typing import Any, TypeAlias, Union
 
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.errors import InputError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, check_fit
 
@@ -21,9 +24,13 @@ class Request:
         budget: what its pictures may cost; None takes the call's.
         fit: what becomes of it if it is longer than the model's context: "refuse" or "shrink";
             None takes the call's.
+        abstain_below: the confidence that its answer is to have at least; see
+            `Reply.is_abstained`. None takes the call's.
+        constraint: what its answer must look like; None leaves it free.
 
     Raises:
         BudgetError: fit is neither.
+        InputError: abstain_below is no number in [0, 1].
     """
 
     messages: Prompt
@@ -32,10 +39,14 @@ class Request:
     sampling: Sampling | None = None
     budget: BudgetChoice | None = None
     fit: Fit | None = None
+    abstain_below: float | None = None
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         if self.fit is not None:
             check_fit(self.fit)
+        if self.abstain_below is not None:
+            _check_share("abstain_below", self.abstain_below)
 
     @classmethod
     def about(
@@ -46,9 +57,25 @@ class Request:
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
         fit: Fit | None = None,
+        abstain_below: float | None = None,
+        constraint: Constraint | None = None,
     ) -> Request:
         """A question about pictures or videos, each a part or an image source."""
-        return cls(as_messages(question, media), id=id, sampling=sampling, budget=budget, fit=fit)
+        return cls(
+            as_messages(question, media),
+            id=id,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+        )
+
+    def with_defaults(self, defaults: Request) -> Request:
+        """The request, with what it leaves open taken from another."""
+        settings = ("sampling", "budget", "fit", "abstain_below")
+        taken = {name: getattr(defaults, name) for name in settings if getattr(self, name) is None}
+        return replace(self, **taken)
 
     def conversation(self) -> tuple[Message, ...]:
         """The checked messages.
@@ -66,3 +93,9 @@ RequestLike: TypeAlias = Union[Prompt, Request]
 def as_request(request: RequestLike) -> Request:
     """A request from whatever a caller wrote."""
     return request if isinstance(request, Request) else Request(request)
+
+
+def _check_share(name: str, value: object) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0.0 <= float(value) <= 1.0:  # type: ignore[arg-type]
+        raise InputError(f"{name}={value!r} was given", expected="a number between 0 and 1")

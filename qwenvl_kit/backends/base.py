@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
@@ -42,6 +43,7 @@ class BackendRequest:
         sampling: how to generate.
         media_keys: what the source of each is known by; None for one that is known by its pixels
             alone.
+        constraint: what the answer must look like; None leaves it free.
     """
 
     messages: tuple[Message, ...]
@@ -49,6 +51,7 @@ class BackendRequest:
     media: tuple[DecodedMedia | KnownMedia, ...]
     sampling: Sampling
     media_keys: tuple[str | None, ...] = ()
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
 from qwenvl_kit.backends.local.caches import check_layers, is_croppable
+from qwenvl_kit.backends.local.constraining import Binder
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.forward import Forward
 from qwenvl_kit.backends.local.jobs import Job
@@ -63,6 +64,7 @@ class Engine:
         self.storage = Storage(max_cache_bytes)
         self.vision = VisionEncoder(model, PatchEncoder(processor, family), self.storage)
         self._vocabulary = Vocabulary(processor.tokenizer, end_ids)
+        self._binder = Binder(processor.tokenizer, end_ids)
         forward = Forward(model, int(processor.tokenizer.pad_token_id))
         croppable = is_croppable(model)
         self._lookup = LookupRules(processor.tokenizer, family, end_ids, is_croppable=croppable)
@@ -137,7 +139,11 @@ class Engine:
             cache_bytes=request.plan.kv_cache_bytes or 0,
             deadline=time.perf_counter() + (request.sampling.max_seconds or math.inf),
             row=Row(
-                request.sampling, request.plan.max_new_tokens, len(prompt.ids), self._vocabulary
+                request.sampling,
+                request.plan.max_new_tokens,
+                len(prompt.ids),
+                self._vocabulary,
+                None if request.constraint is None else self._binder.bind(request.constraint),
             ),
             guesser=self._lookup.guesser(request.sampling, prompt.ids, request.plan.max_new_tokens),
         )

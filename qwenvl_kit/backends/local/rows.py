@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from qwenvl_kit.backends.local.choosing import TokenChooser
+from qwenvl_kit.backends.local.constraining import Bound
 from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.backends.repetition import CycleDetector
 from qwenvl_kit.backends.stops import StopText
@@ -23,6 +24,7 @@ class Row:
         max_new_tokens: when to stop at the latest.
         prompt_tokens: length of its prompt.
         vocabulary: tokens to text.
+        bound: the form that its answer is bound to; None for none.
     """
 
     def __init__(
@@ -31,8 +33,10 @@ class Row:
         max_new_tokens: int,
         prompt_tokens: int,
         vocabulary: Vocabulary,
+        bound: Bound | None = None,
     ) -> None:
         self._sampling = sampling
+        self._bound = bound
         self.max_new_tokens = max_new_tokens
         self._prompt_tokens = prompt_tokens
         self._vocabulary = vocabulary
@@ -65,7 +69,7 @@ class Row:
     @property
     def takes_the_likeliest(self) -> bool:
         """Whether the next token is always that of the largest logit."""
-        return self._chooser.takes_the_likeliest
+        return self._bound is None and self._chooser.takes_the_likeliest
 
     def choose(self, ids: Sequence[int], logits: torch.Tensor) -> int:
         """The id of the next token.
@@ -74,6 +78,10 @@ class Row:
             ids: prompt and answer so far.
             logits: raw logits, (vocabulary,).
         """
+        if self._bound is not None:
+            logits = self._bound.masked(logits, self.max_new_tokens - len(self.tokens))
+            if self._chooser.takes_the_likeliest:
+                return int(logits.argmax())
         context = torch.tensor([ids], device=logits.device)
         return self._chooser.choose(context, self._prompt_tokens, logits[None])
 
@@ -86,6 +94,8 @@ class Row:
             logprobs: those of all tokens, (vocabulary,).
         """
         self.token_ids.append(token_id)
+        if self._bound is not None:
+            self._bound.accept(token_id)
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
         score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))

@@ -1,0 +1,93 @@
+"""What an answer must look like, so that a program can read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from qwenvl_kit.errors import SchemaError
+
+ConstraintKind: TypeAlias = Literal["json schema", "choice", "regex"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer must look like; a backend that takes it writes nothing else.
+
+    Made by `from_schema`, `from_choices` or `from_regex`.
+
+    Attributes:
+        kind: in which form it is written.
+        text: a JSON schema, a JSON list of strings, or a regular expression.
+        least: about the shortest of such answers, where they may become long: when no more
+            tokens are left than it takes, an answer is brought to its end; empty for none.
+    """
+
+    kind: ConstraintKind
+    text: str
+    least: str = ""
+
+    @classmethod
+    def from_schema(cls, schema: Mapping[str, Any]) -> Constraint:
+        """An answer that a JSON schema admits; one that grows too long is brought to its end.
+
+        Raises:
+            SchemaError: it is nothing that JSON can hold.
+        """
+        try:
+            text = json.dumps(schema)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SchemaError(
+                f"the schema is nothing that JSON can hold ({error})", expected="a JSON schema"
+            ) from error
+        return cls("json schema", text, json.dumps(_least(schema)))
+
+    @classmethod
+    def from_choices(cls, choices: Sequence[str]) -> Constraint:
+        """One of several texts.
+
+        Raises:
+            SchemaError: none, one that is empty or no text, or one twice.
+        """
+        if isinstance(choices, str) or not choices:
+            raise SchemaError(f"choices={choices!r} were given", expected="a list of texts")
+        for index, choice in enumerate(choices):
+            if not isinstance(choice, str) or not choice.strip():
+                raise SchemaError(
+                    f"{choice!r} was given", expected="a text", where=f"choices[{index}]"
+                )
+        if len(set(choices)) < len(choices):
+            twice = next(choice for choice in choices if list(choices).count(choice) > 1)
+            raise SchemaError(f"{twice!r} was given twice", expected="texts that differ")
+        return cls("choice", json.dumps(list(choices), ensure_ascii=False))
+
+    @classmethod
+    def from_regex(cls, pattern: str) -> Constraint:
+        """An answer that a regular expression matches as a whole.
+
+        The expression is of the form of Rust's `regex` crate: no look-around, no back references.
+        """
+        if not isinstance(pattern, str) or not pattern:
+            raise SchemaError(f"pattern={pattern!r} was given", expected="a regular expression")
+        return cls("regex", pattern)
+
+
+def _least(schema: Any) -> Any:
+    """About the shortest value of a schema, with one item in each list."""
+    if not isinstance(schema, Mapping):
+        return ""
+    for values in ([schema["const"]] if "const" in schema else None, schema.get("enum")):
+        if values:
+            return min(values, key=lambda value: len(json.dumps(value)))
+    if schema.get("anyOf"):
+        return max(map(_least, schema["anyOf"]), key=lambda value: len(json.dumps(value)))
+    kind = schema.get("type")
+    if kind == "object" or "properties" in schema:
+        return {name: _least(part) for name, part in dict(schema.get("properties", {})).items()}
+    if kind == "array":
+        return [_least(schema.get("items", {}))] * max(1, int(schema.get("minItems", 1)))
+    return {"number": 0, "integer": 0, "boolean": False, "null": None}.get(
+        str(kind), "x" * int(schema.get("minLength", 0))
+    )

@@ -1,0 +1,86 @@
+"""How probable each of several answers is, by the model's own account."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.errors import UnsupportedFeatureError
+from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Request
+from qwenvl_kit.results import Reply
+
+_MAX_TOKENS = 256
+"""Of an answer whose probability is wanted."""
+
+
+@dataclass(frozen=True)
+class ScoredAnswers:
+    """Answers to one question, each with the logarithm of its probability.
+
+    Attributes:
+        answers: the texts.
+        logprobs: of each as a whole: all of its tokens and the one that ends it.
+        replies: each as a reply.
+    """
+
+    answers: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    replies: tuple[Reply, ...]
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """Of each, given that it is one of them: they sum to 1."""
+        highest = max(self.logprobs)
+        weights = [math.exp(logprob - highest) for logprob in self.logprobs]
+        return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def coverage(self) -> float:
+        """How probable it was that the model would answer with one of them at all."""
+        return min(1.0, sum(map(math.exp, self.logprobs)))
+
+
+def score_answers(
+    chat: VisionChat,
+    question: str,
+    media: Sequence[Media],
+    answers: Sequence[str],
+    *,
+    budget: BudgetChoice | None = None,
+) -> ScoredAnswers:
+    """The probability of each answer, from the raw distribution of every token.
+
+    Nothing is sampled: the model is made to write each of them. The question and its pictures
+    are read once, and all answers are written together.
+
+    Args:
+        chat: who is asked.
+        question: what is asked.
+        media: pictures and videos that it is about.
+        answers: what may be the answer.
+        budget: what each picture may cost.
+
+    Raises:
+        SchemaError: no answers, or one twice.
+        UnsupportedFeatureError: the backend gives no scores.
+    """
+    Constraint.from_choices(answers)  # refuses what cannot be meant, all at once
+    requests = [
+        Request.about(question, *media, constraint=Constraint.from_choices([answer]))
+        for answer in answers
+    ]
+    sampling = Sampling(max_new_tokens=_MAX_TOKENS, max_cycle_tokens=None)
+    replies = chat.ask_many(requests, sampling=sampling, budget=budget, on_error="raise")
+    logprobs = [reply.logprob for reply in replies]
+    known = [logprob for logprob in logprobs if logprob is not None]
+    if len(known) < len(replies):
+        raise UnsupportedFeatureError(
+            "the backend gives no scores, by which answers are judged",
+            hint="a local model, or a server that gives logprobs",
+        )
+    return ScoredAnswers(tuple(answers), tuple(known), tuple(replies))

@@ -1,0 +1,146 @@
+"""Questions whose answer is a truth, a choice or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.results import Reply
+from qwenvl_kit.tasks.classification import Classification, classify
+from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.scoring import ScoredAnswers, score_answers
+
+YES_NO_PROMPTS = MappingProxyType(
+    {"en": "{question}\nAnswer yes or no.", "zh": "{question}\n请回答是或否。"}
+)
+NUMBER_PROMPTS = MappingProxyType(
+    {"en": "{question}\nAnswer with a number.", "zh": "{question}\n请用一个数字回答。"}
+)
+_YES = MappingProxyType({"en": ("Yes", "yes", "Yes."), "zh": ("是", "是。", "是的")})
+_NO = MappingProxyType({"en": ("No", "no", "No."), "zh": ("否", "不是", "否。")})
+_NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?"
+_WHOLE_NUMBER = r"-?(0|[1-9][0-9]{0,14})"
+
+
+@dataclass(frozen=True)
+class YesNo:
+    """Whether something holds. `bool(answer)` says so.
+
+    Attributes:
+        probability: of yes, given that the answer is yes or no.
+        scores: of all wordings of both.
+    """
+
+    probability: float
+    scores: ScoredAnswers
+
+    def __bool__(self) -> bool:
+        return self.probability >= 0.5
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the answer that is given."""
+        return max(self.probability, 1.0 - self.probability)
+
+
+@dataclass(frozen=True)
+class NumberAnswer:
+    """A number.
+
+    Attributes:
+        value: the number.
+        reply: the whole reply.
+    """
+
+    value: float
+    reply: Reply
+
+    @property
+    def confidence(self) -> float | None:
+        """How probable the number was as a whole, in [0, 1]; None without scores."""
+        return self.reply.probability_between(0, len(self.reply.text))
+
+
+def ask_yes_no(
+    chat: VisionChat,
+    question: str,
+    *media: Media,
+    language: Language = "en",
+    prompt: str | None = None,
+    budget: BudgetChoice | None = None,
+) -> YesNo:
+    """Ask whether something holds; the answer is the probability of yes.
+
+    Args:
+        chat: who is asked.
+        question: that yes or no is an answer to.
+        media: pictures and videos that it is about.
+        language: of the prompt and the answers.
+        prompt: how to ask instead; `{question}` stands for the question.
+        budget: what each picture may cost.
+
+    Raises:
+        UnsupportedFeatureError: the backend gives no scores.
+        InputError: a picture cannot be used.
+    """
+    text = chosen_prompt(YES_NO_PROMPTS, language, prompt, question=question)
+    answers = (*_YES[language], *_NO[language])
+    scores = score_answers(chat, text, media, answers, budget=budget)
+    return YesNo(sum(scores.probabilities[: len(_YES[language])]), scores)
+
+
+def ask_choice(
+    chat: VisionChat,
+    question: str,
+    choices: Sequence[str],
+    *media: Media,
+    language: Language = "en",
+    prompt: str | None = None,
+    budget: BudgetChoice | None = None,
+) -> Classification:
+    """Ask a question with several answers to choose from; see `classify`."""
+    return classify(
+        chat, media, choices, question=question, language=language, prompt=prompt, budget=budget
+    )
+
+
+def ask_number(
+    chat: VisionChat,
+    question: str,
+    *media: Media,
+    whole: bool = False,
+    language: Language = "en",
+    prompt: str | None = None,
+    sampling: Sampling | None = None,
+    budget: BudgetChoice | None = None,
+) -> NumberAnswer:
+    """Ask for a number; the model can write nothing else.
+
+    Args:
+        chat: who is asked.
+        question: that a number is the answer to.
+        media: pictures and videos that it is about.
+        whole: whether it is a whole number.
+        language: of the prompt.
+        prompt: how to ask instead; `{question}` stands for the question.
+        sampling: how to generate; None is greedy.
+        budget: what each picture may cost.
+
+    Raises:
+        InputError: a picture cannot be used.
+        GenerationError: the model failed.
+    """
+    reply = chat.ask(
+        chosen_prompt(NUMBER_PROMPTS, language, prompt, question=question),
+        *media,
+        sampling=sampling or Sampling(max_new_tokens=32),
+        budget=budget,
+        constraint=Constraint.from_regex(_WHOLE_NUMBER if whole else _NUMBER),
+    )
+    number = float(reply.text)
+    return NumberAnswer(int(number) if whole else number, reply)
