@@ -14,6 +14,12 @@ VideoLayout: TypeAlias = Literal["one span", "timestamped groups"]
 """How a prompt holds a video: all its visual tokens in one run, or each group of frames that share
 their patches in a run of its own, after its time in words."""
 
+BoxFormat: TypeAlias = Literal["box tokens", "json"]
+"""How a family writes places: between special tokens, or as JSON."""
+
+Coordinates: TypeAlias = Literal["thousandths", "resized pixels"]
+"""In what a family counts them: thousandths of the picture's sides, or pixels as it sees them."""
+
 LimitScope: TypeAlias = Literal["frame", "video"]
 """What the checkpoint's area limits for videos are meant for: one frame, or all of them."""
 
@@ -44,6 +50,8 @@ class Family:
         image_token, video_token, vision_start_token, vision_end_token: the placeholder in a
             rendered prompt that a picture's or a video's visual tokens replace, and what stands
             around it.
+        box_format: how it writes the places of things.
+        coordinates: in what it counts them.
         sampling: how its publisher says to generate where the checkpoint itself does not.
         thinking_sampling: the same while the model thinks first.
         needs_tokenizer_json: whether transformers reads its vocabulary from tokenizer.json alone,
@@ -70,6 +78,8 @@ class Family:
     video_token: str = "<|video_pad|>"
     vision_start_token: str = "<|vision_start|>"
     vision_end_token: str = "<|vision_end|>"
+    box_format: BoxFormat = "json"
+    coordinates: Coordinates = "thousandths"
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
@@ -86,6 +96,7 @@ _QWEN2_VL = Family(
     model_class="Qwen2VLForConditionalGeneration",
     since_transformers="4.45",
     patch_side_px=14,
+    box_format="box tokens",
 )
 _QWEN2_5_VL = replace(
     _QWEN2_VL,
@@ -93,6 +104,8 @@ _QWEN2_5_VL = replace(
     model_class="Qwen2_5_VLForConditionalGeneration",
     since_transformers="4.49",
     positions_in_seconds=True,
+    box_format="json",
+    coordinates="resized pixels",
 )
 _QWEN3_VL = Family(
     model_type="qwen3_vl",

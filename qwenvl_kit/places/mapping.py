@@ -1,0 +1,99 @@
+"""From coordinates as a family writes them to pixels of the upright original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qwenvl_kit.families import Family
+from qwenvl_kit.geometry import Point
+from qwenvl_kit.places.parsing import WrittenPlace
+from qwenvl_kit.places.values import Box, Mark
+from qwenvl_kit.plans import ImagePlan
+from qwenvl_kit.results import Reply
+
+PARTS = 1000
+"""A picture's sides have so many parts where coordinates are relative (model cards of Qwen2-VL,
+Qwen3-VL and Qwen3.5)."""
+
+_FAR_OUTSIDE = 0.02
+"""What lies further outside than this share of the picture's side is told of."""
+
+
+class PlaceMapper:
+    """Brings places into the pixels of the picture that they were asked of.
+
+    Args:
+        plan: what became of the picture.
+        family: whose coordinates they are.
+        reply: the answer that they stand in.
+        default_label: of those that have none.
+    """
+
+    def __init__(self, plan: ImagePlan, family: Family, reply: Reply, default_label: str) -> None:
+        self._map = plan.pixel_map
+        self._family = family
+        self._reply = reply
+        self._default_label = default_label
+        shown = plan.original if plan.crop is None else plan.crop.size
+        left, top = (0, 0) if plan.crop is None else (plan.crop.x1_px, plan.crop.y1_px)
+        self._low = Point(left, top)
+        self._high = Point(left + shown.width_px, top + shown.height_px)
+        self.warnings: list[str] = []
+
+    def boxes(self, written: Iterable[WrittenPlace]) -> list[Box]:
+        """Those that are boxes and hold any of the picture; the others are told of."""
+        found = []
+        for place in written:
+            if len(place.numbers) != 4:
+                self._warn("a point where a box was asked for")
+                continue
+            x1, y1, x2, y2 = place.numbers
+            if x1 > x2 or y1 > y2:
+                self._warn("corners in the wrong order")
+            low = self._clamped(self._original(min(x1, x2), min(y1, y2)))
+            high = self._clamped(self._original(max(x1, x2), max(y1, y2)))
+            if low.x_px < high.x_px and low.y_px < high.y_px:
+                sides = (low.x_px, low.y_px, high.x_px, high.y_px)
+                found.append(Box(self._label(place), *sides, self._confidence(place)))
+            else:
+                self._warn("a box that holds nothing of the picture")
+        return found
+
+    def marks(self, written: Iterable[WrittenPlace]) -> list[Mark]:
+        """All places as points; of a box its middle."""
+        found = []
+        for place in written:
+            xs, ys = place.numbers[::2], place.numbers[1::2]
+            if len(xs) > 1:
+                self._warn("a box where a point was asked for; its middle is given")
+            at = self._clamped(self._original(sum(xs) / len(xs), sum(ys) / len(ys)))
+            found.append(Mark(self._label(place), at.x_px, at.y_px, self._confidence(place)))
+        return found
+
+    def _original(self, x: float, y: float) -> Point:
+        if self._family.coordinates == "thousandths":
+            x *= self._map.resized.width_px / PARTS
+            y *= self._map.resized.height_px / PARTS
+        return self._map.to_original(Point(x, y))
+
+    def _clamped(self, place: Point) -> Point:
+        low, high = self._low, self._high
+        inside = Point(
+            min(max(place.x_px, low.x_px), high.x_px), min(max(place.y_px, low.y_px), high.y_px)
+        )
+        far = abs(place.x_px - inside.x_px) > _FAR_OUTSIDE * (high.x_px - low.x_px) or abs(
+            place.y_px - inside.y_px
+        ) > _FAR_OUTSIDE * (high.y_px - low.y_px)
+        if far:
+            self._warn("coordinates beyond the picture")
+        return inside
+
+    def _label(self, place: WrittenPlace) -> str:
+        return place.label or self._default_label
+
+    def _confidence(self, place: WrittenPlace) -> float | None:
+        return self._reply.confidence_between(place.start, place.stop)
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)
