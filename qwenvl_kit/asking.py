@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, overload
 
+from qwenvl_kit.agreement import ask_with_samples
 from qwenvl_kit.backends.base import Backend, Working
 from qwenvl_kit.batch import BatchRun, Result
 from qwenvl_kit.collecting import (
@@ -16,6 +17,7 @@ from qwenvl_kit.collecting import (
     collect,
     counted,
 )
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import OutOfMemoryError
@@ -34,6 +36,8 @@ from qwenvl_kit.totals import ChatStats, Totals
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from qwenvl_kit.calibration import Calibrator
+
 
 class Asking:
     """Takes requests to a backend; what a `VisionChat` does apart from loading models.
@@ -42,11 +46,18 @@ class Asking:
         backend: what runs the requests.
         budget: what pictures may cost where a request does not say.
         media: what may be opened.
+        calibrator: what makes confidences of how sure the model was; None for none.
     """
 
-    def __init__(self, backend: Backend, budget: PixelBudget, media: MediaPolicy) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        budget: PixelBudget,
+        media: MediaPolicy,
+        calibrator: Calibrator | None = None,
+    ) -> None:
         self._backend = backend
-        self._pipeline = Pipeline(backend, budget, media)
+        self._pipeline = Pipeline(backend, budget, media, calibrator)
         self._totals = Totals()
 
     def ask(
@@ -56,6 +67,9 @@ class Asking:
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
         fit: Fit = "refuse",
+        abstain_below: float | None = None,
+        num_samples: int = 0,
+        constraint: Constraint | None = None,
     ) -> Reply:
         """Answer one question or conversation.
 
@@ -68,12 +82,21 @@ class Asking:
             fit: a request that is longer than the model's context is refused, or with "shrink"
                 made to fit: pictures are shown smaller and fewer frames of a video, which the
                 reply's plan records.
+            abstain_below: the confidence that the answer is to have at least; `is_abstained` of
+                the reply says whether it has less.
+            num_samples: answer so many times more, by chance, and say in `agreement` how often
+                the same came out.
+            constraint: what the answer must look like; the model then writes nothing else.
 
         Raises:
             InputError: the request cannot be used; says where, what was expected, what to try.
             GenerationError: the model failed.
         """
-        settled = self._settle(prompt, media, sampling, budget, fit)
+        settled = self._settle(
+            prompt, media, sampling, budget, fit, abstain_below=abstain_below, constraint=constraint
+        )
+        if num_samples:
+            return ask_with_samples(self._pipeline, self._totals, settled, num_samples)
         return self._begin(settled, Follower()).result()
 
     def stream(
@@ -83,6 +106,7 @@ class Asking:
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
         fit: Fit = "refuse",
+        constraint: Constraint | None = None,
     ) -> ReplyStream:
         """Answer one question or conversation, token by token.
 
@@ -94,7 +118,7 @@ class Asking:
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
-        settled = self._settle(prompt, media, sampling, budget, fit)
+        settled = self._settle(prompt, media, sampling, budget, fit, constraint=constraint)
         return ReplyStream(lambda follower: self._begin(settled, follower))
 
     async def ask_async(
@@ -104,6 +128,8 @@ class Asking:
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
         fit: Fit = "refuse",
+        abstain_below: float | None = None,
+        constraint: Constraint | None = None,
     ) -> Reply:
         """Answer one question or conversation, without keeping the event loop waiting.
 
@@ -115,7 +141,9 @@ class Asking:
         """
         import asyncio
 
-        settled = self._settle(prompt, media, sampling, budget, fit)
+        settled = self._settle(
+            prompt, media, sampling, budget, fit, abstain_below=abstain_below, constraint=constraint
+        )
         follower = Follower()
         try:
             pending = await asyncio.to_thread(self._begin, settled, follower)
@@ -137,6 +165,7 @@ class Asking:
         budget: BudgetChoice | None = ...,
         fit: Fit = ...,
         on_error: Literal["raise"],
+        abstain_below: float | None = ...,
         max_batch_size: int | None = ...,
         progress: bool = ...,
         journal: str | os.PathLike[str] | None = ...,
@@ -151,6 +180,7 @@ class Asking:
         budget: BudgetChoice | None = ...,
         fit: Fit = ...,
         on_error: OnError = ...,
+        abstain_below: float | None = ...,
         max_batch_size: int | None = ...,
         progress: bool = ...,
         journal: str | os.PathLike[str] | None = ...,
@@ -164,6 +194,7 @@ class Asking:
         budget: BudgetChoice | None = None,
         fit: Fit = "refuse",
         on_error: OnError = "return",
+        abstain_below: float | None = None,
         max_batch_size: int | None = None,
         progress: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -178,6 +209,7 @@ class Asking:
             fit: for those that have none of their own; see `ask`.
             on_error: "return" puts a `Failure` in the place of a request that fails; "raise"
                 raises the first error, in the order of the requests.
+            abstain_below: for those that have none of their own; see `ask`.
             max_batch_size: most requests that are on their way at a time; None leaves it to the
                 memory that they take.
             progress: show a progress bar.
@@ -193,7 +225,7 @@ class Asking:
         """
         check_batch_arguments(on_error, max_batch_size)
         requests = checked_requests(requests)
-        with self._desk(sampling, budget, fit, journal) as desk:
+        with self._desk(sampling, budget, fit, abstain_below, journal) as desk:
             run = BatchRun(requests, desk, max_in_flight=max_batch_size)
             with counted(requests, is_shown=progress) as note:
                 return collect(run.events(), on_error, note)
@@ -220,7 +252,7 @@ class Asking:
             print(stream.results)
         """
         check_batch_arguments("return", max_batch_size)
-        desk = self._desk(sampling, budget, fit, None)
+        desk = self._desk(sampling, budget, fit, None, None)
         return BatchStream(
             BatchRun(
                 checked_requests(requests), desk, max_in_flight=max_batch_size, shows_deltas=True
@@ -255,10 +287,21 @@ class Asking:
         sampling: Sampling | None,
         budget: BudgetChoice | None,
         fit: Fit,
+        *,
+        abstain_below: float | None = None,
+        constraint: Constraint | None = None,
     ) -> Settled:
         """One request, with what it leaves to the chat."""
-        request = Request(as_messages(prompt, media), sampling=sampling, budget=budget, fit=fit)
-        return self._pipeline.settle(request)
+        return self._pipeline.settle(
+            Request(
+                as_messages(prompt, media),
+                sampling=sampling,
+                budget=budget,
+                fit=fit,
+                abstain_below=abstain_below,
+                constraint=constraint,
+            )
+        )
 
     def _begin(self, request: Settled, follower: Follower) -> Pending:
         """Prepare a request and have it answered."""
@@ -269,6 +312,7 @@ class Asking:
         sampling: Sampling | None,
         budget: BudgetChoice | None,
         fit: Fit,
+        abstain_below: float | None,
         journal: str | os.PathLike[str] | None,
     ) -> _Desk:
         """Checks what a call gave for all of its requests."""
@@ -284,7 +328,7 @@ class Asking:
             self._pipeline,
             self._totals,
             notes,
-            Request("", sampling=sampling, budget=budget, fit=fit),
+            Request("", sampling=sampling, budget=budget, fit=fit, abstain_below=abstain_below),
         )
 
 
@@ -309,8 +353,7 @@ class _Desk:
 
     def settle(self, request: Request) -> Settled:
         """The request, with the settings of the call."""
-        given = self._defaults
-        return self._pipeline.settle(request, given.sampling, given.budget, given.fit or "refuse")
+        return self._pipeline.settle(request.with_defaults(self._defaults))
 
     def recall(self, index: int, request: Settled) -> Reply | None:
         """Its reply, if an earlier run gave it."""

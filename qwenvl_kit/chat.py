@@ -21,6 +21,7 @@ from qwenvl_kit.conversation import Conversation
 from qwenvl_kit.diagnosis.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import InputError, UnsupportedFeatureError
+from qwenvl_kit.families import Family
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
 
+    from qwenvl_kit.calibration import Calibrator
     from qwenvl_kit.watching import FrameSource, Watch
 
+    CalibratorChoice = Calibrator | str | os.PathLike[str] | None
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
@@ -42,12 +45,18 @@ class VisionChat(Asking):
         budget: what pictures may cost where a request does not say: a `PixelBudget`, "native"
             (the checkpoint's own limits), "quick", "standard" or "fine".
         media: what may be opened.
+        calibrator: what makes confidences of how sure the model was; None leaves them as they are.
     """
 
     def __init__(
-        self, backend: Backend, *, budget: BudgetChoice = "native", media: MediaPolicy | None = None
+        self,
+        backend: Backend,
+        *,
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+        calibrator: Calibrator | None = None,
     ) -> None:
-        super().__init__(backend, as_budget(budget), _checked_policy(media))
+        super().__init__(backend, as_budget(budget), _checked_policy(media), calibrator)
 
     @classmethod
     def from_pretrained(
@@ -65,6 +74,7 @@ class VisionChat(Asking):
         adapter: str | os.PathLike[str] | None = None,
         budget: BudgetChoice = "native",
         media: MediaPolicy | None = None,
+        calibrator: CalibratorChoice = "auto",
         max_cache_bytes: int | None = None,
         max_queued_requests: int = MAX_QUEUED_REQUESTS,
     ) -> Self:
@@ -92,6 +102,9 @@ class VisionChat(Asking):
             adapter: a folder with a LoRA adapter; `adapters` loads more of them.
             budget: what pictures may cost where a request does not say.
             media: what may be opened.
+            calibrator: what makes confidences of how sure the model was: a `Calibrator` or a file
+                that one was saved to; "auto" takes `calibration.json` in the model's folder, if
+                there is one; None leaves them as they are.
             max_cache_bytes: what pictures, videos and prompts that were computed may take in the
                 device's memory, to be used again; None takes an eighth of what is free once the
                 model is loaded, 2 GiB at most; 0 keeps nothing.
@@ -102,8 +115,10 @@ class VisionChat(Asking):
         """
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), _checked_policy(media)
+        model = MODEL_FOLDER if model is None else model
+        calibrator = _loaded_calibrator(calibrator, model)
         backend = load_local(
-            MODEL_FOLDER if model is None else model,
+            model,
             source=source,
             revision=revision,
             offline=offline,
@@ -116,7 +131,7 @@ class VisionChat(Asking):
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
-        return cls(backend, budget=budget, media=media)
+        return cls(backend, budget=budget, media=media, calibrator=calibrator)
 
     def start(self, system: str | None = None) -> Conversation:
         """A conversation that remembers its turns.
@@ -189,6 +204,25 @@ class VisionChat(Asking):
         return self._backend
 
     @property
+    def family(self) -> Family:
+        """What is particular to the model's family."""
+        return self._backend.rules.family
+
+    @property
+    def policy(self) -> MediaPolicy:
+        """What may be opened."""
+        return self._pipeline.policy
+
+    @property
+    def calibrator(self) -> Calibrator | None:
+        """What makes confidences of how sure the model was; may be set to another."""
+        return self._pipeline.calibrator
+
+    @calibrator.setter
+    def calibrator(self, calibrator: Calibrator | None) -> None:
+        self._pipeline.calibrator = calibrator
+
+    @property
     def default_sampling(self) -> Sampling:
         """The settings that the checkpoint was published with, used where none are given.
 
@@ -248,3 +282,14 @@ def _checked_policy(policy: object) -> MediaPolicy:
     if not isinstance(policy, MediaPolicy):
         raise InputError(f"media={policy!r} was given", expected="a MediaPolicy")
     return policy
+
+
+def _loaded_calibrator(
+    choice: CalibratorChoice, model: str | os.PathLike[str]
+) -> Calibrator | None:
+    """The calibrator that was chosen, or that lies beside the model."""
+    if choice is None:
+        return None
+    from qwenvl_kit.calibration.files import load_calibrator
+
+    return load_calibrator(choice, model)

@@ -122,7 +122,7 @@ class Pending:
         plan, ended = prepared.request.plan, self._ended or time.perf_counter()
         if completion.degradations:
             plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
-        return Reply(
+        reply = Reply(
             text=completion.text,
             finish_reason=completion.finish_reason,
             tokens=completion.tokens,
@@ -142,4 +142,6 @@ class Pending:
             ),
             plan=plan,
             request_id=prepared.settled.request_id,
+            abstain_below=prepared.settled.abstain_below,
         )
+        return self._pipeline.calibrated(reply)

@@ -103,6 +103,10 @@ class Reply:
         plan: what was executed.
         thinking: the model's reasoning before the answer; None where it did not reason.
         request_id: the id that the request was given, if any.
+        calibrated_confidence: the share of such answers that are right, where the chat has a
+            `Calibrator`; None where it has none, and without scores.
+        abstain_below: the confidence that was asked for at least; None if none was.
+        samples: other answers to the same request, where some were asked for.
     """
 
     text: str
@@ -114,33 +118,104 @@ class Reply:
     plan: Plan
     thinking: str | None = None
     request_id: str | None = None
+    calibrated_confidence: float | None = None
+    abstain_below: float | None = None
+    samples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
 
     @property
-    def logprob(self) -> float | None:
-        """Log-probability of the whole answer, its end included; None without scores."""
-        scores = self._scores()
-        return sum(score.logprob for score in scores) if scores else None
-
-    @property
-    def confidence(self) -> float | None:
-        """How sure the model was, in [0, 1]; None without scores.
-
-        The geometric mean of its tokens' probabilities, the end token included:
-        exp(mean logprob), the inverse of the answer's perplexity. It does not shrink with
-        length, as the probability of the whole answer (`exp(reply.logprob)`) does.
-        """
-        scores = self._scores()
-        if not scores:
-            return None
-        return min(1.0, math.exp(sum(score.logprob for score in scores) / len(scores)))
-
-    def _scores(self) -> tuple[TokenScore, ...]:
+    def scores(self) -> tuple[TokenScore, ...]:
+        """All generated tokens, the end token included; none without scores."""
         if self.tokens is None:
             return ()
         return self.tokens if self.end_token is None else (*self.tokens, self.end_token)
+
+    @property
+    def logprob(self) -> float | None:
+        """Log-probability of the whole answer, its end included; None without scores."""
+        return sum(score.logprob for score in self.scores) if self.scores else None
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the answer is, in [0, 1]; None without scores.
+
+        Where the chat has a `Calibrator`, the share of such answers that are right; otherwise
+        `raw_confidence`.
+        """
+        if self.calibrated_confidence is not None:
+            return self.calibrated_confidence
+        return self.raw_confidence
+
+    @property
+    def raw_confidence(self) -> float | None:
+        """How sure the model was of its tokens, in [0, 1]; None without scores.
+
+        The geometric mean of their probabilities, the end token's included: exp(mean logprob),
+        the inverse of the answer's perplexity. It does not shrink with length, as the
+        probability of the whole answer (`exp(reply.logprob)`) does.
+        """
+        return _geometric_mean(self.scores)
+
+    @property
+    def is_abstained(self) -> bool:
+        """Whether it is not known to be as sure as was asked for; its text is there all the same.
+
+        Without scores nothing is known.
+        """
+        if self.abstain_below is None:
+            return False
+        return self.confidence is None or self.confidence < self.abstain_below
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of `samples` that say the same as `text`, but for case and white space.
+
+        Another sign of how sure an answer is, which needs no scores (Wang et al.,
+        "Self-Consistency Improves Chain of Thought Reasoning", 2022, arXiv:2203.11171).
+        None without samples.
+        """
+        if not self.samples:
+            return None
+        own = _plain(self.text)
+        return sum(_plain(sample) == own for sample in self.samples) / len(self.samples)
+
+    def tokens_between(self, start: int, stop: int) -> tuple[TokenScore, ...]:
+        """The tokens that wrote any of `text[start:stop]`; none without scores."""
+        found, at = [], 0
+        for token in self.tokens or ():
+            end = at + len(token.text)
+            if at < stop and start < end:
+                found.append(token)
+            at = end
+        return tuple(found)
+
+    def confidence_between(self, start: int, stop: int) -> float | None:
+        """How sure the model was of `text[start:stop]`: as `confidence`, of these tokens alone."""
+        return _geometric_mean(self.tokens_between(start, stop))
+
+    def probability_between(self, start: int, stop: int) -> float | None:
+        """How probable `text[start:stop]` was as a whole, after what comes before it.
+
+        The product of its tokens' probabilities; None without scores.
+        """
+        tokens = self.tokens_between(start, stop)
+        if not tokens:
+            return None
+        return min(1.0, math.exp(sum(token.logprob for token in tokens)))
+
+
+def _plain(text: str) -> str:
+    """What answers are compared by."""
+    return " ".join(text.casefold().split()).rstrip(".")
+
+
+def _geometric_mean(scores: tuple[TokenScore, ...]) -> float | None:
+    """Of the tokens' probabilities; None if there are none."""
+    if not scores:
+        return None
+    return min(1.0, math.exp(sum(score.logprob for score in scores) / len(scores)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,225 @@
+"""From how sure a model was to how often it is right."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy
+
+from qwenvl_kit.calibration.measures import Numbers
+from qwenvl_kit.calibration.reports import CalibrationReport
+from qwenvl_kit.calibration.signals import (
+    SIGNALS,
+    Scored,
+    Signal,
+    outcomes_of,
+    signal_of,
+    signals_of,
+)
+from qwenvl_kit.errors import CalibrationError, MissingPackageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Method: TypeAlias = Literal["isotonic", "temperature"]
+
+FILE_NAME = "calibration.json"
+"""Beside a model's other files it is found by itself."""
+
+_VERSION = 1
+_LEAST = 1e-6
+"""Of a probability, so that its logarithm is a number."""
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """Turns how sure a model was into the share of such answers that are right.
+
+    `Calibrator.fit` makes one of replies whose outcome is known.
+
+    Attributes:
+        method: "isotonic", a curve that only rises (Zadrozny and Elkan, 2002), or "temperature",
+            a single number by which the logit is divided (Guo et al., 2017), for which a few
+            dozen answers are enough.
+        signal: what of a reply it goes by.
+        points: (signal, confidence) pairs of the isotonic curve, rising; straight in between.
+        temperature: the number; 1 leaves all as it is.
+        num_fitted: of how many answers it was made.
+    """
+
+    method: Method
+    signal: Signal
+    points: tuple[tuple[float, float], ...] = ()
+    temperature: float = 1.0
+    num_fitted: int = 0
+
+    @classmethod
+    def fit(
+        cls,
+        replies: Iterable[Scored],
+        correct: Iterable[bool],
+        *,
+        method: Method = "isotonic",
+        signal: Signal = "product",
+    ) -> Self:
+        """Learn from answers of which it is known whether they were right.
+
+        Measure it on other answers than these: `report`.
+
+        Args:
+            replies: answers with scores, or confidences of fields or boxes.
+            correct: whether each was right.
+            method: isotonic wants a few hundred answers, temperature a few dozen.
+            signal: what of a reply to go by.
+
+        Raises:
+            CalibrationError: too few answers, all right or all wrong, or one without scores.
+            MissingPackageError: isotonic, without scikit-learn.
+        """
+        _check_choice("method", method, ("isotonic", "temperature"))
+        _check_choice("signal", signal, SIGNALS)
+        signals = signals_of(replies, signal)
+        outcomes = outcomes_of(correct, len(signals))
+        if not 0 < outcomes.sum() < len(outcomes):
+            raise CalibrationError(
+                f"{len(outcomes)} answers were given, of which {int(outcomes.sum())} are right",
+                expected="some that are right and some that are wrong",
+            )
+        if method == "isotonic":
+            return cls(method, signal, points=_rising(signals, outcomes), num_fitted=len(signals))
+        temperature = _best_temperature(signals, outcomes)
+        return cls(method, signal, temperature=temperature, num_fitted=len(signals))
+
+    def confidence(self, reply: Scored) -> float | None:
+        """The share of answers like this one that are right, in [0, 1]; None without scores."""
+        value = signal_of(reply, self.signal)
+        return None if value is None else float(self._calibrated(numpy.array([value]))[0])
+
+    def report(self, replies: Iterable[Scored], correct: Iterable[bool]) -> CalibrationReport:
+        """How well it does on answers of known outcome; best on others than it was fitted on.
+
+        Raises:
+            CalibrationError: no answers, or one without scores.
+        """
+        signals = signals_of(replies, self.signal)
+        return CalibrationReport.of(self._calibrated(signals), outcomes_of(correct, len(signals)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as JSON; into a folder under the name by which it is found beside a model."""
+        content = {"qwenvl_kit_calibration": _VERSION, **vars(self)}
+        text = json.dumps(content, indent=1)
+        try:
+            _file_of(path).write_text(f"{text}\n", encoding="utf-8")
+        except OSError as error:
+            raise CalibrationError(
+                f"{os.fsdecode(path)} cannot be written ({error.strerror})",
+                expected="a file in a folder that exists, or a folder",
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Args:
+            path: the file, or the folder that it is in.
+
+        Raises:
+            CalibrationError: there is none, or it is damaged.
+        """
+        name = os.fsdecode(path)
+        try:
+            content = json.loads(_file_of(path).read_text(encoding="utf-8"))
+            return cls._of(content)
+        except OSError as error:
+            raise CalibrationError(
+                f"{name} cannot be read ({error.strerror})", expected="what Calibrator.save wrote"
+            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CalibrationError(
+                f"{name} is no calibration ({error})", expected="what Calibrator.save wrote"
+            ) from error
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Self:
+        if content["qwenvl_kit_calibration"] != _VERSION:
+            raise ValueError(f"version {content['qwenvl_kit_calibration']}")
+        made = cls(
+            method=content["method"],
+            signal=content["signal"],
+            points=tuple((float(at), float(value)) for at, value in content["points"]),
+            temperature=float(content["temperature"]),
+            num_fitted=int(content["num_fitted"]),
+        )
+        numbers = [made.temperature, *(number for point in made.points for number in point)]
+        _check_choice("signal", made.signal, SIGNALS)
+        _check_choice("method", made.method, ("isotonic", "temperature"))
+        if not all(map(math.isfinite, numbers)) or made.temperature <= 0:
+            raise ValueError("a number that cannot be meant")
+        if list(made.points) != sorted(made.points) or (
+            made.method == "isotonic" and not made.points
+        ):
+            raise ValueError("a curve that does not rise")
+        return made
+
+    def _calibrated(self, signals: Numbers) -> Numbers:
+        if self.method == "isotonic":
+            places, values = zip(*self.points)
+            return numpy.asarray(numpy.interp(signals, places, values), numpy.float64)
+        return _sigmoid(_logits(signals) / self.temperature)
+
+
+def _rising(signals: Numbers, outcomes: Numbers) -> tuple[tuple[float, float], ...]:
+    try:
+        from sklearn.isotonic import IsotonicRegression
+    except ImportError as error:
+        raise MissingPackageError(
+            "scikit-learn, which fits the curve, is not installed",
+            hint="pip install 'qwenvl-kit[calibration]', or method='temperature'",
+        ) from error
+    curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(signals, outcomes)
+    return tuple(zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
+
+
+def _best_temperature(signals: Numbers, outcomes: Numbers) -> float:
+    """The one under which the outcomes are the likeliest: a search that halves its steps."""
+    logits = _logits(signals)
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / math.exp(log_temperature)
+        return float(numpy.logaddexp(0.0, numpy.where(outcomes > 0, -scaled, scaled)).mean())
+
+    best, step = 0.0, 1.0
+    while step > 1e-4:
+        near = min((best - step, best + step), key=loss)
+        if loss(near) < loss(best) and abs(near) < 6:
+            best = near
+        else:
+            step /= 2
+    return math.exp(best)
+
+
+def _logits(probabilities: Numbers) -> Numbers:
+    inside = numpy.clip(probabilities, _LEAST, 1 - _LEAST)
+    return numpy.asarray(numpy.log(inside) - numpy.log1p(-inside), numpy.float64)
+
+
+def _sigmoid(values: Numbers) -> Numbers:
+    return numpy.asarray(1 / (1 + numpy.exp(-values)), numpy.float64)
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise CalibrationError(
+            f"{name}={value!r} was given", expected=f"one of {', '.join(map(repr, choices))}"
+        )
+
+
+def _file_of(path: str | os.PathLike[str]) -> Path:
+    given = Path(os.fsdecode(path))
+    return given / FILE_NAME if given.is_dir() else given

@@ -1,0 +1,24 @@
+"""Which calibrator goes with a model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qwenvl_kit.calibration.calibrator import FILE_NAME, Calibrator
+
+
+def load_calibrator(
+    choice: Calibrator | str | os.PathLike[str], model: str | os.PathLike[str]
+) -> Calibrator | None:
+    """A calibrator as it is, or from its file; with "auto" that in the model's folder, if any.
+
+    Raises:
+        CalibrationError: the file is not there or is damaged.
+    """
+    if isinstance(choice, Calibrator):
+        return choice
+    if choice != "auto":
+        return Calibrator.load(choice)
+    beside = Path(os.fsdecode(model)) / FILE_NAME
+    return Calibrator.load(beside) if beside.is_file() else None

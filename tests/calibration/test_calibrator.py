@@ -1,0 +1,126 @@
+"""A calibrator says how often such answers are right, and is kept beside its model."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy
+import PIL.Image
+import pytest
+
+from qwenvl_kit import VisionChat
+from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.calibration import Calibrator
+from qwenvl_kit.errors import CalibrationError
+
+RED = PIL.Image.new("RGB", (56, 56), "red")
+
+
+def answers(count: int = 4000, seed: int = 0) -> tuple[list[float], list[bool]]:
+    """Answers of a model that is surer than it ought to be."""
+    rng = numpy.random.default_rng(seed)
+    true = rng.uniform(0.05, 0.95, count)
+    odds = numpy.log(true / (1 - true)) * 2.5
+    said = 1 / (1 + numpy.exp(-odds))
+    return said.tolist(), (rng.uniform(size=count) < true).tolist()
+
+
+@pytest.mark.parametrize("method", ["isotonic", "temperature"])
+def test_a_model_that_is_too_sure_is_set_right(method):
+    calibrator = Calibrator.fit(*answers(), method=method)
+    before = Calibrator("temperature", "product").report(*answers(seed=1))
+    after = calibrator.report(*answers(seed=1))
+    assert before.ece > 0.1
+    assert after.ece < 0.03
+    assert after.auroc == pytest.approx(before.auroc, abs=0.01)
+
+
+def test_the_temperature_is_that_by_which_the_odds_were_raised():
+    assert Calibrator.fit(*answers(), method="temperature").temperature == pytest.approx(2.5, 0.1)
+
+
+@pytest.mark.parametrize("method", ["isotonic", "temperature"])
+def test_a_calibrator_is_the_same_after_it_was_saved(method, tmp_path):
+    calibrator = Calibrator.fit(*answers(200), method=method, signal="mean")
+    calibrator.save(tmp_path / "own.json")
+    assert Calibrator.load(tmp_path / "own.json") == calibrator
+    calibrator.save(tmp_path)
+    assert Calibrator.load(tmp_path) == calibrator
+    assert (tmp_path / "calibration.json").is_file()
+
+
+def test_replies_are_judged_by_the_signal_that_was_chosen():
+    chat = VisionChat(ScriptedBackend(["a b c", "d"], logprob=-0.5))
+    long, short = chat.ask_many(["?", "?"], on_error="raise")
+    product, mean = (Calibrator("temperature", signal) for signal in ("product", "mean"))
+    assert product.confidence(long) == pytest.approx(math.exp(-1.5))
+    assert mean.confidence(long) == pytest.approx(math.exp(-0.5))
+    assert Calibrator("temperature", "minimum").confidence(short) == pytest.approx(math.exp(-0.5))
+
+
+def test_a_chat_with_a_calibrator_gives_calibrated_confidences_and_keeps_the_raw_ones():
+    calibrator = Calibrator("isotonic", "mean", points=((0.0, 0.0), (1.0, 0.5)))
+    chat = VisionChat(ScriptedBackend(["a", "b", "c"], logprob=-0.5), calibrator=calibrator)
+    reply = chat.ask("?", RED)
+    assert reply.confidence == reply.calibrated_confidence == pytest.approx(math.exp(-0.5) / 2)
+    assert reply.raw_confidence == pytest.approx(math.exp(-0.5))
+    (other,) = chat.ask_many(["?"], on_error="raise")
+    assert other.confidence == reply.confidence
+    chat.calibrator = None
+    assert chat.ask("?").confidence == pytest.approx(math.exp(-0.5))
+
+
+def test_a_reply_without_scores_stays_without_confidence():
+    chat = VisionChat(
+        ScriptedBackend(["a"], logprob=None), calibrator=Calibrator("temperature", "mean")
+    )
+    assert chat.ask("?").confidence is None
+
+
+@pytest.mark.parametrize(
+    ("replies", "correct", "problem"),
+    [
+        ([0.5, 0.6], [True, True], "2 are right"),
+        ([], [], "0 answers"),
+        ([0.5], [True, False], "2 outcomes"),
+        ([0.5, 2.0], [True, False], "2.0"),
+        ([0.5, "0.6"], [True, False], "'0.6'"),
+        ([0.5, 0.6], [True, None], "None"),
+    ],
+)
+def test_answers_that_teach_nothing_are_refused(replies, correct, problem):
+    with pytest.raises(CalibrationError, match=problem):
+        Calibrator.fit(replies, correct, method="temperature")
+
+
+@pytest.mark.parametrize("options", [{"method": "platt"}, {"signal": "entropy"}])
+def test_an_unknown_method_or_signal_is_refused(options):
+    with pytest.raises(CalibrationError, match="expected one of"):
+        Calibrator.fit(*answers(50), **options)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "{}", '{"qwenvl_kit_calibration": 2}',
+        json.dumps({"qwenvl_kit_calibration": 1, "method": "isotonic", "signal": "mean",
+                    "points": [], "temperature": 1.0, "num_fitted": 1}),
+        json.dumps({"qwenvl_kit_calibration": 1, "method": "temperature", "signal": "mean",
+                    "points": [], "temperature": 0.0, "num_fitted": 1}),
+        json.dumps({"qwenvl_kit_calibration": 1, "method": "isotonic", "signal": "mean",
+                    "points": [[0.5, 0.1], [0.2, 0.3]], "temperature": 1.0, "num_fitted": 1}),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_calibration_is_refused(content, tmp_path):
+    path = tmp_path / "calibration.json"
+    path.write_text(content)
+    with pytest.raises(CalibrationError, match=r"no calibration|expected one of"):
+        Calibrator.load(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        Calibrator.load(tmp_path / "none.json")
+    with pytest.raises(CalibrationError, match="cannot be written"):
+        Calibrator("temperature", "mean").save(tmp_path / "none" / "x.json")
