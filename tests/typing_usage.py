@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import assert_type
 
@@ -32,12 +34,26 @@ from qwenvl_kit import (
     inspect,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.calibration import Calibrator
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
+from qwenvl_kit.places.values import Box, Boxes, Mark
 from qwenvl_kit.tasks import (
+    Extraction,
+    ask_number,
+    ask_yes_no,
+    classify,
     compare,
+    count,
     describe,
     document_qa,
+    extract,
+    judge_description,
+    locate,
+    point_at,
+    read_table,
     read_text,
+    stream_extract,
     summarize_video,
     translate_text_in_image,
 )
@@ -153,3 +169,43 @@ def tasks() -> None:
     for question in answers:
         assert_type(question, str)
     assert_type(dict(answers.failures), dict[str, Failure])
+
+
+@dataclass
+class Receipt:
+    total: float
+    date: str | None
+
+
+def typed_answers(chat: VisionChat) -> None:
+    assert_type(extract(chat, "receipt.png", Receipt), Extraction[Receipt])
+    assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
+    for value in stream_extract(chat, "receipt.png", Receipt):
+        assert_type(value, Any)
+    assert_type(classify(chat, "receipt.png", ["a", "b"]).label, str)
+    assert_type(ask_yes_no(chat, "Is it?", "a.png").probability, float)
+    assert_type(ask_number(chat, "How many?", "a.png", whole=True).value, float)
+    assert_type(count(chat, "a.png", "cups").confidence, "float | None")
+    assert_type(read_table(chat, "a.png").rows, "tuple[tuple[str, ...], ...]")
+    assert_type(judge_description(chat, "a.png", "A cup.").accuracy, float)
+    form = Constraint.from_regex("[0-9]+")
+    assert_type(chat.ask("Which?", "a.png", constraint=form, abstain_below=0.5).is_abstained, bool)
+    assert_type(chat.ask("Which?", num_samples=3).agreement, "float | None")
+
+
+def places(chat: VisionChat) -> None:
+    boxes = locate(chat, "a.png", "the cup", language="zh")
+    assert_type(boxes, Boxes)
+    assert_type(boxes[0], Box)
+    assert_type(boxes[1:], "tuple[Box, ...]")
+    for box in boxes:
+        assert_type(box.region, Region)
+    assert_type(point_at(chat, "a.png", "the cup")[0], Mark)
+
+
+def calibration(chat: VisionChat, replies: list[Reply], correct: list[bool]) -> None:
+    calibrator = Calibrator.fit(replies, correct, method="temperature", signal="mean")
+    assert_type(calibrator.report(replies, correct).ece, float)
+    calibrator.save("calibration.json")
+    assert_type(chat.calibrator, "Calibrator | None")
+    chat.calibrator = Calibrator.load("calibration.json")

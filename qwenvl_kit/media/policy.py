@@ -18,6 +18,7 @@ class MediaPolicy:
         max_pixels: largest picture to decode, judged by its header before pixels are allocated.
             The default, 178,956,970, is where Pillow itself refuses a decompression bomb.
         max_frames: most frames of one video to decode.
+        max_pages: most pages of one document to draw.
         timeout_seconds: how long decoding one video may take; what hangs is ended then.
         isolate_video: decode video files in a process of its own, which a hang or a crash of a
             decoder costs and nothing else. False where no process may be started.
@@ -26,11 +27,12 @@ class MediaPolicy:
     max_bytes: int = 256 * 2**20
     max_pixels: int = 178_956_970
     max_frames: int = 16_384
+    max_pages: int = 200
     timeout_seconds: float = 600.0
     isolate_video: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "max_pixels", "max_frames"):
+        for name in ("max_bytes", "max_pixels", "max_frames", "max_pages"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise InputError(f"{name}={value!r} was given", expected="a whole number above 0")

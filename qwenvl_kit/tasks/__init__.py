@@ -1,27 +1,72 @@
 """Things that people ask of pictures, each as one call with a typed result."""
 
-from qwenvl_kit.tasks.answers import Answer
-from qwenvl_kit.tasks.comparison import Comparison, compare
+from qwenvl_kit.tasks.answers import Answer, Answers
+from qwenvl_kit.tasks.classification import Classification, classify
+from qwenvl_kit.tasks.comparison import (
+    Comparison,
+    Difference,
+    compare,
+    compare_by_aspects,
+    find_differences,
+)
+from qwenvl_kit.tasks.counting import count
 from qwenvl_kit.tasks.description import Description, describe
 from qwenvl_kit.tasks.document_questions import DocumentAnswers, document_qa
+from qwenvl_kit.tasks.extraction import Extraction, extract, stream_extract
+from qwenvl_kit.tasks.judging import Claim, Judgement, judge_description
+from qwenvl_kit.tasks.location import locate, point_at
 from qwenvl_kit.tasks.reading import ReadText, read_text
+from qwenvl_kit.tasks.tables import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.translation import Translation, translate_text_in_image
+from qwenvl_kit.tasks.typed_answers import (
+    NumberAnswer,
+    YesNo,
+    ask_choice,
+    ask_number,
+    ask_yes_no,
+)
 from qwenvl_kit.tasks.video_summaries import summarize_video
 from qwenvl_kit.tasks.video_summaries.segments import VideoSegment, VideoSummary
+from qwenvl_kit.tasks.writing import Writing, write_from_image
 
 __all__ = [
     "Answer",
+    "Answers",
+    "Claim",
+    "Classification",
     "Comparison",
     "Description",
+    "Difference",
     "DocumentAnswers",
+    "Extraction",
+    "Judgement",
+    "NumberAnswer",
+    "ReadTable",
     "ReadText",
     "Translation",
     "VideoSegment",
     "VideoSummary",
+    "Writing",
+    "YesNo",
+    "ask_choice",
+    "ask_number",
+    "ask_yes_no",
+    "chart_to_table",
+    "classify",
     "compare",
+    "compare_by_aspects",
+    "count",
     "describe",
     "document_qa",
+    "extract",
+    "find_differences",
+    "judge_description",
+    "locate",
+    "point_at",
+    "read_table",
     "read_text",
+    "stream_extract",
     "summarize_video",
     "translate_text_in_image",
+    "write_from_image",
 ]

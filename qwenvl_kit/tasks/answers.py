@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from qwenvl_kit.results import Reply
+from qwenvl_kit.results import Failure, Reply
 
 
 @dataclass(frozen=True)
@@ -27,5 +28,53 @@ class Answer:
 
     @property
     def confidence(self) -> float | None:
-        """How sure the model was, in [0, 1]; see `Reply.confidence`."""
+        """How sure the answer is, in [0, 1]; see `Reply.confidence`."""
         return self.reply.confidence
+
+
+class Answers(Mapping[str, Answer]):
+    """Answers by what was asked, in that order; those that failed stand in `failures`.
+
+    `answers[question]` raises the error of a question that failed.
+
+    Args:
+        answers: the answer to each question that was answered.
+        failures: why the others were not.
+    """
+
+    def __init__(self, answers: Mapping[str, Answer], failures: Mapping[str, Failure]) -> None:
+        self._answers = dict(answers)
+        self.failures = dict(failures)
+
+    @classmethod
+    def of(cls, questions: Iterable[str], results: Iterable[Reply | Failure]) -> Answers:
+        """Replies and failures by their questions."""
+        found = dict(zip(questions, results))
+        return cls(
+            answers={q: Answer(reply) for q, reply in found.items() if isinstance(reply, Reply)},
+            failures={q: failed for q, failed in found.items() if isinstance(failed, Failure)},
+        )
+
+    def __getitem__(self, question: str) -> Answer:
+        if question in self.failures:
+            raise self.failures[question].error
+        return self._answers[question]
+
+    def __contains__(self, question: object) -> bool:
+        return question in self._answers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(  # type: ignore[override]  # the default is an answer or None
+        self, question: str, default: Answer | None = None
+    ) -> Answer | None:
+        """The answer to a question; the default if it failed or was not asked."""
+        return self._answers.get(question, default)
+
+    def __repr__(self) -> str:
+        shown = {question: answer.text for question, answer in self._answers.items()}
+        return f"{type(self).__name__}({shown}, failures={self.failures})"

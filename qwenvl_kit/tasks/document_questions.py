@@ -1,57 +1,55 @@
-"""Ask several questions about one document."""
+"""Ask questions about a document: its pages, or a PDF."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
+from qwenvl_kit.media.pages import is_pdf, read_pages
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
-from qwenvl_kit.results import Failure, Reply
-from qwenvl_kit.tasks.answers import Answer
+from qwenvl_kit.tasks.answers import Answers
+from qwenvl_kit.tasks.pictures import as_media
+from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 
-INSTRUCTION = "Answer from this document only, as briefly as possible."
+INSTRUCTIONS = MappingProxyType(
+    {
+        "en": "Answer from this document only, as briefly as possible.",
+        "zh": "仅根据此文档，尽可能简短地回答。",
+    }
+)
+INSTRUCTION = INSTRUCTIONS["en"]
+
+PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "en": MappingProxyType(
+            {
+                "title": "What is the title of this document?",
+                "authors": "Who wrote this document?",
+                "summary": "What does this document say, in three sentences?",
+                "tables": "Which tables are in this document, and what do they show?",
+                "structure": "What are the headings of this document, in their order?",
+            }
+        ),
+        "zh": MappingProxyType(
+            {
+                "title": "这份文档的标题是什么？",
+                "authors": "这份文档的作者是谁？",
+                "summary": "用三句话概括这份文档。",
+                "tables": "这份文档中有哪些表格，分别说明什么？",
+                "structure": "按顺序列出这份文档的各级标题。",
+            }
+        ),
+    }
+)
+"""Questions that are asked of many documents, by name and language."""
 
 
-class DocumentAnswers(Mapping[str, Answer]):
-    """Answers by question, in the order asked; those that failed stand in `failures`.
-
-    `answers[question]` raises the error of a question that failed.
-
-    Args:
-        answers: the answer to each question that was answered.
-        failures: why the others were not.
-    """
-
-    def __init__(self, answers: Mapping[str, Answer], failures: Mapping[str, Failure]) -> None:
-        self._answers = dict(answers)
-        self.failures = dict(failures)
-
-    def __getitem__(self, question: str) -> Answer:
-        if question in self.failures:
-            raise self.failures[question].error
-        return self._answers[question]
-
-    def __contains__(self, question: object) -> bool:
-        return question in self._answers
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._answers)
-
-    def __len__(self) -> int:
-        return len(self._answers)
-
-    def get(  # type: ignore[override]  # the default is an answer or None
-        self, question: str, default: Answer | None = None
-    ) -> Answer | None:
-        """The answer to a question; the default if it failed or was not asked."""
-        return self._answers.get(question, default)
-
-    def __repr__(self) -> str:
-        shown = {question: answer.text for question, answer in self._answers.items()}
-        return f"DocumentAnswers({shown}, failures={self.failures})"
+class DocumentAnswers(Answers):
+    """Answers by question, in the order asked; see `Answers`."""
 
 
 def document_qa(
@@ -59,37 +57,58 @@ def document_qa(
     document: Media | Sequence[Media],
     questions: Sequence[str] | str,
     *,
-    instruction: str = INSTRUCTION,
+    instruction: str | None = None,
+    language: Language = "en",
+    pages: Iterable[int] | None = None,
+    password: str | None = None,
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> DocumentAnswers:
     """Answer each question about a document on its own.
 
     Questions are not put together into a numbered list: a model that skips or merges one would
-    shift all the answers after it.
+    shift all the answers after it. The pages are read once for all of them.
 
     Args:
         chat: who answers.
-        document: a picture of it, or a list of its pages.
-        questions: what to ask; one asked twice is answered once.
-        instruction: what is added to each question.
+        document: a picture of it, a list of its pages, or a PDF as a path or bytes.
+        questions: what to ask; one asked twice is answered once. The name of a preset ("title",
+            "authors", "summary", "tables", "structure") asks its question.
+        instruction: what is added to each question; None adds "from this document only".
+        language: of presets and instruction.
+        pages: of a PDF, from 1 on; None takes all.
+        password: of a PDF that is locked.
         sampling: how to generate.
         budget: what each page may cost.
 
     Raises:
         MessageError: no questions, or one that is no text.
+        MediaError: a PDF that is damaged, too long, or has no such pages.
+        DocumentPasswordError: it is locked.
+        MissingPackageError: a PDF, without pypdfium2.
     """
     asked = _checked_questions(questions)
-    pages = tuple(document) if isinstance(document, (list, tuple)) else (document,)
+    chosen = chosen_prompt(INSTRUCTIONS, language, instruction)
+    shown = _pages(chat, document, pages, password)
     requests = [
-        Request.about(f"{question}\n{instruction}" if instruction else question, *pages)
-        for question in asked
+        Request.about("\n".join(filter(None, (PRESETS[language].get(q, q), chosen))), *shown)
+        for q in asked
     ]
-    results = dict(zip(asked, chat.ask_many(requests, sampling=sampling, budget=budget)))
-    return DocumentAnswers(
-        answers={q: Answer(found) for q, found in results.items() if isinstance(found, Reply)},
-        failures={q: found for q, found in results.items() if isinstance(found, Failure)},
-    )
+    found = Answers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget))
+    return DocumentAnswers({q: found[q] for q in found}, found.failures)
+
+
+def _pages(
+    chat: VisionChat,
+    document: Media | Sequence[Media],
+    pages: Iterable[int] | None,
+    password: str | None,
+) -> tuple[Media, ...]:
+    if is_pdf(document):
+        return tuple(read_pages(document, chat.policy, pages=pages, password=password))
+    if pages is not None:
+        raise MessageError("pages were given with pictures", expected="them with a PDF alone")
+    return as_media(document)
 
 
 def _checked_questions(questions: Sequence[str] | str) -> list[str]:

@@ -14,7 +14,15 @@ PACKAGE = Path(qwenvl_kit.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": ("errors",),
-    "values": ("geometry", "messages", "options", "plans", "results", "tables"),
+    "values": (
+        "constraints",
+        "geometry",
+        "messages",
+        "options",
+        "plans",
+        "results",
+        "tables",
+    ),
     "families": ("families",),
     "machine": ("machine",),
     "checkpoints": ("checkpoints",),
@@ -27,7 +35,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "backend protocol": ("backends", "backends.base", "backends.repetition", "backends.stops"),
     "local backend": ("backends.local",),
     "scripted backend": ("backends.scripted",),
+    "calibration": ("calibration",),
     "chat": (
+        "agreement",
         "asking",
         "batch",
         "chat",
@@ -41,6 +51,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "totals",
         "watching",
     ),
+    "places": ("places",),
+    "structure": ("structure",),
     "tasks": ("tasks",),
     "integrations": ("integrations",),
     "testing": ("testing",),
@@ -67,9 +79,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend protocol": BELOW_BACKENDS,
     "local backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "machine"},
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
+    "calibration": {"errors", "values"},
     "chat": BELOW_BACKENDS
+    | {"calibration"}
     | {"dialects", "journal", "embedded", "backend protocol", "checkpoints", "diagnosis"},
-    "tasks": {"errors", "values", "media", "dialects", "journal", "chat"},
+    "places": {"values", "families", "media"},
+    "structure": {"errors", "values"},
+    "tasks": {"errors", "values", "media", "dialects", "journal", "chat", "places", "structure"},
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families"},
     "diagnosis": {"errors", "families", "machine"},

@@ -1,0 +1,49 @@
+"""Say how many of something a picture shows."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.errors import MessageError
+from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.typed_answers import NumberAnswer, ask_number
+
+PROMPTS = MappingProxyType({"en": "How many {what} are there?", "zh": "有多少{what}？"})
+
+
+def count(
+    chat: VisionChat,
+    image: Media,
+    what: str,
+    *,
+    language: Language = "en",
+    prompt: str | None = None,
+    sampling: Sampling | None = None,
+    budget: BudgetChoice | None = None,
+) -> NumberAnswer:
+    """Count things in a picture; the value is a whole number.
+
+    Where each of them matters, `len(locate(chat, image, "all cups"))` counts what was found.
+
+    Args:
+        chat: who answers.
+        image: the picture.
+        what: several of it, such as "shapes" or "red cars".
+        language: of the prompt.
+        prompt: how to ask instead; `{what}` stands for what is counted.
+        sampling: how to generate; None is greedy.
+        budget: what the picture may cost.
+
+    Raises:
+        MessageError: nothing to count was named.
+        InputError: the picture cannot be used.
+    """
+    if not isinstance(what, str) or not what.strip():
+        raise MessageError(f"{what!r} was given", expected="what to count, in words", where="what")
+    question = chosen_prompt(PROMPTS, language, prompt, what=what.strip())
+    return ask_number(
+        chat, question, image, whole=True, language=language, sampling=sampling, budget=budget
+    )

@@ -1,0 +1,185 @@
+"""Pages of a PDF are pictures, and a PDF that cannot be used says why."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import PIL.Image
+import pypdfium2
+import pytest
+
+from qwenvl_kit.errors import (
+    DocumentPasswordError,
+    InputError,
+    MediaDecodeError,
+    MediaForbiddenError,
+    MediaNotFoundError,
+    MediaSizeError,
+    MediaSourceError,
+)
+from qwenvl_kit.media.pages import is_pdf, read_pages
+from qwenvl_kit.media.policy import MediaPolicy
+
+POLICY = MediaPolicy()
+
+
+def pdf_of(*colours: str, size: tuple[int, int] = (200, 100)) -> bytes:
+    """A PDF with a page of each colour, at 72 dpi."""
+    first, *others = (PIL.Image.new("RGB", size, colour) for colour in colours)
+    buffer = io.BytesIO()
+    first.save(buffer, "PDF", save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+def test_pages_are_drawn_in_their_order_at_the_size_that_was_asked_for() -> None:
+    red, blue = read_pages(pdf_of("red", "blue"), POLICY, dpi=144)
+    assert red.size == (400, 200)
+    assert red.mode == "RGB"
+    assert red.getpixel((50, 50))[0] > 240  # type: ignore[index]
+    assert blue.getpixel((50, 50))[2] > 240  # type: ignore[index]
+
+
+def test_some_pages_may_be_chosen_from_a_file_or_from_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf_of("red", "green", "blue"))
+    (blue,) = read_pages(path, POLICY, pages=[3], dpi=72)
+    assert blue.getpixel((5, 5))[2] > 240  # type: ignore[index]
+    assert len(read_pages(path.as_uri(), POLICY, dpi=72)) == 3
+
+
+@pytest.mark.parametrize("pages", [[0], [4], [-1], ["1"], [True], []])
+def test_a_page_that_is_not_there_is_refused(pages: list[object]) -> None:
+    with pytest.raises(MediaSizeError, match="page"):
+        read_pages(pdf_of("red", "green", "blue"), POLICY, pages=pages)  # type: ignore[arg-type]
+
+
+def test_a_document_of_too_many_pages_is_refused_before_any_is_drawn() -> None:
+    document = pypdfium2.PdfDocument.new()
+    for _ in range(10_000):
+        document.new_page(10, 10)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    document.close()
+    with pytest.raises(MediaSizeError, match="10000 pages") as caught:
+        read_pages(buffer.getvalue(), POLICY)
+    assert "pages=" in caught.value.hint
+    assert len(read_pages(buffer.getvalue(), POLICY, pages=[9_999])) == 1
+
+
+def test_a_page_of_too_many_pixels_is_refused_with_its_number() -> None:
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(100, 100)
+    document.new_page(14_400, 14_400)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    document.close()
+    with pytest.raises(MediaSizeError) as caught:
+        read_pages(buffer.getvalue(), POLICY)
+    assert caught.value.where == "pages[2]"
+    assert "dpi" in caught.value.hint
+
+
+def test_an_empty_page_is_a_white_picture() -> None:
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(100, 50)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    document.close()
+    (page,) = read_pages(buffer.getvalue(), POLICY, dpi=72)
+    assert page.size == (100, 50)
+    assert page.getextrema() == ((255, 255),) * 3
+
+
+def test_a_locked_document_asks_for_its_password(locked_pdf: bytes) -> None:
+    with pytest.raises(DocumentPasswordError, match="is locked"):
+        read_pages(locked_pdf, POLICY)
+    with pytest.raises(DocumentPasswordError, match="another password"):
+        read_pages(locked_pdf, POLICY, password="wrong")
+    assert len(read_pages(locked_pdf, POLICY, password="secret")) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.7", b"%PDF-1.7\n" + b"\0" * 500, b"hello"])
+def test_what_is_no_whole_document_is_refused(content: bytes) -> None:
+    with pytest.raises(MediaDecodeError, match="damaged"):
+        read_pages(content, POLICY)
+
+
+def test_sources_are_judged_as_those_of_pictures_are() -> None:
+    with pytest.raises(MediaNotFoundError):
+        read_pages("/no/such.pdf", POLICY)
+    with pytest.raises(MediaForbiddenError):
+        read_pages("https://example.com/a.pdf", POLICY)
+    with pytest.raises(MediaForbiddenError, match="bytes"):
+        read_pages(pdf_of("red"), MediaPolicy(max_bytes=10))
+    with pytest.raises(MediaSourceError):
+        read_pages(PIL.Image.new("RGB", (5, 5)), POLICY)
+    with pytest.raises(InputError, match="dpi"):
+        read_pages(pdf_of("red"), POLICY, dpi=0)
+
+
+def test_a_document_is_known_by_its_name_or_its_first_bytes() -> None:
+    assert is_pdf("A.PDF")
+    assert is_pdf(Path("a.pdf"))
+    assert is_pdf(pdf_of("red"))
+    assert not any(map(is_pdf, ("a.png", b"\x89PNG", PIL.Image.new("L", (1, 1)), ["a.pdf"])))
+
+
+@pytest.fixture
+def locked_pdf() -> bytes:
+    """A document that was locked with "secret" (RC4, 128 bit), written by hand."""
+    return _locked(b"secret")
+
+
+def _locked(password: bytes) -> bytes:
+    """PDF 1.7 (ISO 32000-1), 7.6.3: standard security handler, revision 3."""
+    import hashlib
+
+    padding = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
+    key_of = (password + padding)[:32]
+    file_id, permissions = b"0123456789abcdef", -4
+
+    def rc4(key: bytes, data: bytes) -> bytes:
+        box, j, out, i = list(range(256)), 0, bytearray(), 0
+        for at in range(256):
+            j = (j + box[at] + key[at % len(key)]) % 256
+            box[at], box[j] = box[j], box[at]
+        j = 0
+        for byte in data:
+            i = (i + 1) % 256
+            j = (j + box[i]) % 256
+            box[i], box[j] = box[j], box[i]
+            out.append(byte ^ box[(box[i] + box[j]) % 256])
+        return bytes(out)
+
+    owner_key = hashlib.md5(key_of).digest()
+    for _ in range(50):
+        owner_key = hashlib.md5(owner_key).digest()
+    owner = key_of
+    for step in range(20):
+        owner = rc4(bytes(byte ^ step for byte in owner_key), owner)
+    key = hashlib.md5(key_of + owner + permissions.to_bytes(4, "little", signed=True) + file_id)
+    digest = key.digest()
+    for _ in range(50):
+        digest = hashlib.md5(digest).digest()
+    user = hashlib.md5(padding + file_id).digest()
+    for step in range(20):
+        user = rc4(bytes(byte ^ step for byte in digest), user)
+    user += b"\0" * 16
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 50]>>",
+        b"<</Filter/Standard/V 2/R 3/Length 128/P -4/O<%s>/U<%s>>>"
+        % (owner.hex().encode(), user.hex().encode()),
+    ]
+    body, offsets = b"%PDF-1.7\n", []
+    for number, content in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += b"%d 0 obj%sendobj\n" % (number, content)
+    start = len(body)
+    body += b"xref\n0 5\n0000000000 65535 f \n"
+    body += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    ident = file_id.hex().encode()
+    body += b"trailer<</Size 5/Root 1 0 R/Encrypt 4 0 R/ID[<%s><%s>]>>\n" % (ident, ident)
+    return body + b"startxref\n%d\n%%%%EOF\n" % start
