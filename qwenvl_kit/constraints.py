@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -37,7 +37,7 @@ class Constraint:
             SchemaError: it is nothing that JSON can hold.
         """
         try:
-            text = json.dumps(schema)
+            text = json.dumps(schema, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise SchemaError(
                 f"the schema is nothing that JSON can hold ({error})", expected="a JSON schema"
@@ -45,23 +45,25 @@ class Constraint:
         return cls("json schema", text, json.dumps(_least(schema)))
 
     @classmethod
-    def from_choices(cls, choices: Sequence[str]) -> Constraint:
+    def from_choices(cls, choices: Iterable[str]) -> Constraint:
         """One of several texts.
 
         Raises:
             SchemaError: none, one that is empty or no text, or one twice.
         """
-        if isinstance(choices, str) or not choices:
+        is_list = isinstance(choices, Iterable) and not isinstance(choices, str)
+        texts = list(choices) if is_list else []
+        if not texts:
             raise SchemaError(f"choices={choices!r} were given", expected="a list of texts")
-        for index, choice in enumerate(choices):
+        for index, choice in enumerate(texts):
             if not isinstance(choice, str) or not choice.strip():
                 raise SchemaError(
                     f"{choice!r} was given", expected="a text", where=f"choices[{index}]"
                 )
-        if len(set(choices)) < len(choices):
-            twice = next(choice for choice in choices if list(choices).count(choice) > 1)
+        if len(set(texts)) < len(texts):
+            twice = next(choice for choice in texts if texts.count(choice) > 1)
             raise SchemaError(f"{twice!r} was given twice", expected="texts that differ")
-        return cls("choice", json.dumps(list(choices), ensure_ascii=False))
+        return cls("choice", json.dumps(texts, ensure_ascii=False))
 
     @classmethod
     def from_regex(cls, pattern: str) -> Constraint:
@@ -91,3 +93,17 @@ def _least(schema: Any) -> Any:
     return {"number": 0, "integer": 0, "boolean": False, "null": None}.get(
         str(kind), "x" * int(schema.get("minLength", 0))
     )
+
+
+def check_constraint(constraint: object) -> None:
+    """Refuse what is no `Constraint`.
+
+    Raises:
+        SchemaError: it is something else.
+    """
+    if constraint is not None and not isinstance(constraint, Constraint):
+        raise SchemaError(
+            f"a constraint of type {type(constraint).__name__} was given",
+            expected="a Constraint",
+            hint="Constraint.from_schema, from_choices or from_regex",
+        )

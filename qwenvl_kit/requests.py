@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, TypeAlias, Union
 
-from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.constraints import Constraint, check_constraint
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.messages import Message
@@ -30,6 +30,7 @@ class Request:
 
     Raises:
         BudgetError: fit is neither.
+        SchemaError: the constraint is none.
         InputError: abstain_below is no number in [0, 1].
     """
 
@@ -45,6 +46,7 @@ class Request:
     def __post_init__(self) -> None:
         if self.fit is not None:
             check_fit(self.fit)
+        check_constraint(self.constraint)
         if self.abstain_below is not None:
             _check_share("abstain_below", self.abstain_below)
 

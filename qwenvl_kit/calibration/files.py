@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from qwenvl_kit.calibration.calibrator import FILE_NAME, Calibrator
+from qwenvl_kit.errors import CalibrationError
 
 
 def load_calibrator(
@@ -18,6 +19,10 @@ def load_calibrator(
     """
     if isinstance(choice, Calibrator):
         return choice
+    if not isinstance(choice, (str, os.PathLike)):
+        raise CalibrationError(
+            f"calibrator={choice!r} was given", expected="a Calibrator, a file, 'auto' or None"
+        )
     if choice != "auto":
         return Calibrator.load(choice)
     beside = Path(os.fsdecode(model)) / FILE_NAME

@@ -46,7 +46,13 @@ class Target(Generic[_Value]):
         else:
             self._adapter, schema = _adapter_of(wanted)
             self.name = getattr(wanted, "__name__", str(wanted))
-        self.schema: dict[str, Any] = _inlined(schema, schema.get("$defs", {}), ())
+        definitions = schema.get("$defs", {})
+        if not isinstance(definitions, Mapping):
+            raise SchemaError(f"$defs={definitions!r} was given", expected="an object")
+        try:
+            self.schema: dict[str, Any] = _inlined(schema, definitions, ())
+        except RecursionError as error:
+            raise SchemaError("the schema is deeper than Python goes", expected="less") from error
         _check_keywords(self.schema, "")
         self._is_object = self.schema.get("type") == "object"
 
@@ -102,12 +108,25 @@ def _adapter_of(wanted: Any) -> tuple[Any, dict[str, Any]]:
         if inspect.isroutine(wanted):  # pydantic would describe its arguments
             raise TypeError("it is a function")
         adapter = TypeAdapter(_readable(wanted))
-        return adapter, adapter.json_schema()
+        return adapter, _without_sets(adapter.json_schema())
     except (PydanticUserError, TypeError, NameError, AttributeError, RecursionError) as error:
         raise SchemaError(
             f"{wanted!r} cannot be described ({_first_line(error)})",
             expected="a dataclass, TypedDict, pydantic model or JSON schema",
         ) from error
+
+
+def _without_sets(schema: Any) -> Any:
+    """The schema without what a set makes of it: the type itself drops what comes twice."""
+    if isinstance(schema, list):
+        return [_without_sets(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: _without_sets(value)
+        for key, value in schema.items()
+        if not (key == "uniqueItems" and isinstance(value, bool))
+    }
 
 
 def _readable(wanted: Any) -> Any:
@@ -174,6 +193,7 @@ def _check_keywords(schema: Any, where: str, depth: int = 0) -> None:
             hint="check the value yourself, in the type's own validation",
             where=where,
         )
+    _check_form(schema, where)
     for name, part in _parts_of(schema):
         _check_keywords(part, f"{where}.{name}" if where else name, depth + 1)
 
@@ -206,6 +226,21 @@ def _may_be_null(schema: Mapping[str, Any]) -> bool:
         or (isinstance(kind, list) and "null" in kind)
         or any(map(_may_be_null, schema.get("anyOf", ())))
     )
+
+
+def _check_form(schema: Mapping[str, Any], where: str) -> None:
+    """Refuse keywords whose values are not of the form that they have in JSON schema."""
+    forms: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+        (Mapping, "an object", ("properties",)),
+        (list, "a list", ("anyOf", "prefixItems", "enum", "required")),
+        (int, "a whole number", ("minItems", "maxItems", "minLength", "maxLength")),
+    )
+    for form, name, keywords in forms:
+        for keyword in keywords:
+            if keyword in schema and not isinstance(schema[keyword], form):
+                raise SchemaError(
+                    f"{keyword}={schema[keyword]!r} was given", expected=name, where=where
+                )
 
 
 def _parts_of(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import UnsupportedFeatureError
+from qwenvl_kit.errors import ContextLengthError, UnsupportedFeatureError
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
-
-_MAX_TOKENS = 256
-"""Of an answer whose probability is wanted."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,7 @@ def score_answers(
 
     Raises:
         SchemaError: no answers, or one twice.
+        ContextLengthError: an answer that the context has no room for.
         UnsupportedFeatureError: the backend gives no scores.
     """
     Constraint.from_choices(answers)  # refuses what cannot be meant, all at once
@@ -74,8 +72,15 @@ def score_answers(
         Request.about(question, *media, constraint=Constraint.from_choices([answer]))
         for answer in answers
     ]
-    sampling = Sampling(max_new_tokens=_MAX_TOKENS, max_cycle_tokens=None)
+    most = max(len(answer.encode()) for answer in answers) + 1  # a token has a byte or more
+    sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
     replies = chat.ask_many(requests, sampling=sampling, budget=budget, on_error="raise")
+    for index, reply in enumerate(replies):
+        if reply.finish_reason != "stop":
+            raise ContextLengthError(
+                "the answer is longer than the model's context leaves room for",
+                where=f"answers[{index}]",
+            )
     logprobs = [reply.logprob for reply in replies]
     known = [logprob for logprob in logprobs if logprob is not None]
     if len(known) < len(replies):

@@ -12,6 +12,7 @@ import pytest
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
+from qwenvl_kit.calibration.files import load_calibrator
 from qwenvl_kit.errors import CalibrationError
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
@@ -117,6 +118,18 @@ def test_a_file_that_is_no_calibration_is_refused(content, tmp_path):
     path.write_text(content)
     with pytest.raises(CalibrationError, match=r"no calibration|expected one of"):
         Calibrator.load(path)
+
+
+def test_a_calibrator_beside_a_model_is_found_and_another_may_be_named(tmp_path):
+    beside, other = Calibrator("temperature", "mean"), Calibrator("temperature", "product")
+    beside.save(tmp_path)
+    other.save(tmp_path / "other.json")
+    assert load_calibrator("auto", tmp_path) == beside
+    assert load_calibrator("auto", "Qwen/Qwen2-VL-2B-Instruct") is None
+    assert load_calibrator(tmp_path / "other.json", tmp_path) == other
+    assert load_calibrator(other, tmp_path) is other
+    with pytest.raises(CalibrationError, match="calibrator=3"):
+        load_calibrator(3, tmp_path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

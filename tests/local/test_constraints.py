@@ -15,7 +15,7 @@ from qwenvl_kit import Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.checkpoints.packages import lacking, requirements_of
 from qwenvl_kit.constraints import Constraint
-from qwenvl_kit.errors import AnswerError, SchemaError
+from qwenvl_kit.errors import AnswerError, ContextLengthError, SchemaError
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.structure.targets import Target
 from qwenvl_kit.tasks import ask_choice, ask_number, ask_yes_no, classify, extract, stream_extract
@@ -181,6 +181,31 @@ def test_values_stream_as_they_grow(chat: VisionChat) -> None:
 def test_labels_that_cannot_be_told_apart_are_refused(chat: VisionChat, labels: object) -> None:
     with pytest.raises(SchemaError):
         classify(chat, RED, labels)  # type: ignore[arg-type]
+
+
+def test_a_label_of_any_length_is_scored_whole_or_refused(chat: VisionChat) -> None:
+    found = classify(chat, RED, ["x" * 400, "y"], prompt="Which?")
+    assert len(found.scores.replies[0].text) == 400
+    with pytest.raises(ContextLengthError) as caught:
+        classify(chat, RED, ["y", "x" * 40_000], prompt="Which?")
+    assert caught.value.where == "answers[1]"
+
+
+@pytest.mark.parametrize("constraint", ["[0-9]", {"type": "string"}, 3])
+def test_what_is_no_constraint_is_refused_before_anything_runs(
+    chat: VisionChat, constraint: object
+) -> None:
+    with pytest.raises(SchemaError, match="a constraint of type"):
+        chat.ask("What?", RED, constraint=constraint)  # type: ignore[arg-type]
+
+
+def test_choices_may_come_from_anywhere() -> None:
+    assert Constraint.from_choices(text for text in "ab") == Constraint.from_choices(["a", "b"])
+    for nothing in (None, 3, "ab", iter(())):
+        with pytest.raises(SchemaError, match="choices"):
+            Constraint.from_choices(nothing)  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match="nothing that JSON can hold"):
+        Constraint.from_schema({"enum": [float("nan")]})
 
 
 @pytest.mark.parametrize("pattern", ["", "(", "(?=a)b", r"(a)\1", None])

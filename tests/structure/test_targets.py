@@ -98,6 +98,10 @@ def test_a_field_that_may_be_null_is_never_left_out():
         (object(), "cannot be described"),
         (lambda: None, "cannot be described"),
         ({"type": "object", "properties": {"a": 3}}, "3 was given"),
+        ({"type": "object", "properties": [1]}, "properties="),
+        ({"anyOf": {"type": "string"}}, "anyOf="),
+        ({"type": "array", "minItems": "2"}, "minItems="),
+        ({"$defs": [], "type": "string"}, "defs="),
     ],
 )
 def test_a_type_that_no_answer_can_be_bound_to_is_refused(wanted: Any, problem: str):
@@ -105,9 +109,14 @@ def test_a_type_that_no_answer_can_be_bound_to_is_refused(wanted: Any, problem: 
         Target(wanted)
 
 
-def test_a_schema_of_endless_depth_is_refused():
+def test_a_set_is_a_list_of_which_it_drops_what_comes_twice():
+    assert Target(set[int]).value_of('{"value": [1, 2, 1]}') == {1, 2}
+
+
+@pytest.mark.parametrize("depth", [40, 5_000])
+def test_a_schema_of_endless_depth_is_refused(depth: int):
     schema: dict[str, Any] = {"type": "string"}
-    for _ in range(40):
+    for _ in range(depth):
         schema = {"type": "object", "properties": {"a": schema}}
     with pytest.raises(SchemaError, match="deeper"):
         Target(schema)
