@@ -25,6 +25,7 @@ from qwenvl_kit.tasks.typed_answers import (
     ask_number,
     ask_yes_no,
 )
+from qwenvl_kit.tasks.video_questions import VideoAnswer, ask_video
 from qwenvl_kit.tasks.video_summaries import summarize_video
 from qwenvl_kit.tasks.video_summaries.segments import VideoSegment, VideoSummary
 from qwenvl_kit.tasks.writing import Writing, write_from_image
@@ -44,12 +45,14 @@ __all__ = [
     "ReadTable",
     "ReadText",
     "Translation",
+    "VideoAnswer",
     "VideoSegment",
     "VideoSummary",
     "Writing",
     "YesNo",
     "ask_choice",
     "ask_number",
+    "ask_video",
     "ask_yes_no",
     "chart_to_table",
     "classify",

@@ -7,11 +7,12 @@ import json
 import PIL.Image
 import pytest
 
-from qwenvl_kit import VideoPart, VisionChat
+from qwenvl_kit import Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import AnswerError, GenerationError, MessageError, UnsupportedFeatureError
 from qwenvl_kit.tasks import (
+    ask_video,
     chart_to_table,
     compare,
     compare_by_aspects,
@@ -197,3 +198,29 @@ def test_a_judgement_has_accuracy_richness_and_coherence():
     silent = VisionChat(ScriptedBackend(judge_script, logprob=None))
     with pytest.raises(UnsupportedFeatureError, match="no scores"):
         judge_description(silent, RED, "A cup.")
+
+
+def test_a_video_is_asked_about_in_the_part_and_frames_that_were_chosen():
+    backend = ScriptedBackend(["Up."] * 3)
+    chat = VisionChat(backend)
+    frames = [RED] * 12
+    answer = ask_video(chat, frames, "Where to?", fps=2, start_seconds=1, end_seconds=4)
+    assert str(answer) == "Up."
+    assert answer.timestamps_seconds[0] >= 1
+    assert answer.timestamps_seconds[-1] <= 4
+    few = ask_video(chat, frames, "Where to?", fps=2, num_frames=4)
+    assert len(few.timestamps_seconds) == 4
+    part = VideoPart(frames, fps=4)
+    assert ask_video(chat, part, "Where to?").timestamps_seconds[-1] == 2.75
+    with pytest.raises(MessageError, match="beside a VideoPart"):
+        ask_video(chat, part, "Where to?", fps=2)
+    with pytest.raises(MessageError, match="a question"):
+        ask_video(chat, frames, " ", fps=2)
+
+
+def test_a_video_that_is_too_long_for_the_context_is_shown_in_fewer_frames():
+    chat = VisionChat(ScriptedBackend(["Up."], context_tokens=200))
+    large = [PIL.Image.new("RGB", (280, 280))] * 40
+    answer = ask_video(chat, large, "Where to?", fps=2, sampling=Sampling(max_new_tokens=20))
+    assert answer.reply.plan.degradations
+    assert answer.reply.plan.prompt_tokens < 200
