@@ -357,7 +357,8 @@ class _Desk:
 
     def recall(self, index: int, request: Settled) -> Reply | None:
         """Its reply, if an earlier run gave it."""
-        return self._notes.find(index, request)
+        reply = self._notes.find(index, request)
+        return None if reply is None else self._pipeline.judged(reply, request)
 
     def prepare(self, request: Settled) -> Prepared:
         """What is done before the model runs."""

@@ -142,6 +142,5 @@ class Pending:
             ),
             plan=plan,
             request_id=prepared.settled.request_id,
-            abstain_below=prepared.settled.abstain_below,
         )
-        return self._pipeline.calibrated(reply)
+        return self._pipeline.judged(reply, prepared.settled)

@@ -122,11 +122,14 @@ class Pipeline:
             constraint=request.constraint,
         )
 
-    def calibrated(self, reply: Reply) -> Reply:
-        """The reply with the share of such answers that are right, where that is known."""
-        if self.calibrator is None:
-            return reply
-        return replace(reply, calibrated_confidence=self.calibrator.confidence(reply))
+    def judged(self, reply: Reply, settled: Settled) -> Reply:
+        """The reply with the share of such answers that are right, and what was asked for."""
+        calibrator = self.calibrator
+        return replace(
+            reply,
+            calibrated_confidence=None if calibrator is None else calibrator.confidence(reply),
+            abstain_below=settled.abstain_below,
+        )
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
         """What a request would cost; decodes nothing and runs no model.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -53,7 +53,7 @@ class Classification:
 def classify(
     chat: VisionChat,
     image: Media | Sequence[Media],
-    labels: Sequence[str],
+    labels: Iterable[str],
     *,
     question: str | None = None,
     language: Language = "en",
@@ -78,14 +78,15 @@ def classify(
         UnsupportedFeatureError: the backend gives no scores.
         InputError: the picture cannot be used.
     """
-    if isinstance(labels, str) or len(labels) < 2:
+    offered = list(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else []
+    if len(offered) < 2:
         raise SchemaError(f"labels={labels!r} were given", expected="two labels or more")
     text = chosen_prompt(
         PROMPTS,
         language,
         prompt,
         question=chosen_prompt(QUESTIONS, language, question),
-        labels=("、" if language == "zh" else ", ").join(map(str, labels)),
+        labels=("、" if language == "zh" else ", ").join(map(str, offered)),
     )
-    scores = score_answers(chat, text, as_media(image), labels, budget=budget)
-    return Classification(MappingProxyType(dict(zip(labels, scores.probabilities))), scores)
+    scores = score_answers(chat, text, as_media(image), offered, budget=budget)
+    return Classification(MappingProxyType(dict(zip(offered, scores.probabilities))), scores)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import PIL.Image
 import pytest
 
 from qwenvl_kit import Request, Sampling, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.calibration import Calibrator
 from qwenvl_kit.errors import GenerationError, InputError, SamplingError
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
@@ -35,6 +37,18 @@ def test_each_of_many_requests_may_have_a_threshold_of_its_own() -> None:
     requests = [Request("?", abstain_below=0.1), Request("?"), Request("?", abstain_below=0.9)]
     replies = chat_of("a", "b", "c").ask_many(requests, abstain_below=0.7, on_error="raise")
     assert [reply.is_abstained for reply in replies] == [False, True, True]
+
+
+def test_a_reply_from_a_journal_is_judged_as_this_run_judges(tmp_path: Path) -> None:
+    journal = tmp_path / "run.jsonl"
+    half = Calibrator("isotonic", "mean", points=((0.0, 0.5), (1.0, 0.5)))
+    first = VisionChat(ScriptedBackend(["a"]), calibrator=half)
+    (kept,) = first.ask_many(["?"], journal=journal, abstain_below=0.9, on_error="raise")
+    assert kept.is_abstained
+    (again,) = chat_of().ask_many(["?"], journal=journal, abstain_below=0.6, on_error="raise")
+    assert again.text == "a"
+    assert again.confidence == again.raw_confidence
+    assert not again.is_abstained
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, "0.5", True, float("nan")])

@@ -140,7 +140,7 @@ def test_labels_have_probabilities_that_sum_to_one_and_are_those_of_asking_for_e
     chat: VisionChat,
 ) -> None:
     labels = ["a circle", "a square", "a", "square"]
-    found = classify(chat, RED, labels)
+    found = classify(chat, RED, iter(labels))
     assert list(found.probabilities) == labels
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
     assert found.label == max(found.probabilities, key=found.probabilities.__getitem__)
@@ -177,7 +177,7 @@ def test_values_stream_as_they_grow(chat: VisionChat) -> None:
     assert sizes[0] < sizes[-1]
 
 
-@pytest.mark.parametrize("labels", [[], ["one"], "ab", ["a", "a"], ["a", ""], ["a", 3]])
+@pytest.mark.parametrize("labels", [[], ["one"], "ab", ["a", "a"], ["a", ""], ["a", 3], 3, None])
 def test_labels_that_cannot_be_told_apart_are_refused(chat: VisionChat, labels: object) -> None:
     with pytest.raises(SchemaError):
         classify(chat, RED, labels)  # type: ignore[arg-type]
