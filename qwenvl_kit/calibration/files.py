@@ -25,5 +25,7 @@ def load_calibrator(
         )
     if choice != "auto":
         return Calibrator.load(choice)
+    if not isinstance(model, (str, os.PathLike)):  # refused where models are loaded
+        return None
     beside = Path(os.fsdecode(model)) / FILE_NAME
     return Calibrator.load(beside) if beside.is_file() else None
