@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.agreement import ask_with_samples
 from qwenvl_kit.backends.base import Backend, Working
@@ -70,6 +70,7 @@ class Asking:
         abstain_below: float | None = None,
         num_samples: int = 0,
         constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
     ) -> Reply:
         """Answer one question or conversation.
 
@@ -87,13 +88,22 @@ class Asking:
             num_samples: answer so many times more, by chance, and say in `agreement` how often
                 the same came out.
             constraint: what the answer must look like; the model then writes nothing else.
+            tools: functions that the model may call; `reply.tool_calls` are its calls, and
+                `run_tools` makes them.
 
         Raises:
             InputError: the request cannot be used; says where, what was expected, what to try.
             GenerationError: the model failed.
         """
         settled = self._settle(
-            prompt, media, sampling, budget, fit, abstain_below=abstain_below, constraint=constraint
+            prompt,
+            media,
+            sampling,
+            budget,
+            fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
         )
         if num_samples:
             return ask_with_samples(self._pipeline, self._totals, settled, num_samples)
@@ -290,6 +300,7 @@ class Asking:
         *,
         abstain_below: float | None = None,
         constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
     ) -> Settled:
         """One request, with what it leaves to the chat."""
         return self._pipeline.settle(
@@ -300,6 +311,7 @@ class Asking:
                 fit=fit,
                 abstain_below=abstain_below,
                 constraint=constraint,
+                tools=tools,
             )
         )
 

@@ -12,8 +12,17 @@ from typing import Any, TypeAlias, Union
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.media.encoding import source_url
-from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart, check_conversation
+from qwenvl_kit.messages import (
+    ImagePart,
+    Message,
+    Part,
+    SaidPart,
+    TextPart,
+    VideoPart,
+    check_conversation,
+)
 from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
+from qwenvl_kit.tool_dialects import calls_to_dicts, parse_tool_calls, said_parts
 
 MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]
 Prompt: TypeAlias = Union[str, MessageLike, Sequence[MessageLike]]
@@ -76,7 +85,11 @@ def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
     this package uses (`budget`, `min_tokens`, `timestamps_seconds`) and read back by `from_dicts`.
     """
     return [
-        {"role": message.role, "content": [_to_qwen_part(part) for part in message.parts]}
+        {
+            "role": message.role,
+            "content": [_to_qwen_part(part) for part in said_parts(message)],
+            **calls_to_dicts(message, as_text=False),
+        }
         for message in messages
     ]
 
@@ -93,9 +106,10 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
     for index, message in enumerate(messages):
         with located(f"messages[{index}]"):
             content = [
-                _to_openai_part(part, f"parts[{at}]") for at, part in enumerate(message.parts)
+                _to_openai_part(part, f"parts[{at}]") for at, part in enumerate(said_parts(message))
             ]
-            converted.append({"role": message.role, "content": content})
+            calls = calls_to_dicts(message, as_text=True)
+            converted.append({"role": message.role, "content": content, **calls})
     return converted
 
 
@@ -112,10 +126,16 @@ def _parse_message(message: Any) -> Message:
             f"a {type(message).__name__} was given",
             expected="a Message, or a dict with role and content",
         )
-    _check_keys(message, required=("role", "content"), optional=())
+    calls = parse_tool_calls(message.get("tool_calls"))
+    # `tool_call_id` and `name` tell a server which call a result is of; here their order does.
+    optional = ("tool_calls", "tool_call_id", "name")
+    _check_keys(message, required=("role", "content"), optional=optional)
     content = message["content"]
+    if content is None and calls:
+        return Message(message["role"], calls)
     if isinstance(content, str):
-        return Message(message["role"], (TextPart(content),))
+        said = (TextPart(content),) if content or not calls else ()
+        return Message(message["role"], (*said, *calls))
     if isinstance(content, Mapping) or not isinstance(content, Sequence):
         raise MessageError(
             f"content of type {type(content).__name__} was given",
@@ -125,7 +145,7 @@ def _parse_message(message: Any) -> Message:
     for index, item in enumerate(content):
         with located(f"content[{index}]"):
             parts.append(_parse_part(item))
-    return Message(message["role"], tuple(parts))
+    return Message(message["role"], (*parts, *calls))
 
 
 def _parse_part(item: Any) -> Part:
@@ -260,7 +280,7 @@ def _is_set(value: Any) -> bool:
     return value is not None and not (isinstance(value, (list, tuple, dict)) and not value)
 
 
-def _to_qwen_part(part: Part) -> dict[str, Any]:
+def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     budget = _to_qwen_budget(part.budget)
@@ -286,7 +306,7 @@ def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
     return limits or {"budget": "native"}
 
 
-def _to_openai_part(part: Part, where: str) -> dict[str, Any]:
+def _to_openai_part(part: SaidPart, where: str) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     if len(_to_qwen_part(part)) > 2:

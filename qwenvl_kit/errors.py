@@ -8,6 +8,7 @@
     |   +-- ContextLengthError           the prompt does not fit the model's context
     |   +-- JournalError                 a file of results that is not of this request
     |   +-- CalibrationError             answers that confidence cannot be calibrated by
+    |   +-- ToolError                    a tool that cannot be offered, or was called wrongly
     |   +-- SchemaError                  a type or labels that no answer can be bound to
     |   `-- MediaError                   one picture or video
     |       +-- MediaSourceError         a kind of source that is not known
@@ -35,6 +36,7 @@
     |       `-- OutdatedPackageError     installed, but too old
     `-- GenerationError                  a request that failed while it ran
         +-- OutOfMemoryError             the device has too little memory for it
+        +-- ToolLimitError               a model that does not stop calling tools
         +-- AnswerError                  the model's answer is not of the form that was asked for
         `-- OverloadError                too many requests wait already
 
@@ -102,6 +104,10 @@ class JournalError(InputError):
 
 class CalibrationError(InputError):
     """Confidence cannot be calibrated, or judged, by what was given."""
+
+
+class ToolError(InputError):
+    """A function cannot be offered to a model, or was called with arguments that do not fit."""
 
 
 class SchemaError(InputError):
@@ -210,6 +216,16 @@ class GenerationError(QwenVLKitError):
 
 class OutOfMemoryError(GenerationError):
     """The device has too little memory for this request."""
+
+
+class ToolLimitError(GenerationError):
+    """The model does not stop calling tools.
+
+    Attributes:
+        run: what was said and called so far, a `ToolRun`; None where there is none.
+    """
+
+    run: object = None
 
 
 class AnswerError(GenerationError):

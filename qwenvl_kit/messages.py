@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 if TYPE_CHECKING:
     import numpy
@@ -144,13 +145,14 @@ class VideoPart(_MediaPart):
         _check_timing(self)
 
 
-Part: TypeAlias = Union[TextPart, ImagePart, VideoPart]
+SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart]
+Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer]
 
 ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
-        "system": (TextPart,),
+        "system": (TextPart, ToolOffer),
         "user": (TextPart, ImagePart, VideoPart),
-        "assistant": (TextPart,),
+        "assistant": (TextPart, ToolCall),
         "tool": (TextPart, ImagePart),
     }
 )
@@ -196,8 +198,13 @@ class Message:
 
     @classmethod
     def assistant(cls, *parts: Part | str) -> Message:
-        """An earlier answer of the model; text only."""
+        """An earlier answer of the model: text, and calls of tools."""
         return cls("assistant", tuple(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def tool(cls, *parts: Part | str) -> Message:
+        """What a tool gave: text and pictures."""
+        return cls("tool", tuple(parts))  # type: ignore[arg-type]
 
     @property
     def text(self) -> str:
@@ -209,7 +216,7 @@ def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | V
     """Each picture and video in order, with its place, such as `messages[1].parts[0]`."""
     for message_index, message in enumerate(messages):
         for part_index, part in enumerate(message.parts):
-            if not isinstance(part, TextPart):
+            if isinstance(part, (ImagePart, VideoPart)):
                 yield f"messages[{message_index}].parts[{part_index}]", part
 
 
@@ -238,7 +245,7 @@ def check_conversation(messages: Sequence[Message]) -> None:
         )
 
 
-_PART_TYPES = (TextPart, ImagePart, VideoPart)
+_PART_TYPES = (TextPart, ImagePart, VideoPart, ToolCall, ToolOffer)
 
 
 def _check_parts(role: str, parts: tuple[Part, ...]) -> None:

@@ -11,7 +11,7 @@ from qwenvl_kit.errors import InputError, JournalError, located
 from qwenvl_kit.journal import Journal, fingerprint
 from qwenvl_kit.media.identity import identify_content
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.messages import Message, TextPart
+from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.pipeline import Settled
 from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.results import Reply
@@ -99,7 +99,8 @@ def _plain_message(message: Message, policy: MediaPolicy, where: str) -> list[An
     parts: list[Any] = []
     for at, part in enumerate(message.parts):
         with located(f"{where}.parts[{at}]"):
-            parts.append(
-                part.text if isinstance(part, TextPart) else identify_content(part, policy)
-            )
+            if isinstance(part, (ImagePart, VideoPart)):
+                parts.append(identify_content(part, policy))
+            else:
+                parts.append(part.text if isinstance(part, TextPart) else asdict(part))
     return [message.role, *parts]

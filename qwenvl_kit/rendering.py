@@ -16,8 +16,16 @@ from typing import Any
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.families import Family
-from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
+from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart
 from qwenvl_kit.plans import VideoPlan
+from qwenvl_kit.tool_rendering import (
+    calls_of,
+    hidden,
+    offered_tools,
+    text_of,
+    without_offers,
+    write_out,
+)
 
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 """Unicode 16, chapter 23.5: characters without a meaning of their own."""
@@ -69,12 +77,42 @@ class TokenShield:
         return f"{self._open}{len(self._hidden) - 1};"
 
 
-def render_turns(messages: Sequence[Message], shield: TokenShield) -> list[dict[str, Any]]:
-    """The conversation in the form that chat templates of transformers take."""
-    return [
-        {"role": message.role, "content": list(_render_parts(message.parts, shield))}
-        for message in messages
-    ]
+@dataclass(frozen=True)
+class Turns:
+    """A conversation in the form that chat templates of transformers take.
+
+    Attributes:
+        turns: its messages.
+        tools: what the model may call; empty where the turns themselves say it.
+    """
+
+    turns: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
+
+
+def render_turns(
+    messages: Sequence[Message], shield: TokenShield, *, knows_tools: bool = True
+) -> Turns:
+    """The conversation as a chat template takes it.
+
+    Args:
+        messages: what is said and offered.
+        shield: hides special tokens.
+        knows_tools: whether the template writes tools, calls and results; those of Qwen2-VL and
+            Qwen2.5-VL do not.
+    """
+    tools = hidden(offered_tools(messages), shield.hide)
+    turns = [_render_turn(message, shield) for message in map(without_offers, messages) if message]
+    return Turns(turns, tools) if knows_tools else Turns(write_out(turns, tools), [])
+
+
+def _render_turn(message: Message, shield: TokenShield) -> dict[str, Any]:
+    turn: dict[str, Any] = {
+        "role": message.role,
+        "content": list(_render_parts(message.parts, shield)),
+    }
+    calls = calls_of(message, shield.hide)
+    return {**turn, "tool_calls": calls} if calls else turn
 
 
 def render_videos(prompt: str, videos: Sequence[VideoPlan], family: Family) -> str:
@@ -120,12 +158,13 @@ def _render_parts(parts: Sequence[Part], shield: TokenShield) -> Iterator[dict[s
         if is_text:
             yield {"type": "text", "text": shield.hide("".join(part.text for part in run))}  # type: ignore[union-attr]
         else:
-            yield from ({"type": "image" if isinstance(p, ImagePart) else "video"} for p in run)
+            shown = (part for part in run if isinstance(part, (ImagePart, VideoPart)))
+            yield from ({"type": "image" if isinstance(p, ImagePart) else "video"} for p in shown)
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:
     """A character of Unicode's private use areas that no text of the conversation holds."""
-    used = set().union(*(message.text for message in messages))
+    used = set().union(*map(text_of, messages))
     free = (chr(code) for area in _PRIVATE_USE for code in area)
     mark = next((character for character in free if character not in used), None)
     if mark is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, TypeAlias, Union
@@ -11,6 +12,7 @@ from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, check_fit
+from qwenvl_kit.tools.offering import with_tools
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Request:
         abstain_below: the confidence that its answer is to have at least; see
             `Reply.is_abstained`. None takes the call's.
         constraint: what its answer must look like; None leaves it free.
+        tools: functions that the model may call; see `Reply.tool_calls`.
 
     Raises:
         BudgetError: fit is neither.
@@ -42,6 +45,7 @@ class Request:
     fit: Fit | None = None
     abstain_below: float | None = None
     constraint: Constraint | None = None
+    tools: Sequence[Callable[..., Any]] = ()
 
     def __post_init__(self) -> None:
         if self.fit is not None:
@@ -61,6 +65,7 @@ class Request:
         fit: Fit | None = None,
         abstain_below: float | None = None,
         constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
     ) -> Request:
         """A question about pictures or videos, each a part or an image source."""
         return cls(
@@ -71,6 +76,7 @@ class Request:
             fit=fit,
             abstain_below=abstain_below,
             constraint=constraint,
+            tools=tools,
         )
 
     def with_defaults(self, defaults: Request) -> Request:
@@ -80,12 +86,14 @@ class Request:
         return replace(self, **taken)
 
     def conversation(self) -> tuple[Message, ...]:
-        """The checked messages.
+        """The checked messages, with the tools that they offer.
 
         Raises:
             MessageError: they cannot be sent; says where.
+            ToolError: a function that cannot be a tool.
         """
-        return as_messages(self.messages)
+        messages = as_messages(self.messages)
+        return with_tools(messages, self.tools) if self.tools else messages
 
 
 RequestLike: TypeAlias = Union[Prompt, Request]

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.plans import Plan
+from qwenvl_kit.tool_parts import ToolCall
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "repetition"]
 """Why an answer ended: the model or a stop string ended it, `max_new_tokens` was reached, the
@@ -107,6 +108,9 @@ class Reply:
             `Calibrator`; None where it has none, and without scores.
         abstain_below: the confidence that was asked for at least; None if none was.
         samples: other answers to the same request, where some were asked for.
+        tool_calls: the tools that the model wants called; `text` is what it says beside them.
+        raw_text: all that it wrote, where that is more than `text`.
+        warnings: what of it could not be read, in words.
     """
 
     text: str
@@ -121,6 +125,9 @@ class Reply:
     calibrated_confidence: float | None = None
     abstain_below: float | None = None
     samples: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    raw_text: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -182,7 +189,10 @@ class Reply:
         return sum(_plain(sample) == own for sample in self.samples) / len(self.samples)
 
     def tokens_between(self, start: int, stop: int) -> tuple[TokenScore, ...]:
-        """The tokens that wrote any of `text[start:stop]`; none without scores."""
+        """The tokens that wrote any of `text[start:stop]`; none without scores.
+
+        Where there is a `raw_text`, places in it are meant.
+        """
         found, at = [], 0
         for token in self.tokens or ():
             end = at + len(token.text)

@@ -72,7 +72,7 @@ def test_the_longest_of_overlapping_tokens_is_hidden():
 def test_a_token_that_is_spread_over_neighbouring_parts_is_hidden_too(token, cut):
     messages = [Message.user(token[:cut], token[cut:], ImagePart("a.png"), "b")]
     shield = TokenShield(SPECIAL, messages)
-    (turn,) = render_turns(messages, shield)
+    (turn,) = render_turns(messages, shield).turns
     prompt = "".join(part.get("text", "") for part in turn["content"])
     assert token not in prompt
     assert _joined(shield.pieces(prompt)) == f"{token}b"
@@ -89,7 +89,7 @@ def test_turns_have_the_form_that_chat_templates_take():
         Message.user(ImagePart("a.png"), VideoPart(["b.png"], fps=1), "what <|im_end|>?"),
     ]
     shield = TokenShield(SPECIAL, messages)
-    system, user = render_turns(messages, shield)
+    system, user = render_turns(messages, shield).turns
     assert system == {"role": "system", "content": [{"type": "text", "text": "be brief"}]}
     assert [part["type"] for part in user["content"]] == ["image", "video", "text"]
     assert "<|im_end|>" not in user["content"][2]["text"]

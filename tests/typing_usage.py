@@ -57,6 +57,7 @@ from qwenvl_kit.tasks import (
     summarize_video,
     translate_text_in_image,
 )
+from qwenvl_kit.tool_parts import ToolCall
 from qwenvl_kit.watching import FileSource, StreamSource, WatchEvent
 
 
@@ -209,3 +210,17 @@ def calibration(chat: VisionChat, replies: list[Reply], correct: list[bool]) -> 
     calibrator.save("calibration.json")
     assert_type(chat.calibrator, "Calibrator | None")
     chat.calibrator = Calibrator.load("calibration.json")
+
+
+def weather(city: str) -> str:
+    """Rain."""
+    return city
+
+
+def tools(chat: VisionChat) -> None:
+    run = chat.run_tools("Rain?", "a.png", tools=[weather])
+    assert_type(run.reply, Reply)
+    assert_type(run.calls[0].seconds, float)
+    for call in chat.ask("Rain?", tools=[weather]).tool_calls:
+        assert_type(call, ToolCall)
+        chat.ask([Message.user("?"), Message.assistant(call), Message.tool("Rain.")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 
 from qwenvl_kit.errors import CheckpointError, MessageError
 from qwenvl_kit.families import Family
-from qwenvl_kit.messages import Message, Part, TextPart
+from qwenvl_kit.messages import ImagePart, Message, Part, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-from qwenvl_kit.rendering import TokenShield, render_turns, render_videos
+from qwenvl_kit.rendering import TokenShield, Turns, render_turns, render_videos
 
 _NUM_RECENT = 128
 """Prompts that are planned and have not run: more than are on their way at a time."""
@@ -62,6 +62,7 @@ class PromptEncoder:
     def __init__(self, processor: Any, family: Family) -> None:
         self._processor = processor
         self._family = family
+        self._knows_tools = "tools" in _template_of(processor)
         self._recent: dict[Any, Prompt] = {}
         self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
         self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
@@ -99,7 +100,7 @@ class PromptEncoder:
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> Prompt:
         shield = TokenShield(self._special_tokens, messages)
-        prompt = self._render(render_turns(messages, shield))
+        prompt = self._render(render_turns(messages, shield, knows_tools=self._knows_tools))
         videos = [plan for plan in media if isinstance(plan, VideoPlan)]
         prompt = render_videos(prompt, videos, self._family)
         ids: list[int] = []
@@ -108,10 +109,13 @@ class PromptEncoder:
             ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
         return self._expanded(ids, media)
 
-    def _render(self, turns: Sequence[Mapping[str, Any]]) -> str:
+    def _render(self, conversation: Turns) -> str:
         try:
             prompt: str = self._processor.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
+                conversation.turns,
+                tools=conversation.tools or None,
+                tokenize=False,
+                add_generation_prompt=True,
             )
         except Exception as error:  # templates refuse conversations by errors of their own
             raise MessageError(
@@ -176,13 +180,18 @@ class PromptEncoder:
         return token_id
 
 
+def _template_of(processor: Any) -> str:
+    """The source of the template that renders conversations."""
+    return str(processor.chat_template or getattr(processor.tokenizer, "chat_template", ""))
+
+
 def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
     """All that a template is given, without what pictures and videos hold."""
     return tuple((message.role, *map(_shown, message.parts)) for message in messages)
 
 
 def _shown(part: Part) -> Part | type:
-    return part if isinstance(part, TextPart) else type(part)
+    return type(part) if isinstance(part, (ImagePart, VideoPart)) else part
 
 
 def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:

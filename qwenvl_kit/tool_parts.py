@@ -1,0 +1,57 @@
+"""Tools in a conversation: what is offered, and what the model calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qwenvl_kit.errors import MessageError
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool that the model wants called: part of an assistant's message.
+
+    Attributes:
+        name: of the tool.
+        arguments: by name, as JSON has them.
+        id: by which a server knows the call; None where there is none.
+
+    Raises:
+        MessageError: the name is no text, or the arguments are nothing that JSON can hold.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise MessageError(f"name={self.name!r} was given", expected="the name of a tool")
+        if not isinstance(self.arguments, Mapping):
+            raise MessageError(
+                f"arguments of type {type(self.arguments).__name__} were given", expected="a dict"
+            )
+        try:
+            json.dumps(dict(self.arguments), allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise MessageError(
+                f"the arguments of {self.name} are nothing that JSON can hold ({error})",
+                expected="texts, numbers, lists and dicts",
+            ) from error
+
+    def __hash__(self) -> int:
+        return hash((self.name, json.dumps(dict(self.arguments), sort_keys=True), self.id))
+
+
+@dataclass(frozen=True)
+class ToolOffer:
+    """The tools that the model may call: part of a system message.
+
+    Attributes:
+        tools: each as JSON, in the form of OpenAI's API.
+    """
+
+    tools: tuple[str, ...]

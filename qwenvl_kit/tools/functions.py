@@ -1,0 +1,200 @@
+"""A Python function as a tool: its schema from its signature and docstring."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import typing_extensions
+
+from qwenvl_kit.errors import ToolError
+
+_ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
+_SECTION = re.compile(r"^\w[\w ]*:\s*$")
+_ARGUMENT = re.compile(r"^\s+\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that a model may call.
+
+    Attributes:
+        name: what the model calls it.
+        description: what it does, from its docstring.
+        parameters: the JSON schema of its arguments.
+        function: what is called.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    function: Callable[..., Any]
+    _arguments: Any
+
+    def __call__(self, **arguments: Any) -> Any:
+        """As the function itself."""
+        return self.function(**arguments)
+
+    @classmethod
+    def of(cls, function: Callable[..., Any] | Tool) -> Tool:
+        """The tool that a function makes.
+
+        Its parameters need annotations that pydantic knows; what the docstring says of each, in
+        Google's form ("Args:"), is told to the model.
+
+        Raises:
+            ToolError: it is no function, has no name, or a parameter cannot be described.
+        """
+        if isinstance(function, Tool):
+            return function
+        if not callable(function):
+            raise ToolError(
+                f"a tool of type {type(function).__name__} was given", expected="a function"
+            )
+        if inspect.iscoroutinefunction(function):
+            raise ToolError(
+                "an async function was given",
+                expected="one that returns its result",
+                hint="def f(x: int) -> int: return asyncio.run(g(x))",
+            )
+        name = getattr(function, "__name__", type(function).__name__)
+        if not _NAME.fullmatch(name):
+            raise ToolError(
+                f"a function named {name!r} was given",
+                expected="a name of letters, digits and underscores",
+                hint="def with a name, instead of a lambda",
+            )
+        summary, told = _read_docstring(inspect.getdoc(function) or "")
+        arguments = _model_of(name, function, told)
+        schema = _without_titles(arguments.model_json_schema())
+        return cls(name, summary, schema, function, arguments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tool as chat templates and OpenAI's API take it."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": dict(self.parameters),
+            },
+        }
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """Check the arguments, and call the function with them.
+
+        Raises:
+            ToolError: they do not fit its parameters; it is not called then.
+        """
+        from pydantic import ValidationError
+
+        try:
+            checked = self._arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+            raise ToolError(
+                f"{self.name} was called with arguments that do not fit ({wrong})",
+                expected=f"those of {', '.join(self.parameters.get('properties', {})) or 'none'}",
+            ) from error
+        given = {name: getattr(checked, name) for name in type(checked).model_fields}
+        return self.function(**given)
+
+
+def as_tools(functions: Iterable[Callable[..., Any] | Tool]) -> tuple[Tool, ...]:
+    """Tools of functions, whose names must differ.
+
+    Raises:
+        ToolError: a function that cannot be a tool, or a name twice.
+    """
+    is_list = isinstance(functions, Iterable) and not isinstance(functions, (str, Mapping))
+    if callable(functions) or not is_list:
+        raise ToolError(
+            f"tools of type {type(functions).__name__} were given", expected="a list of functions"
+        )
+    tools: list[Tool] = []
+    for index, function in enumerate(functions):
+        tool = Tool.of(function)
+        if any(tool.name == other.name for other in tools):
+            raise ToolError(
+                f"two tools are named {tool.name!r}",
+                expected="names that differ",
+                where=f"tools[{index}]",
+            )
+        tools.append(tool)
+    return tuple(tools)
+
+
+def _model_of(name: str, function: Callable[..., Any], told: Mapping[str, str]) -> Any:
+    """A pydantic model of the function's parameters."""
+    from pydantic import ConfigDict, Field, create_model
+    from pydantic.errors import PydanticUserError
+
+    try:
+        signature = inspect.signature(function)
+        hints = typing_extensions.get_type_hints(function, include_extras=True)
+    except (TypeError, ValueError, NameError) as error:
+        raise ToolError(
+            f"the parameters of {name} cannot be read ({error})",
+            expected="a Python function with annotations",
+        ) from error
+    fields: dict[str, Any] = {}
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ToolError(
+                f"{name} takes *{parameter.name}", expected="parameters with names alone"
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ToolError(f"{name} takes {parameter.name} by position", expected="by name")
+        if parameter.name not in hints:
+            raise ToolError(
+                f"parameter {parameter.name} of {name} has no annotation",
+                expected="a type, such as `city: str`",
+            )
+        default = ... if parameter.default is parameter.empty else parameter.default
+        field = Field(default, description=told.get(parameter.name))
+        fields[parameter.name] = (hints[parameter.name], field)
+    try:
+        return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    except (PydanticUserError, TypeError, NameError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ToolError(
+            f"the parameters of {name} cannot be described ({reason})",
+            expected="types that pydantic knows",
+        ) from error
+
+
+def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """What a function does, and what is said of each argument (Google's form)."""
+    before, *after = _ARGS.split(text, maxsplit=1)
+    summary = " ".join(before.split("\n\n")[0].split())
+    told: dict[str, str] = {}
+    name = ""
+    for line in after[0].splitlines() if after else ():
+        if _SECTION.match(line):
+            break
+        found = _ARGUMENT.match(line)
+        if found:
+            name = found[1]
+            told[name] = found[2].strip()
+        elif name and line.strip():
+            told[name] = f"{told[name]} {line.strip()}"
+    return summary, told
+
+
+def _without_titles(schema: Any) -> Any:
+    """The schema without the titles that pydantic makes of names."""
+    if isinstance(schema, list):
+        return [_without_titles(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: _without_titles(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str)) and value != "forbid"
+    }

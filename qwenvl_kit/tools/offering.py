@@ -1,0 +1,28 @@
+"""Tools as part of a conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qwenvl_kit.messages import Message
+from qwenvl_kit.tool_parts import ToolOffer
+from qwenvl_kit.tools.functions import as_tools
+
+
+def with_tools(
+    messages: Sequence[Message], functions: Sequence[Callable[..., Any]]
+) -> tuple[Message, ...]:
+    """A conversation that offers tools; they stand in its system message.
+
+    Raises:
+        ToolError: a function that cannot be a tool, or two of one name.
+    """
+    offer = ToolOffer(
+        tuple(json.dumps(tool.to_dict(), ensure_ascii=False) for tool in as_tools(functions))
+    )
+    if messages and messages[0].role == "system":
+        first = Message("system", (*messages[0].parts, offer))
+        return (first, *messages[1:])
+    return (Message("system", (offer,)), *messages)
