@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from qwenvl_kit.asking import Asking
@@ -17,14 +17,18 @@ from qwenvl_kit.backends.base import (
     Remembering,
 )
 from qwenvl_kit.checkpoints.sources import Source
-from qwenvl_kit.conversation import Conversation
+from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.diagnosis.findings import Diagnosis
+from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
+from qwenvl_kit.results import Reply
+from qwenvl_kit.tool_runs import ToolRun, run_tools
+from qwenvl_kit.tools.functions import as_tools
 
 if TYPE_CHECKING:
     import torch
@@ -140,6 +144,46 @@ class VisionChat(Asking):
             system: instructions for all of it.
         """
         return Conversation(self, () if system is None else (Message.system(system),))
+
+    def run_tools(
+        self,
+        prompt: Prompt,
+        *media: Media,
+        tools: Sequence[Callable[..., Any]],
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit = "refuse",
+        max_rounds: int = 8,
+    ) -> ToolRun:
+        """Answer with the help of functions: make the calls that the model wants, until it answers.
+
+        Arguments are checked before a function is called. What it raises is told to the model, as
+        is a call of a function that there is not. Results may hold pictures.
+
+        Args:
+            prompt: a question, or messages.
+            media: pictures and videos that the question is about.
+            tools: functions with annotations and docstrings; they run in this thread.
+            sampling: how to generate.
+            budget: what pictures may cost.
+            fit: see `ask`.
+            max_rounds: how often to ask at most.
+
+        Raises:
+            ToolError: a function that cannot be a tool.
+            ToolLimitError: the model still calls tools after so many rounds; it has the `run`.
+            InputError: the request cannot be used.
+        """
+        if type(max_rounds) is not int or max_rounds < 1:
+            raise InputError(
+                f"max_rounds={max_rounds!r} was given", expected="a whole number above 0"
+            )
+        offered = as_tools(tools)
+
+        def ask(messages: Sequence[Message]) -> Reply:
+            return self.ask(messages, sampling=sampling, budget=budget, fit=fit, tools=offered)
+
+        return run_tools(ask, as_messages(prompt, media), offered, max_rounds)
 
     def watch(
         self,
