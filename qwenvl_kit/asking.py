@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.agreement import ask_with_samples
@@ -19,14 +18,14 @@ from qwenvl_kit.collecting import (
 )
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
+from qwenvl_kit.desk import BatchDesk
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import OutOfMemoryError
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.notes import Notes
 from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
 from qwenvl_kit.pending import Follower, Pending
-from qwenvl_kit.pipeline import Pipeline, Prepared, Settled, check_sampling
+from qwenvl_kit.pipeline import Pipeline, Settled, check_sampling
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Reply
@@ -34,8 +33,6 @@ from qwenvl_kit.streaming import BatchStream, ReplyStream
 from qwenvl_kit.totals import ChatStats, Totals
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from qwenvl_kit.calibration import Calibrator
 
 
@@ -71,6 +68,7 @@ class Asking:
         num_samples: int = 0,
         constraint: Constraint | None = None,
         tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
     ) -> Reply:
         """Answer one question or conversation.
 
@@ -90,6 +88,8 @@ class Asking:
             constraint: what the answer must look like; the model then writes nothing else.
             tools: functions that the model may call; `reply.tool_calls` are its calls, and
                 `run_tools` makes them.
+            thinking: whether the model thinks first, which `reply.thinking` then holds; for
+                checkpoints that can be switched, as those of Qwen3.5 can.
 
         Raises:
             InputError: the request cannot be used; says where, what was expected, what to try.
@@ -104,6 +104,7 @@ class Asking:
             abstain_below=abstain_below,
             constraint=constraint,
             tools=tools,
+            thinking=thinking,
         )
         if num_samples:
             return ask_with_samples(self._pipeline, self._totals, settled, num_samples)
@@ -301,6 +302,7 @@ class Asking:
         abstain_below: float | None = None,
         constraint: Constraint | None = None,
         tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
     ) -> Settled:
         """One request, with what it leaves to the chat."""
         return self._pipeline.settle(
@@ -312,6 +314,7 @@ class Asking:
                 abstain_below=abstain_below,
                 constraint=constraint,
                 tools=tools,
+                thinking=thinking,
             )
         )
 
@@ -326,7 +329,7 @@ class Asking:
         fit: Fit,
         abstain_below: float | None,
         journal: str | os.PathLike[str] | None,
-    ) -> _Desk:
+    ) -> BatchDesk:
         """Checks what a call gave for all of its requests."""
         check_sampling(sampling)
         check_fit(fit)
@@ -336,60 +339,9 @@ class Asking:
         if journal is not None:
             facts = {"model": model_facts(self._backend.report())}
             notes = Journal.open(journal, kind="ask_many", settings=facts)
-        return _Desk(
+        return BatchDesk(
             self._pipeline,
             self._totals,
             notes,
             Request("", sampling=sampling, budget=budget, fit=fit, abstain_below=abstain_below),
         )
-
-
-class _Desk:
-    """Takes care of one of many requests at a time; in any thread.
-
-    Args:
-        pipeline: the way of each.
-        totals: where replies are counted.
-        journal: where replies are kept.
-        defaults: the settings of the call.
-    """
-
-    def __init__(
-        self, pipeline: Pipeline, totals: Totals, journal: Journal, defaults: Request
-    ) -> None:
-        self._pipeline = pipeline
-        self._totals = totals
-        self._journal = journal
-        self._notes = Notes(journal, pipeline.policy)
-        self._defaults = defaults
-
-    def settle(self, request: Request) -> Settled:
-        """The request, with the settings of the call."""
-        return self._pipeline.settle(request.with_defaults(self._defaults))
-
-    def recall(self, index: int, request: Settled) -> Reply | None:
-        """Its reply, if an earlier run gave it."""
-        reply = self._notes.find(index, request)
-        return None if reply is None else self._pipeline.judged(reply, request)
-
-    def prepare(self, request: Settled) -> Prepared:
-        """What is done before the model runs."""
-        return self._pipeline.prepare(request)
-
-    def begin(self, request: Prepared, follower: Follower) -> Pending:
-        """Have it answered."""
-        return Pending(self._pipeline, request, self._totals, follower)
-
-    def together(self) -> AbstractContextManager[object]:
-        """What is begun within it is begun together."""
-        return self._pipeline.together()
-
-    def keep(self, answered: Sequence[tuple[int, Settled, Reply]]) -> None:
-        """Take note of replies, each with its place and request."""
-        self._notes.keep(answered)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._journal.close()

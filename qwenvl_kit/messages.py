@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 if TYPE_CHECKING:
@@ -146,11 +147,11 @@ class VideoPart(_MediaPart):
 
 
 SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart]
-Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer]
+Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingSwitch]
 
 ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
-        "system": (TextPart, ToolOffer),
+        "system": (TextPart, ToolOffer, ThinkingSwitch),
         "user": (TextPart, ImagePart, VideoPart),
         "assistant": (TextPart, ToolCall),
         "tool": (TextPart, ImagePart),
@@ -212,6 +213,13 @@ class Message:
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
+def with_system_part(messages: Sequence[Message], part: Part) -> tuple[Message, ...]:
+    """The conversation with a part more in its system message, which is made if there is none."""
+    if messages and messages[0].role == "system":
+        return (Message("system", (*messages[0].parts, part)), *messages[1:])
+    return (Message("system", (part,)), *messages)
+
+
 def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | VideoPart]]:
     """Each picture and video in order, with its place, such as `messages[1].parts[0]`."""
     for message_index, message in enumerate(messages):
@@ -245,7 +253,7 @@ def check_conversation(messages: Sequence[Message]) -> None:
         )
 
 
-_PART_TYPES = (TextPart, ImagePart, VideoPart, ToolCall, ToolOffer)
+_PART_TYPES = (TextPart, ImagePart, VideoPart, ToolCall, ToolOffer, ThinkingSwitch)
 
 
 def _check_parts(role: str, parts: tuple[Part, ...]) -> None:

@@ -12,7 +12,7 @@ from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.errors import OutOfMemoryError
 from qwenvl_kit.pipeline import Pipeline, Prepared
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
-from qwenvl_kit.tools.replies import with_calls
+from qwenvl_kit.tools.replies import told_apart
 from qwenvl_kit.totals import Totals
 
 if TYPE_CHECKING:
@@ -144,4 +144,6 @@ class Pending:
             plan=plan,
             request_id=prepared.settled.request_id,
         )
-        return self._pipeline.judged(with_calls(reply, prepared.settled.messages), prepared.settled)
+        settled = prepared.settled
+        apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
+        return self._pipeline.judged(apart, settled)

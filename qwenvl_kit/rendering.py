@@ -19,6 +19,7 @@ from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart
 from qwenvl_kit.plans import VideoPlan
 from qwenvl_kit.tool_rendering import (
+    asked_thinking,
     calls_of,
     hidden,
     offered_tools,
@@ -84,10 +85,12 @@ class Turns:
     Attributes:
         turns: its messages.
         tools: what the model may call; empty where the turns themselves say it.
+        thinking: whether the model is to think first; None if nobody said.
     """
 
     turns: list[dict[str, Any]]
     tools: list[dict[str, Any]]
+    thinking: bool | None = None
 
 
 def render_turns(
@@ -103,7 +106,10 @@ def render_turns(
     """
     tools = hidden(offered_tools(messages), shield.hide)
     turns = [_render_turn(message, shield) for message in map(without_offers, messages) if message]
-    return Turns(turns, tools) if knows_tools else Turns(write_out(turns, tools), [])
+    thinking = asked_thinking(messages)
+    if knows_tools:
+        return Turns(turns, tools, thinking)
+    return Turns(write_out(turns, tools), [], thinking)
 
 
 def _render_turn(message: Message, shield: TokenShield) -> dict[str, Any]:

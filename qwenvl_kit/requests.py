@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, Union
 from qwenvl_kit.constraints import Constraint, check_constraint
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import InputError
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, check_fit
+from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tools.offering import with_tools
 
 
@@ -30,6 +31,8 @@ class Request:
             `Reply.is_abstained`. None takes the call's.
         constraint: what its answer must look like; None leaves it free.
         tools: functions that the model may call; see `Reply.tool_calls`.
+        thinking: whether the model thinks first, where its checkpoint can be switched; None
+            leaves it to the checkpoint.
 
     Raises:
         BudgetError: fit is neither.
@@ -46,11 +49,16 @@ class Request:
     abstain_below: float | None = None
     constraint: Constraint | None = None
     tools: Sequence[Callable[..., Any]] = ()
+    thinking: bool | None = None
 
     def __post_init__(self) -> None:
         if self.fit is not None:
             check_fit(self.fit)
         check_constraint(self.constraint)
+        if self.thinking is not None and not isinstance(self.thinking, bool):
+            raise InputError(
+                f"thinking={self.thinking!r} was given", expected="True, False or None"
+            )
         if self.abstain_below is not None:
             _check_share("abstain_below", self.abstain_below)
 
@@ -66,6 +74,7 @@ class Request:
         abstain_below: float | None = None,
         constraint: Constraint | None = None,
         tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
     ) -> Request:
         """A question about pictures or videos, each a part or an image source."""
         return cls(
@@ -77,6 +86,7 @@ class Request:
             abstain_below=abstain_below,
             constraint=constraint,
             tools=tools,
+            thinking=thinking,
         )
 
     def with_defaults(self, defaults: Request) -> Request:
@@ -93,6 +103,8 @@ class Request:
             ToolError: a function that cannot be a tool.
         """
         messages = as_messages(self.messages)
+        if self.thinking is not None:
+            messages = with_system_part(messages, ThinkingSwitch(self.thinking))
         return with_tools(messages, self.tools) if self.tools else messages
 
 

@@ -191,9 +191,12 @@ class Reply:
     def tokens_between(self, start: int, stop: int) -> tuple[TokenScore, ...]:
         """The tokens that wrote any of `text[start:stop]`; none without scores.
 
-        Where there is a `raw_text`, places in it are meant.
+        Where `text` is not the end of `raw_text`, as calls of tools stand among it, places in
+        `raw_text` are meant.
         """
         found, at = [], 0
+        if self.raw_text is not None and self.raw_text.endswith(self.text):
+            at = -(len(self.raw_text) - len(self.text))
         for token in self.tokens or ():
             end = at + len(token.text)
             if at < stop and start < end:

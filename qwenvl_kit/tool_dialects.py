@@ -8,6 +8,7 @@ from typing import Any
 
 from qwenvl_kit.errors import MessageError, located
 from qwenvl_kit.messages import Message, SaidPart
+from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 
@@ -73,4 +74,8 @@ def calls_to_dicts(message: Message, *, as_text: bool) -> dict[str, Any]:
 
 def said_parts(message: Message) -> list[SaidPart]:
     """The parts of a message that stand in its dict's content."""
-    return [part for part in message.parts if not isinstance(part, (ToolCall, ToolOffer))]
+    return [
+        part
+        for part in message.parts
+        if not isinstance(part, (ToolCall, ToolOffer, ThinkingSwitch))
+    ]

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 from qwenvl_kit.messages import Message, TextPart
+from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 Turn: TypeAlias = dict[str, Any]
@@ -122,9 +123,21 @@ def _text(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
+def asked_thinking(messages: Sequence[Message]) -> bool | None:
+    """Whether the model is to think first; None if a conversation does not say."""
+    switches = (
+        part.is_on
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ThinkingSwitch)
+    )
+    return next(switches, None)
+
+
 def without_offers(message: Message) -> Message | None:
-    """The message without the tools that it offers; None if nothing else is in it."""
-    parts = tuple(part for part in message.parts if not isinstance(part, ToolOffer))
+    """The message without what is not said but settled in it; None if nothing else is there."""
+    settled = (ToolOffer, ThinkingSwitch)
+    parts = tuple(part for part in message.parts if not isinstance(part, settled))
     if len(parts) == len(message.parts):
         return message
     return Message(message.role, parts) if parts else None

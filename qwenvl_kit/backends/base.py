@@ -67,6 +67,8 @@ class Completion:
         reused_tokens: prompt tokens that had been computed before.
         vision_seconds, prefill_seconds, decode_seconds: where the time went.
         degradations: what was given up to make it run, in words; empty if nothing.
+        begins_in_thought: whether the text begins within the model's thoughts, as its prompt had
+            opened them.
     """
 
     text: str
@@ -79,6 +81,7 @@ class Completion:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     degradations: tuple[str, ...] = ()
+    begins_in_thought: bool = False
 
 
 class Observer(Protocol):

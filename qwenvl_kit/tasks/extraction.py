@@ -18,6 +18,7 @@ from qwenvl_kit.structure.partial import PartialJson
 from qwenvl_kit.structure.targets import Target
 from qwenvl_kit.tasks.pictures import as_media
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.thinking import split_thoughts
 
 PROMPTS = MappingProxyType(
     {
@@ -129,7 +130,7 @@ def stream_extract(
         text, shown = "", None
         for delta in stream:
             text += delta.text
-            value = form.unwrapped(PartialJson(text).value)
+            value = form.unwrapped(PartialJson(split_thoughts(text).answer).value)
             if value is not None and value != shown:
                 shown = value
                 yield value

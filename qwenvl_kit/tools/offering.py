@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages import Message, with_system_part
 from qwenvl_kit.tool_parts import ToolOffer
 from qwenvl_kit.tools.functions import as_tools
 
@@ -22,7 +22,4 @@ def with_tools(
     offer = ToolOffer(
         tuple(json.dumps(tool.to_dict(), ensure_ascii=False) for tool in as_tools(functions))
     )
-    if messages and messages[0].role == "system":
-        first = Message("system", (*messages[0].parts, offer))
-        return (first, *messages[1:])
-    return (Message("system", (offer,)), *messages)
+    return with_system_part(messages, offer)

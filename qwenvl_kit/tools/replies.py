@@ -1,4 +1,4 @@
-"""The calls of tools that an answer holds."""
+"""What a model wrote, told apart: its thoughts, its calls of tools, and what it says."""
 
 from __future__ import annotations
 
@@ -8,30 +8,45 @@ from dataclasses import replace
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.results import Reply
+from qwenvl_kit.thinking import split_thoughts
 from qwenvl_kit.tool_parts import ToolCall
 from qwenvl_kit.tool_rendering import offered_tools
 from qwenvl_kit.tools.parsing import parse_calls
 
 
-def with_calls(reply: Reply, messages: Sequence[Message]) -> Reply:
-    """The reply with the calls in its text, if the conversation offered tools."""
-    tools = offered_tools(messages)
-    if not tools:
+def told_apart(
+    reply: Reply, messages: Sequence[Message], *, begins_in_thought: bool = False
+) -> Reply:
+    """The reply with its thoughts, and its calls if the conversation offered tools, set apart.
+
+    Args:
+        reply: with all that the model wrote as its text.
+        messages: what it answers.
+        begins_in_thought: whether the text begins within thoughts.
+    """
+    thoughts = split_thoughts(reply.text, begins_inside=begins_in_thought)
+    warnings = [*reply.warnings]
+    if not thoughts.is_closed:
+        warnings.append("the answer ended among the model's thoughts")
+    text, calls = thoughts.answer, list[ToolCall]()
+    if tools := offered_tools(messages):
+        schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+        written = parse_calls(text, schemas)
+        warnings += written.warnings
+        if written.calls or written.warnings:
+            text = written.text
+        for call in written.calls:
+            try:
+                calls.append(ToolCall(call.name, call.arguments))
+            except MessageError as error:  # not a number, or half a character
+                warnings.append(str(error))
+    if text == reply.text and not warnings:
         return reply
-    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
-    written = parse_calls(reply.text, schemas)
-    if not written.calls and not written.warnings:
-        return reply
-    calls, warnings = list[ToolCall](), [*reply.warnings, *written.warnings]
-    for call in written.calls:
-        try:
-            calls.append(ToolCall(call.name, call.arguments))
-        except MessageError as error:  # not a number, or half a character
-            warnings.append(str(error))
     return replace(
         reply,
-        text=written.text,
+        text=text,
         raw_text=reply.text,
+        thinking=thoughts.thinking,
         tool_calls=tuple(calls),
         warnings=tuple(warnings),
     )

@@ -13,8 +13,9 @@ import torch
 
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat, inspect
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.errors import CheckpointError
+from qwenvl_kit.errors import CheckpointError, UnsupportedFeatureError
 from qwenvl_kit.testing.architectures import SHAPES, Dimensions
+from qwenvl_kit.thinking import ThinkingSwitch
 from tests.by_hand import CONVERSATIONS, by_hand, generate_by_hand, ids_of, kit_batch, picture
 
 FILES = Path(__file__).parents[3] / "shared" / "checkpoints"
@@ -148,6 +149,25 @@ def test_text_of_any_kind_renders_as_the_template_renders_it(
     expected = by_hand(published, [messages])["input_ids"][0].tolist()
     assert published._engine.encoder.encode_prompt(messages, plan.images).ids == expected
     assert plan.prompt_tokens == len(expected)
+
+
+def test_thinking_is_switched_by_the_template_that_can(name: str, published: LocalBackend) -> None:
+    asked = [Message("system", (ThinkingSwitch(True),)), Message.user("Why?")]
+    if name != "Qwen3.5-2B":
+        with pytest.raises(UnsupportedFeatureError, match="never thinks"):
+            published.count_prompt_tokens(asked, [])
+        return
+    prompt = published.processor.apply_chat_template(
+        [{"role": "user", "content": "Why?"}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=True,
+    )
+    ids = published.processor.tokenizer.encode(prompt, add_special_tokens=False)
+    assert published.count_prompt_tokens(asked, []) == len(ids)
+    off = [Message("system", (ThinkingSwitch(False),)), Message.user("Why?")]
+    plain = published.count_prompt_tokens([Message.user("Why?")], [])
+    assert published.count_prompt_tokens(off, []) == plain
 
 
 def test_published_sampling_is_used_and_shown(name: str, published: LocalBackend) -> None:

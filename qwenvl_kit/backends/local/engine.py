@@ -144,6 +144,7 @@ class Engine:
                 len(prompt.ids),
                 self._vocabulary,
                 None if request.constraint is None else self._binder.bind(request.constraint),
+                begins_in_thought=prompt.opens_thought,
             ),
             guesser=self._lookup.guesser(request.sampling, prompt.ids, request.plan.max_new_tokens),
         )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from qwenvl_kit.errors import CheckpointError, MessageError
+from qwenvl_kit.errors import CheckpointError, MessageError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.rendering import TokenShield, Turns, render_turns, render_videos
+from qwenvl_kit.thinking import OPEN
 
 _NUM_RECENT = 128
 """Prompts that are planned and have not run: more than are on their way at a time."""
@@ -44,11 +45,13 @@ class Prompt:
         ids: its token ids, each placeholder repeated as often as its plan says.
         spans: where its pictures and videos stand, in their order.
         turn_start: where the model's own turn begins; its length if that is not marked.
+        opens_thought: whether it ends within the model's thoughts, which it has opened.
     """
 
     ids: list[int]
     spans: tuple[Span, ...]
     turn_start: int
+    opens_thought: bool = False
 
 
 class PromptEncoder:
@@ -62,7 +65,9 @@ class PromptEncoder:
     def __init__(self, processor: Any, family: Family) -> None:
         self._processor = processor
         self._family = family
-        self._knows_tools = "tools" in _template_of(processor)
+        template = _template_of(processor)
+        self._knows_tools = "tools" in template
+        self._switches_thinking = "enable_thinking" in template
         self._recent: dict[Any, Prompt] = {}
         self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
         self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
@@ -107,21 +112,27 @@ class PromptEncoder:
         for piece in shield.pieces(prompt):
             tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
             ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
-        return self._expanded(ids, media)
+        expanded = self._expanded(ids, media)
+        return replace(expanded, opens_thought=prompt.rstrip().endswith(OPEN))
 
     def _render(self, conversation: Turns) -> str:
+        switch = {}
+        if conversation.thinking is not None and self._switches_thinking:
+            switch["enable_thinking"] = conversation.thinking
         try:
             prompt: str = self._processor.apply_chat_template(
                 conversation.turns,
                 tools=conversation.tools or None,
                 tokenize=False,
                 add_generation_prompt=True,
+                **switch,
             )
         except Exception as error:  # templates refuse conversations by errors of their own
             raise MessageError(
                 f"the checkpoint's chat template refuses the conversation ({error})",
                 hint="roles and an order of turns that the model was trained with",
             ) from error
+        _check_thinking(prompt, conversation.thinking)
         return prompt
 
     def _expanded(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Prompt:
@@ -178,6 +189,18 @@ class PromptEncoder:
                 "vocab.json with merges.txt)",
             )
         return token_id
+
+
+def _check_thinking(prompt: str, wanted: bool | None) -> None:
+    """Refuse what a checkpoint cannot be switched to."""
+    thinks = prompt.rstrip().endswith(OPEN)
+    if wanted is None or wanted == thinks:
+        return
+    raise UnsupportedFeatureError(
+        f"thinking={wanted}, and this checkpoint {'always' if thinks else 'never'} thinks",
+        expected="thinking=None, or a checkpoint whose template switches it (Qwen3.5)",
+        hint="the sibling of it that does" if wanted else "reply.text, which is without thoughts",
+    )
 
 
 def _template_of(processor: Any) -> str:

@@ -14,6 +14,7 @@ from qwenvl_kit.backends.repetition import CycleDetector
 from qwenvl_kit.backends.stops import StopText
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
+from qwenvl_kit.thinking import CLOSE
 
 
 class Row:
@@ -25,6 +26,7 @@ class Row:
         prompt_tokens: length of its prompt.
         vocabulary: tokens to text.
         bound: the form that its answer is bound to; None for none.
+        begins_in_thought: whether it thinks first, which nothing binds.
     """
 
     def __init__(
@@ -34,9 +36,13 @@ class Row:
         prompt_tokens: int,
         vocabulary: Vocabulary,
         bound: Bound | None = None,
+        *,
+        begins_in_thought: bool = False,
     ) -> None:
         self._sampling = sampling
         self._bound = bound
+        self._is_thinking = begins_in_thought
+        self._thought_end = ""
         self.max_new_tokens = max_new_tokens
         self._prompt_tokens = prompt_tokens
         self._vocabulary = vocabulary
@@ -78,7 +84,7 @@ class Row:
             ids: prompt and answer so far.
             logits: raw logits, (vocabulary,).
         """
-        if self._bound is not None:
+        if self._bound is not None and not self._is_thinking:
             logits = self._bound.masked(logits, self.max_new_tokens - len(self.tokens))
             if self._chooser.takes_the_likeliest:
                 return int(logits.argmax())
@@ -94,11 +100,12 @@ class Row:
             logprobs: those of all tokens, (vocabulary,).
         """
         self.token_ids.append(token_id)
-        if self._bound is not None:
+        if self._bound is not None and not self._is_thinking:
             self._bound.accept(token_id)
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
         score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))
+        self._note_thought(piece)
         self._cycles.feed(token_id)
         if is_end:
             self.end_token = score
@@ -131,6 +138,12 @@ class Row:
             self.tokens[-1] = replace(self.tokens[-1], text=self.tokens[-1].text + rest)
         self._stop_text.feed(rest)
         self._stop_text.flush()
+
+    def _note_thought(self, piece: str) -> None:
+        """See whether its thoughts have come to an end; their mark may be of several tokens."""
+        if self._is_thinking:
+            self._thought_end = (self._thought_end + piece)[-2 * len(CLOSE) :]
+            self._is_thinking = CLOSE not in self._thought_end
 
     def _check_end(self) -> None:
         if self._stop_text.is_stopped:

@@ -363,4 +363,5 @@ def _completion(job: Job) -> Completion:
         prefill_seconds=job.times.prefill,
         decode_seconds=job.times.decode,
         degradations=tuple(job.losses),
+        begins_in_thought=job.prompt.opens_thought,
     )

@@ -1,0 +1,72 @@
+"""A model thinks where it can be told to, and only its answer is bound to a form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from qwenvl_kit import Sampling, VisionChat
+from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local.constraining import Binder
+from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.backends.local.vocabulary import Vocabulary
+from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.errors import UnsupportedFeatureError
+from qwenvl_kit.testing import build_tiny_model
+
+SWITCH = "{%- if enable_thinking is defined and enable_thinking %}{{- '<think>\\n' }}{%- endif %}"
+ALWAYS = "{{- '<think>\\n' }}"
+FEW = Sampling(max_new_tokens=6)
+
+
+def chat_with(folder: Path, ending: str) -> VisionChat:
+    """A tiny model whose template goes on with this."""
+    build_tiny_model(folder, "qwen3_vl")
+    path = folder / "chat_template.jinja"
+    path.write_text(path.read_text(encoding="utf-8").rstrip() + ending, encoding="utf-8")
+    return VisionChat(load_backend(folder))
+
+
+def test_a_checkpoint_that_can_be_switched_thinks_when_it_is_told_to(tmp_path: Path) -> None:
+    chat = chat_with(tmp_path / "switch", SWITCH)
+    plain = chat.ask("What?", sampling=FEW)
+    off = chat.ask("What?", sampling=FEW, thinking=False)
+    on = chat.ask("What?", sampling=FEW, thinking=True)
+    assert off.usage.prompt_tokens == plain.usage.prompt_tokens < on.usage.prompt_tokens
+    assert off.text == plain.text
+    assert on.text == ""
+    assert on.thinking == (on.raw_text or "").strip()
+    assert "among the model's thoughts" in on.warnings[0]
+
+
+def test_a_checkpoint_that_always_thinks_or_never_does_says_so(
+    chat: VisionChat, tmp_path: Path
+) -> None:
+    assert chat.ask("What?", sampling=FEW, thinking=False).thinking is None
+    with pytest.raises(UnsupportedFeatureError, match="never thinks"):
+        chat.ask("What?", thinking=True)
+    always = chat_with(tmp_path / "always", ALWAYS)
+    assert always.ask("What?", sampling=FEW, thinking=True).thinking
+    with pytest.raises(UnsupportedFeatureError, match="always thinks"):
+        always.ask("What?", thinking=False)
+
+
+def test_thoughts_are_free_and_the_answer_after_them_is_bound(backend: LocalBackend) -> None:
+    tokenizer = backend.processor.tokenizer
+    end_ids = frozenset({tokenizer.eos_token_id})
+    bound = Binder(tokenizer, end_ids).bind(Constraint.from_choices(["7"]))
+    vocabulary = Vocabulary(tokenizer, end_ids)
+    row = Row(FEW, 100, 0, vocabulary, bound, begins_in_thought=True)
+    logits = torch.zeros(len(tokenizer))
+    wanted = tokenizer.encode("a", add_special_tokens=False)[0]
+    logits[wanted] = 9.0
+    logprobs = logits.log_softmax(-1)
+    assert row.choose([0], logits) == wanted
+    for token_id in tokenizer.encode("so.</think>", add_special_tokens=False):
+        row.append(token_id, -1.0, logprobs)
+    seven = tokenizer.encode("7", add_special_tokens=False)[0]
+    assert row.choose([0], logits) == seven
+    row.append(seven, -1.0, logprobs)
+    assert row.choose([0], logits) in end_ids
