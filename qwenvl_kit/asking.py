@@ -19,7 +19,7 @@ from qwenvl_kit.collecting import (
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.desk import BatchDesk
-from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.dialects import Prompt
 from qwenvl_kit.errors import OutOfMemoryError
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.policy import MediaPolicy
@@ -95,16 +95,18 @@ class Asking:
             InputError: the request cannot be used; says where, what was expected, what to try.
             GenerationError: the model failed.
         """
-        settled = self._settle(
-            prompt,
-            media,
-            sampling,
-            budget,
-            fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
+        settled = self._pipeline.settle(
+            Request.about(
+                prompt,
+                *media,
+                sampling=sampling,
+                budget=budget,
+                fit=fit,
+                abstain_below=abstain_below,
+                constraint=constraint,
+                tools=tools,
+                thinking=thinking,
+            )
         )
         if num_samples:
             return ask_with_samples(self._pipeline, self._totals, settled, num_samples)
@@ -129,7 +131,11 @@ class Asking:
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
-        settled = self._settle(prompt, media, sampling, budget, fit, constraint=constraint)
+        settled = self._pipeline.settle(
+            Request.about(
+                prompt, *media, sampling=sampling, budget=budget, fit=fit, constraint=constraint
+            )
+        )
         return ReplyStream(lambda follower: self._begin(settled, follower))
 
     async def ask_async(
@@ -152,8 +158,16 @@ class Asking:
         """
         import asyncio
 
-        settled = self._settle(
-            prompt, media, sampling, budget, fit, abstain_below=abstain_below, constraint=constraint
+        settled = self._pipeline.settle(
+            Request.about(
+                prompt,
+                *media,
+                sampling=sampling,
+                budget=budget,
+                fit=fit,
+                abstain_below=abstain_below,
+                constraint=constraint,
+            )
         )
         follower = Follower()
         try:
@@ -284,39 +298,16 @@ class Asking:
             InputError: the request cannot be used. One that does not fit the context or the
                 device's memory is no error here: its plan says so, and what would help.
         """
-        return self._pipeline.plan(self._settle(prompt, media, sampling, budget, fit))
+        return self._pipeline.plan(
+            self._pipeline.settle(
+                Request.about(prompt, *media, sampling=sampling, budget=budget, fit=fit)
+            )
+        )
 
     def stats(self) -> ChatStats:
         """Totals of all replies since this chat was made, and where the time went."""
         backend = self._backend
         return self._totals.stats(backend.work() if isinstance(backend, Working) else None)
-
-    def _settle(
-        self,
-        prompt: Prompt,
-        media: Sequence[Media],
-        sampling: Sampling | None,
-        budget: BudgetChoice | None,
-        fit: Fit,
-        *,
-        abstain_below: float | None = None,
-        constraint: Constraint | None = None,
-        tools: Sequence[Callable[..., Any]] = (),
-        thinking: bool | None = None,
-    ) -> Settled:
-        """One request, with what it leaves to the chat."""
-        return self._pipeline.settle(
-            Request(
-                as_messages(prompt, media),
-                sampling=sampling,
-                budget=budget,
-                fit=fit,
-                abstain_below=abstain_below,
-                constraint=constraint,
-                tools=tools,
-                thinking=thinking,
-            )
-        )
 
     def _begin(self, request: Settled, follower: Follower) -> Pending:
         """Prepare a request and have it answered."""

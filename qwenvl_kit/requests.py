@@ -65,7 +65,7 @@ class Request:
     @classmethod
     def about(
         cls,
-        question: str,
+        question: Prompt,
         *media: Any,
         id: str | None = None,  # noqa: A002  # the name of the field
         sampling: Sampling | None = None,

@@ -29,6 +29,11 @@ class Thoughts:
     is_closed: bool = True
 
 
+def opens_thought(prompt: str) -> bool:
+    """Whether a rendered prompt ends within the model's thoughts, which it has opened."""
+    return prompt.rstrip().endswith(OPEN)
+
+
 def split_thoughts(text: str, *, begins_inside: bool = False) -> Thoughts:
     """Thoughts and answer.
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 import typing_extensions
 
 from qwenvl_kit.errors import AnswerError, SchemaError
+from qwenvl_kit.structure.schemas import without_keyword
 
 _Value = TypeVar("_Value")
 
@@ -108,25 +109,13 @@ def _adapter_of(wanted: Any) -> tuple[Any, dict[str, Any]]:
         if inspect.isroutine(wanted):  # pydantic would describe its arguments
             raise TypeError("it is a function")
         adapter = TypeAdapter(_readable(wanted))
-        return adapter, _without_sets(adapter.json_schema())
+        # A set drops by itself what comes twice.
+        return adapter, without_keyword(adapter.json_schema(), "uniqueItems", bool)
     except (PydanticUserError, TypeError, NameError, AttributeError, RecursionError) as error:
         raise SchemaError(
             f"{wanted!r} cannot be described ({_first_line(error)})",
             expected="a dataclass, TypedDict, pydantic model or JSON schema",
         ) from error
-
-
-def _without_sets(schema: Any) -> Any:
-    """The schema without what a set makes of it: the type itself drops what comes twice."""
-    if isinstance(schema, list):
-        return [_without_sets(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    return {
-        key: _without_sets(value)
-        for key, value in schema.items()
-        if not (key == "uniqueItems" and isinstance(value, bool))
-    }
 
 
 def _readable(wanted: Any) -> Any:

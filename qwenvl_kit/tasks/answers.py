@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qwenvl_kit.results import Failure, Reply
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Answers(Mapping[str, Answer]):
         self.failures = dict(failures)
 
     @classmethod
-    def of(cls, questions: Iterable[str], results: Iterable[Reply | Failure]) -> Answers:
+    def of(cls, questions: Iterable[str], results: Iterable[Reply | Failure]) -> Self:
         """Replies and failures by their questions."""
         found = dict(zip(questions, results))
         return cls(

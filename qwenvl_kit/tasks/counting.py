@@ -6,9 +6,8 @@ from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice, Sampling
-from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 from qwenvl_kit.tasks.typed_answers import NumberAnswer, ask_number
 
 PROMPTS = MappingProxyType({"en": "How many {what} are there?", "zh": "有多少{what}？"})
@@ -41,9 +40,8 @@ def count(
         MessageError: nothing to count was named.
         InputError: the picture cannot be used.
     """
-    if not isinstance(what, str) or not what.strip():
-        raise MessageError(f"{what!r} was given", expected="what to count, in words", where="what")
-    question = chosen_prompt(PROMPTS, language, prompt, what=what.strip())
+    counted = checked_words(what, "what to count, in words", "what")
+    question = chosen_prompt(PROMPTS, language, prompt, what=counted)
     return ask_number(
         chat, question, image, whole=True, language=language, sampling=sampling, budget=budget
     )

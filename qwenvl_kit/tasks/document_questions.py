@@ -94,8 +94,7 @@ def document_qa(
         Request.about("\n".join(filter(None, (PRESETS[language].get(q, q), chosen))), *shown)
         for q in asked
     ]
-    found = Answers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget))
-    return DocumentAnswers({q: found[q] for q in found}, found.failures)
+    return DocumentAnswers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget))
 
 
 def _pages(

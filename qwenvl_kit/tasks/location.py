@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages import ImagePart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
 from qwenvl_kit.places.parsing import parse_places
 from qwenvl_kit.places.values import Boxes, Marks
-from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 
 BOX_PROMPTS = MappingProxyType(
     {
@@ -39,6 +38,7 @@ POINT_PROMPTS = MappingProxyType(
     }
 )
 
+_EXPECTED = "what to find, in words"
 _MAX_TOKENS = 1024
 """Some thirty boxes."""
 
@@ -81,7 +81,7 @@ def locate(
     wordings = {
         lang: text for (form, lang), text in BOX_PROMPTS.items() if form == chat.family.box_format
     }
-    text = chosen_prompt(wordings, language, prompt, what=_checked(what))
+    text = chosen_prompt(wordings, language, prompt, what=checked_words(what, _EXPECTED, "what"))
     return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).boxes()
 
 
@@ -99,7 +99,9 @@ def point_at(
 
     A box in the answer counts as its middle, as some families answer with boxes.
     """
-    text = chosen_prompt(POINT_PROMPTS, language, prompt, what=_checked(what))
+    text = chosen_prompt(
+        POINT_PROMPTS, language, prompt, what=checked_words(what, _EXPECTED, "what")
+    )
     return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).marks()
 
 
@@ -145,9 +147,3 @@ class _Search:
             source=self._source,
             policy=self._policy,
         )
-
-
-def _checked(what: object) -> str:
-    if not isinstance(what, str) or not what.strip():
-        raise MessageError(f"{what!r} was given", expected="what to find, in words", where="what")
-    return what.strip()

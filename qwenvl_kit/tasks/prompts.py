@@ -35,3 +35,14 @@ def chosen_prompt(
     for name, value in names.items():
         text = text.replace(f"{{{name}}}", value)
     return text
+
+
+def checked_words(words: object, expected: str, where: str) -> str:
+    """What a caller said in words, without white space around it.
+
+    Raises:
+        MessageError: it is no text, or there is nothing in it.
+    """
+    if not isinstance(words, str) or not words.strip():
+        raise MessageError(f"{words!r} was given", expected=expected, where=where)
+    return words.strip()

@@ -11,6 +11,7 @@ from typing import Any
 import typing_extensions
 
 from qwenvl_kit.errors import ToolError
+from qwenvl_kit.structure.schemas import without_keyword
 
 _ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _SECTION = re.compile(r"^\w[\w ]*:\s*$")
@@ -70,7 +71,8 @@ class Tool:
             )
         summary, told = _read_docstring(inspect.getdoc(function) or "")
         arguments = _model_of(name, function, told)
-        schema = _without_titles(arguments.model_json_schema())
+        # pydantic makes titles of names.
+        schema = without_keyword(arguments.model_json_schema(), "title", str)
         return cls(name, summary, schema, function, arguments)
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,16 +187,3 @@ def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
         elif name and line.strip():
             told[name] = f"{told[name]} {line.strip()}"
     return summary, told
-
-
-def _without_titles(schema: Any) -> Any:
-    """The schema without the titles that pydantic makes of names."""
-    if isinstance(schema, list):
-        return [_without_titles(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    return {
-        key: _without_titles(value)
-        for key, value in schema.items()
-        if not (key == "title" and isinstance(value, str)) and value != "forbid"
-    }

@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "budget": {"errors", "values", "families"},
     "media": {"errors", "values", "machine", "budget"},
     "rendering": {"errors", "values", "families"},
-    "tools": {"errors", "values", "rendering"},
+    "tools": {"errors", "values", "rendering", "structure"},
     "dialects": {"errors", "values", "media", "tools"},
     "journal": {"errors"},
     "embedded": set(),

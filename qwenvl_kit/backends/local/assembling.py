@@ -17,6 +17,7 @@ from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
+from qwenvl_kit.thinking import opens_thought
 
 
 def assemble(
@@ -166,7 +167,7 @@ def _opens_with_thinking(processor: Any) -> bool:
     """Whether the checkpoint's template leaves a block of thoughts open for the answer."""
     question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
     prompt = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
-    return str(prompt).rstrip().endswith("<think>")
+    return opens_thought(str(prompt))
 
 
 def _end_ids(network: Any, processor: Any) -> frozenset[int]:

@@ -41,7 +41,7 @@ class Binder:
         self._lock = threading.Lock()
         self._words: Any = None
         self._closing: tuple[int, ...] = ()
-        self._matchers: dict[Constraint, Any] = {}
+        self._begun: dict[Constraint, tuple[Any, int]] = {}
 
     def bind(self, constraint: Constraint) -> Bound:
         """The form, at the beginning of an answer.
@@ -51,12 +51,12 @@ class Binder:
             MissingPackageError: llguidance is not installed.
         """
         with self._lock:
-            if constraint not in self._matchers:
-                if len(self._matchers) >= _MAX_KEPT:
-                    self._matchers.clear()
-                self._matchers[constraint] = self._matcher(constraint)
-            matcher = self._matchers[constraint].deep_copy()
-            return Bound(matcher, self._end_ids, self._closing, self._num_least(constraint))
+            if constraint not in self._begun:
+                if len(self._begun) >= _MAX_KEPT:
+                    self._begun.clear()
+                self._begun[constraint] = self._matcher(constraint), self._num_least(constraint)
+            matcher, num_least = self._begun[constraint]
+            return Bound(matcher.deep_copy(), self._end_ids, self._closing, num_least)
 
     def _num_least(self, constraint: Constraint) -> int:
         """With how many tokens left an answer is to be brought to its end."""

@@ -15,7 +15,7 @@ from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.rendering import TokenShield, Turns, render_turns, render_videos
-from qwenvl_kit.thinking import OPEN
+from qwenvl_kit.thinking import opens_thought
 
 _NUM_RECENT = 128
 """Prompts that are planned and have not run: more than are on their way at a time."""
@@ -113,7 +113,7 @@ class PromptEncoder:
             tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
             ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
         expanded = self._expanded(ids, media)
-        return replace(expanded, opens_thought=prompt.rstrip().endswith(OPEN))
+        return replace(expanded, opens_thought=opens_thought(prompt))
 
     def _render(self, conversation: Turns) -> str:
         switch = {}
@@ -193,7 +193,7 @@ class PromptEncoder:
 
 def _check_thinking(prompt: str, wanted: bool | None) -> None:
     """Refuse what a checkpoint cannot be switched to."""
-    thinks = prompt.rstrip().endswith(OPEN)
+    thinks = opens_thought(prompt)
     if wanted is None or wanted == thinks:
         return
     raise UnsupportedFeatureError(
