@@ -188,15 +188,20 @@ class Reply:
         own = _plain(self.text)
         return sum(_plain(sample) == own for sample in self.samples) / len(self.samples)
 
+    @property
+    def text_offset(self) -> int:
+        """Where `text` begins in `raw_text`; 0 where it is empty, or something stands after it."""
+        if self.raw_text is None or not self.text or not self.raw_text.endswith(self.text):
+            return 0
+        return len(self.raw_text) - len(self.text)
+
     def tokens_between(self, start: int, stop: int) -> tuple[TokenScore, ...]:
         """The tokens that wrote any of `text[start:stop]`; none without scores.
 
         Where `text` is not the end of `raw_text`, as calls of tools stand among it, places in
         `raw_text` are meant.
         """
-        found, at = [], 0
-        if self.raw_text is not None and self.raw_text.endswith(self.text):
-            at = -(len(self.raw_text) - len(self.text))
+        found, at = [], -self.text_offset
         for token in self.tokens or ():
             end = at + len(token.text)
             if at < stop and start < end:

@@ -39,6 +39,7 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 from qwenvl_kit.places.values import Box, Boxes, Mark
 from qwenvl_kit.tasks import (
+    Click,
     Extraction,
     ask_number,
     ask_yes_no,
@@ -50,6 +51,7 @@ from qwenvl_kit.tasks import (
     extract,
     judge_description,
     locate,
+    next_action,
     point_at,
     read_table,
     read_text,
@@ -165,6 +167,10 @@ def tasks() -> None:
     assert_type(compare(chat, "a.jpg", "b.jpg").confidence, "float | None")
     assert_type(read_text(chat, "a.jpg").lines, "tuple[str, ...]")
     assert_type(translate_text_in_image(chat, "menu.jpg").target_language, str)
+    step = next_action(chat, "screen.png", "Open the menu.", earlier=["I looked."])
+    assert_type(step.confidence, "float | None")
+    if isinstance(step.action, Click):
+        assert_type(step.action.at, "Point | None")
     answers = document_qa(chat, "receipt.png", ["What is the total?"])
     assert_type(answers["What is the total?"].text, str)
     for question in answers:

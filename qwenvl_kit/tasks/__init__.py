@@ -16,6 +16,17 @@ from qwenvl_kit.tasks.extraction import Extraction, extract, stream_extract
 from qwenvl_kit.tasks.judging import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.location import locate, point_at
 from qwenvl_kit.tasks.reading import ReadText, read_text
+from qwenvl_kit.tasks.screens.actions import (
+    Click,
+    Done,
+    DragTo,
+    MoveTo,
+    PressKeys,
+    Scroll,
+    TypeText,
+    Wait,
+)
+from qwenvl_kit.tasks.screens.stepping import Step, next_action
 from qwenvl_kit.tasks.tables import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.translation import Translation, translate_text_in_image
 from qwenvl_kit.tasks.typed_answers import (
@@ -35,19 +46,28 @@ __all__ = [
     "Answers",
     "Claim",
     "Classification",
+    "Click",
     "Comparison",
     "Description",
     "Difference",
     "DocumentAnswers",
+    "Done",
+    "DragTo",
     "Extraction",
     "Judgement",
+    "MoveTo",
     "NumberAnswer",
+    "PressKeys",
     "ReadTable",
     "ReadText",
+    "Scroll",
+    "Step",
     "Translation",
+    "TypeText",
     "VideoAnswer",
     "VideoSegment",
     "VideoSummary",
+    "Wait",
     "Writing",
     "YesNo",
     "ask_choice",
@@ -65,6 +85,7 @@ __all__ = [
     "find_differences",
     "judge_description",
     "locate",
+    "next_action",
     "point_at",
     "read_table",
     "read_text",
