@@ -119,11 +119,16 @@ class Asking:
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
         fit: Fit = "refuse",
+        abstain_below: float | None = None,
         constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
     ) -> ReplyStream:
         """Answer one question or conversation, token by token.
 
         The arguments and errors are those of `ask`. Mistakes in the request are raised at once.
+        What is streamed is all that the model writes, calls and thoughts included; the stream's
+        `reply` has them apart.
 
         Example:
             with chat.stream("Describe this image.", "photo.jpg") as stream:
@@ -133,7 +138,15 @@ class Asking:
         """
         settled = self._pipeline.settle(
             Request.about(
-                prompt, *media, sampling=sampling, budget=budget, fit=fit, constraint=constraint
+                prompt,
+                *media,
+                sampling=sampling,
+                budget=budget,
+                fit=fit,
+                abstain_below=abstain_below,
+                constraint=constraint,
+                tools=tools,
+                thinking=thinking,
             )
         )
         return ReplyStream(lambda follower: self._begin(settled, follower))
@@ -147,6 +160,8 @@ class Asking:
         fit: Fit = "refuse",
         abstain_below: float | None = None,
         constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
     ) -> Reply:
         """Answer one question or conversation, without keeping the event loop waiting.
 
@@ -167,6 +182,8 @@ class Asking:
                 fit=fit,
                 abstain_below=abstain_below,
                 constraint=constraint,
+                tools=tools,
+                thinking=thinking,
             )
         )
         follower = Follower()

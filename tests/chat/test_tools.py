@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import json
@@ -13,6 +14,7 @@ from qwenvl_kit import ImagePart, Message, Request, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
 from qwenvl_kit.errors import InputError, MessageError, ToolError, ToolLimitError
+from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
@@ -50,6 +52,29 @@ def test_calls_in_an_answer_are_values_and_the_rest_is_its_text() -> None:
     assert reply.raw_text == answer
     assert reply.tool_calls == (ToolCall("weather", {"city": "Rome"}),)
     assert reply.warnings == ()
+
+
+@pytest.mark.parametrize("entrance", ["ask", "stream", "ask_async"])
+def test_every_entrance_offers_tools_and_tells_calls_and_thoughts_from_the_answer(
+    entrance: str,
+) -> None:
+    answer = f"<think>Rain.</think>I look. {call('weather', city='Rome')}"
+    backend = ScriptedBackend([answer])
+    chat = VisionChat(backend)
+    options = {"tools": [weather], "thinking": True, "abstain_below": 0.99}
+    if entrance == "stream":
+        with chat.stream("Rain?", **options) as stream:
+            assert "".join(delta.text for delta in stream) == answer
+        reply = stream.reply
+    elif entrance == "ask_async":
+        reply = asyncio.run(chat.ask_async("Rain?", **options))
+    else:
+        reply = chat.ask("Rain?", **options)
+    assert (reply.thinking, reply.text, reply.is_abstained) == ("Rain.", "I look.", True)
+    assert reply.tool_calls == (ToolCall("weather", {"city": "Rome"}),)
+    parts = [part for message in backend.requests[0].messages for part in message.parts]
+    assert any(isinstance(part, ToolOffer) for part in parts)
+    assert ThinkingSwitch(True) in parts
 
 
 def test_an_answer_without_tools_on_offer_is_left_as_it_is() -> None:
