@@ -14,7 +14,7 @@ from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.scoring import score_answers
-from qwenvl_kit.tasks.typed_answers import ask_yes_no
+from qwenvl_kit.tasks.typed_answers import ask_each_yes_no
 
 CLAIM_PROMPTS = MappingProxyType(
     {
@@ -82,20 +82,15 @@ def judge_description(
         InputError: the picture cannot be used.
     """
     texts = claims_of(description)
-    claims = [
-        Claim(
-            text,
-            ask_yes_no(
-                chat,
-                text,
-                image,
-                language=language,
-                prompt=chosen_prompt(CLAIM_PROMPTS, language, prompt),
-                budget=budget,
-            ).probability,
-        )
-        for text in texts
-    ]
+    answers = ask_each_yes_no(
+        chat,
+        texts,
+        [image],
+        language=language,
+        prompt=chosen_prompt(CLAIM_PROMPTS, language, prompt),
+        budget=budget,
+    )
+    claims = [Claim(text, answer.probability) for text, answer in zip(texts, answers, strict=True)]
     written = " ".join(description.split())
     (reply,) = score_answers(chat, _DESCRIBE[language], [image], [written], budget=budget).replies
     tokens = reply.tokens or ()

@@ -67,25 +67,49 @@ def score_answers(
         ContextLengthError: an answer that the context has no room for.
         UnsupportedFeatureError: the backend gives no scores.
     """
+    (scored,) = score_each(chat, [question], media, answers, budget=budget)
+    return scored
+
+
+def score_each(
+    chat: VisionChat,
+    questions: Sequence[str],
+    media: Sequence[Media],
+    answers: Sequence[str],
+    *,
+    budget: BudgetChoice | None = None,
+) -> list[ScoredAnswers]:
+    """The probability of each answer to each of several questions, all asked together.
+
+    The pictures are read once for all of them. Arguments and errors are those of `score_answers`.
+    """
     Constraint.from_choices(answers)  # refuses what cannot be meant, all at once
     requests = [
         Request.about(question, *media, constraint=Constraint.from_choices([answer]))
+        for question in questions
         for answer in answers
     ]
     most = max(len(answer.encode()) for answer in answers) + 1  # a token has a byte or more
     sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
     replies = chat.ask_many(requests, sampling=sampling, budget=budget, on_error="raise")
-    for index, reply in enumerate(replies):
-        if reply.finish_reason != "stop":
-            raise ContextLengthError(
-                "the answer is longer than the model's context leaves room for",
-                where=f"answers[{index}]",
-            )
-    logprobs = [reply.logprob for reply in replies]
-    known = [logprob for logprob in logprobs if logprob is not None]
-    if len(known) < len(replies):
+    logprobs = [
+        _logprob(reply, f"answers[{at % len(answers)}]") for at, reply in enumerate(replies)
+    ]
+    spans = [slice(at, at + len(answers)) for at in range(0, len(replies), len(answers))]
+    return [
+        ScoredAnswers(tuple(answers), tuple(logprobs[span]), tuple(replies[span])) for span in spans
+    ]
+
+
+def _logprob(reply: Reply, where: str) -> float:
+    """Of a whole answer."""
+    if reply.finish_reason != "stop":
+        raise ContextLengthError(
+            "the answer is longer than the model's context leaves room for", where=where
+        )
+    if reply.logprob is None:
         raise UnsupportedFeatureError(
             "the backend gives no scores, by which answers are judged",
             hint="a local model, or a server that gives logprobs",
         )
-    return ScoredAnswers(tuple(answers), tuple(known), tuple(replies))
+    return reply.logprob

@@ -13,7 +13,7 @@ from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.results import Reply
 from qwenvl_kit.tasks.classification import Classification, classify
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
-from qwenvl_kit.tasks.scoring import ScoredAnswers, score_answers
+from qwenvl_kit.tasks.scoring import ScoredAnswers, score_each
 
 YES_NO_PROMPTS = MappingProxyType(
     {"en": "{question}\nAnswer yes or no.", "zh": "{question}\n请回答是或否。"}
@@ -88,10 +88,26 @@ def ask_yes_no(
         UnsupportedFeatureError: the backend gives no scores.
         InputError: a picture cannot be used.
     """
-    text = chosen_prompt(YES_NO_PROMPTS, language, prompt, question=question)
+    (answer,) = ask_each_yes_no(
+        chat, [question], media, language=language, prompt=prompt, budget=budget
+    )
+    return answer
+
+
+def ask_each_yes_no(
+    chat: VisionChat,
+    questions: Sequence[str],
+    media: Sequence[Media],
+    *,
+    language: Language = "en",
+    prompt: str | None = None,
+    budget: BudgetChoice | None = None,
+) -> list[YesNo]:
+    """Several of `ask_yes_no` about the same pictures, asked together and with its arguments."""
+    texts = [chosen_prompt(YES_NO_PROMPTS, language, prompt, question=text) for text in questions]
     answers = (*_YES[language], *_NO[language])
-    scores = score_answers(chat, text, media, answers, budget=budget)
-    return YesNo(sum(scores.probabilities[: len(_YES[language])]), scores)
+    scored = score_each(chat, texts, media, answers, budget=budget)
+    return [YesNo(sum(one.probabilities[: len(_YES[language])]), one) for one in scored]
 
 
 def ask_choice(
