@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qwenvl_kit.errors import (
     DocumentPasswordError,
@@ -31,6 +31,13 @@ DEFAULT_DPI = 144
 """Print of 8 points is then 16 pixels high, which the models read."""
 
 
+class Page(NamedTuple):
+    """A page as a picture, and its number, from 1 on."""
+
+    number: int
+    image: PIL.Image.Image
+
+
 def is_pdf(source: Any) -> bool:
     """Whether a source is a PDF, by its name or its first bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -45,7 +52,7 @@ def read_pages(
     pages: Iterable[int] | None = None,
     dpi: float = DEFAULT_DPI,
     password: str | None = None,
-) -> list[PIL.Image.Image]:
+) -> list[Page]:
     """Pages of a PDF as pictures in RGB.
 
     Args:
@@ -70,7 +77,7 @@ def read_pages(
             try:
                 _check_size(page, number, dpi, policy)
                 bitmap = page.render(scale=dpi / _POINTS_PER_INCH, rev_byteorder=True)
-                drawn.append(bitmap.to_pil().convert("RGB"))
+                drawn.append(Page(number, bitmap.to_pil().convert("RGB")))
                 bitmap.close()
             finally:
                 page.close()
@@ -109,20 +116,22 @@ def _opened(source: Any, policy: MediaPolicy, password: str | None) -> Iterator[
 
 
 def _wanted(pages: Iterable[int] | None, num_pages: int, policy: MediaPolicy) -> list[int]:
-    wanted = list(range(1, num_pages + 1)) if pages is None else list(pages)
-    for number in wanted:
+    wanted = []
+    for number in range(1, num_pages + 1) if pages is None else pages:
         if type(number) is not int or not 1 <= number <= num_pages:
             raise MediaSizeError(
                 f"page {number!r} was asked for", expected=f"from 1 to {num_pages}", where="pages"
             )
+        wanted.append(number)
+        if len(wanted) > policy.max_pages:
+            count = num_pages if pages is None else f"more than {policy.max_pages}"
+            raise MediaSizeError(
+                f"{count} pages of the PDF are wanted",
+                expected=f"at most {policy.max_pages}",
+                hint="pages=range(1, 11), or MediaPolicy(max_pages=...)",
+            )
     if not wanted:
         raise MediaSizeError("no pages were asked for, or the PDF has none", expected="one or more")
-    if len(wanted) > policy.max_pages:
-        raise MediaSizeError(
-            f"{len(wanted)} pages of the PDF are wanted",
-            expected=f"at most {policy.max_pages}",
-            hint="pages=range(1, 11), or MediaPolicy(max_pages=...)",
-        )
     return wanted
 
 

@@ -11,7 +11,7 @@ from qwenvl_kit.tasks.comparison import (
 )
 from qwenvl_kit.tasks.counting import count
 from qwenvl_kit.tasks.description import Description, describe
-from qwenvl_kit.tasks.document_questions import DocumentAnswers, document_qa
+from qwenvl_kit.tasks.document_questions import DocumentAnswer, DocumentAnswers, document_qa
 from qwenvl_kit.tasks.extraction import Extraction, extract, stream_extract
 from qwenvl_kit.tasks.judging import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.location import locate, point_at
@@ -50,6 +50,7 @@ __all__ = [
     "Comparison",
     "Description",
     "Difference",
+    "DocumentAnswer",
     "DocumentAnswers",
     "Done",
     "DragTo",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from qwenvl_kit.results import Failure, Reply
 
@@ -36,7 +36,10 @@ class Answer:
         return self.reply.confidence
 
 
-class Answers(Mapping[str, Answer]):
+_Answer = TypeVar("_Answer", bound=Answer)
+
+
+class Answers(Mapping[str, _Answer], Generic[_Answer]):
     """Answers by what was asked, in that order; those that failed stand in `failures`.
 
     `answers[question]` raises the error of a question that failed.
@@ -46,20 +49,25 @@ class Answers(Mapping[str, Answer]):
         failures: why the others were not.
     """
 
-    def __init__(self, answers: Mapping[str, Answer], failures: Mapping[str, Failure]) -> None:
+    def __init__(self, answers: Mapping[str, _Answer], failures: Mapping[str, Failure]) -> None:
         self._answers = dict(answers)
         self.failures = dict(failures)
 
     @classmethod
-    def of(cls, questions: Iterable[str], results: Iterable[Reply | Failure]) -> Self:
-        """Replies and failures by their questions."""
+    def of(
+        cls,
+        questions: Iterable[str],
+        results: Iterable[Reply | Failure],
+        read: Callable[[Reply], _Answer],
+    ) -> Self:
+        """Replies and failures by their questions, each reply as `read` makes an answer of it."""
         found = dict(zip(questions, results))
         return cls(
-            answers={q: Answer(reply) for q, reply in found.items() if isinstance(reply, Reply)},
+            answers={q: read(reply) for q, reply in found.items() if isinstance(reply, Reply)},
             failures={q: failed for q, failed in found.items() if isinstance(failed, Failure)},
         )
 
-    def __getitem__(self, question: str) -> Answer:
+    def __getitem__(self, question: str) -> _Answer:
         if question in self.failures:
             raise self.failures[question].error
         return self._answers[question]
@@ -74,8 +82,8 @@ class Answers(Mapping[str, Answer]):
         return len(self._answers)
 
     def get(  # type: ignore[override]  # the default is an answer or None
-        self, question: str, default: Answer | None = None
-    ) -> Answer | None:
+        self, question: str, default: _Answer | None = None
+    ) -> _Answer | None:
         """The answer to a question; the default if it failed or was not asked."""
         return self._answers.get(question, default)
 

@@ -93,7 +93,7 @@ def compare_by_aspects(
     prompt: str | None = None,
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
-) -> Answers:
+) -> Answers[Answer]:
     """Compare pictures with regard to one aspect after another.
 
     Each aspect is a question of its own; the pictures are read once for all of them.
@@ -125,7 +125,7 @@ def compare_by_aspects(
         )
         for aspect in asked
     ]
-    return Answers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget))
+    return Answers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget), Answer)
 
 
 def find_differences(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.pages import is_pdf, read_pages
+from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
-from qwenvl_kit.tasks.answers import Answers
+from qwenvl_kit.structure.partial import PartialJson
+from qwenvl_kit.tasks.answers import Answer, Answers
 from qwenvl_kit.tasks.pictures import as_media
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 
@@ -48,7 +54,72 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """Questions that are asked of many documents, by name and language."""
 
 
-class DocumentAnswers(Answers):
+PAGE_PROMPTS = MappingProxyType(
+    {
+        "en": "Answer as JSON with two fields: answer, and page: the number of the page where the "
+        "answer stands, or null if it stands on no single one.",
+        "zh": "以JSON格式回答，包含两个字段：answer（答案），page（答案所在页的页码；"
+        "若不在某一页上则为 null）。",
+    }
+)
+"""How the page of an answer is asked for, where a document has several."""
+
+_PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
+
+
+@dataclass(frozen=True)
+class DocumentAnswer(Answer):
+    """The answer to one question about a document.
+
+    Attributes:
+        pages: the numbers of the pages that were shown, from 1 on.
+    """
+
+    pages: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """The answer, without white space around it."""
+        found = self._fields.get("answer")
+        return super().text if found is None else str(found).strip()
+
+    @property
+    def page(self) -> int | None:
+        """The page that it stands on; None if the model names no single one."""
+        if len(self.pages) == 1:
+            return self.pages[0]
+        found = self._fields.get("page")
+        return found if found in self.pages else None
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the words of the answer are, in [0, 1]; see `Reply.confidence`."""
+        return self._confidence_of("answer", self.reply.confidence)
+
+    @property
+    def page_confidence(self) -> float | None:
+        """How probable the page was, in [0, 1]; None if there was one alone, and without scores."""
+        return self._confidence_of("page", None)
+
+    @cached_property
+    def _written(self) -> PartialJson:
+        return PartialJson(self.reply.text)
+
+    @property
+    def _fields(self) -> Mapping[str, Any]:
+        found = self._written.value if len(self.pages) > 1 else None
+        return found if isinstance(found, dict) else {}
+
+    def _confidence_of(self, name: str, otherwise: float | None) -> float | None:
+        if name not in self._fields:
+            return otherwise
+        for leaf in self._written.leaves:
+            if leaf.path == (name,):
+                return self.reply.confidence_between(leaf.start, leaf.stop)
+        return otherwise
+
+
+class DocumentAnswers(Answers[DocumentAnswer]):
     """Answers by question, in the order asked; see `Answers`."""
 
 
@@ -67,7 +138,8 @@ def document_qa(
     """Answer each question about a document on its own.
 
     Questions are not put together into a numbered list: a model that skips or merges one would
-    shift all the answers after it. The pages are read once for all of them.
+    shift all the answers after it. The pages are read once for all of them. If there are several,
+    each answer is bound to JSON with the number of its page beside it.
 
     Args:
         chat: who answers.
@@ -89,12 +161,26 @@ def document_qa(
     """
     asked = _checked_questions(questions)
     chosen = chosen_prompt(INSTRUCTIONS, language, instruction)
-    shown = _pages(chat, document, pages, password)
+    shown = _pages(chat, document, pages, password, language)
+    numbers = tuple(page.number for page in shown)
+    form, constraint = ("", None) if len(shown) == 1 else _form(numbers, language)
     requests = [
-        Request.about("\n".join(filter(None, (PRESETS[language].get(q, q), chosen))), *shown)
+        Request(
+            _message(shown, "\n".join(filter(None, (PRESETS[language].get(q, q), chosen, form)))),
+            constraint=constraint,
+        )
         for q in asked
     ]
-    return DocumentAnswers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget))
+    replies = chat.ask_many(requests, sampling=sampling, budget=budget)
+    return DocumentAnswers.of(asked, replies, lambda reply: DocumentAnswer(reply, numbers))
+
+
+class _Shown(NamedTuple):
+    """A page of the document: its number, its name in the prompt, and what it looks like."""
+
+    number: int
+    name: str
+    image: Media
 
 
 def _pages(
@@ -102,12 +188,38 @@ def _pages(
     document: Media | Sequence[Media],
     pages: Iterable[int] | None,
     password: str | None,
-) -> tuple[Media, ...]:
+    language: str,
+) -> list[_Shown]:
+    given: Iterable[tuple[int, Media]]
     if is_pdf(document):
-        return tuple(read_pages(document, chat.policy, pages=pages, password=password))
-    if pages is not None:
+        given = read_pages(document, chat.policy, pages=pages, password=password)
+    elif pages is not None:
         raise MessageError("pages were given with pictures", expected="them with a PDF alone")
-    return as_media(document)
+    else:
+        given = enumerate(as_media(document), 1)
+    return [_Shown(number, _PAGE_NAMES[language].format(number), image) for number, image in given]
+
+
+def _message(shown: Sequence[_Shown], question: str) -> Message:
+    """The pages, each after its name if there are several, and the question."""
+    parts: list[Any] = []
+    for page in shown:
+        image: Any = page.image
+        part = image if isinstance(image, (ImagePart, VideoPart)) else ImagePart(image)
+        parts += [part] if len(shown) == 1 else [TextPart(page.name), part]
+    return Message.user(*parts, question)
+
+
+def _form(numbers: Sequence[int], language: str) -> tuple[str, Constraint]:
+    """How an answer with its page is asked for, and what it must look like."""
+    fields = {"answer": {"type": "string"}, "page": {"enum": [*dict.fromkeys(numbers), None]}}
+    schema = {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+    return PAGE_PROMPTS[language], Constraint.from_schema(schema)
 
 
 def _checked_questions(questions: Sequence[str] | str) -> list[str]:

@@ -33,7 +33,9 @@ def pdf_of(*colours: str, size: tuple[int, int] = (200, 100)) -> bytes:
 
 
 def test_pages_are_drawn_in_their_order_at_the_size_that_was_asked_for() -> None:
-    red, blue = read_pages(pdf_of("red", "blue"), POLICY, dpi=144)
+    pages = read_pages(pdf_of("red", "blue"), POLICY, dpi=144)
+    assert [page.number for page in pages] == [1, 2]
+    red, blue = (page.image for page in pages)
     assert red.size == (400, 200)
     assert red.mode == "RGB"
     assert red.getpixel((50, 50))[0] > 240  # type: ignore[index]
@@ -43,7 +45,8 @@ def test_pages_are_drawn_in_their_order_at_the_size_that_was_asked_for() -> None
 def test_some_pages_may_be_chosen_from_a_file_or_from_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(pdf_of("red", "green", "blue"))
-    (blue,) = read_pages(path, POLICY, pages=[3], dpi=72)
+    ((number, blue),) = read_pages(path, POLICY, pages=[3], dpi=72)
+    assert number == 3
     assert blue.getpixel((5, 5))[2] > 240  # type: ignore[index]
     assert len(read_pages(path.as_uri(), POLICY, dpi=72)) == 3
 
@@ -86,7 +89,7 @@ def test_an_empty_page_is_a_white_picture() -> None:
     buffer = io.BytesIO()
     document.save(buffer)
     document.close()
-    (page,) = read_pages(buffer.getvalue(), POLICY, dpi=72)
+    ((_, page),) = read_pages(buffer.getvalue(), POLICY, dpi=72)
     assert page.size == (100, 50)
     assert page.getextrema() == ((255, 255),) * 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import PIL.Image
@@ -10,7 +11,13 @@ import pytest
 from qwenvl_kit import Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import AnswerError, GenerationError, MessageError, UnsupportedFeatureError
+from qwenvl_kit.errors import (
+    AnswerError,
+    GenerationError,
+    MediaSizeError,
+    MessageError,
+    UnsupportedFeatureError,
+)
 from qwenvl_kit.tasks import (
     ask_video,
     chart_to_table,
@@ -162,8 +169,14 @@ def test_a_pdf_is_asked_about_by_its_pages():
     buffer = io.BytesIO()
     RED.save(buffer, "PDF", save_all=True, append_images=[BLUE, RED])
     backend = ScriptedBackend(["A", "B"])
-    document_qa(VisionChat(backend), buffer.getvalue(), ["One?", "Two?"], pages=[1, 2])
+    content = buffer.getvalue()
+    found = document_qa(VisionChat(backend), content, ["One?", "Two?"], pages=iter([2, 3]))
+    assert found["One?"].pages == (2, 3)
+    assert "Page 3:" in backend.requests[0].messages[0].text
     assert [len(request.plan.images) for request in backend.requests] == [2, 2]
+    for endless in (itertools.count(1), itertools.repeat(1)):
+        with pytest.raises(MediaSizeError):
+            document_qa(VisionChat(backend), content, "One?", pages=endless)
     with pytest.raises(MessageError, match="PDF alone"):
         document_qa(VisionChat(backend), RED, "One?", pages=[1])
 

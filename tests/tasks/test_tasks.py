@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import json
+
 import PIL.Image
 import pytest
 
-from qwenvl_kit import ImagePart, Message, PixelBudget, Sampling, VideoPart, VisionChat
+from qwenvl_kit import (
+    ImagePart,
+    Message,
+    PixelBudget,
+    Sampling,
+    TextPart,
+    VideoPart,
+    VisionChat,
+)
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import BudgetError, GenerationError, MediaNotFoundError, MessageError
 from qwenvl_kit.tasks import compare, describe, document_qa, read_text, translate_text_in_image
-from qwenvl_kit.tasks.document_questions import INSTRUCTION
+from qwenvl_kit.tasks.document_questions import INSTRUCTION, PAGE_PROMPTS
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")
@@ -153,12 +163,51 @@ def test_a_question_that_is_asked_twice_is_answered_once():
 
 
 @pytest.mark.parametrize("pages", [[RED, BLUE], (RED, BLUE)])
-def test_a_document_may_have_several_pages(pages):
+def test_the_pages_of_a_document_are_shown_with_their_numbers(pages):
     backend = ScriptedBackend(["x"])
     document_qa(VisionChat(backend), pages, "who?")
+    question = f"who?\n{INSTRUCTION}\n{PAGE_PROMPTS['en']}"
     assert backend.requests[0].messages == (
-        Message.user(ImagePart(RED), ImagePart(BLUE), f"who?\n{INSTRUCTION}"),
+        Message.user(
+            TextPart("Page 1:"), ImagePart(RED), TextPart("Page 2:"), ImagePart(BLUE), question
+        ),
     )
+
+
+def test_an_answer_about_several_pages_says_on_which_it_stands_and_how_sure_both_are():
+    written = '{"answer": "the second one", "page": 2}'
+    backend = ScriptedBackend([written])
+    answer = document_qa(VisionChat(backend), [RED, BLUE], "who?")["who?"]
+    assert (answer.text, answer.page, answer.pages) == ("the second one", 2, (1, 2))
+    assert str(answer) == "the second one"
+    at = written.index('"the')
+    assert answer.confidence == answer.reply.confidence_between(at, at + len('"the second one",'))
+    assert 0 < answer.page_confidence < 1
+    schema = json.loads(backend.requests[0].constraint.text)
+    assert schema["properties"]["page"]["enum"] == [1, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('{"answer": "both", "page": null}', "both"),
+        ('{"answer": "cut of', "cut of"),
+        ('{"answer": "x", "page": 7}', "x"),
+        ("no JSON at all", "no JSON at all"),
+        ("[1, 2]", "[1, 2]"),
+    ],
+)
+def test_an_answer_without_a_page_is_kept(written, text):
+    answer = document_qa(VisionChat(ScriptedBackend([written])), [RED, BLUE], "who?")["who?"]
+    assert (answer.text, answer.page) == (text, None)
+
+
+def test_the_answer_about_a_single_page_is_free_and_stands_on_it():
+    backend = ScriptedBackend(['{"answer": 3}'])
+    answer = document_qa(VisionChat(backend), RED, "who?")["who?"]
+    assert (answer.text, answer.page, answer.page_confidence) == ('{"answer": 3}', 1, None)
+    assert answer.confidence == answer.reply.confidence
+    assert backend.requests[0].constraint is None
 
 
 def test_an_empty_instruction_leaves_the_question_as_it_is():
@@ -186,4 +235,4 @@ def test_a_bad_page_fails_every_question_with_its_place():
     answers = document_qa(_document_chat(), [RED, "/no/such.png"], ["a", "b"])
     assert len(answers) == 0
     places = [failure.error.where for failure in answers.failures.values()]
-    assert places == [f"requests[{i}].messages[0].parts[1]" for i in range(2)]
+    assert places == [f"requests[{i}].messages[0].parts[3]" for i in range(2)]
