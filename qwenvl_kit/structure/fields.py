@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from qwenvl_kit.errors import MessageError
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -46,7 +48,16 @@ def describe_fields(schema: Mapping[str, Any], language: str = "en") -> str:
         - total: number or null, with tax
         - items: list of objects:
           - name: text
+
+    Raises:
+        MessageError: there are no words of that language.
     """
+    if language not in WORDINGS:
+        raise MessageError(
+            f"language={language!r} was given",
+            expected=f"one of {', '.join(map(repr, WORDINGS))}",
+            hint="the nearest, and prompt=... in the language that you want",
+        )
     return "\n".join(_lines(schema, WORDINGS[language], ""))
 
 

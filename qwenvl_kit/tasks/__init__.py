@@ -15,7 +15,7 @@ from qwenvl_kit.tasks.document_questions import DocumentAnswer, DocumentAnswers,
 from qwenvl_kit.tasks.extraction import Extraction, extract, stream_extract
 from qwenvl_kit.tasks.judging import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.location import locate, point_at
-from qwenvl_kit.tasks.reading import ReadText, read_text
+from qwenvl_kit.tasks.reading import ReadText, TextLine, read_text
 from qwenvl_kit.tasks.screens.actions import (
     Click,
     Done,
@@ -63,6 +63,7 @@ __all__ = [
     "ReadText",
     "Scroll",
     "Step",
+    "TextLine",
     "Translation",
     "TypeText",
     "VideoAnswer",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Optional, TypedDict
 import pytest
 from pydantic import BaseModel, Field
 
-from qwenvl_kit.errors import AnswerError, SchemaError
+from qwenvl_kit.errors import AnswerError, MessageError, SchemaError
 from qwenvl_kit.structure.fields import describe_fields
 from qwenvl_kit.structure.targets import Target
 
@@ -81,6 +81,8 @@ def test_fields_are_told_in_words_with_their_descriptions():
         "- number: whole number, as printed, at the top\n- kind: one of invoice, bill\n"
     )
     assert "文本" in describe_fields(Target(Page).answer_schema, "zh")
+    with pytest.raises(MessageError, match="language='fr'"):
+        describe_fields(Target(Page).answer_schema, "fr")
 
 
 def test_a_field_that_may_be_null_is_never_left_out():

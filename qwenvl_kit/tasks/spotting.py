@@ -1,0 +1,111 @@
+"""Texts of a picture one by one, each with its box where the family grounds in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.places.mapping import PlaceMapper
+from qwenvl_kit.places.parsing import WrittenPlace
+from qwenvl_kit.places.values import Box
+from qwenvl_kit.results import Reply
+from qwenvl_kit.structure.partial import PartialJson
+
+_BOX = "bbox_2d"
+"""What Qwen2.5-VL and later families call a box (their cookbooks `ocr.ipynb`)."""
+
+MAX_TOKENS = 2048
+"""Some fifty lines with their boxes."""
+
+
+@dataclass(frozen=True)
+class Spotted:
+    """One entry of a list of texts.
+
+    Attributes:
+        values: its fields, without the box; what the model left out is empty.
+        box: where it stands, in pixels of the upright original; None if the family or the model
+            does not say.
+        confidences: how sure the model was of the words of each field; None without scores.
+    """
+
+    values: Mapping[str, str]
+    box: Box | None
+    confidences: Mapping[str, float | None]
+
+
+def spotting_schema(chat: VisionChat, names: Sequence[str]) -> dict[str, Any]:
+    """A list of objects with these texts, each with its box if the family writes boxes in JSON."""
+    fields: dict[str, Any] = {}
+    if chat.family.box_format == "json":
+        number = {"type": "integer", "minimum": 0, "maximum": 99_999}
+        fields[_BOX] = {"type": "array", "items": number, "minItems": 4, "maxItems": 4}
+    fields |= {name: {"type": "string"} for name in names}
+    item = {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+    return {"type": "array", "items": item}
+
+
+class Spotting:
+    """An answer of that form, as far as it goes.
+
+    Args:
+        chat: who answered.
+        reply: the answer about one picture.
+        names: of the texts of each entry.
+        at: the fields that lead to the list.
+    """
+
+    def __init__(
+        self, chat: VisionChat, reply: Reply, names: Sequence[str], at: tuple[str, ...] = ()
+    ) -> None:
+        self._reply = reply
+        self._names = names
+        self._at = at
+        self._written = PartialJson(reply.text)
+        self._leaves = {leaf.path: leaf for leaf in self._written.leaves}
+        self._mapper = PlaceMapper(reply.plan.images[0], chat.family, reply, "")
+        self.entries = tuple(self._entries())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be read, in words."""
+        found = [*self._reply.warnings, *self._mapper.warnings]
+        if not self._written.is_whole:
+            found.append(f"the answer ended early ({self._reply.finish_reason}); there may be more")
+        return tuple(found)
+
+    def _entries(self) -> Iterator[Spotted]:
+        found = self._written.value
+        for name in self._at:
+            found = found.get(name) if isinstance(found, dict) else None
+        for index, item in enumerate(found if isinstance(found, list) else ()):
+            if isinstance(item, dict) and any(item.get(name) for name in self._names):
+                yield self._entry(item, (*self._at, index))
+
+    def _entry(self, item: Mapping[str, Any], path: tuple[str | int, ...]) -> Spotted:
+        values = {name: str(item.get(name, "")) for name in self._names}
+        sure = {name: self._confidence((*path, name)) for name in self._names}
+        return Spotted(values, self._box(item.get(_BOX), values, (*path, _BOX)), sure)
+
+    def _confidence(self, path: tuple[str | int, ...]) -> float | None:
+        leaf = self._leaves.get(path)
+        return leaf and self._reply.confidence_between(leaf.start, leaf.stop)
+
+    def _box(
+        self, numbers: object, values: Mapping[str, str], path: tuple[str | int, ...]
+    ) -> Box | None:
+        leaves = [leaf for at in range(4) if (leaf := self._leaves.get((*path, at)))]
+        if not isinstance(numbers, list) or not len(numbers) == len(leaves) == 4:
+            return None
+        if not all(type(number) in (int, float) for number in numbers):
+            return None
+        label = values[self._names[0]]
+        place = WrittenPlace(label, tuple(numbers), leaves[0].start, leaves[-1].stop)
+        return next(iter(self._mapper.boxes([place])), None)
