@@ -96,7 +96,7 @@ class Spotting:
 
     def _confidence(self, path: tuple[str | int, ...]) -> float | None:
         leaf = self._leaves.get(path)
-        return leaf and self._reply.confidence_between(leaf.start, leaf.stop)
+        return None if leaf is None else self._reply.confidence_between(leaf.start, leaf.stop)
 
     def _box(
         self, numbers: object, values: Mapping[str, str], path: tuple[str | int, ...]
