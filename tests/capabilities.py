@@ -15,7 +15,10 @@ import pytest
 
 from qwenvl_kit.families import FAMILIES
 
-APART = ("test_positions_and_logits_are_those_of_transformers",)
+APART = (
+    "test_positions_and_logits_are_those_of_transformers",
+    "test_a_task_gives_its_typed_result",
+)
 """Tests whose variants are capabilities of their own."""
 
 MOST_VARIANTS_NAMED = 8
