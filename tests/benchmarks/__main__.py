@@ -14,6 +14,7 @@ from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.local import load_backend
 from qwenvl_kit.embedded import MODEL_FOLDER
 from tests.benchmarks.cases import Case, make_cases
+from tests.benchmarks.forms import section as forms_section
 from tests.benchmarks.loading import ROUNDS as LOADING_ROUNDS
 from tests.benchmarks.loading import memory_rows, time_rows
 from tests.benchmarks.media import ROUNDS as MEDIA_ROUNDS
@@ -126,6 +127,7 @@ def memory_section() -> list[str]:
 SECTIONS: dict[str, Callable[[], list[str]]] = {
     "Answers": answers_section,
     "Reuse": reuse_section,
+    "Forms": forms_section,
     "Pictures": media_section,
     "Videos": video_section,
     "Loading": loading_section,
