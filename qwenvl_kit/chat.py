@@ -143,7 +143,8 @@ class VisionChat(Asking):
         Args:
             system: instructions for all of it.
         """
-        return Conversation(self, () if system is None else (Message.system(system),))
+        said = () if system is None else (Message.system(system),)
+        return Conversation(self, said, self.policy)
 
     def run_tools(
         self,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol, TypeAlias, Union
 
 from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.requests import fetch_media
 from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.results import Reply
@@ -34,11 +36,18 @@ class Conversation:
     Args:
         chat: who answers.
         messages: what has been said so far.
+        policy: what may be opened; what it admits of the network is fetched once for all turns.
     """
 
-    def __init__(self, chat: Asks, messages: Sequence[Message] = ()) -> None:
+    def __init__(
+        self,
+        chat: Asks,
+        messages: Sequence[Message] = (),
+        policy: MediaPolicy | None = None,
+    ) -> None:
         self._chat = chat
         self._messages = tuple(messages)
+        self._policy = MediaPolicy() if policy is None else policy
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -58,6 +67,7 @@ class Conversation:
         The arguments and errors are those of `VisionChat.ask`.
         """
         messages = (*self._messages, *as_messages(question, media))
+        messages = fetch_media(messages, self._policy)
         reply = self._chat.ask(messages, sampling=sampling, budget=budget, fit=fit)
         self._messages = (*messages, Message.assistant(reply.text))
         return reply

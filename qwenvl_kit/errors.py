@@ -14,11 +14,12 @@
     |       +-- MediaSourceError         a kind of source that is not known
     |       +-- MediaNotFoundError       nothing to read at that place
     |       +-- MediaForbiddenError      the media policy refuses it
+    |       +-- MediaFetchError          a server that gives no whole answer
     |       +-- MediaDecodeError         the bytes are not a whole picture or video
     |       +-- MediaArrayError          an array of the wrong type, axes or values
     |       +-- DocumentPasswordError    a document that is locked
     |       +-- MediaSizeError           no pixels, too few, too many or too long a strip
-    |       +-- MediaTimeoutError        decoding took longer than the media policy allows
+    |       +-- MediaTimeoutError        fetching or decoding took longer than the policy allows
     |       `-- VideoTimingError         times that are missing or cannot be meant
     +-- UnsupportedFeatureError          this model or backend cannot do that
     +-- ModelLoadError                   a checkpoint that cannot be loaded
@@ -130,6 +131,10 @@ class MediaForbiddenError(MediaError):
     """The media policy refuses this source."""
 
 
+class MediaFetchError(MediaError):
+    """A server that cannot be reached, or gives no whole answer."""
+
+
 class MediaDecodeError(MediaError):
     """The bytes are not a complete picture in a known format."""
 
@@ -147,7 +152,7 @@ class MediaSizeError(MediaError):
 
 
 class MediaTimeoutError(MediaError):
-    """Decoding did not end within the time that the media policy allows."""
+    """Fetching or decoding did not end within the time that the media policy allows."""
 
 
 class VideoTimingError(MediaError):

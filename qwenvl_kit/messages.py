@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -226,6 +226,22 @@ def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | V
         for part_index, part in enumerate(message.parts):
             if isinstance(part, (ImagePart, VideoPart)):
                 yield f"messages[{message_index}].parts[{part_index}]", part
+
+
+def with_media(
+    messages: Sequence[Message], parts: Mapping[str, ImagePart | VideoPart]
+) -> tuple[Message, ...]:
+    """The conversation with other parts in some places, named as `iter_media` names them."""
+    return tuple(
+        replace(
+            message,
+            parts=tuple(
+                parts.get(f"messages[{message_index}].parts[{part_index}]", part)
+                for part_index, part in enumerate(message.parts)
+            ),
+        )
+        for message_index, message in enumerate(messages)
+    )
 
 
 def check_conversation(messages: Sequence[Message]) -> None:

@@ -30,7 +30,13 @@ from qwenvl_kit.errors import (
     located,
 )
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import DecodedMedia, decode_media, identify_media, measure_media
+from qwenvl_kit.media.requests import (
+    DecodedMedia,
+    decode_media,
+    fetch_media,
+    identify_media,
+    measure_media,
+)
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
@@ -131,6 +137,11 @@ class Pipeline:
             abstain_below=settled.abstain_below,
         )
 
+    def fetched(self, settled: Settled) -> Settled:
+        """The request with what it shows of the network fetched."""
+        messages = fetch_media(settled.messages, self._policy)
+        return settled if messages is settled.messages else replace(settled, messages=messages)
+
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
         """What a request would cost; decodes nothing and runs no model.
 
@@ -138,6 +149,7 @@ class Pipeline:
             settled: what is asked.
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
+        settled = self.fetched(settled)
         measures = measure_media(settled.messages, self._policy)
         plan = self._plan_within(settled, measures, most_visual_tokens)
         while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
@@ -152,6 +164,7 @@ class Pipeline:
     def prepare(self, request: Settled) -> Prepared:
         """Sizes, plan, pixels: everything that is done before the model runs."""
         started = time.perf_counter()
+        request = self.fetched(request)
         return self._prepare(request, self.plan(request), started)
 
     def submit(self, prepared: Prepared, observer: Observer | None = None) -> Future[Completion]:

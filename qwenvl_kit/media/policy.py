@@ -2,49 +2,145 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Size
 
+IMAGE_FORMATS = (
+    "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000",
+)  # fmt: skip
+"""Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
+run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture."""
+
+_WEB_PORTS = (80, 443)
+
 
 @dataclass(frozen=True)
 class MediaPolicy:
-    """Limits on what is opened. Local files, bytes and arrays only; no network.
+    """What is opened, and how much of it. By default local files, bytes and arrays; no network.
+
+    Example:
+        MediaPolicy(allow_hosts=["images.example.com", "*.example.org"], allow_folders=["/data"])
 
     Attributes:
-        max_bytes: largest encoded picture to read, or video that is passed as bytes. Video files
-            are not held in memory and may be larger.
+        allow_hosts: whose http(s) URLs are fetched: "example.com", "*.example.com" for what is
+            below it, "*" for all. Ports 80 and 443 are meant, "example.com:8080" another. A host
+            may stand for public addresses alone, unless `allow_private_addresses` says otherwise.
+        allow_folders: where local files may be, symbolic links followed; None for anywhere, and
+            an empty list for nowhere.
+        allow_private_addresses: whether a host that is admitted may be at an address which is not
+            public: this machine, a private network, the metadata service of a cloud.
+        max_bytes: largest encoded picture to read, and video that is passed as bytes or fetched.
+            Video files are not held in memory and may be larger.
         max_pixels: largest picture to decode, judged by its header before pixels are allocated.
             The default, 178,956,970, is where Pillow itself refuses a decompression bomb.
         max_frames: most frames of one video to decode.
+        max_duration_seconds: longest video to open; None for any.
         max_pages: most pages of one document to draw.
+        max_redirects: how often a server may send to another place; each is judged anew.
         timeout_seconds: how long decoding one video may take; what hangs is ended then.
+        fetch_timeout_seconds: how long fetching one URL may take, redirects and tries included.
+        image_formats: Pillow's names of the formats that pictures may have.
         isolate_video: decode video files in a process of its own, which a hang or a crash of a
             decoder costs and nothing else. False where no process may be started.
+
+    Raises:
+        InputError: a value that cannot be meant.
     """
 
+    allow_hosts: Sequence[str] = ()
+    allow_folders: Sequence[str | os.PathLike[str]] | None = None
+    allow_private_addresses: bool = False
     max_bytes: int = 256 * 2**20
     max_pixels: int = 178_956_970
     max_frames: int = 16_384
+    max_duration_seconds: float | None = None
     max_pages: int = 200
+    max_redirects: int = 3
     timeout_seconds: float = 600.0
+    fetch_timeout_seconds: float = 30.0
+    image_formats: Sequence[str] = IMAGE_FORMATS
     isolate_video: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "max_frames", "max_pages"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"{name}={value!r} was given", expected="a whole number above 0")
-        seconds = self.timeout_seconds
-        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        if not is_number or not 0 < seconds < float("inf"):
-            raise InputError(
-                f"timeout_seconds={seconds!r} was given", expected="a number of seconds above 0"
-            )
-        if type(self.isolate_video) is not bool:
-            raise InputError(
-                f"isolate_video={self.isolate_video!r} was given", expected="True or False"
+            _check_count(name, getattr(self, name), least=1)
+        _check_count("max_redirects", self.max_redirects, least=0)
+        for name in ("timeout_seconds", "fetch_timeout_seconds"):
+            _check_seconds(name, getattr(self, name))
+        if self.max_duration_seconds is not None:
+            _check_seconds("max_duration_seconds", self.max_duration_seconds)
+        for name in ("isolate_video", "allow_private_addresses"):
+            if type(getattr(self, name)) is not bool:
+                raise InputError(
+                    f"{name}={getattr(self, name)!r} was given", expected="True or False"
+                )
+        self._set(
+            "allow_hosts", tuple(map(_host_pattern, _listed("allow_hosts", self.allow_hosts)))
+        )
+        self._set("image_formats", _formats(_listed("image_formats", self.image_formats)))
+        if self.allow_folders is not None:
+            folders = _listed("allow_folders", self.allow_folders)
+            self._set("allow_folders", tuple(map(_folder, folders)))
+
+    @classmethod
+    def web(cls, **limits: Any) -> MediaPolicy:
+        """One that fetches from all public hosts too; other limits as the class takes them."""
+        return cls(**{"allow_hosts": ("*",), **limits})
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def check_host(self, scheme: str, host: str, port: int) -> None:
+        """Raises MediaForbiddenError for a host, as URLs name it, that is not admitted."""
+        for pattern in self.allow_hosts:
+            name, _, asked = pattern.rpartition(":") if _has_port(pattern) else (pattern, "", "")
+            is_port = port == int(asked) if asked else port in _WEB_PORTS
+            if is_port and _fits(host, name):
+                return
+        shown = host if port in _WEB_PORTS else f"{host}:{port}"
+        raise MediaForbiddenError(
+            f"the source is on the network ({scheme}://{shown})",
+            expected="a local file, bytes or an array"
+            if not self.allow_hosts
+            else f"a host among {', '.join(self.allow_hosts)}",
+            hint="MediaPolicy(allow_hosts=[...]), or download it yourself and pass the bytes",
+        )
+
+    def check_path(self, path: Path) -> Path:
+        """Where a file really is, symbolic links followed.
+
+        Raises:
+            MediaForbiddenError: that is in none of the folders that are admitted.
+        """
+        if self.allow_folders is None:
+            return path
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte
+            real = None
+        for folder in self.allow_folders:
+            if real is not None and real.is_relative_to(folder):
+                return real
+        raise MediaForbiddenError(
+            "the file is in no folder that may be read",
+            expected=f"one in {', '.join(map(str, self.allow_folders)) or 'none: no files at all'}",
+            hint="MediaPolicy(allow_folders=[...])",
+        )
+
+    def check_duration(self, seconds: float) -> None:
+        """Raises MediaSizeError for a video that is too long."""
+        if self.max_duration_seconds is not None and seconds > self.max_duration_seconds:
+            raise MediaSizeError(
+                f"the video is {seconds:.1f} s long",
+                expected=f"at most {self.max_duration_seconds:g} s",
+                hint="MediaPolicy(max_duration_seconds=...) if you trust it",
             )
 
     def check_num_bytes(self, num_bytes: int) -> None:
@@ -77,3 +173,64 @@ class MediaPolicy:
                 expected=f"at most {self.max_frames}",
                 hint="a lower fps or num_frames, or MediaPolicy(max_frames=...)",
             )
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise InputError(
+            f"{name}={value!r} was given",
+            expected="a whole number above 0" if least else "a whole number, 0 or above",
+        )
+
+
+def _check_seconds(name: str, value: object) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < float("inf"):  # type: ignore[operator]
+        raise InputError(f"{name}={value!r} was given", expected="a number of seconds above 0")
+
+
+def _listed(name: str, values: object) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise InputError(f"{name}={values!r} was given", expected="a list of them")
+    return list(values)
+
+
+_HOST_PATTERN = re.compile(r"(\*|(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _host_pattern(value: object) -> str:
+    pattern = value.lower().rstrip(".") if isinstance(value, str) else ""
+    if not _HOST_PATTERN.fullmatch(pattern):
+        raise InputError(
+            f"allow_hosts holds {value!r}",
+            expected="a name such as 'example.com', '*.example.com', 'example.com:8080' or '*'",
+        )
+    return pattern
+
+
+def _has_port(pattern: str) -> bool:
+    return re.search(r":[0-9]{1,5}$", pattern) is not None and not pattern.endswith("]")
+
+
+def _fits(host: str, name: str) -> bool:
+    if name == "*":
+        return True
+    if name.startswith("*."):
+        return host.endswith(name[1:]) and host != name[2:]
+    return host == name.strip("[]")
+
+
+def _formats(values: Sequence[object]) -> tuple[str, ...]:
+    unknown = [value for value in values if value not in IMAGE_FORMATS]
+    if unknown or not values:
+        raise InputError(
+            f"image_formats={list(values)!r} was given",
+            expected=f"some of {', '.join(IMAGE_FORMATS)}",
+        )
+    return tuple(map(str, values))
+
+
+def _folder(value: object) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise InputError(f"allow_folders holds {value!r}", expected="a folder")
+    return Path(os.fsdecode(value)).expanduser().resolve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
@@ -10,9 +11,10 @@ from qwenvl_kit.errors import located
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.sources import is_on_the_web, resolve_source
 from qwenvl_kit.media.video import decode_file, measure_file
 from qwenvl_kit.media.videos import decode_frames, is_sequence, measure_frames
-from qwenvl_kit.messages import ImagePart, Message, VideoPart, iter_media
+from qwenvl_kit.messages import ImagePart, Message, VideoPart, iter_media, with_media
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 if TYPE_CHECKING:
@@ -31,6 +33,20 @@ def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Meas
         MediaError: with the place of the part that cannot be opened.
     """
     return [_measure(where, part, policy) for where, part in iter_media(messages)]
+
+
+def fetch_media(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Message, ...]:
+    """The messages with what is on the network fetched, once for all that is done with it.
+
+    Raises:
+        MediaError: with the place of the part that cannot be fetched.
+    """
+    fetched: dict[str, ImagePart | VideoPart] = {}
+    for where, part in iter_media(messages):
+        if is_on_the_web(part.source):
+            with located(where):
+                fetched[where] = replace(part, source=resolve_source(part.source, policy))
+    return with_media(messages, fetched) if fetched else tuple(messages)
 
 
 def identify_media(

@@ -27,10 +27,6 @@ from qwenvl_kit.media.policy import MediaPolicy
 if TYPE_CHECKING:
     import PIL.Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000")
-"""Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
-run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture."""
-
 _VIDEO_HINT = "VideoPart(...) for a video"
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
@@ -65,7 +61,12 @@ def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
     except OSError as error:
         raise _unreadable(opened, error) from error
     with file:
-        yield _identify(file, name=str(opened))
+        yield _identify(file, policy, name=str(opened))
+
+
+def is_on_the_web(source: object) -> bool:
+    """Whether a source is a URL that would have to be fetched."""
+    return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
 def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path | bytes:
@@ -85,7 +86,7 @@ def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path |
     if isinstance(source, str) and _SCHEME.match(source):
         return _resolve_url(source, policy)
     if isinstance(source, (str, os.PathLike)):
-        return _checked_path(named_path(source))
+        return _checked_path(named_path(source), policy)
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
@@ -97,14 +98,23 @@ def _resolve_url(url: str, policy: MediaPolicy) -> Path | bytes:
     if scheme == "data":
         return _data_url_bytes(url, policy)
     if scheme == "file":
-        return _checked_path(_file_url_path(url))
+        return _checked_path(_file_url_path(url), policy)
     if scheme in ("http", "https"):
+        return _fetched(url, policy)
+    return _checked_path(named_path(url), policy)
+
+
+def _fetched(url: str, policy: MediaPolicy) -> bytes:
+    """What is on the network, if anything there may be opened at all."""
+    if not policy.allow_hosts:
         raise MediaForbiddenError(
-            f"the source is on the network ({scheme}://{_host(url)})",
+            f"the source is on the network ({url.partition(':')[0].lower()}://{_host(url)})",
             expected="a local file, bytes or an array",
-            hint="download it yourself and pass the bytes",
+            hint="MediaPolicy(allow_hosts=[...]), or download it yourself and pass the bytes",
         )
-    return _checked_path(named_path(url))
+    from qwenvl_kit.media.web import fetch
+
+    return fetch(url, policy)
 
 
 def named_path(source: str | os.PathLike[str]) -> Path:
@@ -158,11 +168,13 @@ def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
         ) from error
 
 
-def _checked_path(path: Path) -> Path:
+def _checked_path(path: Path, policy: MediaPolicy) -> Path:
     """The path of a file that may be read."""
     try:
-        path = path.expanduser()
+        path = policy.check_path(path.expanduser())
         status = path.stat()
+    except MediaForbiddenError:
+        raise
     except FileNotFoundError as error:
         raise MediaNotFoundError(
             f"no file at {path}",
@@ -195,17 +207,17 @@ def _unreadable(path: Path, error: OSError) -> MediaNotFoundError:
 
 def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> PIL.Image.Image:
     policy.check_num_bytes(len(data))
-    return _identify(io.BytesIO(data), name)
+    return _identify(io.BytesIO(data), policy, name)
 
 
-def _identify(stream: BinaryIO, name: str) -> PIL.Image.Image:
+def _identify(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.Image:
     """A Pillow image whose header is read from a stream."""
     import PIL.Image
 
     try:
-        image = PIL.Image.open(stream, formats=FORMATS)
+        image = PIL.Image.open(stream, formats=tuple(policy.image_formats))
     except PIL.UnidentifiedImageError as error:
-        raise _not_a_picture(stream, name) from error
+        raise _not_a_picture(stream, policy, name) from error
     except PIL.Image.DecompressionBombError as error:
         raise MediaSizeError(
             f"{name} is too large to decode ({error})",
@@ -221,7 +233,7 @@ def _identify(stream: BinaryIO, name: str) -> PIL.Image.Image:
     return image
 
 
-def _not_a_picture(stream: BinaryIO, name: str) -> MediaDecodeError:
+def _not_a_picture(stream: BinaryIO, policy: MediaPolicy, name: str) -> MediaDecodeError:
     num_bytes = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     start = stream.read(12)
@@ -229,7 +241,7 @@ def _not_a_picture(stream: BinaryIO, name: str) -> MediaDecodeError:
         return MediaDecodeError(f"{name} is empty (0 bytes)", expected="a picture")
     return MediaDecodeError(
         f"{name} is not a picture ({num_bytes} bytes that begin with {start!r})",
-        expected=f"one of {', '.join(FORMATS)}",
+        expected=f"one of {', '.join(policy.image_formats)}",
         hint=_VIDEO_HINT if _is_video(start) else "",
     )
 

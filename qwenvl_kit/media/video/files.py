@@ -57,6 +57,7 @@ def measure_file(source: Any, policy: MediaPolicy, end_seconds: float | None = N
     times.frombytes(payload)
     size = Size(height_px=facts["height_px"], width_px=facts["width_px"])
     policy.check_size(size)
+    policy.check_duration((times[-1] - times[0] if len(times) else 0.0) + facts["missing_seconds"])
     _check_whole(times, facts["missing_seconds"], end_seconds)
     return VideoFile(size, times)
 

@@ -1,0 +1,172 @@
+"""Connections to addresses that were judged, and to no others."""
+
+from __future__ import annotations
+
+import ipaddress
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import httpcore2
+
+from qwenvl_kit.errors import MediaFetchError, MediaForbiddenError, MediaTimeoutError
+from qwenvl_kit.media.web.addresses import Address, is_public
+
+Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
+"""The addresses of a name, as texts."""
+
+
+class Deadline:
+    """A moment until which all must be done.
+
+    Args:
+        seconds: from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self.seconds = seconds
+
+    def left(self, most: float | None = None) -> float:
+        """Seconds that are left, or `most` if that is less.
+
+        Raises:
+            MediaTimeoutError: none.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise MediaTimeoutError(
+                f"fetching took longer than {self.seconds:g} s",
+                hint="MediaPolicy(fetch_timeout_seconds=...), or fetch it yourself",
+            )
+        return left if most is None else min(left, most)
+
+
+def system_addresses(host: str, port: int) -> list[str]:
+    """What the system's resolver says."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Dialer(httpcore2.NetworkBackend):
+    """Resolves a name once, judges all of its addresses, and connects to one of those.
+
+    A name that stands for any address that may not be reached is refused as a whole. What is judged
+    is what is dialled: nothing is looked up a second time.
+
+    Args:
+        resolve: the resolver.
+        allow_private: whether addresses beside the public ones may be reached.
+        deadline: until when all must be done, each wait for a byte included.
+    """
+
+    def __init__(self, resolve: Resolve, allow_private: bool, deadline: Deadline) -> None:
+        self._resolve = resolve
+        self._allow_private = allow_private
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """A connection to the first judged address that answers."""
+        failure: Exception = httpcore2.ConnectError("no address")
+        for address in self._judged(host, port):
+            try:
+                stream = httpcore2.SyncBackend().connect_tcp(
+                    str(address), port, self._deadline.left(timeout), local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _TimedStream(stream, self._deadline)
+        raise failure
+
+    def _judged(self, host: str, port: int) -> list[Address]:
+        addresses = [_address(text) for text in self._looked_up(host, port)]
+        for address in addresses:
+            is_allowed = self._allow_private and not address.is_multicast
+            if not is_allowed and not is_public(address):
+                raise MediaForbiddenError(
+                    f"{host} is at an address that is not public",
+                    expected="a host of the public internet",
+                    hint="MediaPolicy(allow_private_addresses=True) if all who ask are trusted",
+                )
+        return addresses
+
+    def _looked_up(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a name; a resolver that hangs is not waited for beyond the deadline."""
+        if _is_address(host):
+            return [host]
+        answers: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
+
+        def look_up() -> None:
+            try:
+                answers.put(self._resolve(host, port))
+            except Exception as error:
+                answers.put(error)
+
+        threading.Thread(target=look_up, name="qwenvl_kit resolver", daemon=True).start()
+        try:
+            answer = answers.get(timeout=self._deadline.left())
+        except queue.Empty:
+            self._deadline.left(0)
+            raise httpcore2.ConnectTimeout("the name was not resolved") from None
+        if isinstance(answer, (OSError, UnicodeError)) or not answer:
+            raise MediaFetchError(f"the name {host} is not known", hint="check the URL")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class _TimedStream(httpcore2.NetworkStream):
+    """A connection whose every wait ends at the deadline, however slowly bytes come."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = self._deadline.left(timeout)
+        secured = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _TimedStream(secured, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _address(text: str) -> Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError as error:
+        raise MediaForbiddenError("the resolver gave something that is no address") from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
