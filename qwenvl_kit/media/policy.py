@@ -39,7 +39,7 @@ class MediaPolicy:
         max_bytes: largest encoded picture to read, and video that is passed as bytes or fetched.
             Video files are not held in memory and may be larger.
         max_pixels: largest picture to decode, judged by its header before pixels are allocated.
-            The default, 178,956,970, is where Pillow itself refuses a decompression bomb.
+            The default, 134,217,728, is beyond any camera of 128 megapixels, and 400 MB decoded.
         max_frames: most frames of one video to decode.
         max_duration_seconds: longest video to open; None for any.
         max_pages: most pages of one document to draw.
@@ -58,7 +58,7 @@ class MediaPolicy:
     allow_folders: Sequence[str | os.PathLike[str]] | None = None
     allow_private_addresses: bool = False
     max_bytes: int = 256 * 2**20
-    max_pixels: int = 178_956_970
+    max_pixels: int = 128 * 2**20
     max_frames: int = 16_384
     max_duration_seconds: float | None = None
     max_pages: int = 200

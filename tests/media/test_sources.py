@@ -275,7 +275,7 @@ def _bomb(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize(("width", "height"), [(50_000, 50_000), (2**31 - 1, 1), (13_378, 13_377)])
+@pytest.mark.parametrize(("width", "height"), [(50_000, 50_000), (2**31 - 1, 1), (12_800, 12_800)])
 def test_a_decompression_bomb_is_refused_by_its_header(width, height):
     for open_it in (measure_image, decode_image):
         with pytest.raises(MediaSizeError):
@@ -284,7 +284,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(width, height):
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_large_picture_within_the_policy_is_measured():
-    assert measure_image(_bomb(13_000, 13_000), POLICY) == Size(13_000, 13_000)
+    assert measure_image(_bomb(11_500, 11_500), POLICY) == Size(11_500, 11_500)
 
 
 @pytest.mark.parametrize("as_source", ["bytes", "path", "data URL"])
