@@ -48,9 +48,17 @@ where they appear, and stay attached as the cause.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def _without_addresses(text: str) -> str:
+    """Messages may be shown to strangers: where things lie in memory is none of their business."""
+    return _ADDRESS.sub("", text)
 
 
 class QwenVLKitError(Exception):
@@ -66,11 +74,9 @@ class QwenVLKitError(Exception):
     def __init__(
         self, problem: str, *, expected: str = "", hint: str = "", where: str = ""
     ) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.expected = expected
-        self.hint = hint
+        self.problem, self.expected, self.hint = map(_without_addresses, (problem, expected, hint))
         self.where = where
+        super().__init__(self.problem)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

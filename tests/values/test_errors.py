@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
 import pickle
 import re
 
 import pytest
 
 from qwenvl_kit import errors
-from qwenvl_kit.errors import MediaNotFoundError, MissingPackageError, QwenVLKitError, located
+from qwenvl_kit.errors import (
+    InputError,
+    MediaNotFoundError,
+    MissingPackageError,
+    QwenVLKitError,
+    located,
+)
 
 KINDS = [
     kind
@@ -96,3 +103,10 @@ def test_a_cycle_of_causes_is_released_all_the_same():
     first, second = ValueError("a"), KeyError("b")
     first.__cause__, second.__cause__ = second, first
     release_frames(first)
+
+
+def test_no_message_says_where_something_lies_in_memory():
+    for given in (object(), lambda: None, print, io.BytesIO()):
+        error = InputError(f"{given!r} was given", expected=f"not {given!r}", hint=repr(given))
+        assert "0x" not in str(error)
+        assert type(given).__name__ in str(error) or "<" in str(error)
