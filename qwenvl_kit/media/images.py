@@ -10,7 +10,7 @@ from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import open_header, open_image
+from qwenvl_kit.media.sources import is_encoded, open_header, open_image
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
         size = array_size(source)
         policy.check_size(size)
         return ImageHeader(size, 1)
+    if policy.isolate_images and is_encoded(source):
+        from qwenvl_kit.media.isolation.pictures import read_header_apart
+
+        return read_header_apart(source, policy)
     with open_header(source, policy) as image:
         return _checked_header(image, policy)
 
@@ -62,6 +66,10 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     Raises:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
     """
+    if policy.isolate_images and is_encoded(source):
+        from qwenvl_kit.media.isolation.pictures import decode_image_apart
+
+        return decode_image_apart(source, policy)
     image = open_image(source, policy)
     _checked_header(image, policy)
     return _to_rgb(_upright(_load(image)))
@@ -110,6 +118,8 @@ def _load(image: PIL.Image.Image) -> PIL.Image.Image:
         image.load()
     except PIL.Image.DecompressionBombError as error:
         raise MediaSizeError(f"the picture is too large to decode ({error})") from error
+    except MemoryError as error:
+        raise MediaSizeError("there is too little memory to decode the picture") from error
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise MediaDecodeError(
             f"the picture is damaged or cut short ({error})", hint="fetch or save it again"

@@ -49,6 +49,9 @@ class MediaPolicy:
         image_formats: Pillow's names of the formats that pictures may have.
         isolate_video: decode video files in a process of its own, which a hang or a crash of a
             decoder costs and nothing else. False where no process may be started.
+        isolate_images: the same for pictures in files and bytes, at some milliseconds each.
+        image_timeout_seconds: how long such a process may take for one picture.
+        max_decoder_bytes: memory that it may take for one picture, on Linux.
 
     Raises:
         InputError: a value that cannot be meant.
@@ -67,16 +70,19 @@ class MediaPolicy:
     fetch_timeout_seconds: float = 30.0
     image_formats: Sequence[str] = IMAGE_FORMATS
     isolate_video: bool = True
+    isolate_images: bool = False
+    image_timeout_seconds: float = 30.0
+    max_decoder_bytes: int = 2 * 2**30
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "max_pixels", "max_frames", "max_pages"):
+        for name in ("max_bytes", "max_pixels", "max_frames", "max_pages", "max_decoder_bytes"):
             _check_count(name, getattr(self, name), least=1)
         _check_count("max_redirects", self.max_redirects, least=0)
-        for name in ("timeout_seconds", "fetch_timeout_seconds"):
+        for name in ("timeout_seconds", "fetch_timeout_seconds", "image_timeout_seconds"):
             _check_seconds(name, getattr(self, name))
         if self.max_duration_seconds is not None:
             _check_seconds("max_duration_seconds", self.max_duration_seconds)
-        for name in ("isolate_video", "allow_private_addresses"):
+        for name in ("isolate_video", "isolate_images", "allow_private_addresses"):
             if type(getattr(self, name)) is not bool:
                 raise InputError(
                     f"{name}={getattr(self, name)!r} was given", expected="True or False"

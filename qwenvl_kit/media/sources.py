@@ -64,6 +64,11 @@ def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
         yield _identify(file, policy, name=str(opened))
 
 
+def is_encoded(source: object) -> bool:
+    """Whether a source is a file or bytes, which a decoder has to read."""
+    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
+
+
 def is_on_the_web(source: object) -> bool:
     """Whether a source is a URL that would have to be fetched."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))

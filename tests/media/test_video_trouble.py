@@ -33,7 +33,8 @@ from qwenvl_kit.errors import (
     VideoTimingError,
 )
 from qwenvl_kit.media import resize_image
-from qwenvl_kit.media.video import decode_file, measure_file, process
+from qwenvl_kit.media.isolation import process
+from qwenvl_kit.media.video import decode_file, measure_file
 from tests.videos import read_number, remux_video, write_sound, write_video
 
 APART = MediaPolicy()
@@ -471,7 +472,8 @@ def test_a_program_prints_its_own_words_alone_and_leaves_no_process(films):
     pid = _run(
         f"""
         from qwenvl_kit import MediaPolicy
-        from qwenvl_kit.media.video import measure_file, process
+        from qwenvl_kit.media.isolation import process
+        from qwenvl_kit.media.video import measure_file
         assert len(measure_file({str(films.mp4)!r}, MediaPolicy()).times_seconds) == 100
         print(process.POOL._idle[0]._process.pid)
         """

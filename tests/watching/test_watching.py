@@ -60,7 +60,7 @@ def nothing_is_left():
 
 def _players():
     """Processes of this one that play something; idle decoders wait for the next film."""
-    from qwenvl_kit.media.video.process import POOL
+    from qwenvl_kit.media.isolation.process import POOL
 
     idle = {process._process.pid for process in POOL._idle}
     return [

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qwenvl_kit.media.video.process import DecoderProcess
+from qwenvl_kit.media.isolation.process import DecoderProcess
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -16,9 +16,9 @@ from qwenvl_kit.errors import MediaDecodeError, MediaSourceError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.machine import count_cores
 from qwenvl_kit.media.images import Resize
+from qwenvl_kit.media.isolation.process import POOL
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import resolve_source
-from qwenvl_kit.media.video.process import POOL
 from qwenvl_kit.media.videos import new_frames
 from qwenvl_kit.plans import VideoPlan
 
@@ -104,7 +104,7 @@ def _ask(
 ) -> Generator[tuple[Mapping[str, Any], Any], None, None]:
     """The decoder's answers, from a process of its own or from this one."""
     if not policy.isolate_video:
-        from qwenvl_kit.media.video.worker import answer
+        from qwenvl_kit.media.isolation.worker import answer
 
         yield from answer(request)
         return

@@ -17,8 +17,11 @@ from qwenvl_kit import errors
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaTimeoutError
 
 _START = (
-    "import sys; sys.path[:] = {path!r}; from qwenvl_kit.media.video.worker import main; main()"
+    "import sys; sys.path[:] = {path!r}; from qwenvl_kit.media.isolation.worker import main; main()"
 )
+_PIPE_BYTES = 2**20
+"""Pixels come in few large pieces; where the system allows it."""
+
 _MAX_IDLE = 2
 """Processes that are kept for the next request; each takes about 50 MB."""
 
@@ -33,15 +36,24 @@ class DecoderProcess:
     def __init__(self) -> None:
         command = [sys.executable or "", "-c", _START.format(path=_search_path())]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pipesize=_PIPE_BYTES,
         )
 
     def ask(
-        self, request: Mapping[str, Any], timeout_seconds: float
+        self, request: Mapping[str, Any], timeout_seconds: float, payload: bytes = b""
     ) -> Iterator[tuple[dict[str, Any], memoryview]]:
         """The answers to a request, each with the bytes that came with it.
 
         The bytes are overwritten by the next answer.
+
+        Args:
+            request: what is wanted, as JSON has it.
+            timeout_seconds: when it is ended.
+            payload: bytes that go with the request.
 
         Raises:
             MediaTimeoutError: the time is over; the process is gone.
@@ -53,18 +65,18 @@ class DecoderProcess:
         timer.daemon = True
         timer.start()
         try:
-            yield from self._exchange(request)
+            yield from self._exchange({**request, "num_bytes": len(payload)}, payload)
         except MediaError:  # itself a ValueError
             raise
         except (OSError, EOFError, ValueError) as error:
             if late.is_set():
                 raise MediaTimeoutError(
-                    f"decoding the video took longer than {timeout_seconds:g} s",
-                    expected="a file that is whole, or fewer frames of it",
-                    hint="MediaPolicy(timeout_seconds=...) if it needs longer",
+                    f"decoding the file took longer than {timeout_seconds:g} s",
+                    expected="a file that is whole, or less of it",
+                    hint="MediaPolicy(timeout_seconds=...) for a video that needs longer",
                 ) from error
             raise MediaDecodeError(
-                f"the decoder died while it read the video (exit status {self._status()})",
+                f"the decoder died while it read the file (exit status {self._status()})",
                 hint="convert the file, or take another",
             ) from error
         finally:
@@ -93,11 +105,14 @@ class DecoderProcess:
         except subprocess.TimeoutExpired:
             return None
 
-    def _exchange(self, request: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], memoryview]]:
+    def _exchange(
+        self, request: Mapping[str, Any], payload: bytes
+    ) -> Iterator[tuple[dict[str, Any], memoryview]]:
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         if pipe_in is None or pipe_out is None:
             raise EOFError
         pipe_in.write(json.dumps(request).encode() + b"\n")
+        pipe_in.write(payload)
         pipe_in.flush()
         room = bytearray()
         while True:
@@ -178,8 +193,8 @@ class _Pool:
             return DecoderProcess()
         except OSError as error:
             raise MediaDecodeError(
-                f"no process could be started to decode the video ({error})",
-                hint="MediaPolicy(isolate_video=False), which decodes in this process",
+                f"no process could be started to decode the file ({error})",
+                hint="MediaPolicy(isolate_video=False, isolate_images=False)",
             ) from error
 
     def _give_back(self, process: DecoderProcess) -> None:

@@ -1,22 +1,13 @@
-"""The process that decodes: it takes a request a line on its input and answers on its output.
-
-A request is one line of JSON. An answer is a line of JSON and, where that says `num_bytes`, so many
-bytes after it; the last one says `done`. Nothing that comes from a file is ever run or unpickled.
-"""
+"""What the decoding process says of video files."""
 
 from __future__ import annotations
 
 import array
-import json
 import os
-import signal
-import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
-import av
-
-from qwenvl_kit.errors import MediaDecodeError, MediaError
+from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.video.index import VideoIndex, scan
 from qwenvl_kit.media.video.picking import decode_picks
 from qwenvl_kit.media.video.playing import play
@@ -25,24 +16,8 @@ Answer = tuple[dict[str, Any], Any]
 """A line of JSON, and the bytes that follow it."""
 
 
-def answer(request: Mapping[str, Any]) -> Iterator[Answer]:
-    """What a request is answered with.
-
-    Raises:
-        MediaError: the file cannot be read as asked.
-    """
-    try:
-        yield from _answer(request)
-    except MediaError:
-        raise
-    except Exception as error:  # decoders raise nearly anything
-        raise MediaDecodeError(
-            f"the decoder failed ({type(error).__name__}: {error})",
-            hint="convert the file, or take another",
-        ) from error
-
-
-def _answer(request: Mapping[str, Any]) -> Iterator[Answer]:
+def answer_video(request: Mapping[str, Any]) -> Iterator[Answer]:
+    """The index of a file, its frames, or what it plays."""
     if request["kind"] == "play":
         yield from play(request)
         return
@@ -102,36 +77,3 @@ def _state(path: str) -> tuple[int, int, int]:
 
 
 _INDICES = IndexCache()
-
-
-def main() -> None:
-    """Answer requests until the input ends, as it does when the parent process is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever else prints must not come between the answers
-    av.logging.set_level(None)
-    for line in requests:
-        try:
-            for facts, payload in answer(json.loads(line)):
-                _send(answers, facts, payload)
-            _send(answers, {"done": True})
-        except BrokenPipeError:
-            return
-        except MediaError as error:
-            _send(answers, _failure(error))
-
-
-def _send(answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"") -> None:
-    view = memoryview(payload).cast("B")
-    answers.write(json.dumps({**facts, "num_bytes": len(view)}).encode() + b"\n")
-    while len(view):
-        view = view[answers.write(view) :]
-
-
-def _failure(error: MediaError) -> dict[str, Any]:
-    return {
-        "error": type(error).__name__,
-        "problem": error.problem,
-        "expected": error.expected,
-        "hint": error.hint,
-    }

@@ -1,0 +1,83 @@
+"""The process that decodes: it takes a request a line on its input and answers on its output.
+
+A request is one line of JSON and, where that says `num_bytes`, so many bytes after it, and so is an
+answer; the last one says `done`. Nothing that comes from a file is ever run or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import av
+
+from qwenvl_kit.errors import MediaDecodeError, MediaError
+from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
+from qwenvl_kit.media.video.answers import Answer, answer_video
+
+
+def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]:
+    """What a request is answered with.
+
+    Args:
+        request: what is wanted.
+        payload: the bytes that came with it.
+
+    Raises:
+        MediaError: the file cannot be read as asked.
+    """
+    try:
+        yield from _answer(request, payload)
+    except MediaError:
+        raise
+    except Exception as error:  # decoders raise nearly anything
+        raise MediaDecodeError(
+            f"the decoder failed ({type(error).__name__}: {error})",
+            hint="convert the file, or take another",
+        ) from error
+
+
+def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
+    if request["kind"] in PICTURES:
+        yield from answer_picture(request, payload)
+    else:
+        yield from answer_video(request)
+
+
+def main() -> None:
+    """Answer requests until the input ends, as it does when the parent process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever else prints must not come between the answers
+    av.logging.set_level(None)
+    for line in requests:
+        request = json.loads(line)
+        payload = requests.read(request.get("num_bytes", 0))
+        try:
+            for facts, pixels in answer(request, payload):
+                _send(answers, facts, pixels)
+            _send(answers, {"done": True})
+        except BrokenPipeError:
+            return
+        except MediaError as error:
+            _send(answers, _failure(error))
+
+
+def _send(answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"") -> None:
+    view = memoryview(payload).cast("B")
+    answers.write(json.dumps({**facts, "num_bytes": len(view)}).encode() + b"\n")
+    while len(view):
+        view = view[answers.write(view) :]
+
+
+def _failure(error: MediaError) -> dict[str, Any]:
+    return {
+        "error": type(error).__name__,
+        "problem": error.problem,
+        "expected": error.expected,
+        "hint": error.hint,
+    }
