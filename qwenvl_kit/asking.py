@@ -21,6 +21,7 @@ from qwenvl_kit.conversation import Media
 from qwenvl_kit.desk import BatchDesk
 from qwenvl_kit.dialects import Prompt
 from qwenvl_kit.errors import OutOfMemoryError
+from qwenvl_kit.health import Health, health_of
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
@@ -30,6 +31,7 @@ from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Reply
 from qwenvl_kit.streaming import BatchStream, ReplyStream
+from qwenvl_kit.telemetry.listening import Listeners
 from qwenvl_kit.totals import ChatStats, Totals
 
 if TYPE_CHECKING:
@@ -325,6 +327,15 @@ class Asking:
         """Totals of all replies since this chat was made, and where the time went."""
         backend = self._backend
         return self._totals.stats(backend.work() if isinstance(backend, Working) else None)
+
+    @property
+    def listeners(self) -> Listeners:
+        """Those who are told of each reply and failure; see `qwenvl_kit.telemetry`."""
+        return self._pipeline.listeners
+
+    def health(self) -> Health:
+        """Whether requests are taken, how many wait and run, and the memory that is left."""
+        return health_of(self._backend)
 
     def _begin(self, request: Settled, follower: Follower) -> Pending:
         """Prepare a request and have it answered."""

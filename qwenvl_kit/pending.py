@@ -105,8 +105,10 @@ class Pending:
             self.cancel()  # also where the wait itself was interrupted
             if isinstance(error, Exception):
                 self._totals.add_failure()
+                self._pipeline.listeners.failure(error)
             raise
         self._totals.add(reply)
+        self._pipeline.listeners.reply(reply)
         return reply
 
     def _submit(self, prepared: Prepared) -> None:

@@ -41,6 +41,7 @@ from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request
+from qwenvl_kit.telemetry.listening import Listeners
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -105,6 +106,7 @@ class Pipeline:
         self._budget = budget
         self._policy = policy
         self.calibrator = calibrator
+        self.listeners = Listeners()
 
     @property
     def policy(self) -> MediaPolicy:
@@ -164,8 +166,12 @@ class Pipeline:
     def prepare(self, request: Settled) -> Prepared:
         """Sizes, plan, pixels: everything that is done before the model runs."""
         started = time.perf_counter()
-        request = self.fetched(request)
-        return self._prepare(request, self.plan(request), started)
+        try:
+            request = self.fetched(request)
+            return self._prepare(request, self.plan(request), started)
+        except Exception as error:
+            self.listeners.failure(error)
+            raise
 
     def submit(self, prepared: Prepared, observer: Observer | None = None) -> Future[Completion]:
         """Have a prepared request answered, along with others.
@@ -173,7 +179,11 @@ class Pipeline:
         Raises:
             OverloadError: too many requests wait.
         """
-        return self._backend.submit(prepared.request, observer)
+        try:
+            return self._backend.submit(prepared.request, observer)
+        except Exception as error:
+            self.listeners.failure(error)
+            raise
 
     def together(self) -> AbstractContextManager[object]:
         """What is submitted within it is begun together, where the backend can."""

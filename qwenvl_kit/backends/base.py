@@ -224,6 +224,27 @@ class Work:
     num_row_steps: int = 0
 
 
+@dataclass(frozen=True)
+class Load:
+    """What a backend has to do at the moment.
+
+    Attributes:
+        num_waiting: requests that wait.
+        num_running: requests that are being answered.
+    """
+
+    num_waiting: int
+    num_running: int
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A backend that knows what it has to do."""
+
+    def load(self) -> Load:
+        """What there is at the moment."""
+
+
 @runtime_checkable
 class Working(Protocol):
     """A backend that knows what it has done."""

@@ -39,6 +39,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "local backend": ("backends.local",),
     "scripted backend": ("backends.scripted",),
     "calibration": ("calibration",),
+    "listening": ("telemetry.listening",),
+    "telemetry": ("telemetry",),
     "chat": (
         "agreement",
         "asking",
@@ -47,6 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "collecting",
         "conversation",
         "desk",
+        "health",
         "notes",
         "pending",
         "pipeline",
@@ -87,8 +90,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
     "calibration": {"errors", "values"},
     "chat": BELOW_BACKENDS
-    | {"calibration", "tools"}
+    | {"calibration", "listening", "tools"}
     | {"dialects", "journal", "embedded", "backend protocol", "checkpoints", "diagnosis"},
+    "listening": {"values"},
+    "telemetry": {"errors", "values", "listening", "chat"},
     "places": {"values", "families", "media"},
     "structure": {"errors", "values"},
     "tasks": {"errors", "values", "media", "dialects", "journal", "chat", "places", "structure"},

@@ -19,6 +19,7 @@ from qwenvl_kit.backends.base import (
     CacheInfo,
     Completion,
     KnownMedia,
+    Load,
     Observer,
     Work,
 )
@@ -187,6 +188,10 @@ class LocalBackend:
     def clear_cache(self) -> int:
         """Let go of all that is kept between requests; the bytes that it took."""
         return self._engine.let_go()
+
+    def load(self) -> Load:
+        """What waits and what runs at the moment."""
+        return self._engine.scheduler.load
 
     def work(self) -> Work:
         """What it has done so far."""

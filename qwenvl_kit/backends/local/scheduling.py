@@ -13,7 +13,7 @@ from typing import Protocol
 
 import torch
 
-from qwenvl_kit.backends.base import Completion, Work
+from qwenvl_kit.backends.base import Completion, Load, Work
 from qwenvl_kit.backends.local.decoding import choose_tokens
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.jobs import Job
@@ -121,6 +121,11 @@ class Scheduler:
         if self._changed.acquire(blocking=False):
             self._changed.notify_all()
             self._changed.release()
+
+    @property
+    def load(self) -> Load:
+        """What waits and what runs; without a lock, so that it never has to wait itself."""
+        return Load(len(self._waiting), len(self._tickets))
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a request.

@@ -1,0 +1,10 @@
+"""What a chat tells of its work, to whoever listens.
+
+from qwenvl_kit.telemetry import PrometheusMetrics
+metrics = PrometheusMetrics(chat)
+"""
+
+from qwenvl_kit.telemetry.listening import Listener, Listeners
+from qwenvl_kit.telemetry.metrics import PrometheusMetrics
+
+__all__ = ["Listener", "Listeners", "PrometheusMetrics"]

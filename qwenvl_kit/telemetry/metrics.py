@@ -1,0 +1,152 @@
+"""Metrics of a chat for Prometheus (extra `metrics`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.errors import MissingPackageError, UnsupportedFeatureError
+from qwenvl_kit.results import Reply
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from qwenvl_kit.chat import VisionChat
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SHARES = tuple(share / 10 for share in range(1, 11))
+
+
+class PrometheusMetrics:
+    """Counts what a chat does, and tells Prometheus when it asks.
+
+    Counters of requests by how they ended, failures by error, tokens by kind and degradations;
+    histograms of seconds by stage and of confidence; gauges of requests that wait and run, of what
+    is kept between requests and of the memory that the device has left. Their names begin with
+    `qwenvl_kit_`. No prompt, answer or picture is ever part of them.
+
+    Example:
+        metrics = PrometheusMetrics(chat)
+        prometheus_client.start_http_server(9000)
+
+    Args:
+        chat: whose work it is.
+        registry: a `prometheus_client.CollectorRegistry`; None takes the default one.
+        labels: added to all, such as `{"model": "8B"}`.
+
+    Raises:
+        MissingPackageError: prometheus_client is not installed.
+        ValueError: the registry has metrics of these names already: of another chat, say, which
+            wants a registry of its own.
+    """
+
+    def __init__(
+        self, chat: VisionChat, *, registry: Any = None, labels: dict[str, str] | None = None
+    ) -> None:
+        try:
+            import prometheus_client
+        except ImportError as error:
+            raise MissingPackageError(
+                "prometheus_client is not installed", hint="pip install 'qwenvl-kit[metrics]'"
+            ) from error
+        self._chat = chat
+        self._registry = prometheus_client.REGISTRY if registry is None else registry
+        self._collector = _Collector(chat, labels or {})
+        self._registry.register(self._collector)
+        chat.listeners.add(self._collector)
+
+    def close(self) -> None:
+        """Stop counting, and leave the registry."""
+        self._chat.listeners.remove(self._collector)
+        self._registry.unregister(self._collector)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Collector:
+    """A `Listener` and a collector of prometheus_client; its metrics are in no other registry."""
+
+    def __init__(self, chat: VisionChat, labels: dict[str, str]) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self._chat = chat
+        self._labels = labels
+        self._own = CollectorRegistry(auto_describe=False)
+        names, values = tuple(labels), tuple(labels.values())
+
+        def counter(name: str, text: str, label: str) -> Callable[[str, float], None]:
+            made = Counter(f"qwenvl_kit_{name}", text, (*names, label), registry=self._own)
+            return lambda kind, amount: made.labels(*values, kind).inc(amount)
+
+        def histogram(
+            name: str, text: str, label: str, buckets: tuple[float, ...]
+        ) -> Callable[[str, float], None]:
+            made = Histogram(
+                f"qwenvl_kit_{name}", text, (*names, label), registry=self._own, buckets=buckets
+            )
+            return lambda kind, amount: made.labels(*values, kind).observe(amount)
+
+        self._requests = counter("requests", "Requests by how they ended.", "outcome")
+        self._failures = counter("failures", "Requests that failed, by error.", "error")
+        self._tokens = counter("tokens", "Tokens of prompts and answers.", "kind")
+        self._degradations = counter("degradations", "What was given up to answer.", "kind")
+        self._seconds = histogram("seconds", "Seconds of a request by stage.", "stage", _SECONDS)
+        self._confidence = histogram("confidence", "How sure answers were.", "outcome", _SHARES)
+
+    def on_reply(self, reply: Reply) -> None:
+        """Count a reply."""
+        self._requests(reply.finish_reason, 1)
+        usage, timing = reply.usage, reply.timing
+        for kind, count in (
+            ("prompt", usage.prompt_tokens),
+            ("visual", usage.visual_tokens),
+            ("completion", usage.completion_tokens),
+            ("reused", usage.reused_tokens),
+        ):
+            self._tokens(kind, count)
+        for stage in ("media", "vision", "prefill", "decode", "total"):
+            seconds = getattr(timing, stage)
+            if seconds is not None:
+                self._seconds(stage, seconds)
+        if reply.plan.degradations:
+            self._degradations("reply", len(reply.plan.degradations))
+        if reply.confidence is not None:
+            self._confidence(reply.finish_reason, reply.confidence)
+
+    def on_failure(self, error: Exception) -> None:
+        """Count a failure."""
+        self._requests("failed", 1)
+        self._failures(type(error).__name__, 1)
+
+    def collect(self) -> Iterator[Any]:
+        """What there is, when Prometheus asks."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        yield from self._own.collect()
+        for name, text, value in self._gauges():
+            gauge = GaugeMetricFamily(f"qwenvl_kit_{name}", text, labels=tuple(self._labels))
+            gauge.add_metric(tuple(self._labels.values()), value)
+            yield gauge
+
+    def describe(self) -> Iterator[Any]:
+        """By which the registry notices a second collector of these names."""
+        return self.collect()
+
+    def _gauges(self) -> Iterator[tuple[str, str, float]]:
+        health = self._chat.health()
+        yield "waiting_requests", "Requests that wait.", health.num_waiting
+        yield "running_requests", "Requests that are being answered.", health.num_running
+        if health.free_bytes is not None:
+            yield "free_bytes", "Memory that the device has left.", health.free_bytes
+        try:
+            kept = self._chat.cache_info()
+        except UnsupportedFeatureError:
+            return
+        yield "cache_bytes", "What is kept between requests.", kept.used_bytes
+        yield "cache_max_bytes", "What that may take.", kept.max_bytes
+        yield "cache_hits", "Pictures and prompts that were found again.", kept.hits
+        yield "cache_misses", "Those that were not.", kept.misses
