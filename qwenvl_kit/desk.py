@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.journal import Journal
+from qwenvl_kit.media.web.remembering import Fetches
 from qwenvl_kit.notes import Notes
 from qwenvl_kit.pending import Follower, Pending
 from qwenvl_kit.pipeline import Pipeline, Prepared, Settled
@@ -36,6 +37,7 @@ class BatchDesk:
         self._journal = journal
         self._notes = Notes(journal, pipeline.policy)
         self._defaults = defaults
+        self._fetches = Fetches()
 
     def settle(self, request: Request) -> Settled:
         """The request, with the settings of the call."""
@@ -48,7 +50,7 @@ class BatchDesk:
 
     def prepare(self, request: Settled) -> Prepared:
         """What is done before the model runs."""
-        return self._pipeline.prepare(request)
+        return self._pipeline.prepare(request, self._fetches)
 
     def begin(self, request: Prepared, follower: Follower) -> Pending:
         """Have it answered."""

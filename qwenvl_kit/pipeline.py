@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from qwenvl_kit.calibration import Calibrator
+    from qwenvl_kit.media.web.remembering import Fetches
     from qwenvl_kit.results import Reply
 
 
@@ -139,9 +140,9 @@ class Pipeline:
             abstain_below=settled.abstain_below,
         )
 
-    def fetched(self, settled: Settled) -> Settled:
+    def fetched(self, settled: Settled, fetches: Fetches | None = None) -> Settled:
         """The request with what it shows of the network fetched."""
-        messages = fetch_media(settled.messages, self._policy)
+        messages = fetch_media(settled.messages, self._policy, fetches)
         return settled if messages is settled.messages else replace(settled, messages=messages)
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
@@ -163,11 +164,16 @@ class Pipeline:
         advice = advise(plan, measures, settled.budget, self._backend.rules)
         return replace(plan, advice=advice)
 
-    def prepare(self, request: Settled) -> Prepared:
-        """Sizes, plan, pixels: everything that is done before the model runs."""
+    def prepare(self, request: Settled, fetches: Fetches | None = None) -> Prepared:
+        """Sizes, plan, pixels: everything that is done before the model runs.
+
+        Args:
+            request: what is asked.
+            fetches: what the call has fetched for other requests; None for nothing.
+        """
         started = time.perf_counter()
         try:
-            request = self.fetched(request)
+            request = self.fetched(request, fetches)
             return self._prepare(request, self.plan(request), started)
         except Exception as error:
             self.listeners.failure(error)

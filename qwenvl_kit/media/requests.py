@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     import numpy
     import PIL.Image
 
+    from qwenvl_kit.media.web.remembering import Fetches
+
 DecodedMedia: TypeAlias = Union["PIL.Image.Image", "numpy.ndarray[Any, Any]"]
 """A picture, or the frames of a video as uint8 (frames, height, width, 3): RGB, upright, at the
 planned size."""
+
+
+_MediaPart = TypeVar("_MediaPart", bound=Union[ImagePart, VideoPart])
 
 
 def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Measure]:
@@ -35,8 +40,15 @@ def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Meas
     return [_measure(where, part, policy) for where, part in iter_media(messages)]
 
 
-def fetch_media(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Message, ...]:
+def fetch_media(
+    messages: Sequence[Message], policy: MediaPolicy, fetches: Fetches | None = None
+) -> tuple[Message, ...]:
     """The messages with what is on the network fetched, once for all that is done with it.
+
+    Args:
+        messages: the conversation.
+        policy: what may be opened.
+        fetches: what the call has fetched before; None for nothing.
 
     Raises:
         MediaError: with the place of the part that cannot be fetched.
@@ -45,8 +57,18 @@ def fetch_media(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Messa
     for where, part in iter_media(messages):
         if is_on_the_web(part.source):
             with located(where):
-                fetched[where] = replace(part, source=resolve_source(part.source, policy))
+                fetched[where] = fetch_part(part, policy, fetches)
     return with_media(messages, fetched) if fetched else tuple(messages)
+
+
+def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = None) -> _MediaPart:
+    """The part with its bytes, if it is on the network, else as it is; as `fetch_media`."""
+    if not is_on_the_web(part.source):
+        return part
+    url = str(part.source)
+    if fetches is None or not policy.allow_hosts:
+        return replace(part, source=resolve_source(url, policy))  # says what is not admitted
+    return replace(part, source=fetches.get(url, policy))
 
 
 def identify_media(

@@ -12,6 +12,7 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import VideoTimingError, located
 from qwenvl_kit.journal import Journal, Record, fingerprint, model_facts
 from qwenvl_kit.media.identity import identify_source
+from qwenvl_kit.media.requests import fetch_part
 from qwenvl_kit.messages import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
 from qwenvl_kit.records import from_record, to_record
@@ -74,7 +75,8 @@ def summarize_video(
     if budget is not None:
         with located("budget"):
             as_budget(budget)
-    footage = load_footage(chat, _as_part(video, fps), sampling)
+    part = fetch_part(_as_part(video, fps), chat.policy)  # once for all windows
+    footage = load_footage(chat, part, sampling)
     planner = Planner(chat, footage, wording, sampling, budget)
     with _open_journal(journal, planner, window_seconds) as notes:
         windows = _windows(planner, window_seconds, notes)

@@ -23,8 +23,10 @@ from qwenvl_kit.errors import (
     MediaSourceError,
     MediaTimeoutError,
 )
-from qwenvl_kit.media.web import fetching
+from qwenvl_kit.media.web import fetching, remembering
 from qwenvl_kit.media.web.fetching import fetch
+from qwenvl_kit.media.web.remembering import Fetches
+from qwenvl_kit.tasks import classify, document_qa
 from tests.media.web.servers import Server, response, serving
 from tests.media.web.test_addresses import PRIVATE
 
@@ -376,6 +378,44 @@ def test_a_url_that_fails_costs_its_own_request_alone() -> None:
         first, second = chat.ask_many(asked)
     assert str(first) == "A"
     assert second.error.where == "requests[1].messages[0].parts[1]"
+
+
+def test_many_questions_about_one_url_fetch_it_once() -> None:
+    with serving({"/a.png": response(PNG), "/b.png": response(PNG)}) as server:
+        chat = VisionChat(ScriptedBackend(lambda _: "cat"), media=_policy(server))
+        first, second = (server.url(path, "127.0.0.1") for path in ("/a.png", "/b.png"))
+        assert classify(chat, first, ["cat", "dog", "cow"]).label == "cat"
+        assert len(server.asked) == 1
+        document_qa(chat, [first, second], ["a", "b", "c"])
+        assert len(server.asked) == 3
+        assert len(chat.ask_many([Message.user("?", ImagePart(first))] * 20)) == 20
+        assert len(server.asked) == 4
+
+
+def test_what_failed_is_asked_for_again_by_the_next_request() -> None:
+    waiting = [response(status="404 N"), response(PNG)]
+
+    def next_answer(connection: socket.socket) -> None:
+        connection.sendall(waiting.pop(0) if len(waiting) > 1 else waiting[0])
+
+    fetches = Fetches()
+    with serving({"/a.png": next_answer}) as server:
+        policy = _policy(server)
+        with pytest.raises(MediaNotFoundError):
+            fetches.get(server.url(host="127.0.0.1"), policy)
+        for _ in range(3):
+            assert fetches.get(server.url(host="127.0.0.1"), policy) == PNG
+        assert len(server.asked) == 2
+
+
+def test_the_oldest_files_go_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembering, "_MAX_BYTES", 2 * len(PNG))
+    fetches = Fetches()
+    with serving({}, response(PNG)) as server:
+        urls = [server.url(f"/{name}", "127.0.0.1") for name in "abc"]
+        for url in (*urls, urls[2], urls[0]):
+            fetches.get(url, _policy(server))
+    assert [line.split()[1] for line in server.asked] == ["/a", "/b", "/c", "/a"]
 
 
 def test_files_outside_the_folders_that_are_admitted_are_refused(tmp_path: Path) -> None:
