@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -55,9 +56,12 @@ class Asking:
         media: MediaPolicy,
         calibrator: Calibrator | None = None,
     ) -> None:
-        self._backend = backend
         self._pipeline = Pipeline(backend, budget, media, calibrator)
         self._totals = Totals()
+
+    @property
+    def _backend(self) -> Backend:
+        return self._pipeline.backend
 
     def ask(
         self,
@@ -97,7 +101,8 @@ class Asking:
             InputError: the request cannot be used; says where, what was expected, what to try.
             GenerationError: the model failed.
         """
-        settled = self._pipeline.settle(
+        pipeline = self._pipeline  # another may take its place meanwhile
+        settled = pipeline.settle(
             Request.about(
                 prompt,
                 *media,
@@ -111,8 +116,8 @@ class Asking:
             )
         )
         if num_samples:
-            return ask_with_samples(self._pipeline, self._totals, settled, num_samples)
-        return self._begin(settled, Follower()).result()
+            return ask_with_samples(pipeline, self._totals, settled, num_samples)
+        return self._begin(pipeline, settled, Follower()).result()
 
     def stream(
         self,
@@ -138,7 +143,8 @@ class Asking:
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
-        settled = self._pipeline.settle(
+        pipeline = self._pipeline  # another may take its place meanwhile
+        settled = pipeline.settle(
             Request.about(
                 prompt,
                 *media,
@@ -151,7 +157,7 @@ class Asking:
                 thinking=thinking,
             )
         )
-        return ReplyStream(lambda follower: self._begin(settled, follower))
+        return ReplyStream(lambda follower: self._begin(pipeline, settled, follower))
 
     async def ask_async(
         self,
@@ -175,7 +181,8 @@ class Asking:
         """
         import asyncio
 
-        settled = self._pipeline.settle(
+        pipeline = self._pipeline  # another may take its place meanwhile
+        settled = pipeline.settle(
             Request.about(
                 prompt,
                 *media,
@@ -190,7 +197,7 @@ class Asking:
         )
         follower = Follower()
         try:
-            pending = await asyncio.to_thread(self._begin, settled, follower)
+            pending = await asyncio.to_thread(self._begin, pipeline, settled, follower)
             ended = asyncio.wrap_future(pending.future)
             (outcome,) = await asyncio.gather(ended, return_exceptions=True)
             if isinstance(outcome, OutOfMemoryError):  # it may be asked once more, smaller
@@ -317,8 +324,9 @@ class Asking:
             InputError: the request cannot be used. One that does not fit the context or the
                 device's memory is no error here: its plan says so, and what would help.
         """
-        return self._pipeline.plan(
-            self._pipeline.settle(
+        pipeline = self._pipeline
+        return pipeline.plan(
+            pipeline.settle(
                 Request.about(prompt, *media, sampling=sampling, budget=budget, fit=fit)
             )
         )
@@ -337,9 +345,21 @@ class Asking:
         """Whether requests are taken, how many wait and run, and the memory that is left."""
         return health_of(self._backend)
 
-    def _begin(self, request: Settled, follower: Follower) -> Pending:
+    def _take_over(self, pipeline: Pipeline) -> None:
+        """Answer by another pipeline from now on.
+
+        Whatever is in flight holds the old one; its backend is closed when nothing does any more.
+        """
+        old = self._pipeline
+        if pipeline is old:
+            return
+        pipeline.listeners = old.listeners
+        self._pipeline = pipeline
+        weakref.finalize(old, old.backend.close).atexit = False
+
+    def _begin(self, pipeline: Pipeline, request: Settled, follower: Follower) -> Pending:
         """Prepare a request and have it answered."""
-        return Pending(self._pipeline, self._pipeline.prepare(request), self._totals, follower)
+        return Pending(pipeline, pipeline.prepare(request), self._totals, follower)
 
     def _desk(
         self,
@@ -354,12 +374,12 @@ class Asking:
         check_fit(fit)
         if budget is not None:
             as_budget(budget)
-        notes = Journal()
+        pipeline, notes = self._pipeline, Journal()
         if journal is not None:
-            facts = {"model": model_facts(self._backend.report())}
+            facts = {"model": model_facts(pipeline.backend.report())}
             notes = Journal.open(journal, kind="ask_many", settings=facts)
         return BatchDesk(
-            self._pipeline,
+            pipeline,
             self._totals,
             notes,
             Request("", sampling=sampling, budget=budget, fit=fit, abstain_below=abstain_below),

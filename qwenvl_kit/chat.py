@@ -137,6 +137,29 @@ class VisionChat(Asking):
         )
         return cls(backend, budget=budget, media=media, calibrator=calibrator)
 
+    def reload(
+        self, model: str | os.PathLike[str] | VisionChat | None = None, **options: Any
+    ) -> None:
+        """Put another model in the place of this one, while requests are in flight.
+
+        Requests that have begun end with the model that they began with, those of one `ask_many`
+        among them; later ones take the new one. The old one is closed when the last request lets go
+        of it. Until then both are in memory. If the new one cannot be loaded, all stays as it is.
+        Totals, listeners and conversations go on.
+
+        Args:
+            model: as `from_pretrained`, or a chat whose model is taken over; that chat must not be
+                used or closed afterwards.
+            options: those of `from_pretrained`; budget and policy are this chat's unless given.
+
+        Raises:
+            ModelLoadError: as `from_pretrained`.
+        """
+        if not isinstance(model, VisionChat):
+            options = {"budget": self._pipeline.budget, "media": self.policy, **options}
+            model = type(self).from_pretrained(model, **options)
+        self._take_over(model._pipeline)
+
     def start(self, system: str | None = None) -> Conversation:
         """A conversation that remembers its turns.
 

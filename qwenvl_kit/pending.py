@@ -113,16 +113,14 @@ class Pending:
 
     def _submit(self, prepared: Prepared) -> None:
         self._prepared = prepared
-        self._ended = 0.0
+        # What the future calls must not hold this, or both live until Python looks for cycles.
+        self._ended = ended = list[float]()
         self._future = self._pipeline.submit(prepared, self._follower)
-        self._future.add_done_callback(self._note_end)
-
-    def _note_end(self, _: object) -> None:
-        self._ended = time.perf_counter()
+        self._future.add_done_callback(lambda _: ended.append(time.perf_counter()))
 
     def _reply(self, completion: Completion) -> Reply:
         prepared = self._prepared
-        plan, ended = prepared.request.plan, self._ended or time.perf_counter()
+        plan, ended = prepared.request.plan, (*self._ended, time.perf_counter())[0]
         if completion.degradations:
             plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
         reply = Reply(

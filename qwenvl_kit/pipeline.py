@@ -103,8 +103,8 @@ class Pipeline:
         policy: MediaPolicy,
         calibrator: Calibrator | None = None,
     ) -> None:
-        self._backend = backend
-        self._budget = budget
+        self.backend = backend
+        self.budget = budget
         self._policy = policy
         self.calibrator = calibrator
         self.listeners = Listeners()
@@ -120,10 +120,10 @@ class Pipeline:
         check_sampling(request.sampling)
         sampling = request.sampling
         with located("budget"):
-            budget = self._budget if request.budget is None else as_budget(request.budget)
+            budget = self.budget if request.budget is None else as_budget(request.budget)
         return Settled(
             messages=messages,
-            sampling=self._backend.default_sampling if sampling is None else sampling,
+            sampling=self.backend.default_sampling if sampling is None else sampling,
             budget=budget,
             fit=request.fit or "refuse",
             request_id=request.id,
@@ -161,7 +161,7 @@ class Pipeline:
             except InputError:  # there is nothing left to give up
                 break
             plan = smaller
-        advice = advise(plan, measures, settled.budget, self._backend.rules)
+        advice = advise(plan, measures, settled.budget, self.backend.rules)
         return replace(plan, advice=advice)
 
     def prepare(self, request: Settled, fetches: Fetches | None = None) -> Prepared:
@@ -186,14 +186,14 @@ class Pipeline:
             OverloadError: too many requests wait.
         """
         try:
-            return self._backend.submit(prepared.request, observer)
+            return self.backend.submit(prepared.request, observer)
         except Exception as error:
             self.listeners.failure(error)
             raise
 
     def together(self) -> AbstractContextManager[object]:
         """What is submitted within it is begun together, where the backend can."""
-        backend = self._backend
+        backend = self.backend
         return backend.gather() if isinstance(backend, Gathering) else nullcontext()
 
     def prepare_smaller(self, prepared: Prepared) -> Prepared | None:
@@ -224,7 +224,7 @@ class Pipeline:
         self, messages: Sequence[Message], plan: Plan
     ) -> tuple[tuple[DecodedMedia | KnownMedia, ...], tuple[str | None, ...]]:
         """Pixels, or what the backend remembers of them, and what each source is known by."""
-        backend, known = self._backend, dict[str, KnownMedia]()
+        backend, known = self.backend, dict[str, KnownMedia]()
         if not isinstance(backend, Remembering):
             decoded = decode_media(messages, plan.media, self._policy, backend.resize_image)
             return tuple(decoded.values()), ()
@@ -240,11 +240,11 @@ class Pipeline:
     def _plan_within(
         self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None
     ) -> Plan:
-        rules, budget = self._backend.rules, settled.budget
+        rules, budget = self.backend.rules, settled.budget
         max_new_tokens = settled.sampling.max_new_tokens
 
         def count_prompt(media: MediaPlans) -> int:
-            return self._backend.count_prompt_tokens(settled.messages, media)
+            return self.backend.count_prompt_tokens(settled.messages, media)
 
         if settled.fit == "shrink":
             media, lost = fit_media(measures, budget, rules, count_prompt, max_new_tokens)
@@ -260,7 +260,7 @@ class Pipeline:
             count_prompt(media),
             max_new_tokens,
             rules,
-            available_bytes=self._backend.free_bytes(),
+            available_bytes=self.backend.free_bytes(),
             degradations=lost,
         )
 
