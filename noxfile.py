@@ -93,6 +93,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """A million inputs that nobody would send on purpose."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.fuzzing", *session.posargs, env=OFFLINE)
+
+
+@nox.session(default=False)
 def families(session: nox.Session) -> None:
     """The table of what is proven for each model family."""
     session.install("-e", ".", *group("test"))

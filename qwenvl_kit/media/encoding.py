@@ -7,6 +7,7 @@ import io
 import os
 from typing import Any
 
+from qwenvl_kit.errors import MediaSourceError
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import named_path, open_image
@@ -23,7 +24,13 @@ def source_url(source: Any) -> str:
     if isinstance(source, str) and source.partition(":")[0].lower() in _URL_SCHEMES:
         return source
     if isinstance(source, (str, os.PathLike)):
-        return named_path(source).expanduser().absolute().as_uri()
+        path = named_path(source)
+        try:
+            return path.expanduser().absolute().as_uri()
+        except (OSError, ValueError, RuntimeError) as error:  # half a character, an odd ~
+            raise MediaSourceError(
+                f"{str(path)[:100]!r} cannot be written as a URL", expected="the path of a file"
+            ) from error
     if isinstance(source, (bytes, bytearray, memoryview)):
         import PIL.Image
 

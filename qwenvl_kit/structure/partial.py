@@ -105,6 +105,9 @@ class PartialJson:
         self.is_whole = False
 
     def _string(self) -> str:
+        if not self._text.startswith('"', self._at):  # where a name was due
+            self.is_whole, self._at = False, len(self._text)
+            return ""
         whole = _STRING.match(self._text, self._at)
         if whole is None:
             self.is_whole = False

@@ -69,3 +69,9 @@ def test_a_turned_picture_in_memory_is_sent_upright():
 def test_what_is_no_picture_has_no_url(source, error):
     with pytest.raises(error):
         source_url(source)
+
+
+@pytest.mark.parametrize("path", ["\ud800.png", "~no such user here/a.png"])
+def test_a_path_that_no_url_can_hold_is_a_typed_error(path):
+    with pytest.raises(MediaSourceError):
+        source_url(path)

@@ -76,3 +76,8 @@ def test_nothing_makes_it_raise(text):
 @pytest.mark.parametrize("piece", ["[", '{"a":', '"', "\\", "1"])
 def test_depth_and_length_do_no_harm(piece):
     PartialJson(piece * 50_000)
+
+
+def test_an_object_where_a_name_was_due_is_no_json_and_not_deep() -> None:
+    written = PartialJson("{" + '{"a":' * 5000)
+    assert (written.is_whole, written.value) == (False, {})
