@@ -53,7 +53,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}")
 
 
 def _without_addresses(text: str) -> str:
