@@ -39,11 +39,15 @@ class Deadline:
         """
         left = self._end - time.monotonic()
         if left <= 0:
-            raise MediaTimeoutError(
-                f"fetching took longer than {self.seconds:g} s",
-                hint="MediaPolicy(fetch_timeout_seconds=...), or fetch it yourself",
-            )
+            raise self.error()
         return left if most is None else min(left, most)
+
+    def error(self) -> MediaTimeoutError:
+        """What is said when it is over."""
+        return MediaTimeoutError(
+            f"fetching took longer than {self.seconds:g} s",
+            hint="MediaPolicy(fetch_timeout_seconds=...), or fetch it yourself",
+        )
 
 
 def system_addresses(host: str, port: int) -> list[str]:
@@ -118,8 +122,7 @@ class Dialer(httpcore2.NetworkBackend):
         try:
             answer = answers.get(timeout=self._deadline.left())
         except queue.Empty:
-            self._deadline.left(0)
-            raise httpcore2.ConnectTimeout("the name was not resolved") from None
+            raise self._deadline.error() from None
         if isinstance(answer, (OSError, UnicodeError)) or not answer:
             raise MediaFetchError(f"the name {host} is not known", hint="check the URL")
         if isinstance(answer, Exception):
