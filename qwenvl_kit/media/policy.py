@@ -113,9 +113,7 @@ class MediaPolicy:
         shown = host if port in _WEB_PORTS else f"{host}:{port}"
         raise MediaForbiddenError(
             f"the source is on the network ({scheme}://{shown})",
-            expected="a local file, bytes or an array"
-            if not self.allow_hosts
-            else f"a host among {', '.join(self.allow_hosts)}",
+            expected="a host that the policy admits" if self.allow_hosts else "no URL",
             hint="MediaPolicy(allow_hosts=[...]), or download it yourself and pass the bytes",
         )
 
@@ -136,7 +134,7 @@ class MediaPolicy:
                 return real
         raise MediaForbiddenError(
             "the file is in no folder that may be read",
-            expected=f"one in {', '.join(map(str, self.allow_folders)) or 'none: no files at all'}",
+            expected="one that the policy admits",
             hint="MediaPolicy(allow_folders=[...])",
         )
 

@@ -173,26 +173,26 @@ def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
         ) from error
 
 
-def _checked_path(path: Path, policy: MediaPolicy) -> Path:
-    """The path of a file that may be read."""
+def _checked_path(given: Path, policy: MediaPolicy) -> Path:
+    """The path of a file that may be read; messages name it as it was given."""
     try:
-        path = policy.check_path(path.expanduser())
+        path = policy.check_path(given.expanduser())
         status = path.stat()
     except MediaForbiddenError:
         raise
     except FileNotFoundError as error:
-        raise MediaNotFoundError(
-            f"no file at {path}",
-            hint=f"an absolute path; the working directory is {_working_directory()}",
-        ) from error
+        # Where files are fenced in, the one who names them is not to learn where this is.
+        is_ours = policy.allow_folders is None
+        hint = f"an absolute path; the working directory is {_working_directory()}"
+        raise MediaNotFoundError(f"no file at {given}", hint=hint if is_ours else "") from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
         raise MediaNotFoundError(
-            f"{_shorten(path)} cannot be a file ({_shorten(error)})", expected="a file"
+            f"{_shorten(given)} cannot be a file ({_shorten(error)})", expected="a file"
         ) from error
     if stat.S_ISDIR(status.st_mode):
-        raise MediaSourceError(f"{path} is a directory", expected="a file")
+        raise MediaSourceError(f"{given} is a directory", expected="a file")
     if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe might never end
-        raise MediaSourceError(f"{path} is a device or a pipe", expected="a file")
+        raise MediaSourceError(f"{given} is a device or a pipe", expected="a file")
     return path
 
 

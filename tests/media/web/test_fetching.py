@@ -437,8 +437,12 @@ def test_files_outside_the_folders_that_are_admitted_are_refused(tmp_path: Path)
         f"{inside}/../out/a.png", (outside / "a.png").as_uri(), f"file://{inside}/%2e%2e/out/a.png",
         "/etc/passwd", "/etc/no such file", tmp_path / "inner" / "a.png", "a.png", "~/a.png",
     ):  # fmt: skip
-        with pytest.raises(MediaForbiddenError, match="no folder"):
+        with pytest.raises(MediaForbiddenError, match="no folder") as caught:
             chat.ask("?", bad)
+        assert str(tmp_path) not in str(caught.value)
+    with pytest.raises(MediaNotFoundError) as missing:
+        chat.ask("?", f"{inside}/b.png")
+    assert "working directory" not in str(missing.value)
     nowhere = VisionChat(ScriptedBackend([]), media=MediaPolicy(allow_folders=[]))
     with pytest.raises(MediaForbiddenError):
         nowhere.ask("?", inside / "a.png")
