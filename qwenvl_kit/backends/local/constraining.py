@@ -66,6 +66,13 @@ class Binder:
         return len(encoded.ids) * 5 // 4 + _SPARE_TOKENS
 
     def _matcher(self, constraint: Constraint) -> Any:
+        if constraint.kind == "choice":
+            encode = self._tokenizer.backend_tokenizer.encode
+            texts = json.loads(constraint.text)
+            return _Choices(
+                [tuple(encode(text, add_special_tokens=False).ids) for text in texts],
+                self._end_ids[0],
+            )
         try:
             from llguidance import LLMatcher
             from llguidance.hf import from_tokenizer
@@ -88,6 +95,46 @@ class Binder:
                 expected="one without what is named",
             )
         return matcher
+
+
+class _Choices:
+    """One of several texts, each as the tokenizer spells it and in no other way.
+
+    What a text's probability is depends on how it is spelled; a model has learnt it in this way.
+
+    Args:
+        spelled: the tokens of each.
+        end_id: the token that ends an answer.
+        at: how many tokens have come.
+    """
+
+    def __init__(self, spelled: Sequence[tuple[int, ...]], end_id: int, at: int = 0) -> None:
+        self._left = list(spelled)
+        self._end_id = end_id
+        self._at = at
+
+    def deep_copy(self) -> _Choices:
+        """The same, to go on apart."""
+        return _Choices(self._left, self._end_id, self._at)
+
+    def compute_bitmask(self) -> bytes:
+        """A bit for each token: whether it may come."""
+        at = self._at
+        ids = [tokens[at] if at < len(tokens) else self._end_id for tokens in self._left]
+        mask = numpy.zeros(max(ids, default=0) + 1, bool)
+        mask[ids] = True
+        return numpy.packbits(mask, bitorder="little").tobytes()
+
+    def compute_ff_tokens(self) -> list[int]:
+        """None are given: there is nothing that could grow too long."""
+        return []
+
+    def consume_token(self, token_id: int) -> None:
+        """Go on by a token."""
+        self._left = [
+            tokens for tokens in self._left if tokens[self._at : self._at + 1] == (token_id,)
+        ]
+        self._at += 1
 
 
 class Bound:
@@ -152,12 +199,18 @@ class Bound:
 
 
 def _grammar(constraint: Constraint) -> str:
+    """The form for llguidance, which is to leave it to the model how text is cut into tokens.
+
+    Where only one text can come, it would otherwise demand the tokens that it makes of it itself.
+    Those are not the model's own where its tokenizer joins a word to what stands before it.
+    """
     from llguidance import LLMatcher
 
     if constraint.kind == "json schema":
-        options: Any = {"whitespace_pattern": _WHITESPACE}
-        return str(LLMatcher.grammar_from_json_schema(constraint.text, overrides=options))
-    if constraint.kind == "choice":
-        choices = " | ".join(json.dumps(text) for text in json.loads(constraint.text))
-        return str(LLMatcher.grammar_from_lark(f"start: {choices}"))
-    return str(LLMatcher.grammar_from_regex(constraint.text))
+        schema = json.loads(constraint.text)
+        schema["x-guidance"] = {"whitespace_pattern": _WHITESPACE}
+        lark = f"start: %json {json.dumps(schema)}"
+    else:
+        written = json.loads(LLMatcher.grammar_from_regex(constraint.text))
+        lark = written["grammars"][0]["lark_grammar"]
+    return str(LLMatcher.grammar_from_lark(f'%llguidance {{"no_forcing": true}}\n{lark}'))
