@@ -26,9 +26,11 @@ IGNORED = -100
 # How often a question is chosen, among those a picture allows: what was stuck weighs more.
 WEIGHTS = {
     "describe_1": 1.0, "describe_2": 2.0, "describe_3": 2.6, "describe_4": 2.6, "count": 0.6,
-    "count_colour": 1.6, "count_shape": 1.2, "relation": 0.9, "relation_yes_no": 2.2,
+    "count_colour": 1.6, "count_shape": 1.2, "relation": 0.9, "relation_yes_no": 0.8,
     "read": 0.8, "total": 1.5, "tax": 1.2, "number": 1.1, "kind": 0.6, "describe_print": 0.25,
-    "translate": 2.5, "price": 1.2,
+    "translate": 2.5, "price": 1.2, "locate": 3.0, "locate_all": 2.4, "locate_absent": 0.4,
+    "locate_word": 2.4, "locate_field": 0.9, "extract": 2.0, "extract_items": 1.0,
+    "translate_pairs": 1.2, "choose": 0.5, "claim": 0.7,
 }  # fmt: skip
 
 
@@ -47,6 +49,7 @@ class Batch:
     weights: Tensor
     where: Tensor
     labels: Tensor
+    edges: Tensor
     tasks: list[tuple[int, int, str]] = field(default_factory=list)
 
 
@@ -190,6 +193,7 @@ class Batcher:
             # A video of an odd number of frames repeats the last one, as the processor does.
             pictures += frames + frames[-1:] * (sample.is_video and len(frames) % 2)
         labels = np.stack([cells for sample in samples for cells in sample.labels])
+        edges = np.stack([cells for sample in samples for cells in sample.edges])
         return Batch(
             first.kind,
             first.grid,
@@ -198,6 +202,7 @@ class Batcher:
             *self._pad(rows),
             torch.tensor([row.where for row in rows]),
             torch.from_numpy(labels),
+            torch.from_numpy(edges),
             tasks,
         )
 

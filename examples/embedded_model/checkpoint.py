@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from transformers import Qwen2VLForConditionalGeneration
 
 from .network import Network, Size, build, configuration
@@ -70,10 +71,22 @@ def load_network(path: Path, dtype: torch.dtype = torch.bfloat16) -> Network:
 def warm_start(network: Network, source: Path) -> None:
     """Begins with the weights of another run's checkpoint, or of an exported model's folder.
 
-    An exported model has no dense heads: those begin anew and settle within minutes.
+    An exported model has no dense heads: those begin anew and settle within minutes. Its
+    vocabulary may be another one: words of both keep what was learnt of them.
     """
     if source.is_dir():
         shipped = Qwen2VLForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
-        network.model.load_state_dict(shipped.state_dict())
+        weights = shipped.state_dict()
+        old = Tokenizer.from_file(str(source / "tokenizer.json")).get_vocab()
+        words: Any = network.model.get_input_embeddings()
+        rows = words.weight.detach().clone()
+        for word, row in build_tokenizer().get_vocab().items():
+            if word in old:
+                rows[row] = shipped.get_input_embeddings().weight[old[word]]  # type: ignore[index]
+        for name in [
+            name for name in weights if name.endswith(("embed_tokens.weight", "lm_head.weight"))
+        ]:
+            weights[name] = rows
+        network.model.load_state_dict(weights)
     else:
         network.load_state_dict(load(source)["network"])

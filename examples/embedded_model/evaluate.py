@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from qwenvl_kit import ImagePart, Message, Request, VideoPart, VisionChat
 from qwenvl_kit.embedded import MODEL_FOLDER
+from qwenvl_kit.places.parsing import parse_places
+from qwenvl_kit.places.values import Box
 
 from .heldout import SPLITS, Example, examples
 
@@ -48,7 +50,19 @@ ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("menu words into English", ("translate",), 0.95),
     ("price on a menu", ("price",), None),
     ("reading print", ("read",), 0.85),
+    ("find one shape", ("locate",), 0.90),
+    ("find several shapes", ("locate_all",), 0.90),
+    ("find what is not there", ("locate_absent",), 0.90),
+    ("find a printed word", ("locate_word",), 0.90),
+    ("find a field", ("locate_field",), 0.90),
+    ("fields as JSON", ("extract",), None),
+    ("menu items as JSON", ("extract_items",), None),
+    ("menu words with their English as JSON", ("translate_pairs",), None),
+    ("one label of several", ("choose",), None),
+    ("whether a statement holds", ("claim",), None),
 )
+MIN_OVERLAP = 0.5
+"""Of a box with the right one, as intersection over union, to count as found."""
 
 
 class Result(NamedTuple):
@@ -66,9 +80,25 @@ def answer_all(questions: Sequence[Example], answer: Answer) -> list[Result]:
     """Asks every example."""
     results = []
     for example, (text, sure) in zip(questions, answer(questions), strict=True):
-        right = text.strip() == example.answer
+        right = is_right(example.task, example.answer, text)
         results.append(Result(example.split, example.task, right, sure, example.answer, text))
     return results
+
+
+def is_right(task: str, wanted: str, got: str) -> bool:
+    """Whether an answer is the right one: for boxes if each lies where it should."""
+    if not task.startswith("locate"):
+        return got.strip() == wanted
+    right, found = (boxes_of(text) for text in (wanted, got))
+    return len(right) == len(found) and all(
+        box.overlap(other) >= MIN_OVERLAP for box, other in zip(right, found)
+    )
+
+
+def boxes_of(text: str) -> list[Box]:
+    """The boxes of an answer, in thousandths of the picture's sides."""
+    places = (place.numbers for place in parse_places(text).places)
+    return [Box("", *numbers) for numbers in places if len(numbers) == 4]
 
 
 def auroc(results: list[Result]) -> float:
@@ -81,7 +111,7 @@ def auroc(results: list[Result]) -> float:
     return below / (len(right) * len(wrong))
 
 
-def _messages(example: Example) -> tuple[Message, ...]:
+def messages_of(example: Example) -> tuple[Message, ...]:
     """The conversation of an example, pictures first."""
     media: list[ImagePart | VideoPart] = [ImagePart(image) for image in example.images]
     if example.frames:
@@ -99,7 +129,7 @@ def kit_answers(folder: Path) -> Answer:
     sampling = replace(chat.default_sampling, max_new_tokens=96)
 
     def answer(questions: Sequence[Example]) -> list[tuple[str, float]]:
-        requests = [Request(_messages(example)) for example in questions]
+        requests = [Request(messages_of(example)) for example in questions]
         replies = chat.ask_many(requests, sampling=sampling, on_error="raise", max_batch_size=16)
         return [(reply.text, reply.confidence or 0.0) for reply in replies]
 

@@ -32,7 +32,17 @@ def dense_loss(network: Network, visual: Tensor, batch: Batch) -> tuple[Tensor, 
         loss, right = loss + more, right & also
     full = labels > 0
     accuracy = right[full].float().mean().item() if full.any() else float("nan")
-    return loss, accuracy
+    return loss + _edge_loss(network, visual, batch), accuracy
+
+
+def _edge_loss(network: Network, visual: Tensor, batch: Batch) -> Tensor:
+    """How far the edges of what a cell shows are from where they are said to be, in cells."""
+    found = network.linear(network.dense["edges"], visual).float().reshape(-1, 4)
+    wanted = batch.edges.reshape(-1, 4)
+    there = ~wanted[:, 0].isnan()
+    if not there.any():
+        return found.sum() * 0.0
+    return F.smooth_l1_loss(found[there], wanted[there], beta=0.1)
 
 
 def _head_loss(

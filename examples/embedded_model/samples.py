@@ -12,12 +12,14 @@ from PIL import Image
 
 from .drawing import documents
 from .drawing.augment import damage
+from .drawing.boxes import Edges, edge_labels
 from .drawing.canvas import Canvas, Grid, canvas_for
 from .drawing.motion import make_motion
 from .drawing.outliers import photo_like
 from .drawing.pairs import make_pair, pair_style
 from .drawing.palette import COLOURS, SHAPES
-from .drawing.scenes import label_cells, make_scene, make_style, render
+from .drawing.scenes import Scene, label_cells, make_scene, make_style, render
+from .drawing.shapes import extent
 from .drawing.typeset import CHARACTERS, SLOTS, choose_face
 from .questions.answers import (
     Question,
@@ -28,6 +30,9 @@ from .questions.answers import (
     scene_questions,
     sign_questions,
 )
+from .questions.choices import print_choices, scene_choices
+from .questions.places import print_places, shape_places
+from .questions.structures import extraction
 
 Labels = NDArray[np.int64]
 # Colour and kind have a head each: pairs never seen together are then no class of their own.
@@ -35,6 +40,7 @@ HEADS = {
     "colours": 1 + len(COLOURS),
     "kinds": 1 + len(SHAPES),
     "characters": SLOTS * len(CHARACTERS),
+    "edges": 4,
 }
 KINDS = ("scene", "compare", "video", "document", "menu", "sign")
 # Classes of a cell without a label: photo-like pictures.
@@ -58,13 +64,17 @@ class Options:
 
 @dataclass
 class Sample:
-    """Pictures in source size (frames, for a video), questions, labels of every cell."""
+    """Pictures in source size (frames, for a video), questions, labels of every cell.
+
+    `edges` are of every cell too: how far those of the shape or word in it are.
+    """
 
     kind: str
     grid: Grid
     pictures: list[Image.Image]
     questions: list[Question]
     labels: list[Labels]
+    edges: list[Edges]
     unknown: bool = False
 
     @property
@@ -85,8 +95,13 @@ def _scene(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     scene = make_scene(rng, canvas, count, options.held_out_pairs, rng.random() < 0.6)
     style = make_style(rng, [shape.ink for shape in scene.shapes], canvas)
     picture = damage(rng, render(scene, style), options.damage)
-    questions = scene_questions(rng, scene)
-    return Sample("scene", canvas.grid, [picture], questions, [label_cells(scene)])
+    questions = scene_questions(rng, scene) + shape_places(rng, scene) + scene_choices(rng, scene)
+    labels, edges = [label_cells(scene)], [_scene_edges(scene)]
+    return Sample("scene", canvas.grid, [picture], questions, labels, edges)
+
+
+def _scene_edges(scene: Scene) -> Edges:
+    return edge_labels(scene.canvas, [extent(shape) for shape in scene.shapes])
 
 
 def _compare(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
@@ -94,7 +109,8 @@ def _compare(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     style = pair_style(rng, first, second)
     pictures = [damage(rng, render(scene, style), options.damage) for scene in (first, second)]
     labels = [label_cells(first), label_cells(second)]
-    return Sample("compare", canvas.grid, pictures, change_questions(rng, change), labels)
+    edges = [_scene_edges(first), _scene_edges(second)]
+    return Sample("compare", canvas.grid, pictures, change_questions(rng, change), labels, edges)
 
 
 def _video(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
@@ -104,7 +120,8 @@ def _video(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     # The same damage on every frame: one camera, one encoder.
     frames = [damage(random.Random(seed), render(f, style), strength) for f in motion.frames]
     labels = [label_cells(frame) for frame in motion.frames[::2]]
-    return Sample("video", canvas.grid, frames, motion_questions(rng, motion), labels)
+    edges = [_scene_edges(frame) for frame in motion.frames[::2]]
+    return Sample("video", canvas.grid, frames, motion_questions(rng, motion), labels, edges)
 
 
 def _printed(rng: random.Random, canvas: Canvas, options: Options, kind: str) -> Sample:
@@ -116,9 +133,11 @@ def _printed(rng: random.Random, canvas: Canvas, options: Options, kind: str) ->
         small=options.small_fonts,
     )
     document, printed = documents.make_print(rng, kind, canvas, face, options.lines)
-    questions = PRINT_QUESTIONS[kind](rng, document)
+    questions = PRINT_QUESTIONS[kind](rng, document) + print_places(rng, document, printed, canvas)
+    questions += extraction(rng, document) + print_choices(rng, document)
     picture = damage(rng, printed.picture, options.damage)
-    return Sample(kind, canvas.grid, [picture], questions, [printed.labels])
+    edges = edge_labels(canvas, [word.box for line in printed.lines for word in line.words])
+    return Sample(kind, canvas.grid, [picture], questions, [printed.labels], [edges])
 
 
 PRINT_QUESTIONS: dict[str, Callable[[random.Random, documents.Document], list[Question]]] = {
@@ -157,4 +176,5 @@ def unknowable(rng: random.Random, sample: Sample, canvas: Canvas) -> Sample:
     if sample.kind == "compare":
         pictures[1] = photo_like(rng, canvas)
     blank = [np.full_like(labels, UNKNOWN) for labels in sample.labels]
-    return replace(sample, pictures=pictures, labels=blank, unknown=True)
+    nowhere = [np.full_like(edges, np.nan) for edges in sample.edges]
+    return replace(sample, pictures=pictures, labels=blank, edges=nowhere, unknown=True)

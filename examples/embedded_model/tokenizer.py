@@ -4,6 +4,7 @@ The vocabulary is written, not learned: words of the wordings and of closed answ
 each (`ignore_merges` takes a word that is in the vocabulary as it stands), and there are no merges
 but those that join the bytes of an accented letter. So every value that has to be read - a name, a
 digit, a menu word - is spelled, which is what lets the model read names that it never saw.
+Coordinates in boxes are tokens of their own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import itertools
 import string
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from .drawing.documents import KINDS, capitalised, foods
 from .drawing.palette import COLOUR_NAMES, SHAPES
 from .drawing.typeset import ACCENTED
 from .questions.answers import plural
-from .questions.wordings import DOCUMENT_ONLY, SYSTEM, WORDINGS
+from .questions.choices import CHOOSE, NUMBERS
+from .questions.places import COORDINATES
+from .questions.structures import INSTRUCTION, NAMES, PAIRS, TYPES
+from .questions.wordings import A_NUMBER, DOCUMENT_ONLY, SYSTEM, WORDINGS, YES_OR_NO
 
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
@@ -35,6 +39,8 @@ CLOSED_ANSWERS = (
     "The circle moves right. It does not move. It gets bigger. It gets smaller.",
     "Right. Left. Up. Down. moves left up down An An invoice. A document. A menu. Printed text.",
     "user assistant system Picture Video Total Tax Date Qty Quantity No Number Name",
+    "There is a red circle. There are two circles. The total is. This is an invoice. and all every",
+    "true false null source target name price the word text",
 )
 
 
@@ -46,10 +52,15 @@ def _pieces() -> pre_tokenizers.Sequence:
 
 def _texts() -> list[str]:
     """Every wording with every name once, in a fixed order."""
-    blank = {"kind": "", "kinds": "", "colour": "", "first": "", "second": "", "relation": ""}
-    wordings = [text.format(**blank, food="") for text in itertools.chain(*WORDINGS.values())]
+    blank = dict.fromkeys(
+        ("kind", "kinds", "colour", "first", "second", "relation", "food", "what", "statement"), ""
+    )
+    wordings = [text.format(**blank) for text in itertools.chain(*WORDINGS.values())]
     names = [*COLOUR_NAMES, *SHAPES, *KINDS, *(plural(kind) for kind in SHAPES)]
-    texts = [*wordings, DOCUMENT_ONLY, *SYSTEM, *CLOSED_ANSWERS]
+    texts = [*wordings, DOCUMENT_ONLY, YES_OR_NO, A_NUMBER, *SYSTEM, *CLOSED_ANSWERS]
+    texts += [INSTRUCTION, PAIRS, CHOOSE, *(f" {number}" for number in NUMBERS)]
+    texts += [f" {text}" for text in itertools.chain(*NAMES.values(), *TYPES.values())]
+    texts += [*itertools.chain(*NAMES.values()), *names]
     texts += [text[0].lower() + text[1:] for text in wordings]
     texts += [f" {name}" for name in names] + [capitalised(name) for name in COLOUR_NAMES]
     for food in foods():
@@ -86,6 +97,7 @@ def build_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = _pieces()
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.add_tokens([AddedToken(half, normalized=False) for half in COORDINATES])
     return tokenizer
 
 

@@ -65,7 +65,9 @@ class Trainer:
         self.size = Size(**json.loads(arguments.size))
         self.network = checkpoint.new_network(self.size)
         self.optimizers = self._optimizers()
-        self.state = State(start=time.time(), end=arguments.end)
+        now, begun = time.time(), arguments.begin_at
+        start = now - (arguments.end - now) * begun / (1 - begun)
+        self.state = State(start=start, end=arguments.end)
         self.averages = Averages()
         self._resume()
         self.clock = schedule.Clock(self.state.start, self.state.end)
@@ -260,6 +262,12 @@ def main() -> None:
     parser.add_argument("--size", default="{}", help="JSON of network.Size")
     parser.add_argument(
         "--warm", help="weights to begin with: a run's checkpoint, or a model's folder"
+    )
+    parser.add_argument(
+        "--begin-at",
+        type=float,
+        default=0.0,
+        help="share of the schedule that --warm has behind it",
     )
     parser.add_argument("--seed", default="1")
     parser.add_argument("--no-compile", dest="compile", action="store_false")

@@ -28,7 +28,7 @@ from qwenvl_kit.tasks.screens.actions import (
 )
 from qwenvl_kit.tasks.screens.stepping import Step, next_action
 from qwenvl_kit.tasks.tables import ReadTable, chart_to_table, read_table
-from qwenvl_kit.tasks.translation import Translation, translate_text_in_image
+from qwenvl_kit.tasks.translation import TextPair, Translation, translate_text_in_image
 from qwenvl_kit.tasks.typed_answers import (
     NumberAnswer,
     YesNo,
@@ -64,6 +64,7 @@ __all__ = [
     "Scroll",
     "Step",
     "TextLine",
+    "TextPair",
     "Translation",
     "TypeText",
     "VideoAnswer",

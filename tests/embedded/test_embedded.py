@@ -8,12 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from qwenvl_kit import Sampling, VideoPart, VisionChat
 from qwenvl_kit.embedded import MODEL_FOLDER
-from qwenvl_kit.tasks import compare, describe, document_qa, read_text, translate_text_in_image
+from qwenvl_kit.places.values import Box
+from qwenvl_kit.tasks import (
+    classify,
+    compare,
+    describe,
+    document_qa,
+    locate,
+    read_text,
+    translate_text_in_image,
+)
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "examples" / "pictures"
@@ -92,7 +102,29 @@ def test_a_receipt_is_questioned(chat: VisionChat) -> None:
 
 def test_a_menu_is_translated(chat: VisionChat) -> None:
     answer = translate_text_in_image(chat, PICTURES / "menu.png")
-    assert answer.text == "Cheese, chicken, apple."
+    assert [(pair.source, pair.target) for pair in answer.pairs] == [
+        ("Fromage", "Cheese"),
+        ("Poulet", "Chicken"),
+        ("Pomme", "Apple"),
+    ]
+
+
+def test_shapes_are_found_where_they_are(chat: VisionChat) -> None:
+    picture = Image.open(PICTURES / "shapes.png").convert("RGB")
+    red, _, blue = np.moveaxis(np.asarray(picture).astype(int), -1, 0)
+    for what, inside in (("the red circle", red > blue + 80), ("the blue square", blue > red + 60)):
+        rows, columns = np.nonzero(inside)
+        shape = Box("", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        (box,) = locate(chat, picture, what)
+        assert box.label == what.removeprefix("the ")
+        assert box.overlap(shape) >= 0.5
+    assert not locate(chat, picture, "the green star")
+
+
+def test_a_document_is_of_the_likeliest_kind(chat: VisionChat) -> None:
+    kinds = ["invoice", "receipt", "order", "ticket"]
+    found = classify(chat, PICTURES / "receipt.png", kinds)
+    assert (found.label, found.confidence > 0.9) == ("receipt", True)
 
 
 def test_print_is_read(chat: VisionChat) -> None:

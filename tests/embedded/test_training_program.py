@@ -70,8 +70,8 @@ def test_training_sees_the_prompts_that_the_package_sends(kind: str) -> None:
 def arguments_for(folder: Path) -> argparse.Namespace:
     return argparse.Namespace(
         folder=str(folder), workers=1, size='{"vision_depth": 1, "depth": 1}', end=2e9, seed="1",
-        new_end=False, warm=None, compile=False, rate=1e-3, cost=40.0, small_fonts=True,
-        save_every=1e9, measure_every=10**9,
+        new_end=False, begin_at=0.0, warm=None, compile=False, rate=1e-3, cost=40.0,
+        small_fonts=True, save_every=1e9, measure_every=10**9,
     )  # fmt: skip
 
 
@@ -114,11 +114,11 @@ def test_the_card_gets_the_table_between_its_markers(tmp_path: Path) -> None:
     ]
     results = evaluate.answer_all(questions, lambda asked: [("1", 0.9) for _ in asked])
     card = tmp_path / "CARD.md"
-    card.write_text(f"before\n{evaluate.BEGIN}\nold\n{evaluate.END}\nafter\n")
+    card.write_text(f"before\n{evaluate.BEGIN}\nformer\n{evaluate.END}\nafter\n")
     evaluate.write_card(card, evaluate.table(results))
     text = card.read_text()
     assert "| count | 0.95 | 0.33 *" in text
-    assert "old" not in text
+    assert "former" not in text
     assert text.startswith("before")
     assert text.rstrip().endswith("after")
 

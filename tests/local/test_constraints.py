@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Literal, Optional
 
 import PIL.Image
@@ -21,6 +22,7 @@ from qwenvl_kit.structure.targets import Target
 from qwenvl_kit.tasks import ask_choice, ask_number, ask_yes_no, classify, extract, stream_extract
 from qwenvl_kit.testing import build_tiny_model
 
+ROOT = Path(__file__).parents[2]
 RED = PIL.Image.new("RGB", (84, 84), "red")
 WILD = Sampling(max_new_tokens=120, temperature=1.0, max_cycle_tokens=None)
 
@@ -235,3 +237,39 @@ def test_guesses_of_prompt_lookup_keep_to_the_form(family: str, tmp_path: object
         for sampling in (plain, lookup)
     }
     assert len(texts) == 1
+
+
+@pytest.fixture(scope="module")
+def embedded() -> VisionChat:
+    return VisionChat.from_pretrained(device="cpu", dtype="float32")
+
+
+def test_a_form_changes_no_token_of_an_answer_that_keeps_it_anyway(embedded: VisionChat) -> None:
+    picture = ROOT / "examples" / "pictures" / "receipt.png"
+    fields = {"total": {"type": "number"}, "date": {"type": "string"}}
+    schema = {"type": "object", "properties": fields, "required": ["total", "date"]}
+    question = "Extract these fields from the image as JSON:\n- total: number\n- date: text or null"
+    free = embedded.ask(question, picture)
+    assert set(json.loads(free.text)) == {"total", "date"}
+    bound = embedded.ask(question, picture, constraint=Constraint.from_schema(schema))
+    assert [token.token_id for token in bound.tokens] == [token.token_id for token in free.tokens]
+    digits = embedded.ask("What is the total?", picture)
+    kept = Constraint.from_regex(r"[0-9]+\.[0-9]/?[0-9]")
+    assert embedded.ask("What is the total?", picture, constraint=kept).tokens == digits.tokens
+
+
+def test_a_choice_is_spelled_as_the_tokenizer_spells_it(embedded: VisionChat) -> None:
+    tokenizer = embedded._backend.processor.tokenizer
+    texts = ["red circle", "red", "An invoice.", "Zürich", "(120,340)"]
+    for text in texts:
+        reply = embedded.ask("What?", RED, constraint=Constraint.from_choices([text]))
+        assert [token.token_id for token in reply.tokens] == tokenizer.encode(text)
+        assert (reply.text, reply.finish_reason) == (text, "stop")
+    for seed in range(10):
+        reply = embedded.ask(
+            "What?",
+            RED,
+            constraint=Constraint.from_choices(texts),
+            sampling=Sampling(temperature=5.0, seed=seed),
+        )
+        assert reply.text in texts

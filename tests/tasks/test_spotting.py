@@ -13,7 +13,7 @@ from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.families import FAMILIES
-from qwenvl_kit.tasks import read_text
+from qwenvl_kit.tasks import read_text, translate_text_in_image
 
 PAGE = PIL.Image.new("RGB", (1000, 500), "white")
 LINES = [
@@ -93,3 +93,51 @@ def test_the_language_of_the_prompt_may_be_chosen_and_the_prompt_replaced():
     assert own.messages[0].text.startswith("OCR with - bbox_2d")
     with pytest.raises(MessageError, match="language"):
         _read("[]", language="fr")
+
+
+PAIRS = {"texts": [{"source": "Ente", "target": "Duck"}, {"source": "Brot", "target": "Bread"}]}
+
+
+def _translated(answer, *args, family="qwen2_vl", **options):
+    backend = ScriptedBackend([answer], family=family)
+    found = translate_text_in_image(VisionChat(backend), PAGE, *args, **options)
+    return found, backend.requests[0]
+
+
+def test_each_text_is_translated_beside_what_it_says():
+    found, request = _translated(json.dumps(PAIRS))
+    assert [(pair.source, pair.target) for pair in found.pairs] == [
+        ("Ente", "Duck"),
+        ("Brot", "Bread"),
+    ]
+    assert all(0 < pair.source_confidence < 1 for pair in found.pairs)
+    assert all(0 < pair.target_confidence < 1 for pair in found.pairs)
+    assert str(found) == found.text == "Duck\nBread"
+    assert (found.target_language, found.warnings) == ("English", ())
+    assert request.messages[0].text == (
+        "Translate each text in this image into English, as JSON:\n"
+        "- texts: list of objects:\n  - source: text\n  - target: text"
+    )
+    assert "bbox_2d" not in request.constraint.text
+
+
+def test_a_family_that_grounds_says_where_each_text_stands():
+    pairs = [{"bbox_2d": [100, 200, 500, 400], **pair} for pair in PAIRS["texts"]]
+    found, request = _translated(json.dumps({"texts": pairs}), "German", family="qwen3_vl")
+    assert found.pairs[0].box.region.x2_px == 500
+    assert found.pairs[0].box.label == "Ente"
+    assert "into German" in request.messages[0].text
+
+
+@pytest.mark.parametrize("answer", ["Duck, bread.", "[]", "{}", '{"texts": 3}', '{"texts": [7]}'])
+def test_an_answer_without_pairs_is_kept_as_it_is(answer):
+    found, _ = _translated(answer)
+    assert (found.text, found.pairs) == (answer, ())
+
+
+@pytest.mark.parametrize("language", ["", " ", None, 3])
+def test_a_translation_into_nothing_is_refused_before_anything_is_asked(language):
+    backend = ScriptedBackend([])
+    with pytest.raises(MessageError):
+        translate_text_in_image(VisionChat(backend), PAGE, language)
+    assert not backend.requests

@@ -41,6 +41,10 @@ class Document:
     foods: list[str] = field(default_factory=list)
     prices: list[str] = field(default_factory=list)
 
+    def line_of(self, role: str) -> int:
+        """On which line the value of a field stands."""
+        return list(self.values).index(role) + len(self.lines) - len(self.values)
+
     @property
     def text(self) -> str:
         """All lines as printed."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from PIL import ImageDraw
 
+from .boxes import Box
 from .palette import Colour
 
 Point = tuple[float, float]
@@ -35,6 +36,10 @@ class Shape:
     def pair(self) -> tuple[str, str]:
         """Colour and kind."""
         return self.colour, self.kind
+
+    def renamed(self, colour: str, kind: str) -> Shape:
+        """The same shape under another name."""
+        return replace(self, colour=colour, kind=kind)
 
     def moved(self, x: float, y: float, radius: float) -> Shape:
         """The same shape elsewhere and of another size."""
@@ -84,6 +89,15 @@ def corners(shape: Shape, scale: float = 1.0) -> list[Point]:
         )
         for x, y in outline(shape.kind, shape.form)
     ]
+
+
+def extent(shape: Shape) -> Box:
+    """The smallest box around a shape."""
+    if shape.kind == "circle":
+        x, y, radius = shape.x, shape.y, shape.radius
+        return Box(x - radius, y - radius, x + radius, y + radius)
+    across, down = zip(*corners(shape), strict=True)
+    return Box(min(across), min(down), max(across), max(down))
 
 
 def vary(rng: random.Random) -> tuple[float, float]:

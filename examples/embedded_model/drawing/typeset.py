@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from . import fonts
+from .boxes import Box, around
 from .canvas import Canvas
 from .palette import LIGHT, Colour, distance, jitter
 
@@ -18,6 +21,9 @@ ACCENTED = "ÀÂÄÇÈÉÊËÎÏÑÓÔÖÙÛÜàâäçèéêëíîïñóôöùû
 CHARACTERS = " " + LETTERS + ACCENTED
 CLASS_OF = {character: i for i, character in enumerate(CHARACTERS)}
 SLOTS = 4
+# What stands between two spaces, without the marks at its end.
+WORD = r"\S*[^\s:.!?]|\S+"
+Run = tuple[str, float, float]
 SMALLEST_SEEN = 15.5
 LARGEST_SEEN = 46.0
 LAYOUTS = ("left", "left", "left", "centred", "right")
@@ -49,13 +55,35 @@ class Face:
     layout: str
 
 
+@dataclass(frozen=True)
+class Word:
+    """A printed word, and the box of its ink."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class PrintedLine:
+    """The words of a line; the last ones are its value."""
+
+    words: tuple[Word, ...]
+    num_value_words: int
+
+    @property
+    def value_box(self) -> Box:
+        """Around the words of the value."""
+        return around([word.box for word in self.words[-self.num_value_words :]])
+
+
 @dataclass
 class Print:
-    """A printed picture and the characters in each cell, `SLOTS` a cell."""
+    """A printed picture, the characters in each cell, `SLOTS` a cell, and where the words are."""
 
     picture: Image.Image
     labels: NDArray[np.int64]
     seen_size: float
+    lines: list[PrintedLine]
 
 
 def choose_face(
@@ -92,7 +120,7 @@ def typeset(rng: random.Random, canvas: Canvas, lines: list[Line], face: Face) -
     picture = Image.new("RGB", (canvas.width, canvas.height), ground)
     setter = _Setter(rng, canvas, face, lines, size=max(6, int(size)), pitch=pitch)
     setter.draw(ImageDraw.Draw(picture), ink)
-    return Print(picture, setter.labels(), size / canvas.scale)
+    return Print(picture, setter.labels(), size / canvas.scale, setter.printed_lines())
 
 
 def paper(rng: random.Random) -> tuple[Colour, Colour]:
@@ -135,18 +163,36 @@ class _Setter:
             for i, (line, width) in enumerate(zip(lines, widths, strict=True))
         ]
 
-    def runs(self) -> list[tuple[str, float, float]]:
+    def runs(self) -> list[Run]:
         """Texts with the place where each begins."""
-        found: list[tuple[str, float, float]] = []
-        for line, width, y in self.lines:
-            if self.face.layout == "two columns" and line.value:
-                value = fonts.width(self.face.file, line.value) * self.size
-                found.append((line.text, self.left, y))
-                found.append((line.value, self.left + self.block - value, y))
-                continue
-            spare = {"centred": 0.5, "right": 1.0}.get(self.face.layout, 0.0)
-            found.append((line.whole, self.left + spare * (self.block - width), y))
-        return found
+        return [run for line, width, y in self.lines for run in self._runs_of(line, width, y)]
+
+    def _runs_of(self, line: Line, width: float, y: float) -> list[Run]:
+        if self.face.layout == "two columns" and line.value:
+            value = fonts.width(self.face.file, line.value) * self.size
+            return [
+                (line.text, self.left, y),
+                (line.value, self.left + self.block - value, y),
+            ]
+        spare = {"centred": 0.5, "right": 1.0}.get(self.face.layout, 0.0)
+        return [(line.whole, self.left + spare * (self.block - width), y)]
+
+    def printed_lines(self) -> list[PrintedLine]:
+        """Where the words of every line are."""
+        return [
+            PrintedLine(
+                tuple(word for run in self._runs_of(*line) for word in self._words(*run)),
+                len(line[0].value.split()),
+            )
+            for line in self.lines
+        ]
+
+    def _words(self, text: str, x: float, y: float) -> Iterator[Word]:
+        for found in re.finditer(WORD, text):
+            word, start = found[0], found.start()
+            left, top, right, bottom = self.font.getbbox(word)
+            at = x + self.font.getlength(text[:start])
+            yield Word(word, Box(at + left, y + top, at + right, y + bottom))
 
     def draw(self, pen: ImageDraw.ImageDraw, ink: Colour) -> None:
         """Prints every run, and the rule under a heading."""

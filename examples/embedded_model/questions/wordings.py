@@ -137,8 +137,27 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Which price does the {food} have?", "What do I pay for the {food}?",
         "How much for the {food}?",
     ),
+    "locate": (
+        "Find {what} in this image with grounding.", "Find {what} in this image with grounding.",
+        "Find {what}.", "Find {what} in the image.", "Where is {what}?", "Where do you see {what}?",
+        "Locate {what}.", "Locate {what} in this image.", "Detect the bounding box of {what}.",
+        "Show me {what}.",
+    ),
+    "claim": (
+        "Is this true of the image: {statement}\nAnswer yes or no.",
+        "Is this true of the image: {statement}\nAnswer yes or no.",
+        "{statement} Is that true?", "Is this true? {statement}", "{statement} Yes or no?",
+        "Is it true? {statement}", "True of the image? {statement}",
+        "Does the image show this: {statement}",
+    ),
 }  # fmt: skip
 
+YES_OR_NO = "\nAnswer yes or no."
+A_NUMBER = "\nAnswer with a number."
+HINTS = {
+    "same": YES_OR_NO, "relation_yes_no": YES_OR_NO,
+    "count": A_NUMBER, "count_colour": A_NUMBER, "count_shape": A_NUMBER, "quantity": A_NUMBER,
+}  # fmt: skip
 DOCUMENT_ONLY = "\nAnswer from this document only, as briefly as possible."
 SYSTEM = (
     "You are a helpful assistant.", "You are Qwen.", "Answer briefly.", "Be brief.",
@@ -160,7 +179,10 @@ def vary(rng: random.Random, question: str) -> str:
 
 def ask(rng: random.Random, task: str, **names: str) -> str:
     """A wording of the question of `task`."""
-    return vary(rng, rng.choice(WORDINGS[task]).format(**names))
+    question = vary(rng, rng.choice(WORDINGS[task]).format(**names))
+    if task in HINTS and rng.random() < 0.3:
+        question += HINTS[task]
+    return question
 
 
 def system_message(rng: random.Random) -> str:
