@@ -19,10 +19,8 @@ RECEIPT, SHAPES = PICTURES / "receipt.png", PICTURES / "shapes.png"
 def main() -> None:
     chat = VisionChat.from_pretrained()
 
-    # The small model was trained on this question as it stands, and on answers as sentences.
-    kinds = ["An invoice.", "A receipt.", "A ticket."]
     question = "What kind of document is this?"
-    found = classify(chat, RECEIPT, kinds, question=question, prompt="{question}")
+    found = classify(chat, RECEIPT, ["invoice", "receipt", "ticket"], question=question)
     for label, probability in found.probabilities.items():
         print(f"{probability:.4f} {label}")
     print(f"any of them at all: {found.scores.coverage:.3f}")
