@@ -41,7 +41,7 @@ from qwenvl_kit.tasks import (
 )
 
 SHORT = Sampling(max_new_tokens=12)
-FORM = Sampling(max_new_tokens=160)
+FORM = Sampling(max_new_tokens=160, max_cycle_tokens=None)  # random models go in circles
 
 
 class Receipt(TypedDict):
