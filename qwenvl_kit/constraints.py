@@ -36,8 +36,10 @@ class Constraint:
         Raises:
             SchemaError: it is nothing that JSON can hold.
         """
+        if not isinstance(schema, Mapping):
+            raise SchemaError(f"schema={schema!r} was given", expected="a JSON schema as a dict")
         try:
-            text = json.dumps(schema, allow_nan=False)
+            text = json.dumps(dict(schema), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise SchemaError(
                 f"the schema is nothing that JSON can hold ({error})", expected="a JSON schema"
@@ -56,7 +58,7 @@ class Constraint:
         if not texts:
             raise SchemaError(f"choices={choices!r} were given", expected="a list of texts")
         for index, choice in enumerate(texts):
-            if not isinstance(choice, str) or not choice.strip():
+            if not isinstance(choice, str) or not choice.strip() or not _is_whole(choice):
                 raise SchemaError(
                     f"{choice!r} was given", expected="a text", where=f"choices[{index}]"
                 )
@@ -74,6 +76,15 @@ class Constraint:
         if not isinstance(pattern, str) or not pattern:
             raise SchemaError(f"pattern={pattern!r} was given", expected="a regular expression")
         return cls("regex", pattern)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it holds no half of a character."""
+    try:
+        text.encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _least(schema: Any) -> Any:

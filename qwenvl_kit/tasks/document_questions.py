@@ -162,6 +162,8 @@ def document_qa(
     asked = _checked_questions(questions)
     chosen = chosen_prompt(INSTRUCTIONS, language, instruction)
     shown = _pages(chat, document, pages, password, language)
+    if not shown:
+        raise MessageError("no pages were given", expected="at least one", where="document")
     numbers = tuple(page.number for page in shown)
     form, constraint = ("", None) if len(shown) == 1 else _form(numbers, language)
     requests = [

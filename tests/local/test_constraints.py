@@ -278,3 +278,15 @@ def test_a_choice_is_spelled_as_the_tokenizer_spells_it(embedded: VisionChat) ->
             sampling=Sampling(temperature=5.0, seed=seed),
         )
         assert reply.text in texts
+
+
+@pytest.mark.parametrize("schema", [True, False, None, [], "object", 3])
+def test_what_is_no_schema_is_refused(schema: object) -> None:
+    with pytest.raises(SchemaError):
+        Constraint.from_schema(schema)  # type: ignore[arg-type]
+
+
+def test_a_choice_with_half_a_character_is_refused() -> None:
+    with pytest.raises(SchemaError) as caught:
+        Constraint.from_choices(["a", "\ud800"])
+    assert caught.value.where == "choices[1]"

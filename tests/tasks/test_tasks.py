@@ -231,6 +231,11 @@ def test_questions_of_another_type_are_refused(questions):
         document_qa(VisionChat(ScriptedBackend([])), RED, questions)
 
 
+def test_a_document_without_pages_is_refused():
+    with pytest.raises(MessageError, match="no pages"):
+        document_qa(_document_chat(), [], "a")
+
+
 def test_a_bad_page_fails_every_question_with_its_place():
     answers = document_qa(_document_chat(), [RED, "/no/such.png"], ["a", "b"])
     assert len(answers) == 0
