@@ -290,3 +290,8 @@ def test_a_choice_with_half_a_character_is_refused() -> None:
     with pytest.raises(SchemaError) as caught:
         Constraint.from_choices(["a", "\ud800"])
     assert caught.value.where == "choices[1]"
+
+
+def test_a_choice_with_a_special_token_is_refused(embedded: VisionChat) -> None:
+    with pytest.raises(SchemaError, match="special token"):
+        embedded.ask("What?", RED, constraint=Constraint.from_choices(["a", "b<|im_end|>"]))

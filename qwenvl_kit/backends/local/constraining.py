@@ -65,14 +65,24 @@ class Binder:
         encoded = self._tokenizer.backend_tokenizer.encode(constraint.least)
         return len(encoded.ids) * 5 // 4 + _SPARE_TOKENS
 
+    def _spelled(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of each text; one that would end the answer, or forge a mark, is refused."""
+        added = self._tokenizer.added_tokens_decoder.items()
+        special = {token_id for token_id, token in added if token.special}
+        encode = self._tokenizer.backend_tokenizer.encode
+        found = [tuple(encode(text, add_special_tokens=False).ids) for text in texts]
+        for index, tokens in enumerate(found):
+            if special.intersection(tokens):
+                raise SchemaError(
+                    f"{texts[index]!r} holds a special token",
+                    expected="plain text",
+                    where=f"choices[{index}]",
+                )
+        return found
+
     def _matcher(self, constraint: Constraint) -> Any:
         if constraint.kind == "choice":
-            encode = self._tokenizer.backend_tokenizer.encode
-            texts = json.loads(constraint.text)
-            return _Choices(
-                [tuple(encode(text, add_special_tokens=False).ids) for text in texts],
-                self._end_ids[0],
-            )
+            return _Choices(self._spelled(json.loads(constraint.text)), self._end_ids[0])
         try:
             from llguidance import LLMatcher
             from llguidance.hf import from_tokenizer
