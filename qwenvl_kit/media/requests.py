@@ -11,7 +11,7 @@ from qwenvl_kit.errors import located
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_on_the_web, resolve_source
+from qwenvl_kit.media.sources import fetch_url, is_on_the_web
 from qwenvl_kit.media.video import decode_file, measure_file
 from qwenvl_kit.media.videos import decode_frames, is_sequence, measure_frames
 from qwenvl_kit.messages import ImagePart, Message, VideoPart, iter_media, with_media
@@ -65,10 +65,8 @@ def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = 
     """The part with its bytes, if it is on the network, else as it is; as `fetch_media`."""
     if not is_on_the_web(part.source):
         return part
-    url = str(part.source)
-    if fetches is None or not policy.allow_hosts:
-        return replace(part, source=resolve_source(url, policy))  # says what is not admitted
-    return replace(part, source=fetches.get(url, policy))
+    get = fetch_url if fetches is None else fetches.get
+    return replace(part, source=get(str(part.source), policy))
 
 
 def identify_media(

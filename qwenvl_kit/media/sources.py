@@ -105,12 +105,16 @@ def _resolve_url(url: str, policy: MediaPolicy) -> Path | bytes:
     if scheme == "file":
         return _checked_path(_file_url_path(url), policy)
     if scheme in ("http", "https"):
-        return _fetched(url, policy)
+        return fetch_url(url, policy)
     return _checked_path(named_path(url), policy)
 
 
-def _fetched(url: str, policy: MediaPolicy) -> bytes:
-    """What is on the network, if anything there may be opened at all."""
+def fetch_url(url: str, policy: MediaPolicy) -> bytes:
+    """What is on the network, if anything there may be opened at all.
+
+    Raises:
+        MediaError: the policy admits nothing there, or as `fetch`.
+    """
     if not policy.allow_hosts:
         raise MediaForbiddenError(
             f"the source is on the network ({url.partition(':')[0].lower()}://{_host(url)})",

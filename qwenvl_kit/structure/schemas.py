@@ -1,4 +1,4 @@
-"""JSON schemas changed in all of their parts."""
+"""JSON schemas, made of fields and changed in all of their parts."""
 
 from __future__ import annotations
 
@@ -19,4 +19,14 @@ def without_keyword(schema: Any, keyword: str, kind: type) -> Any:
         key: without_keyword(value, keyword, kind)
         for key, value in schema.items()
         if not (key == keyword and isinstance(value, kind))
+    }
+
+
+def object_schema(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with these fields, all of them and no others."""
+    return {
+        "type": "object",
+        "properties": dict(fields),
+        "required": list(fields),
+        "additionalProperties": False,
     }

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 import typing_extensions
 
 from qwenvl_kit.errors import AnswerError, SchemaError
-from qwenvl_kit.structure.schemas import without_keyword
+from qwenvl_kit.structure.schemas import object_schema, without_keyword
 
 _Value = TypeVar("_Value")
 
@@ -63,7 +63,7 @@ class Target(Generic[_Value]):
 
         Whether a field is not there or was forgotten is otherwise not to be told.
         """
-        schema = self.schema if self._is_object else _object_of({_WRAPPER: self.schema})
+        schema = self.schema if self._is_object else object_schema({_WRAPPER: self.schema})
         return cast("dict[str, Any]", _spelled_out(schema))
 
     def unwrapped(self, content: Any) -> Any:
@@ -185,10 +185,6 @@ def _check_keywords(schema: Any, where: str, depth: int = 0) -> None:
     _check_form(schema, where)
     for name, part in _parts_of(schema):
         _check_keywords(part, f"{where}.{name}" if where else name, depth + 1)
-
-
-def _object_of(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _spelled_out(schema: Any) -> Any:

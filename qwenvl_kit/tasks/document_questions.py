@@ -13,12 +13,13 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.pages import is_pdf, read_pages
-from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
+from qwenvl_kit.messages import Message, TextPart, VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.structure.partial import PartialJson
+from qwenvl_kit.structure.schemas import object_schema
 from qwenvl_kit.tasks.answers import Answer, Answers
-from qwenvl_kit.tasks.pictures import as_media
+from qwenvl_kit.tasks.pictures import as_image_part, as_media
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 
 INSTRUCTIONS = MappingProxyType(
@@ -206,8 +207,8 @@ def _message(shown: Sequence[_Shown], question: str) -> Message:
     """The pages, each after its name if there are several, and the question."""
     parts: list[Any] = []
     for page in shown:
-        image: Any = page.image
-        part = image if isinstance(image, (ImagePart, VideoPart)) else ImagePart(image)
+        image = page.image
+        part = image if isinstance(image, VideoPart) else as_image_part(image)
         parts += [part] if len(shown) == 1 else [TextPart(page.name), part]
     return Message.user(*parts, question)
 
@@ -215,13 +216,7 @@ def _message(shown: Sequence[_Shown], question: str) -> Message:
 def _form(numbers: Sequence[int], language: str) -> tuple[str, Constraint]:
     """How an answer with its page is asked for, and what it must look like."""
     fields = {"answer": {"type": "string"}, "page": {"enum": [*dict.fromkeys(numbers), None]}}
-    schema = {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
-    return PAGE_PROMPTS[language], Constraint.from_schema(schema)
+    return PAGE_PROMPTS[language], Constraint.from_schema(object_schema(fields))
 
 
 def _checked_questions(questions: Sequence[str] | str) -> list[str]:

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.messages import ImagePart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
 from qwenvl_kit.places.parsing import parse_places
 from qwenvl_kit.places.values import Boxes, Marks
+from qwenvl_kit.tasks.pictures import as_image_part
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 
 BOX_PROMPTS = MappingProxyType(
@@ -118,7 +118,7 @@ class _Search:
         sampling: Sampling | None,
         budget: BudgetChoice | None,
     ) -> None:
-        part = image if isinstance(image, ImagePart) else ImagePart(image)  # type: ignore[arg-type]
+        part = as_image_part(image)
         chosen = Sampling(max_new_tokens=_MAX_TOKENS) if sampling is None else sampling
         self._reply = chat.ask(text, part, sampling=chosen, budget=budget)
         self._source, self._policy = part.source, chat.policy

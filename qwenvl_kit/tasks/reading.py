@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice, Sampling
@@ -15,7 +14,7 @@ from qwenvl_kit.places.values import Box
 from qwenvl_kit.structure.fields import describe_fields
 from qwenvl_kit.tasks.answers import Answer
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
-from qwenvl_kit.tasks.spotting import MAX_TOKENS, Spotting, spotting_schema
+from qwenvl_kit.tasks.spotting import spot, spotting_schema
 
 Form: TypeAlias = Literal["plain", "lines", "markdown"]
 
@@ -127,16 +126,10 @@ def _read_lines(
 ) -> ReadText:
     schema = spotting_schema(chat, [_TEXT])
     fields = describe_fields(schema["items"], language)
-    reply = chat.ask(
-        chosen_prompt(PROMPTS["lines"], language, prompt, fields=fields),
-        image,
-        sampling=sampling or Sampling(max_new_tokens=MAX_TOKENS),
-        budget=budget,
-        constraint=Constraint.from_schema(schema),
-    )
-    spotting = Spotting(chat, reply, [_TEXT])
+    question = chosen_prompt(PROMPTS["lines"], language, prompt, fields=fields)
+    spotting = spot(chat, image, question, schema, names=[_TEXT], sampling=sampling, budget=budget)
     lines = tuple(
         TextLine(spotted.values[_TEXT], spotted.box, spotted.confidences[_TEXT])
         for spotted in spotting.entries
     )
-    return ReadText(reply, lines, spotting.warnings)
+    return ReadText(spotting.reply, lines, spotting.warnings)

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
 from qwenvl_kit.places.parsing import WrittenPlace
 from qwenvl_kit.places.values import Box
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structure.partial import PartialJson
+from qwenvl_kit.structure.schemas import object_schema
 
 _BOX = "bbox_2d"
 """What Qwen2.5-VL and later families call a box (their cookbooks `ocr.ipynb`)."""
 
-MAX_TOKENS = 2048
+_MAX_TOKENS = 2048
 """Some fifty lines with their boxes."""
 
 
@@ -43,13 +47,29 @@ def spotting_schema(chat: VisionChat, names: Sequence[str]) -> dict[str, Any]:
         number = {"type": "integer", "minimum": 0, "maximum": 99_999}
         fields[_BOX] = {"type": "array", "items": number, "minItems": 4, "maxItems": 4}
     fields |= {name: {"type": "string"} for name in names}
-    item = {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
-    return {"type": "array", "items": item}
+    return {"type": "array", "items": object_schema(fields)}
+
+
+def spot(
+    chat: VisionChat,
+    image: Media,
+    question: str,
+    schema: Mapping[str, Any],
+    *,
+    names: Sequence[str],
+    at: tuple[str, ...] = (),
+    sampling: Sampling | None,
+    budget: BudgetChoice | None,
+) -> Spotting:
+    """Ask for such a list, and read it; see `Spotting`."""
+    reply = chat.ask(
+        question,
+        image,
+        sampling=sampling or Sampling(max_new_tokens=_MAX_TOKENS),
+        budget=budget,
+        constraint=Constraint.from_schema(schema),
+    )
+    return Spotting(chat, reply, names, at)
 
 
 class Spotting:
@@ -65,7 +85,7 @@ class Spotting:
     def __init__(
         self, chat: VisionChat, reply: Reply, names: Sequence[str], at: tuple[str, ...] = ()
     ) -> None:
-        self._reply = reply
+        self.reply = reply
         self._names = names
         self._at = at
         self._written = PartialJson(reply.text)
@@ -76,9 +96,9 @@ class Spotting:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What could not be read, in words."""
-        found = [*self._reply.warnings, *self._mapper.warnings]
+        found = [*self.reply.warnings, *self._mapper.warnings]
         if not self._written.is_whole:
-            found.append(f"the answer ended early ({self._reply.finish_reason}); there may be more")
+            found.append(f"the answer ended early ({self.reply.finish_reason}); there may be more")
         return tuple(found)
 
     def _entries(self) -> Iterator[Spotted]:
@@ -96,7 +116,7 @@ class Spotting:
 
     def _confidence(self, path: tuple[str | int, ...]) -> float | None:
         leaf = self._leaves.get(path)
-        return None if leaf is None else self._reply.confidence_between(leaf.start, leaf.stop)
+        return None if leaf is None else self.reply.confidence_between(leaf.start, leaf.stop)
 
     def _box(
         self, numbers: object, values: Mapping[str, str], path: tuple[str | int, ...]

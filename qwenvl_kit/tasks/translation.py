@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.values import Box
 from qwenvl_kit.structure.fields import describe_fields
+from qwenvl_kit.structure.schemas import object_schema
 from qwenvl_kit.tasks.answers import Answer
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
-from qwenvl_kit.tasks.spotting import MAX_TOKENS, Spotting, spotting_schema
+from qwenvl_kit.tasks.spotting import spot, spotting_schema
 
 PROMPTS = MappingProxyType(
     {
@@ -96,21 +95,18 @@ def translate_text_in_image(
         GenerationError: the model failed.
     """
     target_language = checked_words(target_language, "the name of a language", "target_language")
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {_LIST: spotting_schema(chat, [_SOURCE, _TARGET])},
-        "required": [_LIST],
-        "additionalProperties": False,
-    }
+    schema = object_schema({_LIST: spotting_schema(chat, [_SOURCE, _TARGET])})
     question = chosen_prompt(PROMPTS, language, prompt, fields=describe_fields(schema, language))
-    reply = chat.ask(
-        question.replace("{language}", target_language),
+    spotting = spot(
+        chat,
         image,
-        sampling=sampling or Sampling(max_new_tokens=MAX_TOKENS),
+        question.replace("{language}", target_language),
+        schema,
+        names=[_SOURCE, _TARGET],
+        at=(_LIST,),
+        sampling=sampling,
         budget=budget,
-        constraint=Constraint.from_schema(schema),
     )
-    spotting = Spotting(chat, reply, [_SOURCE, _TARGET], (_LIST,))
     pairs = tuple(
         TextPair(
             source=spotted.values[_SOURCE],
@@ -121,4 +117,4 @@ def translate_text_in_image(
         )
         for spotted in spotting.entries
     )
-    return Translation(reply, target_language, pairs, spotting.warnings)
+    return Translation(spotting.reply, target_language, pairs, spotting.warnings)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.web.fetching import fetch
+from qwenvl_kit.media.sources import fetch_url
 
 _MAX_BYTES = 256 * 2**20
 
@@ -26,7 +26,7 @@ class Fetches:
         """What is at a URL.
 
         Raises:
-            MediaError: as `fetch`.
+            MediaError: as `fetch_url`.
         """
         while True:
             with self._lock:
@@ -42,7 +42,7 @@ class Fetches:
 
     def _fetch(self, url: str, policy: MediaPolicy, mine: Future[bytes]) -> bytes:
         try:
-            content = fetch(url, policy)
+            content = fetch_url(url, policy)
         except BaseException as error:
             with self._lock:
                 self._files.pop(url, None)

@@ -11,11 +11,12 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import AnswerError, MessageError
 from qwenvl_kit.geometry import Point, Size
-from qwenvl_kit.messages import ImagePart, Message, with_system_part
+from qwenvl_kit.messages import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PARTS, PlaceMapper
 from qwenvl_kit.places.parsing import WrittenPlace, parse_places
 from qwenvl_kit.results import Reply
+from qwenvl_kit.tasks.pictures import as_image_part
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 from qwenvl_kit.tasks.screens.actions import Action
 from qwenvl_kit.tasks.screens.computer_use import action_of, offer
@@ -97,7 +98,7 @@ def next_action(
         MessageError: no goal, or an earlier step that is none.
         InputError: the screenshot cannot be used.
     """
-    part = screenshot if isinstance(screenshot, ImagePart) else ImagePart(screenshot)  # type: ignore[arg-type]
+    part = as_image_part(screenshot)
     text = chosen_prompt(
         PROMPTS,
         language,
