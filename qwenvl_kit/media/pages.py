@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +18,9 @@ from qwenvl_kit.errors import (
     MissingPackageError,
 )
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import resolve_source
+from qwenvl_kit.media.sources import is_encoded, opened_source
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -69,19 +71,52 @@ def read_pages(
     """
     if not 1 <= dpi <= 1200:
         raise InputError(f"dpi={dpi!r} was given", expected="from 1 to 1200")
+    numbers = None if pages is None else _numbers(pages, policy)
+    with reading():
+        if policy.isolate_images and is_encoded(source):
+            from qwenvl_kit.media.isolation.documents import read_pages_apart
+
+            return list(read_pages_apart(source, policy, numbers, dpi, password))
+        return list(draw_pages(source, policy, numbers, dpi, password))
+
+
+def draw_pages(
+    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+) -> Iterator[Page]:
+    """The pages one by one, in this process; as `read_pages`."""
     with _PDFIUM, _opened(source, policy, password) as document:
-        wanted = _wanted(pages, len(document), policy)
-        drawn = []
-        for number in wanted:
-            page = document[number - 1]
-            try:
+        for number in _wanted(pages, len(document), policy):
+            with _page(document, number) as page:
                 _check_size(page, number, dpi, policy)
                 bitmap = page.render(scale=dpi / _POINTS_PER_INCH, rev_byteorder=True)
-                drawn.append(Page(number, bitmap.to_pil().convert("RGB")))
+                image = bitmap.to_pil().convert("RGB")
                 bitmap.close()
-            finally:
-                page.close()
-    return drawn
+            yield Page(number, image)
+
+
+@contextmanager
+def _page(document: Any, number: int) -> Iterator[Any]:
+    import pypdfium2
+
+    try:
+        page = document[number - 1]
+    except pypdfium2.PdfiumError as error:
+        raise MediaDecodeError(
+            f"page {number} of the PDF is damaged ({error})",
+            expected="a whole page",
+            hint="pages=[...] without it",
+            where=f"pages[{number}]",
+        ) from error
+    try:
+        yield page
+    except pypdfium2.PdfiumError as error:
+        raise MediaDecodeError(
+            f"page {number} of the PDF cannot be drawn ({error})",
+            hint="pages=[...] without it",
+            where=f"pages[{number}]",
+        ) from error
+    finally:
+        page.close()
 
 
 @contextmanager
@@ -93,11 +128,11 @@ def _opened(source: Any, policy: MediaPolicy, password: str | None) -> Iterator[
             "pypdfium2, which draws the pages of a PDF, is not installed",
             hint="pip install 'qwenvl-kit[pdf]'",
         ) from error
-    opened = resolve_source(source, policy)
-    if not isinstance(opened, (Path, bytes)):
-        raise MediaSourceError("a picture was given", expected="a PDF as a path or bytes")
-    policy.check_num_bytes(opened.stat().st_size if isinstance(opened, Path) else len(opened))
-    content = opened.read_bytes() if isinstance(opened, Path) else opened
+    with opened_source(source, policy) as opened:
+        if not isinstance(opened, (Path, bytes)):
+            raise MediaSourceError("a picture was given", expected="a PDF as a path or bytes")
+        policy.check_num_bytes(opened.stat().st_size if isinstance(opened, Path) else len(opened))
+        content = opened.read_bytes() if isinstance(opened, Path) else opened
     try:
         document = pypdfium2.PdfDocument(content, password=password)
     except pypdfium2.PdfiumError as error:
@@ -115,24 +150,34 @@ def _opened(source: Any, policy: MediaPolicy, password: str | None) -> Iterator[
         document.close()
 
 
-def _wanted(pages: Iterable[int] | None, num_pages: int, policy: MediaPolicy) -> list[int]:
-    wanted = []
-    for number in range(1, num_pages + 1) if pages is None else pages:
-        if type(number) is not int or not 1 <= number <= num_pages:
-            raise MediaSizeError(
-                f"page {number!r} was asked for", expected=f"from 1 to {num_pages}", where="pages"
-            )
-        wanted.append(number)
-        if len(wanted) > policy.max_pages:
-            count = num_pages if pages is None else f"more than {policy.max_pages}"
-            raise MediaSizeError(
-                f"{count} pages of the PDF are wanted",
-                expected=f"at most {policy.max_pages}",
-                hint="pages=range(1, 11), or MediaPolicy(max_pages=...)",
-            )
+def _numbers(pages: Iterable[int], policy: MediaPolicy) -> list[int]:
+    """The pages that are wanted, without going through more of them than may be drawn."""
+    numbers = list(islice(pages, policy.max_pages + 1))
+    for number in numbers:
+        if type(number) is not int or number < 1:
+            raise _no_page(number, "a number from 1 on")
+    return numbers
+
+
+def _wanted(pages: Sequence[int] | None, num_pages: int, policy: MediaPolicy) -> Sequence[int]:
+    wanted = range(1, num_pages + 1) if pages is None else pages
+    for number in wanted[: policy.max_pages]:
+        if number > num_pages:
+            raise _no_page(number, f"from 1 to {num_pages}")
+    if len(wanted) > policy.max_pages:
+        count = num_pages if pages is None else f"more than {policy.max_pages}"
+        raise MediaSizeError(
+            f"{count} pages of the PDF are wanted",
+            expected=f"at most {policy.max_pages}",
+            hint="pages=range(1, 11), or MediaPolicy(max_pages=...)",
+        )
     if not wanted:
         raise MediaSizeError("no pages were asked for, or the PDF has none", expected="one or more")
     return wanted
+
+
+def _no_page(number: object, expected: str) -> MediaSizeError:
+    return MediaSizeError(f"page {number!r} was asked for", expected=expected, where="pages")
 
 
 def _check_size(page: Any, number: int, dpi: float, policy: MediaPolicy) -> None:

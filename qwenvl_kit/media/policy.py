@@ -49,9 +49,10 @@ class MediaPolicy:
         image_formats: Pillow's names of the formats that pictures may have.
         isolate_video: decode video files in a process of its own, which a hang or a crash of a
             decoder costs and nothing else. False where no process may be started.
-        isolate_images: the same for pictures in files and bytes, at some milliseconds each.
-        image_timeout_seconds: how long such a process may take for one picture.
-        max_decoder_bytes: memory that it may take for one picture, on Linux.
+        isolate_images: the same for pictures and documents in files and bytes, at some milliseconds
+            each.
+        image_timeout_seconds: how long such a process may take for one picture or document.
+        max_decoder_bytes: memory that it may take for one of them, on Linux.
 
     Raises:
         InputError: a value that cannot be meant.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
-from qwenvl_kit.errors import located
+from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.policy import MediaPolicy
@@ -56,7 +56,7 @@ def fetch_media(
     fetched: dict[str, ImagePart | VideoPart] = {}
     for where, part in iter_media(messages):
         if is_on_the_web(part.source):
-            with located(where):
+            with reading(where):
                 fetched[where] = fetch_part(part, policy, fetches)
     return with_media(messages, fetched) if fetched else tuple(messages)
 
@@ -66,7 +66,8 @@ def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = 
     if not is_on_the_web(part.source):
         return part
     get = fetch_url if fetches is None else fetches.get
-    return replace(part, source=get(str(part.source), policy))
+    with reading():
+        return replace(part, source=get(str(part.source), policy))
 
 
 def identify_media(
@@ -81,7 +82,7 @@ def identify_media(
     """
     keys: list[str | None] = []
     for where, part in iter_media(messages):
-        with located(where):
+        with reading(where):
             keys.append(identify_part(part.source, plans[where], policy))
     return keys
 
@@ -110,7 +111,7 @@ def decode_media(
         if where in known:
             continue
         plan = plans[where]
-        with located(where):
+        with reading(where):
             if isinstance(plan, ImagePlan):
                 decoded[where] = show_image(decode_image(part.source, policy), plan, resize)
             else:
@@ -121,7 +122,7 @@ def decode_media(
 
 
 def _measure(where: str, part: ImagePart | VideoPart, policy: MediaPolicy) -> Measure:
-    with located(where):
+    with reading(where):
         if isinstance(part, ImagePart):
             header = read_header(part.source, policy)
             return ImageMeasure(where, part, header.size, header.orientation)

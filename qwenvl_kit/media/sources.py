@@ -16,6 +16,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from qwenvl_kit.errors import (
     MediaDecodeError,
+    MediaError,
     MediaForbiddenError,
     MediaNotFoundError,
     MediaSizeError,
@@ -38,10 +39,10 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     Raises:
         MediaError: what the source is, and why it cannot be opened.
     """
-    opened = resolve_source(source, policy)
-    if isinstance(opened, Path):
-        return _open_bytes(_read_file(opened, policy), policy, name=str(opened))
-    return _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+    with opened_source(source, policy) as opened:
+        if isinstance(opened, Path):
+            return _open_bytes(_read_file(opened, policy), policy, name=str(opened))
+        return _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
 
 
 @contextmanager
@@ -51,17 +52,17 @@ def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
     Raises:
         MediaError: as `open_image`.
     """
-    opened = resolve_source(source, policy)
-    if not isinstance(opened, Path):
-        yield _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
-        return
-    try:
-        policy.check_num_bytes(opened.stat().st_size)
-        file = opened.open("rb")
-    except OSError as error:
-        raise _unreadable(opened, error) from error
-    with file:
-        yield _identify(file, policy, name=str(opened))
+    with opened_source(source, policy) as opened:
+        if not isinstance(opened, Path):
+            yield _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+            return
+        try:
+            policy.check_num_bytes(opened.stat().st_size)
+            file = opened.open("rb")
+        except OSError as error:
+            raise _unreadable(opened, error) from error
+        with file:
+            yield _identify(file, policy, name=str(opened))
 
 
 def is_encoded(source: object) -> bool:
@@ -96,6 +97,22 @@ def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path |
         f"a source of type {type(source).__name__} was given",
         expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
     )
+
+
+@contextmanager
+def opened_source(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image | Path | bytes]:
+    """What `resolve_source` says, for as long as it is read.
+
+    Where files are fenced in, errors within name a file as it was given: where the fences are, and
+    what links lead to, is not for those who name files.
+    """
+    opened = resolve_source(source, policy)
+    try:
+        yield opened
+    except MediaError as error:
+        if policy.allow_folders is not None and isinstance(opened, Path):
+            error.rename(str(opened), _shorten(source))
+        raise
 
 
 def _resolve_url(url: str, policy: MediaPolicy) -> Path | bytes:
@@ -210,7 +227,7 @@ def _read_file(path: Path, policy: MediaPolicy) -> bytes:
 
 def _unreadable(path: Path, error: OSError) -> MediaNotFoundError:
     return MediaNotFoundError(
-        f"{path} cannot be read ({error})", expected="a file that you may read"
+        f"{path} cannot be read ({error.strerror})", expected="a file that you may read"
     )
 
 

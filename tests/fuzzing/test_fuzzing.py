@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 
 from tests.fuzzing.mutation import inputs
-from tests.fuzzing.targets import TARGETS, outcome
+from tests.fuzzing.outcomes import TARGETS, outcome
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -149,6 +149,17 @@ def test_a_decoder_that_crashes_is_one_typed_error(number: int) -> None:
     assert decode_image(_encoded(), APART).size == (30, 20)
 
 
+def test_what_a_process_had_yet_to_say_is_no_answer_to_the_next_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _next_process()
+    monkeypatch.setattr(process, "_fill", lambda *_: (_ for _ in ()).throw(OSError("injected")))
+    with pytest.raises(MediaDecodeError, match="died"):
+        decode_image(_encoded("JPEG"), APART)
+    monkeypatch.undo()
+    assert read_header(_encoded(orientation=6), APART) == read_header(_encoded(orientation=6), HERE)
+
+
 def test_a_question_is_answered_as_without_it() -> None:
     answers = []
     for policy in (HERE, APART):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import PIL.Image
@@ -13,6 +14,7 @@ from qwenvl_kit.errors import (
     DocumentPasswordError,
     InputError,
     MediaDecodeError,
+    MediaError,
     MediaForbiddenError,
     MediaNotFoundError,
     MediaSizeError,
@@ -21,7 +23,7 @@ from qwenvl_kit.errors import (
 from qwenvl_kit.media.pages import is_pdf, read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 
-POLICY = MediaPolicy()
+POLICY, APART = MediaPolicy(), MediaPolicy(isolate_images=True)
 
 
 def pdf_of(*colours: str, size: tuple[int, int] = (200, 100)) -> bytes:
@@ -81,6 +83,61 @@ def test_a_page_of_too_many_pixels_is_refused_with_its_number() -> None:
         read_pages(buffer.getvalue(), POLICY)
     assert caught.value.where == "pages[2]"
     assert "dpi" in caught.value.hint
+
+
+def test_a_damaged_page_is_named_and_the_others_can_be_drawn() -> None:
+    content = (
+        pdf_of("red", "blue")
+        .replace(b"/Kids [ ", b"/Kids [ 9999 0 R ")
+        .replace(b"/Count 2", b"/Count 3")
+    )
+    with pytest.raises(MediaDecodeError, match="page 1") as caught:
+        read_pages(content, POLICY)
+    assert caught.value.where == "pages[1]"
+    assert [page.number for page in read_pages(content, POLICY, pages=[2, 3])] == [2, 3]
+
+
+def test_pages_without_end_are_not_gone_through() -> None:
+    with pytest.raises(MediaSizeError, match="more than 200"):
+        read_pages(pdf_of("red"), POLICY, pages=itertools.repeat(1))
+
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_pages_drawn_in_another_process_are_the_same(tmp_path: Path, as_path: bool) -> None:
+    content = pdf_of("red", "green", "blue")
+    path = tmp_path / "a.pdf"
+    path.write_bytes(content)
+    source = path if as_path else content
+    here, apart = (read_pages(source, policy, pages=[3, 1]) for policy in (POLICY, APART))
+    assert [page.number for page in here] == [page.number for page in apart] == [3, 1]
+    for page, other in zip(here, apart):
+        assert page.image.tobytes() == other.image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "settings"),
+    [
+        (b"%PDF-1.7", {}),
+        (b"hello", {}),
+        (pdf_of("red"), {"pages": [2]}),
+        (pdf_of("red", "blue").replace(b"/Kids [ ", b"/Kids [ 9999 0 R "), {}),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_alike_by_another_process(
+    content: bytes, settings: dict[str, list[int]]
+) -> None:
+    told = []
+    for policy in (POLICY, APART):
+        with pytest.raises(MediaError) as caught:
+            read_pages(content, policy, **settings)
+        told.append((type(caught.value), str(caught.value)))
+    assert told[0] == told[1]
+
+
+def test_a_locked_document_is_opened_in_another_process_too(locked_pdf: bytes) -> None:
+    with pytest.raises(DocumentPasswordError, match="another password"):
+        read_pages(locked_pdf, APART, password="wrong")
+    assert len(read_pages(locked_pdf, APART, password="secret")) == 1
 
 
 def test_an_empty_page_is_a_white_picture() -> None:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class DecoderProcess:
 
     def ask(
         self, request: Mapping[str, Any], timeout_seconds: float, payload: bytes = b""
-    ) -> Iterator[tuple[dict[str, Any], memoryview]]:
+    ) -> Generator[tuple[dict[str, Any], memoryview], None, None]:
         """The answers to a request, each with the bytes that came with it.
 
         The bytes are overwritten by the next answer.
@@ -68,7 +68,8 @@ class DecoderProcess:
             yield from self._exchange({**request, "num_bytes": len(payload)}, payload)
         except MediaError:  # itself a ValueError
             raise
-        except (OSError, EOFError, ValueError) as error:
+        except Exception as error:
+            self.kill()  # what it has yet to say must not be taken for the answer to another
             if late.is_set():
                 raise MediaTimeoutError(
                     f"decoding the file took longer than {timeout_seconds:g} s",
@@ -145,7 +146,8 @@ def _fill(pipe: Any, room: memoryview) -> None:
 
 def _as_error(facts: Mapping[str, Any]) -> MediaError:
     kind = getattr(errors, facts["error"], MediaDecodeError)
-    error: MediaError = kind(facts["problem"], expected=facts["expected"], hint=facts["hint"])
+    said = {name: facts[name] for name in ("expected", "hint", "where")}
+    error: MediaError = kind(facts["problem"], **said)
     return error
 
 

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 import av
 
 from qwenvl_kit.errors import MediaDecodeError, MediaError
+from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
+from qwenvl_kit.media.isolation.memory import within
 from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
 from qwenvl_kit.media.video.answers import Answer, answer_video
 
@@ -42,10 +44,12 @@ def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]
 
 
 def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
-    if request["kind"] in PICTURES:
-        yield from answer_picture(request, payload)
-    else:
+    if request["kind"] not in (*PICTURES, *DOCUMENTS):
         yield from answer_video(request)
+        return
+    answer_still = answer_picture if request["kind"] in PICTURES else answer_document
+    with within(request["max_memory_bytes"]):
+        yield from answer_still(request, payload)
 
 
 def main() -> None:
@@ -80,4 +84,5 @@ def _failure(error: MediaError) -> dict[str, Any]:
         "problem": error.problem,
         "expected": error.expected,
         "hint": error.hint,
+        "where": error.where,
     }

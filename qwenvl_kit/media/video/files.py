@@ -18,7 +18,7 @@ from qwenvl_kit.machine import count_cores
 from qwenvl_kit.media.images import Resize
 from qwenvl_kit.media.isolation.process import POOL
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import resolve_source
+from qwenvl_kit.media.sources import opened_source
 from qwenvl_kit.media.videos import new_frames
 from qwenvl_kit.plans import VideoPlan
 
@@ -115,12 +115,12 @@ def _ask(
 @contextmanager
 def _as_path(source: Any, policy: MediaPolicy) -> Iterator[str]:
     """The path of a video; one that is in memory is written to a file for the time being."""
-    opened = resolve_source(source, policy)
-    if isinstance(opened, Path):
-        if not opened.stat().st_size:
-            raise MediaDecodeError(f"{opened} is empty (0 bytes)", expected="a video")
-        yield str(opened.absolute())
-        return
+    with opened_source(source, policy) as opened:
+        if isinstance(opened, Path):
+            if not opened.stat().st_size:
+                raise MediaDecodeError(f"{opened} is empty (0 bytes)", expected="a video")
+            yield str(opened.absolute())
+            return
     if not isinstance(opened, bytes):
         raise MediaSourceError(
             f"a video source of type {type(source).__name__} was given",

@@ -161,7 +161,11 @@ class _GroupReader:
         self._index = index
         self._num_threads = num_threads
         self._files = ExitStack()
-        self._open(is_careful=False)
+        try:
+            self._open(is_careful=False)
+        except BaseException:  # nobody else has it yet, to close it
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""

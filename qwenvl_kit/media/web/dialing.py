@@ -9,9 +9,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import httpcore2
+from typing_extensions import Self
 
 from qwenvl_kit.errors import MediaFetchError, MediaForbiddenError, MediaTimeoutError
 from qwenvl_kit.media.web.addresses import Address, is_public
@@ -72,6 +74,13 @@ class Dialer(httpcore2.NetworkBackend):
         self._resolve = resolve
         self._allow_private = allow_private
         self._deadline = deadline
+        self._streams = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.close()  # also those that a client lost sight of when it failed
 
     def connect_tcp(
         self,
@@ -91,6 +100,7 @@ class Dialer(httpcore2.NetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
             else:
+                self._streams.callback(stream.close)
                 return _TimedStream(stream, self._deadline)
         raise failure
 

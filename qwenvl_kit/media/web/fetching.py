@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import (
+    MediaError,
     MediaFetchError,
     MediaForbiddenError,
     MediaNotFoundError,
@@ -107,7 +108,9 @@ def _asked(
             httpcore2.ProtocolError,
         ) as error:
             failure = error
-        except httpcore2.UnsupportedProtocol as error:
+        except MediaError:
+            raise
+        except Exception as error:
             raise MediaFetchError(f"{url} cannot be asked ({_name(error)})") from error
         if answer is not None and (answer.status not in _TRY_AGAIN or attempt == _TRIES):
             return answer
@@ -126,7 +129,6 @@ def _once(url: WebUrl, policy: MediaPolicy, deadline: Deadline, resolve: Resolve
 
     from qwenvl_kit.media.web.dialing import Dialer, system_addresses
 
-    dialer = Dialer(resolve or system_addresses, policy.allow_private_addresses, deadline)
     waits = {"connect": _STALLED_SECONDS, "read": _STALLED_SECONDS, "write": _STALLED_SECONDS}
     where = httpcore2.URL(
         scheme=url.scheme.encode(),
@@ -135,6 +137,7 @@ def _once(url: WebUrl, policy: MediaPolicy, deadline: Deadline, resolve: Resolve
         target=url.target.encode(),
     )
     with (
+        Dialer(resolve or system_addresses, policy.allow_private_addresses, deadline) as dialer,
         httpcore2.ConnectionPool(_tls(), max_connections=1, network_backend=dialer) as pool,
         pool.stream("GET", where, headers=_HEADERS, extensions={"timeout": waits}) as response,
     ):

@@ -12,7 +12,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from qwenvl_kit import ImagePart, MediaPolicy, Message, VisionChat
+from qwenvl_kit import ImagePart, MediaPolicy, Message, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import (
     InputError,
@@ -23,6 +23,7 @@ from qwenvl_kit.errors import (
     MediaSourceError,
     MediaTimeoutError,
 )
+from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.media.web import fetching, remembering
 from qwenvl_kit.media.web.fetching import fetch
 from qwenvl_kit.media.web.remembering import Fetches
@@ -446,6 +447,29 @@ def test_files_outside_the_folders_that_are_admitted_are_refused(tmp_path: Path)
     nowhere = VisionChat(ScriptedBackend([]), media=MediaPolicy(allow_folders=[]))
     with pytest.raises(MediaForbiddenError):
         nowhere.ask("?", inside / "a.png")
+
+
+@pytest.mark.parametrize("isolate_images", [False, True])
+def test_a_damaged_file_is_named_as_it_was_given_and_not_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolate_images: bool
+) -> None:
+    folder = tmp_path / "secret place"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    policy = MediaPolicy(allow_folders=["."], isolate_images=isolate_images)
+    chat = VisionChat(ScriptedBackend([]), media=policy)
+    for content in (b"", b"hello", PNG[:40], PNG[:-30]):
+        Path("real.png").write_bytes(content)
+        Path("link.png").unlink(missing_ok=True)
+        Path("link.png").symlink_to("real.png")
+        for part in (ImagePart("link.png"), VideoPart("link.png", num_frames=2)):
+            with pytest.raises(MediaError) as caught:
+                chat.ask([Message.user(part, "?")])
+            assert "secret place" not in str(caught.value)
+            assert "real.png" not in str(caught.value)
+        with pytest.raises(MediaError) as caught:
+            read_pages("link.png", policy)
+        assert "secret place" not in str(caught.value)
 
 
 def test_formats_that_are_not_admitted_are_no_pictures() -> None:

@@ -1,0 +1,51 @@
+"""How the decoding process is asked about a file or bytes, under the policy of who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from qwenvl_kit.media.isolation.process import POOL
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.sources import opened_source
+
+_LIMITS = ("max_bytes", "max_pixels", "max_pages", "image_formats")
+
+
+def ask_apart(
+    kind: str, source: Any, policy: MediaPolicy, **wanted: Any
+) -> Iterator[tuple[Mapping[str, Any], memoryview]]:
+    """The answers about an encoded source; the bytes of each are overwritten by the next.
+
+    Args:
+        kind: what is asked.
+        source: a path, URL or bytes.
+        policy: what may be opened, and what of memory and time that may take.
+        wanted: more that the process has to know, as JSON has it.
+
+    Raises:
+        MediaError: what the process says of it; the process died, or took too long.
+    """
+    with opened_source(source, policy) as opened:
+        payload = opened if isinstance(opened, bytes) else b""
+        policy.check_num_bytes(len(payload))
+        request = {
+            "kind": kind,
+            "path": str(opened.absolute()) if isinstance(opened, Path) else None,
+            "limits": {name: getattr(policy, name) for name in _LIMITS},
+            "max_memory_bytes": policy.max_decoder_bytes,
+            **wanted,
+        }
+        with (
+            POOL.lease() as process,
+            closing(process.ask(request, policy.image_timeout_seconds, payload)) as answers,
+        ):
+            yield from answers
+
+
+def source_of(request: Mapping[str, Any], payload: bytes) -> tuple[Path | bytes, MediaPolicy]:
+    """What the decoding process was asked about, and what it may do with it."""
+    source = payload if request["path"] is None else Path(request["path"])
+    return source, MediaPolicy(**request["limits"])
