@@ -78,6 +78,11 @@ class QwenVLKitError(Exception):
         self.where = where
         super().__init__(self.problem)
 
+    def rename(self, old: str, new: str) -> None:
+        """Call something by another name in all that it says."""
+        for part in ("problem", "expected", "hint"):
+            setattr(self, part, getattr(self, part).replace(old, new))
+
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         expected = f"; expected {self.expected}" if self.expected else ""
@@ -272,5 +277,5 @@ def located(where: str) -> Iterator[None]:
     try:
         yield
     except QwenVLKitError as error:
-        error.where = f"{where}.{error.where}" if error.where else where
+        error.where = ".".join(filter(None, (where, error.where)))
         raise

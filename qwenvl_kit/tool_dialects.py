@@ -42,7 +42,7 @@ def _parse_call(item: Any) -> ToolCall:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MessageError(
                 f"arguments that are no JSON were given ({error})", expected="a JSON object"
             ) from error

@@ -140,7 +140,7 @@ class Calibrator:
             raise CalibrationError(
                 f"{name} cannot be read ({error.strerror})", expected="what Calibrator.save wrote"
             ) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CalibrationError(
                 f"{name} is no calibration ({error})", expected="what Calibrator.save wrote"
             ) from error
@@ -156,10 +156,10 @@ class Calibrator:
             temperature=float(content["temperature"]),
             num_fitted=int(content["num_fitted"]),
         )
-        numbers = [made.temperature, *(number for point in made.points for number in point)]
+        shares = [number for point in made.points for number in point]
         _check_choice("signal", made.signal, SIGNALS)
         _check_choice("method", made.method, ("isotonic", "temperature"))
-        if not all(map(math.isfinite, numbers)) or made.temperature <= 0:
+        if not 0 < made.temperature < math.inf or not all(0 <= share <= 1 for share in shares):
             raise ValueError("a number that cannot be meant")
         if list(made.points) != sorted(made.points) or (
             made.method == "isotonic" and not made.points

@@ -71,7 +71,7 @@ def _in_json(text: str) -> Iterator[WrittenPlace | str]:
         label = _label(inside) if objects else ""
         arrays = list(_ARRAY.finditer(inside))
         for array in arrays:
-            numbers = tuple(float(number) for number in array[1].split(","))
+            numbers = tuple(float(number.strip()) for number in array[1].split(","))
             yield WrittenPlace(label, numbers, start + array.start(), start + array.end())
         is_whole = inside.endswith("}")
         if objects and is_whole and not arrays and re.search(r"""['"](bbox|point)""", inside):

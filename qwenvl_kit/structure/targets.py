@@ -86,7 +86,7 @@ class Target(Generic[_Value]):
         """
         try:
             content = self.unwrapped(json.loads(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AnswerError(
                 f"the answer is no JSON ({error})", expected=f"a {self.name}"
             ) from error

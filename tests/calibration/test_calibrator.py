@@ -111,6 +111,9 @@ def test_an_unknown_method_or_signal_is_refused(options):
                     "points": [], "temperature": 0.0, "num_fitted": 1}),
         json.dumps({"qwenvl_kit_calibration": 1, "method": "isotonic", "signal": "mean",
                     "points": [[0.5, 0.1], [0.2, 0.3]], "temperature": 1.0, "num_fitted": 1}),
+        json.dumps({"qwenvl_kit_calibration": 1, "method": "isotonic", "signal": "mean",
+                    "points": [[0.2, 0.1], [0.5, 1.3]], "temperature": 1.0, "num_fitted": 1}),
+        '{"a":' * 5000,
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_calibration_is_refused(content, tmp_path):

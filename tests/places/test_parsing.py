@@ -81,6 +81,12 @@ def test_what_is_no_place_is_told(text: str, warning: str) -> None:
     assert warning in parsed.warnings[0]
 
 
+@pytest.mark.parametrize("space", [" ", "\n", "\x1c", "\u2003", "\x85"])
+def test_any_white_space_may_stand_between_numbers(space: str) -> None:
+    (place,) = parse_places(f'{{"bbox_2d": [1,{space}2, 3{space},4], "label": "a"}}').places
+    assert place.numbers == (1, 2, 3, 4)
+
+
 @pytest.mark.parametrize("text", ["", "Nothing.", "There is no cup.", "[]", "```json\n[]\n```"])
 def test_an_answer_without_places_has_none_and_no_warning(text: str) -> None:
     parsed = parse_places(text)

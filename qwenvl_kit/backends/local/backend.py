@@ -160,21 +160,23 @@ class LocalBackend:
 
     def free_bytes(self) -> int | None:
         """Memory that the device could give if nothing ran and nothing were kept for reuse."""
-        free = free_bytes(self._loaded.model)
-        if free is None:
-            return None
-        engine = self._engine
-        return free + engine.storage.used_bytes + engine.scheduler.running_bytes
+        with translated_errors():
+            free = free_bytes(self._loaded.model)
+            if free is None:
+                return None
+            engine = self._engine
+            return free + engine.storage.used_bytes + engine.scheduler.running_bytes
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
         """Length of the rendered prompt in tokens, its visual tokens as planned."""
-        return len(self._engine.encoder.encode_prompt(messages, media).ids)
+        with translated_errors():
+            return len(self._engine.encoder.encode_prompt(messages, media).ids)
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
-        with on_cpu():
+        with translated_errors(), on_cpu():
             return resize_image(image, size)
 
     def recall(self, key: str) -> KnownMedia | None:

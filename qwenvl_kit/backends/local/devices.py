@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -64,13 +64,14 @@ def on_cpu() -> AbstractContextManager[Any]:
 
 
 def empty_device_cache() -> None:
-    """Give memory that torch holds for later back to the device."""
-    if not torch.accelerator.is_available():
-        return
-    kind = torch.accelerator.current_accelerator()
-    module = getattr(torch, kind.type, None) if kind is not None else None
-    if module is not None and hasattr(module, "empty_cache"):
-        module.empty_cache()
+    """Give memory that torch holds for later back to the device, if it can be had."""
+    with suppress(Exception):  # a device that failed says so at the next request as well
+        if not torch.accelerator.is_available():
+            return
+        kind = torch.accelerator.current_accelerator()
+        module = getattr(torch, kind.type, None) if kind is not None else None
+        if module is not None and hasattr(module, "empty_cache"):
+            module.empty_cache()
 
 
 def read_free_bytes(device: torch.device) -> int:

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 
 import torch
 
-from qwenvl_kit.errors import GenerationError, OutOfMemoryError, QwenVLKitError
+from qwenvl_kit.errors import (
+    GenerationError,
+    ModelLoadError,
+    OutOfMemoryError,
+    PlacementError,
+    QwenVLKitError,
+)
 
 
 @contextmanager
@@ -24,6 +30,21 @@ def translated_errors() -> Iterator[None]:
                 hint="a smaller budget, fewer requests at a time, or a shorter answer",
             ) from error
         raise GenerationError(f"the model failed ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def translated_load_errors() -> Iterator[None]:
+    """The same for whatever fails while a checkpoint is loaded, that nobody within names."""
+    try:
+        yield
+    except QwenVLKitError:
+        raise
+    except Exception as error:
+        kind = PlacementError if is_out_of_memory(error) else ModelLoadError
+        raise kind(
+            f"the checkpoint could not be loaded ({type(error).__name__}: {error})",
+            hint="python -m qwenvl_kit doctor",
+        ) from error
 
 
 def is_out_of_memory(error: Exception) -> bool:

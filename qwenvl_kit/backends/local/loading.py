@@ -31,7 +31,7 @@ from qwenvl_kit.backends.local.checking import (
     model_class_of,
 )
 from qwenvl_kit.backends.local.compiling import Compilation, compile_layers
-from qwenvl_kit.backends.local.faults import is_out_of_memory
+from qwenvl_kit.backends.local.faults import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.quantizing import Quantization, quantization_options
 from qwenvl_kit.backends.local.queueing import check_queue_length
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
@@ -68,6 +68,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over_in_child)
 
 
+@translated_load_errors()
 def load_backend(
     model: str | os.PathLike[str],
     *,

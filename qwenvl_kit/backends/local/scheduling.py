@@ -20,7 +20,12 @@ from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.backends.local.queueing import Queue, Ticket, cache_bytes
 from qwenvl_kit.backends.local.reading import Group, PromptReader
 from qwenvl_kit.backends.local.running import Running
-from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError, release_frames
+from qwenvl_kit.errors import (
+    GenerationError,
+    OutOfMemoryError,
+    QwenVLKitError,
+    release_frames,
+)
 
 _IDLE_SECONDS = 1.0
 """A thread that has nothing to do for so long ends; the next request starts another."""
@@ -198,8 +203,10 @@ class Scheduler:
             self._running.clear()
             self._thread, self._is_busy = None, False
             self._changed.notify_all()
+        fault = GenerationError(f"the model's thread failed ({type(error).__name__}: {error})")
+        fault.__cause__ = error
         for ticket in left:
-            ticket.future.set_exception(error)
+            ticket.future.set_exception(fault)
 
     def _next(self) -> list[Ticket] | None:
         """What may begin now; None when there has been nothing to do for a while."""
