@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.agreement import ask_with_samples
 from qwenvl_kit.backends.base import Backend, Working
+from qwenvl_kit.backends.closed import ClosedBackend
 from qwenvl_kit.batch import BatchRun, Result
+from qwenvl_kit.closing import is_let_go_within
 from qwenvl_kit.collecting import (
     OnError,
     check_batch_arguments,
@@ -356,6 +358,18 @@ class Asking:
         pipeline.listeners = old.listeners
         self._pipeline = pipeline
         weakref.finalize(old, old.backend.close).atexit = False
+
+    def _retire(self, grace_seconds: float) -> bool:
+        """Take no more requests, and close the backend; whether all that were begun had ended."""
+        backend, budget, policy = self._backend, self._pipeline.budget, self._pipeline.policy
+        has_ended = health_of(backend).is_idle
+        if grace_seconds:
+            before = weakref.ref(self._pipeline)
+            self._take_over(Pipeline(ClosedBackend(), budget, policy))
+            has_ended = is_let_go_within(grace_seconds, before)
+            self._take_over(Pipeline(backend, budget, policy))
+        backend.close()
+        return has_ended
 
     def _begin(self, pipeline: Pipeline, request: Settled, follower: Follower) -> Pending:
         """Prepare a request and have it answered."""

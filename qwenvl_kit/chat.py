@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -333,9 +334,27 @@ class VisionChat(Asking):
         has_adapter = report.get("adapter", "none") != "none"
         return run_self_test(self, GOLDEN_FILE if is_embedded and not has_adapter else None)
 
-    def close(self) -> None:
-        """Release the model and its memory."""
-        self._backend.close()
+    def close(self, grace_seconds: float = 0.0) -> bool:
+        """Take no more requests, and release the model and its memory.
+
+        New requests get a ModelLoadError at once, and `health()` is not ready any more. Those that
+        the model has been given end all the same, whenever that is.
+
+        Args:
+            grace_seconds: how long to wait for all that were begun, in whatever thread and with
+                pictures that are still being read; streams and batches go on meanwhile.
+
+        Returns:
+            Whether nothing was being answered any more.
+
+        Raises:
+            InputError: that is no number of seconds.
+        """
+        if not isinstance(grace_seconds, (int, float)) or not 0 <= grace_seconds < math.inf:
+            raise InputError(
+                f"grace_seconds={grace_seconds!r} was given", expected="0 or more seconds"
+            )
+        return self._retire(grace_seconds)
 
     def __enter__(self) -> Self:
         return self

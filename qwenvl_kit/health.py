@@ -24,6 +24,11 @@ class Health:
     num_running: int
     free_bytes: int | None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self.num_waiting and not self.num_running
+
 
 def health_of(backend: Backend) -> Health:
     """How a backend is doing."""

@@ -12,7 +12,7 @@ import pytest
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import ModelLoadError
+from qwenvl_kit.errors import InputError, ModelLoadError
 from qwenvl_kit.results import Reply
 
 
@@ -100,6 +100,73 @@ def test_under_load_no_request_fails_and_none_is_answered_by_a_closed_model() ->
     assert len({reply.text for reply in replies}) > 6
     assert [backend.is_closed for backend in backends] == [True] * 11 + [False]
     assert chat.stats().num_replies == len(replies)
+
+
+def test_a_chat_that_closes_gracefully_answers_what_was_begun_and_refuses_what_is_new() -> None:
+    backend = Named("old", 0.3)
+    chat = VisionChat(backend)
+    found: list[str] = []
+    batch = iter(["a", "b", "c"])
+    threads = [
+        threading.Thread(target=lambda: found.append(chat.ask("a").text)),
+        threading.Thread(target=lambda: found.extend(map(str, chat.ask_many(batch)))),
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    ended: list[bool] = []
+    closer = threading.Thread(target=lambda: ended.append(chat.close(grace_seconds=30)))
+    closer.start()
+    time.sleep(0.1)
+    assert not chat.health().is_ready
+    with pytest.raises(ModelLoadError, match="closed"):
+        chat.ask("late")
+    for thread in (*threads, closer):
+        thread.join()
+    assert found.count("old is open") == 4
+    assert ended == [True]
+    assert backend.is_closed
+
+
+def test_a_chat_that_closes_waits_no_longer_than_it_was_told() -> None:
+    backend = Named("old", 1.0)
+    chat = VisionChat(backend)
+    thread = threading.Thread(target=chat.ask, args=("a",))
+    thread.start()
+    time.sleep(0.1)
+    started = time.perf_counter()
+    assert not chat.close(grace_seconds=0.1)
+    assert time.perf_counter() - started < 0.9
+    assert backend.is_closed
+    thread.join()
+
+
+def test_a_chat_that_has_nothing_to_do_is_closed_at_once() -> None:
+    started = time.perf_counter()
+    assert VisionChat(Named("old")).close(grace_seconds=30)
+    assert time.perf_counter() - started < 1
+    for seconds in (-1, float("inf"), float("nan"), "3", None):
+        with pytest.raises(InputError, match="grace_seconds"):
+            VisionChat(Named("old")).close(seconds)  # type: ignore[arg-type]
+
+
+def test_a_real_model_answers_all_that_was_begun_before_it_goes(tiny_folder: Path) -> None:
+    chat = VisionChat.from_pretrained(tiny_folder, device="cpu", dtype="float32")
+    sampling = Sampling(max_new_tokens=24)
+    expected = chat.ask("a", sampling=sampling).text
+    texts: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: texts.append(chat.ask("a", sampling=sampling).text))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    assert chat.close(grace_seconds=60)
+    assert texts == [expected] * 5
+    for ask in (lambda: chat.ask("a"), chat.cache_info, chat.report):
+        with pytest.raises(ModelLoadError, match="closed"):
+            ask()
+    assert chat.close()
 
 
 def test_conversations_listeners_and_policy_go_on() -> None:

@@ -23,6 +23,7 @@ from qwenvl_kit.backends.base import (
     Observer,
     Work,
 )
+from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.backends.local.adapters import Adapters
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine import Engine
@@ -32,7 +33,6 @@ from qwenvl_kit.backends.local.probing import Probe
 from qwenvl_kit.backends.local.scheduling import StandStill
 from qwenvl_kit.backends.local.shapes import free_bytes
 from qwenvl_kit.budget.measures import PlanningRules
-from qwenvl_kit.errors import ModelLoadError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
@@ -120,13 +120,13 @@ class LocalBackend:
     @property
     def _loaded(self) -> LoadedModel:
         if self._state is None:
-            raise _closed()
+            raise closed_error()
         return self._state
 
     @property
     def _engine(self) -> Engine:
         if self._parts is None:
-            raise _closed()
+            raise closed_error()
         return self._parts
 
     @property
@@ -232,9 +232,3 @@ class LocalBackend:
         """Go on in a forked process."""
         if self._parts is not None:
             self._parts.start_over()
-
-
-def _closed() -> ModelLoadError:
-    return ModelLoadError(
-        "the model was closed", hint="load it again, or close it after its last request"
-    )

@@ -1,0 +1,1 @@
+"""Many requests at once, with things going wrong all the time."""
