@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 _VIDEO_HINT = "VideoPart(...) for a video"
 
+_START_OF_SCAN = b"\xff\xda"
+_MAX_PASSES = 100
+"""Of a progressive JPEG; encoders write about ten, and a picture may hold others beside it."""
+
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
@@ -41,8 +45,14 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     """
     with opened_source(source, policy) as opened:
         if isinstance(opened, Path):
-            return _open_bytes(_read_file(opened, policy), policy, name=str(opened))
-        return _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+            data, name = _read_file(opened, policy), str(opened)
+        elif isinstance(opened, bytes):
+            data, name = opened, "the source"
+        else:
+            return opened
+        image = _open_bytes(data, policy, name)
+        _check_passes(image, data, name)
+        return image
 
 
 @contextmanager
@@ -180,10 +190,11 @@ def _file_url_path(url: str) -> Path:
 
 
 def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
-    header, comma, payload = url.partition(",")
-    if not comma:
+    comma = url.find(",")
+    if comma < 0:
         raise MediaDecodeError("the data URL has no comma", expected="data:image/png;base64,...")
-    policy.check_num_bytes(len(payload) * 3 // 4)
+    policy.check_num_bytes((len(url) - comma - 1) * 3 // 4)
+    header, payload = url[:comma], url[comma + 1 :]
     if not header.lower().endswith(";base64"):
         return unquote_to_bytes(payload.encode(errors="replace"))
     try:
@@ -257,6 +268,20 @@ def _identify(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.Ima
         # Without this entry Pillow decodes the whole picture to look for it behind the pixels.
         image.info.setdefault("exif", _png_exif(stream))
     return image
+
+
+def _check_passes(image: PIL.Image.Image, data: bytes, name: str) -> None:
+    """Refuse a progressive JPEG that goes over its pixels again and again.
+
+    A pass may take ten bytes of a file and a second of a processor, so that 300 KB last minutes.
+    """
+    is_progressive = "progressive" in image.info and image.format in ("JPEG", "MPO")
+    if is_progressive and data.count(_START_OF_SCAN) > _MAX_PASSES:
+        raise MediaSizeError(
+            f"{name} is a JPEG in {data.count(_START_OF_SCAN)} passes",
+            expected=f"at most {_MAX_PASSES}",
+            hint="save it again, if you trust it",
+        )
 
 
 def _not_a_picture(stream: BinaryIO, policy: MediaPolicy, name: str) -> MediaDecodeError:

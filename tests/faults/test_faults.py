@@ -5,6 +5,7 @@ Each call fails in one of three ways in turn; with `QWENVL_KIT_ALL_FAULTS=1` in 
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -53,6 +54,7 @@ class Left:
             if time.monotonic() > deadline:
                 return now
             time.sleep(0.05)
+            gc.collect()
 
     def now(self) -> dict[str, int]:
         names = [thread.name for thread in threading.enumerate()]
@@ -98,7 +100,8 @@ def faults_of(work: Callable[[], Any], check: Callable[[], Any], every: int = 1)
     assert len(seen.sites) > 5
     for index, site in enumerate(list(seen.sites)[:: 1 if ALL else every]):
         for fault in ERRORS if ALL else ERRORS[index % len(ERRORS) :][:1]:
-            for wrong in _fail(site, fault, work, expected):
+            anew = type(fault)(*fault.args)  # an error holds the frames that it came through
+            for wrong in _fail(site, anew, work, expected):
                 yield f"{site} with {fault!r}: {wrong}"
             check()
             if more := left.more():

@@ -26,6 +26,7 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.media.images import decode_image, read_header
 from qwenvl_kit.media.isolation import process
+from qwenvl_kit.media.isolation.room import Room
 from tests.by_hand import picture
 
 HERE, APART = MediaPolicy(), MediaPolicy(isolate_images=True)
@@ -153,11 +154,51 @@ def test_what_a_process_had_yet_to_say_is_no_answer_to_the_next_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _next_process()
-    monkeypatch.setattr(process, "_fill", lambda *_: (_ for _ in ()).throw(OSError("injected")))
+
+    def fail(_: bytes) -> None:
+        raise ValueError("injected")
+
+    monkeypatch.setattr(process.json, "loads", fail)
     with pytest.raises(MediaDecodeError, match="died"):
         decode_image(_encoded("JPEG"), APART)
     monkeypatch.undo()
     assert read_header(_encoded(orientation=6), APART) == read_header(_encoded(orientation=6), HERE)
+
+
+@pytest.mark.parametrize("where", ["in memory that both have", "through a pipe"])
+def test_pixels_come_back_whole_whichever_way_they_come(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.POOL.close()
+    if where == "through a pipe":
+        monkeypatch.setattr(process.Room, "make", lambda: None)
+    for width, height in ((30, 20), (1, 1), (900, 700), (17, 5_000), (64, 48)):
+        content = io.BytesIO()
+        picture(width, height, width).save(content, "PNG")
+        here, apart = (decode_image(content.getvalue(), policy) for policy in (HERE, APART))
+        assert here.tobytes() == apart.tobytes()
+    process.POOL.close()
+
+
+def test_a_picture_stays_as_it_is_while_the_next_one_is_read() -> None:
+    first = decode_image(_encoded(), APART)
+    before = first.tobytes()
+    decode_image(_encoded("JPEG", orientation=3), APART)
+    assert first.tobytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="a thing of Linux")
+def test_memory_that_both_have_cannot_shrink_under_who_reads_it() -> None:
+    room = Room.make()
+    assert room is not None
+    os.write(room.descriptor, b"abc")
+    with pytest.raises(PermissionError):
+        os.ftruncate(room.descriptor, 1)
+    assert bytes(room.read(1, 2)) == b"bc"
+    for start, num_bytes in ((0, 4), (-1, 2), (2, -1), (10**12, 1)):
+        with pytest.raises(EOFError):
+            room.read(start, num_bytes)
+    room.close()
 
 
 def test_a_question_is_answered_as_without_it() -> None:

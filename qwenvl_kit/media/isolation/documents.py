@@ -9,6 +9,8 @@ from qwenvl_kit.media.isolation.asking import ask_apart, source_of
 from qwenvl_kit.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
+    import PIL.Image
+
     from qwenvl_kit.media.pages import Page
 
 _PAGES = "document pages"
@@ -36,7 +38,7 @@ def read_pages_apart(
 
 def answer_document(
     request: Mapping[str, Any], payload: bytes
-) -> Iterator[tuple[dict[str, Any], bytes]]:
+) -> Iterator[tuple[dict[str, Any], PIL.Image.Image]]:
     """What the decoding process draws of a document.
 
     Raises:
@@ -48,4 +50,4 @@ def answer_document(
     asked = request["pages"], request["dpi"], request["password"]
     for number, image in draw_pages(source, policy, *asked):
         sides = {"height_px": image.height, "width_px": image.width}
-        yield {"number": number, **sides}, image.tobytes()
+        yield {"number": number, **sides}, image

@@ -42,7 +42,7 @@ def decode_image_apart(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
 
 def answer_picture(
     request: Mapping[str, Any], payload: bytes
-) -> Iterator[tuple[dict[str, Any], bytes]]:
+) -> Iterator[tuple[dict[str, Any], bytes | PIL.Image.Image]]:
     """What the decoding process says of a picture.
 
     Raises:
@@ -56,7 +56,7 @@ def answer_picture(
         yield {**_sides(header.size), "orientation": header.orientation}, b""
         return
     image = decode_image(source, policy)
-    yield _sides(Size(height_px=image.height, width_px=image.width)), image.tobytes()
+    yield _sides(Size(height_px=image.height, width_px=image.width)), image
 
 
 def _sides(size: Size) -> dict[str, Any]:

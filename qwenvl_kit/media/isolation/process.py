@@ -15,9 +15,11 @@ from typing import Any
 
 from qwenvl_kit import errors
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaTimeoutError
+from qwenvl_kit.media.isolation.room import Room
 
 _START = (
-    "import sys; sys.path[:] = {path!r}; from qwenvl_kit.media.isolation.worker import main; main()"
+    "import sys; sys.path[:] = {path!r}; "
+    "from qwenvl_kit.media.isolation.worker import main; main({room!r})"
 )
 _PIPE_BYTES = 2**20
 """Pixels come in few large pieces; where the system allows it."""
@@ -34,9 +36,12 @@ class DecoderProcess:
     """
 
     def __init__(self) -> None:
-        command = [sys.executable or "", "-c", _START.format(path=_search_path())]
+        self._room = Room.make()
+        shared = () if self._room is None else (self._room.descriptor,)
+        start = _START.format(path=_search_path(), room=next(iter(shared), None))
         self._process = subprocess.Popen(
-            command,
+            [sys.executable or "", "-c", start],
+            pass_fds=shared,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -91,6 +96,8 @@ class DecoderProcess:
         """End the process and wait until it is gone."""
         self.kill()
         self._process.wait()
+        if self._room is not None:
+            self._room.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):  # what was written cannot be sent any more
@@ -122,6 +129,9 @@ class DecoderProcess:
                 raise _as_error(facts)
             if "done" in facts:
                 return
+            if self._room is not None and facts["room_start"] is not None:
+                yield facts, self._room.read(facts["room_start"], facts["num_bytes"])
+                continue
             if len(room) != facts["num_bytes"]:
                 room = bytearray(facts["num_bytes"])
             _fill(pipe_out, memoryview(room))

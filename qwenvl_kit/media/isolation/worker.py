@@ -1,7 +1,8 @@
 """The process that decodes: it takes a request a line on its input and answers on its output.
 
-A request is one line of JSON and, where that says `num_bytes`, so many bytes after it, and so is an
-answer; the last one says `done`. Nothing that comes from a file is ever run or unpickled.
+A request is one line of JSON and, where that says `num_bytes`, so many bytes after it. So is an
+answer, but for pixels that were written to memory that both have (`room_start`); the last one says
+`done`. Nothing that comes from a file is ever run or unpickled.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import av
+import PIL.Image
 
 from qwenvl_kit.errors import MediaDecodeError, MediaError
 from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
 from qwenvl_kit.media.isolation.memory import within
 from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
+from qwenvl_kit.media.isolation.room import MAX_BYTES, write_pixels
 from qwenvl_kit.media.video.answers import Answer, answer_video
 
 
 def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]:
-    """What a request is answered with.
+    """What a request is answered with: facts, and bytes or a picture in RGB.
 
     Args:
         request: what is wanted.
@@ -52,8 +55,12 @@ def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
         yield from answer_still(request, payload)
 
 
-def main() -> None:
-    """Answer requests until the input ends, as it does when the parent process is gone."""
+def main(room: int | None = None) -> None:
+    """Answer requests until the input ends, as it does when the parent process is gone.
+
+    Args:
+        room: descriptor of the memory that pixels are written to; None for the pipe.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever else prints must not come between the answers
@@ -63,7 +70,7 @@ def main() -> None:
         payload = requests.read(request.get("num_bytes", 0))
         try:
             for facts, pixels in answer(request, payload):
-                _send(answers, facts, pixels)
+                _send(answers, facts, pixels, room)
             _send(answers, {"done": True})
         except BrokenPipeError:
             return
@@ -71,9 +78,22 @@ def main() -> None:
             _send(answers, _failure(error))
 
 
-def _send(answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"") -> None:
-    view = memoryview(payload).cast("B")
-    answers.write(json.dumps({**facts, "num_bytes": len(view)}).encode() + b"\n")
+def _send(
+    answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", room: int | None = None
+) -> None:
+    """Answer with facts, and pixels or other bytes behind them or in the room."""
+    start, view = None, memoryview(b"")
+    if isinstance(payload, PIL.Image.Image):
+        num_bytes = payload.width * payload.height * 3
+        if room is not None and num_bytes <= MAX_BYTES:
+            start = write_pixels(room, payload)
+        else:
+            view = memoryview(payload.tobytes())
+    else:
+        view = memoryview(payload).cast("B")
+        num_bytes = len(view)
+    said = {**facts, "num_bytes": num_bytes, "room_start": start}
+    answers.write(json.dumps(said).encode() + b"\n")
     while len(view):
         view = view[answers.write(view) :]
 

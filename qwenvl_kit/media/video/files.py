@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import MediaDecodeError, MediaSourceError
+from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaSourceError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.machine import count_cores
 from qwenvl_kit.media.images import Resize
@@ -134,6 +134,9 @@ def _as_path(source: Any, policy: MediaPolicy) -> Iterator[str]:
         with os.fdopen(handle, "wb") as file:
             file.write(opened)
         yield name
+    except MediaError as error:
+        error.rename(name, "the source")
+        raise
     finally:
         os.unlink(name)
 
