@@ -21,7 +21,11 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 GUARDS = (
     *("tests/media/web", "tests/media/test_sources.py", "tests/media/test_video_trouble.py"),
     *("tests/values", "tests/test_bad_input.py", "tests/test_rendering.py", "tests/house"),
-    "tests/local/test_damaged_checkpoints.py",
+    *("tests/local/test_damaged_checkpoints.py", "tests/hostile", "tests/fuzzing"),
+)
+GUIDED = (
+    *("places", "tool calls", "partial JSON", "thoughts", "message dicts", "JSON schemas", "URLs"),
+    *("sources", "pictures", "documents", "journals", "calibrations"),
 )
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -97,6 +101,24 @@ def fuzz(session: nox.Session) -> None:
     """A million inputs that nobody would send on purpose."""
     session.install("-e", ".", *group("test"))
     session.run("python", "-m", "tests.fuzzing", *session.posargs, env=OFFLINE)
+
+
+@nox.session(default=False)
+def guided(session: nox.Session) -> None:
+    """The same targets, or those that are named, by a fuzzer that follows what inputs reach."""
+    session.install("-e", ".", *group("test", "fuzz"))
+    for target in session.posargs or GUIDED:
+        options = ("-runs=100000", "-max_len=4000")
+        session.run("python", "-m", "tests.fuzzing.guided", target, *options, env=OFFLINE)
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """20,000 requests while things fail, with one model and with models that are replaced."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.soak", *session.posargs, env=OFFLINE)
+    if not session.posargs:
+        session.run("python", "-m", "tests.soak", "--reload", env=OFFLINE)
 
 
 @nox.session(default=False)

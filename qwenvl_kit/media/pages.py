@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -72,6 +72,7 @@ def read_pages(
     if not 1 <= dpi <= 1200:
         raise InputError(f"dpi={dpi!r} was given", expected="from 1 to 1200")
     numbers = None if pages is None else _numbers(pages, policy)
+    _pdfium()  # here or in the process that draws: it is missing in both
     with reading():
         if policy.isolate_images and is_encoded(source):
             from qwenvl_kit.media.isolation.documents import read_pages_apart
@@ -88,16 +89,27 @@ def draw_pages(
         for number in _wanted(pages, len(document), policy):
             with _page(document, number) as page:
                 _check_size(page, number, dpi, policy)
-                bitmap = page.render(scale=dpi / _POINTS_PER_INCH, rev_byteorder=True)
-                image = bitmap.to_pil().convert("RGB")
-                bitmap.close()
+                with closing(
+                    page.render(scale=dpi / _POINTS_PER_INCH, rev_byteorder=True)
+                ) as bitmap:
+                    image = bitmap.to_pil().convert("RGB")
             yield Page(number, image)
+
+
+def _pdfium() -> Any:
+    try:
+        import pypdfium2
+    except ImportError as error:
+        raise MissingPackageError(
+            "pypdfium2, which draws the pages of a PDF, is not installed",
+            hint="pip install 'qwenvl-kit[pdf]'",
+        ) from error
+    return pypdfium2
 
 
 @contextmanager
 def _page(document: Any, number: int) -> Iterator[Any]:
-    import pypdfium2
-
+    pypdfium2 = _pdfium()
     try:
         page = document[number - 1]
     except pypdfium2.PdfiumError as error:
@@ -121,13 +133,7 @@ def _page(document: Any, number: int) -> Iterator[Any]:
 
 @contextmanager
 def _opened(source: Any, policy: MediaPolicy, password: str | None) -> Iterator[Any]:
-    try:
-        import pypdfium2
-    except ImportError as error:
-        raise MissingPackageError(
-            "pypdfium2, which draws the pages of a PDF, is not installed",
-            hint="pip install 'qwenvl-kit[pdf]'",
-        ) from error
+    pypdfium2 = _pdfium()
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):
             raise MediaSourceError("a picture was given", expected="a PDF as a path or bytes")

@@ -21,6 +21,7 @@ from tests.benchmarks.media import ROUNDS as MEDIA_ROUNDS
 from tests.benchmarks.media import media_rows
 from tests.benchmarks.reuse import PAGE
 from tests.benchmarks.reuse import section as reuse_section
+from tests.benchmarks.safety import section as safety_section
 from tests.benchmarks.videos import ROUNDS as VIDEO_ROUNDS
 from tests.benchmarks.videos import video_rows
 
@@ -132,6 +133,7 @@ SECTIONS: dict[str, Callable[[], list[str]]] = {
     "Videos": video_section,
     "Loading": loading_section,
     "Memory": memory_section,
+    "Safety": safety_section,
 }
 
 

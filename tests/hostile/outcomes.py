@@ -36,18 +36,24 @@ def open_hostile(case: Hostile, *, apart: bool) -> Outcome:
     """
     policy = MediaPolicy(isolate_images=apart, isolate_video=apart, **case.limits)  # type: ignore[arg-type]
     source = case.content.decode() if case.kind == "data URL" else case.content
-    tracemalloc.start()
-    started, error = time.perf_counter(), None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _use(case.kind, source, policy)
-    except MediaError as caught:
-        error = caught
+    started = time.perf_counter()
+    error = _error(case.kind, source, policy)
     seconds = time.perf_counter() - started
+    tracemalloc.start()  # which takes a time of its own
+    _error(case.kind, source, policy)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return Outcome(error, seconds, most)
+
+
+def _error(kind: str, source: str | bytes, policy: MediaPolicy) -> MediaError | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _use(kind, source, policy)
+    except MediaError as error:
+        return error
+    return None
 
 
 def _use(kind: str, source: str | bytes, policy: MediaPolicy) -> None:

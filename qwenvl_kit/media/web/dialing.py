@@ -18,6 +18,9 @@ from typing_extensions import Self
 from qwenvl_kit.errors import MediaFetchError, MediaForbiddenError, MediaTimeoutError
 from qwenvl_kit.media.web.addresses import Address, is_public
 
+_PIECE_BYTES = 32 * 1024
+"""Most that is read at a time: so much may come beyond a limit before it is noticed."""
+
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 """The addresses of a name, as texts."""
 
@@ -148,7 +151,7 @@ class _TimedStream(httpcore2.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout))
+        return self._stream.read(min(max_bytes, _PIECE_BYTES), self._deadline.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, self._deadline.left(timeout))

@@ -30,9 +30,11 @@ class Server:
 
 
 @contextmanager
-def serving(answers: Mapping[str, Answer], default: Answer = b"") -> Iterator[Server]:
+def serving(
+    answers: Mapping[str, Answer], default: Answer = b"", *, at_once: bool = False
+) -> Iterator[Server]:
     """Answers by path; an answer is bytes that are sent as they are, or does with the socket
-    what it likes. One connection, one request."""
+    what it likes, `at_once` before any request is read. One connection, one request."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.05)
     server = Server(listener.getsockname()[1])
@@ -42,6 +44,9 @@ def serving(answers: Mapping[str, Answer], default: Answer = b"") -> Iterator[Se
         with connection:
             connection.settimeout(10)
             try:
+                if at_once and callable(default):
+                    default(connection)
+                    return
                 received = b""
                 while b"\r\n\r\n" not in received:
                     piece = connection.recv(65536)
