@@ -7,6 +7,7 @@ it against both.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .drawing.canvas import Grid, Pixels, to_grid
+from .pointing import Glances, glances
 from .questions.answers import Question
+from .questions.places import COORDINATES, STEP
 from .questions.wordings import system_message
 from .samples import Sample
 
@@ -28,8 +31,8 @@ WEIGHTS = {
     "describe_1": 1.0, "describe_2": 2.0, "describe_3": 2.6, "describe_4": 2.6, "count": 0.6,
     "count_colour": 1.6, "count_shape": 1.2, "relation": 0.9, "relation_yes_no": 0.8,
     "read": 0.8, "total": 1.5, "tax": 1.2, "number": 1.1, "kind": 0.6, "describe_print": 0.25,
-    "translate": 2.5, "price": 1.2, "locate": 3.0, "locate_all": 2.4, "locate_absent": 0.4,
-    "locate_word": 2.4, "locate_field": 0.9, "extract": 2.0, "extract_items": 1.0,
+    "translate": 2.5, "price": 1.2, "locate": 5.0, "locate_all": 4.0, "locate_absent": 0.4,
+    "locate_word": 4.5, "locate_field": 3.0, "extract": 2.0, "extract_items": 1.0,
     "translate_pairs": 1.2, "choose": 0.5, "claim": 0.7,
 }  # fmt: skip
 
@@ -50,6 +53,7 @@ class Batch:
     where: Tensor
     labels: Tensor
     edges: Tensor
+    glances: Glances
     tasks: list[tuple[int, int, str]] = field(default_factory=list)
 
 
@@ -101,6 +105,11 @@ class Batcher:
         self.tokenizer = tokenizer
         self.most_questions = most_questions
         self.known: dict[str, list[int]] = {}
+        half = len(COORDINATES) // 2
+        numbers = [at % half * STEP for at in range(len(COORDINATES))]
+        self.coordinates = {
+            self.encode(text)[0]: number for text, number in zip(COORDINATES, numbers, strict=True)
+        }
         mean = torch.tensor(MEAN).view(3, 1) * 255
         self.mean, self.deviation = mean, torch.tensor(STD).view(3, 1) * 255
 
@@ -194,6 +203,12 @@ class Batcher:
             pictures += frames + frames[-1:] * (sample.is_video and len(frames) % 2)
         labels = np.stack([cells for sample in samples for cells in sample.labels])
         edges = np.stack([cells for sample in samples for cells in sample.edges])
+        boxes = [
+            (index, *box)
+            for index, (row, sample) in enumerate(zip(rows, samples, strict=True))
+            if not sample.unknown
+            for box in self._boxes(row)
+        ]
         return Batch(
             first.kind,
             first.grid,
@@ -203,8 +218,17 @@ class Batcher:
             torch.tensor([row.where for row in rows]),
             torch.from_numpy(labels),
             torch.from_numpy(edges),
+            glances(boxes, first.grid),
             tasks,
         )
+
+    def _boxes(self, row: _Row) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
+        """Positions before each coordinate of an answer, with the box that it is one of."""
+        at = [i for i, token in enumerate(row.targets) if token in self.coordinates]
+        for four in zip(*[iter(at)] * 4, strict=True):
+            x1, y1, x2, y2 = (self.coordinates[row.ids[i]] for i in four)
+            for i in four:
+                yield i - 1, (x1, y1, x2, y2)
 
     def _pad(self, rows: list[_Row]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         length = -(-max(len(row.ids) for row in rows) // 8) * 8

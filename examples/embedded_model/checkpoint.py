@@ -71,7 +71,7 @@ def load_network(path: Path, dtype: torch.dtype = torch.bfloat16) -> Network:
 def warm_start(network: Network, source: Path) -> None:
     """Begins with the weights of another run's checkpoint, or of an exported model's folder.
 
-    An exported model has no dense heads: those begin anew and settle within minutes. Its
+    Dense heads that it lacks begin anew and settle within minutes; an exported model has none. Its
     vocabulary may be another one: words of both keep what was learnt of them.
     """
     if source.is_dir():
@@ -89,4 +89,4 @@ def warm_start(network: Network, source: Path) -> None:
             weights[name] = rows
         network.model.load_state_dict(weights)
     else:
-        network.load_state_dict(load(source)["network"])
+        network.load_state_dict(load(source)["network"], strict=False)

@@ -21,6 +21,8 @@ PATCH = 14
 MERGE = 2
 CELL = PATCH * MERGE
 TEMPORAL_PATCH = 2
+# The layer, before the last, whose first heads are taught to look at what a box is asked of.
+PLACING_LAYER = 2
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,21 @@ class Rotation(NamedTuple):
         """The rotation of queries, with attention's 1 / sqrt(width) folded in."""
         factor = self.cos.shape[-1] ** -0.5
         return Rotation(self.cos * factor, self.sin * factor)
+
+
+@dataclass
+class Looking:
+    """N positions that write coordinates, and what the placing layer does there once it has run.
+
+    `where` [B, V] says where the visual tokens of each row stand; `seen` [N, heads, V] is how much
+    the positions attend to them, and `shown` [B, V, width] what these hold by then.
+    """
+
+    rows: Tensor
+    positions: Tensor
+    where: Tensor
+    seen: Tensor | None = None
+    shown: Tensor | None = None
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -222,15 +239,42 @@ class Network(nn.Module):
         hidden = self.linear(block.mlp.fc1, self.norm(block.norm2, x), QUICK_GELU, QUICK_GELU)
         return x + self.linear(block.mlp.fc2, F.silu(hidden), 1 / QUICK_GELU)
 
-    def read(self, embedded: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
-        """The language model over embeddings [B, L, width]; positions are [3, B, L]."""
+    def read(
+        self, embedded: Tensor, positions: Tensor, bias: Tensor, looking: Looking | None = None
+    ) -> Tensor:
+        """The language model over embeddings [B, L, width]; positions are [3, B, L].
+
+        `looking` is told what the layer that places things attends to.
+        """
         language: Any = self.model.model.language_model
         cos, sin = language.rotary_emb(embedded, positions)
         rotation = Rotation(cos.unsqueeze(1).to(self.dtype), sin.unsqueeze(1).to(self.dtype))
         x = embedded
-        for layer in language.layers:
+        for index, layer in enumerate(language.layers):
+            if looking is not None and index == PLACING_LAYER:
+                looking.seen = self.attention(layer, x, rotation, bias, looking)
+                rows = torch.arange(x.shape[0]).unsqueeze(1)
+                looking.shown = self.norm(layer.input_layernorm, x[rows, looking.where])
             x = self.text_block(layer, x, rotation, bias)
         return self.norm(language.norm, x)
+
+    def attention(
+        self, layer: Any, x: Tensor, rotation: Rotation, bias: Tensor, looking: Looking
+    ) -> Tensor:
+        """What `layer` attends to from some positions: [N, heads of the first key, V]."""
+        rows, positions, where = looking.rows, looking.positions, looking.where
+        groups = self.heads // self.key_value_heads
+        normed, attention = self.norm(layer.input_layernorm, x), layer.self_attn
+        head = x.shape[-1] // self.heads
+        key = self.linear(attention.k_proj, normed)[..., :head]
+        key = rotation(key.unsqueeze(1)).squeeze(1)[rows]
+        asked = self.linear(attention.q_proj, normed[rows, positions])
+        query = asked[:, : groups * head].view(-1, groups, 1, head)
+        cos, sin = (table[rows, 0, positions].view(-1, 1, 1, head) for table in rotation.scaled())
+        query = Rotation(cos, sin)(query).squeeze(2)
+        scores = (query @ key.transpose(1, 2)).float() + bias[rows, :, positions].float()
+        index = where[rows].unsqueeze(1).expand(-1, groups, -1)
+        return scores.softmax(-1).gather(2, index)
 
     def text_block(self, layer: Any, x: Tensor, rotation: Rotation, bias: Tensor) -> Tensor:
         """One layer of the language model."""
@@ -252,13 +296,20 @@ class Network(nn.Module):
         return x + self.linear(layer.mlp.down_proj, gate * self.linear(layer.mlp.up_proj, normed))
 
     def hidden(
-        self, ids: Tensor, visual: Tensor, where: Tensor, positions: Tensor, bias: Tensor
+        self,
+        ids: Tensor,
+        visual: Tensor,
+        where: Tensor,
+        positions: Tensor,
+        bias: Tensor,
+        *,
+        looking: Looking | None = None,
     ) -> Tensor:
         """Last hidden states; row b's visual tokens `visual[b]` stand at `where[b]`."""
         table: Tensor = self.model.model.language_model.embed_tokens.weight
         embedded = F.embedding(ids, table).to(self.dtype)
         rows = torch.arange(ids.shape[0]).unsqueeze(1)
-        return self.read(embedded.index_put((rows, where), visual), positions, bias)
+        return self.read(embedded.index_put((rows, where), visual), positions, bias, looking)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, in fp32; the embedding is tied."""

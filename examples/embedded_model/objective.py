@@ -9,11 +9,16 @@ from torch import Tensor
 from .batches import IGNORED, Batch
 from .drawing.palette import SHAPES
 from .drawing.typeset import SLOTS
-from .network import Network, branch_bias
+from .network import Looking, Network, branch_bias
+from .pointing import glance_loss
 from .samples import UNKNOWN
 
 # Most character slots are empty; full weight on them would drown the characters.
 EMPTY_SLOT = 0.15
+# Of the loss of where the model looks while it writes a box.
+GLANCE_SHARE = 0.15
+# And of the loss of where each cell says that the box is which it is part of.
+PLACE_SHARE = 0.3
 Score = tuple[str, bool]
 
 
@@ -45,6 +50,23 @@ def _edge_loss(network: Network, visual: Tensor, batch: Batch) -> Tensor:
     return F.smooth_l1_loss(found[there], wanted[there], beta=0.1)
 
 
+def _place_loss(network: Network, shown: Tensor, batch: Batch) -> Tensor:
+    """How far boxes are from where each of their cells says they are, in tenths of the sides.
+
+    The vision tower cannot say it: turned positions tell it how far cells are from one another, and
+    not where the picture begins.
+    """
+    found = network.linear(network.dense["places"], shown).float()
+    rows, columns = batch.grid.rows, batch.grid.columns
+    at = torch.arange(rows * columns)
+    middle = torch.stack([at % columns, at // columns] * 2, -1) + 0.5
+    wanted = (batch.edges + middle) / torch.tensor([columns, rows] * 2) * 10
+    there = ~batch.edges[..., 0].isnan()
+    if not there.any():
+        return found.sum() * 0.0
+    return F.smooth_l1_loss(found[there], wanted[there].float(), beta=0.1)
+
+
 def _head_loss(
     network: Network, visual: Tensor, head: str, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -70,14 +92,22 @@ def answer_loss(network: Network, batch: Batch, visual: Tensor) -> tuple[Tensor,
     rows = batch.ids.shape[0]
     tokens = visual.reshape(rows, -1, visual.shape[-1])
     bias = branch_bias(batch.segments, network.dtype)
-    hidden = network.hidden(batch.ids, tokens, batch.where, batch.positions, bias)
+    glances = batch.glances
+    is_single = batch.edges.shape[0] == rows
+    looking = Looking(glances.rows, glances.positions, batch.where) if is_single else None
+    hidden = network.hidden(batch.ids, tokens, batch.where, batch.positions, bias, looking=looking)
     wanted = batch.targets[:, 1:] != IGNORED
     logits = network.logits(hidden[:, :-1][wanted])
     targets, weights = batch.targets[:, 1:][wanted], batch.weights[:, 1:][wanted]
     losses = F.cross_entropy(logits, targets, reduction="none")
     wrong = torch.zeros(wanted.shape, dtype=torch.bool)
     wrong[wanted] = logits.argmax(-1) != targets
-    return (losses * weights).sum() / weights.sum(), _scores(batch, wrong)
+    loss = (losses * weights).sum() / weights.sum()
+    if looking is not None and looking.seen is not None and looking.shown is not None:
+        if len(glances):
+            loss = loss + GLANCE_SHARE * glance_loss(looking.seen, glances)
+        loss = loss + PLACE_SHARE * _place_loss(network, looking.shown, batch)
+    return loss, _scores(batch, wrong)
 
 
 def _scores(batch: Batch, wrong: Tensor) -> list[Score]:

@@ -41,6 +41,7 @@ HEADS = {
     "kinds": 1 + len(SHAPES),
     "characters": SLOTS * len(CHARACTERS),
     "edges": 4,
+    "places": 4,
 }
 KINDS = ("scene", "compare", "video", "document", "menu", "sign")
 # Classes of a cell without a label: photo-like pictures.

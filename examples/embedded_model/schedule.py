@@ -17,9 +17,9 @@ DENSE_STEPS = 0.3
 EASY_END, EASY = 0.55, 0.35
 DENSE_PRINT = 0.75
 GROWN = 0.72
-DECAY = 0.58
+DECAY = 0.66
 WARM_UP = 60
-MIX = {"scene": 4.0, "compare": 1.6, "video": 1.2, "document": 3.0, "menu": 2.4, "sign": 1.3}
+MIX = {"scene": 5.0, "compare": 0.7, "video": 0.5, "document": 4.0, "menu": 2.4, "sign": 1.5}
 SMALL_IMAGE = (9, 20)
 # Rows and columns of the smallest pictures: a line or two, a shape or two.
 TINY_PRINT = ((1, 4), (1, 5), (1, 6), (2, 5), (2, 6))
@@ -38,7 +38,9 @@ class Clock:
 
     @property
     def progress(self) -> float:
-        """Share of the time that has passed, 0 to 1."""
+        """Share of the time that has passed, 0 to 1; all of it if none was left to begin with."""
+        if self.end <= self.start:
+            return 1.0
         return min(max((time.time() - self.start) / (self.end - self.start), 0.0), 1.0)
 
 
