@@ -58,7 +58,8 @@ def main() -> None:
         arguments.folder, device="cpu", dtype="float32", calibrator=None
     )
     if arguments.fit:
-        fitted = Calibrator.fit(*answered(chat, questions(FIT_SEED, arguments.per_task)))
+        asked = answered(chat, questions(FIT_SEED, arguments.per_task))
+        fitted = Calibrator.fit(*asked, places_apart=True)
         fitted.save(arguments.folder)
     found = report(Calibrator.load(arguments.folder), chat, arguments.per_task)
     print(found)

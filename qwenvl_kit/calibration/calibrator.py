@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -22,7 +22,9 @@ from qwenvl_kit.calibration.signals import (
     signal_of,
     signals_of,
 )
-from qwenvl_kit.errors import CalibrationError, MissingPackageError
+from qwenvl_kit.errors import CalibrationError, MissingPackageError, located
+from qwenvl_kit.places.parsing import parse_places
+from qwenvl_kit.results import Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,6 +53,8 @@ class Calibrator:
         points: (signal, confidence) pairs of the isotonic curve, rising; straight in between.
         temperature: the number; 1 leaves all as it is.
         num_fitted: of how many answers it was made.
+        places: what judges replies that hold boxes or points; None for this one too. Exact
+            coordinates are unlikely also where they are right.
     """
 
     method: Method
@@ -58,6 +62,7 @@ class Calibrator:
     points: tuple[tuple[float, float], ...] = ()
     temperature: float = 1.0
     num_fitted: int = 0
+    places: Calibrator | None = None
 
     @classmethod
     def fit(
@@ -67,6 +72,7 @@ class Calibrator:
         *,
         method: Method = "isotonic",
         signal: Signal = "product",
+        places_apart: bool = False,
     ) -> Self:
         """Learn from answers of which it is known whether they were right.
 
@@ -77,6 +83,7 @@ class Calibrator:
             correct: whether each was right.
             method: isotonic wants a few hundred answers, temperature a few dozen.
             signal: what of a reply to go by.
+            places_apart: learn how far to trust replies that hold boxes or points from those alone.
 
         Raises:
             CalibrationError: too few answers, all right or all wrong, or one without scores.
@@ -84,6 +91,8 @@ class Calibrator:
         """
         _check_choice("method", method, ("isotonic", "temperature"))
         _check_choice("signal", signal, SIGNALS)
+        if places_apart:
+            return cls._fit_apart(list(replies), list(correct), method, signal)
         signals = signals_of(replies, signal)
         outcomes = outcomes_of(correct, len(signals))
         if not 0 < outcomes.sum() < len(outcomes):
@@ -96,8 +105,31 @@ class Calibrator:
         temperature = _best_temperature(signals, outcomes)
         return cls(method, signal, temperature=temperature, num_fitted=len(signals))
 
+    @classmethod
+    def _fit_apart(
+        cls, replies: Sequence[Scored], correct: Sequence[bool], method: Method, signal: Signal
+    ) -> Self:
+        outcomes = outcomes_of(correct, len(replies))
+        holding = [_holds_places(reply) for reply in replies]
+        kinds: list[Self] = []
+        for kind, name in ((False, "without"), (True, "with")):
+            of_kind = [at for at, holds in enumerate(holding) if holds is kind]
+            with located(f"replies {name} places"):
+                kinds.append(
+                    cls.fit(
+                        [replies[at] for at in of_kind],
+                        [bool(outcomes[at]) for at in of_kind],
+                        method=method,
+                        signal=signal,
+                    )
+                )
+        plain, places = kinds
+        return replace(plain, places=places)
+
     def confidence(self, reply: Scored) -> float | None:
         """The share of answers like this one that are right, in [0, 1]; None without scores."""
+        if self.places is not None and _holds_places(reply):
+            return self.places.confidence(reply)
         value = signal_of(reply, self.signal)
         return None if value is None else float(self._calibrated(numpy.array([value]))[0])
 
@@ -107,12 +139,14 @@ class Calibrator:
         Raises:
             CalibrationError: no answers, or one without scores.
         """
-        signals = signals_of(replies, self.signal)
-        return CalibrationReport.of(self._calibrated(signals), outcomes_of(correct, len(signals)))
+        judged = list(replies)
+        signals_of(judged, self.signal)  # all have one
+        found = numpy.array([self.confidence(reply) for reply in judged], numpy.float64)
+        return CalibrationReport.of(found, outcomes_of(correct, len(judged)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON; into a folder under the name by which it is found beside a model."""
-        content = {"qwenvl_kit_calibration": _VERSION, **vars(self)}
+        content = {"qwenvl_kit_calibration": _VERSION, **asdict(self)}
         text = json.dumps(content, indent=1)
         try:
             _file_of(path).write_text(f"{text}\n", encoding="utf-8")
@@ -149,6 +183,12 @@ class Calibrator:
     def _of(cls, content: Mapping[str, Any]) -> Self:
         if content["qwenvl_kit_calibration"] != _VERSION:
             raise ValueError(f"version {content['qwenvl_kit_calibration']}")
+        made = cls._read(content)
+        places = content.get("places")
+        return made if places is None else replace(made, places=cls._read(places))
+
+    @classmethod
+    def _read(cls, content: Mapping[str, Any]) -> Self:
         made = cls(
             method=content["method"],
             signal=content["signal"],
@@ -172,6 +212,10 @@ class Calibrator:
             places, values = zip(*self.points)
             return numpy.asarray(numpy.interp(signals, places, values), numpy.float64)
         return _sigmoid(_logits(signals) / self.temperature)
+
+
+def _holds_places(scored: Scored) -> bool:
+    return isinstance(scored, Reply) and bool(parse_places(scored.text).places)
 
 
 def _rising(signals: Numbers, outcomes: Numbers) -> tuple[tuple[float, float], ...]:

@@ -9,7 +9,7 @@ import numpy
 import PIL.Image
 import pytest
 
-from qwenvl_kit import VisionChat
+from qwenvl_kit import Reply, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
 from qwenvl_kit.calibration.files import load_calibrator
@@ -58,6 +58,44 @@ def test_replies_are_judged_by_the_signal_that_was_chosen():
     assert product.confidence(long) == pytest.approx(math.exp(-1.5))
     assert mean.confidence(long) == pytest.approx(math.exp(-0.5))
     assert Calibrator("temperature", "minimum").confidence(short) == pytest.approx(math.exp(-0.5))
+
+
+def replies_with_and_without_boxes(count: int = 120) -> tuple[list[Reply], list[bool]]:
+    """Boxes are right far more often than the probability of their very numbers says."""
+    rng = numpy.random.default_rng(3)
+    boxes, others = rng.uniform(0.0, 0.2, count), rng.uniform(0.0, 1.0, count)
+    texts = ["<|box_start|>(1,2),(3,4)<|box_end|>", "red"]
+    replies, correct = [], []
+    for text, chances, right in ((texts[0], boxes, 5 * boxes), (texts[1], others, others)):
+        for chance, share in zip(chances, right):
+            chat = VisionChat(ScriptedBackend([text], logprob=math.log(max(chance, 1e-3))))
+            replies.append(chat.ask("?"))
+            correct.append(bool(rng.uniform() < share))
+    return replies, correct
+
+
+def test_replies_that_hold_places_may_be_judged_by_a_curve_of_their_own(tmp_path):
+    replies, correct = replies_with_and_without_boxes()
+    together = Calibrator.fit(replies, correct)
+    apart = Calibrator.fit(replies, correct, places_apart=True)
+    assert apart.places is not None
+    assert apart.report(replies, correct).auroc > together.report(replies, correct).auroc + 0.05
+    box = next(reply for reply in replies if "box" in reply.text)
+    assert apart.confidence(box) == apart.places.confidence(box) != together.confidence(box)
+    apart.save(tmp_path)
+    assert Calibrator.load(tmp_path) == apart
+    damaged = json.loads((tmp_path / "calibration.json").read_text())
+    for places in ({}, [], "x", {**damaged["places"], "points": [[0, 2]]}):
+        (tmp_path / "calibration.json").write_text(json.dumps({**damaged, "places": places}))
+        with pytest.raises(CalibrationError):
+            Calibrator.load(tmp_path)
+
+
+def test_a_kind_of_reply_of_which_there_are_none_cannot_be_learnt_apart():
+    replies, correct = replies_with_and_without_boxes(20)
+    with pytest.raises(CalibrationError, match="without places") as caught:
+        Calibrator.fit(replies[:20], correct[:20], places_apart=True)
+    assert "0 answers" in str(caught.value)
 
 
 def test_a_chat_with_a_calibrator_gives_calibrated_confidences_and_keeps_the_raw_ones():

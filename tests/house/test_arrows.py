@@ -95,7 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend protocol": BELOW_BACKENDS,
     "local backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "machine"},
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
-    "calibration": {"errors", "values"},
+    "calibration": {"errors", "values", "places"},
     "chat": BELOW_BACKENDS
     | {"calibration", "listening", "tools"}
     | {"dialects", "journal", "embedded", "backend protocol", "checkpoints", "diagnosis"},
