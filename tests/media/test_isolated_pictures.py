@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import PIL.Image
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -199,6 +200,19 @@ def test_memory_that_both_have_cannot_shrink_under_who_reads_it() -> None:
         with pytest.raises(EOFError):
             room.read(start, num_bytes)
     room.close()
+
+
+@posix
+def test_where_no_process_can_be_started_nothing_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process.POOL.close()
+    monkeypatch.setattr(process.sys, "executable", "")
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with pytest.raises(MediaDecodeError, match="isolate_images=False"):
+            read_header(_encoded(), APART)
+    assert psutil.Process().num_fds() == before
 
 
 def test_a_question_is_answered_as_without_it() -> None:

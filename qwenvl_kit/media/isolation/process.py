@@ -39,14 +39,19 @@ class DecoderProcess:
         self._room = Room.make()
         shared = () if self._room is None else (self._room.descriptor,)
         start = _START.format(path=_search_path(), room=next(iter(shared), None))
-        self._process = subprocess.Popen(
-            [sys.executable or "", "-c", start],
-            pass_fds=shared,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pipesize=_PIPE_BYTES,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable or "", "-c", start],
+                pass_fds=shared,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pipesize=_PIPE_BYTES,
+            )
+        except BaseException:
+            if self._room is not None:
+                self._room.close()
+            raise
 
     def ask(
         self, request: Mapping[str, Any], timeout_seconds: float, payload: bytes = b""
@@ -122,7 +127,7 @@ class DecoderProcess:
         pipe_in.write(json.dumps(request).encode() + b"\n")
         pipe_in.write(payload)
         pipe_in.flush()
-        room = bytearray()
+        piece = bytearray()
         while True:
             facts = json.loads(pipe_out.readline() or b"")  # nothing at all is a ValueError
             if "error" in facts:
@@ -132,10 +137,10 @@ class DecoderProcess:
             if self._room is not None and facts["room_start"] is not None:
                 yield facts, self._room.read(facts["room_start"], facts["num_bytes"])
                 continue
-            if len(room) != facts["num_bytes"]:
-                room = bytearray(facts["num_bytes"])
-            _fill(pipe_out, memoryview(room))
-            yield facts, memoryview(room)
+            if len(piece) != facts["num_bytes"]:
+                piece = bytearray(facts["num_bytes"])
+            _fill(pipe_out, memoryview(piece))
+            yield facts, memoryview(piece)
 
 
 def _search_path() -> list[str]:
