@@ -181,6 +181,22 @@ def test_pixels_come_back_whole_whichever_way_they_come(
     process.POOL.close()
 
 
+def test_a_picture_is_taken_before_its_process_may_read_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make = PIL.Image.frombytes
+
+    def late(*arguments: object) -> PIL.Image.Image:
+        monkeypatch.undo()
+        decode_image(_encoded("JPEG", orientation=3), APART)
+        return make(*arguments)  # type: ignore[arg-type]
+
+    process.POOL.close()
+    expected = decode_image(_encoded(), HERE).tobytes()
+    monkeypatch.setattr(PIL.Image, "frombytes", late)
+    assert decode_image(_encoded(), APART).tobytes() == expected
+
+
 def test_a_picture_stays_as_it_is_while_the_next_one_is_read() -> None:
     first = decode_image(_encoded(), APART)
     before = first.tobytes()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 from pathlib import Path
 
 import PIL.Image
 import pypdfium2
 import pytest
+from PIL import ImageChops
 
 from qwenvl_kit.errors import (
     DocumentPasswordError,
@@ -20,6 +22,7 @@ from qwenvl_kit.errors import (
     MediaSizeError,
     MediaSourceError,
 )
+from qwenvl_kit.media.isolation.asking import ask_apart
 from qwenvl_kit.media.pages import is_pdf, read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 
@@ -111,7 +114,18 @@ def test_pages_drawn_in_another_process_are_the_same(tmp_path: Path, as_path: bo
     here, apart = (read_pages(source, policy, pages=[3, 1]) for policy in (POLICY, APART))
     assert [page.number for page in here] == [page.number for page in apart] == [3, 1]
     for page, other in zip(here, apart):
-        assert page.image.tobytes() == other.image.tobytes()
+        assert ImageChops.difference(page.image, other.image).getbbox() is None
+
+
+def test_no_page_is_overwritten_while_it_is_read() -> None:
+    wanted = {"pages": None, "dpi": 72, "password": None}
+    content = pdf_of("red", "blue", size=(50, 50))
+    answers = ask_apart("document pages", content, APART, **wanted)
+    _, pixels = next(answers)
+    before = bytes(pixels)
+    time.sleep(0.3)  # in which the next page is drawn
+    assert bytes(pixels) == before
+    answers.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

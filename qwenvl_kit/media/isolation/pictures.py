@@ -36,8 +36,12 @@ def decode_image_apart(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     """As `decode_image`, of an encoded picture, in the decoding process; errors as above."""
     import PIL.Image
 
-    ((facts, pixels),) = ask_apart(_PIXELS, source, policy)
-    return PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
+    # The picture is made before the process is another's, who would have it write elsewhere.
+    (image,) = (
+        PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
+        for facts, pixels in ask_apart(_PIXELS, source, policy)
+    )
+    return image
 
 
 def answer_picture(

@@ -69,8 +69,10 @@ def main(room: int | None = None) -> None:
         request = json.loads(line)
         payload = requests.read(request.get("num_bytes", 0))
         try:
+            # Of several answers the next would be written over one that is still being read.
+            once = room if request["kind"] in PICTURES else None
             for facts, pixels in answer(request, payload):
-                _send(answers, facts, pixels, room)
+                _send(answers, facts, pixels, once)
             _send(answers, {"done": True})
         except BrokenPipeError:
             return
