@@ -233,8 +233,9 @@ def test_a_fault_of_the_engine_leaves_nobody_waiting(
     with monkeypatch.context() as patched:
         patched.setattr(scheduler._running, "step", None)
         patched.setattr(scheduler, "_fail", None)
-        with pytest.raises(TypeError):
+        with pytest.raises(GenerationError, match="thread failed") as caught:
             fresh.ask("hello", sampling=Sampling(max_new_tokens=3))
+    assert isinstance(caught.value.__cause__, TypeError)
     assert fresh.ask("hello", sampling=Sampling(max_new_tokens=3)).usage.completion_tokens == 3
 
 

@@ -125,7 +125,7 @@ def test_no_page_is_overwritten_while_it_is_read() -> None:
     before = bytes(pixels)
     time.sleep(0.3)  # in which the next page is drawn
     assert bytes(pixels) == before
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ _LIMITS = ("max_bytes", "max_pixels", "max_pages", "image_formats")
 
 def ask_apart(
     kind: str, source: Any, policy: MediaPolicy, **wanted: Any
-) -> Iterator[tuple[Mapping[str, Any], memoryview]]:
+) -> Generator[tuple[Mapping[str, Any], memoryview], None, None]:
     """The answers about an encoded source; the bytes of each are overwritten by the next.
 
     Args:

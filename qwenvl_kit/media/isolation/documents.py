@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.media.isolation.asking import ask_apart, source_of
@@ -31,9 +32,10 @@ def read_pages_apart(
     from qwenvl_kit.media.pages import Page
 
     wanted = {"pages": pages, "dpi": dpi, "password": password}
-    for facts, pixels in ask_apart(_PAGES, source, policy, **wanted):
-        sides = (facts["width_px"], facts["height_px"])
-        yield Page(facts["number"], PIL.Image.frombytes("RGB", sides, pixels))
+    with closing(ask_apart(_PAGES, source, policy, **wanted)) as answers:
+        for facts, pixels in answers:
+            sides = (facts["width_px"], facts["height_px"])
+            yield Page(facts["number"], PIL.Image.frombytes("RGB", sides, pixels))
 
 
 def answer_document(

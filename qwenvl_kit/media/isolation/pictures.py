@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.geometry import Size
@@ -37,10 +38,11 @@ def decode_image_apart(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     import PIL.Image
 
     # The picture is made before the process is another's, who would have it write elsewhere.
-    (image,) = (
-        PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
-        for facts, pixels in ask_apart(_PIXELS, source, policy)
-    )
+    with closing(ask_apart(_PIXELS, source, policy)) as answers:
+        (image,) = (
+            PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
+            for facts, pixels in answers
+        )
     return image
 
 
