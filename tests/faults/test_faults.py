@@ -100,8 +100,8 @@ def faults_of(work: Callable[[], Any], check: Callable[[], Any], every: int = 1)
     assert len(seen.sites) > 5
     for index, site in enumerate(list(seen.sites)[:: 1 if ALL else every]):
         for fault in ERRORS if ALL else ERRORS[index % len(ERRORS) :][:1]:
-            anew = type(fault)(*fault.args)  # an error holds the frames that it came through
-            for wrong in _fail(site, anew, work, expected):
+            # A new one each time, kept by nobody: an error holds the frames that it came through.
+            for wrong in _fail(site, type(fault)(*fault.args), work, expected):
                 yield f"{site} with {fault!r}: {wrong}"
             check()
             if more := left.more():
