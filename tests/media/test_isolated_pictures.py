@@ -184,17 +184,17 @@ def test_pixels_come_back_whole_whichever_way_they_come(
 def test_a_picture_is_taken_before_its_process_may_read_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make = PIL.Image.frombytes
+    make, idle = PIL.Image.frombytes, list[int]()
 
     def late(*arguments: object) -> PIL.Image.Image:
-        monkeypatch.undo()
-        decode_image(_encoded("JPEG", orientation=3), APART)
+        idle.append(len(process.POOL._idle))
         return make(*arguments)  # type: ignore[arg-type]
 
     process.POOL.close()
     expected = decode_image(_encoded(), HERE).tobytes()
     monkeypatch.setattr(PIL.Image, "frombytes", late)
     assert decode_image(_encoded(), APART).tobytes() == expected
+    assert idle == [0]
 
 
 def test_a_picture_stays_as_it_is_while_the_next_one_is_read() -> None:
