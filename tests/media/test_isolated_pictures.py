@@ -191,9 +191,10 @@ def test_a_picture_is_taken_before_its_process_may_read_another(
         return make(*arguments)  # type: ignore[arg-type]
 
     process.POOL.close()
-    expected = decode_image(_encoded(), HERE).tobytes()
+    content = _encoded()
+    expected = decode_image(content, HERE).tobytes()
     monkeypatch.setattr(PIL.Image, "frombytes", late)
-    assert decode_image(_encoded(), APART).tobytes() == expected
+    assert decode_image(content, APART).tobytes() == expected
     assert idle == [0]
 
 
