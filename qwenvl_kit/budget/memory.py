@@ -119,9 +119,9 @@ def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family
     if vision.learns_positions:  # the weights of the interpolation are fp32
         through += _FP32_BYTES * vision.width
     moments = [
-        # PatchEmbed: on a processor the convolution of half-sized types copies what it is given
-        # and has its output in fp32 first (as measured with torch 2.15)
-        pixels + 2 * vision.width * _FP32_BYTES,
+        # PatchEmbed: what it is given, where that is copied, and its output, in fp32 first (as
+        # measured with torch 2.15)
+        (pixels if shape.copies_convolved else 0) + 2 * vision.width * _FP32_BYTES,
         # normed, queries-keys-values (3), rotated queries and keys (2), output of each picture,
         # the same joined, projected
         9 * vision.width * value,

@@ -142,6 +142,8 @@ class ModelShape:
             processor, and not on a GPU of its own memory.
         holds_scores: whether attention makes a matrix of all scores ("eager"), which the fused
             implementations do not.
+        copies_convolved: whether the convolution that embeds patches copies them first, as on a
+            processor whose instructions oneDNN cannot use for the model's type.
     """
 
     vision: VisionShape
@@ -149,3 +151,4 @@ class ModelShape:
     value_bytes: int
     shares_host_memory: bool = True
     holds_scores: bool = False
+    copies_convolved: bool = False

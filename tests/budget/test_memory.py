@@ -72,6 +72,7 @@ shapes = st.builds(
     value_bytes=st.sampled_from([2, 4]),
     shares_host_memory=st.booleans(),
     holds_scores=st.booleans(),
+    copies_convolved=st.booleans(),
 )
 pictures = st.lists(st.integers(1, 4096), max_size=6)
 lengths = st.integers(1, 20_000)

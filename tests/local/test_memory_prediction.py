@@ -153,7 +153,7 @@ def test_what_a_model_of_200_million_parameters_takes_is_predicted(tmp_path: Pat
 
 
 @needs_torch
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_type_and_attention_are_part_of_the_prediction(
     tiny_folder: Path, dtype: str, attention: str

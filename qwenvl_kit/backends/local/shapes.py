@@ -22,6 +22,12 @@ ATTENTION_KINDS = ("full_attention", "indexed_attention", "sliding_attention")
 _STEPWISE = ("quick_gelu",)
 """Activations that are computed in steps, which hold a tensor more at once."""
 
+_ONEDNN_ASKS = {
+    torch.bfloat16: "_is_mkldnn_bf16_supported",
+    torch.float16: "_is_mkldnn_fp16_supported",
+}
+"""Operators of torch that tell whether oneDNN computes in a type on this processor."""
+
 
 def shape_of(network: Any, processor: Any) -> ModelShape:
     """The numbers of a loaded model from which its working memory follows.
@@ -36,6 +42,7 @@ def shape_of(network: Any, processor: Any) -> ModelShape:
         value_bytes=network.dtype.itemsize,
         shares_host_memory=network.device.type in ("cpu", "mps"),
         holds_scores=network.config._attn_implementation == "eager",
+        copies_convolved=_copies_convolved(network),
     )
 
 
@@ -58,6 +65,18 @@ def _working_devices(network: Any) -> list[torch.device]:
     devices = {torch.device(place) for place in places if place != "disk"}
     accelerators = [device for device in devices if device.type not in ("cpu", "meta")]
     return accelerators or [device for device in devices if device.type == "cpu"]
+
+
+def _copies_convolved(network: Any) -> bool:
+    """Whether a convolution copies its input first, which oneDNN does not where it can be used.
+
+    Whether it can depends on the processor's instructions (ATen/native/mkldnn/Conv.cpp of torch).
+    """
+    name = _ONEDNN_ASKS.get(network.dtype)
+    if name is None or network.device.type != "cpu":
+        return False
+    is_supported = getattr(torch.ops.mkldnn, name, None)
+    return is_supported is None or not is_supported()
 
 
 def _vision_shape(network: Any, image_processor: Any) -> VisionShape:
