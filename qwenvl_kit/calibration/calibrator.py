@@ -140,8 +140,11 @@ class Calibrator:
             CalibrationError: no answers, or one without scores.
         """
         judged = list(replies)
-        signals_of(judged, self.signal)  # all have one
-        found = numpy.array([self.confidence(reply) for reply in judged], numpy.float64)
+        found = self._calibrated(signals_of(judged, self.signal))
+        if self.places is not None:
+            held = [at for at, reply in enumerate(judged) if _holds_places(reply)]
+            signals = signals_of([judged[at] for at in held], self.places.signal)
+            found[held] = self.places._calibrated(signals)
         return CalibrationReport.of(found, outcomes_of(correct, len(judged)))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
+from qwenvl_kit.errors import located
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
@@ -56,7 +57,7 @@ def fetch_media(
     fetched: dict[str, ImagePart | VideoPart] = {}
     for where, part in iter_media(messages):
         if is_on_the_web(part.source):
-            with reading(where):
+            with located(where):
                 fetched[where] = fetch_part(part, policy, fetches)
     return with_media(messages, fetched) if fetched else tuple(messages)
 

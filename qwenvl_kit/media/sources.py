@@ -276,9 +276,10 @@ def _check_passes(image: PIL.Image.Image, data: bytes, name: str) -> None:
     A pass may take ten bytes of a file and a second of a processor, so that 300 KB last minutes.
     """
     is_progressive = "progressive" in image.info and image.format in ("JPEG", "MPO")
-    if is_progressive and data.count(_START_OF_SCAN) > _MAX_PASSES:
+    num_passes = data.count(_START_OF_SCAN) if is_progressive else 1
+    if num_passes > _MAX_PASSES:
         raise MediaSizeError(
-            f"{name} is a JPEG in {data.count(_START_OF_SCAN)} passes",
+            f"{name} is a JPEG in {num_passes} passes",
             expected=f"at most {_MAX_PASSES}",
             hint="save it again, if you trust it",
         )

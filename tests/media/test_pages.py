@@ -22,7 +22,6 @@ from qwenvl_kit.errors import (
     MediaSizeError,
     MediaSourceError,
 )
-from qwenvl_kit.media.isolation.asking import ask_apart
 from qwenvl_kit.media.pages import is_pdf, read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 
@@ -117,15 +116,18 @@ def test_pages_drawn_in_another_process_are_the_same(tmp_path: Path, as_path: bo
         assert ImageChops.difference(page.image, other.image).getbbox() is None
 
 
-def test_no_page_is_overwritten_while_it_is_read() -> None:
-    wanted = {"pages": None, "dpi": 72, "password": None}
+def test_no_page_is_overwritten_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = PIL.Image.frombytes
+
+    def late(*arguments: object) -> PIL.Image.Image:
+        time.sleep(0.3)  # in which the next page is drawn
+        return make(*arguments)  # type: ignore[arg-type]
+
     content = pdf_of("red", "blue", size=(50, 50))
-    answers = ask_apart("document pages", content, APART, **wanted)
-    _, pixels = next(answers)
-    before = bytes(pixels)
-    time.sleep(0.3)  # in which the next page is drawn
-    assert bytes(pixels) == before
-    answers.close()
+    here = read_pages(content, POLICY, dpi=72)
+    monkeypatch.setattr(PIL.Image, "frombytes", late)
+    for page, other in zip(here, read_pages(content, APART, dpi=72), strict=True):
+        assert ImageChops.difference(page.image, other.image).getbbox() is None
 
 
 @pytest.mark.parametrize(

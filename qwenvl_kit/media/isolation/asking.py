@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.media.isolation.process import POOL
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import opened_source
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 _LIMITS = ("max_bytes", "max_pixels", "max_pages", "image_formats")
 
 
 def ask_apart(
     kind: str, source: Any, policy: MediaPolicy, **wanted: Any
-) -> Generator[tuple[Mapping[str, Any], memoryview], None, None]:
-    """The answers about an encoded source; the bytes of each are overwritten by the next.
+) -> Iterator[tuple[Mapping[str, Any], PIL.Image.Image | None]]:
+    """The answers about an encoded source: facts, and the picture that comes with them, if any.
 
     Args:
         kind: what is asked.
@@ -42,7 +45,14 @@ def ask_apart(
             POOL.lease() as process,
             closing(process.ask(request, policy.image_timeout_seconds, payload)) as answers,
         ):
-            yield from answers
+            for facts, pixels in answers:  # which are overwritten once the process is another's
+                yield facts, _picture(facts, pixels) if pixels else None
+
+
+def _picture(facts: Mapping[str, Any], pixels: memoryview) -> PIL.Image.Image:
+    import PIL.Image
+
+    return PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
 
 
 def source_of(request: Mapping[str, Any], payload: bytes) -> tuple[Path | bytes, MediaPolicy]:

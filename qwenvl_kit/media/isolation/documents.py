@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.media.isolation.asking import ask_apart, source_of
 from qwenvl_kit.media.policy import MediaPolicy
@@ -27,15 +26,11 @@ def read_pages_apart(
     Raises:
         MediaError: as there; the process died, or took too long or too much memory.
     """
-    import PIL.Image
-
     from qwenvl_kit.media.pages import Page
 
     wanted = {"pages": pages, "dpi": dpi, "password": password}
-    with closing(ask_apart(_PAGES, source, policy, **wanted)) as answers:
-        for facts, pixels in answers:
-            sides = (facts["width_px"], facts["height_px"])
-            yield Page(facts["number"], PIL.Image.frombytes("RGB", sides, pixels))
+    for facts, image in ask_apart(_PAGES, source, policy, **wanted):
+        yield Page(facts["number"], cast("PIL.Image.Image", image))
 
 
 def answer_document(
@@ -51,5 +46,4 @@ def answer_document(
     source, policy = source_of(request, payload)
     asked = request["pages"], request["dpi"], request["password"]
     for number, image in draw_pages(source, policy, *asked):
-        sides = {"height_px": image.height, "width_px": image.width}
-        yield {"number": number, **sides}, image
+        yield {"number": number}, image

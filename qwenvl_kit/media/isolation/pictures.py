@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.isolation.asking import ask_apart, source_of
@@ -35,15 +34,8 @@ def read_header_apart(source: Any, policy: MediaPolicy) -> ImageHeader:
 
 def decode_image_apart(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     """As `decode_image`, of an encoded picture, in the decoding process; errors as above."""
-    import PIL.Image
-
-    # The picture is made before the process is another's, who would have it write elsewhere.
-    with closing(ask_apart(_PIXELS, source, policy)) as answers:
-        (image,) = (
-            PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
-            for facts, pixels in answers
-        )
-    return image
+    ((_, image),) = ask_apart(_PIXELS, source, policy)
+    return cast("PIL.Image.Image", image)
 
 
 def answer_picture(
@@ -59,11 +51,7 @@ def answer_picture(
     source, policy = source_of(request, payload)
     if request["kind"] == _HEADER:
         header = read_header(source, policy)
-        yield {**_sides(header.size), "orientation": header.orientation}, b""
-        return
-    image = decode_image(source, policy)
-    yield _sides(Size(height_px=image.height, width_px=image.width)), image
-
-
-def _sides(size: Size) -> dict[str, Any]:
-    return {"height_px": size.height_px, "width_px": size.width_px}
+        sides = {"height_px": header.size.height_px, "width_px": header.size.width_px}
+        yield {**sides, "orientation": header.orientation}, b""
+    else:
+        yield {}, decode_image(source, policy)

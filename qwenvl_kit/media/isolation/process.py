@@ -37,12 +37,12 @@ class DecoderProcess:
 
     def __init__(self) -> None:
         self._room = Room.make()
-        shared = () if self._room is None else (self._room.descriptor,)
-        start = _START.format(path=_search_path(), room=next(iter(shared), None))
+        descriptor = None if self._room is None else self._room.descriptor
+        start = _START.format(path=_search_path(), room=descriptor)
         try:
             self._process = subprocess.Popen(
                 [sys.executable or "", "-c", start],
-                pass_fds=shared,
+                pass_fds=() if descriptor is None else (descriptor,),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -83,18 +83,17 @@ def main(room: int | None = None) -> None:
 def _send(
     answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", room: int | None = None
 ) -> None:
-    """Answer with facts, and pixels or other bytes behind them or in the room."""
-    start, view = None, memoryview(b"")
+    """Answer with facts, and bytes behind them, or a picture, behind them or in the room."""
+    said = {**facts, "room_start": None}
     if isinstance(payload, PIL.Image.Image):
-        num_bytes = payload.width * payload.height * 3
-        if room is not None and num_bytes <= MAX_BYTES:
-            start = write_pixels(room, payload)
+        said |= {"height_px": payload.height, "width_px": payload.width}
+        said["num_bytes"] = payload.height * payload.width * 3
+        if room is not None and said["num_bytes"] <= MAX_BYTES:
+            said["room_start"], payload = write_pixels(room, payload), b""
         else:
-            view = memoryview(payload.tobytes())
-    else:
-        view = memoryview(payload).cast("B")
-        num_bytes = len(view)
-    said = {**facts, "num_bytes": num_bytes, "room_start": start}
+            payload = payload.tobytes()
+    view = memoryview(payload).cast("B")
+    said.setdefault("num_bytes", len(view))
     answers.write(json.dumps(said).encode() + b"\n")
     while len(view):
         view = view[answers.write(view) :]
