@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from qwenvl_kit.asking import Asking
-from qwenvl_kit.backends import load_local
+from qwenvl_kit.backends import connect_to_server, load_local
 from qwenvl_kit.backends.base import (
     MAX_QUEUED_REQUESTS,
     Adaptable,
@@ -18,31 +17,25 @@ from qwenvl_kit.backends.base import (
     Remembering,
 )
 from qwenvl_kit.checkpoints.sources import Source
-from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.diagnosis.findings import Diagnosis
-from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.messages import Message
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
-from qwenvl_kit.results import Reply
-from qwenvl_kit.tool_runs import ToolRun, run_tools
-from qwenvl_kit.tools.functions import as_tools
+from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.talking import Talking
 
 if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
 
     from qwenvl_kit.calibration import Calibrator
-    from qwenvl_kit.watching import FrameSource, Watch
 
     CalibratorChoice = Calibrator | str | os.PathLike[str] | None
-    WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
+    ImageEncoding = Literal["auto", "png", "jpeg"]
 
 
-class VisionChat(Asking):
+class VisionChat(Talking):
     """Answers questions about pictures and videos.
 
     Args:
@@ -138,6 +131,80 @@ class VisionChat(Asking):
         )
         return cls(backend, budget=budget, media=media, calibrator=calibrator)
 
+    @classmethod
+    def connect(
+        cls,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = "auto",
+        family: str | None = None,
+        context_tokens: int | None = None,
+        image_encoding: ImageEncoding = "auto",
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = 600.0,
+        max_retries: int = 4,
+        max_concurrent_requests: int = 32,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+        calibrator: Calibrator | None = None,
+    ) -> Self:
+        """Have requests answered by an OpenAI-compatible server: vLLM, SGLang, DashScope, others.
+
+        Pictures are opened, judged and resized here, so that budgets hold and the server never
+        sees more than the model does. What the server can and cannot do is found out once, and
+        stands in `report()`; two short questions are asked for it.
+
+        Args:
+            base_url: of the API, such as "http://127.0.0.1:8000/v1".
+            model: the name under which it serves the model; None takes the only one.
+            api_key: what the server wants to see. It is never taken from the environment, which
+                may hold that of another server.
+            checkpoint: where the model's small files are, a folder or hub id: with them prompts
+                are counted, without them estimated; "auto" looks where the server says that its
+                model comes from; None does without.
+            family: the model's family, such as "qwen2_5_vl", where neither checkpoint nor name
+                tells it.
+            context_tokens: prompt and answer together; None takes what the server says, or the
+                checkpoint, or else 32,768.
+            image_encoding: "png" (without loss), "jpeg" (of quality 95), or "auto": the smaller.
+            headers: what every request carries beside.
+            timeout_seconds: how long the server may say nothing.
+            max_retries: how often a request that came to nothing is repeated, after pauses that
+                grow, or as long as the server says.
+            max_concurrent_requests: most that the server has at a time.
+            max_queued_requests: most that wait for that; more are refused.
+            budget: what pictures may cost where a request does not say. The server's own limits
+                hold whatever is asked for.
+            media: what may be opened.
+            calibrator: what makes confidences of how sure the model was.
+
+        Raises:
+            ServerError: of a kind that says why the server gives no answer.
+            ModelNotFoundError: it serves no such model, or several to choose from.
+            UnknownFamilyError: nothing tells the model's family.
+            MissingPackageError: the package openai is not installed.
+            InputError: an argument cannot be used.
+        """
+        budget, media = as_budget(budget), _checked_policy(media)
+        backend = connect_to_server(
+            base_url,
+            model=model,
+            api_key=api_key,
+            checkpoint=checkpoint,
+            family=family,
+            context_tokens=context_tokens,
+            image_encoding=image_encoding,
+            headers=headers,
+            timeout_seconds=timeout_seconds,
+            max_retries=max_retries,
+            max_concurrent_requests=max_concurrent_requests,
+            max_queued_requests=max_queued_requests,
+        )
+        return cls(backend, budget=budget, media=media, calibrator=calibrator)
+
     def reload(
         self, model: str | os.PathLike[str] | VisionChat | None = None, **options: Any
     ) -> None:
@@ -160,103 +227,6 @@ class VisionChat(Asking):
             options = {"budget": self._pipeline.budget, "media": self.policy, **options}
             model = type(self).from_pretrained(model, **options)
         self._take_over(model._pipeline)
-
-    def start(self, system: str | None = None) -> Conversation:
-        """A conversation that remembers its turns.
-
-        Args:
-            system: instructions for all of it.
-        """
-        said = () if system is None else (Message.system(system),)
-        return Conversation(self, said, self.policy)
-
-    def run_tools(
-        self,
-        prompt: Prompt,
-        *media: Media,
-        tools: Sequence[Callable[..., Any]],
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-        max_rounds: int = 8,
-    ) -> ToolRun:
-        """Answer with the help of functions: make the calls that the model wants, until it answers.
-
-        Arguments are checked before a function is called. What it raises is told to the model, as
-        is a call of a function that there is not. Results may hold pictures.
-
-        Args:
-            prompt: a question, or messages.
-            media: pictures and videos that the question is about.
-            tools: functions with annotations and docstrings; they run in this thread.
-            sampling: how to generate.
-            budget: what pictures may cost.
-            fit: see `ask`.
-            max_rounds: how often to ask at most.
-
-        Raises:
-            ToolError: a function that cannot be a tool.
-            ToolLimitError: the model still calls tools after so many rounds; it has the `run`.
-            InputError: the request cannot be used.
-        """
-        if type(max_rounds) is not int or max_rounds < 1:
-            raise InputError(
-                f"max_rounds={max_rounds!r} was given", expected="a whole number above 0"
-            )
-        offered = as_tools(tools)
-
-        def ask(messages: Sequence[Message]) -> Reply:
-            return self.ask(messages, sampling=sampling, budget=budget, fit=fit, tools=offered)
-
-        return run_tools(ask, as_messages(prompt, media), offered, max_rounds)
-
-    def watch(
-        self,
-        source: WatchSource,
-        question: str,
-        *,
-        every_seconds: float = 5.0,
-        window_seconds: float | None = None,
-        max_frames: int = 16,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-        timeout_seconds: float = 30.0,
-    ) -> Watch:
-        """Ask the same question again and again about what a source shows.
-
-        Args:
-            source: a video file, which is played at its own speed, the number of a camera, a
-                `FrameSource`, or an iterator of frames.
-            question: what is asked each time.
-            every_seconds: how often; while the model is busy, questions are passed over.
-            window_seconds: how far back the model sees; None takes `every_seconds`.
-            max_frames: most frames that it sees at a time.
-            sampling: how to generate.
-            budget: what each group of frames may cost.
-            fit: see `ask`.
-            timeout_seconds: a source that gives no frame for so long is given up.
-
-        Returns:
-            An iterator of `WatchEvent`, and a context manager that stops it.
-
-        Raises:
-            InputError: an argument cannot be used.
-        """
-        from qwenvl_kit.watching import Watch
-
-        return Watch(
-            self,
-            source,
-            question,
-            every_seconds=every_seconds,
-            window_seconds=window_seconds,
-            max_frames=max_frames,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            timeout_seconds=timeout_seconds,
-        )
 
     def cache_info(self) -> CacheInfo:
         """What is kept between requests, so that it need not be computed again."""

@@ -39,7 +39,13 @@
         +-- OutOfMemoryError             the device has too little memory for it
         +-- ToolLimitError               a model that does not stop calling tools
         +-- AnswerError                  the model's answer is not of the form that was asked for
-        `-- OverloadError                too many requests wait already
+        +-- OverloadError                too many requests wait already
+        `-- ServerError                  a server that gives no whole answer
+            +-- ServerConnectionError    it cannot be reached, or the line was cut
+            +-- ServerTimeoutError       it says nothing for too long
+            +-- ServerBusyError          it has too much to do, however often it is asked
+            +-- ServerRefusedError       it does not take the request, or the key
+            `-- ServerAnswerError        what it says is no answer to a chat request
 
 An error says what was given, what was expected, what to try, and where
 (`messages[1].parts[0]`). Foreign exceptions are translated once, at the edge
@@ -256,6 +262,49 @@ class AnswerError(GenerationError):
 
 class OverloadError(GenerationError):
     """Too many requests wait already; this one was not begun."""
+
+
+class ServerError(GenerationError):
+    """A server gives no whole answer.
+
+    Attributes:
+        status: of HTTP; None where it did not come to that.
+        text: what there was of an answer that was cut off; empty if nothing.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        expected: str = "",
+        hint: str = "",
+        where: str = "",
+        status: int | None = None,
+        text: str = "",
+    ) -> None:
+        super().__init__(problem, expected=expected, hint=hint, where=where)
+        self.status = status
+        self.text = text
+
+
+class ServerConnectionError(ServerError):
+    """A server cannot be reached, or the line to it was cut."""
+
+
+class ServerTimeoutError(ServerError):
+    """A server says nothing for too long."""
+
+
+class ServerBusyError(ServerError):
+    """A server has too much to do, however often it is asked."""
+
+
+class ServerRefusedError(ServerError):
+    """A server does not take a request, or the key that comes with it."""
+
+
+class ServerAnswerError(ServerError):
+    """What a server says is no answer to a chat request."""
 
 
 def release_frames(error: BaseException | None) -> None:

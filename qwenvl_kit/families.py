@@ -56,6 +56,8 @@ class Family:
         thinking_sampling: the same while the model thinks first.
         needs_tokenizer_json: whether transformers reads its vocabulary from tokenizer.json alone,
             and makes one of a single token where there are only vocab.json and merges.txt.
+        min_pixels, max_pixels: area of a picture, as its checkpoints are published.
+        min_video_pixels, max_video_pixels: the same of what `video_limit_scope` says.
         unquantizable: layers, by the end of their names, whose shape bitsandbytes cannot take.
 
     Source of the numbers: the published checkpoints' preprocessor_config.json, the family's
@@ -83,6 +85,10 @@ class Family:
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
+    min_pixels: int = 4 * 28**2
+    max_pixels: int = 16384 * 28**2
+    min_video_pixels: int = 4 * 28**2
+    max_video_pixels: int = 16384 * 28**2
     unquantizable: tuple[str, ...] = ()
 
     @property
@@ -114,6 +120,10 @@ _QWEN3_VL = Family(
     patch_side_px=16,
     video_layout="timestamped groups",
     video_limit_scope="video",
+    min_pixels=64 * 32**2,
+    max_pixels=16384 * 32**2,
+    min_video_pixels=4 * 32**2,
+    max_video_pixels=24576 * 32**2,
     # Model cards of Qwen3-VL, "Generation Hyperparameters", for pictures.
     sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
     thinking_sampling=Sampling(

@@ -130,6 +130,18 @@ class Sampling:
         _check_number("max_seconds", self.max_seconds, 0.0, math.inf, "above 0", open_below=True)
 
 
+def describe_sampling(sampling: Sampling) -> str:
+    """The settings that differ from greedy ones, in words."""
+    plain = Sampling()
+    changed = {
+        name: value
+        for name, value in vars(sampling).items()
+        if value != getattr(plain, name) or name == "max_new_tokens"
+    }
+    choice = "greedy, " if sampling.is_greedy else ""
+    return choice + ", ".join(f"{name}={value}" for name, value in changed.items())
+
+
 @dataclass(frozen=True)
 class PixelBudget:
     """What one picture may cost, in visual tokens.

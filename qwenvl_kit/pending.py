@@ -39,6 +39,10 @@ class Follower:
         if self._on_delta is not None:
             self._on_delta(delta)
 
+    def is_read(self) -> bool:
+        """Whether anybody reads along."""
+        return self._on_delta is not None
+
     def is_cancelled(self) -> bool:
         """Whether nobody wants more of it."""
         return self._cancelled.is_set()
@@ -129,7 +133,7 @@ class Pending:
             tokens=completion.tokens,
             end_token=completion.end_token,
             usage=Usage(
-                prompt_tokens=plan.prompt_tokens,
+                prompt_tokens=completion.prompt_tokens or plan.prompt_tokens,
                 visual_tokens=plan.visual_tokens,
                 completion_tokens=completion.completion_tokens,
                 reused_tokens=completion.reused_tokens,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import add
-from typing import Any
+from typing import Any, Protocol
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.families import Family
@@ -78,6 +78,13 @@ class TokenShield:
         return f"{self._open}{len(self._hidden) - 1};"
 
 
+class Shield(Protocol):
+    """Hides what text may not say, as a `TokenShield` does."""
+
+    def hide(self, text: str) -> str:
+        """The text without it."""
+
+
 @dataclass(frozen=True)
 class Turns:
     """A conversation in the form that chat templates of transformers take.
@@ -93,9 +100,7 @@ class Turns:
     thinking: bool | None = None
 
 
-def render_turns(
-    messages: Sequence[Message], shield: TokenShield, *, knows_tools: bool = True
-) -> Turns:
+def render_turns(messages: Sequence[Message], shield: Shield, *, knows_tools: bool = True) -> Turns:
     """The conversation as a chat template takes it.
 
     Args:
@@ -112,7 +117,7 @@ def render_turns(
     return Turns(write_out(turns, tools), [], thinking)
 
 
-def _render_turn(message: Message, shield: TokenShield) -> dict[str, Any]:
+def _render_turn(message: Message, shield: Shield) -> dict[str, Any]:
     turn: dict[str, Any] = {
         "role": message.role,
         "content": list(_render_parts(message.parts, shield)),
@@ -158,7 +163,7 @@ def _group_times(times: Sequence[float], frames_per_group: int) -> list[float]:
     ]
 
 
-def _render_parts(parts: Sequence[Part], shield: TokenShield) -> Iterator[dict[str, str]]:
+def _render_parts(parts: Sequence[Part], shield: Shield) -> Iterator[dict[str, str]]:
     """Neighbouring texts are hidden as one: together they could make up a special token."""
     for is_text, run in groupby(parts, key=lambda part: isinstance(part, TextPart)):
         if is_text:

@@ -17,10 +17,13 @@ caller cancelled it, `max_seconds` were over, or it went round in a circle."""
 
 @dataclass(frozen=True)
 class TokenAlternative:
-    """A token that could have stood in another's place, with its log-probability."""
+    """A token that could have stood in another's place, with its log-probability.
+
+    `token_id` is None where a server does not tell it.
+    """
 
     text: str
-    token_id: int
+    token_id: int | None
     logprob: float
 
 
@@ -31,7 +34,7 @@ class TokenScore:
     Attributes:
         text: what it adds to the answer; empty for a special token, and while a character is
             incomplete.
-        token_id: its number in the vocabulary.
+        token_id: its number in the vocabulary; None where a server does not tell it.
         logprob: natural logarithm of its probability under the model's raw distribution: before
             temperature, top-k, top-p or penalties, which would make every sampled token look
             surer than it was.
@@ -40,7 +43,7 @@ class TokenScore:
     """
 
     text: str
-    token_id: int
+    token_id: int | None
     logprob: float
     alternatives: tuple[TokenAlternative, ...] = ()
 

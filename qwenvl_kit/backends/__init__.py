@@ -14,3 +14,10 @@ def load_local(model: str | os.PathLike[str], **options: Any) -> Backend:
     from qwenvl_kit.backends.local import load_backend
 
     return load_backend(model, **options)
+
+
+def connect_to_server(base_url: str, **options: Any) -> Backend:
+    """A model that an OpenAI-compatible server runs; imports the package openai."""
+    from qwenvl_kit.backends.server import connect_backend
+
+    return connect_backend(base_url, **options)

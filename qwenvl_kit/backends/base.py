@@ -65,6 +65,7 @@ class Completion:
         end_token: the token that ended it, if one did.
         completion_tokens: generated tokens, the end token included.
         reused_tokens: prompt tokens that had been computed before.
+        prompt_tokens: what the prompt came to, where another counted it; None leaves the plan's.
         vision_seconds, prefill_seconds, decode_seconds: where the time went.
         degradations: what was given up to make it run, in words; empty if nothing.
         begins_in_thought: whether the text begins within the model's thoughts, as its prompt had
@@ -77,6 +78,7 @@ class Completion:
     end_token: TokenScore | None
     completion_tokens: int
     reused_tokens: int = 0
+    prompt_tokens: int | None = None
     vision_seconds: float = 0.0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -89,6 +91,9 @@ class Observer(Protocol):
 
     def on_delta(self, delta: Delta) -> None:
         """Called for each new token."""
+
+    def is_read(self) -> bool:
+        """Whether anybody sees the tokens as they come, so that none may be taken back."""
 
     def is_cancelled(self) -> bool:
         """Asked between tokens, and while the request waits; True ends it with what it has."""

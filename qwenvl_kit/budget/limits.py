@@ -32,6 +32,15 @@ class PixelLimits:
             max_pixels=min(self.max_pixels, max_pixels),
         )
 
+    def within(self, outer: PixelLimits) -> PixelLimits:
+        """These limits where they lie within others; beyond, those."""
+        low, high = outer.min_pixels, outer.max_pixels
+        return replace(
+            self,
+            min_pixels=min(max(self.min_pixels, low), high),
+            max_pixels=min(max(self.max_pixels, low), high),
+        )
+
 
 def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -> PixelLimits:
     """The limits that a budget sets, each open side taken from the checkpoint's own limits.

@@ -67,6 +67,8 @@ class PlanningRules:
         weight_bytes: the model's weights; None where not known.
         shape: the numbers of the model from which its working memory follows; None where not
             known.
+        limits_are_fixed: whether a budget cannot go beyond the limits, as whoever runs the model
+            resizes by them once more.
     """
 
     family: Family
@@ -75,6 +77,7 @@ class PlanningRules:
     context_tokens: int
     weight_bytes: int | None = None
     shape: ModelShape | None = None
+    limits_are_fixed: bool = False
 
 
 def times_of(measure: VideoMeasure) -> Sequence[float]:

@@ -32,7 +32,7 @@ from qwenvl_kit.budget.resizing import (
     shrink_size,
 )
 from qwenvl_kit.budget.sharing import share_tokens
-from qwenvl_kit.errors import located
+from qwenvl_kit.errors import BudgetError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.options import PixelBudget, as_budget
@@ -56,8 +56,22 @@ def plan_media(
     Raises:
         MediaSizeError: a picture that the family cannot take.
         VideoTimingError: frames without usable times.
-        BudgetError: a total that is too small.
+        BudgetError: a total that is too small, or a size that whoever runs the model would change.
     """
+    plans = _plan_freely(measures, budget, rules, max_tokens)
+    if rules.limits_are_fixed:
+        for plan in plans:
+            with located(plan.where):
+                _check_kept(plan, rules)
+    return plans
+
+
+def _plan_freely(
+    measures: Sequence[Measure],
+    budget: PixelBudget,
+    rules: PlanningRules,
+    max_tokens: int | None,
+) -> tuple[ImagePlan | VideoPlan, ...]:
     plans = [_plan_alone(measure, budget, rules) for measure in measures]
     totals = (total_tokens(budget, rules.family.token_side_px), max_tokens)
     total = min((limit for limit in totals if limit is not None), default=None)
@@ -134,7 +148,8 @@ def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> Pixe
         if rules.family.video_limit_scope == "video":
             with located(measure.where):
                 native = native.shared_by(len(_choose_frames(measure)))
-    return apply_budget(chosen, native, rules.family.token_side_px)
+    limits = apply_budget(chosen, native, rules.family.token_side_px)
+    return limits.within(native) if rules.limits_are_fixed else limits
 
 
 def _plan_alone(
@@ -221,6 +236,25 @@ def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
     )
     tokens = _num_groups(num_frames, family) * count_tokens(resized, family.token_side_px)
     return replace(plan, resized=resized, tokens=tokens)
+
+
+def _check_kept(plan: ImagePlan | VideoPlan, rules: PlanningRules) -> None:
+    """Refuse a size that does not stay as it is where it is resized once more."""
+    side_px, limits, size = rules.family.token_side_px, rules.image_limits, plan.resized
+    if isinstance(plan, ImagePlan):
+        kept = fit_size(size, limits, side_px)
+    elif rules.family.video_limit_scope == "frame":
+        limits = rules.video_limits
+        kept = fit_size(size, limits, side_px)
+    else:
+        limits, frames = rules.video_limits, len(plan.frame_indices)
+        kept = fit_video_size(size, frames, limits, side_px, rules.family.temporal_patch_frames)
+    if kept != size:
+        raise BudgetError(
+            f"it would be shown at {size}, which the server's own processor makes {kept} of",
+            expected=f"an area of {limits.min_pixels} to {limits.max_pixels} pixels",
+            hint="another budget, or other limits for the server (of vLLM --mm-processor-kwargs)",
+        )
 
 
 def _plan_shared(

@@ -95,10 +95,10 @@ def _indices(picks: int) -> list[int]:
 
 def _by_kit(film: Path, picks: int) -> Frames:
     from qwenvl_kit import Size, VideoPart, VideoPlan
-    from qwenvl_kit.backends.local.pixels import resize_image
     from qwenvl_kit.budget.frames import sample_frames
     from qwenvl_kit.media import MediaPolicy
     from qwenvl_kit.media.video import decode_file, measure_file
+    from qwenvl_kit.processing.resizing import resize_image
 
     measured = measure_file(film, MediaPolicy())
     times = measured.times_seconds

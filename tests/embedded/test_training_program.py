@@ -21,10 +21,10 @@ from examples.embedded_model.samples import KINDS, Options, make_sample
 from examples.embedded_model.tokenizer import build_tokenizer
 from examples.embedded_model.train import Trainer
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
-from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.families import family_of
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.prompts import PromptEncoder
 
 SMALL = Options(small_fonts=True, outliers=0.0)
 

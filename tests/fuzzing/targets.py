@@ -102,9 +102,9 @@ def _source(content: bytes) -> None:
 def _encoder() -> tuple[Any, frozenset[int]]:
     from transformers import AutoProcessor
 
-    from qwenvl_kit.backends.local.prompts import PromptEncoder
     from qwenvl_kit.embedded import MODEL_FOLDER
     from qwenvl_kit.families import family_of
+    from qwenvl_kit.processing.prompts import PromptEncoder
 
     processor = AutoProcessor.from_pretrained(MODEL_FOLDER)
     return PromptEncoder(processor, family_of("qwen2_vl")), frozenset(

@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "budget": ("budget",),
     "media": ("media",),
     "rendering": ("rendering", "tool_rendering"),
+    "processing": ("processing",),
     "tools": ("tools",),
     "dialects": ("dialects", "requests", "tool_dialects"),
     "journal": ("journal", "records"),
@@ -43,6 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "backends.stops",
     ),
     "local backend": ("backends.local",),
+    "server backend": ("backends.server",),
     "scripted backend": ("backends.scripted",),
     "calibration": ("calibration",),
     "listening": ("telemetry.listening",),
@@ -62,6 +64,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline",
         "selftest",
         "streaming",
+        "talking",
         "tool_runs",
         "totals",
         "watching",
@@ -88,12 +91,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "budget": {"errors", "values", "families"},
     "media": {"errors", "values", "machine", "budget"},
     "rendering": {"errors", "values", "families"},
+    "processing": {"errors", "values", "families", "budget", "rendering", "checkpoints"},
     "tools": {"errors", "values", "rendering", "structure"},
     "dialects": {"errors", "values", "media", "tools"},
     "journal": {"errors"},
     "embedded": set(),
     "backend protocol": BELOW_BACKENDS,
-    "local backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "machine"},
+    "local backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "machine", "processing"},
+    "server backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
     "calibration": {"errors", "values", "places"},
     "chat": BELOW_BACKENDS
@@ -112,8 +117,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """The table of docs/design.md; a room may always import itself."""
 
-LOADED_ON_DEMAND = {("backends", "backends.local")}
-"""The one factory that reaches upwards, when it is called."""
+LOADED_ON_DEMAND = {("backends", "backends.local"), ("backends", "backends.server")}
+"""The factories that reach upwards, when they are called."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -16,8 +16,8 @@ from qwenvl_kit.backends.local.prefixes import (
     TokenSequence,
     common_length,
 )
-from qwenvl_kit.backends.local.prompts import Span
 from qwenvl_kit.backends.local.storage import Storage
+from qwenvl_kit.processing.prompts import Span
 
 BLOCK = 16
 

@@ -11,9 +11,9 @@ from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.backends.local.constraining import Binder
 from qwenvl_kit.backends.local.rows import Row
-from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import UnsupportedFeatureError
+from qwenvl_kit.processing.vocabulary import Vocabulary
 from qwenvl_kit.testing import build_tiny_model
 
 SWITCH = "{%- if enable_thinking is defined and enable_thinking %}{{- '<think>\\n' }}{%- endif %}"

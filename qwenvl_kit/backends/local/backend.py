@@ -28,7 +28,6 @@ from qwenvl_kit.backends.local.adapters import Adapters
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine import Engine
 from qwenvl_kit.backends.local.faults import translated_errors
-from qwenvl_kit.backends.local.pixels import resize_image
 from qwenvl_kit.backends.local.probing import Probe
 from qwenvl_kit.backends.local.scheduling import StandStill
 from qwenvl_kit.backends.local.shapes import free_bytes
@@ -37,6 +36,7 @@ from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.resizing import resize_image
 
 
 @dataclass(frozen=True)

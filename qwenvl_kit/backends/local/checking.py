@@ -146,24 +146,6 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
     return sum(p.numel() for name, p in parameters if not (is_tied and name == "lm_head.weight"))
 
 
-def check_generation(checkpoint: Checkpoint) -> None:
-    """Blame generation_config.json itself for what is wrong in it, not the weights.
-
-    Raises:
-        CheckpointError: it cannot be used.
-    """
-    if not (checkpoint.folder / "generation_config.json").is_file():
-        return
-    try:
-        transformers.GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
-    except Exception as error:  # any of its entries may be wrong in any way
-        raise CheckpointError(
-            f"generation_config.json of {checkpoint.name} cannot be used "
-            f"({type(error).__name__}: {error})",
-            expected="it as it was published",
-        ) from error
-
-
 def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
     """Refuse weights that do not fit: transformers fills the gaps with random numbers.
 

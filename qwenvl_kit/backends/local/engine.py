@@ -17,7 +17,6 @@ from qwenvl_kit.backends.local.lookup import LookupRules
 from qwenvl_kit.backends.local.pixels import PatchEncoder
 from qwenvl_kit.backends.local.positions import PositionEncoder
 from qwenvl_kit.backends.local.prefixes import PREFIXES, PrefixStore
-from qwenvl_kit.backends.local.prompts import PromptEncoder
 from qwenvl_kit.backends.local.queueing import Ticket
 from qwenvl_kit.backends.local.reading import PromptReader
 from qwenvl_kit.backends.local.rows import Row
@@ -27,11 +26,12 @@ from qwenvl_kit.backends.local.shapes import free_bytes
 from qwenvl_kit.backends.local.shared_attention import offer_shared_attention
 from qwenvl_kit.backends.local.storage import Storage
 from qwenvl_kit.backends.local.vision import FEATURES, Features, VisionEncoder, digest_of
-from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.families import Family
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.prompts import PromptEncoder
+from qwenvl_kit.processing.vocabulary import Vocabulary
 
 
 class Engine:

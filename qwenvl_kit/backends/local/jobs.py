@@ -11,10 +11,10 @@ import torch
 
 from qwenvl_kit.backends.local.lookup import Guesser
 from qwenvl_kit.backends.local.prefixes import MediaSpan, TokenSequence
-from qwenvl_kit.backends.local.prompts import Prompt
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.vision import Features
 from qwenvl_kit.media.requests import DecodedMedia
+from qwenvl_kit.processing.prompts import Prompt
 
 
 @dataclass

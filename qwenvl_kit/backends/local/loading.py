@@ -23,7 +23,6 @@ from qwenvl_kit.backends.local.backend import LocalBackend, let_go_of_caches
 from qwenvl_kit.backends.local.checking import (
     check_complete,
     check_files,
-    check_generation,
     check_not_offloaded,
     check_size,
     check_versions,
@@ -41,7 +40,6 @@ from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, fi
 from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
 from qwenvl_kit.errors import (
-    CheckpointError,
     MissingPackageError,
     ModelLoadError,
     PlacementError,
@@ -50,6 +48,7 @@ from qwenvl_kit.errors import (
     release_frames,
 )
 from qwenvl_kit.machine import release_free_memory
+from qwenvl_kit.processing.published import check_generation, load_processor
 
 _Made = TypeVar("_Made")
 
@@ -111,7 +110,7 @@ def load_backend(
     with _LOADING, _quiet_bars():
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
-        processor = _load_processor(checkpoint)
+        processor = load_processor(checkpoint)
         network, used = room.attempt(lambda: _load_network(checkpoint, settings, recipe))
     if recipe.is_quantized:
         release_free_memory()  # several times the weights, of what they were made from
@@ -168,25 +167,6 @@ def _tensors_of(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...]
         fetch_weights(checkpoint, offline=offline)
         tensors = read_tensors(checkpoint.folder)
     return tensors
-
-
-def _load_processor(checkpoint: Checkpoint) -> Any:
-    try:
-        return transformers.AutoProcessor.from_pretrained(
-            checkpoint.folder, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # transformers raises many kinds for missing or damaged files
-        if "trust_remote_code" in str(error):
-            raise CheckpointError(
-                f"{checkpoint.name} brings code of its own (auto_map), which is never run",
-                expected="a checkpoint that transformers itself can load",
-                hint="the checkpoint that it was made from",
-            ) from error
-        raise CheckpointError(
-            f"the processor of {checkpoint.name} cannot be loaded "
-            f"({type(error).__name__}: {error})",
-            expected="tokenizer, preprocessor_config.json and a chat template",
-        ) from error
 
 
 def _load_network(

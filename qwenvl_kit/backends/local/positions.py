@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from qwenvl_kit.backends.local.prompts import Prompt
 from qwenvl_kit.budget.frames import frame_rate
 from qwenvl_kit.families import Family
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.prompts import Prompt
 
 
 class PositionEncoder:

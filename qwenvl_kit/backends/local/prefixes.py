@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy
 
 from qwenvl_kit.backends.local.caches import CacheState
-from qwenvl_kit.backends.local.prompts import Span
 from qwenvl_kit.backends.local.storage import Kept, Storage
+from qwenvl_kit.processing.prompts import Span
 
 PREFIXES = "prompts"
 

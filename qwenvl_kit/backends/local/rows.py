@@ -9,10 +9,10 @@ import torch
 
 from qwenvl_kit.backends.local.choosing import TokenChooser
 from qwenvl_kit.backends.local.constraining import Bound
-from qwenvl_kit.backends.local.vocabulary import Vocabulary
 from qwenvl_kit.backends.repetition import CycleDetector
 from qwenvl_kit.backends.stops import StopText
 from qwenvl_kit.options import Sampling
+from qwenvl_kit.processing.vocabulary import Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 from qwenvl_kit.thinking import CLOSE
 

@@ -60,13 +60,17 @@ class PromptEncoder:
     Args:
         processor: the checkpoint's processor, as `AutoProcessor` loads it.
         family: the checkpoint's family.
+
+    Attributes:
+        knows_tools: whether the checkpoint's template writes tools.
+        special_tokens: the tokens that carry meaning.
     """
 
     def __init__(self, processor: Any, family: Family) -> None:
         self._processor = processor
         self._family = family
         template = _template_of(processor)
-        self._knows_tools = "tools" in template
+        self.knows_tools = "tools" in template
         self._switches_thinking = "enable_thinking" in template
         self._recent: dict[Any, Prompt] = {}
         self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
@@ -74,7 +78,7 @@ class PromptEncoder:
         self._image_id = self._placeholder_id(family.image_token)
         self._video_id = self._placeholder_id(family.video_token)
         self._turn_id = self._tokenizer.token_to_id("<|im_start|>")
-        self._special_tokens = tuple(
+        self.special_tokens = tuple(
             token.content for token in processor.tokenizer.added_tokens_decoder.values()
         )
 
@@ -104,8 +108,8 @@ class PromptEncoder:
     def _encode(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> Prompt:
-        shield = TokenShield(self._special_tokens, messages)
-        prompt = self._render(render_turns(messages, shield, knows_tools=self._knows_tools))
+        shield = TokenShield(self.special_tokens, messages)
+        prompt = self._render(render_turns(messages, shield, knows_tools=self.knows_tools))
         videos = [plan for plan in media if isinstance(plan, VideoPlan)]
         prompt = render_videos(prompt, videos, self._family)
         ids: list[int] = []

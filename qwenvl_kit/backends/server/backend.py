@@ -1,0 +1,136 @@
+"""An OpenAI-compatible server as a backend."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
+from qwenvl_kit.backends.closed import closed_error
+from qwenvl_kit.backends.server.answers import AnswerReader
+from qwenvl_kit.backends.server.counting import PromptCounter
+from qwenvl_kit.backends.server.line import Job, Line
+from qwenvl_kit.backends.server.payloads import PayloadRules
+from qwenvl_kit.backends.server.shielding import TokenBreaker
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What is known of a model that a server runs.
+
+    Attributes:
+        payloads: what requests for it have in common.
+        rules: what it lays down for planning.
+        sampling: the settings that it was published with.
+        counter: the length of its prompts.
+        breaker: what keeps text from being misread.
+        vocabulary: tokens to text; None where their ids are not known.
+        facts: what is connected and how, in words.
+    """
+
+    payloads: PayloadRules
+    rules: PlanningRules
+    sampling: Sampling
+    counter: PromptCounter
+    breaker: TokenBreaker
+    vocabulary: Vocabulary | None
+    facts: Mapping[str, str]
+
+
+class ServerBackend:
+    """Has requests answered by a server; fulfils `Backend`.
+
+    Args:
+        model: what is known of its model.
+        line: the way to it.
+    """
+
+    def __init__(self, model: ServedModel, line: Line) -> None:
+        self._model = model
+        self._line: Line | None = line
+        weakref.finalize(self, line.close).atexit = False
+
+    @property
+    def rules(self) -> PlanningRules:
+        """What the model lays down for planning."""
+        return self._model.rules
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with."""
+        return self._model.sampling
+
+    def free_bytes(self) -> int | None:
+        """Not known: it is another machine's."""
+        self._open_line()
+        return None
+
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """Length of the rendered prompt; an estimate where the checkpoint is not known here."""
+        return self._model.counter.count(self._model.breaker.broken(messages), media)
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded picture at the planned size, so that the server finds nothing to resize."""
+        from qwenvl_kit.processing.resizing import resize_image  # which imports torch
+
+        return resize_image(image, size)
+
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
+        """Send a request, as soon as the server has fewer than it may have at a time.
+
+        Raises:
+            OverloadError: too many requests wait.
+            UnsupportedFeatureError: the server has no word for something.
+        """
+        line, model = self._open_line(), self._model
+        messages = model.breaker.broken(request.messages)
+        media = list(request.plan.media.values())
+        opens_thought = model.counter.opens_thought(messages, media)
+
+        def make_reader() -> AnswerReader:
+            return AnswerReader(request.sampling, model.vocabulary, begins_in_thought=opens_thought)
+
+        return line.submit(
+            Job(
+                model.payloads.payload(request, messages),
+                make_reader,
+                observer,
+                request.sampling.max_seconds,
+                model.breaker.notes(request.messages),
+            )
+        )
+
+    def load(self) -> Load:
+        """What waits and what runs at the moment."""
+        return self._open_line().load
+
+    def report(self) -> Mapping[str, str]:
+        """What is connected and how, in words."""
+        return self._model.facts
+
+    def close(self) -> None:
+        """Send no more; what was sent is answered all the same."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def _open_line(self) -> Line:
+        if self._line is None:
+            raise closed_error()
+        return self._line

@@ -1,0 +1,236 @@
+"""From a server's address to a backend.
+
+What can be known is found out once, at the beginning: which models it serves, what it speaks, and
+by two short requests whether it tells log-probabilities and binds answers to a form.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
+from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
+from qwenvl_kit.backends.server.counting import PromptCounter
+from qwenvl_kit.backends.server.dialects import ServerDialect, dialect_of
+from qwenvl_kit.backends.server.line import Line, Patience
+from qwenvl_kit.backends.server.payloads import PayloadRules
+from qwenvl_kit.backends.server.pictures import ENCODINGS, ImageEncoding
+from qwenvl_kit.backends.server.serving import Desk, Served
+from qwenvl_kit.backends.server.shielding import TokenBreaker
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.settings import read_settings
+from qwenvl_kit.checkpoints.sources import find_checkpoint
+from qwenvl_kit.errors import InputError, ModelLoadError, UnknownFamilyError
+from qwenvl_kit.families import FAMILIES, Family, family_of
+from qwenvl_kit.options import Sampling, describe_sampling
+from qwenvl_kit.processing.prompts import PromptEncoder
+from qwenvl_kit.processing.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from qwenvl_kit.processing.published import Published
+
+_LEAST_CONTEXT = 32_768
+"""`max_position_embeddings` of the smallest published checkpoint, Qwen2-VL-2B-Instruct."""
+
+_NAMED = re.compile(
+    r"qwen(?:[-_]?vl)?[-_]?([0-9](?:[._][0-9])?)(?:[-_]?(?:vl|exp))?", re.IGNORECASE
+)
+_NO_KEY = "none"
+
+
+def connect_backend(
+    base_url: str,
+    *,
+    model: str | None = None,
+    api_key: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = "auto",
+    family: str | None = None,
+    context_tokens: int | None = None,
+    image_encoding: ImageEncoding = "auto",
+    headers: Mapping[str, str] | None = None,
+    timeout_seconds: float = 600.0,
+    max_retries: int = 4,
+    max_concurrent_requests: int = 32,
+    max_queued_requests: int = MAX_QUEUED_REQUESTS,
+) -> ServerBackend:
+    """Connect to a server; the arguments and errors are those of `VisionChat.connect`."""
+    _check_numbers(
+        context_tokens=context_tokens,
+        max_retries=max_retries,
+        max_concurrent_requests=max_concurrent_requests,
+        max_queued_requests=max_queued_requests,
+    )
+    if image_encoding not in ENCODINGS:
+        raise InputError(
+            f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
+        )
+    if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < 1e6:
+        raise InputError(
+            f"timeout_seconds={timeout_seconds!r} was given", expected="a number of seconds"
+        )
+    address = _address(base_url)
+    desk = Desk(address, api_key or _NO_KEY, dict(headers or {}), timeout_seconds, max_retries)
+    served = desk.find(model)
+    known = _known(served, checkpoint)
+    chosen = _family(served, known, family)
+    dialect = dialect_of(address, served.owner)
+    talents = desk.probe(served.name, dialect)
+    encoder = None if known.published is None else PromptEncoder(known.published.processor, chosen)
+    vocabulary = _vocabulary(known.published, dialect) if talents.gives_logprobs else None
+    rules = _rules(chosen, known.published, context_tokens or served.context_tokens)
+    sampling = _sampling(chosen, known.published, dialect)
+    counter = PromptCounter(chosen, encoder)
+    payloads = PayloadRules(
+        dialect=dialect,
+        model=served.name,
+        knows_tools=None if encoder is None else encoder.knows_tools,
+        gives_logprobs=talents.gives_logprobs,
+        binds_answers=talents.binds_answers,
+        knows_ids=vocabulary is not None,
+        encoding=image_encoding,
+    )
+    facts = {
+        "model": served.name,
+        "server": address,
+        "dialect": dialect.name,
+        "family": chosen.model_type,
+        "checkpoint": known.reason,
+        "prompt_tokens": "counted" if counter.is_exact else "estimated",
+        "context_tokens": str(rules.context_tokens),
+        **talents.facts(dialect),
+        "images": image_encoding,
+        "sampling": describe_sampling(sampling),
+    }
+    served_model = ServedModel(
+        payloads=payloads,
+        rules=rules,
+        sampling=sampling,
+        counter=counter,
+        breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
+        vocabulary=vocabulary,
+        facts=facts,
+    )
+    patience = Patience(
+        max_concurrent_requests=max_concurrent_requests,
+        max_queued_requests=max_queued_requests,
+        max_retries=max_retries,
+    )
+    return ServerBackend(served_model, Line(desk.make_async_client, desk.api_key, patience))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a checkpoint here, and why, in words."""
+
+    published: Published | None
+    family: Family | None
+    reason: str
+
+
+def _known(served: Served, checkpoint: str | os.PathLike[str] | None) -> _Known:
+    """The small files of the checkpoint that a server runs, if they can be had."""
+    if checkpoint is None:
+        return _Known(None, None, "none: checkpoint=None")
+    if checkpoint != "auto":
+        return _loaded(checkpoint)
+    reasons = []
+    for name in served.checkpoint_names:
+        try:
+            return _loaded(name)
+        except ModelLoadError as error:  # most names of models are no checkpoints
+            reasons.append(f"{name}: {error.problem}")
+    why = "; ".join(reasons) or f"{served.name!r} is no checkpoint's name"
+    return _Known(None, None, f"none ({why})")
+
+
+def _loaded(name: str | os.PathLike[str]) -> _Known:
+    from qwenvl_kit.processing.published import load_published  # which imports transformers
+
+    checkpoint = find_checkpoint(name)
+    settings = read_settings(checkpoint.folder)
+    return _Known(load_published(checkpoint, settings), settings.family, checkpoint.name)
+
+
+def _family(served: Served, known: _Known, asked: str | None) -> Family:
+    if asked is not None:
+        return family_of(asked)
+    if known.family is not None:
+        return known.family
+    found = _NAMED.search(served.name)
+    number = found[1].replace(".", "_") if found else ""
+    for name in (f"qwen{number}_vl", f"qwen{number}"):
+        if name in FAMILIES:
+            return FAMILIES[name]
+    raise UnknownFamilyError(
+        f"{served.name!r} does not tell which family the model is of",
+        expected=f"family=..., one of {', '.join(FAMILIES)}",
+        hint="or checkpoint=..., a folder or hub id with the model's small files",
+    )
+
+
+def _rules(
+    family: Family, published: Published | None, context_tokens: int | None
+) -> PlanningRules:
+    if published is not None:
+        length = context_tokens or published.rules.context_tokens
+        return replace(published.rules, context_tokens=length, limits_are_fixed=True)
+    return PlanningRules(
+        family=family,
+        image_limits=PixelLimits(family.min_pixels, family.max_pixels),
+        video_limits=PixelLimits(family.min_video_pixels, family.max_video_pixels),
+        context_tokens=context_tokens or _LEAST_CONTEXT,
+        limits_are_fixed=True,
+    )
+
+
+def _sampling(family: Family, published: Published | None, dialect: ServerDialect) -> Sampling:
+    """The published settings, without those that the server does not take."""
+    sampling = family.sampling if published is None else published.sampling
+    unknown = {"top_k", "min_p", "repetition_penalty"} - dialect.sampling
+    without: dict[str, Any] = dict.fromkeys(unknown)
+    return replace(sampling, **without)
+
+
+def _vocabulary(published: Published | None, dialect: ServerDialect) -> Vocabulary | None:
+    if published is None or not dialect.tells_ids:
+        return None
+    return Vocabulary(published.processor.tokenizer, published.end_ids)
+
+
+def _address(base_url: object) -> str:
+    """The address of an API, without what belongs to a single call."""
+    if not isinstance(base_url, str):
+        raise InputError(
+            f"base_url of type {type(base_url).__name__} was given", expected="a string"
+        )
+    try:
+        parts = urlsplit(base_url.strip())
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+        has_login = parts.username is not None or parts.password is not None
+        _ = parts.port
+    except ValueError:
+        is_url = has_login = False
+    if not is_url:
+        raise InputError(
+            f"base_url={base_url[:100]!r} was given",
+            expected="the URL of an API, such as 'http://127.0.0.1:8000/v1'",
+        )
+    if has_login:
+        raise InputError("base_url holds a name or password", expected="api_key=... or headers=...")
+    return base_url.strip().rstrip("/").removesuffix("/chat/completions")
+
+
+def _check_numbers(**given: Any) -> None:
+    for name, value in given.items():
+        least = 0 if name == "max_retries" else 1
+        is_open = value is None and name == "context_tokens"
+        if not is_open and (type(value) is not int or value < least):
+            raise InputError(
+                f"{name}={value!r} was given", expected=f"a whole number of at least {least}"
+            )

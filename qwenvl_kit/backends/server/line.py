@@ -1,0 +1,217 @@
+"""Requests on their way to a server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.backends.base import Completion, Load, Observer
+from qwenvl_kit.backends.server.answers import AnswerReader
+from qwenvl_kit.backends.server.faults import translated_errors
+from qwenvl_kit.backends.server.threads import LoopThread
+from qwenvl_kit.errors import OverloadError, ServerConnectionError, ServerTimeoutError
+from qwenvl_kit.results import FinishReason
+
+if TYPE_CHECKING:
+    import openai
+
+_LOOK_SECONDS = 0.1
+"""How often it is asked whether anybody still wants an answer."""
+
+_FIRST_PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How much is asked of a server, and how often.
+
+    Attributes:
+        max_concurrent_requests: most that it has at a time.
+        max_queued_requests: most that wait for that.
+        max_retries: how often a request is repeated that came to nothing.
+    """
+
+    max_concurrent_requests: int
+    max_queued_requests: int
+    max_retries: int
+
+
+@dataclass
+class Job:
+    """A request on its way.
+
+    Attributes:
+        payload: the arguments of `chat.completions.create`.
+        make_reader: what collects an answer to it.
+        observer: who follows it; None for nobody.
+        max_seconds: when to stop at the latest, from now on; None for never.
+        notes: what was given up for it so far.
+        reader: what collects its answer at the moment.
+    """
+
+    payload: Mapping[str, Any]
+    make_reader: Callable[[], AnswerReader]
+    observer: Observer | None = None
+    max_seconds: float | None = None
+    notes: tuple[str, ...] = ()
+    reader: AnswerReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = self.make_reader()
+        self._deadline = time.perf_counter() + (self.max_seconds or math.inf)
+
+    @property
+    def must_end(self) -> FinishReason | None:
+        """Why it has to end now; None if it has not."""
+        if self.observer is not None and self.observer.is_cancelled():
+            return "cancelled"
+        return "deadline" if time.perf_counter() >= self._deadline else None
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody has read some of its answer, so that it cannot be begun anew."""
+        return self.observer is not None and self.observer.is_read() and bool(self.reader.text)
+
+
+class Line:
+    """Sends requests to a server, so many at a time, in an event loop of its own.
+
+    Args:
+        make_client: a client of the openai package, to be used in one event loop.
+        api_key: what no message may hold.
+        patience: how much is asked of the server.
+    """
+
+    def __init__(
+        self, make_client: Callable[[], openai.AsyncOpenAI], api_key: str, patience: Patience
+    ) -> None:
+        self._make_client = make_client
+        self._api_key = api_key
+        self._patience = patience
+        self._thread = LoopThread("qwenvl_kit server")
+        self._lock = threading.Lock()
+        self._open: tuple[openai.AsyncOpenAI, asyncio.Semaphore] | None = None
+        self._num_waiting = 0
+        self._num_running = 0
+        self._is_closed = False
+
+    @property
+    def load(self) -> Load:
+        """What waits and what runs at the moment."""
+        return Load(self._num_waiting, self._num_running)
+
+    def submit(self, job: Job) -> Future[Completion]:
+        """Send a request as soon as the server has fewer than it may have; for any thread.
+
+        Raises:
+            OverloadError: too many wait for that.
+        """
+        with self._lock:
+            if self._num_waiting >= self._patience.max_queued_requests:
+                raise OverloadError(
+                    f"{self._num_waiting} requests wait already",
+                    hint="ask again later, or connect(max_queued_requests=...)",
+                )
+            self._num_waiting += 1
+        future: Future[Completion] = Future()
+        future.set_running_or_notify_cancel()
+        self._thread.run(self._serve(job, future))
+        return future
+
+    def close(self) -> None:
+        """Let the thread end once nothing is on its way; for any thread."""
+        self._is_closed = True
+        if self._open is not None or self._num_waiting:
+            self._thread.run(self._end_if_idle())
+
+    async def _serve(self, job: Job, future: Future[Completion]) -> None:
+        """Answer a request; whatever comes of it is in its future."""
+        try:
+            completion = await self._watched(job)
+        except BaseException as error:  # whoever waits must be told of anything
+            future.set_exception(error)
+        else:
+            future.set_result(completion)
+        await self._end_if_idle()
+
+    async def _watched(self, job: Job) -> Completion:
+        """The answer, as far as it is wanted."""
+        task = asyncio.ensure_future(self._answered(job))
+        while True:
+            reason = job.must_end
+            if reason is not None:
+                task.cancel()
+                await asyncio.wait({task})
+                return replace(job.reader.completion(reason), degradations=job.notes)
+            done, _ = await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+            if done:
+                return task.result()
+
+    async def _answered(self, job: Job) -> Completion:
+        """The answer; one that was cut off is asked for again, as long as nobody has seen any."""
+        async with self._turn() as client:
+            for num_failures in range(self._patience.max_retries + 1):
+                job.reader = job.make_reader()
+                with translated_errors(self._api_key):  # what can be asked again, the client asks
+                    stream = await client.chat.completions.create(**job.payload)
+                try:
+                    await self._read(stream, job)
+                except (ServerConnectionError, ServerTimeoutError):
+                    if job.is_seen or num_failures == self._patience.max_retries:
+                        raise
+                    await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**num_failures)
+                else:
+                    break
+        return replace(job.reader.completion(), degradations=job.notes)
+
+    async def _read(self, stream: Any, job: Job) -> None:
+        reader, observer = job.reader, job.observer
+        try:
+            with translated_errors(self._api_key, lambda: reader.text):
+                async for chunk in stream:
+                    for delta in reader.feed(chunk):
+                        if observer is not None:
+                            observer.on_delta(delta)
+                    if reader.has_ended:
+                        break
+                for delta in reader.finish():
+                    if observer is not None:
+                        observer.on_delta(delta)
+        finally:
+            await stream.close()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[openai.AsyncOpenAI]:
+        """Wait until the server has fewer requests than it may have."""
+        if self._open is None:
+            self._open = (
+                self._make_client(),
+                asyncio.Semaphore(self._patience.max_concurrent_requests),
+            )
+        client, free = self._open
+        try:
+            await free.acquire()
+        finally:
+            with self._lock:
+                self._num_waiting -= 1
+        self._num_running += 1
+        try:
+            yield client
+        finally:
+            self._num_running -= 1
+            free.release()
+
+    async def _end_if_idle(self) -> None:
+        if not self._is_closed or self._num_waiting or self._num_running:
+            return
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened[0].close()
+        self._thread.stop()

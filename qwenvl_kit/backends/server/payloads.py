@@ -1,0 +1,256 @@
+"""A request as a server takes it: the arguments of `chat.completions.create`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.backends.server.dialects import ServerDialect
+from qwenvl_kit.backends.server.pictures import ImageEncoding, frames_url, picture_url
+from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.errors import UnsupportedFeatureError
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import VideoPlan
+from qwenvl_kit.rendering import Turns, render_turns
+
+_CLOCK_HERTZ = 1_000_000
+"""Frames are numbered by the microsecond at which they are shown, whatever rate they come at."""
+
+
+@dataclass(frozen=True)
+class PayloadRules:
+    """What requests to a server have in common.
+
+    Attributes:
+        dialect: what it speaks.
+        model: the name under which it serves the model.
+        knows_tools: whether the model's template writes tools; None where that is not known.
+        gives_logprobs: whether it tells the log-probabilities of tokens.
+        binds_answers: whether it binds answers to a form.
+        knows_ids: whether ids of tokens can be read here.
+        encoding: how pictures travel.
+    """
+
+    dialect: ServerDialect
+    model: str
+    knows_tools: bool | None
+    gives_logprobs: bool
+    binds_answers: bool
+    knows_ids: bool
+    encoding: ImageEncoding
+
+    def payload(self, request: BackendRequest, messages: Sequence[Message]) -> dict[str, Any]:
+        """The arguments for a request.
+
+        Args:
+            request: what is asked.
+            messages: its messages, with nothing in their text that a server would misread.
+
+        Raises:
+            UnsupportedFeatureError: the server has no word for something.
+        """
+        turns = render_turns(messages, _PlainText(), knows_tools=self.knows_tools is not False)
+        extra: dict[str, Any] = {}
+        arguments: dict[str, Any] = {
+            "model": self.model,
+            "messages": list(self._messages(turns, request, extra)),
+            "max_tokens": request.plan.max_new_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        self._add_tools(arguments, turns)
+        self._add_thinking(extra, turns)
+        self._add_sampling(arguments, extra, request.sampling)
+        self._add_scores(arguments, extra, request.sampling)
+        if request.constraint is not None:
+            self._add_constraint(arguments, extra, request.constraint)
+        return {**arguments, "extra_body": extra}
+
+    def _messages(
+        self, turns: Turns, request: BackendRequest, extra: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        media = iter(zip(request.media, request.plan.media.values(), strict=True))
+        if request.plan.videos:
+            self._add_videos(extra, request.plan.videos)
+        names = _CallNames()
+        for turn in turns.turns:
+            content = [
+                item if item["type"] == "text" else self._medium(*next(media))
+                for item in turn["content"]
+            ]
+            is_text = all(item["type"] == "text" for item in content)
+            said = "".join(item["text"] for item in content) if is_text else content
+            yield {"role": turn["role"], "content": said, **names.of(turn)}
+
+    def _medium(self, pixels: Any, plan: Any) -> dict[str, Any]:
+        if not isinstance(plan, VideoPlan):
+            url = picture_url(pixels, self.encoding)
+            return {"type": "image_url", "image_url": {"url": url}}
+        if self.dialect.videos == "jpeg sequence":
+            return {"type": "video_url", "video_url": {"url": frames_url(pixels, self.encoding)}}
+        import PIL.Image
+
+        urls = [picture_url(PIL.Image.fromarray(frame), self.encoding) for frame in pixels]
+        return {"type": "video", "video": urls, "fps": _mean_fps(plan)}
+
+    def _add_videos(self, extra: dict[str, Any], videos: Sequence[VideoPlan]) -> None:
+        """What a server is told of the times of frames, once for all videos of a request."""
+        if self.dialect.videos is None:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) takes no chosen frames of a video",
+                hint="the frames as pictures, or a server of vLLM",
+            )
+        if self.dialect.videos != "jpeg sequence":
+            return
+        clocks = {_clock(plan) for plan in videos}
+        if len(clocks) > 1:
+            raise UnsupportedFeatureError(
+                f"{len(clocks)} videos with frames at different times were given",
+                expected="one video in a request to vLLM, or videos with frames at the same times",
+                hint="a request for each",
+            )
+        (indices,) = map(list, clocks)
+        extra["media_io_kwargs"] = {
+            "video": {
+                "num_frames": -1,
+                "fps": _CLOCK_HERTZ,
+                "frames_indices": indices,
+                "total_num_frames": indices[-1] + len(indices),
+                "do_sample_frames": False,
+            }
+        }
+
+    def _add_tools(self, arguments: dict[str, Any], turns: Turns) -> None:
+        if not turns.tools:
+            return
+        arguments["tools"] = turns.tools
+        arguments["tool_choice"] = "none" if self.dialect.leaves_calls else "auto"
+
+    def _add_thinking(self, extra: dict[str, Any], turns: Turns) -> None:
+        if turns.thinking is None:
+            return
+        if self.dialect.thinking is None:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) has no switch for thinking",
+                hint="thinking=None, or a model that always does, or never",
+            )
+        switch = {"enable_thinking": turns.thinking}
+        is_flag = self.dialect.thinking == "enable_thinking"
+        extra.update(switch if is_flag else {"chat_template_kwargs": switch})
+
+    def _add_sampling(
+        self, arguments: dict[str, Any], extra: dict[str, Any], sampling: Sampling
+    ) -> None:
+        names = ("top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
+        given = {name: getattr(sampling, name) for name in names}
+        given = {name: value for name, value in given.items() if value is not None}
+        if sampling.is_greedy:  # nothing is left to narrow
+            given = {name: value for name, value in given.items() if name.endswith("penalty")}
+        missing = sorted(given.keys() - self.dialect.sampling - {"top_p", "presence_penalty"})
+        if missing:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) does not take {', '.join(missing)}",
+                hint="Sampling(temperature=..., top_p=...)",
+            )
+        given = {**self.dialect.neutral, **given}
+        if self.dialect.takes_generation_config:
+            choice = {} if sampling.is_greedy else {"temperature": sampling.temperature}
+            settings = {"do_sample": not sampling.is_greedy, **choice, **given}
+            extra["generation_config"] = json.dumps(settings)
+            return
+        arguments["temperature"] = sampling.temperature or 0.0
+        for name, value in given.items():
+            (extra if name in self.dialect.sampling else arguments)[name] = value
+        if sampling.seed is not None:
+            arguments["seed"] = sampling.seed % 2**63
+        if sampling.stop:
+            arguments["stop"] = list(sampling.stop)
+
+    def _add_scores(
+        self, arguments: dict[str, Any], extra: dict[str, Any], sampling: Sampling
+    ) -> None:
+        most = self.dialect.max_alternatives
+        if not self.gives_logprobs:
+            if sampling.num_alternatives:
+                raise UnsupportedFeatureError("this server gives no log-probabilities")
+            return
+        if sampling.num_alternatives > most:
+            raise UnsupportedFeatureError(
+                f"num_alternatives={sampling.num_alternatives} was given",
+                expected=f"at most {most} from this server",
+            )
+        arguments["logprobs"] = True
+        arguments["top_logprobs"] = sampling.num_alternatives
+        if self.knows_ids:
+            extra["return_token_ids"] = True
+            extra["return_tokens_as_token_ids"] = True
+
+    def _add_constraint(
+        self, arguments: dict[str, Any], extra: dict[str, Any], constraint: Constraint
+    ) -> None:
+        form = self.dialect.constraints.get(constraint.kind)
+        if form is None or not self.binds_answers:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) binds no answer to a {constraint.kind}",
+                hint="a server of vLLM, or VisionChat.from_pretrained",
+            )
+        if form == "response_format":
+            schema = {"name": "answer", "schema": json.loads(constraint.text), "strict": True}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif form == "regex":
+            extra["regex"] = _as_regex(constraint)
+        else:
+            is_choice = constraint.kind == "choice"
+            bound = json.loads(constraint.text) if is_choice else constraint.text
+            extra["structured_outputs"] = {constraint.kind: bound}
+
+
+class _PlainText:
+    """Stands in for a `TokenShield` where text holds nothing to hide."""
+
+    def hide(self, text: str) -> str:
+        return text
+
+
+class _CallNames:
+    """Tells calls and their results apart by ids, which a server wants: by their order, here."""
+
+    def __init__(self) -> None:
+        self._num_calls = 0
+        self._unanswered: list[str] = []
+
+    def of(self, turn: Mapping[str, Any]) -> dict[str, Any]:
+        """What a turn has beside its role and content."""
+        if turn["role"] == "tool" and self._unanswered:
+            return {"tool_call_id": self._unanswered.pop(0)}
+        calls = [self._named(call) for call in turn.get("tool_calls", ())]
+        return {"tool_calls": calls} if calls else {}
+
+    def _named(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        name = f"call_{self._num_calls}"
+        self._num_calls += 1
+        self._unanswered.append(name)
+        arguments = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+        function = {"name": call["function"]["name"], "arguments": arguments}
+        return {"id": name, "type": "function", "function": function}
+
+
+def _clock(plan: VideoPlan) -> tuple[int, ...]:
+    return tuple(round(seconds * _CLOCK_HERTZ) for seconds in plan.timestamps_seconds)
+
+
+def _mean_fps(plan: VideoPlan) -> float:
+    times = plan.timestamps_seconds
+    lasts = times[-1] - times[0] if len(times) > 1 else 0.0
+    return round((len(times) - 1) / lasts, 3) if lasts else 1.0
+
+
+def _as_regex(constraint: Constraint) -> str:
+    if constraint.kind == "regex":
+        return constraint.text
+    return "(" + "|".join(map(re.escape, json.loads(constraint.text))) + ")"

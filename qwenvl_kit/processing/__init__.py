@@ -1,0 +1,1 @@
+"""What a checkpoint's own processor does: prompts, limits, pixels. Needs transformers."""

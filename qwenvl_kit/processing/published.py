@@ -1,0 +1,244 @@
+"""What a checkpoint was published with, apart from its weights: processor, limits, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.errors import CheckpointError, ModelLoadError
+from qwenvl_kit.families import Family
+from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
+from qwenvl_kit.thinking import opens_thought
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a checkpoint was published with, apart from its weights.
+
+    Attributes:
+        processor: of transformers.
+        rules: what it lays down for planning; nothing of its weights.
+        sampling: the settings that it was published with.
+        end_ids: the tokens that end an answer.
+    """
+
+    processor: Any
+    rules: PlanningRules
+    sampling: Sampling
+    end_ids: frozenset[int]
+
+
+def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
+    """All of it, read from a checkpoint's small files.
+
+    Raises:
+        CheckpointError: a file is damaged, or they do not fit together.
+    """
+    check_generation(checkpoint)
+    processor = load_processor(checkpoint)
+    with damage_of(checkpoint.name):
+        config = transformers.AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=False, local_files_only=True
+        )
+        generation = _generation(checkpoint.folder, config)
+    return published_of(checkpoint, settings, processor, config, generation)
+
+
+def published_of(
+    checkpoint: Checkpoint, settings: Settings, processor: Any, config: Any, generation: Any
+) -> Published:
+    """All of it, of a checkpoint whose files are loaded.
+
+    Args:
+        checkpoint: where its files are.
+        settings: its config.json.
+        processor: its processor.
+        config: its configuration, as transformers understands it.
+        generation: its settings for generation, likewise.
+
+    Raises:
+        CheckpointError: its files do not fit together, or a setting cannot be used.
+    """
+    with damage_of(checkpoint.name):
+        _check_vocabulary(checkpoint.name, settings, processor)
+        _check_patches(checkpoint.name, settings.family, processor)
+        return Published(
+            processor=processor,
+            rules=_rules(settings.family, config, processor),
+            sampling=_default_sampling(checkpoint.folder, settings.family, generation, processor),
+            end_ids=_end_ids(config, generation, processor),
+        )
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """A checkpoint's processor.
+
+    Raises:
+        CheckpointError: its files are missing or damaged, or it brings code of its own.
+    """
+    try:
+        return transformers.AutoProcessor.from_pretrained(
+            checkpoint.folder, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # transformers raises many kinds for missing or damaged files
+        if "trust_remote_code" in str(error):
+            raise CheckpointError(
+                f"{checkpoint.name} brings code of its own (auto_map), which is never run",
+                expected="a checkpoint that transformers itself can load",
+                hint="the checkpoint that it was made from",
+            ) from error
+        raise CheckpointError(
+            f"the processor of {checkpoint.name} cannot be loaded "
+            f"({type(error).__name__}: {error})",
+            expected="tokenizer, preprocessor_config.json and a chat template",
+        ) from error
+
+
+def check_generation(checkpoint: Checkpoint) -> None:
+    """Blame generation_config.json itself for what is wrong in it, not the weights.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
+    if not (checkpoint.folder / "generation_config.json").is_file():
+        return
+    try:
+        transformers.GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+    except Exception as error:  # any of its entries may be wrong in any way
+        raise CheckpointError(
+            f"generation_config.json of {checkpoint.name} cannot be used "
+            f"({type(error).__name__}: {error})",
+            expected="it as it was published",
+        ) from error
+
+
+def _generation(folder: Path, config: Any) -> Any:
+    """A checkpoint's settings for generation, as transformers gives them to its model."""
+    if (folder / "generation_config.json").is_file():
+        return transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return transformers.GenerationConfig.from_model_config(config)
+
+
+@contextmanager
+def damage_of(where: str) -> Iterator[None]:
+    """Blame the checkpoint, not the caller, for settings in its files that cannot be used."""
+    try:
+        yield
+    except ModelLoadError:
+        raise
+    except Exception as error:  # a setting may be missing or wrong in any way
+        raise CheckpointError(
+            f"the settings of {where} cannot be used ({type(error).__name__}: {error})",
+            expected="the configuration files as they were published",
+        ) from error
+
+
+def _check_vocabulary(where: str, settings: Settings, processor: Any) -> None:
+    """The tokenizer and the weights must be of one checkpoint: both number the placeholders."""
+    family, tokenizer = settings.family, processor.tokenizer
+    for name, token in (
+        ("image_token_id", family.image_token),
+        ("video_token_id", family.video_token),
+    ):
+        expected, found = settings.config.get(name), tokenizer.convert_tokens_to_ids(token)
+        if expected is not None and found != expected:
+            raise CheckpointError(
+                f"the tokenizer of {where} gives {token} the id {found}, config.json {expected}",
+                expected="the tokenizer files that were published with these weights",
+            )
+    if tokenizer.pad_token_id is None:
+        raise CheckpointError(
+            f"the tokenizer of {where} names no token for padding",
+            expected="the tokenizer files that were published with these weights",
+        )
+
+
+def _check_patches(where: str, family: Family, processor: Any) -> None:
+    """The pictures that a processor makes must be those that the vision encoder takes."""
+    expected = (family.patch_side_px, family.merge_size, family.temporal_patch_frames)
+    for part in (processor.image_processor, processor.video_processor):
+        names = ("patch_size", "merge_size", "temporal_patch_size")
+        found = tuple(getattr(part, name, None) for name in names)
+        if found != expected:
+            raise CheckpointError(
+                f"the {type(part).__name__} of {where} has {', '.join(names)} = {found}, and the "
+                f"model takes {expected}",
+                expected="the settings for pictures that were published with these weights",
+            )
+
+
+def _rules(family: Family, config: Any, processor: Any) -> PlanningRules:
+    context_tokens = config.get_text_config().max_position_embeddings
+    if context_tokens < 1:
+        raise CheckpointError(
+            f"config.json says max_position_embeddings={context_tokens}",
+            expected="the length of the context in tokens",
+        )
+    return PlanningRules(
+        family=family,
+        image_limits=_limits(processor.image_processor),
+        video_limits=_limits(processor.video_processor),
+        context_tokens=int(context_tokens),
+    )
+
+
+def _limits(processor: Any) -> PixelLimits:
+    """The area limits that transformers writes as `shortest_edge` and `longest_edge`."""
+    limits = PixelLimits(int(processor.size["shortest_edge"]), int(processor.size["longest_edge"]))
+    if not 0 < limits.min_pixels <= limits.max_pixels:
+        raise CheckpointError(
+            f"the least and largest areas of a picture are {limits.min_pixels} and "
+            f"{limits.max_pixels} pixels",
+            expected="the settings for pictures as they were published",
+        )
+    return limits
+
+
+def _default_sampling(folder: Path, family: Family, generation: Any, processor: Any) -> Sampling:
+    """The checkpoint's own settings; where it has none, those of its family's model cards."""
+    fallback = family.thinking_sampling if _opens_with_thinking(processor) else family.sampling
+    if not (folder / "generation_config.json").is_file():
+        return fallback
+    published = generation
+    length = published.max_new_tokens or fallback.max_new_tokens
+    penalty = published.repetition_penalty
+    temperature = published.temperature if published.temperature is not None else 1.0
+    if not published.do_sample or temperature < MIN_TEMPERATURE:  # Qwen2.5-VL says 0.000001
+        return Sampling(max_new_tokens=length, repetition_penalty=penalty)
+    return Sampling(
+        max_new_tokens=length,
+        temperature=temperature,
+        top_k=published.top_k or None,
+        top_p=published.top_p,
+        min_p=published.min_p,
+        repetition_penalty=penalty,
+    )
+
+
+def _opens_with_thinking(processor: Any) -> bool:
+    """Whether the checkpoint's template leaves a block of thoughts open for the answer."""
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    prompt = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    return opens_thought(str(prompt))
+
+
+def _end_ids(config: Any, generation: Any, processor: Any) -> frozenset[int]:
+    """All that may end an answer: some checkpoints name only one of the two, some none."""
+    given = [generation.eos_token_id, config.get_text_config().eos_token_id]
+    given.append(processor.tokenizer.eos_token_id)
+    ids: set[int] = set()
+    for entry in given:
+        if entry is not None:
+            ids.update(entry if isinstance(entry, (list, tuple)) else [entry])
+    if not ids:
+        raise CheckpointError("the checkpoint names no token that ends an answer")
+    return frozenset(ids)
