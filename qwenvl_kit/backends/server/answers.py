@@ -124,6 +124,12 @@ class AnswerReader:
             begins_in_thought=self._begins_in_thought and self._stream is not None,
         )
 
+    def given(self, text: str) -> Completion:
+        """An answer that was known beforehand, as it would be had it been generated."""
+        self._stop_text.feed(text)
+        self._stop_text.flush()
+        return self.completion("stop")
+
     @property
     def _num_tokens(self) -> int:
         return len(self._tokens) + (self._end_token is not None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
 from qwenvl_kit.backends.closed import closed_error
@@ -14,8 +15,10 @@ from qwenvl_kit.backends.server.answers import AnswerReader
 from qwenvl_kit.backends.server.counting import PromptCounter
 from qwenvl_kit.backends.server.line import Job, Line
 from qwenvl_kit.backends.server.payloads import PayloadRules
+from qwenvl_kit.backends.server.scoring import AnswerScorer
 from qwenvl_kit.backends.server.shielding import TokenBreaker
 from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
@@ -100,20 +103,37 @@ class ServerBackend:
         """
         line, model = self._open_line(), self._model
         messages = model.breaker.broken(request.messages)
-        media = list(request.plan.media.values())
-        opens_thought = model.counter.opens_thought(messages, media)
+        opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
+        payload = model.payloads.payload(request, messages)
+        scorer = self._scorer(request, payload)
 
         def make_reader() -> AnswerReader:
             return AnswerReader(request.sampling, model.vocabulary, begins_in_thought=opens_thought)
 
         return line.submit(
             Job(
-                model.payloads.payload(request, messages),
+                payload,
                 make_reader,
                 observer,
-                request.sampling.max_seconds,
-                model.breaker.notes(request.messages),
+                max_seconds=request.sampling.max_seconds,
+                notes=model.breaker.notes(request.messages),
+                fixed_text=None if scorer is None else _only_answer(request.constraint),
+                scorer=scorer,
             )
+        )
+
+    def _scorer(self, request: BackendRequest, payload: Mapping[str, Any]) -> AnswerScorer | None:
+        """What tells how probable an answer was that is bound to a form."""
+        model = self._model
+        if request.constraint is None or model.vocabulary is None:
+            return None
+        if not model.payloads.dialect.scores_prompts:
+            return None
+        return AnswerScorer(
+            payload,
+            request.plan.prompt_tokens,
+            request.sampling.num_alternatives,
+            model.vocabulary,
         )
 
     def load(self) -> Load:
@@ -134,3 +154,11 @@ class ServerBackend:
         if self._line is None:
             raise closed_error()
         return self._line
+
+
+def _only_answer(constraint: Constraint | None) -> str | None:
+    """The answer, where a constraint leaves a single one."""
+    if constraint is None or constraint.kind != "choice":
+        return None
+    choices = json.loads(constraint.text)
+    return str(choices[0]) if len(choices) == 1 else None

@@ -93,6 +93,7 @@ def connect_backend(
         gives_logprobs=talents.gives_logprobs,
         binds_answers=talents.binds_answers,
         knows_ids=vocabulary is not None,
+        tells_times=chosen.positions_in_seconds or chosen.video_layout != "one span",
         encoding=image_encoding,
     )
     facts = {

@@ -35,6 +35,8 @@ class ServerDialect:
         videos: how frames are sent; None where it takes none.
         thinking: how thinking is switched; None where it cannot be.
         tells_ids: whether it can tell the ids of prompt and answer.
+        scores_prompts: whether it can tell the log-probabilities of a prompt. Those of an answer
+            that is bound to a form are told among what the form leaves, by any server.
         leaves_calls: whether it can be told to leave calls of tools in the text, as the model wrote
             them.
         takes_generation_config: whether sampling goes in a `generation_config`.
@@ -50,6 +52,7 @@ class ServerDialect:
     videos: VideoForm | None = None
     thinking: ThinkingForm | None = None
     tells_ids: bool = False
+    scores_prompts: bool = False
     leaves_calls: bool = False
     takes_generation_config: bool = False
     max_alternatives: int = 20
@@ -78,6 +81,7 @@ _VLLM = ServerDialect(
     videos="jpeg sequence",
     thinking="chat_template_kwargs",
     tells_ids=True,
+    scores_prompts=True,
     leaves_calls=True,
 )
 
@@ -96,6 +100,7 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
                 ),
                 videos=None,
                 tells_ids=False,
+                scores_prompts=False,
                 leaves_calls=False,
             ),
             # transformers/cli/serving: it ignores logprobs and response_format in silence.

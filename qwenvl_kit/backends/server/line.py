@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.backends.base import Completion, Load, Observer
 from qwenvl_kit.backends.server.answers import AnswerReader
 from qwenvl_kit.backends.server.faults import translated_errors
+from qwenvl_kit.backends.server.scoring import AnswerScorer
 from qwenvl_kit.backends.server.threads import LoopThread
 from qwenvl_kit.errors import OverloadError, ServerConnectionError, ServerTimeoutError
-from qwenvl_kit.results import FinishReason
+from qwenvl_kit.results import Delta, FinishReason
 
 if TYPE_CHECKING:
     import openai
@@ -53,6 +54,8 @@ class Job:
         observer: who follows it; None for nobody.
         max_seconds: when to stop at the latest, from now on; None for never.
         notes: what was given up for it so far.
+        fixed_text: the answer, where only one may come.
+        scorer: tells how probable the answer was; None where the server does that as it answers.
         reader: what collects its answer at the moment.
     """
 
@@ -61,6 +64,8 @@ class Job:
     observer: Observer | None = None
     max_seconds: float | None = None
     notes: tuple[str, ...] = ()
+    fixed_text: str | None = None
+    scorer: AnswerScorer | None = None
     reader: AnswerReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,21 +160,36 @@ class Line:
                 return task.result()
 
     async def _answered(self, job: Job) -> Completion:
-        """The answer; one that was cut off is asked for again, as long as nobody has seen any."""
+        """The answer, and its scores where they take a request of their own."""
         async with self._turn() as client:
-            for num_failures in range(self._patience.max_retries + 1):
-                job.reader = job.make_reader()
-                with translated_errors(self._api_key):  # what can be asked again, the client asks
-                    stream = await client.chat.completions.create(**job.payload)
-                try:
-                    await self._read(stream, job)
-                except (ServerConnectionError, ServerTimeoutError):
-                    if job.is_seen or num_failures == self._patience.max_retries:
-                        raise
-                    await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**num_failures)
-                else:
-                    break
-        return replace(job.reader.completion(), degradations=job.notes)
+            if job.fixed_text is None:
+                await self._generated(client, job)
+                completion = job.reader.completion()
+            else:
+                completion = job.reader.given(job.fixed_text)
+            if job.scorer is not None and completion.text:
+                with translated_errors(self._api_key, lambda: completion.text):
+                    request = job.scorer.request(completion.text)
+                    answer = await client.chat.completions.create(**request)
+                    completion = job.scorer.scored(completion, answer)
+            if job.fixed_text is not None:
+                _tell_all(job, completion)
+        return replace(completion, degradations=job.notes)
+
+    async def _generated(self, client: openai.AsyncOpenAI, job: Job) -> None:
+        """Read an answer; one that was cut off is asked for again, unless somebody has seen it."""
+        for num_failures in range(self._patience.max_retries + 1):
+            job.reader = job.make_reader()
+            with translated_errors(self._api_key):  # what can be asked again, the client asks
+                stream = await client.chat.completions.create(**job.payload)
+            try:
+                await self._read(stream, job)
+            except (ServerConnectionError, ServerTimeoutError):
+                if job.is_seen or num_failures == self._patience.max_retries:
+                    raise
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**num_failures)
+            else:
+                break
 
     async def _read(self, stream: Any, job: Job) -> None:
         reader, observer = job.reader, job.observer
@@ -215,3 +235,10 @@ class Line:
         if opened is not None:
             await opened[0].close()
         self._thread.stop()
+
+
+def _tell_all(job: Job, completion: Completion) -> None:
+    """Tell of an answer that nobody generated."""
+    if job.observer is not None:
+        for token in completion.tokens or ():
+            job.observer.on_delta(Delta(token.text, token=token))

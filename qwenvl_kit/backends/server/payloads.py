@@ -22,6 +22,11 @@ _CLOCK_HERTZ = 1_000_000
 """Frames are numbered by the microsecond at which they are shown, whatever rate they come at."""
 
 
+_FRAMES_UNASKED = 32
+"""What vLLM takes of a sequence of frames where it is told nothing (multimodal/media/video.py); to
+be told, it must have been started with `--trust-request-mm-kwargs`."""
+
+
 @dataclass(frozen=True)
 class PayloadRules:
     """What requests to a server have in common.
@@ -33,6 +38,7 @@ class PayloadRules:
         gives_logprobs: whether it tells the log-probabilities of tokens.
         binds_answers: whether it binds answers to a form.
         knows_ids: whether ids of tokens can be read here.
+        tells_times: whether the model is told at which times frames were shown.
         encoding: how pictures travel.
     """
 
@@ -42,6 +48,7 @@ class PayloadRules:
     gives_logprobs: bool
     binds_answers: bool
     knows_ids: bool
+    tells_times: bool
     encoding: ImageEncoding
 
     def payload(self, request: BackendRequest, messages: Sequence[Message]) -> dict[str, Any]:
@@ -66,7 +73,8 @@ class PayloadRules:
         self._add_tools(arguments, turns)
         self._add_thinking(extra, turns)
         self._add_sampling(arguments, extra, request.sampling)
-        self._add_scores(arguments, extra, request.sampling)
+        if request.constraint is None or (self.knows_ids and self.dialect.scores_prompts):
+            self._add_scores(arguments, extra, request.sampling)
         if request.constraint is not None:
             self._add_constraint(arguments, extra, request.constraint)
         return {**arguments, "extra_body": extra}
@@ -106,6 +114,9 @@ class PayloadRules:
                 hint="the frames as pictures, or a server of vLLM",
             )
         if self.dialect.videos != "jpeg sequence":
+            return
+        longest = max(len(plan.frame_indices) for plan in videos)
+        if not self.tells_times and longest <= _FRAMES_UNASKED:
             return
         clocks = {_clock(plan) for plan in videos}
         if len(clocks) > 1:
