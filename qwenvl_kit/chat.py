@@ -140,6 +140,7 @@ class VisionChat(Talking):
         api_key: str | None = None,
         checkpoint: str | os.PathLike[str] | None = "auto",
         family: str | None = None,
+        dialect: str | None = None,
         context_tokens: int | None = None,
         image_encoding: ImageEncoding = "auto",
         headers: Mapping[str, str] | None = None,
@@ -167,6 +168,8 @@ class VisionChat(Talking):
                 model comes from; None does without.
             family: the model's family, such as "qwen2_5_vl", where neither checkpoint nor name
                 tells it.
+            dialect: what the server speaks beside OpenAI's API: "vllm", "sglang", "dashscope",
+                "transformers" or "openai"; None finds out, which of `transformers serve` cannot be.
             context_tokens: prompt and answer together; None takes what the server says, or the
                 checkpoint, or else 32,768.
             image_encoding: "png" (without loss), "jpeg" (of quality 95), or "auto": the smaller.
@@ -195,6 +198,7 @@ class VisionChat(Talking):
             api_key=api_key,
             checkpoint=checkpoint,
             family=family,
+            dialect=dialect,
             context_tokens=context_tokens,
             image_encoding=image_encoding,
             headers=headers,

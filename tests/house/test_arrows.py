@@ -40,11 +40,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "backends",
         "backends.base",
         "backends.closed",
+        "backends.growing",
         "backends.repetition",
         "backends.stops",
     ),
     "local backend": ("backends.local",),
     "server backend": ("backends.server",),
+    "vLLM backend": ("backends.vllm",),
     "scripted backend": ("backends.scripted",),
     "calibration": ("calibration",),
     "listening": ("telemetry.listening",),
@@ -99,6 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend protocol": BELOW_BACKENDS,
     "local backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "machine", "processing"},
     "server backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "processing"},
+    "vLLM backend": BELOW_BACKENDS | {"backend protocol", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
     "calibration": {"errors", "values", "places"},
     "chat": BELOW_BACKENDS
@@ -117,7 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """The table of docs/design.md; a room may always import itself."""
 
-LOADED_ON_DEMAND = {("backends", "backends.local"), ("backends", "backends.server")}
+LOADED_ON_DEMAND = {("backends", f"backends.{name}") for name in ("local", "server", "vllm")}
 """The factories that reach upwards, when they are called."""
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qwenvl_kit.backends.base import Completion
-from qwenvl_kit.backends.repetition import CycleDetector
-from qwenvl_kit.backends.stops import StopText
+from qwenvl_kit.backends.growing import GrowingAnswer
 from qwenvl_kit.errors import ServerAnswerError, ServerConnectionError
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.processing.vocabulary import Vocabulary
@@ -40,14 +38,10 @@ class AnswerReader:
     def __init__(
         self, sampling: Sampling, vocabulary: Vocabulary | None, *, begins_in_thought: bool = False
     ) -> None:
+        self._answer = GrowingAnswer(sampling)
         self._vocabulary = vocabulary
         self._stream = None if vocabulary is None else vocabulary.stream()
         self._begins_in_thought = begins_in_thought
-        self._stop_text = StopText(sampling.stop)
-        self._cycles = CycleDetector(sampling.max_cycle_tokens)
-        self._tokens: list[TokenScore] = []
-        self._end_token: TokenScore | None = None
-        self._has_scores = False
         self._is_thinking = False
         self._calls: dict[int, dict[str, str]] = {}
         self._usage: Any = None
@@ -58,12 +52,12 @@ class AnswerReader:
     @property
     def text(self) -> str:
         """The answer so far."""
-        return self._stop_text.text
+        return self._answer.text
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more of it is wanted."""
-        return self._stop_text.is_stopped or self._cycles.is_found
+        return self._answer.reason is not None
 
     def feed(self, chunk: Any) -> Iterator[Delta]:
         """What a chunk of the stream adds to the answer.
@@ -74,14 +68,14 @@ class AnswerReader:
         self._usage = getattr(chunk, "usage", None) or self._usage
         for choice in getattr(chunk, "choices", None) or ():
             self._first = self._first or time.perf_counter()
-            scores = list(_scores(choice))
+            scores = getattr(getattr(choice, "logprobs", None), "content", None) or ()
             ids = getattr(choice, "token_ids", None) or [_number(entry.token) for entry in scores]
             if self._stream is not None and ids and None not in ids:
                 yield from self._feed_ids(ids, scores)
             else:
                 yield from self._feed_text(choice, scores)
             if choice.finish_reason is not None:
-                self._note_end(choice)
+                self._note_end(choice.finish_reason)
 
     def finish(self) -> Iterator[Delta]:
         """What comes to light at its end.
@@ -94,12 +88,15 @@ class AnswerReader:
                 "the server ended its stream within an answer", text=self.text
             )
         rest = self._stream.flush() if self._stream is not None else ""
-        if rest and self._tokens:
-            self._tokens[-1] = replace(self._tokens[-1], text=self._tokens[-1].text + rest)
-        written = "".join(map(_written_call, self._calls.values()))
-        shown = self._shown(rest) + self._shown(written) + self._stop_text.flush()
+        shown = self._answer.complete(rest, "".join(map(_written_call, self._calls.values())))
         if shown:
             yield Delta(shown)
+
+    def given(self, text: str) -> Completion:
+        """An answer that was known beforehand, as it would be had it been generated."""
+        self._answer.add(text, 0)
+        self._answer.complete()
+        return self.completion("stop")
 
     def completion(self, reason: FinishReason | None = None) -> Completion:
         """The answer as it is.
@@ -108,36 +105,20 @@ class AnswerReader:
             reason: why it ended, where that was not the server's doing.
         """
         ended = time.perf_counter()
-        first = self._first or ended
-        usage = self._usage
+        first, usage = self._first or ended, self._usage
         details = getattr(usage, "prompt_tokens_details", None)
         return Completion(
             text=self.text,
-            finish_reason=reason or self._own_reason() or "stop",
-            tokens=tuple(self._tokens) if self._has_scores else None,
-            end_token=self._end_token,
-            completion_tokens=getattr(usage, "completion_tokens", None) or self._num_tokens,
+            finish_reason=reason or self._answer.reason or self._reason or "stop",
+            tokens=self._answer.tokens,
+            end_token=self._answer.end_token,
+            completion_tokens=getattr(usage, "completion_tokens", None) or self._answer.num_tokens,
             reused_tokens=getattr(details, "cached_tokens", None) or 0,
             prompt_tokens=getattr(usage, "prompt_tokens", None),
             prefill_seconds=first - self._started,
             decode_seconds=ended - first,
             begins_in_thought=self._begins_in_thought and self._stream is not None,
         )
-
-    def given(self, text: str) -> Completion:
-        """An answer that was known beforehand, as it would be had it been generated."""
-        self._stop_text.feed(text)
-        self._stop_text.flush()
-        return self.completion("stop")
-
-    @property
-    def _num_tokens(self) -> int:
-        return len(self._tokens) + (self._end_token is not None)
-
-    def _own_reason(self) -> FinishReason | None:
-        if self._stop_text.is_stopped:
-            return "stop"
-        return "repetition" if self._cycles.is_found else self._reason
 
     def _feed_ids(self, ids: Sequence[int], scores: Sequence[Any]) -> Iterator[Delta]:
         """Tokens, each with its score if it has one."""
@@ -147,30 +128,22 @@ class AnswerReader:
         for at, token_id in enumerate(ids):
             is_end = token_id in vocabulary.end_ids
             piece = "" if is_end else stream.feed(token_id)
-            token = None
-            if at < len(scores):
-                token = self._score(piece, token_id, scores[at])
-                self._keep(token, is_end=is_end)
-            self._cycles.feed(token_id)
-            yield Delta(self._shown(piece), token=None if is_end else token)
+            token = self._score(piece, token_id, scores[at]) if at < len(scores) else None
+            yield self._answer.add(piece, token_id, token, is_end=is_end)
 
     def _feed_text(self, choice: Any, scores: Sequence[Any]) -> Iterator[Delta]:
+        """Text as the server has it. Its tokens come beside it and may be cut otherwise."""
         delta = choice.delta
         self._note_calls(getattr(delta, "tool_calls", None) or ())
         thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
         piece = self._thought(thought or "") + self._said(getattr(delta, "content", None) or "")
-        tokens = [self._score(entry.token, _number(entry.token), entry) for entry in scores]
-        ends = [entry.token in _END_TOKENS for entry in scores]
-        for token, is_end in zip(tokens, ends):
-            self._keep(replace(token, text="") if is_end else token, is_end=is_end)
-        if piece:
-            self._cycles.feed(hash(piece))
-        kept = [token for token, is_end in zip(tokens, ends) if not is_end]
-        shown = self._shown(piece)
-        if shown or kept:
-            yield Delta(shown, token=kept[0] if kept else None)
-        for token in kept[1:]:
-            yield Delta("", token=token)
+        shown = [self._answer.add(piece, hash(piece))] if piece and not scores else []
+        for at, entry in enumerate(scores):
+            is_end = entry.token in _END_TOKENS
+            text = "" if is_end else entry.token
+            token = self._score(text, _number(entry.token), entry)
+            shown.append(self._answer.add("" if at else piece, hash(text), token, is_end=is_end))
+        yield from shown
 
     def _thought(self, piece: str) -> str:
         if not piece:
@@ -193,22 +166,10 @@ class AnswerReader:
             call["name"] += getattr(function, "name", None) or ""
             call["arguments"] += getattr(function, "arguments", None) or ""
 
-    def _note_end(self, choice: Any) -> None:
-        if choice.finish_reason in _FAILED:
-            raise ServerAnswerError(
-                f"the server ended the answer with {choice.finish_reason!r}", text=self.text
-            )
-        self._reason = _REASONS.get(choice.finish_reason, "stop")
-
-    def _keep(self, token: TokenScore, *, is_end: bool) -> None:
-        self._has_scores = True
-        if is_end:
-            self._end_token = token
-        else:
-            self._tokens.append(token)
-
-    def _shown(self, piece: str) -> str:
-        return self._stop_text.feed(piece) if piece else ""
+    def _note_end(self, reason: str) -> None:
+        if reason in _FAILED:
+            raise ServerAnswerError(f"the server ended the answer with {reason!r}", text=self.text)
+        self._reason = _REASONS.get(reason, "stop")
 
     def _score(self, text: str, token_id: int | None, entry: Any) -> TokenScore:
         alternatives = [
@@ -222,10 +183,6 @@ class AnswerReader:
         if number is None or self._vocabulary is None:
             return str(entry.token)
         return self._vocabulary.text(number)
-
-
-def _scores(choice: Any) -> Sequence[Any]:
-    return getattr(getattr(choice, "logprobs", None), "content", None) or ()
 
 
 def _number(token: str) -> int | None:

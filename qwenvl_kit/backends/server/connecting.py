@@ -51,6 +51,7 @@ def connect_backend(
     api_key: str | None = None,
     checkpoint: str | os.PathLike[str] | None = "auto",
     family: str | None = None,
+    dialect: str | None = None,
     context_tokens: int | None = None,
     image_encoding: ImageEncoding = "auto",
     headers: Mapping[str, str] | None = None,
@@ -79,15 +80,15 @@ def connect_backend(
     served = desk.find(model)
     known = _known(served, checkpoint)
     chosen = _family(served, known, family)
-    dialect = dialect_of(address, served.owner)
-    talents = desk.probe(served.name, dialect)
+    spoken = dialect_of(dialect, address, served.owner)
+    talents = desk.probe(served.name, spoken)
     encoder = None if known.published is None else PromptEncoder(known.published.processor, chosen)
-    vocabulary = _vocabulary(known.published, dialect) if talents.gives_logprobs else None
+    vocabulary = _vocabulary(known.published, spoken) if talents.gives_logprobs else None
     rules = _rules(chosen, known.published, context_tokens or served.context_tokens)
-    sampling = _sampling(chosen, known.published, dialect)
+    sampling = _sampling(chosen, known.published, spoken)
     counter = PromptCounter(chosen, encoder)
     payloads = PayloadRules(
-        dialect=dialect,
+        dialect=spoken,
         model=served.name,
         knows_tools=None if encoder is None else encoder.knows_tools,
         gives_logprobs=talents.gives_logprobs,
@@ -99,12 +100,12 @@ def connect_backend(
     facts = {
         "model": served.name,
         "server": address,
-        "dialect": dialect.name,
+        "dialect": spoken.name,
         "family": chosen.model_type,
         "checkpoint": known.reason,
         "prompt_tokens": "counted" if counter.is_exact else "estimated",
         "context_tokens": str(rules.context_tokens),
-        **talents.facts(dialect),
+        **talents.facts(spoken),
         "images": image_encoding,
         "sampling": describe_sampling(sampling),
     }

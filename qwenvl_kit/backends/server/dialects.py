@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.constraints import ConstraintKind
+from qwenvl_kit.errors import InputError
 
 ConstraintForm: TypeAlias = Literal["response_format", "structured_outputs", "regex"]
 """Where a request says what the answer must look like: in OpenAI's `response_format`, in vLLM's
@@ -124,8 +125,19 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
 )
 
 
-def dialect_of(base_url: str, owner: str | None) -> ServerDialect:
-    """What a server speaks, by its address and who it says that its models are owned by."""
-    if "dashscope" in base_url:
-        return DIALECTS["dashscope"]
-    return DIALECTS.get(str(owner).lower(), OPENAI)
+def dialect_of(name: str | None, base_url: str, owner: str | None) -> ServerDialect:
+    """What a server speaks.
+
+    Args:
+        name: as the caller says; None leaves it to what follows.
+        base_url: its address.
+        owner: by whom it says that its models are owned, which some take for their own name.
+
+    Raises:
+        InputError: no dialect has that name.
+    """
+    if name is not None and name not in DIALECTS:
+        raise InputError(f"dialect={name!r} was given", expected=f"one of {', '.join(DIALECTS)}")
+    if name is None and "dashscope" in base_url:
+        name = "dashscope"
+    return DIALECTS.get(name or str(owner).lower(), OPENAI)

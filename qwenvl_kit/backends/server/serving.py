@@ -152,7 +152,8 @@ class Desk:
             try:
                 listed = [_served(entry) for entry in self._client.models.list().data or ()]
             except Exception as error:
-                if model is None or getattr(error, "status_code", None) not in (404, 405, 501):
+                status = getattr(error, "status_code", None)
+                if model is None or status in (None, 401, 403):
                     raise
                 return Served(model)  # it does not list what it serves
         if model is None:
