@@ -21,3 +21,10 @@ def connect_to_server(base_url: str, **options: Any) -> Backend:
     from qwenvl_kit.backends.server import connect_backend
 
     return connect_backend(base_url, **options)
+
+
+def load_vllm(model: str | os.PathLike[str], **options: Any) -> Backend:
+    """A model of vLLM in this process; imports vllm."""
+    from qwenvl_kit.backends.vllm import load_vllm_backend
+
+    return load_vllm_backend(model, **options)

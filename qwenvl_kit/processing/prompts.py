@@ -105,19 +105,37 @@ class PromptEncoder:
             self._recent.pop(oldest, None)
         self._recent[key] = prompt
 
+    def encode_turns(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt with one placeholder for each picture and video.
+
+        For an engine that repeats placeholders, and writes out the times of frames, by itself.
+        """
+        shield = TokenShield(self.special_tokens, messages)
+        return self._ids(shield, self._render(self._turns(messages, shield)))
+
+    def encode_answer(self, text: str) -> list[int]:
+        """An answer as the tokenizer spells it, special tokens in it as ordinary characters."""
+        return list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
+
     def _encode(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> Prompt:
         shield = TokenShield(self.special_tokens, messages)
-        prompt = self._render(render_turns(messages, shield, knows_tools=self.knows_tools))
+        prompt = self._render(self._turns(messages, shield))
         videos = [plan for plan in media if isinstance(plan, VideoPlan)]
         prompt = render_videos(prompt, videos, self._family)
+        expanded = self._expanded(self._ids(shield, prompt), media)
+        return replace(expanded, opens_thought=opens_thought(prompt))
+
+    def _turns(self, messages: Sequence[Message], shield: TokenShield) -> Turns:
+        return render_turns(messages, shield, knows_tools=self.knows_tools)
+
+    def _ids(self, shield: TokenShield, prompt: str) -> list[int]:
         ids: list[int] = []
         for piece in shield.pieces(prompt):
             tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
             ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
-        expanded = self._expanded(ids, media)
-        return replace(expanded, opens_thought=opens_thought(prompt))
+        return ids
 
     def _render(self, conversation: Turns) -> str:
         switch = {}

@@ -62,6 +62,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "desk",
         "health",
         "notes",
+        "opening",
         "pending",
         "pipeline",
         "selftest",

@@ -1,0 +1,194 @@
+"""vLLM in this process, as a backend."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
+from qwenvl_kit.backends.closed import closed_error
+from qwenvl_kit.backends.vllm.adapters import VllmAdapters
+from qwenvl_kit.backends.vllm.engine import Engine
+from qwenvl_kit.backends.vllm.prompts import prompt_of
+from qwenvl_kit.backends.vllm.tickets import Ticket
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.messages import Message
+from qwenvl_kit.options import Sampling
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.prompts import PromptEncoder
+from qwenvl_kit.processing.resizing import resize_image
+from qwenvl_kit.processing.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+@dataclass(frozen=True)
+class VllmModel:
+    """A model that vLLM runs.
+
+    Attributes:
+        engine: runs its requests.
+        adapters: its LoRA adapters.
+        rules: what it lays down for planning.
+        sampling: the settings that it was published with.
+        encoder: renders its prompts.
+        vocabulary: tokens to text.
+        facts: what is loaded and how, in words.
+    """
+
+    engine: Engine
+    adapters: VllmAdapters
+    rules: PlanningRules
+    sampling: Sampling
+    encoder: PromptEncoder
+    vocabulary: Vocabulary
+    facts: Mapping[str, str]
+
+
+class VllmBackend:
+    """Runs requests on vLLM in this process; fulfils `Backend`.
+
+    Args:
+        model: what it runs.
+    """
+
+    def __init__(self, model: VllmModel) -> None:
+        self._state: VllmModel | None = model
+        weakref.finalize(self, model.engine.close).atexit = False
+
+    @property
+    def _model(self) -> VllmModel:
+        if self._state is None:
+            raise closed_error()
+        return self._state
+
+    @property
+    def rules(self) -> PlanningRules:
+        """What the model lays down for planning."""
+        return self._model.rules
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with."""
+        return self._model.sampling
+
+    @property
+    def adapters(self) -> VllmAdapters:
+        """The LoRA adapters of the model."""
+        return self._model.adapters
+
+    def free_bytes(self) -> int | None:
+        """Not known: vLLM took what it may have when it was started."""
+        _ = self._model
+        return None
+
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """Length of the rendered prompt in tokens, its visual tokens as planned."""
+        return len(self._model.encoder.encode_prompt(messages, media).ids)
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded picture at the planned size, so that vLLM finds nothing to resize."""
+        return resize_image(image, size)
+
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
+        """Queue a request, to be answered along with others as if it ran alone.
+
+        Raises:
+            OverloadError: too many requests wait.
+        """
+        model = self._model
+        media = list(request.plan.media.values())
+        prompt = model.encoder.encode_prompt(request.messages, media)
+        ticket = Ticket(
+            request,
+            prompt_of(request, model.encoder.encode_turns(request.messages)),
+            _params(request),
+            model.vocabulary,
+            observer,
+            lora=model.adapters.request,
+            answer_ids=self._only_answer(request.constraint),
+            opens_thought=prompt.opens_thought,
+        )
+        model.engine.submit(ticket)
+        return ticket.future
+
+    def gather(self) -> AbstractContextManager[object]:
+        """Within it an idle engine begins nothing, so that it begins together what is submitted."""
+        return self._model.engine.gather()
+
+    def load(self) -> Load:
+        """What waits and what runs at the moment."""
+        return self._model.engine.load
+
+    def report(self) -> Mapping[str, str]:
+        """What is loaded and how, in words."""
+        return {**self._model.facts, "adapter": self._model.adapters.active or "none"}
+
+    def close(self) -> None:
+        """Release the model as soon as what runs has ended."""
+        state, self._state = self._state, None
+        if state is not None:
+            state.engine.close()
+
+    def _only_answer(self, constraint: Constraint | None) -> list[int] | None:
+        """The answer, where a constraint leaves a single one: nothing is left to generate."""
+        if constraint is None or constraint.kind != "choice":
+            return None
+        choices = json.loads(constraint.text)
+        return self._model.encoder.encode_answer(choices[0]) if len(choices) == 1 else None
+
+
+def scoring_params(end_ids: frozenset[int], num_alternatives: int) -> Any:
+    """VLLM's parameters for reading an answer as part of its prompt."""
+    from vllm import SamplingParams
+
+    return SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        prompt_logprobs=num_alternatives,
+        logprobs=0,
+        logprob_token_ids=sorted(end_ids),
+        detokenize=False,
+    )
+
+
+def _params(request: BackendRequest) -> Any:
+    """VLLM's `SamplingParams`. Text, stop strings and cycles are seen to here."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    sampling, constraint = request.sampling, request.constraint
+    bound = None
+    if constraint is not None:
+        form = constraint.text if constraint.kind == "regex" else json.loads(constraint.text)
+        name = "json" if constraint.kind == "json schema" else constraint.kind
+        bound = StructuredOutputsParams(**{name: form})
+    narrow = {} if sampling.is_greedy else _given(sampling, ("top_k", "top_p", "min_p"))
+    return SamplingParams(
+        max_tokens=request.plan.max_new_tokens,
+        temperature=sampling.temperature or 0.0,
+        seed=None if sampling.seed is None else sampling.seed % 2**63,
+        logprobs=sampling.num_alternatives,
+        structured_outputs=bound,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+        **narrow,
+        **_given(sampling, ("repetition_penalty", "presence_penalty")),
+    )
+
+
+def _given(sampling: Sampling, names: Sequence[str]) -> dict[str, Any]:
+    found = {name: getattr(sampling, name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,178 @@
+"""Runs vLLM's engine step by step, for all requests that there are.
+
+`LLM.chat` takes a list and fails as a whole. The engine below it takes requests one by one while
+others run, and lets each be ended: so a request that vLLM refuses costs no other, tokens are seen
+as they come, and what nobody wants any more is given up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qwenvl_kit.backends.base import Load
+from qwenvl_kit.backends.vllm.faults import translated
+from qwenvl_kit.backends.vllm.tickets import Ticket
+from qwenvl_kit.errors import OverloadError
+
+_IDLE_SECONDS = 1.0
+
+
+class Engine:
+    """A thread that runs vLLM's engine; it ends when it has had nothing to do for a second.
+
+    Args:
+        core: vLLM's `LLMEngine`.
+        scoring_params: vLLM's parameters for reading an answer as part of its prompt, by how many
+            alternatives are wanted.
+        max_queued_requests: most requests that wait to be begun.
+    """
+
+    def __init__(self, core: Any, scoring_params: Any, max_queued_requests: int) -> None:
+        self._core = core
+        self._scoring_params = scoring_params
+        self._max_queued_requests = max_queued_requests
+        self._changed = threading.Condition()
+        self._waiting: deque[Ticket] = deque()
+        self._running: dict[str, Ticket] = {}
+        self._thread: threading.Thread | None = None
+        self._num_gathering = 0
+        self._names = itertools.count()
+        self._is_closed = False
+
+    @property
+    def load(self) -> Load:
+        """What waits and what runs at the moment."""
+        return Load(len(self._waiting), len(self._running))
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a request; for any thread.
+
+        Raises:
+            OverloadError: too many wait.
+        """
+        with self._changed:
+            if len(self._waiting) >= self._max_queued_requests:
+                raise OverloadError(
+                    f"{len(self._waiting)} requests wait already",
+                    hint="ask again later, or from_vllm(max_queued_requests=...)",
+                )
+            self._waiting.append(ticket)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="qwenvl_kit vllm", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+
+    @contextmanager
+    def gather(self) -> Iterator[None]:
+        """Within it an idle engine begins nothing."""
+        with self._changed:
+            self._num_gathering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_gathering -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Give the engine up as soon as nothing runs any more; for any thread."""
+        with self._changed:
+            self._is_closed = True
+            is_idle = self._thread is None
+            self._changed.notify_all()
+        if is_idle:
+            self._shut_down()
+
+    def _run(self) -> None:
+        while self._take_new():
+            self._end_unwanted()
+            if self._running:
+                self._step()
+        if self._is_closed:
+            self._shut_down()
+
+    def _take_new(self) -> bool:
+        """Begin what waits; False when the thread is to end."""
+        with self._changed:
+            while not self._running and (not self._waiting or self._num_gathering):
+                was_told = self._changed.wait(_IDLE_SECONDS)
+                is_over = not was_told or self._is_closed
+                if is_over and not self._waiting and not self._num_gathering:
+                    self._thread = None
+                    return False
+            new = list(self._waiting)
+            self._waiting.clear()
+        for ticket in new:
+            if ticket.is_scoring:
+                self._score(ticket)
+            else:
+                self._begin(ticket, ticket.prompt, ticket.params)
+        return True
+
+    def _begin(self, ticket: Ticket, prompt: Any, params: Any) -> None:
+        """Give a request to the engine; one that it refuses ends here."""
+        name = f"qwenvl-kit-{next(self._names)}"
+        try:
+            self._core.add_request(name, prompt, params, lora_request=ticket.lora)
+        except Exception as error:  # vLLM refuses in many ways
+            ticket.future.set_exception(translated(error))
+        else:
+            self._running[name] = ticket
+
+    def _score(self, ticket: Ticket) -> None:
+        params = self._scoring_params(ticket.request.sampling.num_alternatives)
+        self._begin(ticket, ticket.scoring_prompt(), params)
+
+    def _end_unwanted(self) -> None:
+        for name, ticket in list(self._running.items()):
+            reason = ticket.must_end
+            if reason is not None and not (ticket.is_scoring and reason in ("stop", "repetition")):
+                self._core.abort_request([name])
+                del self._running[name]
+                self._finish(ticket, None if reason in ("stop", "repetition") else reason)
+
+    def _step(self) -> None:
+        try:
+            outputs = self._core.step()
+        except Exception as error:  # the engine is of no use any more
+            failed, self._running = self._running, {}
+            for ticket in failed.values():
+                ticket.future.set_exception(translated(error))
+            return
+        for output in outputs:
+            if output.request_id in self._running:
+                self._take(output, self._running[output.request_id])
+
+    def _take(self, output: Any, ticket: Ticket) -> None:
+        try:
+            if ticket.is_scoring:
+                if output.finished:
+                    del self._running[output.request_id]
+                    ticket.take_scores(output)
+                    ticket.finish()
+            elif ticket.take(output):
+                del self._running[output.request_id]
+                self._finish(ticket)
+        except Exception as error:  # whoever waits must be told of anything
+            self._running.pop(output.request_id, None)
+            ticket.future.set_exception(translated(error))
+
+    def _finish(self, ticket: Ticket, reason: Any = None) -> None:
+        """End a request, or have its answer scored first."""
+        if reason is None and ticket.needs_scores:
+            self._score(ticket)
+        else:
+            ticket.finish(reason)
+
+    def _shut_down(self) -> None:
+        core, self._core = self._core, None
+        shut_down = getattr(getattr(core, "engine_core", None), "shutdown", None)
+        if shut_down is not None:
+            shut_down()
