@@ -158,7 +158,7 @@ def scoring_params(end_ids: frozenset[int], num_alternatives: int) -> Any:
         max_tokens=1,
         temperature=0.0,
         prompt_logprobs=num_alternatives,
-        logprobs=0,
+        logprobs=len(end_ids),
         logprob_token_ids=sorted(end_ids),
         detokenize=False,
     )

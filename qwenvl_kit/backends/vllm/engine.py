@@ -7,8 +7,10 @@ as they come, and what nobody wants any more is given up.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,17 @@ from qwenvl_kit.backends.vllm.tickets import Ticket
 from qwenvl_kit.errors import OverloadError
 
 _IDLE_SECONDS = 1.0
+_EXIT_SECONDS = 10.0
+
+
+def _stop_all() -> None:
+    """VLLM's own threads do not outlive an interpreter that ends beneath them."""
+    for engine in tuple(_ENGINES):
+        engine.stop()
+
+
+_ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
+atexit.register(_stop_all)
 
 
 class Engine:
@@ -43,6 +56,7 @@ class Engine:
         self._num_gathering = 0
         self._names = itertools.count()
         self._is_closed = False
+        _ENGINES.add(self)
 
     @property
     def load(self) -> Load:
@@ -90,6 +104,17 @@ class Engine:
         if is_idle:
             self._shut_down()
 
+    def stop(self) -> None:
+        """Give up whatever runs, and wait for the thread: Python is about to end."""
+        with self._changed:
+            given_up = [*self._waiting, *self._running.values()]
+            thread = self._thread
+        for ticket in given_up:
+            ticket.is_given_up = True
+        self.close()
+        if thread is not None:
+            thread.join(_EXIT_SECONDS)
+
     def _run(self) -> None:
         while self._take_new():
             self._end_unwanted()
@@ -105,7 +130,8 @@ class Engine:
                 was_told = self._changed.wait(_IDLE_SECONDS)
                 is_over = not was_told or self._is_closed
                 if is_over and not self._waiting and not self._num_gathering:
-                    self._thread = None
+                    if not self._is_closed:
+                        self._thread = None
                     return False
             new = list(self._waiting)
             self._waiting.clear()

@@ -51,13 +51,14 @@ class Ticket:
         self._reason: FinishReason | None = None
         self._prompt_tokens: int | None = None
         self._reused_tokens = 0
+        self.is_given_up = False
         self.is_scoring = self.answer_ids is not None
         self.future.set_running_or_notify_cancel()
 
     @property
     def must_end(self) -> FinishReason | None:
         """Why it has to end now; None if it has not."""
-        if self.observer is not None and self.observer.is_cancelled():
+        if self.is_given_up or (self.observer is not None and self.observer.is_cancelled()):
             return "cancelled"
         return "deadline" if time.perf_counter() >= self._deadline else self._answer.reason
 
