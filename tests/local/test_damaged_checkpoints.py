@@ -98,7 +98,11 @@ def test_what_is_neither_a_folder_nor_an_id_is_not_found(
     refuse(model, kind, "is not a folder|neither|config.json")
 
 
-@pytest.mark.parametrize("model", [3, b"x", 1.5, [], {}, True, object()], ids=repr)
+@pytest.mark.parametrize(
+    "model",
+    [3, b"x", 1.5, [], {}, True, object()],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_model_of_another_type_is_not_found(model: Any) -> None:
     refuse(model, ModelNotFoundError, f"type {type(model).__name__}")
 
