@@ -89,6 +89,21 @@ def lowest(session: nox.Session) -> None:
     session.run("pytest", "-x", *session.posargs, env=OFFLINE)
 
 
+@nox.session(venv_backend="uv", default=False)
+def integration(session: nox.Session) -> None:
+    """Real engines and servers on loopback: vLLM's build for processors, transformers' own server.
+
+    `-- table` writes README's table of backends anew.
+    """
+    # The build for processors asks for a torch that no index has; this one runs it.
+    override = Path(session.create_tmp()) / "override.txt"
+    override.write_text("torch==2.13.0\n")
+    session.install("--override", str(override), "-e", ".", *group("test", "integration"))
+    table = ("-p", "tests.conformance.table", "--backends-table", "README.md")
+    options = table if session.posargs == ["table"] else session.posargs
+    session.run("pytest", "-q", "tests/conformance", *options, env=OFFLINE)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Speed, as ratios against what one would write without the kit."""

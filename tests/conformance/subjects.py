@@ -35,7 +35,7 @@ _VLLM_SERVER = (
     *("--limit-mm-per-prompt", '{"image": 4, "video": 1}', "--kv-cache-memory-bytes", "67108864"),
     "--trust-request-mm-kwargs",
 )
-_QUIET = {
+QUIET = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
@@ -92,7 +92,7 @@ def scripted(truth: VisionChat) -> Iterator[VisionChat]:
 
 @contextmanager
 def vllm(truth: VisionChat) -> Iterator[VisionChat]:
-    os.environ.update(_QUIET, VLLM_ENABLE_V1_MULTIPROCESSING="0")
+    os.environ.update(QUIET, VLLM_ENABLE_V1_MULTIPROCESSING="0")
     arguments = {**VLLM_ARGUMENTS, "distributed_executor_backend": "uni"}
     with VisionChat.from_vllm(MODEL_FOLDER, calibrator=None, **arguments) as chat:
         yield chat
@@ -122,7 +122,7 @@ def running(*command: str) -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, *command, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, **_QUIET},
+        env={**os.environ, **QUIET},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,

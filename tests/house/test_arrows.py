@@ -39,6 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "backend protocol": (
         "backends",
         "backends.base",
+        "backends.clocks",
         "backends.closed",
         "backends.growing",
         "backends.repetition",

@@ -128,19 +128,25 @@ def test_a_form_that_a_server_does_not_keep_is_refused(connect: Connect, speaker
 
 
 def test_frames_of_a_video_travel_with_their_times(connect: Connect) -> None:
-    request = asked(connect, "?", VideoPart([RED] * 4, timestamps_seconds=(0, 0.5, 1, 3)))
-    (video, _) = request["messages"][0]["content"]
-    frames = video["video_url"]["url"].partition(",")[2].split(",")
+    video = VideoPart([RED] * 4, timestamps_seconds=(0, 0.5, 1, 3))
+    request = asked(connect, "?", video, speaker=Speaker(models=["Qwen3-VL-8B"]))
+    (shown, _) = request["messages"][0]["content"]
+    frames = shown["video_url"]["url"].partition(",")[2].split(",")
     assert len(frames) == 4
     told = request["media_io_kwargs"]["video"]
     assert [index / told["fps"] for index in told["frames_indices"]] == [0, 0.5, 1, 3]
     assert told["do_sample_frames"] is False
 
 
+def test_frames_whose_times_no_model_reads_travel_without_them(connect: Connect) -> None:
+    assert "media_io_kwargs" not in asked(connect, "?", VideoPart([RED] * 4, fps=1.0))
+    assert "media_io_kwargs" in asked(connect, "?", VideoPart([RED] * 40, fps=1.0))
+
+
 def test_videos_with_frames_at_different_times_are_refused(connect: Connect) -> None:
     videos = [VideoPart([RED] * 4, fps=fps) for fps in (1.0, 2.0)]
     with pytest.raises(UnsupportedFeatureError, match="one video"):
-        asked(connect, "?", *videos)
+        asked(connect, "?", *videos, speaker=Speaker(models=["Qwen3-VL-8B"]))
 
 
 def test_a_server_without_videos_says_so(connect: Connect) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.backends.clocks import CLOCK_HERTZ, num_ticks, ticks
 from qwenvl_kit.backends.server.dialects import ServerDialect
 from qwenvl_kit.backends.server.pictures import ImageEncoding, frames_url, picture_url
 from qwenvl_kit.constraints import Constraint
@@ -17,10 +18,6 @@ from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import VideoPlan
 from qwenvl_kit.rendering import Turns, render_turns
-
-_CLOCK_HERTZ = 1_000_000
-"""Frames are numbered by the microsecond at which they are shown, whatever rate they come at."""
-
 
 _FRAMES_UNASKED = 32
 """What vLLM takes of a sequence of frames where it is told nothing (multimodal/media/video.py); to
@@ -118,7 +115,7 @@ class PayloadRules:
         longest = max(len(plan.frame_indices) for plan in videos)
         if not self.tells_times and longest <= _FRAMES_UNASKED:
             return
-        clocks = {_clock(plan) for plan in videos}
+        clocks = {tuple(ticks(plan.timestamps_seconds)) for plan in videos}
         if len(clocks) > 1:
             raise UnsupportedFeatureError(
                 f"{len(clocks)} videos with frames at different times were given",
@@ -129,9 +126,9 @@ class PayloadRules:
         extra["media_io_kwargs"] = {
             "video": {
                 "num_frames": -1,
-                "fps": _CLOCK_HERTZ,
+                "fps": CLOCK_HERTZ,
                 "frames_indices": indices,
-                "total_num_frames": indices[-1] + len(indices),
+                "total_num_frames": num_ticks(videos[0].timestamps_seconds),
                 "do_sample_frames": False,
             }
         }
@@ -249,10 +246,6 @@ class _CallNames:
         arguments = json.dumps(call["function"]["arguments"], ensure_ascii=False)
         function = {"name": call["function"]["name"], "arguments": arguments}
         return {"id": name, "type": "function", "function": function}
-
-
-def _clock(plan: VideoPlan) -> tuple[int, ...]:
-    return tuple(round(seconds * _CLOCK_HERTZ) for seconds in plan.timestamps_seconds)
 
 
 def _mean_fps(plan: VideoPlan) -> float:

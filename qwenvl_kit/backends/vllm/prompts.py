@@ -8,10 +8,8 @@ from typing import Any
 import numpy
 
 from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.backends.clocks import CLOCK_HERTZ, num_ticks, ticks
 from qwenvl_kit.plans import VideoPlan
-
-_CLOCK_HERTZ = 1_000_000
-"""Frames are numbered by the microsecond at which they are shown, whatever rate they come at."""
 
 
 def prompt_of(request: BackendRequest, ids: list[int]) -> dict[str, Any]:
@@ -35,12 +33,11 @@ def prompt_of(request: BackendRequest, ids: list[int]) -> dict[str, Any]:
 
 def _metadata(times: Sequence[float]) -> dict[str, Any]:
     """What vLLM and transformers want to know of frames that are chosen already."""
-    indices = [round(seconds * _CLOCK_HERTZ) for seconds in times]
     return {
-        "fps": float(_CLOCK_HERTZ),
-        "total_num_frames": indices[-1] + len(indices),
+        "fps": float(CLOCK_HERTZ),
+        "total_num_frames": num_ticks(times),
         "duration": times[-1] - times[0],
-        "frames_indices": indices,
+        "frames_indices": ticks(times),
         "video_backend": "pyav",
         "do_sample_frames": False,
     }
