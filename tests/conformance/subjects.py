@@ -77,7 +77,8 @@ def scripted(truth: VisionChat) -> Iterator[VisionChat]:
     backend = truth._backend
 
     def answer(request: BackendRequest) -> str:
-        plan = replace(request.plan, prompt_tokens=count(request), max_new_tokens=64)
+        most = max(64, request.plan.max_new_tokens)  # the script itself cuts it
+        plan = replace(request.plan, prompt_tokens=count(request), max_new_tokens=most)
         return backend.submit(replace(request, plan=plan)).result().text
 
     def count(request: BackendRequest) -> int:
