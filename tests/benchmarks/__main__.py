@@ -14,6 +14,8 @@ from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.local import load_backend
 from qwenvl_kit.embedded import MODEL_FOLDER
 from tests.benchmarks.cases import Case, make_cases
+from tests.benchmarks.engines import is_possible as engines_are_there
+from tests.benchmarks.engines import section as engines_section
 from tests.benchmarks.forms import section as forms_section
 from tests.benchmarks.loading import ROUNDS as LOADING_ROUNDS
 from tests.benchmarks.loading import memory_rows, time_rows
@@ -134,12 +136,14 @@ SECTIONS: dict[str, Callable[[], list[str]]] = {
     "Loading": loading_section,
     "Memory": memory_section,
     "Safety": safety_section,
+    "Engines": engines_section,
 }
 
 
 def main() -> None:
     """Measure the sections that are named, or all, and put them in their places on the page."""
-    named = sys.argv[1:] or list(SECTIONS)
+    there = [name for name in SECTIONS if name != "Engines" or engines_are_there()]
+    named = sys.argv[1:] or there
     old = PAGE.read_text(encoding="utf-8").split("\n## ")[1:]
     sections = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}
     for name in named:

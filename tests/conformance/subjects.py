@@ -30,7 +30,7 @@ VLLM_ARGUMENTS = {
 }
 """For a processor with little memory; without `kv_cache_memory_bytes` vLLM takes 22 GB."""
 
-_VLLM_SERVER = (
+VLLM_SERVER = (
     *("--dtype", "float32", "--enforce-eager", "--max-model-len", "2048", "--max-num-seqs", "8"),
     *("--limit-mm-per-prompt", '{"image": 4, "video": 1}', "--kv-cache-memory-bytes", "67108864"),
     "--trust-request-mm-kwargs",
@@ -102,7 +102,7 @@ def vllm(truth: VisionChat) -> Iterator[VisionChat]:
 @contextmanager
 def vllm_server(truth: VisionChat) -> Iterator[VisionChat]:
     module = ("-m", "vllm.entrypoints.openai.api_server")  # `vllm serve` fails to find its metadata
-    with running(*module, "--model", str(MODEL_FOLDER), *_VLLM_SERVER) as address:
+    with running(*module, "--model", str(MODEL_FOLDER), *VLLM_SERVER) as address:
         with VisionChat.connect(f"{address}/v1") as chat:
             yield chat
 
