@@ -31,6 +31,7 @@ class Speaker:
         failures: what happens to the next requests for an answer, in their turn.
         requests: the requests for an answer, the probes apart.
         headers: those of each.
+        usage: what it says that an answer took.
         pause_seconds: between tokens.
     """
 
@@ -45,6 +46,14 @@ class Speaker:
     failures: deque[Fail] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    usage: dict[str, Any] = field(
+        default_factory=lambda: {
+            "prompt_tokens": 33,
+            "completion_tokens": 5,
+            "total_tokens": 38,
+            "prompt_tokens_details": {"cached_tokens": 16},
+        }
+    )
     pause_seconds: float = 0.0
     num_running: int = 0
     most_running: int = 0
@@ -122,9 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             yield self.chunk([choice])
             time.sleep(speaker.pause_seconds)
         yield self.chunk([{"index": 0, "delta": {}, "finish_reason": speaker.finish}])
-        usage = {"prompt_tokens": 33, "completion_tokens": 5, "total_tokens": 38}
-        details = {"prompt_tokens_details": {"cached_tokens": 16}}
-        yield self.chunk([]) | {"usage": usage | details}
+        yield self.chunk([]) | {"usage": speaker.usage}
 
     def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         kind = "chat.completion.chunk"

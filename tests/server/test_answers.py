@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 import time
 from typing import Any
@@ -170,6 +171,25 @@ def test_a_chat_that_is_closed_leaves_no_thread(connect: Connect) -> None:
         time.sleep(0.02)
     assert not _threads()
     assert not chat.health().is_ready
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_asks_by_a_line_of_its_own(connect: Connect) -> None:
+    chat = connect(Speaker())
+    chat.ask("What?")
+    child = os.fork()
+    if not child:  # the process of the test must not go on twice
+        os._exit(0 if chat.ask("What?").text == "A red circle." else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert chat.ask("What?").text == "A red circle."
+
+
+def test_numbers_that_are_none_are_not_taken_for_some(connect: Connect) -> None:
+    reply = connect(Speaker(usage={"prompt_tokens": "many", "completion_tokens": -3})).ask("What?")
+    assert reply.usage.prompt_tokens == reply.plan.prompt_tokens
+    assert reply.usage.completion_tokens == 4
 
 
 def test_a_batch_keeps_its_journal(connect: Connect, tmp_path: Any) -> None:

@@ -56,6 +56,12 @@ def odd_chunks(handler: Handler) -> None:
     handler.stream(iter([{"choices": 7}, {"choices": [{"delta": None}]}]))
 
 
+def no_logprob(handler: Handler) -> None:
+    content = {"content": [{"token": "A", "logprob": None, "top_logprobs": []}]}
+    choice = {"index": 0, "delta": {"content": "A"}, "logprobs": content, "finish_reason": None}
+    handler.stream(iter([handler.chunk([choice])]))
+
+
 def silence(handler: Handler) -> None:
     time.sleep(2)
 
@@ -85,6 +91,7 @@ def echo_key(handler: Handler) -> None:
         (html_as_success, ServerConnectionError),
         (no_json, ServerAnswerError),
         (odd_chunks, ServerAnswerError),
+        (no_logprob, ServerAnswerError),
         (failed_within, ServerAnswerError),
         (cut(2), ServerConnectionError),
         (cut(0), ServerConnectionError),

@@ -112,9 +112,9 @@ class AnswerReader:
             finish_reason=reason or self._answer.reason or self._reason or "stop",
             tokens=self._answer.tokens,
             end_token=self._answer.end_token,
-            completion_tokens=getattr(usage, "completion_tokens", None) or self._answer.num_tokens,
-            reused_tokens=getattr(details, "cached_tokens", None) or 0,
-            prompt_tokens=getattr(usage, "prompt_tokens", None),
+            completion_tokens=_count(usage, "completion_tokens") or self._answer.num_tokens,
+            reused_tokens=_count(details, "cached_tokens") or 0,
+            prompt_tokens=_count(usage, "prompt_tokens"),
             prefill_seconds=first - self._started,
             decode_seconds=ended - first,
             begins_in_thought=self._begins_in_thought and self._stream is not None,
@@ -173,16 +173,22 @@ class AnswerReader:
 
     def _score(self, text: str, token_id: int | None, entry: Any) -> TokenScore:
         alternatives = [
-            TokenAlternative(self._text_of(other), _number(other.token), other.logprob)
+            TokenAlternative(self._text_of(other), _number(other.token), float(other.logprob))
             for other in entry.top_logprobs or ()
         ]
-        return TokenScore(text, token_id, entry.logprob, tuple(alternatives))
+        return TokenScore(text, token_id, min(0.0, float(entry.logprob)), tuple(alternatives))
 
     def _text_of(self, entry: Any) -> str:
         number = _number(entry.token)
         if number is None or self._vocabulary is None:
             return str(entry.token)
         return self._vocabulary.text(number)
+
+
+def _count(usage: Any, name: str) -> int | None:
+    """A number of tokens that a server tells; None if it tells none, or something else."""
+    value = getattr(usage, name, None)
+    return value if type(value) is int and value >= 0 else None
 
 
 def _number(token: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -101,6 +102,7 @@ class Line:
         self._api_key = api_key
         self._patience = patience
         self._thread = LoopThread("qwenvl_kit server")
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._open: tuple[openai.AsyncOpenAI, asyncio.Semaphore] | None = None
         self._num_waiting = 0
@@ -118,6 +120,9 @@ class Line:
         Raises:
             OverloadError: too many wait for that.
         """
+        if self._process != os.getpid():  # a forked process has nothing on its way
+            self._process, self._lock, self._open = os.getpid(), threading.Lock(), None
+            self._num_waiting = self._num_running = 0
         with self._lock:
             if self._num_waiting >= self._patience.max_queued_requests:
                 raise OverloadError(
