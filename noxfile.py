@@ -101,7 +101,7 @@ def integration(session: nox.Session) -> None:
     session.install("--override", str(override), "-e", ".", *group("test", "integration"))
     table = ("-p", "tests.conformance.table", "--backends-table", "README.md")
     options = table if session.posargs == ["table"] else session.posargs
-    session.run("pytest", "-q", "tests/conformance", *options, env=OFFLINE)
+    session.run("pytest", "-q", "tests/conformance", "tests/distributed", *options, env=OFFLINE)
 
 
 @nox.session(default=False)

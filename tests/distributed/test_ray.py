@@ -1,0 +1,169 @@
+"""A data set is answered row by row, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from qwenvl_kit import Message, VisionChat
+from qwenvl_kit.backends.base import BackendRequest
+from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.errors import InputError, JournalError, ModelLoadError
+from qwenvl_kit.media.encoding import source_url
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: nox -s integration")
+pytest.importorskip("ray.data", reason="Ray Data is not installed: nox -s integration")
+
+from qwenvl_kit.distributed import ask_dataset  # noqa: E402
+
+QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, object_store_memory=300 << 20, **QUIET)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+
+
+def factory(pause_seconds: float = 0.0, log: str | None = None) -> Callable[[], VisionChat]:
+    """Chats that say what was asked; each request is a line of the log."""
+
+    def make() -> VisionChat:
+        def answer(request: BackendRequest) -> str:
+            time.sleep(pause_seconds)
+            text = request.messages[-1].text
+            if log is not None:
+                with open(log, "a") as lines:
+                    lines.write(f"{text}\n")
+            return text
+
+        return VisionChat(ScriptedBackend(answer))
+
+    return make
+
+
+def ask(row: Mapping[str, Any]) -> Message:
+    return Message.user(f"row {row['id']}")
+
+
+def rows(count: int) -> Any:
+    return ray.data.from_items([{"id": at} for at in range(count)], override_num_blocks=4)
+
+
+def test_each_row_has_its_reply_beside_it() -> None:
+    answers = ask_dataset(rows(20), factory(), ask, num_actors=2, batch_size=3).take_all()
+    assert {row["id"]: row["reply_text"] for row in answers} == {n: f"row {n}" for n in range(20)}
+    assert all(row["error"] is None for row in answers)
+
+
+def test_a_row_that_fails_has_its_error_in_its_columns(tmp_path: Path) -> None:
+    picture = PIL.Image.new("RGB", (56, 56), "red")
+    picture.save(tmp_path / "red.png")
+    given = [
+        {"id": "path", "image": str(tmp_path / "red.png")},
+        {"id": "missing", "image": str(tmp_path / "none.png")},
+        {"id": "url", "image": source_url(picture)},
+        {"id": "none", "image": None},
+    ]
+    answers = ask_dataset(ray.data.from_items(given), factory(), question="What?").take_all()
+    errors = {row["id"]: row["error"] for row in answers}
+    assert errors == {"path": None, "missing": "MediaNotFoundError", "url": None, "none": None}
+    assert "image" not in answers[0]
+
+
+def test_a_row_of_which_no_request_can_be_made_costs_itself_alone() -> None:
+    answers = ask_dataset(rows(3), factory(), lambda row: [1 / row["id"]]).take_all()
+    assert {row["error"] for row in answers} == {"InputError", "MessageError"}
+
+
+def test_a_run_that_is_called_again_asks_for_nothing_twice(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for count in (10, 25, 25):
+        answers = ask_dataset(
+            rows(count), factory(log=str(log)), ask, output=tmp_path / "out", batch_size=4
+        )
+    assert sorted(row["id"] for row in answers.take_all()) == list(range(25))
+    assert sorted(log.read_text().split("\n")[:-1]) == sorted(f"row {n}" for n in range(25))
+
+
+def test_other_questions_do_not_go_into_the_same_folder(tmp_path: Path) -> None:
+    ask_dataset(rows(2), factory(), question="What?", output=tmp_path)
+    with pytest.raises(JournalError, match="other questions"):
+        ask_dataset(rows(2), factory(), question="Why?", output=tmp_path)
+
+
+def test_actors_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
+    import psutil
+
+    def kill_some() -> None:
+        for _ in range(3):
+            time.sleep(1.0)
+            for process in psutil.process_iter(["cmdline"]):
+                if "ray::MapWorker" in " ".join(process.info["cmdline"] or ()):
+                    process.send_signal(signal.SIGKILL)
+                    break
+
+    import threading
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    answers = ask_dataset(
+        rows(60), factory(0.1), ask, output=tmp_path / "out", num_actors=2, batch_size=4
+    )
+    killer.join()
+    assert sorted(row["id"] for row in answers.take_all()) == list(range(60))
+
+
+def test_a_driver_that_is_killed_leaves_what_was_answered(tmp_path: Path) -> None:
+    program = (
+        "import sys; from tests.distributed.test_ray import *\n"
+        "ray.init(num_cpus=2, object_store_memory=200 << 20, **QUIET)\n"
+        f"ask_dataset(rows(60), factory(0.1), ask, output={str(tmp_path / 'out')!r}, batch_size=4)"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob("[!.]*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    done = len(list((tmp_path / "out").glob("[!.]*.parquet")))
+    assert 3 <= done < 15
+    answers = ask_dataset(rows(60), factory(), ask, output=tmp_path / "out", batch_size=4)
+    assert sorted(row["id"] for row in answers.take_all()) == list(range(60))
+
+
+def test_what_keeps_a_chat_from_starting_is_raised_as_it_is(tmp_path: Path) -> None:
+    def broken() -> VisionChat:
+        raise ModelLoadError("there is no such model")
+
+    with pytest.raises(ModelLoadError, match="no such model"):
+        ask_dataset(rows(2), broken, ask, output=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"question": None},
+        {"question": "?", "to_request": ask},
+        {"question": "?", "num_actors": 0},
+        {"question": "?", "batch_size": 2.5},
+        {"question": "?", "output": "x", "id_column": "name"},
+        {"question": "?", "dataset": [1, 2]},
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(options: dict[str, Any]) -> None:
+    dataset = options.pop("dataset", None) or rows(2)
+    with pytest.raises(InputError):
+        ask_dataset(dataset, factory(), **options)
