@@ -161,6 +161,22 @@ def loading() -> None:
     assert_type(doctor().problems[0], Finding)
 
 
+def engines() -> None:
+    """Servers and vLLM."""
+    chat = VisionChat.connect(
+        "http://127.0.0.1:8000/v1",
+        model="Qwen/Qwen3-VL-8B-Instruct",
+        api_key="key",
+        image_encoding="png",
+        headers={"X-Team": "blue"},
+        budget="standard",
+    )
+    assert_type(chat, VisionChat)
+    assert_type(VisionChat.from_vllm(Path("model"), tensor_parallel_size=2), VisionChat)
+    token = chat.ask("What?").scores[0]
+    assert_type(token.token_id, int | None)
+
+
 def tasks() -> None:
     chat = VisionChat(ScriptedBackend(["yes"]))
     assert_type(describe(chat, "a.jpg").text, str)
