@@ -77,6 +77,12 @@ class Constraint:
             raise SchemaError(f"pattern={pattern!r} was given", expected="a regular expression")
         return cls("regex", pattern)
 
+    @property
+    def only_answer(self) -> str | None:
+        """The answer, where it leaves a single one; None where there is a choice."""
+        choices: list[str] = json.loads(self.text) if self.kind == "choice" else []
+        return str(choices[0]) if len(choices) == 1 else None
+
 
 def _is_whole(text: str) -> bool:
     """Whether it holds no half of a character."""

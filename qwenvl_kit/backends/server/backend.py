@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -18,7 +17,6 @@ from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.scoring import AnswerScorer
 from qwenvl_kit.backends.server.shielding import TokenBreaker
 from qwenvl_kit.budget.measures import PlanningRules
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
@@ -117,7 +115,7 @@ class ServerBackend:
                 observer,
                 max_seconds=request.sampling.max_seconds,
                 notes=model.breaker.notes(request.messages),
-                fixed_text=None if scorer is None else _only_answer(request.constraint),
+                fixed_text=None if scorer is None else scorer.only_answer,
                 scorer=scorer,
             )
         )
@@ -134,6 +132,7 @@ class ServerBackend:
             request.plan.prompt_tokens,
             request.sampling.num_alternatives,
             model.vocabulary,
+            request.constraint.only_answer,
         )
 
     def load(self) -> Load:
@@ -154,11 +153,3 @@ class ServerBackend:
         if self._line is None:
             raise closed_error()
         return self._line
-
-
-def _only_answer(constraint: Constraint | None) -> str | None:
-    """The answer, where a constraint leaves a single one."""
-    if constraint is None or constraint.kind != "choice":
-        return None
-    choices = json.loads(constraint.text)
-    return str(choices[0]) if len(choices) == 1 else None

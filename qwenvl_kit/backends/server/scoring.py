@@ -31,12 +31,14 @@ class AnswerScorer:
         prompt_tokens: length of its prompt.
         num_alternatives: how many of the likeliest tokens to tell at each place.
         vocabulary: tokens to text.
+        only_answer: the answer, where its form leaves a single one: nothing is generated then.
     """
 
     payload: Mapping[str, Any]
     prompt_tokens: int
     num_alternatives: int
     vocabulary: Vocabulary
+    only_answer: str | None = None
 
     def request(self, text: str) -> dict[str, Any]:
         """The arguments of `chat.completions.create`."""

@@ -17,7 +17,6 @@ from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.prompts import prompt_of
 from qwenvl_kit.backends.vllm.tickets import Ticket
 from qwenvl_kit.budget.measures import PlanningRules
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
@@ -111,6 +110,7 @@ class VllmBackend:
         model = self._model
         media = list(request.plan.media.values())
         prompt = model.encoder.encode_prompt(request.messages, media)
+        only = None if request.constraint is None else request.constraint.only_answer
         ticket = Ticket(
             request,
             prompt_of(request, model.encoder.encode_turns(request.messages)),
@@ -118,7 +118,7 @@ class VllmBackend:
             model.vocabulary,
             observer,
             lora=model.adapters.request,
-            answer_ids=self._only_answer(request.constraint),
+            answer_ids=None if only is None else model.encoder.encode_answer(only),
             opens_thought=prompt.opens_thought,
         )
         model.engine.submit(ticket)
@@ -141,13 +141,6 @@ class VllmBackend:
         state, self._state = self._state, None
         if state is not None:
             state.engine.close()
-
-    def _only_answer(self, constraint: Constraint | None) -> list[int] | None:
-        """The answer, where a constraint leaves a single one: nothing is left to generate."""
-        if constraint is None or constraint.kind != "choice":
-            return None
-        choices = json.loads(constraint.text)
-        return self._model.encoder.encode_answer(choices[0]) if len(choices) == 1 else None
 
 
 def scoring_params(end_ids: frozenset[int], num_alternatives: int) -> Any:
