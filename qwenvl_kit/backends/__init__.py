@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from qwenvl_kit.backends.base import Backend
@@ -18,6 +21,11 @@ def load_local(model: str | os.PathLike[str], **options: Any) -> Backend:
 
 def connect_to_server(base_url: str, **options: Any) -> Backend:
     """A model that an OpenAI-compatible server runs; imports the package openai."""
+    if find_spec("openai") is None:
+        raise MissingPackageError(
+            "the package openai, which talks to servers, is not installed",
+            hint="pip install 'qwenvl-kit[server]'",
+        )
     from qwenvl_kit.backends.server import connect_backend
 
     return connect_backend(base_url, **options)

@@ -17,6 +17,7 @@ from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
     MediaSizeError,
+    MissingPackageError,
     ModelNotFoundError,
     OverloadError,
     QwenVLKitError,
@@ -250,3 +251,11 @@ def test_no_key_is_taken_from_the_environment(
     sent = {name.lower(): value for name, value in speaker.headers[0].items()}
     assert KEY not in str(sent)
     assert sent["x-team"] == "blue"
+
+
+def test_without_its_package_the_command_that_installs_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qwenvl_kit.backends.find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match=r"qwenvl-kit\[server\]"):
+        VisionChat.connect("http://127.0.0.1:9/v1")

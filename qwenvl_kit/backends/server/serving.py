@@ -6,19 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import openai
 
 from qwenvl_kit.backends.server.dialects import ServerDialect
+from qwenvl_kit.backends.server.faults import translated_errors
 from qwenvl_kit.errors import (
     InputError,
-    MissingPackageError,
     ModelNotFoundError,
     ServerError,
     ServerRefusedError,
 )
-
-if TYPE_CHECKING:
-    import openai
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _FROM_ENVIRONMENT = ("OpenAI-Organization", "OpenAI-Project")
@@ -102,7 +101,6 @@ class Desk:
         max_retries: how often a request is repeated that came to nothing.
 
     Raises:
-        MissingPackageError: the package openai is not installed.
         InputError: a key or headers that cannot be sent.
     """
 
@@ -114,13 +112,6 @@ class Desk:
         timeout_seconds: float,
         max_retries: int,
     ) -> None:
-        try:
-            import openai
-        except ImportError as error:
-            raise MissingPackageError(
-                "the package openai, which talks to servers, is not installed",
-                hint="pip install 'qwenvl-kit[server]'",
-            ) from error
         self.api_key = api_key
         self._address = address
         self._options: dict[str, Any] = {
@@ -135,8 +126,6 @@ class Desk:
 
     def make_async_client(self) -> openai.AsyncOpenAI:
         """A client, to be used in one event loop."""
-        import openai
-
         return openai.AsyncOpenAI(**self._options)
 
     def find(self, model: str | None) -> Served:
@@ -146,8 +135,6 @@ class Desk:
             ModelNotFoundError: the server has none of that name, or several to choose from.
             ServerError: it gives no answer.
         """
-        from qwenvl_kit.backends.server.faults import translated_errors
-
         with translated_errors(self.api_key):
             try:
                 listed = [_served(entry) for entry in self._client.models.list().data or ()]
@@ -188,8 +175,6 @@ class Desk:
 
     def _ask(self, model: str, **wanted: Any) -> Any:
         """The choice of an answer; None where the server refuses what is wanted."""
-        from qwenvl_kit.backends.server.faults import translated_errors
-
         question: Any = [{"role": "user", "content": "Say a number."}]
         try:
             with translated_errors(self.api_key):
