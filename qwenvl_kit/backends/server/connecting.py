@@ -20,7 +20,7 @@ from qwenvl_kit.backends.server.dialects import ServerDialect, dialect_of
 from qwenvl_kit.backends.server.line import Line, Patience
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.pictures import ENCODINGS, ImageEncoding
-from qwenvl_kit.backends.server.serving import Desk, Served
+from qwenvl_kit.backends.server.serving import Desk, Served, Talents
 from qwenvl_kit.backends.server.shielding import TokenBreaker
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
@@ -67,57 +67,16 @@ def connect_backend(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
     )
-    if image_encoding not in ENCODINGS:
-        raise InputError(
-            f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
-        )
-    if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < 1e6:
-        raise InputError(
-            f"timeout_seconds={timeout_seconds!r} was given", expected="a number of seconds"
-        )
+    _check_choices(image_encoding, timeout_seconds)
     address = _address(base_url)
     desk = Desk(address, api_key or _NO_KEY, dict(headers or {}), timeout_seconds, max_retries)
     served = desk.find(model)
     known = _known(served, checkpoint)
     chosen = _family(served, known, family)
     spoken = dialect_of(dialect, address, served.owner)
+    found = _Found(address, served, known.published, known.reason, chosen, spoken)
     talents = desk.probe(served.name, spoken)
-    encoder = None if known.published is None else PromptEncoder(known.published.processor, chosen)
-    vocabulary = _vocabulary(known.published, spoken) if talents.gives_logprobs else None
-    rules = _rules(chosen, known.published, context_tokens or served.context_tokens)
-    sampling = _sampling(chosen, known.published, spoken)
-    counter = PromptCounter(chosen, encoder)
-    payloads = PayloadRules(
-        dialect=spoken,
-        model=served.name,
-        knows_tools=None if encoder is None else encoder.knows_tools,
-        gives_logprobs=talents.gives_logprobs,
-        binds_answers=talents.binds_answers,
-        knows_ids=vocabulary is not None,
-        tells_times=chosen.positions_in_seconds or chosen.video_layout != "one span",
-        encoding=image_encoding,
-    )
-    facts = {
-        "model": served.name,
-        "server": address,
-        "dialect": spoken.name,
-        "family": chosen.model_type,
-        "checkpoint": known.reason,
-        "prompt_tokens": "counted" if counter.is_exact else "estimated",
-        "context_tokens": str(rules.context_tokens),
-        **talents.facts(spoken),
-        "images": image_encoding,
-        "sampling": describe_sampling(sampling),
-    }
-    served_model = ServedModel(
-        payloads=payloads,
-        rules=rules,
-        sampling=sampling,
-        counter=counter,
-        breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
-        vocabulary=vocabulary,
-        facts=facts,
-    )
+    served_model = _served_model(found, talents, image_encoding, context_tokens)
     patience = Patience(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
@@ -127,18 +86,73 @@ def connect_backend(
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What was found out about a server and the model that it runs."""
+
+    address: str
+    served: Served
+    published: Published | None
+    checkpoint: str
+    family: Family
+    dialect: ServerDialect
+
+
+def _served_model(
+    found: _Found, talents: Talents, image_encoding: ImageEncoding, context_tokens: int | None
+) -> ServedModel:
+    """What a backend needs to know of it."""
+    encoder = (
+        None if found.published is None else PromptEncoder(found.published.processor, found.family)
+    )
+    vocabulary = _vocabulary(found.published, found.dialect) if talents.gives_logprobs else None
+    rules = _rules(found.family, found.published, context_tokens or found.served.context_tokens)
+    sampling = _sampling(found.family, found.published, found.dialect)
+    counter = PromptCounter(found.family, encoder)
+    payloads = PayloadRules(
+        dialect=found.dialect,
+        model=found.served.name,
+        knows_tools=None if encoder is None else encoder.knows_tools,
+        gives_logprobs=talents.gives_logprobs,
+        binds_answers=talents.binds_answers,
+        knows_ids=vocabulary is not None,
+        tells_times=found.family.positions_in_seconds or found.family.video_layout != "one span",
+        encoding=image_encoding,
+    )
+    facts = {
+        "model": found.served.name,
+        "server": found.address,
+        "dialect": found.dialect.name,
+        "family": found.family.model_type,
+        "checkpoint": found.checkpoint,
+        "prompt_tokens": "counted" if counter.is_exact else "estimated",
+        "context_tokens": str(rules.context_tokens),
+        **talents.facts(found.dialect),
+        "images": image_encoding,
+        "sampling": describe_sampling(sampling),
+    }
+    return ServedModel(
+        payloads=payloads,
+        rules=rules,
+        sampling=sampling,
+        counter=counter,
+        breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
+        vocabulary=vocabulary,
+        facts=facts,
+    )
+
+
+@dataclass(frozen=True)
 class _Known:
     """What is known of a checkpoint here, and why, in words."""
 
     published: Published | None
-    family: Family | None
     reason: str
 
 
 def _known(served: Served, checkpoint: str | os.PathLike[str] | None) -> _Known:
     """The small files of the checkpoint that a server runs, if they can be had."""
     if checkpoint is None:
-        return _Known(None, None, "none: checkpoint=None")
+        return _Known(None, "none: checkpoint=None")
     if checkpoint != "auto":
         return _loaded(checkpoint)
     reasons = []
@@ -148,7 +162,7 @@ def _known(served: Served, checkpoint: str | os.PathLike[str] | None) -> _Known:
         except ModelLoadError as error:  # most names of models are no checkpoints
             reasons.append(f"{name}: {error.problem}")
     why = "; ".join(reasons) or f"{served.name!r} is no checkpoint's name"
-    return _Known(None, None, f"none ({why})")
+    return _Known(None, f"none ({why})")
 
 
 def _loaded(name: str | os.PathLike[str]) -> _Known:
@@ -156,14 +170,14 @@ def _loaded(name: str | os.PathLike[str]) -> _Known:
 
     checkpoint = find_checkpoint(name)
     settings = read_settings(checkpoint.folder)
-    return _Known(load_published(checkpoint, settings), settings.family, checkpoint.name)
+    return _Known(load_published(checkpoint, settings), checkpoint.name)
 
 
 def _family(served: Served, known: _Known, asked: str | None) -> Family:
     if asked is not None:
         return family_of(asked)
-    if known.family is not None:
-        return known.family
+    if known.published is not None:
+        return known.published.rules.family
     found = _NAMED.search(served.name)
     number = found[1].replace(".", "_") if found else ""
     for name in (f"qwen{number}_vl", f"qwen{number}"):
@@ -236,3 +250,14 @@ def _check_numbers(**given: Any) -> None:
             raise InputError(
                 f"{name}={value!r} was given", expected=f"a whole number of at least {least}"
             )
+
+
+def _check_choices(image_encoding: object, timeout_seconds: object) -> None:
+    if image_encoding not in ENCODINGS:
+        raise InputError(
+            f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
+        )
+    if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < 1e6:
+        raise InputError(
+            f"timeout_seconds={timeout_seconds!r} was given", expected="a number of seconds"
+        )
