@@ -240,15 +240,13 @@ def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
 
 def _check_kept(plan: ImagePlan | VideoPlan, rules: PlanningRules) -> None:
     """Refuse a size that does not stay as it is where it is resized once more."""
-    side_px, limits, size = rules.family.token_side_px, rules.image_limits, plan.resized
-    if isinstance(plan, ImagePlan):
-        kept = fit_size(size, limits, side_px)
-    elif rules.family.video_limit_scope == "frame":
-        limits = rules.video_limits
-        kept = fit_size(size, limits, side_px)
+    family, size = rules.family, plan.resized
+    limits = rules.image_limits if isinstance(plan, ImagePlan) else rules.video_limits
+    if isinstance(plan, ImagePlan) or family.video_limit_scope == "frame":
+        kept = fit_size(size, limits, family.token_side_px)
     else:
-        limits, frames = rules.video_limits, len(plan.frame_indices)
-        kept = fit_video_size(size, frames, limits, side_px, rules.family.temporal_patch_frames)
+        frames, group = len(plan.frame_indices), family.temporal_patch_frames
+        kept = fit_video_size(size, frames, limits, family.token_side_px, group)
     if kept != size:
         raise BudgetError(
             f"it would be shown at {size}, which the server's own processor makes {kept} of",

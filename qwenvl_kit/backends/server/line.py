@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -79,6 +79,12 @@ class Job:
         if self.observer is not None and self.observer.is_cancelled():
             return "cancelled"
         return "deadline" if time.perf_counter() >= self._deadline else None
+
+    def tell(self, deltas: Iterable[Delta]) -> None:
+        """Tell whoever follows it of each, as it is made."""
+        for delta in deltas:
+            if self.observer is not None:
+                self.observer.on_delta(delta)
 
     @property
     def is_seen(self) -> bool:
@@ -177,8 +183,8 @@ class Line:
                     request = job.scorer.request(completion.text)
                     answer = await client.chat.completions.create(**request)
                     completion = job.scorer.scored(completion, answer)
-            if job.fixed_text is not None:
-                _tell_all(job, completion)
+            if job.fixed_text is not None:  # nobody generated it
+                job.tell(Delta(token.text, token=token) for token in completion.tokens or ())
         return replace(completion, degradations=job.notes)
 
     async def _generated(self, client: openai.AsyncOpenAI, job: Job) -> None:
@@ -197,18 +203,14 @@ class Line:
                 break
 
     async def _read(self, stream: Any, job: Job) -> None:
-        reader, observer = job.reader, job.observer
+        reader = job.reader
         try:
             with translated_errors(self._api_key, lambda: reader.text):
                 async for chunk in stream:
-                    for delta in reader.feed(chunk):
-                        if observer is not None:
-                            observer.on_delta(delta)
+                    job.tell(reader.feed(chunk))
                     if reader.has_ended:
                         break
-                for delta in reader.finish():
-                    if observer is not None:
-                        observer.on_delta(delta)
+                job.tell(reader.finish())
         finally:
             await stream.close()
 
@@ -240,10 +242,3 @@ class Line:
         if opened is not None:
             await opened[0].close()
         self._thread.stop()
-
-
-def _tell_all(job: Job, completion: Completion) -> None:
-    """Tell of an answer that nobody generated."""
-    if job.observer is not None:
-        for token in completion.tokens or ():
-            job.observer.on_delta(Delta(token.text, token=token))

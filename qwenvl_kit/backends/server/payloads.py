@@ -60,9 +60,11 @@ class PayloadRules:
         """
         turns = render_turns(messages, _PlainText(), knows_tools=self.knows_tools is not False)
         extra: dict[str, Any] = {}
+        if request.plan.videos:
+            self._add_videos(extra, request.plan.videos)
         arguments: dict[str, Any] = {
             "model": self.model,
-            "messages": list(self._messages(turns, request, extra)),
+            "messages": list(self._messages(turns, request)),
             "max_tokens": request.plan.max_new_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -76,12 +78,8 @@ class PayloadRules:
             self._add_constraint(arguments, extra, request.constraint)
         return {**arguments, "extra_body": extra}
 
-    def _messages(
-        self, turns: Turns, request: BackendRequest, extra: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
+    def _messages(self, turns: Turns, request: BackendRequest) -> Iterator[dict[str, Any]]:
         media = iter(zip(request.media, request.plan.media.values(), strict=True))
-        if request.plan.videos:
-            self._add_videos(extra, request.plan.videos)
         names = _CallNames()
         for turn in turns.turns:
             content = [

@@ -158,11 +158,11 @@ class Engine:
 
     def _end_unwanted(self) -> None:
         for name, ticket in list(self._running.items()):
-            reason = ticket.must_end
-            if reason is not None and not (ticket.is_scoring and reason in ("stop", "repetition")):
+            reason = ticket.unwanted_for
+            if reason is not None or ticket.has_enough:
                 self._core.abort_request([name])
                 del self._running[name]
-                self._finish(ticket, None if reason in ("stop", "repetition") else reason)
+                self._finish(ticket, reason)
 
     def _step(self) -> None:
         try:

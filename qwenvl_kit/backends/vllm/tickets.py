@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
@@ -56,11 +56,16 @@ class Ticket:
         self.future.set_running_or_notify_cancel()
 
     @property
-    def must_end(self) -> FinishReason | None:
-        """Why it has to end now; None if it has not."""
+    def unwanted_for(self) -> FinishReason | None:
+        """Why nobody waits for more of it; None if somebody does."""
         if self.is_given_up or (self.observer is not None and self.observer.is_cancelled()):
             return "cancelled"
-        return "deadline" if time.perf_counter() >= self._deadline else self._answer.reason
+        return "deadline" if time.perf_counter() >= self._deadline else None
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether what was generated is the whole answer, though the model would go on."""
+        return not self.is_scoring and self._answer.reason is not None
 
     @property
     def needs_scores(self) -> bool:
@@ -164,5 +169,4 @@ class Ticket:
     def _end(self, known: Mapping[int, Any]) -> TokenScore | None:
         """The likeliest of the tokens that end an answer."""
         ends = [self._score("", token_id, known) for token_id in self.vocabulary.end_ids]
-        found = [replace(token, text="") for token in ends if token is not None]
-        return max(found, key=lambda token: token.logprob, default=None)
+        return max(filter(None, ends), key=lambda token: token.logprob, default=None)
