@@ -125,6 +125,7 @@ class Opening(Talking):
         dialect: str | None = None,
         context_tokens: int | None = None,
         image_encoding: ImageEncoding = "auto",
+        send_links: bool = False,
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 600.0,
         max_retries: int = 4,
@@ -155,6 +156,9 @@ class Opening(Talking):
             context_tokens: prompt and answer together; None takes what the server says, or the
                 checkpoint, or else 32,768.
             image_encoding: "png" (without loss), "jpeg" (of quality 95), or "auto": the smaller.
+            send_links: have the server fetch pictures on the network by itself. Of each the header
+                is fetched here, for its plan; what is to be turned, cut or made smaller than the
+                server would, or has transparent parts, is fetched and sent all the same.
             headers: what every request carries beside.
             timeout_seconds: how long the server may say nothing.
             max_retries: how often a request that came to nothing is repeated, after pauses that
@@ -183,6 +187,7 @@ class Opening(Talking):
             dialect=dialect,
             context_tokens=context_tokens,
             image_encoding=image_encoding,
+            send_links=send_links,
             headers=headers,
             timeout_seconds=timeout_seconds,
             max_retries=max_retries,

@@ -15,12 +15,13 @@ from qwenvl_kit.backends.base import (
     Completion,
     Gathering,
     KnownMedia,
+    Linking,
     Observer,
     Remembering,
 )
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
-from qwenvl_kit.budget.planning import plan_media, plan_request
+from qwenvl_kit.budget.planning import has_native_size, plan_media, plan_request
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import (
     ContextLengthError,
@@ -29,12 +30,15 @@ from qwenvl_kit.errors import (
     SamplingError,
     located,
 )
+from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import (
     DecodedMedia,
     decode_media,
     fetch_media,
     identify_media,
+    link_media,
+    links_of,
     measure_media,
 )
 from qwenvl_kit.messages import Message
@@ -141,8 +145,11 @@ class Pipeline:
         )
 
     def fetched(self, settled: Settled, fetches: Fetches | None = None) -> Settled:
-        """The request with what it shows of the network fetched."""
-        messages = fetch_media(settled.messages, self._policy, fetches)
+        """The request with what it shows of the network fetched, or linked where that will do."""
+        messages = settled.messages
+        if isinstance(self.backend, Linking) and self.backend.takes_links:
+            messages = link_media(messages, self._policy, fetches)
+        messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
         return settled if messages is settled.messages else replace(settled, messages=messages)
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
@@ -174,7 +181,7 @@ class Pipeline:
         started = time.perf_counter()
         try:
             request = self.fetched(request, fetches)
-            return self._prepare(request, self.plan(request), started)
+            return self._prepare(request, self.plan(request), started, fetches)
         except Exception as error:
             self.listeners.failure(error)
             raise
@@ -208,9 +215,11 @@ class Pipeline:
             return None
         return smaller if plan.visual_tokens < before.visual_tokens else None
 
-    def _prepare(self, settled: Settled, plan: Plan, started: float) -> Prepared:
+    def _prepare(
+        self, settled: Settled, plan: Plan, started: float, fetches: Fetches | None = None
+    ) -> Prepared:
         _check_fits(plan)
-        media, keys = self._media(settled.messages, plan)
+        media, keys = self._media(settled.messages, plan, fetches)
         return Prepared(
             request=BackendRequest(
                 settled.messages, plan, media, settled.sampling, keys, settled.constraint
@@ -221,13 +230,12 @@ class Pipeline:
         )
 
     def _media(
-        self, messages: Sequence[Message], plan: Plan
-    ) -> tuple[tuple[DecodedMedia | KnownMedia, ...], tuple[str | None, ...]]:
+        self, messages: Sequence[Message], plan: Plan, fetches: Fetches | None
+    ) -> tuple[tuple[DecodedMedia | KnownMedia | Link, ...], tuple[str | None, ...]]:
         """Pixels, or what the backend remembers of them, and what each source is known by."""
         backend, known = self.backend, dict[str, KnownMedia]()
         if not isinstance(backend, Remembering):
-            decoded = decode_media(messages, plan.media, self._policy, backend.resize_image)
-            return tuple(decoded.values()), ()
+            return self._pixels_or_links(messages, plan, fetches), ()
         keys = identify_media(messages, plan.media, self._policy)
         for where, key in zip(plan.media, keys):
             recalled = None if key is None else backend.recall(key)
@@ -236,6 +244,20 @@ class Pipeline:
         decoded = decode_media(messages, plan.media, self._policy, backend.resize_image, known)
         media = {**decoded, **known}
         return tuple(media[where] for where in plan.media), tuple(keys)
+
+    def _pixels_or_links(
+        self, messages: Sequence[Message], plan: Plan, fetches: Fetches | None
+    ) -> tuple[DecodedMedia | Link, ...]:
+        """Links of which others make what was planned, and pixels of all else."""
+        policy, backend = self._policy, self.backend
+        links = links_of(messages)
+        for image in plan.images:
+            if not has_native_size(image, backend.rules):
+                links.pop(image.where, None)
+        messages = fetch_media(messages, policy, fetches, kept=links)
+        decoded = decode_media(messages, plan.media, policy, backend.resize_image, known=links)
+        media: dict[str, DecodedMedia | Link] = {**decoded, **links}
+        return tuple(media[where] for where in plan.media)
 
     def _plan_within(
         self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None
@@ -265,8 +287,8 @@ class Pipeline:
         )
 
 
-def _num_bytes(media: DecodedMedia | KnownMedia) -> int:
-    if isinstance(media, KnownMedia):
+def _num_bytes(media: DecodedMedia | KnownMedia | Link) -> int:
+    if isinstance(media, (KnownMedia, Link)):
         return 0
     shape = getattr(media, "shape", None) or (*media.size, 3)  # type: ignore[misc]
     return math.prod(shape)  # a byte for each number

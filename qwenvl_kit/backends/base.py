@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
@@ -39,7 +40,8 @@ class BackendRequest:
         messages: the conversation.
         plan: what was decided; its counts are those that run.
         media: decoded pictures and frames, in the order in which they stand in the messages; in
-            place of one that the backend recalled, what it recalled.
+            place of one that the backend recalled, what it recalled, and of one that others are to
+            fetch, its link.
         sampling: how to generate.
         media_keys: what the source of each is known by; None for one that is known by its pixels
             alone.
@@ -48,7 +50,7 @@ class BackendRequest:
 
     messages: tuple[Message, ...]
     plan: Plan
-    media: tuple[DecodedMedia | KnownMedia, ...]
+    media: tuple[DecodedMedia | KnownMedia | Link, ...]
     sampling: Sampling
     media_keys: tuple[str | None, ...] = ()
     constraint: Constraint | None = None
@@ -202,6 +204,15 @@ class CacheInfo:
     prompt_bytes: int
     hits: int
     misses: int
+
+
+@runtime_checkable
+class Linking(Protocol):
+    """A backend behind which pictures on the network can be fetched."""
+
+    @property
+    def takes_links(self) -> bool:
+        """Whether it wants a link in place of a picture's pixels."""
 
 
 @runtime_checkable

@@ -255,6 +255,12 @@ def _check_kept(plan: ImagePlan | VideoPlan, rules: PlanningRules) -> None:
         )
 
 
+def has_native_size(plan: ImagePlan, rules: PlanningRules) -> bool:
+    """Whether the checkpoint's own processor makes the same of the whole picture."""
+    native = fit_size(plan.original, rules.image_limits, rules.family.token_side_px)
+    return plan.crop is None and plan.padded is None and plan.resized == native
+
+
 def _plan_shared(
     measures: Sequence[Measure],
     plans: Sequence[ImagePlan | VideoPlan],

@@ -31,10 +31,12 @@ class ImageHeader:
     Attributes:
         size: its size once it stands upright.
         orientation: the EXIF orientation by which it is turned, 1 to 8 (EXIF 2.32, tag 274).
+        is_plain: whether it is RGB or grey, of 8 bits and opaque, which every program shows alike.
     """
 
     size: Size
     orientation: int
+    is_plain: bool = False
 
 
 def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
@@ -108,7 +110,11 @@ def _checked_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
     orientation = 1 if image.format == "TIFF" else _orientation(image)
     if orientation in _SIDEWAYS:
         size = Size(height_px=size.width_px, width_px=size.height_px)
-    return ImageHeader(size, orientation)
+    return ImageHeader(size, orientation, _is_plain(image))
+
+
+def _is_plain(image: PIL.Image.Image) -> bool:
+    return image.mode in ("RGB", "L") and not image.has_transparency_data
 
 
 def _load(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -11,6 +11,7 @@ from qwenvl_kit.errors import located
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
+from qwenvl_kit.media.links import Link, look_at
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import fetch_url, is_on_the_web
 from qwenvl_kit.media.video import decode_file, measure_file
@@ -33,7 +34,7 @@ _MediaPart = TypeVar("_MediaPart", bound=Union[ImagePart, VideoPart])
 
 
 def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Measure]:
-    """Sizes of all pictures and videos, from headers alone.
+    """Sizes of all pictures and videos, from headers alone; links know them already.
 
     Raises:
         MediaError: with the place of the part that cannot be opened.
@@ -42,7 +43,10 @@ def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Meas
 
 
 def fetch_media(
-    messages: Sequence[Message], policy: MediaPolicy, fetches: Fetches | None = None
+    messages: Sequence[Message],
+    policy: MediaPolicy,
+    fetches: Fetches | None = None,
+    kept: Collection[str] = (),
 ) -> tuple[Message, ...]:
     """The messages with what is on the network fetched, once for all that is done with it.
 
@@ -50,25 +54,55 @@ def fetch_media(
         messages: the conversation.
         policy: what may be opened.
         fetches: what the call has fetched before; None for nothing.
+        kept: places of those that stay as they are.
 
     Raises:
         MediaError: with the place of the part that cannot be fetched.
     """
     fetched: dict[str, ImagePart | VideoPart] = {}
     for where, part in iter_media(messages):
-        if is_on_the_web(part.source):
+        if where not in kept and _url_of(part) is not None:
             with located(where):
                 fetched[where] = fetch_part(part, policy, fetches)
     return with_media(messages, fetched) if fetched else tuple(messages)
 
 
+def link_media(
+    messages: Sequence[Message], policy: MediaPolicy, fetches: Fetches | None = None
+) -> tuple[Message, ...]:
+    """The messages with links in place of pictures on the network; errors as `fetch_media`."""
+    look = look_at if fetches is None else fetches.look_at
+    linked: dict[str, ImagePart | VideoPart] = {}
+    for where, part in iter_media(messages):
+        if isinstance(part, ImagePart) and is_on_the_web(part.source):
+            with reading(where):
+                source: Any = look(str(part.source), policy)
+            linked[where] = replace(part, source=source)
+    return with_media(messages, linked) if linked else tuple(messages)
+
+
+def links_of(messages: Sequence[Message]) -> dict[str, Link]:
+    """Pictures that are links, by their places."""
+    sources: dict[str, object] = {where: part.source for where, part in iter_media(messages)}
+    return {where: source for where, source in sources.items() if isinstance(source, Link)}
+
+
 def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = None) -> _MediaPart:
     """The part with its bytes, if it is on the network, else as it is; as `fetch_media`."""
-    if not is_on_the_web(part.source):
+    url = _url_of(part)
+    if url is None:
         return part
     get = fetch_url if fetches is None else fetches.get
     with reading():
-        return replace(part, source=get(str(part.source), policy))
+        return replace(part, source=get(url, policy))
+
+
+def _url_of(part: ImagePart | VideoPart) -> str | None:
+    """Where a part is on the network, as a link or not; None if it is not there."""
+    source: object = part.source
+    if isinstance(source, Link):
+        return source.url
+    return str(source) if is_on_the_web(source) else None
 
 
 def identify_media(
@@ -125,7 +159,8 @@ def decode_media(
 def _measure(where: str, part: ImagePart | VideoPart, policy: MediaPolicy) -> Measure:
     with reading(where):
         if isinstance(part, ImagePart):
-            header = read_header(part.source, policy)
+            source: object = part.source
+            header = source.header if isinstance(source, Link) else read_header(source, policy)
             return ImageMeasure(where, part, header.size, header.orientation)
         if is_sequence(part.source):
             frames = measure_frames(part.source, policy)

@@ -28,6 +28,8 @@ from qwenvl_kit.media.policy import MediaPolicy
 if TYPE_CHECKING:
     import PIL.Image
 
+    from qwenvl_kit.media.web.fetching import IsEnough
+
 _VIDEO_HINT = "VideoPart(...) for a video"
 
 _START_OF_SCAN = b"\xff\xda"
@@ -136,8 +138,13 @@ def _resolve_url(url: str, policy: MediaPolicy) -> Path | bytes:
     return _checked_path(named_path(url), policy)
 
 
-def fetch_url(url: str, policy: MediaPolicy) -> bytes:
+def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) -> bytes:
     """What is on the network, if anything there may be opened at all.
+
+    Args:
+        url: where it is.
+        policy: what may be opened.
+        is_enough: see `qwenvl_kit.media.web.fetch`.
 
     Raises:
         MediaError: the policy admits nothing there, or as `fetch`.
@@ -150,7 +157,7 @@ def fetch_url(url: str, policy: MediaPolicy) -> bytes:
         )
     from qwenvl_kit.media.web import fetch
 
-    return fetch(url, policy)
+    return fetch(url, policy, is_enough=is_enough)
 
 
 def named_path(source: str | os.PathLike[str]) -> Path:

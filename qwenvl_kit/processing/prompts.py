@@ -53,6 +53,15 @@ class Prompt:
     turn_start: int
     opens_thought: bool = False
 
+    def contracted(self) -> list[int]:
+        """The ids with one placeholder for each picture; for prompts without videos."""
+        ids: list[int] = []
+        end = 0
+        for span in self.spans:
+            ids += self.ids[end : span.start + 1]
+            end = span.end
+        return ids + self.ids[end:]
+
 
 class PromptEncoder:
     """Renders conversations by the checkpoint's own template and counts what they take.
@@ -105,11 +114,15 @@ class PromptEncoder:
             self._recent.pop(oldest, None)
         self._recent[key] = prompt
 
-    def encode_turns(self, messages: Sequence[Message]) -> list[int]:
+    def encode_turns(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> list[int]:
         """The prompt with one placeholder for each picture and video.
 
         For an engine that repeats placeholders, and writes out the times of frames, by itself.
         """
+        if not any(isinstance(plan, VideoPlan) for plan in media):
+            return self.encode_prompt(messages, media).contracted()
         shield = TokenShield(self.special_tokens, messages)
         return self._ids(shield, self._render(self._turns(messages, shield)))
 

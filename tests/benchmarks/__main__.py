@@ -14,6 +14,8 @@ from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.local import load_backend
 from qwenvl_kit.embedded import MODEL_FOLDER
 from tests.benchmarks.cases import Case, make_cases
+from tests.benchmarks.cluster import is_possible as ray_is_there
+from tests.benchmarks.cluster import section as cluster_section
 from tests.benchmarks.engines import is_possible as engines_are_there
 from tests.benchmarks.engines import section as engines_section
 from tests.benchmarks.forms import section as forms_section
@@ -137,12 +139,14 @@ SECTIONS: dict[str, Callable[[], list[str]]] = {
     "Memory": memory_section,
     "Safety": safety_section,
     "Engines": engines_section,
+    "Cluster": cluster_section,
 }
+WHERE_POSSIBLE = {"Engines": engines_are_there, "Cluster": ray_is_there}
 
 
 def main() -> None:
     """Measure the sections that are named, or all, and put them in their places on the page."""
-    there = [name for name in SECTIONS if name != "Engines" or engines_are_there()]
+    there = [name for name in SECTIONS if WHERE_POSSIBLE.get(name, lambda: True)()]
     named = sys.argv[1:] or there
     old = PAGE.read_text(encoding="utf-8").split("\n## ")[1:]
     sections = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in old}

@@ -20,6 +20,7 @@ from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
 from qwenvl_kit.backends.base import BackendRequest, Observer
 from qwenvl_kit.backends.server.pictures import picture_url
 from qwenvl_kit.embedded import MODEL_FOLDER
+from tests.benchmarks.photographs import photograph
 from tests.by_hand import picture
 from tests.conformance.subjects import QUIET, VLLM_ARGUMENTS, VLLM_SERVER, running
 
@@ -172,7 +173,7 @@ def _bytes() -> list[str]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
-        _photograph().save(path, quality=92)
+        photograph(4000, 3000).save(path, quality=92)
         naive = len(base64.b64encode(path.read_bytes()))
         backend = _Measuring(ScriptedBackend(["."]))
         VisionChat(backend).ask("What?", str(path), budget="standard")
@@ -181,17 +182,3 @@ def _bytes() -> list[str]:
         f"{backend.num_bytes:,} bytes under the standard budget: "
         f"**{naive / backend.num_bytes:.1f}x** less.",
     ]
-
-
-def _photograph() -> PIL.Image.Image:
-    """Detail at every scale, falling off as in photographs, and a sensor's noise."""
-    import numpy
-
-    rng = numpy.random.default_rng(0)
-    total = numpy.zeros((3000, 4000, 3), numpy.float32)
-    for side in (4, 16, 64, 256, 1024):
-        noise = rng.integers(0, 255, (side * 3 // 4, side, 3), dtype=numpy.uint8)
-        layer = PIL.Image.fromarray(noise).resize((4000, 3000), PIL.Image.Resampling.BICUBIC)
-        total += (numpy.asarray(layer, numpy.float32) - 127) * (8 / side**0.5) / 8
-    total += rng.normal(0, 3, total.shape)
-    return PIL.Image.fromarray(numpy.clip(total + 127, 0, 255).astype(numpy.uint8))

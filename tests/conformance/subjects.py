@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import IO
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.base import BackendRequest
@@ -121,32 +123,33 @@ def transformers_server(truth: VisionChat) -> Iterator[VisionChat]:
 def running(*command: str) -> Iterator[str]:
     """The address of a server in a process of its own, which ends with the block."""
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, *command, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, **QUIET},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
+    with tempfile.TemporaryFile() as said:  # a pipe that nobody reads would hold the server up
+        process = subprocess.Popen(
+            [sys.executable, *command, "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, **QUIET},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
         try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            wait_for(f"http://127.0.0.1:{port}/health", process, said)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     """Wait until a server is healthy."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = process.stderr.read() if process.stderr else b""
-            raise RuntimeError(f"the server ended: {said[-2000:].decode(errors='replace')}")
+            said.seek(0)
+            raise RuntimeError(f"the server ended: {said.read()[-2000:].decode(errors='replace')}")
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return

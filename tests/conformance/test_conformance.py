@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from qwenvl_kit import VisionChat
+from qwenvl_kit import MediaPolicy, Sampling, VisionChat
+from qwenvl_kit.backends.base import Linking
 from qwenvl_kit.errors import UnsupportedFeatureError
+from tests.media.web.servers import response, serving
 
-from .promises import PROMISES
+from .promises import PROMISES, scene
 from .subjects import SUBJECTS, Subject
 
 
@@ -47,3 +50,27 @@ def test_a_backend_keeps_each_promise_or_refuses_it(
     else:
         PROMISES[promise](chat, truth)
     record_property("backend", (subject.name, promise, promise not in subject.lacks))
+
+
+def test_a_server_fetches_the_pictures_that_are_linked_to(
+    chat: VisionChat, truth: VisionChat
+) -> None:
+    if not isinstance(chat._backend, Linking):
+        pytest.skip("it is no server")
+    told, picture, short = chat.report(), scene("blue"), Sampling(max_new_tokens=12)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    with serving({"/blue.png": response(buffer.getvalue())}) as web:
+        admitted = MediaPolicy(allow_hosts=[f"*:{web.port}"], allow_private_addresses=True)
+        with VisionChat.connect(
+            told["server"],
+            model=told["model"],
+            dialect=told["dialect"],
+            send_links=True,
+            media=admitted,
+        ) as linked:
+            url = web.url("/blue.png", "127.0.0.1")
+            reply = linked.ask("What is this?", url, sampling=short)
+        assert len(web.asked) == 2  # the header for the plan, and the server
+    assert reply.text == truth.ask("What is this?", picture, sampling=short).text
+    assert reply.usage.prompt_tokens == reply.plan.prompt_tokens

@@ -28,6 +28,7 @@ from qwenvl_kit.backends.local.storage import Storage
 from qwenvl_kit.backends.local.vision import FEATURES, Features, VisionEncoder, digest_of
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.families import Family
+from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.prompts import PromptEncoder
@@ -156,9 +157,11 @@ class Engine:
         return digest
 
 
-def _own(media: DecodedMedia | KnownMedia) -> DecodedMedia | Features:
-    if isinstance(media, KnownMedia) and not isinstance(media, Features):
-        raise GenerationError("what another backend remembers was given to this one")
+def _own(media: DecodedMedia | KnownMedia | Link) -> DecodedMedia | Features:
+    if isinstance(media, Link) or (
+        isinstance(media, KnownMedia) and not isinstance(media, Features)
+    ):
+        raise GenerationError("what another backend takes was given to this one")
     return media
 
 

@@ -39,6 +39,7 @@ class ServedModel:
         breaker: what keeps text from being misread.
         vocabulary: tokens to text; None where their ids are not known.
         facts: what is connected and how, in words.
+        takes_links: whether its server is to fetch pictures on the network by itself.
     """
 
     payloads: PayloadRules
@@ -48,6 +49,7 @@ class ServedModel:
     breaker: TokenBreaker
     vocabulary: Vocabulary | None
     facts: Mapping[str, str]
+    takes_links: bool = False
 
 
 class ServerBackend:
@@ -72,6 +74,11 @@ class ServerBackend:
     def default_sampling(self) -> Sampling:
         """The settings that the checkpoint was published with."""
         return self._model.sampling
+
+    @property
+    def takes_links(self) -> bool:
+        """Whether the server is to fetch pictures on the network by itself."""
+        return self._model.takes_links
 
     def free_bytes(self) -> int | None:
         """Not known: it is another machine's."""

@@ -54,6 +54,7 @@ def connect_backend(
     dialect: str | None = None,
     context_tokens: int | None = None,
     image_encoding: ImageEncoding = "auto",
+    send_links: bool = False,
     headers: Mapping[str, str] | None = None,
     timeout_seconds: float = 600.0,
     max_retries: int = 4,
@@ -67,7 +68,7 @@ def connect_backend(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
     )
-    _check_choices(image_encoding, timeout_seconds)
+    _check_choices(image_encoding, send_links, timeout_seconds)
     address = _address(base_url)
     desk = Desk(address, api_key or _NO_KEY, dict(headers or {}), timeout_seconds, max_retries)
     served = desk.find(model)
@@ -76,13 +77,14 @@ def connect_backend(
     spoken = dialect_of(dialect, address, served.owner)
     found = _Found(address, served, known.published, known.reason, chosen, spoken)
     talents = desk.probe(served.name, spoken)
-    served_model = _served_model(found, talents, image_encoding, context_tokens)
+    wanted = _Wanted(image_encoding, send_links, context_tokens)
     patience = Patience(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
         max_retries=max_retries,
     )
-    return ServerBackend(served_model, Line(desk.make_async_client, desk.api_key, patience))
+    line = Line(desk.make_async_client, desk.api_key, patience)
+    return ServerBackend(_served_model(found, talents, wanted), line)
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,23 @@ class _Found:
     dialect: ServerDialect
 
 
-def _served_model(
-    found: _Found, talents: Talents, image_encoding: ImageEncoding, context_tokens: int | None
-) -> ServedModel:
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller wants of requests."""
+
+    image_encoding: ImageEncoding
+    send_links: bool
+    context_tokens: int | None
+
+
+def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedModel:
     """What a backend needs to know of it."""
     encoder = (
         None if found.published is None else PromptEncoder(found.published.processor, found.family)
     )
     vocabulary = _vocabulary(found.published, found.dialect) if talents.gives_logprobs else None
-    rules = _rules(found.family, found.published, context_tokens or found.served.context_tokens)
+    context_tokens = wanted.context_tokens or found.served.context_tokens
+    rules = _rules(found.family, found.published, context_tokens)
     sampling = _sampling(found.family, found.published, found.dialect)
     counter = PromptCounter(found.family, encoder)
     payloads = PayloadRules(
@@ -116,7 +126,7 @@ def _served_model(
         binds_answers=talents.binds_answers,
         knows_ids=vocabulary is not None,
         tells_times=found.family.positions_in_seconds or found.family.video_layout != "one span",
-        encoding=image_encoding,
+        encoding=wanted.image_encoding,
     )
     facts = {
         "model": found.served.name,
@@ -127,7 +137,7 @@ def _served_model(
         "prompt_tokens": "counted" if counter.is_exact else "estimated",
         "context_tokens": str(rules.context_tokens),
         **talents.facts(found.dialect),
-        "images": image_encoding,
+        "images": wanted.image_encoding + (", links where they do" if wanted.send_links else ""),
         "sampling": describe_sampling(sampling),
     }
     return ServedModel(
@@ -138,6 +148,7 @@ def _served_model(
         breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
         vocabulary=vocabulary,
         facts=facts,
+        takes_links=wanted.send_links,
     )
 
 
@@ -252,11 +263,13 @@ def _check_numbers(**given: Any) -> None:
             )
 
 
-def _check_choices(image_encoding: object, timeout_seconds: object) -> None:
+def _check_choices(image_encoding: object, send_links: object, timeout_seconds: object) -> None:
     if image_encoding not in ENCODINGS:
         raise InputError(
             f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
         )
+    if not isinstance(send_links, bool):
+        raise InputError(f"send_links={send_links!r} was given", expected="True or False")
     if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < 1e6:
         raise InputError(
             f"timeout_seconds={timeout_seconds!r} was given", expected="a number of seconds"

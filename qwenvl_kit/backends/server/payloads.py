@@ -14,6 +14,7 @@ from qwenvl_kit.backends.server.dialects import ServerDialect
 from qwenvl_kit.backends.server.pictures import ImageEncoding, frames_url, picture_url
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import UnsupportedFeatureError
+from qwenvl_kit.media.links import Link
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import VideoPlan
@@ -92,7 +93,8 @@ class PayloadRules:
 
     def _medium(self, pixels: Any, plan: Any) -> dict[str, Any]:
         if not isinstance(plan, VideoPlan):
-            url = picture_url(pixels, self.encoding)
+            is_link = isinstance(pixels, Link)
+            url = pixels.url if is_link else picture_url(pixels, self.encoding)
             return {"type": "image_url", "image_url": {"url": url}}
         if self.dialect.videos == "jpeg sequence":
             return {"type": "video_url", "video_url": {"url": frames_url(pixels, self.encoding)}}

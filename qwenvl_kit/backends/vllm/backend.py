@@ -113,7 +113,7 @@ class VllmBackend:
         only = None if request.constraint is None else request.constraint.only_answer
         ticket = Ticket(
             request,
-            prompt_of(request, model.encoder.encode_turns(request.messages)),
+            prompt_of(request, model.encoder.encode_turns(request.messages, media)),
             _params(request),
             model.vocabulary,
             observer,

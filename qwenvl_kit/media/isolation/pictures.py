@@ -29,7 +29,7 @@ def read_header_apart(source: Any, policy: MediaPolicy) -> ImageHeader:
 
     ((facts, _),) = ask_apart(_HEADER, source, policy)
     size = Size(height_px=facts["height_px"], width_px=facts["width_px"])
-    return ImageHeader(size, facts["orientation"])
+    return ImageHeader(size, facts["orientation"], facts["is_plain"])
 
 
 def decode_image_apart(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
@@ -52,6 +52,6 @@ def answer_picture(
     if request["kind"] == _HEADER:
         header = read_header(source, policy)
         sides = {"height_px": header.size.height_px, "width_px": header.size.width_px}
-        yield {**sides, "orientation": header.orientation}, b""
+        yield {**sides, "orientation": header.orientation, "is_plain": header.is_plain}, b""
     else:
         yield {}, decode_image(source, policy)

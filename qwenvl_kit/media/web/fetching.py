@@ -6,9 +6,9 @@ import functools
 import random
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qwenvl_kit.errors import (
     MediaError,
@@ -22,6 +22,9 @@ from qwenvl_kit.media.web.urls import WebUrl, parse_url
 if TYPE_CHECKING:
     from qwenvl_kit.media.policy import MediaPolicy
     from qwenvl_kit.media.web.dialing import Deadline, Resolve
+
+IsEnough: TypeAlias = Callable[[bytearray], bool]
+"""Told what has come so far; True leaves the rest where it is."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRY_AGAIN = (408, 429, 500, 502, 503, 504)
@@ -43,7 +46,12 @@ class _Answer:
     body: bytes
 
 
-def fetch(source: str, policy: MediaPolicy, resolve: Resolve | None = None) -> bytes:
+def fetch(
+    source: str,
+    policy: MediaPolicy,
+    resolve: Resolve | None = None,
+    is_enough: IsEnough | None = None,
+) -> bytes:
     """What is at a URL.
 
     Each hop is judged: its host by the policy, its address when it is known. Bytes are counted as
@@ -54,6 +62,7 @@ def fetch(source: str, policy: MediaPolicy, resolve: Resolve | None = None) -> b
         source: the URL.
         policy: where it may lead, and how much may come.
         resolve: the addresses of a name; None asks the system.
+        is_enough: asked as bytes come; where it says so, the rest is not fetched.
 
     Raises:
         MediaForbiddenError: the policy admits no such host, address or size.
@@ -68,7 +77,7 @@ def fetch(source: str, policy: MediaPolicy, resolve: Resolve | None = None) -> b
     url = parse_url(source)
     for _ in range(policy.max_redirects + 1):
         policy.check_host(url.scheme, url.host, url.port)
-        answer = _asked(url, policy, deadline, resolve)
+        answer = _asked(url, policy, deadline, resolve, is_enough)
         if answer.status not in _REDIRECTS:
             return _body(url, answer)
         if "location" not in answer.headers:
@@ -92,7 +101,11 @@ def _body(url: WebUrl, answer: _Answer) -> bytes:
 
 
 def _asked(
-    url: WebUrl, policy: MediaPolicy, deadline: Deadline, resolve: Resolve | None
+    url: WebUrl,
+    policy: MediaPolicy,
+    deadline: Deadline,
+    resolve: Resolve | None,
+    is_enough: IsEnough | None,
 ) -> _Answer:
     """One hop, tried again where that is safe and may help."""
     import httpcore2
@@ -101,7 +114,7 @@ def _asked(
     for attempt in range(1, _TRIES + 1):
         answer = None
         try:
-            answer = _once(url, policy, deadline, resolve)
+            answer = _once(url, policy, deadline, resolve, is_enough)
         except (
             httpcore2.NetworkError,
             httpcore2.TimeoutException,
@@ -124,7 +137,13 @@ def _asked(
     ) from failure
 
 
-def _once(url: WebUrl, policy: MediaPolicy, deadline: Deadline, resolve: Resolve | None) -> _Answer:
+def _once(
+    url: WebUrl,
+    policy: MediaPolicy,
+    deadline: Deadline,
+    resolve: Resolve | None,
+    is_enough: IsEnough | None,
+) -> _Answer:
     import httpcore2
 
     from qwenvl_kit.media.web.dialing import Dialer, system_addresses
@@ -155,6 +174,8 @@ def _once(url: WebUrl, policy: MediaPolicy, deadline: Deadline, resolve: Resolve
             received += piece
             policy.check_num_bytes(len(received))
             deadline.left()
+            if is_enough is not None and is_enough(received):
+                break
         return _Answer(response.status, headers, bytes(received))
 
 
