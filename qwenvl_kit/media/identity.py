@@ -12,7 +12,7 @@ from typing import Any
 
 from qwenvl_kit.errors import MediaSourceError, located
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import resolve_source
+from qwenvl_kit.media.sources import is_on_the_web, resolve_source
 from qwenvl_kit.media.videos import is_sequence
 from qwenvl_kit.messages import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
@@ -22,7 +22,8 @@ def identify_source(source: Any) -> dict[str, Any]:
     """What tells a video from another.
 
     A file is known by its path, size and time of change: reading gigabytes to be sure would
-    take longer than it is worth. What is in memory is known by its content.
+    take longer than it is worth. What is on the network is known by its URL, so that a run goes on
+    without fetching again what it has an answer to. What is in memory is known by its content.
 
     Raises:
         MediaSourceError: frames of a kind that cannot be told apart.
@@ -32,6 +33,8 @@ def identify_source(source: Any) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(source).hexdigest()}
     if isinstance(source, str) and source[:5].lower() == "data:":
         return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
+    if is_on_the_web(source):
+        return {"url": source}
     if isinstance(source, (str, os.PathLike)):
         return _identify_file(source)
     if isinstance(source, Sequence):
@@ -70,7 +73,7 @@ def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy)
 def identify_content(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[str, Any]:
     """What tells a picture or video from another, and how it is shown, for a run to go on with.
 
-    Pictures are known by the bytes of their files, videos as in `identify_source`.
+    Pictures in files are known by their bytes, all else as in `identify_source`.
 
     Raises:
         MediaError: it is not there, the policy refuses it, or it has nothing that it is known by.
@@ -83,7 +86,8 @@ def identify_content(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[s
 
 
 def _identify_bytes(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[str, Any]:
-    if isinstance(part, ImagePart) and isinstance(part.source, (str, os.PathLike)):
+    is_named = isinstance(part.source, (str, os.PathLike)) and not is_on_the_web(part.source)
+    if isinstance(part, ImagePart) and is_named:
         opened = resolve_source(part.source, policy)
         if isinstance(opened, Path):
             return {"sha256": _sha256_of(opened)}

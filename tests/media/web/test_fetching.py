@@ -409,6 +409,23 @@ def test_what_failed_is_asked_for_again_by_the_next_request() -> None:
         assert len(server.asked) == 2
 
 
+def test_a_journal_knows_what_is_on_the_network_by_its_url_and_fetches_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    asked = []
+    with serving({}, response(PNG)) as server:
+        url = server.url(host="127.0.0.1")
+        frames = Message.user(VideoPart([url, url], fps=1), "frames")
+        for requests in ([Message.user(ImagePart(url), "a picture")], [frames]):
+            for _ in range(2):
+                chat = VisionChat(ScriptedBackend(lambda _: "A"), media=_policy(server))
+                results = chat.ask_many(requests, journal=tmp_path / f"{len(requests[0].text)}")
+                assert [str(result) for result in results] == ["A"]
+                asked.append(len(server.asked))
+    assert asked[0] == asked[1] == 1
+    assert asked[2] == asked[3]
+
+
 def test_the_oldest_files_go_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembering, "_MAX_BYTES", 2 * len(PNG))
     fetches = Fetches()
