@@ -15,9 +15,9 @@ from qwenvl_kit import Message, Request, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from tests.benchmarks.photographs import photograph
 
-ROUNDS = 5
-NUM_PHOTOGRAPHS = (16, 64)
-NUM_ROWS = (1000, 5000)
+ROUNDS = 3
+NUM_PHOTOGRAPHS = (16, 272)
+NUM_ROWS = (2000, 22000)
 BATCH_SIZE = 8
 QUESTION = "What?"
 
