@@ -28,6 +28,9 @@ GUIDED = (
     *("sources", "pictures", "documents", "journals", "calibrations"),
 )
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+AT_ONCE = ("-n", "2", "--dist", "worksteal", "-m", "not alone")
+ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
+"""Two processes with a thread each take two thirds of the time of one process with two."""
 
 
 def group(*names: str) -> list[str]:
@@ -55,9 +58,12 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All promises; those about what is refused once more without assertions."""
     session.install("-e", ".", *group("test"))
-    session.run("pytest", *session.posargs, env=OFFLINE)
-    if not session.posargs:
-        session.run("python", "-O", "-m", "pytest", "-q", *GUARDS, env=OFFLINE)
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=OFFLINE)
+        return
+    session.run("pytest", *AT_ONCE, env=ONE_THREAD)
+    session.run("pytest", "-m", "alone", env=OFFLINE)
+    session.run("python", "-O", "-m", "pytest", "-q", *AT_ONCE, *GUARDS, env=ONE_THREAD)
 
 
 @nox.session
@@ -86,12 +92,14 @@ def examples(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml admits."""
     session.install("--resolution", "lowest-direct", "-e", ".", *group("test"))
-    session.run("pytest", "-x", *session.posargs, env=OFFLINE)
+    session.run("pytest", "-x", *(session.posargs or AT_ONCE), env=ONE_THREAD)
 
 
 @nox.session(venv_backend="uv", default=False)
 def integration(session: nox.Session) -> None:
-    """Real engines and servers on loopback: vLLM's build for processors, transformers' own server.
+    """vLLM's build for processors, in this process and as a server on loopback.
+
+    What runs without vLLM, transformers' own server and Ray included, is part of `tests`.
 
     `-- table` writes README's table of backends anew.
     """
@@ -101,7 +109,7 @@ def integration(session: nox.Session) -> None:
     session.install("--override", str(override), "-e", ".", *group("test", "integration"))
     table = ("-p", "tests.conformance.table", "--backends-table", "README.md")
     options = table if session.posargs == ["table"] else session.posargs
-    session.run("pytest", "-q", "tests/conformance", "tests/distributed", *options, env=OFFLINE)
+    session.run("pytest", "-q", "tests/conformance", *options, env=OFFLINE)
 
 
 @nox.session(default=False)

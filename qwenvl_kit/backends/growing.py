@@ -1,4 +1,4 @@
-"""An answer while it grows, for backends whose engine is somebody else's."""
+"""An answer while it grows, token by token."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ class GrowingAnswer:
     def tokens(self) -> tuple[TokenScore, ...] | None:
         """Its tokens; None where they came without scores."""
         return tuple(self._tokens) if self._has_scores else None
+
+    @property
+    def last_token(self) -> TokenScore | None:
+        """The last of them; None if there is none."""
+        return self._tokens[-1] if self._tokens else None
 
     @property
     def num_tokens(self) -> int:

@@ -128,6 +128,7 @@ def test_a_chat_that_closes_gracefully_answers_what_was_begun_and_refuses_what_i
     assert backend.is_closed
 
 
+@pytest.mark.alone
 def test_a_chat_that_closes_waits_no_longer_than_it_was_told() -> None:
     backend = Named("old", 1.0)
     chat = VisionChat(backend)
@@ -141,6 +142,7 @@ def test_a_chat_that_closes_waits_no_longer_than_it_was_told() -> None:
     thread.join()
 
 
+@pytest.mark.alone
 def test_a_chat_that_has_nothing_to_do_is_closed_at_once() -> None:
     started = time.perf_counter()
     assert VisionChat(Named("old")).close(grace_seconds=30)

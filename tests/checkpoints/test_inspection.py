@@ -354,6 +354,7 @@ def test_a_quantisation_that_nothing_runs_is_told(folder: Path) -> None:
     assert sentence.startswith("the kit does not know how to run new")
 
 
+@pytest.mark.alone
 def test_it_loads_neither_torch_nor_transformers_and_takes_no_time(tiny_folder: Path) -> None:
     """It takes a third of a second, most of it for importing; torch alone takes several."""
     program = (

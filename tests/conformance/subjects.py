@@ -14,8 +14,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import IO
+
+from packaging.requirements import Requirement
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.base import BackendRequest
@@ -54,7 +57,7 @@ class Subject:
         name: in the table.
         open: a chat with it, given the truth.
         lacks: promises that it refuses, by a typed error or by None.
-        needs: modules without which it cannot be tried.
+        needs: packages without which it cannot be tried.
     """
 
     name: str
@@ -64,8 +67,14 @@ class Subject:
 
     @property
     def missing(self) -> list[str]:
-        """Modules that are not installed."""
-        return [name for name in self.needs if find_spec(name) is None]
+        """Packages that are not installed, or not of the version that it takes."""
+        return [text for text in self.needs if not _is_there(Requirement(text))]
+
+
+def _is_there(package: Requirement) -> bool:
+    return find_spec(package.name) is not None and (
+        not package.specifier or package.specifier.contains(version(package.name))
+    )
 
 
 @contextmanager
@@ -188,7 +197,7 @@ SUBJECTS: Sequence[Subject] = (
         "server of transformers",
         transformers_server,
         lacks=_SCORES | _FORMS | {"chosen frames of a video"},
-        needs=("uvicorn", "fastapi", "openai"),
+        needs=("uvicorn", "fastapi", "openai", "transformers>=5.19"),  # before, it has no seeds
     ),
     Subject("scripted", scripted, lacks=_SCORES),
 )

@@ -17,15 +17,32 @@ import pytest
 from qwenvl_kit import Message, VisionChat
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import InputError, JournalError, ModelLoadError
+from qwenvl_kit.errors import (
+    GenerationError,
+    InputError,
+    JournalError,
+    ModelLoadError,
+    OutOfMemoryError,
+    QwenVLKitError,
+)
 from qwenvl_kit.media.encoding import source_url
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: nox -s integration")
-pytest.importorskip("ray.data", reason="Ray Data is not installed: nox -s integration")
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+pytest.importorskip("ray.data", reason="Ray Data is not installed")
+
+import pyarrow  # noqa: E402
+import pyarrow.parquet  # noqa: E402
 
 from qwenvl_kit.distributed import ask_dataset  # noqa: E402
+from qwenvl_kit.distributed.faults import translated_errors  # noqa: E402
+from qwenvl_kit.distributed.outputs import Output  # noqa: E402
 
-QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+QUIET = {
+    "_node_ip_address": "127.0.0.1",
+    "include_dashboard": False,
+    "log_to_driver": False,
+    "logging_level": "error",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,8 +79,14 @@ def rows(count: int) -> Any:
     return ray.data.from_items([{"id": at} for at in range(count)], override_num_blocks=4)
 
 
-def test_each_row_has_its_reply_beside_it() -> None:
-    answers = ask_dataset(rows(20), factory(), ask, num_actors=2, batch_size=3).take_all()
+def test_each_row_of_a_table_has_its_reply_beside_it(tmp_path: Path) -> None:
+    said = [[{"role": "user", "content": f"row {n}"}] for n in range(20)]
+    for part in (range(12), range(12, 20)):
+        table = pyarrow.table({"id": list(part), "messages": [said[n] for n in part]})
+        pyarrow.parquet.write_table(table, tmp_path / f"{part.start}.parquet")
+    given = ray.data.read_parquet(str(tmp_path))
+    asked = ask_dataset(given, factory(), lambda row: row["messages"], num_actors=2, batch_size=3)
+    answers = asked.take_all()
     assert {row["id"]: row["reply_text"] for row in answers} == {n: f"row {n}" for n in range(20)}
     assert all(row["error"] is None for row in answers)
 
@@ -96,6 +119,12 @@ def test_a_run_that_is_called_again_asks_for_nothing_twice(tmp_path: Path) -> No
         )
     assert sorted(row["id"] for row in answers.take_all()) == list(range(25))
     assert sorted(log.read_text().split("\n")[:-1]) == sorted(f"row {n}" for n in range(25))
+
+
+def test_of_no_rows_there_are_no_answers(tmp_path: Path) -> None:
+    none = pyarrow.table({"id": pyarrow.array([], "int64")})
+    answers = ask_dataset(ray.data.from_arrow(none), factory(), ask, output=tmp_path / "out")
+    assert answers.take_all() == []
 
 
 def test_other_questions_do_not_go_into_the_same_folder(tmp_path: Path) -> None:
@@ -132,13 +161,14 @@ def test_a_driver_that_is_killed_leaves_what_was_answered(tmp_path: Path) -> Non
         "ray.init(num_cpus=2, object_store_memory=200 << 20, **QUIET)\n"
         f"ask_dataset(rows(60), factory(0.1), ask, output={str(tmp_path / 'out')!r}, batch_size=4)"
     )
+    output = Output(tmp_path / "out", "id")
     driver = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
-    deadline = time.monotonic() + 60
-    while len(list((tmp_path / "out").glob("[!.]*.parquet"))) < 3 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 180
+    while len(output.files) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     driver.kill()
     driver.wait()
-    done = len(list((tmp_path / "out").glob("[!.]*.parquet")))
+    done = len(output.files)
     assert 3 <= done < 15
     answers = ask_dataset(rows(60), factory(), ask, output=tmp_path / "out", batch_size=4)
     assert sorted(row["id"] for row in answers.take_all()) == list(range(60))
@@ -150,6 +180,22 @@ def test_what_keeps_a_chat_from_starting_is_raised_as_it_is(tmp_path: Path) -> N
 
     with pytest.raises(ModelLoadError, match="no such model"):
         ask_dataset(rows(2), broken, ask, output=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (ray.exceptions.ObjectStoreFullError("no room"), OutOfMemoryError, "batch_size"),
+        (ray.exceptions.OutOfDiskError("no room"), OutOfMemoryError, "batch_size"),
+        (ray.exceptions.RayActorError(), GenerationError, "Ray could not go on"),
+        (InputError("told before"), InputError, "told before"),
+    ],
+)
+def test_what_ray_raises_is_an_error_of_the_kit(
+    raised: Exception, kind: type[QwenVLKitError], said: str
+) -> None:
+    with pytest.raises(kind, match=said), translated_errors():
+        raise raised
 
 
 @pytest.mark.parametrize(

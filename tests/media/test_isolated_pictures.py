@@ -123,6 +123,7 @@ def _next_process() -> int:
 
 
 @posix
+@pytest.mark.alone
 def test_a_decoder_that_hangs_is_ended_in_time() -> None:
     pid = _next_process()
     os.kill(pid, signal.SIGSTOP)

@@ -378,6 +378,7 @@ def _is_there(pid: int) -> bool:
 
 
 @posix
+@pytest.mark.alone
 def test_a_decoder_that_hangs_is_ended_in_time_and_the_next_one_answers(films):
     pid = _process_of(APART, films.mp4)
     os.kill(pid, signal.SIGSTOP)

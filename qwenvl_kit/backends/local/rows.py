@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
+from qwenvl_kit.backends.growing import GrowingAnswer
 from qwenvl_kit.backends.local.choosing import TokenChooser
 from qwenvl_kit.backends.local.constraining import Bound
-from qwenvl_kit.backends.repetition import CycleDetector
-from qwenvl_kit.backends.stops import StopText
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.processing.vocabulary import Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
@@ -48,24 +46,11 @@ class Row:
         self._vocabulary = vocabulary
         self._chooser = TokenChooser(sampling)
         self._stream = vocabulary.stream()
-        self._stop_text = StopText(sampling.stop)
-        self._cycles = CycleDetector(sampling.max_cycle_tokens)
-        self._num_shown_tokens = 0
-        self._num_shown_characters = 0
+        self._untold = Delta("")
+        self._is_complete = False
+        self.answer = GrowingAnswer(sampling)
         self.token_ids: list[int] = []
-        self.tokens: list[TokenScore] = []
-        self.end_token: TokenScore | None = None
         self.finish_reason: FinishReason | None = None
-
-    @property
-    def text(self) -> str:
-        """The answer so far, as far as it may be shown."""
-        return self._stop_text.text
-
-    @property
-    def num_tokens(self) -> int:
-        """Generated tokens, the end token included."""
-        return len(self.tokens) + (self.end_token is not None)
 
     @property
     def last_id(self) -> int:
@@ -85,7 +70,7 @@ class Row:
             logits: raw logits, (vocabulary,).
         """
         if self._bound is not None and not self._is_thinking:
-            logits = self._bound.masked(logits, self.max_new_tokens - len(self.tokens))
+            logits = self._bound.masked(logits, self.max_new_tokens - len(self.token_ids))
             if self._chooser.takes_the_likeliest:
                 return int(logits.argmax())
         context = torch.tensor([ids], device=logits.device)
@@ -106,14 +91,8 @@ class Row:
         piece = "" if is_end else self._stream.feed(token_id)
         score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))
         self._note_thought(piece)
-        self._cycles.feed(token_id)
-        if is_end:
-            self.end_token = score
-            self.finish_reason = "stop"
-        else:
-            self.tokens.append(score)
-            self._stop_text.feed(piece)
-            self._check_end()
+        self._untold = self.answer.add(piece, token_id, score, is_end=is_end)
+        self.finish_reason = "stop" if is_end else self._reason
 
     def finish(self, reason: FinishReason) -> None:
         """End the row, unless it has ended already."""
@@ -121,23 +100,12 @@ class Row:
 
     def take_delta(self) -> Delta:
         """What the answer has gained since this was last asked: a token at most."""
-        if self.finish_reason is not None:
-            self._flush()
-        has_new_token = len(self.tokens) > self._num_shown_tokens
-        delta = Delta(
-            text=self.text[self._num_shown_characters :],
-            token=self.tokens[-1] if has_new_token else None,
-        )
-        self._num_shown_tokens = len(self.tokens)
-        self._num_shown_characters = len(self.text)
-        return delta
-
-    def _flush(self) -> None:
-        rest = self._stream.flush()
-        if rest and self.tokens:
-            self.tokens[-1] = replace(self.tokens[-1], text=self.tokens[-1].text + rest)
-        self._stop_text.feed(rest)
-        self._stop_text.flush()
+        delta, self._untold = self._untold, Delta("")
+        if self.finish_reason is None or self._is_complete:
+            return delta
+        self._is_complete = True
+        shown = self.answer.complete(self._stream.flush())
+        return Delta(delta.text + shown, delta.token and self.answer.last_token)
 
     def _note_thought(self, piece: str) -> None:
         """See whether its thoughts have come to an end; their mark may be of several tokens."""
@@ -145,13 +113,11 @@ class Row:
             self._thought_end = (self._thought_end + piece)[-2 * len(CLOSE) :]
             self._is_thinking = CLOSE not in self._thought_end
 
-    def _check_end(self) -> None:
-        if self._stop_text.is_stopped:
-            self.finish_reason = "stop"
-        elif len(self.tokens) >= self.max_new_tokens:
-            self.finish_reason = "length"
-        elif self._cycles.is_found:
-            self.finish_reason = "repetition"
+    @property
+    def _reason(self) -> FinishReason | None:
+        """Why it must end; None if it may go on."""
+        is_full = len(self.token_ids) >= self.max_new_tokens
+        return "length" if is_full and self.answer.reason != "stop" else self.answer.reason
 
     def _alternatives(self, logprobs: torch.Tensor) -> tuple[TokenAlternative, ...]:
         count = min(self._sampling.num_alternatives, logprobs.shape[-1])

@@ -363,13 +363,13 @@ def _as_memory_allows() -> Iterator[None]:
 
 
 def _completion(job: Job) -> Completion:
-    row = job.row
+    answer = job.row.answer
     return Completion(
-        text=row.text,
-        finish_reason=row.finish_reason or "length",
-        tokens=tuple(row.tokens),
-        end_token=row.end_token,
-        completion_tokens=row.num_tokens,
+        text=answer.text,
+        finish_reason=job.row.finish_reason or "length",
+        tokens=answer.tokens or (),
+        end_token=answer.end_token,
+        completion_tokens=answer.num_tokens,
         reused_tokens=job.reused_tokens,
         vision_seconds=job.times.vision,
         prefill_seconds=job.times.prefill,

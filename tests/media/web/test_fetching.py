@@ -269,6 +269,7 @@ def test_a_server_that_is_busy_is_asked_again() -> None:
         assert len(server.asked) == 3
 
 
+@pytest.mark.alone
 def test_a_server_that_wants_more_time_than_there_is_is_not_waited_for() -> None:
     busy = response(status="429 Later", headers={"Retry-After": "3600"})
     with serving({"/a.png": busy}) as server:
@@ -288,6 +289,7 @@ def _drip(head: bytes, drop: bytes):  # type: ignore[no-untyped-def]
     return answer
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "answer",
     [

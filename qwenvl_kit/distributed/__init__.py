@@ -1,0 +1,24 @@
+"""Questions about a data set, answered by a pool of actors: `pip install 'qwenvl-kit[ray]'`.
+
+    import ray
+    from qwenvl_kit import VisionChat
+    from qwenvl_kit.distributed import ask_dataset
+
+    rows = ray.data.read_parquet("photos/")  # columns id and image
+    ask_dataset(
+        rows,
+        lambda: VisionChat.from_pretrained("Qwen/Qwen3-VL-8B-Instruct"),
+        question="What is this?",
+        output="answers/",
+        num_actors=8,
+        num_gpus=1,
+    )
+
+Each actor holds one chat, of any backend, and gives it a batch of rows at a time, which it shares
+out by the memory that they take. A row that fails has its error in its columns.
+"""
+
+from qwenvl_kit.distributed.columns import COLUMNS
+from qwenvl_kit.distributed.datasets import ask_dataset
+
+__all__ = ["COLUMNS", "ask_dataset"]
