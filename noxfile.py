@@ -97,7 +97,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(venv_backend="uv", default=False)
 def integration(session: nox.Session) -> None:
-    """vLLM's build for processors, in this process and as a server on loopback.
+    """A build of vLLM for processors, in this process and as a server on loopback.
 
     What runs without vLLM, transformers' own server and Ray included, is part of `tests`.
 
