@@ -137,7 +137,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         "prompt_tokens": "counted" if counter.is_exact else "estimated",
         "context_tokens": str(rules.context_tokens),
         **talents.facts(found.dialect),
-        "images": wanted.image_encoding + (", links where they do" if wanted.send_links else ""),
+        "images": wanted.image_encoding + (", or links" if wanted.send_links else ""),
         "sampling": describe_sampling(sampling),
     }
     return ServedModel(

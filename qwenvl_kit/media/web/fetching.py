@@ -38,6 +38,16 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "qwenv
 
 
 @dataclass(frozen=True)
+class _Errand:
+    """What is the same on all hops of a fetch."""
+
+    policy: MediaPolicy
+    deadline: Deadline
+    resolve: Resolve | None
+    is_enough: IsEnough | None
+
+
+@dataclass(frozen=True)
 class _Answer:
     """What a server answered: the status, what may matter of the headers, and the body."""
 
@@ -73,11 +83,11 @@ def fetch(
     """
     from qwenvl_kit.media.web.dialing import Deadline
 
-    deadline = Deadline(policy.fetch_timeout_seconds)
+    errand = _Errand(policy, Deadline(policy.fetch_timeout_seconds), resolve, is_enough)
     url = parse_url(source)
     for _ in range(policy.max_redirects + 1):
         policy.check_host(url.scheme, url.host, url.port)
-        answer = _asked(url, policy, deadline, resolve, is_enough)
+        answer = _asked(url, errand)
         if answer.status not in _REDIRECTS:
             return _body(url, answer)
         if "location" not in answer.headers:
@@ -100,13 +110,7 @@ def _body(url: WebUrl, answer: _Answer) -> bytes:
     return answer.body
 
 
-def _asked(
-    url: WebUrl,
-    policy: MediaPolicy,
-    deadline: Deadline,
-    resolve: Resolve | None,
-    is_enough: IsEnough | None,
-) -> _Answer:
+def _asked(url: WebUrl, errand: _Errand) -> _Answer:
     """One hop, tried again where that is safe and may help."""
     import httpcore2
 
@@ -114,7 +118,7 @@ def _asked(
     for attempt in range(1, _TRIES + 1):
         answer = None
         try:
-            answer = _once(url, policy, deadline, resolve, is_enough)
+            answer = _once(url, errand)
         except (
             httpcore2.NetworkError,
             httpcore2.TimeoutException,
@@ -128,26 +132,21 @@ def _asked(
         if answer is not None and (answer.status not in _TRY_AGAIN or attempt == _TRIES):
             return answer
         if attempt < _TRIES:
-            _pause(attempt, answer, deadline)
+            _pause(attempt, answer, errand.deadline)
     if isinstance(failure, httpcore2.TimeoutException):
-        deadline.left()
+        errand.deadline.left()
         raise MediaTimeoutError(f"{url} does not answer ({_name(failure)})") from failure
     raise MediaFetchError(
         f"{url} could not be fetched ({_name(failure)})", hint="check the URL and the network"
     ) from failure
 
 
-def _once(
-    url: WebUrl,
-    policy: MediaPolicy,
-    deadline: Deadline,
-    resolve: Resolve | None,
-    is_enough: IsEnough | None,
-) -> _Answer:
+def _once(url: WebUrl, errand: _Errand) -> _Answer:
     import httpcore2
 
     from qwenvl_kit.media.web.dialing import Dialer, system_addresses
 
+    policy, resolve = errand.policy, errand.resolve or system_addresses
     waits = {"connect": _STALLED_SECONDS, "read": _STALLED_SECONDS, "write": _STALLED_SECONDS}
     where = httpcore2.URL(
         scheme=url.scheme.encode(),
@@ -156,7 +155,7 @@ def _once(
         target=url.target.encode(),
     )
     with (
-        Dialer(resolve or system_addresses, policy.allow_private_addresses, deadline) as dialer,
+        Dialer(resolve, policy.allow_private_addresses, errand.deadline) as dialer,
         httpcore2.ConnectionPool(_tls(), max_connections=1, network_backend=dialer) as pool,
         pool.stream("GET", where, headers=_HEADERS, extensions={"timeout": waits}) as response,
     ):
@@ -173,8 +172,8 @@ def _once(
         for piece in response.iter_stream():
             received += piece
             policy.check_num_bytes(len(received))
-            deadline.left()
-            if is_enough is not None and is_enough(received):
+            errand.deadline.left()
+            if errand.is_enough is not None and errand.is_enough(received):
                 break
         return _Answer(response.status, headers, bytes(received))
 
