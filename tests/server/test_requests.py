@@ -100,6 +100,16 @@ def test_a_setting_that_a_server_does_not_take_is_named(connect: Connect) -> Non
         chat.ask("?", sampling=Sampling(temperature=0.7, min_p=0.1))
 
 
+def test_a_seed_that_a_server_would_share_among_requests_is_refused(connect: Connect) -> None:
+    speaker = Speaker(owner="somebody")
+    chat = connect(speaker, dialect="transformers")
+    with pytest.raises(UnsupportedFeatureError, match="seeds"):
+        chat.ask("?", sampling=Sampling(temperature=0.7, seed=3))
+    chat.ask("?", sampling=Sampling(seed=3))
+    chat.ask("?", sampling=Sampling(temperature=0.7))
+    assert len(speaker.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("owner", "constraint", "where"),
     [

@@ -41,6 +41,7 @@ class ServerDialect:
         leaves_calls: whether it can be told to leave calls of tools in the text, as the model wrote
             them.
         takes_generation_config: whether sampling goes in a `generation_config`.
+        keeps_seeds: whether a request with a seed draws by itself.
         max_alternatives: most alternatives that it tells of each token.
     """
 
@@ -56,6 +57,7 @@ class ServerDialect:
     scores_prompts: bool = False
     leaves_calls: bool = False
     takes_generation_config: bool = False
+    keeps_seeds: bool = True
     max_alternatives: int = 20
 
 
@@ -104,12 +106,14 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
                 scores_prompts=False,
                 leaves_calls=False,
             ),
-            # transformers/cli/serving: it ignores logprobs and response_format in silence.
+            # transformers/cli/serving: it ignores logprobs and response_format in silence, and a
+            # seed is that of the whole process, whichever request draws next.
             ServerDialect(
                 name="transformers",
                 sampling=_EXTRA_SAMPLING,
                 constraints=MappingProxyType({}),
                 takes_generation_config=True,
+                keeps_seeds=False,
                 max_alternatives=0,
             ),
             # Alibaba Cloud's documentation of its OpenAI-compatible mode.

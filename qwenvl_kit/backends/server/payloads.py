@@ -165,6 +165,11 @@ class PayloadRules:
                 f"this server ({self.dialect.name}) does not take {', '.join(missing)}",
                 hint="Sampling(temperature=..., top_p=...)",
             )
+        if sampling.seed is not None and not sampling.is_greedy and not self.dialect.keeps_seeds:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) keeps no seeds: its requests share one",
+                hint="Sampling(seed=None), or a server of vLLM",
+            )
         given = {**self.dialect.neutral, **given}
         if self.dialect.takes_generation_config:
             choice = {} if sampling.is_greedy else {"temperature": sampling.temperature}
