@@ -23,7 +23,7 @@ QUESTION = "What?"
 
 
 def is_possible() -> bool:
-    """Whether Ray is installed, as it is where `nox -s integration` runs."""
+    """Whether Ray is installed."""
     return find_spec("ray") is not None
 
 
@@ -45,7 +45,7 @@ def section() -> list[str]:
         "Work that is all media: JPEGs of 6 megapixels are opened, judged, decoded and resized to "
         f"the standard budget, and the answer costs nothing. A row's time is that of {many} rows "
         f"less that of {few}, over the {many - few} between them, so that the start of Ray's "
-        f"actors, which import torch, is left out; median of {ROUNDS} rounds, in turn.",
+        f"actors, which takes seconds, is left out; median of {ROUNDS} rounds, in turn.",
         "",
         "| | time of a row | against `ask_many` here | spread |",
         "|---|---|---|---|",
@@ -78,12 +78,14 @@ def _media_rows(folder: Path) -> list[str]:
     }
     seconds = _seconds_of_a_row(sides, NUM_PHOTOGRAPHS)
     base = seconds["`ask_many`, no Ray"]
-    return [
-        f"| {name} | {statistics.median(times) * 1000:.1f} ms | "
-        f"**{statistics.median(_ratios(base, times)):.2f}x** | "
-        f"{min(_ratios(base, times)):.2f} - {max(_ratios(base, times)):.2f} |"
-        for name, times in seconds.items()
-    ]
+    rows = []
+    for name, times in seconds.items():
+        ratios = sorted(other / mine for other, mine in zip(base, times))
+        rows.append(
+            f"| {name} | {statistics.median(times) * 1000:.1f} ms | "
+            f"**{statistics.median(ratios):.2f}x** | {ratios[0]:.2f} - {ratios[-1]:.2f} |"
+        )
+    return rows
 
 
 def _row_rows() -> list[str]:
@@ -116,10 +118,6 @@ def _seconds_of_a_row(
                 times.append(time.perf_counter() - started)
             seconds[name].append((times[1] - times[0]) / (many - few))
     return seconds
-
-
-def _ratios(base: list[float], times: list[float]) -> list[float]:
-    return [other / mine for other, mine in zip(base, times)]
 
 
 def _ask_many(paths: list[str], count: int) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qwenvl_kit import MediaPolicy, Sampling, VisionChat
+from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.base import Linking
 from qwenvl_kit.errors import UnsupportedFeatureError
-from tests.media.web.servers import response, serving
+from tests.media.web.servers import admitting, response, serving
 
 from .promises import PROMISES, scene
 from .subjects import SUBJECTS, Subject
@@ -61,13 +61,12 @@ def test_a_server_fetches_the_pictures_that_are_linked_to(
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     with serving({"/blue.png": response(buffer.getvalue())}) as web:
-        admitted = MediaPolicy(allow_hosts=[f"*:{web.port}"], allow_private_addresses=True)
         with VisionChat.connect(
             told["server"],
             model=told["model"],
             dialect=told["dialect"],
             send_links=True,
-            media=admitted,
+            media=admitting(web),
         ) as linked:
             url = web.url("/blue.png", "127.0.0.1")
             reply = linked.ask("What is this?", url, sampling=short)

@@ -12,11 +12,11 @@ import numpy
 import PIL.Image
 import pytest
 
-from qwenvl_kit import ImagePart, MediaPolicy, Message, Reply
+from qwenvl_kit import ImagePart, Message, Reply
 from qwenvl_kit.errors import InputError, MediaDecodeError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.media.links import Link, look_at
-from tests.media.web.servers import Server, response, serving
+from tests.media.web.servers import Server, admitting, response, serving
 
 from .conftest import Connect
 from .speaking import Speaker
@@ -52,14 +52,10 @@ def web() -> Iterator[Server]:
         yield server
 
 
-def policy(server: Server, **limits: Any) -> MediaPolicy:
-    return MediaPolicy(allow_hosts=[f"*:{server.port}"], allow_private_addresses=True, **limits)
-
-
 def sent(connect: Connect, web: Server, part: ImagePart) -> tuple[str, Any]:
     """Where the server finds a picture, and what was planned for it."""
     speaker = Speaker()
-    chat = connect(speaker, send_links=True, media=policy(web))
+    chat = connect(speaker, send_links=True, media=admitting(web))
     plan = chat.ask([Message.user(part, "?")]).plan
     ((part, *_),) = [message["content"] for message in speaker.requests[0]["messages"]]
     return part["image_url"]["url"], plan.images[0]
@@ -105,14 +101,14 @@ def test_of_a_link_no_more_than_the_header_is_fetched(web: Server) -> None:
             pass
 
     with serving({}, slowly) as server:
-        found = look_at(server.url("/big.jpg", "127.0.0.1"), policy(server))
+        found = look_at(server.url("/big.jpg", "127.0.0.1"), admitting(server))
     assert isinstance(found, Link)
     assert sent_bytes < 10_000_000  # what the sockets of both sides hold was sent on
 
 
 def test_a_chat_that_was_not_asked_to_sends_no_link(connect: Connect, web: Server) -> None:
     speaker = Speaker()
-    chat = connect(speaker, media=policy(web))
+    chat = connect(speaker, media=admitting(web))
     chat.ask("?", web.url("/noise.jpg", "127.0.0.1"))
     assert "data:image/" in str(speaker.requests)
 
@@ -120,7 +116,7 @@ def test_a_chat_that_was_not_asked_to_sends_no_link(connect: Connect, web: Serve
 def test_requests_of_a_call_that_show_the_same_look_at_it_once(
     connect: Connect, web: Server
 ) -> None:
-    chat = connect(Speaker(), send_links=True, media=policy(web))
+    chat = connect(Speaker(), send_links=True, media=admitting(web))
     url = web.url("/noise.jpg", "127.0.0.1")
     for result in chat.ask_many([Message.user(ImagePart(url), f"{n}?") for n in range(5)]):
         assert isinstance(result, Reply)
@@ -135,16 +131,16 @@ def test_what_the_policy_does_not_admit_is_linked_to_by_nobody(
     with pytest.raises(MediaForbiddenError):
         connect(speaker, send_links=True).ask("?", url)
     with pytest.raises(MediaSizeError):
-        connect(speaker, send_links=True, media=policy(web, max_pixels=1000)).ask("?", url)
+        connect(speaker, send_links=True, media=admitting(web, max_pixels=1000)).ask("?", url)
     page = web.url("/page.html", "127.0.0.1")
-    chat = connect(speaker, send_links=True, media=policy(web))
+    chat = connect(speaker, send_links=True, media=admitting(web))
     with pytest.raises(MediaDecodeError, match="not a picture"):
         chat.ask("?", page)
     assert speaker.requests == []
 
 
 def test_an_isolated_header_is_read_apart(connect: Connect, web: Server) -> None:
-    apart = policy(web, isolate_images=True)
+    apart = admitting(web, isolate_images=True)
     assert isinstance(look_at(web.url("/noise.jpg", "127.0.0.1"), apart), Link)
 
 

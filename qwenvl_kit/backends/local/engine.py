@@ -158,9 +158,7 @@ class Engine:
 
 
 def _own(media: DecodedMedia | KnownMedia | Link) -> DecodedMedia | Features:
-    if isinstance(media, Link) or (
-        isinstance(media, KnownMedia) and not isinstance(media, Features)
-    ):
+    if isinstance(media, (Link, KnownMedia)) and not isinstance(media, Features):
         raise GenerationError("what another backend takes was given to this one")
     return media
 

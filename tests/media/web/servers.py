@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from qwenvl_kit import MediaPolicy
+
 Answer = bytes | Callable[[socket.socket], None]
 
 
@@ -84,6 +86,17 @@ def serving(
         stopped.set()
         thread.join()
         listener.close()
+
+
+def admitting(server: Server, **limits: object) -> MediaPolicy:
+    """A policy that admits a server, which is on loopback."""
+    settings = {
+        "allow_hosts": [f"*:{server.port}"],
+        "allow_private_addresses": True,
+        "fetch_timeout_seconds": 5,
+        **limits,
+    }
+    return MediaPolicy(**settings)  # type: ignore[arg-type]
 
 
 def response(

@@ -28,7 +28,7 @@ from qwenvl_kit.media.web import fetching, remembering
 from qwenvl_kit.media.web.fetching import fetch
 from qwenvl_kit.media.web.remembering import Fetches
 from qwenvl_kit.tasks import classify, document_qa
-from tests.media.web.servers import Server, response, serving
+from tests.media.web.servers import admitting, response, serving
 from tests.media.web.test_addresses import PRIVATE
 
 SECRET = "s3cret"
@@ -47,17 +47,6 @@ def _here(host: str, port: int) -> Sequence[str]:
     return ["127.0.0.1"]
 
 
-def _policy(server: Server, **limits: object) -> MediaPolicy:
-    """One that admits the server, which is on loopback."""
-    settings = {
-        "allow_hosts": [f"*:{server.port}"],
-        "allow_private_addresses": True,
-        "fetch_timeout_seconds": 5,
-        **limits,
-    }
-    return MediaPolicy(**settings)  # type: ignore[arg-type]
-
-
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "_FIRST_PAUSE_SECONDS", 0.01)
@@ -65,7 +54,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_picture_is_fetched_as_it_is_and_nothing_of_the_machine_is_told() -> None:
     with serving({"/a.png?b=c": response(PNG)}) as server:
-        assert fetch(server.url("/a.png?b=c"), _policy(server), _here) == PNG
+        assert fetch(server.url("/a.png?b=c"), admitting(server), _here) == PNG
         assert server.headers["host"] == f"files.example:{server.port}"
         assert server.headers["accept-encoding"] == "identity"
         assert set(server.headers) == {"host", "accept", "accept-encoding", "user-agent"}
@@ -74,7 +63,7 @@ def test_a_picture_is_fetched_as_it_is_and_nothing_of_the_machine_is_told() -> N
 @pytest.mark.parametrize("address", PRIVATE)
 def test_a_name_at_a_private_address_is_refused_and_nothing_is_connected(address: str) -> None:
     with serving({}, response(PNG)) as server:
-        policy = _policy(server, allow_private_addresses=False)
+        policy = admitting(server, allow_private_addresses=False)
         with pytest.raises(MediaForbiddenError, match="not public"):
             fetch(server.url(), policy, lambda *_: [address])
         with pytest.raises(MediaForbiddenError, match="not public"):  # one bad among good
@@ -85,7 +74,7 @@ def test_a_name_at_a_private_address_is_refused_and_nothing_is_connected(address
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:7f00:1]", "localhost"])
 def test_this_machine_is_refused_under_all_of_its_names(host: str) -> None:
     with serving({}, response(PNG)) as server:
-        policy = _policy(server, allow_private_addresses=False)
+        policy = admitting(server, allow_private_addresses=False)
         with pytest.raises(MediaForbiddenError):
             fetch(server.url(host=host), policy)
         assert server.asked == []
@@ -94,7 +83,7 @@ def test_this_machine_is_refused_under_all_of_its_names(host: str) -> None:
 def test_a_name_is_looked_up_once_so_that_it_cannot_change_after_it_was_judged() -> None:
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     with serving({"/a.png": response(PNG)}) as server:
-        assert fetch(server.url(), _policy(server), lambda *_: next(answers)) == PNG
+        assert fetch(server.url(), admitting(server), lambda *_: next(answers)) == PNG
     assert next(answers) == ["169.254.169.254"]
 
 
@@ -119,7 +108,7 @@ def test_hosts_are_admitted_by_their_whole_names(
     allowed: list[str], host: str, is_admitted: bool
 ) -> None:
     with serving({"/a.png": response(PNG)}) as server:
-        policy = _policy(server, allow_hosts=[f"{name}:{server.port}" for name in allowed])
+        policy = admitting(server, allow_hosts=[f"{name}:{server.port}" for name in allowed])
         if is_admitted and host != "[::1]":
             assert fetch(server.url(host=host), policy, _here) == PNG
         elif not is_admitted:
@@ -130,7 +119,7 @@ def test_hosts_are_admitted_by_their_whole_names(
 
 def test_a_port_that_was_not_named_is_refused() -> None:
     with serving({}, response(PNG)) as server:
-        policy = _policy(server, allow_hosts=["*"])
+        policy = admitting(server, allow_hosts=["*"])
         with pytest.raises(MediaForbiddenError, match="network"):
             fetch(server.url(), policy, _here)
         assert server.asked == []
@@ -146,7 +135,7 @@ def _redirect(to: str, status: str = "302 Found") -> bytes:
 def test_redirects_are_followed_each_to_where_it_leads(status: str) -> None:
     answers = {"/a.png": _redirect("b/../c.png?d", status), "/c.png?d": response(PNG)}
     with serving(answers) as server:
-        assert fetch(server.url(), _policy(server), _here) == PNG
+        assert fetch(server.url(), admitting(server), _here) == PNG
         assert len(server.asked) == 2
 
 
@@ -168,7 +157,7 @@ def test_a_redirect_to_where_nobody_may_go_is_refused(to: str) -> None:
             allow_hosts=[f"files.example:{server.port}", "*"], fetch_timeout_seconds=5
         )
         # The first hop is on loopback, which this policy refuses: admit that name alone.
-        private = _policy(server, allow_hosts=[f"files.example:{server.port}"])
+        private = admitting(server, allow_hosts=[f"files.example:{server.port}"])
         with pytest.raises((MediaForbiddenError, MediaSourceError)):
             fetch(server.url(), private, resolve)
         with pytest.raises((MediaForbiddenError, MediaSourceError)):
@@ -180,12 +169,12 @@ def test_a_redirect_to_where_nobody_may_go_is_refused(to: str) -> None:
 def test_redirects_that_never_end_are_ended() -> None:
     with serving({"/a.png": _redirect("/a.png")}) as server:
         with pytest.raises(MediaForbiddenError, match="2 redirects"):
-            fetch(server.url(), _policy(server, max_redirects=2), _here)
+            fetch(server.url(), admitting(server, max_redirects=2), _here)
         assert len(server.asked) == 3
         with pytest.raises(MediaForbiddenError, match="0 redirects"):
-            fetch(server.url(), _policy(server, max_redirects=0), _here)
+            fetch(server.url(), admitting(server, max_redirects=0), _here)
     with serving({"/a.png": response(status="302 F")}) as server, pytest.raises(MediaFetchError):
-        fetch(server.url(), _policy(server), _here)
+        fetch(server.url(), admitting(server), _here)
 
 
 @pytest.mark.parametrize("length", [None, "0", "5", "999999999999999999999", "-1", "ten"])
@@ -201,7 +190,7 @@ def test_bytes_are_counted_as_they_come_whatever_the_server_says(length: str | N
             sent.append(len(piece))
 
     with serving({"/a.png": endless}) as server:
-        policy = _policy(server, max_bytes=200_000)
+        policy = admitting(server, max_bytes=200_000)
         if length in ("0", "5"):  # what the server says is all that is read
             assert fetch(server.url(), policy, _here) == b"x" * int(length)
         else:
@@ -229,7 +218,7 @@ def test_no_more_is_read_beyond_the_limit_than_one_piece() -> None:
 
         patch.setattr(dialing._TimedStream, "read", counted)
         with pytest.raises(MediaForbiddenError, match="200000"):
-            fetch(server.url(), _policy(server, max_bytes=200_000), _here)
+            fetch(server.url(), admitting(server, max_bytes=200_000), _here)
     assert sum(read) <= 200_000 + 65_536 + 1_000
 
 
@@ -248,13 +237,13 @@ def test_no_more_is_read_beyond_the_limit_than_one_piece() -> None:
 )  # fmt: skip
 def test_an_answer_that_is_not_whole_is_one_typed_error(answer: bytes) -> None:
     with serving({"/a.png": answer}) as server, pytest.raises(MediaFetchError):
-        fetch(server.url(), _policy(server), _here)
+        fetch(server.url(), admitting(server), _here)
 
 
 def test_a_server_that_has_nothing_there_is_told_apart() -> None:
     with serving({}, response(status="404 Not Found")) as server:
         with pytest.raises(MediaNotFoundError):
-            fetch(server.url(), _policy(server), _here)
+            fetch(server.url(), admitting(server), _here)
         assert len(server.asked) == 1
 
 
@@ -265,7 +254,7 @@ def test_a_server_that_is_busy_is_asked_again() -> None:
         connection.sendall(next(waiting))
 
     with serving({"/a.png": next_answer}) as server:
-        assert fetch(server.url(), _policy(server), _here) == PNG
+        assert fetch(server.url(), admitting(server), _here) == PNG
         assert len(server.asked) == 3
 
 
@@ -275,7 +264,7 @@ def test_a_server_that_wants_more_time_than_there_is_is_not_waited_for() -> None
     with serving({"/a.png": busy}) as server:
         started = time.monotonic()
         with pytest.raises(MediaTimeoutError, match="3600"):
-            fetch(server.url(), _policy(server), _here)
+            fetch(server.url(), admitting(server), _here)
         assert time.monotonic() - started < 2
 
 
@@ -303,7 +292,7 @@ def test_bytes_that_come_one_by_one_do_not_move_the_deadline(answer) -> None:  #
     with serving({"/a.png": answer}) as server:
         started = time.monotonic()
         with pytest.raises(MediaTimeoutError):
-            fetch(server.url(), _policy(server, fetch_timeout_seconds=0.4), _here)
+            fetch(server.url(), admitting(server, fetch_timeout_seconds=0.4), _here)
         assert time.monotonic() - started < 3
 
 
@@ -338,7 +327,7 @@ def test_https_to_a_server_that_speaks_none_is_a_typed_error() -> None:
     with serving({}, response(PNG)) as server:
         url = server.url().replace("http:", "https:")
         with pytest.raises((MediaFetchError, MediaTimeoutError)):
-            fetch(url, _policy(server, fetch_timeout_seconds=0.5), _here)
+            fetch(url, admitting(server, fetch_timeout_seconds=0.5), _here)
 
 
 @pytest.mark.parametrize("answer", [b"", response(status="403 No"), _redirect("http://b.example/")])
@@ -346,7 +335,7 @@ def test_nothing_of_path_or_query_stands_in_a_message(answer: bytes) -> None:
     with serving({}, answer) as server:
         url = server.url(f"/{SECRET}/a.png?signature={SECRET}")
         with pytest.raises(MediaError) as caught:
-            fetch(url, _policy(server), _here)
+            fetch(url, admitting(server), _here)
     error: BaseException | None = caught.value
     while error is not None:
         assert SECRET not in str(error)
@@ -361,7 +350,7 @@ def test_nothing_of_path_or_query_stands_in_a_message(answer: bytes) -> None:
 
 def test_a_question_about_a_url_fetches_it_once_and_a_conversation_too() -> None:
     with serving({"/a.png": response(PNG)}) as server:
-        chat = VisionChat(ScriptedBackend(["A", "B", "C"]), media=_policy(server))
+        chat = VisionChat(ScriptedBackend(["A", "B", "C"]), media=admitting(server))
         url = server.url(host="127.0.0.1")
         reply = chat.ask("What is this?", url)
         assert reply.plan.images[0].original.width_px == 64
@@ -374,7 +363,7 @@ def test_a_question_about_a_url_fetches_it_once_and_a_conversation_too() -> None
 
 def test_a_url_that_fails_costs_its_own_request_alone() -> None:
     with serving({"/a.png": response(PNG)}, response(status="404 N")) as server:
-        chat = VisionChat(ScriptedBackend(lambda _: "A"), media=_policy(server))
+        chat = VisionChat(ScriptedBackend(lambda _: "A"), media=admitting(server))
         asked = [
             Message.user("?", ImagePart(server.url(path, "127.0.0.1"))) for path in ("/a.png", "/b")
         ]
@@ -385,7 +374,7 @@ def test_a_url_that_fails_costs_its_own_request_alone() -> None:
 
 def test_many_questions_about_one_url_fetch_it_once() -> None:
     with serving({"/a.png": response(PNG), "/b.png": response(PNG)}) as server:
-        chat = VisionChat(ScriptedBackend(lambda _: "cat"), media=_policy(server))
+        chat = VisionChat(ScriptedBackend(lambda _: "cat"), media=admitting(server))
         first, second = (server.url(path, "127.0.0.1") for path in ("/a.png", "/b.png"))
         assert classify(chat, first, ["cat", "dog", "cow"]).label == "cat"
         assert len(server.asked) == 1
@@ -403,7 +392,7 @@ def test_what_failed_is_asked_for_again_by_the_next_request() -> None:
 
     fetches = Fetches()
     with serving({"/a.png": next_answer}) as server:
-        policy = _policy(server)
+        policy = admitting(server)
         with pytest.raises(MediaNotFoundError):
             fetches.get(server.url(host="127.0.0.1"), policy)
         for _ in range(3):
@@ -420,7 +409,7 @@ def test_a_journal_knows_what_is_on_the_network_by_its_url_and_fetches_nothing_t
         frames = Message.user(VideoPart([url, url], fps=1), "frames")
         for requests in ([Message.user(ImagePart(url), "a picture")], [frames]):
             for _ in range(2):
-                chat = VisionChat(ScriptedBackend(lambda _: "A"), media=_policy(server))
+                chat = VisionChat(ScriptedBackend(lambda _: "A"), media=admitting(server))
                 results = chat.ask_many(requests, journal=tmp_path / f"{len(requests[0].text)}")
                 assert [str(result) for result in results] == ["A"]
                 asked.append(len(server.asked))
@@ -434,7 +423,7 @@ def test_the_oldest_files_go_when_there_is_no_room(monkeypatch: pytest.MonkeyPat
     with serving({}, response(PNG)) as server:
         urls = [server.url(f"/{name}", "127.0.0.1") for name in "abc"]
         for url in (*urls, urls[2], urls[0]):
-            fetches.get(url, _policy(server))
+            fetches.get(url, admitting(server))
     assert [line.split()[1] for line in server.asked] == ["/a", "/b", "/c", "/a"]
 
 
