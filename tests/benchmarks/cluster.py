@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from qwenvl_kit import Message, Request, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from tests.benchmarks.photographs import photograph
+from tests.distributed.clusters import running_cluster
 
 ROUNDS = 3
 NUM_PHOTOGRAPHS = (16, 272)
@@ -29,17 +28,8 @@ def is_possible() -> bool:
 
 def section() -> list[str]:
     """Seconds of a row: one actor, two, and none."""
-    import ray
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    quiet: Any = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    ray.init(num_cpus=2, object_store_memory=300 << 20, **quiet)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            photographs, rows = _media_rows(Path(folder)), _row_rows()
-    finally:
-        ray.shutdown()
+    with running_cluster(), tempfile.TemporaryDirectory() as folder:
+        photographs, rows = _media_rows(Path(folder)), _row_rows()
     few, many = NUM_PHOTOGRAPHS
     return [
         "Work that is all media: JPEGs of 6 megapixels are opened, judged, decoded and resized to "

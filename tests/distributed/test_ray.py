@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -37,21 +36,13 @@ from qwenvl_kit.distributed import ask_dataset  # noqa: E402
 from qwenvl_kit.distributed.faults import translated_errors  # noqa: E402
 from qwenvl_kit.distributed.outputs import Output  # noqa: E402
 
-QUIET = {
-    "_node_ip_address": "127.0.0.1",
-    "include_dashboard": False,
-    "log_to_driver": False,
-    "logging_level": "error",
-}
+from .clusters import running_cluster  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, object_store_memory=300 << 20, **QUIET)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
+    with running_cluster():
+        yield
 
 
 def factory(pause_seconds: float = 0.0, log: str | None = None) -> Callable[[], VisionChat]:
@@ -158,8 +149,9 @@ def test_actors_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
 def test_a_driver_that_is_killed_leaves_what_was_answered(tmp_path: Path) -> None:
     program = (
         "import sys; from tests.distributed.test_ray import *\n"
-        "ray.init(num_cpus=2, object_store_memory=200 << 20, **QUIET)\n"
-        f"ask_dataset(rows(60), factory(0.1), ask, output={str(tmp_path / 'out')!r}, batch_size=4)"
+        "with running_cluster():\n"
+        "    ask_dataset(rows(60), factory(0.1), ask, batch_size=4, "
+        f"output={str(tmp_path / 'out')!r})"
     )
     output = Output(tmp_path / "out", "id")
     driver = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
