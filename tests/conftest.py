@@ -20,6 +20,11 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("QWENVL_KIT_REQUIRE_GPU=1 promises a GPU, and there is none", returncode=3)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their argument: what is drawn at collection may differ by process."""
+    return argname if isinstance(val, str | bytes) and len(val) > 60 else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import struct
 import zlib
@@ -66,6 +67,7 @@ def _png(width: int, height: int, rows: bytes = b"", *extra: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+@functools.cache
 def _zeros(num_bytes: int) -> bytes:
     """Zlib's form of so many zeros, made without holding them."""
     packer, made = zlib.compressobj(9), []
@@ -140,12 +142,13 @@ def _hidden_bombs() -> Iterator[Hostile]:
 
 def _endless() -> Iterator[Hostile]:
     """What takes long rather than much."""
-    frames = [PIL.Image.new("P", (16, 16), shade % 256) for shade in range(3_000)]
-    for format_name in ("GIF", "TIFF", "PNG"):
+    frames = [PIL.Image.new("L", (16, 16), shade % 256) for shade in range(3_000)]
+    for format_name in ("GIF", "PNG"):
         buffer = io.BytesIO()
         frames[0].save(buffer, format_name, save_all=True, append_images=frames[1:])
         name = f"{format_name} of 3,000 pictures"
         yield Hostile("picture", "endless", name, buffer.getvalue(), None)
+    yield Hostile("picture", "endless", "TIFF of 3,000 pictures", _pictures(3_000), None)
     buffer = io.BytesIO()
     PIL.Image.new("RGB", (1_600, 1_200)).save(buffer, "JPEG", progressive=True)
     jpeg = buffer.getvalue()
@@ -153,6 +156,18 @@ def _endless() -> Iterator[Hostile]:
     yield Hostile("picture", "endless", "JPEG in 10,000 passes", passes, MediaSizeError)
     loop = bytearray(_saved("TIFF"))
     yield Hostile("picture", "endless", "TIFF whose directory follows itself", _looped(loop), None)
+
+
+def _pictures(count: int) -> bytes:
+    """A TIFF with so many directories, all of the same 16 x 16 pixels, written in a moment."""
+    entries = [(256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(273, 4, 1, 8), (278, 4, 1, 16), (279, 4, 1, 256)]
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    directory = struct.pack("<H", len(entries)) + body
+    first, step = 8 + 256, len(directory) + 4
+    following = [first + (n + 1) * step for n in range(count - 1)] + [0]
+    directories = b"".join(directory + struct.pack("<I", at) for at in following)
+    return b"II*\0" + struct.pack("<I", first) + bytes(256) + directories
 
 
 def _looped(tiff: bytearray) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 
+import PIL.Image
 import pytest
 
 from qwenvl_kit.media.isolation.process import POOL
@@ -32,6 +34,13 @@ def test_it_ends_as_it_should_soon_and_in_little_memory(case: Hostile, apart: bo
         assert isinstance(outcome.error, case.ends)
     assert outcome.seconds < SECONDS
     assert outcome.num_bytes < 3 * len(case.content) + 8_000_000
+
+
+def test_what_is_said_to_be_many_pictures_is() -> None:
+    for case in CASES:
+        if case.name.endswith("of 3,000 pictures"):
+            with PIL.Image.open(io.BytesIO(case.content)) as image:
+                assert getattr(image, "n_frames", 1) == 3_000
 
 
 def test_none_of_them_makes_a_message_that_tells_where_things_are() -> None:
