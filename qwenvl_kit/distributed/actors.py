@@ -37,7 +37,13 @@ class Asked:
         try:
             if self.to_request is not None:
                 return self.to_request(row)
-            shown = row.get(self.image_column)
+            if self.image_column not in row:
+                return InputError(
+                    f"the row has no column {self.image_column!r}",
+                    expected=", ".join(map(str, row)),
+                    hint="image_column=..., or to_request=...",
+                )
+            shown = row[self.image_column]
             media = shown if isinstance(shown, (list, tuple)) else [shown]
             given = [item for item in media if item is not None]
             return Request.about(self.question or "", *given)
@@ -53,6 +59,7 @@ class Asked:
         """What answers depend on, for an output to tell others by."""
         return {
             "question": self.question,
+            "image_column": self.image_column if self.to_request is None else None,
             "to_request": getattr(self.to_request, "__qualname__", None),
             "sampling": repr(self.sampling),
             "budget": repr(self.budget),
@@ -70,6 +77,10 @@ class Asker:
 
     def __init__(self, chat_factory: Callable[[], VisionChat], asked: Asked) -> None:
         self._chat = chat_factory()
+        if not isinstance(self._chat, VisionChat):
+            raise InputError(
+                f"chat_factory made a {type(self._chat).__name__}", expected="a VisionChat"
+            )
         self._asked = asked
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.errors import InputError, QwenVLKitError
 from qwenvl_kit.results import Reply
 
 if TYPE_CHECKING:
@@ -27,10 +27,28 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 its error and what it says, and None in the others; one with a reply has it the other way about."""
 
 
+def check_names(there: Iterable[str]) -> None:
+    """Refuse columns that answers would have twice.
+
+    Raises:
+        InputError: names them.
+    """
+    if taken := [name for name in there if name in COLUMNS]:
+        raise InputError(
+            f"the data set has {', '.join(taken)}, which is what answers are called",
+            hint="dataset.rename_columns({...}) or dataset.drop_columns([...])",
+        )
+
+
 def with_answers(table: pyarrow.Table, outcomes: Sequence[Reply | QwenVLKitError]) -> pyarrow.Table:
-    """A table with the columns of what became of its rows."""
+    """A table with the columns of what became of its rows.
+
+    Raises:
+        InputError: it has one of them already.
+    """
     import pyarrow
 
+    check_names(table.column_names)
     rows = [_values(outcome) for outcome in outcomes]
     for name, kind in COLUMNS.items():
         values = [row.get(name) for row in rows]

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.distributed.actors import Asked, Asker, ToRequest
+from qwenvl_kit.distributed.checks import (
+    check_asked,
+    check_counts,
+    check_dataset,
+    check_output,
+    check_ray,
+    check_shares,
+)
 from qwenvl_kit.distributed.faults import translated_errors
 from qwenvl_kit.distributed.outputs import Output
-from qwenvl_kit.errors import InputError, MissingPackageError
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
+from qwenvl_kit.pipeline import check_sampling
 
 if TYPE_CHECKING:
     import ray.data
@@ -40,7 +48,8 @@ def ask_dataset(
 
     With an output folder, each batch becomes a Parquet file of it as soon as it is answered, all at
     once or not at all. A run that was ended goes on from there when it is called again: rows that
-    the folder has are not asked for once more. Batches of an actor that died go to another.
+    the folder has answers to are not asked for once more, and those that failed are. Batches of an
+    actor that died go to another.
 
     Args:
         dataset: of Ray Data, with any columns.
@@ -67,22 +76,30 @@ def ask_dataset(
     Raises:
         MissingPackageError: Ray Data is not installed.
         InputError: an argument cannot be used.
-        JournalError: the folder has answers to something else.
+        BudgetError: the budget or `fit` cannot.
+        SamplingError: the sampling cannot.
+        JournalError: the folder has answers to something else, or cannot be read or written.
         QwenVLKitError: no actor could be started, by the error of `chat_factory`.
         OutOfMemoryError: Ray's object store or disk is full.
+
+    Without an output the last two come when the answers are read, as Ray raises them.
     """
-    _check_ray()
-    if (to_request is None) == (question is None):
-        raise InputError("to_request and question", expected="one of them")
-    _check_counts(num_actors=num_actors, batch_size=batch_size)
-    _check_dataset(dataset, None if output is None else id_column)
+    check_ray()
+    check_asked(chat_factory, to_request, question)
+    check_counts({"num_actors": num_actors, "batch_size": batch_size})
+    check_shares({"num_cpus": 0 if num_cpus is None else num_cpus, "num_gpus": num_gpus})
+    check_output(output)
+    check_sampling(sampling)
     check_fit(fit)
     if budget is not None:
         as_budget(budget)
+    shown = image_column if to_request is None else None
+    check_dataset(dataset, shown, None if output is None else id_column)
     kept = None if output is None else Output(Path(output).absolute(), id_column)
     asked = Asked(to_request, question, image_column, sampling, budget, fit, kept)
     if kept is not None:
         kept.open(asked.settings)
+        kept.drop_failed()
         dataset = kept.without_done(dataset)
     import ray.data
 
@@ -103,33 +120,6 @@ def ask_dataset(
     return kept.read() if kept.files else answered
 
 
-def _check_ray() -> None:
-    try:
-        import pyarrow
-        import ray.data
-    except ImportError as error:
-        raise MissingPackageError(
-            f"Ray Data is not installed ({error})", hint="pip install 'qwenvl-kit[ray]'"
-        ) from error
-    del pyarrow, ray
-
-
-def _check_dataset(dataset: Any, id_column: str | None) -> None:
-    import ray.data
-
-    if not isinstance(dataset, ray.data.Dataset):
-        raise InputError(
-            f"a data set of type {type(dataset).__name__} was given",
-            expected="a ray.data.Dataset",
-            hint="ray.data.from_items, read_parquet, read_images",
-        )
-    if id_column is not None and id_column not in (dataset.columns() or ()):
-        raise InputError(
-            f"the data set has no column {id_column!r}",
-            expected="id_column=..., one that tells rows apart",
-        )
-
-
 def _cpus_of_actor(num_actors: int) -> float:
     """What of the cluster's processors an actor may have if one is to be left."""
     import ray
@@ -137,9 +127,3 @@ def _cpus_of_actor(num_actors: int) -> float:
     there: Any = ray.cluster_resources  # which has no types
     left = max(0.0, float(there().get("CPU", 1.0)) - 1.0)
     return min(1.0, math.floor(left / num_actors * 10_000) / 10_000)  # Ray counts no finer
-
-
-def _check_counts(**given: Any) -> None:
-    for name, value in given.items():
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name}={value!r} was given", expected="a whole number above 0")

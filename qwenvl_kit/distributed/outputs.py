@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,15 +68,26 @@ class Output:
         Raises:
             JournalError: they cannot be written.
         """
-        import pyarrow.parquet
+        self._put(self._path_of(batch), answers)
 
-        path = self._path_of(batch)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")  # which Ray and Arrow pass over
-        try:
-            pyarrow.parquet.write_table(answers, partial)
-            os.replace(partial, path)
-        except OSError as error:
-            raise JournalError(f"{path} cannot be written ({error})") from error
+    def drop_failed(self) -> None:
+        """Forget the rows that failed, for them to be asked for again.
+
+        Raises:
+            JournalError: a file cannot be read or written.
+        """
+        import pyarrow.compute
+
+        for path in self.files:
+            errors = self._table(path, "error").column(0)
+            if errors.null_count == len(errors):
+                continue
+            if errors.null_count:
+                whole = self._table(path)
+                self._put(path, whole.filter(pyarrow.compute.is_null(whole.column("error"))))
+            else:
+                with _writing(path):
+                    path.unlink(missing_ok=True)
 
     def read(self) -> ray.data.Dataset:
         """All that it holds, which must be something."""
@@ -86,13 +98,10 @@ class Output:
     def without_done(self, dataset: ray.data.Dataset) -> ray.data.Dataset:
         """The rows that it has no answers to."""
         import pyarrow
-        import pyarrow.parquet
         import ray
 
         id_column = self.id_column
-        columns = [
-            pyarrow.parquet.read_table(path, columns=[id_column]).column(0) for path in self.files
-        ]
+        columns = [self._table(path, id_column).column(0) for path in self.files]
         if not columns:
             return dataset
         done = pyarrow.chunked_array([chunk for column in columns for chunk in column.chunks])
@@ -107,7 +116,37 @@ class Output:
 
         return dataset.map_batches(not_done, batch_format="pyarrow")
 
+    def _table(self, path: Path, *columns: str) -> pyarrow.Table:
+        """What is in a file, or in columns of it, which it must have."""
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            table = pyarrow.parquet.read_table(path, columns=list(columns) or None)
+            return table.select(columns) if columns else table
+        except (OSError, KeyError, pyarrow.ArrowException) as error:
+            raise JournalError(
+                f"{path} cannot be read ({error})", hint="delete it: its rows are asked for again"
+            ) from error
+
+    def _put(self, path: Path, table: pyarrow.Table) -> None:
+        """A file of a table, whole or not at all, whenever the process ends."""
+        import pyarrow.parquet
+
+        partial = path.with_name(f".{path.name}.{os.getpid()}")  # which Ray and Arrow pass over
+        with _writing(path):
+            pyarrow.parquet.write_table(table, partial)
+            os.replace(partial, path)
+
     def _path_of(self, batch: pyarrow.Table) -> Path:
         """A batch by its rows: the same batch has the same name, whoever answers it."""
         ids = json.dumps(batch.column(self.id_column).to_pylist(), default=str)
         return self.folder / f"{hashlib.sha256(ids.encode()).hexdigest()[:32]}.parquet"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(f"{path} cannot be written ({error})") from error

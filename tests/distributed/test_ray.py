@@ -67,7 +67,8 @@ def ask(row: Mapping[str, Any]) -> Message:
 
 
 def rows(count: int) -> Any:
-    return ray.data.from_items([{"id": at} for at in range(count)], override_num_blocks=4)
+    given = [{"id": at, "image": None} for at in range(count)]
+    return ray.data.from_items(given, override_num_blocks=4)
 
 
 def ids_in(folder: Path) -> list[int]:
@@ -114,6 +115,36 @@ def test_a_run_that_is_called_again_asks_for_nothing_twice(tmp_path: Path) -> No
         answers = ask_dataset(rows(count), factory(log=str(log)), ask, output=output, batch_size=4)
     assert sorted(row["id"] for row in answers.take_all()) == ids_in(output) == list(range(25))
     assert sorted(log.read_text().split("\n")[:-1]) == sorted(f"row {n}" for n in range(25))
+
+
+def test_a_run_that_is_called_again_asks_for_what_failed_and_for_nothing_else(
+    tmp_path: Path,
+) -> None:
+    log, repaired, output = tmp_path / "log", tmp_path / "repaired", tmp_path / "out"
+
+    def once_repaired(row: Mapping[str, Any]) -> Message:
+        if row["id"] >= 3 and not repaired.is_file():
+            raise ValueError("not yet")
+        return ask(row)
+
+    for _ in range(2):
+        ask_dataset(rows(8), factory(log=str(log)), once_repaired, output=output, batch_size=2)
+        table = pyarrow.parquet.read_table(output)
+        assert sorted(table.column("id").to_pylist()) == list(range(8))
+        assert table.column("error").null_count == (8 if repaired.is_file() else 3)
+        repaired.touch()
+    assert sorted(log.read_text().split()[1::2]) == [str(at) for at in range(8)]
+
+
+def test_a_file_of_the_output_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    Output(tmp_path / "out", "id").open({})
+    for content in (b"", b"PAR1 and no more"):
+        (tmp_path / "out" / "0.parquet").write_bytes(content)
+        with pytest.raises(JournalError, match=r"0\.parquet"):
+            Output(tmp_path / "out", "id").drop_failed()
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "out" / "0.parquet")
+    with pytest.raises(JournalError, match=r"0\.parquet"):
+        Output(tmp_path / "out", "id").drop_failed()
 
 
 def test_of_no_rows_there_are_no_answers(tmp_path: Path) -> None:
@@ -176,6 +207,19 @@ def test_what_keeps_a_chat_from_starting_is_raised_as_it_is(tmp_path: Path) -> N
         ask_dataset(rows(2), broken, ask, output=tmp_path / "out")
 
 
+def test_what_makes_no_chat_is_refused(tmp_path: Path) -> None:
+    number: Any = lambda: 5  # noqa: E731
+    with pytest.raises(InputError, match="made a int"):
+        ask_dataset(rows(2), number, ask, output=tmp_path / "out")
+
+
+def test_a_column_that_no_row_has_fails_each_row_by_its_name() -> None:
+    hidden = rows(2).map(lambda row: {"id": row["id"]})
+    answers = ask_dataset(hidden, factory(), question="?").take_all()
+    assert {row["error"] for row in answers} == {"InputError"}
+    assert all("'image'" in row["error_message"] for row in answers)
+
+
 @pytest.mark.parametrize(
     ("raised", "kind", "said"),
     [
@@ -192,18 +236,43 @@ def test_what_ray_raises_is_an_error_of_the_kit(
         raise raised
 
 
+ALREADY = {"id": 1, "image": None, "error": None, "reply_text": "row 1"}
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"question": None},
-        {"question": "?", "to_request": ask},
-        {"question": "?", "num_actors": 0},
-        {"question": "?", "batch_size": 2.5},
-        {"question": "?", "output": "x", "id_column": "name"},
-        {"question": "?", "dataset": [1, 2]},
+        {"to_request": ask},
+        {"question": 5},
+        {"question": None, "to_request": "row['messages']"},
+        {"chat_factory": None},
+        {"dataset": [1, 2]},
+        {"dataset": ALREADY},
+        {"image_column": "picture"},
+        {"image_column": 7},
+        {"output": "x", "id_column": "name"},
+        {"output": 5},
+        {"num_actors": 0},
+        {"batch_size": 2.5},
+        {"num_cpus": -1},
+        {"num_cpus": "two"},
+        {"num_cpus": True},
+        {"num_cpus": float("nan")},
+        {"num_gpus": 1.5},
+        {"sampling": "hot"},
+        {"budget": "huge"},
+        {"fit": "stretch"},
     ],
+    ids=repr,
 )
-def test_arguments_that_cannot_be_used_are_refused(options: dict[str, Any]) -> None:
-    dataset = options.pop("dataset", None) or rows(2)
+def test_arguments_that_cannot_be_used_are_refused_before_anything_starts(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"dataset": rows(2), "chat_factory": factory(), "question": "?", **options}
+    if given["dataset"] is ALREADY:
+        given["dataset"] = ray.data.from_items([ALREADY])
     with pytest.raises(InputError):
-        ask_dataset(dataset, factory(), **options)
+        ask_dataset(**given)
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,118 @@
+"""What may be given to `ask_dataset`, refused before Ray starts anything."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from qwenvl_kit.distributed.columns import check_names
+from qwenvl_kit.errors import InputError, MissingPackageError
+
+
+def check_ray() -> None:
+    """Refuse to go on without Ray Data.
+
+    Raises:
+        MissingPackageError: it, or pyarrow, is not installed.
+    """
+    try:
+        import pyarrow
+        import ray.data
+    except ImportError as error:
+        raise MissingPackageError(
+            f"Ray Data is not installed ({error})", hint="pip install 'qwenvl-kit[ray]'"
+        ) from error
+    del pyarrow, ray
+
+
+def check_asked(chat_factory: object, to_request: object, question: object) -> None:
+    """Refuse what asks nothing, or twice.
+
+    Raises:
+        InputError: says which of them cannot be used.
+    """
+    if not callable(chat_factory):
+        raise InputError(
+            f"chat_factory of type {type(chat_factory).__name__} was given",
+            expected="a function that makes a VisionChat",
+            hint="lambda: VisionChat.from_pretrained(...)",
+        )
+    if (to_request is None) == (question is None):
+        raise InputError("to_request and question", expected="one of them")
+    if to_request is not None and not callable(to_request):
+        raise InputError(
+            f"to_request of type {type(to_request).__name__} was given",
+            expected="a function of a row that gives its request",
+        )
+    if question is not None and not isinstance(question, str):
+        raise InputError(f"question of type {type(question).__name__}", expected="a text")
+
+
+def check_dataset(dataset: Any, image_column: str | None, id_column: str | None) -> None:
+    """Refuse what is no data set, lacks a column, or has one of those that answers bring.
+
+    Args:
+        dataset: of Ray Data.
+        image_column: looked for where the columns are known without reading any row.
+        id_column: looked for even if rows must be read; None where it is not needed.
+
+    Raises:
+        InputError: says what is missing, or there already.
+    """
+    import ray.data
+
+    if not isinstance(dataset, ray.data.Dataset):
+        raise InputError(
+            f"a data set of type {type(dataset).__name__} was given",
+            expected="a ray.data.Dataset",
+            hint="ray.data.from_items, read_parquet, read_images",
+        )
+    check_names(dataset.columns(fetch_if_missing=False) or ())
+    for argument, name, is_fetched in (
+        ("id_column", id_column, True),
+        ("image_column", image_column, False),
+    ):
+        there = None if name is None else dataset.columns(fetch_if_missing=is_fetched)
+        if there is not None and name not in there:
+            raise InputError(
+                f"{argument}={name!r} was given",
+                expected=f"a column of the data set: {', '.join(map(str, there))}",
+                hint="to_request=... for requests of another form" if name == image_column else "",
+            )
+
+
+def check_output(output: object) -> None:
+    """Refuse what names no folder.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    if output is not None and not isinstance(output, (str, os.PathLike)):
+        raise InputError(f"output of type {type(output).__name__}", expected="a folder's path")
+
+
+def check_counts(given: Mapping[str, object]) -> None:
+    """Refuse what is no whole number above 0.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for name, value in given.items():
+        if type(value) is not int or value < 1:
+            raise InputError(f"{name}={value!r} was given", expected="a whole number above 0")
+
+
+def check_shares(given: Mapping[str, Any]) -> None:
+    """Refuse what Ray cannot count processors and GPUs by.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for name, value in given.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (is_number and 0 <= value < math.inf):
+            raise InputError(f"{name}={value!r} was given", expected="a number from 0")
+        if name == "num_gpus" and value > 1 and value % 1:
+            raise InputError(f"{name}={value!r} was given", expected="whole ones, or part of one")
