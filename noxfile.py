@@ -28,7 +28,7 @@ GUIDED = (
     *("sources", "pictures", "documents", "journals", "calibrations"),
 )
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-AT_ONCE = ("-n", "2", "--dist", "worksteal", "-m", "not alone")
+AT_ONCE = ("-n", "2", "--dist", "loadfile", "-m")
 ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
 """Two processes with a thread each are sooner done than one process with two."""
 
@@ -36,6 +36,12 @@ ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
 def group(*names: str) -> list[str]:
     """The packages of dependency groups of pyproject.toml."""
     return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def alone() -> list[str]:
+    """The files of tests that must have the machine to themselves."""
+    files = sorted(Path("tests").rglob("test_*.py"))
+    return [str(file) for file in files if "pytest.mark.alone" in file.read_text()]
 
 
 @nox.session
@@ -61,9 +67,10 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs, env=OFFLINE)
         return
-    session.run("pytest", *AT_ONCE, env=ONE_THREAD)
-    session.run("pytest", "-m", "alone", env=OFFLINE)
-    session.run("python", "-O", "-m", "pytest", "-q", *AT_ONCE, *GUARDS, env=ONE_THREAD)
+    session.run("pytest", *AT_ONCE, "not alone", env=ONE_THREAD)
+    session.run("pytest", "-m", "alone", *alone(), env=OFFLINE)
+    guards = ("python", "-O", "-m", "pytest", "-q", *AT_ONCE, "not alone", *GUARDS)
+    session.run(*guards, env=ONE_THREAD)
 
 
 @nox.session
@@ -90,9 +97,10 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(venv_backend="uv")
 def lowest(session: nox.Session) -> None:
-    """The lowest versions that pyproject.toml admits."""
+    """The lowest versions that pyproject.toml admits, but for what hardly depends on them."""
     session.install("--resolution", "lowest-direct", "-e", ".", *group("test"))
-    session.run("pytest", "-x", *(session.posargs or AT_ONCE), env=ONE_THREAD)
+    chosen = session.posargs or (*AT_ONCE, "not alone and not slow")
+    session.run("pytest", "-x", *chosen, env=ONE_THREAD)
 
 
 @nox.session(venv_backend="uv", default=False)

@@ -188,6 +188,7 @@ def play(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Play]
     return begin
 
 
+@pytest.mark.slow
 def test_whatever_else_happens_each_answer_is_that_of_an_isolated_run(
     play: Callable[[int], Play],
 ) -> None:

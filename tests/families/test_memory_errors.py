@@ -61,6 +61,7 @@ def steps_told(chat: VisionChat, tell: Callable[[str], None]) -> Iterator[None]:
         hook.remove()
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_once_at_any_step_costs_no_answer(folder: Path) -> None:
     chat = VisionChat.from_pretrained(folder)
     steps: list[str] = []

@@ -33,6 +33,7 @@ ERRORS = (RuntimeError("injected"), OSError(5, "injected"), MemoryError("injecte
 ALL = os.environ.get("QWENVL_KIT_ALL_FAULTS") == "1"
 ROOMS = ("media", "backends/local")
 WAIT_SECONDS = 60
+pytestmark = pytest.mark.slow
 HERE = MediaPolicy(isolate_video=False)
 APART = MediaPolicy(isolate_images=True)
 

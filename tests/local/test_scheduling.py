@@ -264,6 +264,7 @@ def test_an_idle_engine_has_no_thread(fresh: VisionChat, monkeypatch: pytest.Mon
     assert fresh._backend._engine.scheduler._thread is None  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_while_a_question_runs_ends_in_peace(tiny_folder: Path) -> None:
     program = f"""if True:
         import threading, time

@@ -167,6 +167,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_program_may_end_while_a_stream_runs(tiny_folder: Path) -> None:
     done = run(
         "from qwenvl_kit import Sampling, VisionChat\n"
@@ -177,6 +178,7 @@ def test_a_program_may_end_while_a_stream_runs(tiny_folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_forked_process_is_not_held_up_by_its_parents_stream(tiny_folder: Path) -> None:
     done = run(

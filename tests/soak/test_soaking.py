@@ -11,6 +11,7 @@ from qwenvl_kit import VisionChat
 from tests.soak.load import Load, soak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reloads", [False, True])
 def test_each_request_gets_its_own_answer_or_its_own_error_while_all_kinds_of_things_fail(
     tiny_folder: Path, reloads: bool
