@@ -264,7 +264,7 @@ ALREADY = {"id": 1, "image": None, "error": None, "reply_text": "row 1"}
         {"budget": "huge"},
         {"fit": "stretch"},
     ],
-    ids=repr,
+    ids=", ".join,
 )
 def test_arguments_that_cannot_be_used_are_refused_before_anything_starts(
     options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
