@@ -27,6 +27,7 @@ _TOO_LONG = re.compile(
 )
 _CREDENTIALS = re.compile(r"(?i)\b(?:bearer\s+\S+|sk-[\w-]{6,}|hf_\w{6,})|(?<=://)[^/\s@]*@")
 _MOST_CHARACTERS = 300
+_MOST_READ = 20_000
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def translated_errors(api_key: str, text: Callable[[], str] = str) -> Iterator[N
 
 
 def _translated(error: Exception, api_key: str, text: str) -> QwenVLKitError:
-    said = _without_keys(_said(error), api_key)
+    said = _said(error, api_key)
     if isinstance(error, openai.APITimeoutError):
         return ServerTimeoutError(
             "the server did not answer in time",
@@ -114,13 +115,14 @@ def _in_stream(said: str, text: str) -> QwenVLKitError:
     return ServerAnswerError(f"the server gave up within an answer ({said})", text=text)
 
 
-def _said(error: Exception) -> str:
-    """What a server said, in one line; a page of HTML by its title."""
+def _said(error: Exception, api_key: str) -> str:
+    """What a server said, in one line and without keys; a page of HTML by its title."""
     body: Any = getattr(error, "body", None)
     if isinstance(body, dict):
         inner = body.get("error", body)
         body = inner.get("message") if isinstance(inner, dict) else inner
     text = str(body or getattr(error, "message", None) or error)
+    text = _without_keys(text, api_key)[:_MOST_READ]  # cut afterwards: half a key is no key
     if "<html" in text.lower():
         title = re.search(r"(?is)<title>(.*?)</title>", text)
         text = f"a page of HTML: {title[1].strip() if title else 'without a title'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -198,7 +199,8 @@ class Line:
             except (ServerConnectionError, ServerTimeoutError):
                 if job.is_seen or num_failures == self._patience.max_retries:
                     raise
-                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**num_failures)
+                pause = _FIRST_PAUSE_SECONDS * 2**num_failures
+                await asyncio.sleep(pause * random.uniform(0.75, 1.25))
             else:
                 break
 
