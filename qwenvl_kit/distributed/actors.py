@@ -34,6 +34,10 @@ class Asked:
 
     def request(self, row: Mapping[str, Any]) -> RequestLike | QwenVLKitError:
         """The request of a row; an error where none can be made of it."""
+        if self.output is not None and row[self.output.id_column] is None:
+            return InputError(
+                f"the row has no {self.output.id_column}", expected="what tells it from others"
+            )
         try:
             if self.to_request is not None:
                 return self.to_request(row)

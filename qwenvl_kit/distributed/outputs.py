@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
     import ray.data
 
 _SETTINGS_FILE = "_settings.json"
+_RUN_FILE = "_run"
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where answers go, from whichever machine.
+    """Where the answers of a run go, from whichever machine.
+
+    Only the run that opened the folder last may write: actors of one whose driver was killed may
+    live a little longer, and what they answered is asked for again by then.
 
     Attributes:
         folder: where all machines see it.
         id_column: tells rows apart.
+        run: tells runs apart.
     """
 
     folder: Path
     id_column: str
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def files(self) -> list[Path]:
@@ -38,25 +45,22 @@ class Output:
         return sorted(self.folder.glob("[!.]*.parquet"))
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder.
+        """Make the folder, and take it over from whichever run has it.
 
         Raises:
             JournalError: it cannot be used, or has answers that depend on other settings.
         """
         text = json.dumps(settings, indent=1)
-        path = self.folder / _SETTINGS_FILE
-        try:
+        with _writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            before = path.read_text(encoding="utf-8") if path.is_file() else None
-            if before is None:
-                path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise JournalError(f"the output {self.folder} cannot be used ({error})") from error
-        if before not in (None, text):
+        if self._text(_SETTINGS_FILE) not in (None, text):
             raise JournalError(
                 f"{self.folder} has answers to other questions, or by other settings",
                 hint="another output folder, or the same arguments as before",
             )
+        for name, content in ((_SETTINGS_FILE, text), (_RUN_FILE, self.run)):
+            with self._whole(self.folder / name) as partial:
+                partial.write_text(content, encoding="utf-8")
 
     def has(self, batch: pyarrow.Table) -> bool:
         """Whether a batch of these rows was answered."""
@@ -66,8 +70,12 @@ class Output:
         """Keep the answers to a batch: all of them or none, whenever the process ends.
 
         Raises:
-            JournalError: they cannot be written.
+            JournalError: they cannot be written, or another run has the folder.
         """
+        if self._text(_RUN_FILE) != self.run:
+            raise JournalError(
+                f"another run writes into {self.folder} since", hint="one run at a time"
+            )
         self._put(self._path_of(batch), answers)
 
     def drop_failed(self) -> None:
@@ -108,13 +116,24 @@ class Output:
         shared = ray.put(done)
 
         def not_done(table: pyarrow.Table) -> pyarrow.Table:
+            import pyarrow
             import pyarrow.compute
 
             ids = table.column(id_column)
+            if ids.type == pyarrow.null():  # no row of this block has one
+                return table
             known = pyarrow.compute.is_in(ids, value_set=ray.get(shared).cast(ids.type))
             return table.filter(pyarrow.compute.invert(known))
 
         return dataset.map_batches(not_done, batch_format="pyarrow")
+
+    def _text(self, name: str) -> str | None:
+        """What is in a file beside the answers; None where there is none."""
+        path = self.folder / name
+        try:
+            return path.read_text(encoding="utf-8") if path.is_file() else None
+        except (OSError, ValueError) as error:
+            raise JournalError(f"{path} cannot be read ({error})") from error
 
     def _table(self, path: Path, *columns: str) -> pyarrow.Table:
         """What is in a file, or in columns of it, which it must have."""
@@ -130,12 +149,17 @@ class Output:
             ) from error
 
     def _put(self, path: Path, table: pyarrow.Table) -> None:
-        """A file of a table, whole or not at all, whenever the process ends."""
         import pyarrow.parquet
 
+        with self._whole(path) as partial:
+            pyarrow.parquet.write_table(table, partial)
+
+    @contextmanager
+    def _whole(self, path: Path) -> Iterator[Path]:
+        """Where to write what shall be there whole or not at all, whenever the process ends."""
         partial = path.with_name(f".{path.name}.{os.getpid()}")  # which Ray and Arrow pass over
         with _writing(path):
-            pyarrow.parquet.write_table(table, partial)
+            yield partial
             os.replace(partial, path)
 
     def _path_of(self, batch: pyarrow.Table) -> Path:

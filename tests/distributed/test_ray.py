@@ -147,6 +147,28 @@ def test_a_file_of_the_output_that_cannot_be_read_is_named(tmp_path: Path) -> No
         Output(tmp_path / "out", "id").drop_failed()
 
 
+def test_a_run_that_lost_its_folder_to_another_writes_no_more(tmp_path: Path) -> None:
+    batch, answers = pyarrow.table({"id": [1]}), pyarrow.table({"id": [1], "error": ["x"]})
+    older, newer = Output(tmp_path, "id"), Output(tmp_path, "id")
+    older.open({})
+    newer.open({})
+    with pytest.raises(JournalError, match="another run"):
+        older.write(batch, answers)
+    assert not older.files
+    newer.write(batch, answers)
+    assert ids_in(tmp_path) == [1]
+
+
+def test_a_row_without_an_id_fails_and_is_asked_for_again(tmp_path: Path) -> None:
+    given = ray.data.from_items([{"id": 1}, {"id": None}])
+    for _ in range(2):
+        answers = ask_dataset(given, factory(), ask, output=tmp_path, batch_size=1)
+        table = pyarrow.parquet.read_table(tmp_path)
+        assert sorted(map(str, table.column("id").to_pylist())) == ["1", "None"]
+        assert table.column("error").to_pylist().count("InputError") == 1
+    assert answers.count() == 2
+
+
 def test_of_no_rows_there_are_no_answers(tmp_path: Path) -> None:
     none = pyarrow.table({"id": pyarrow.array([], "int64")})
     answers = ask_dataset(ray.data.from_arrow(none), factory(), ask, output=tmp_path / "out")
@@ -183,12 +205,12 @@ def test_actors_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
 def test_a_driver_that_is_killed_leaves_what_was_answered(tmp_path: Path) -> None:
     program = (
         "from tests.distributed.test_ray import *\n"
-        f"ray.init({ray.get_runtime_context().gcs_address!r}, logging_level='error')\n"
-        "ask_dataset(rows(60), factory(0.1), ask, batch_size=4, "
+        "with running_cluster():\n"
+        "    ask_dataset(rows(60), factory(0.1), ask, batch_size=4, "
         f"output={str(tmp_path / 'out')!r})"
     )
     output = Output(tmp_path / "out", "id")
-    driver = subprocess.Popen([sys.executable, "-c", program])
+    driver = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     deadline = time.monotonic() + 180
     while len(output.files) < 3 and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
