@@ -28,7 +28,7 @@ GUIDED = (
     *("sources", "pictures", "documents", "journals", "calibrations"),
 )
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-AT_ONCE = ("-n", "2", "--dist", "loadfile", "-m")
+AT_ONCE = ("-n", "2", "--dist", "worksteal", "-m")
 ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
 """Two processes with a thread each are sooner done than one process with two."""
 

@@ -163,13 +163,16 @@ def test_a_conversation_goes_on_with_what_was_said(connect: Connect) -> None:
 
 
 def test_a_chat_that_is_closed_leaves_no_thread(connect: Connect) -> None:
+    others = set(threading.enumerate())
     chat = connect(Speaker())
     chat.ask("What?")
+    started = _threads() - others
+    assert started
     chat.close()
     deadline = time.monotonic() + 5
-    while _threads() and time.monotonic() < deadline:
+    while started & _threads() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not _threads()
+    assert not started & _threads()
     assert not chat.health().is_ready
 
 
@@ -202,5 +205,5 @@ def test_a_batch_keeps_its_journal(connect: Connect, tmp_path: Any) -> None:
     assert len(speaker.requests) == 2
 
 
-def _threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("qwenvl_kit server")]
+def _threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name.startswith("qwenvl_kit server")}

@@ -102,7 +102,8 @@ def test_each_event_is_about_the_frames_of_its_window(film):
         assert shown[-1] == pytest.approx(event.end_seconds * FPS, abs=1)
         assert shown[0] == pytest.approx(event.start_seconds * FPS, abs=1)
         assert event.end_seconds - event.start_seconds <= 2
-    assert sum(1 + event.num_skipped for event in events[:-1]) in (3, 4)
+    # Three fall due; what comes after them is a fourth, unless the third was late and had it all.
+    assert sum(1 + event.num_skipped for event in events) in (3, 4)
 
 
 def test_times_are_those_of_the_clock_on_the_wall(film):
