@@ -55,8 +55,8 @@ def check_dataset(dataset: Any, image_column: str | None, id_column: str | None)
 
     Args:
         dataset: of Ray Data.
-        image_column: looked for where the columns are known without reading any row.
-        id_column: looked for even if rows must be read; None where it is not needed.
+        image_column: must be there, as far as that is known; None where it is not needed.
+        id_column: must be there, and rows are read to know it; None where it is not needed.
 
     Raises:
         InputError: says what is missing, or there already.
@@ -69,17 +69,19 @@ def check_dataset(dataset: Any, image_column: str | None, id_column: str | None)
             expected="a ray.data.Dataset",
             hint="ray.data.from_items, read_parquet, read_images",
         )
-    check_names(dataset.columns(fetch_if_missing=False) or ())
-    for argument, name, is_fetched in (
-        ("id_column", id_column, True),
-        ("image_column", image_column, False),
+    there = dataset.columns(fetch_if_missing=id_column is not None)
+    if there is None:  # there are no rows, or none was read so far
+        return
+    check_names(there)
+    for argument, name, hint in (
+        ("id_column", id_column, ""),
+        ("image_column", image_column, "to_request=... for requests of another form"),
     ):
-        there = None if name is None else dataset.columns(fetch_if_missing=is_fetched)
-        if there is not None and name not in there:
+        if name is not None and name not in there:
             raise InputError(
                 f"{argument}={name!r} was given",
                 expected=f"a column of the data set: {', '.join(map(str, there))}",
-                hint="to_request=... for requests of another form" if name == image_column else "",
+                hint=hint,
             )
 
 

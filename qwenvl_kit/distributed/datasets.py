@@ -99,7 +99,6 @@ def ask_dataset(
     asked = Asked(to_request, question, image_column, sampling, budget, fit, kept)
     if kept is not None:
         kept.open(asked.settings)
-        kept.drop_failed()
         dataset = kept.without_done(dataset)
     import ray.data
 

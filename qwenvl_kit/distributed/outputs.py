@@ -78,25 +78,6 @@ class Output:
             )
         self._put(self._path_of(batch), answers)
 
-    def drop_failed(self) -> None:
-        """Forget the rows that failed, for them to be asked for again.
-
-        Raises:
-            JournalError: a file cannot be read or written.
-        """
-        import pyarrow.compute
-
-        for path in self.files:
-            errors = self._table(path, "error").column(0)
-            if errors.null_count == len(errors):
-                continue
-            if errors.null_count:
-                whole = self._table(path)
-                self._put(path, whole.filter(pyarrow.compute.is_null(whole.column("error"))))
-            else:
-                with _writing(path):
-                    path.unlink(missing_ok=True)
-
     def read(self) -> ray.data.Dataset:
         """All that it holds, which must be something."""
         import ray.data
@@ -104,15 +85,20 @@ class Output:
         return ray.data.read_parquet(str(self.folder), file_extensions=["parquet"])
 
     def without_done(self, dataset: ray.data.Dataset) -> ray.data.Dataset:
-        """The rows that it has no answers to."""
+        """The rows that it has no answers to. Those that failed are forgotten, to be among them.
+
+        Raises:
+            JournalError: a file cannot be read or written.
+        """
         import pyarrow
         import ray
 
         id_column = self.id_column
-        columns = [self._table(path, id_column).column(0) for path in self.files]
-        if not columns:
+        answered = [self._answered_ids(path) for path in self.files]
+        chunks = [chunk for ids in answered if len(ids) for chunk in ids.chunks]
+        if not chunks:
             return dataset
-        done = pyarrow.chunked_array([chunk for column in columns for chunk in column.chunks])
+        done = pyarrow.chunked_array(chunks)
         shared = ray.put(done)
 
         def not_done(table: pyarrow.Table) -> pyarrow.Table:
@@ -126,6 +112,20 @@ class Output:
             return table.filter(pyarrow.compute.invert(known))
 
         return dataset.map_batches(not_done, batch_format="pyarrow")
+
+    def _answered_ids(self, path: Path) -> pyarrow.ChunkedArray:
+        """The ids of the rows of a file that have answers; nothing else is left in it."""
+        import pyarrow.compute
+
+        table = self._table(path, self.id_column, "error")
+        is_answered = pyarrow.compute.is_null(table.column("error"))
+        ids = table.column(self.id_column).filter(is_answered)
+        if 0 < len(ids) < len(table):
+            self._put(path, self._table(path).filter(is_answered))
+        elif len(table) and not len(ids):
+            with _writing(path):
+                path.unlink(missing_ok=True)
+        return ids
 
     def _text(self, name: str) -> str | None:
         """What is in a file beside the answers; None where there is none."""

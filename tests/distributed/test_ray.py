@@ -141,10 +141,10 @@ def test_a_file_of_the_output_that_cannot_be_read_is_named(tmp_path: Path) -> No
     for content in (b"", b"PAR1 and no more"):
         (tmp_path / "out" / "0.parquet").write_bytes(content)
         with pytest.raises(JournalError, match=r"0\.parquet"):
-            Output(tmp_path / "out", "id").drop_failed()
+            Output(tmp_path / "out", "id").without_done(rows(1))
     pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "out" / "0.parquet")
     with pytest.raises(JournalError, match=r"0\.parquet"):
-        Output(tmp_path / "out", "id").drop_failed()
+        Output(tmp_path / "out", "id").without_done(rows(1))
 
 
 def test_a_run_that_lost_its_folder_to_another_writes_no_more(tmp_path: Path) -> None:
@@ -258,7 +258,10 @@ def test_what_ray_raises_is_an_error_of_the_kit(
         raise raised
 
 
-ALREADY = {"id": 1, "image": None, "error": None, "reply_text": "row 1"}
+def test_columns_that_answers_would_have_twice_are_refused() -> None:
+    answered = ray.data.from_items([{"id": 1, "image": None, "error": None, "reply_text": "x"}])
+    with pytest.raises(InputError):
+        ask_dataset(answered, factory(), question="?")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +273,6 @@ ALREADY = {"id": 1, "image": None, "error": None, "reply_text": "row 1"}
         {"question": None, "to_request": "row['messages']"},
         {"chat_factory": None},
         {"dataset": [1, 2]},
-        {"dataset": ALREADY},
         {"image_column": "picture"},
         {"image_column": 7},
         {"output": "x", "id_column": "name"},
@@ -293,8 +295,6 @@ def test_arguments_that_cannot_be_used_are_refused_before_anything_starts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = {"dataset": rows(2), "chat_factory": factory(), "question": "?", **options}
-    if given["dataset"] is ALREADY:
-        given["dataset"] = ray.data.from_items([ALREADY])
     with pytest.raises(InputError):
         ask_dataset(**given)
     assert not any(tmp_path.iterdir())
