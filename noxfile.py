@@ -28,7 +28,8 @@ GUIDED = (
     *("sources", "pictures", "documents", "journals", "calibrations"),
 )
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-AT_ONCE = ("-n", "2", "--dist", "worksteal", "-m")
+AT_ONCE = ("-n", "2", "--dist", "worksteal")
+SHARING = ("-m", "not alone")
 ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
 """Two processes with a thread each are sooner done than one process with two."""
 
@@ -67,9 +68,9 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs, env=OFFLINE)
         return
-    session.run("pytest", *AT_ONCE, "not alone", env=ONE_THREAD)
+    session.run("pytest", *AT_ONCE, *SHARING, env=ONE_THREAD)
     session.run("pytest", "-m", "alone", *alone(), env=OFFLINE)
-    guards = ("python", "-O", "-m", "pytest", "-q", *AT_ONCE, "not alone", *GUARDS)
+    guards = ("python", "-O", "-m", "pytest", "-q", *AT_ONCE, *SHARING, *GUARDS)
     session.run(*guards, env=ONE_THREAD)
 
 
@@ -99,7 +100,7 @@ def examples(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml admits, but for what hardly depends on them."""
     session.install("--resolution", "lowest-direct", "-e", ".", *group("test"))
-    chosen = session.posargs or (*AT_ONCE, "not alone and not slow")
+    chosen = session.posargs or (*AT_ONCE, "-m", "not alone and not slow")
     session.run("pytest", "-x", *chosen, env=ONE_THREAD)
 
 

@@ -89,11 +89,16 @@ def _bmp(width: int, height: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54 + len(head), 0, 0, 54) + head
 
 
-def _tiff(width: int, height: int, *more: tuple[int, int, int, int]) -> bytes:
+def _directory(width: int, height: int, *more: tuple[int, int, int, int]) -> bytes:
+    """What a TIFF says of a picture, without where the next one is."""
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (262, 3, 1, 1), *more]
-    entries.sort()
-    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + struct.pack("<I", 8)
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return struct.pack("<H", len(entries)) + packed
+
+
+def _tiff(width: int, height: int, *more: tuple[int, int, int, int]) -> bytes:
+    at = struct.pack("<I", 8)
+    return b"II*\0" + at + _directory(width, height, *more) + at
 
 
 def _bombs() -> Iterator[Hostile]:
@@ -160,10 +165,8 @@ def _endless() -> Iterator[Hostile]:
 
 def _pictures(count: int) -> bytes:
     """A TIFF with so many directories, all of the same 16 x 16 pixels, written in a moment."""
-    entries = [(256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
-    entries += [(273, 4, 1, 8), (278, 4, 1, 16), (279, 4, 1, 256)]
-    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    directory = struct.pack("<H", len(entries)) + body
+    pixels = ((259, 3, 1, 1), (273, 4, 1, 8), (278, 4, 1, 16), (279, 4, 1, 256))
+    directory = _directory(16, 16, *pixels)
     first, step = 8 + 256, len(directory) + 4
     following = [first + (n + 1) * step for n in range(count - 1)] + [0]
     directories = b"".join(directory + struct.pack("<I", at) for at in following)

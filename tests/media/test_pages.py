@@ -29,11 +29,10 @@ POLICY, APART = MediaPolicy(), MediaPolicy(isolate_images=True)
 
 
 def pdf_of(*colours: str, size: tuple[int, int] = (200, 100)) -> bytes:
-    """A PDF with a page of each colour, at 72 dpi, and without the time at which it was drawn."""
+    """A PDF with a page of each colour, at 72 dpi."""
     first, *others = (PIL.Image.new("RGB", size, colour) for colour in colours)
     buffer = io.BytesIO()
-    undated = {"creationDate": None, "modDate": None}
-    first.save(buffer, "PDF", save_all=True, append_images=others, **undated)
+    first.save(buffer, "PDF", save_all=True, append_images=others)
     return buffer.getvalue()
 
 
