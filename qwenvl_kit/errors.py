@@ -3,6 +3,7 @@
     QwenVLKitError
     +-- InputError (ValueError)          what the caller gave cannot be used
     |   +-- MessageError                 roles, parts, message dicts
+    |   +-- ArgumentError (TypeError)    an argument that a call does not take
     |   +-- SamplingError                how to generate
     |   +-- BudgetError                  how many pixels or tokens a picture may cost
     |   +-- ContextLengthError           the prompt does not fit the model's context
@@ -22,6 +23,7 @@
     |       +-- MediaTimeoutError        fetching or decoding took longer than the policy allows
     |       `-- VideoTimingError         times that are missing or cannot be meant
     +-- UnsupportedFeatureError          this model or backend cannot do that
+    |   `-- PicklingError (TypeError)    a chat that cannot be copied or sent to another process
     +-- ModelLoadError                   a checkpoint that cannot be loaded
     |   +-- ModelNotFoundError           no such folder, hub id or revision
     |   +-- ModelForbiddenError          the hub wants a licence accepted, or a token
@@ -50,6 +52,8 @@
 An error says what was given, what was expected, what to try, and where
 (`messages[1].parts[0]`). Foreign exceptions are translated once, at the edge
 where they appear, and stay attached as the cause.
+
+What is likely a mistake and can be answered all the same is told by a `QwenVLKitWarning`.
 """
 
 from __future__ import annotations
@@ -102,6 +106,10 @@ class InputError(QwenVLKitError, ValueError):
 
 class MessageError(InputError):
     """A conversation, message or part is not of a form that can be sent."""
+
+
+class ArgumentError(InputError, TypeError):
+    """A call does not take such an argument, or lacks one; the hint is the line to write."""
 
 
 class SamplingError(InputError):
@@ -178,6 +186,10 @@ class VideoTimingError(MediaError):
 
 class UnsupportedFeatureError(QwenVLKitError):
     """This model or backend cannot do what was asked."""
+
+
+class PicklingError(UnsupportedFeatureError, TypeError):
+    """A chat, conversation or stream cannot be copied, pickled or sent to another process."""
 
 
 class ModelLoadError(QwenVLKitError):
@@ -305,6 +317,10 @@ class ServerRefusedError(ServerError):
 
 class ServerAnswerError(ServerError):
     """What a server says is no answer to a chat request."""
+
+
+class QwenVLKitWarning(UserWarning):
+    """A request is likely not meant as it is written; told once in a process for each kind."""
 
 
 def release_frames(error: BaseException | None) -> None:

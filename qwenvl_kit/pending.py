@@ -150,4 +150,5 @@ class Pending:
         )
         settled = prepared.settled
         apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
-        return self._pipeline.judged(apart, settled)
+        told = replace(apart, warnings=(*plan.warnings, *apart.warnings))
+        return self._pipeline.judged(told, settled)

@@ -26,6 +26,7 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
+    MediaError,
     OutOfMemoryError,
     SamplingError,
     located,
@@ -42,8 +43,10 @@ from qwenvl_kit.media.requests import (
     measure_media,
 )
 from qwenvl_kit.messages import Message
+from qwenvl_kit.named_files import cure_of_exchange
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
+from qwenvl_kit.remarks import remarks_on
 from qwenvl_kit.requests import Request
 from qwenvl_kit.telemetry.listening import Listeners
 
@@ -160,7 +163,7 @@ class Pipeline:
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
         settled = self.fetched(settled)
-        measures = measure_media(settled.messages, self._policy)
+        measures = self._measures(settled.messages)
         plan = self._plan_within(settled, measures, most_visual_tokens)
         while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
             try:
@@ -169,7 +172,7 @@ class Pipeline:
                 break
             plan = smaller
         advice = advise(plan, measures, settled.budget, self.backend.rules)
-        return replace(plan, advice=advice)
+        return replace(plan, advice=advice, warnings=remarks_on(settled.messages))
 
     def prepare(self, request: Settled, fetches: Fetches | None = None) -> Prepared:
         """Sizes, plan, pixels: everything that is done before the model runs.
@@ -258,6 +261,13 @@ class Pipeline:
         decoded = decode_media(messages, plan.media, policy, backend.resize_image, known=links)
         media: dict[str, DecodedMedia | Link] = {**decoded, **links}
         return tuple(media[where] for where in plan.media)
+
+    def _measures(self, messages: Sequence[Message]) -> list[Measure]:
+        try:
+            return measure_media(messages, self._policy)
+        except MediaError as error:
+            error.hint = cure_of_exchange(messages, error.where) or error.hint
+            raise
 
     def _plan_within(
         self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None

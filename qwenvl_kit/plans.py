@@ -89,6 +89,7 @@ class Plan:
             weights being loaded; None where not known. Not part of a plan's equality.
         advice: what would make it fit, in words; empty if it does.
         degradations: what was given up to make it run, in words; empty if nothing.
+        warnings: what is likely not meant as it is written, in words; empty if nothing.
     """
 
     prompt_tokens: int
@@ -103,6 +104,7 @@ class Plan:
     available_bytes: int | None = field(default=None, compare=False)
     advice: tuple[str, ...] = field(default=(), compare=False)
     degradations: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def media(self) -> dict[str, ImagePlan | VideoPlan]:
@@ -177,7 +179,8 @@ class Plan:
         notes = [f"memory: {', '.join(known)}"] if known else []
         notes.append("fits" if self.fits else f"does not fit the {self._lacking()}")
         notes += [f"try: {advice}" for advice in self.advice]
-        return notes + [f"given up: {loss}" for loss in self.degradations]
+        notes += [f"given up: {loss}" for loss in self.degradations]
+        return notes + [f"warning: {warning}" for warning in self.warnings]
 
     def _lacking(self) -> str:
         return "device's memory" if self.fits_context else "model's context"

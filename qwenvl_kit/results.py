@@ -113,7 +113,8 @@ class Reply:
         samples: other answers to the same request, where some were asked for.
         tool_calls: the tools that the model wants called; `text` is what it says beside them.
         raw_text: all that it wrote, where that is more than `text`.
-        warnings: what of it could not be read, in words.
+        warnings: what of the request is likely not meant as it is written, and what of the answer
+            could not be read, in words.
     """
 
     text: str
