@@ -291,6 +291,8 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
     timing = {
         "fps": part.fps,
         "nframes": part.num_frames,
+        "min_frames": part.min_frames,
+        "max_frames": part.max_frames,
         "video_start": part.start_seconds,
         "video_end": part.end_seconds,
         "timestamps_seconds": part.timestamps_seconds,

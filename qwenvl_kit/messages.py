@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, fields, replace
+from itertools import pairwise
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -111,7 +112,8 @@ class VideoPart(_MediaPart):
     """A video.
 
     Without fps, num_frames and timestamps_seconds a file is sampled as Qwen's models were trained:
-    two frames a second, at least 4 and at most 768 of them.
+    two frames a second, at least 4 and at most 768 of them. `min_frames` and `max_frames` are
+    other bounds, and set no rate: a short film gives no more frames because it might.
 
     Attributes:
         source: a file, or a sequence of frames; see `VideoSource`.
@@ -119,7 +121,11 @@ class VideoPart(_MediaPart):
             them make a second.
         timestamps_seconds: rising times instead: of a file the frames that are shown at these
             times are used; of a sequence of frames they are the time of each.
-        num_frames: use at most this many, evenly spread; None sets no limit.
+        num_frames: use at most this many, evenly spread; None leaves it to the rate.
+        min_frames: use at least this many where a rate gives fewer, as far as there are so many.
+        max_frames: use at most this many where a rate gives more. A file's frames are taken in
+            pairs, as in qwen-vl-utils: the least is rounded up to an even number and the most
+            down, and the most decides.
         start_seconds: leave out what comes before; times count from the first frame on.
         end_seconds: leave out what comes after.
         budget: what each group of frames that share their patches may cost; None takes the
@@ -127,7 +133,8 @@ class VideoPart(_MediaPart):
 
     Raises:
         BudgetError: the budget is unknown.
-        VideoTimingError: a time or rate cannot be meant.
+        VideoTimingError: a time, rate or number of frames cannot be meant, or they contradict one
+            another.
     """
 
     source: VideoSource
@@ -138,12 +145,15 @@ class VideoPart(_MediaPart):
     end_seconds: float | None = None
     budget: BudgetChoice | None = None
     timestamps_seconds: tuple[float, ...] | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
 
     def __post_init__(self) -> None:
         _settle_budget(self)
         if self.timestamps_seconds is not None:
             object.__setattr__(self, "timestamps_seconds", _as_times(self.timestamps_seconds))
         _check_timing(self)
+        _check_num_frames(self)
 
 
 SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart]
@@ -307,10 +317,6 @@ def _check_timing(part: VideoPart) -> None:
         raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
     if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
         raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
-    if part.num_frames is not None and not _is_count(part.num_frames):
-        raise VideoTimingError(
-            f"num_frames={part.num_frames!r} was given", expected="a whole number above 0"
-        )
     for name, value in (("start_seconds", part.start_seconds), ("end_seconds", part.end_seconds)):
         if value is not None and not (_is_finite(value) and value >= 0):
             raise VideoTimingError(f"{name}={value!r} was given", expected="a number of at least 0")
@@ -319,6 +325,20 @@ def _check_timing(part: VideoPart) -> None:
             f"start_seconds={part.start_seconds}, end_seconds={part.end_seconds} were given",
             expected="a start before the end",
         )
+
+
+def _check_num_frames(part: VideoPart) -> None:
+    """Refuse numbers of frames that are none, and bounds between which nothing lies."""
+    names = ("min_frames", "num_frames", "max_frames")
+    given = [(name, getattr(part, name)) for name in names if getattr(part, name) is not None]
+    for name, value in given:
+        if not _is_count(value):
+            raise VideoTimingError(f"{name}={value!r} was given", expected="a whole number above 0")
+    for (low, least), (high, most) in pairwise(given):
+        if least > most:
+            raise VideoTimingError(
+                f"{low}={least} and {high}={most} were given", expected=f"{low} up to {high}"
+            )
 
 
 def _as_times(given: Any) -> tuple[float, ...]:

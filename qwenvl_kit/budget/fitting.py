@@ -107,7 +107,7 @@ def _thinned(measure: Measure, plan: ImagePlan | VideoPlan, share: float) -> Mea
     if num_frames == 1:
         return measure
     fewer = max(1, min(num_frames - 1, int(num_frames * share)))
-    return replace(measure, part=replace(measure.part, num_frames=fewer))
+    return replace(measure, part=replace(measure.part, num_frames=fewer, min_frames=None))
 
 
 def _losses(natural: MediaPlans, fitted: MediaPlans) -> Iterator[str]:

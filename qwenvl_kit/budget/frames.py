@@ -44,7 +44,7 @@ def choose_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
         VideoTimingError: no frame lies between start and end.
     """
     inside = _inside(part, times)
-    return _spread(times, inside, part.num_frames or len(inside))
+    return _spread(times, inside, _most(part, len(inside)))
 
 
 def sample_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
@@ -61,15 +61,22 @@ def sample_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
     """
     inside = _inside(part, times)
     if part.timestamps_seconds is not None:
-        return _thin(_shown_at(part.timestamps_seconds, times, inside), part.num_frames)
+        shown = _shown_at(part.timestamps_seconds, times, inside)
+        return _thin(shown, _most(part, len(shown)))
     if part.fps is None and part.num_frames is not None:
         return _spread(times, inside, part.num_frames)
     rate = frame_rate(times[inside.start : inside.stop])
-    count = count_frames(len(inside), rate, part.fps)
+    count = count_frames(len(inside), rate, part.fps, part.min_frames, part.max_frames)
     return _spread(times, inside, min(count, part.num_frames or count))
 
 
-def count_frames(total_frames: int, video_fps: float, fps: float | None = None) -> int:
+def count_frames(
+    total_frames: int,
+    video_fps: float,
+    fps: float | None = None,
+    min_frames: int | None = None,
+    max_frames: int | None = None,
+) -> int:
     """How many of a video's frames a model sees.
 
     The arithmetic of `smart_nframes` of qwen-vl-utils, other than which
@@ -77,17 +84,41 @@ def count_frames(total_frames: int, video_fps: float, fps: float | None = None) 
     - a rate that was asked for is kept: the limit of 768 frames is part of the default;
     - a video of a single frame is no error, and gives that frame;
     - the number that is rounded down is first rounded to six digits, so that 10 s at 2 frames a
-      second are 20 frames and not 18 where a floating-point number falls just short of 20.
+      second are 20 frames and not 18 where a floating-point number falls just short of 20;
+    - `max_frames=1` is no error, and gives one frame.
 
     Args:
         total_frames: frames to choose from.
         video_fps: how many of them make a second.
         fps: how many of a second to use; None for the default.
+        min_frames: the least, rounded up to an even number; None for the default of 4.
+        max_frames: the most, rounded down to an even number; None for the default of 768, or for
+            all of them at a rate that was asked for. Where both cannot be had, this one holds.
+
+    Raises:
+        VideoTimingError: the least is above the default of the most.
     """
-    max_frames = total_frames if fps is not None else min(MAX_FRAMES, total_frames)
+    if max_frames is None:
+        max_frames = total_frames if fps is not None else min(MAX_FRAMES, total_frames)
+        _check_least(min_frames, max_frames, total_frames)
+    least = math.ceil((min_frames or MIN_FRAMES) / FRAME_FACTOR) * FRAME_FACTOR
     wished = round(total_frames / video_fps * (fps or DEFAULT_FPS), 6)
-    count = min(max(wished, MIN_FRAMES), max_frames // FRAME_FACTOR * FRAME_FACTOR)
+    count = min(max(wished, least), max_frames // FRAME_FACTOR * FRAME_FACTOR, total_frames)
     return max(1, math.floor(count / FRAME_FACTOR) * FRAME_FACTOR)
+
+
+def _check_least(min_frames: int | None, max_frames: int, total_frames: int) -> None:
+    if min_frames is not None and max_frames < min(min_frames, total_frames):
+        raise VideoTimingError(
+            f"min_frames={min_frames} was given without max_frames",
+            expected=f"at most {MAX_FRAMES}, which is the most where nothing else is said",
+            hint=f"max_frames={min_frames}",
+        )
+
+
+def _most(part: VideoPart, total_frames: int) -> int:
+    """How many of the frames that a part names may be used: its wish, else its bound, else all."""
+    return part.num_frames or part.max_frames or total_frames
 
 
 def frame_rate(times: Sequence[float]) -> float:

@@ -176,7 +176,7 @@ class MediaPolicy:
             raise MediaSizeError(
                 f"{num_frames} frames of the video are wanted",
                 expected=f"at most {self.max_frames}",
-                hint="a lower fps or num_frames, or MediaPolicy(max_frames=...)",
+                hint="a lower fps, num_frames or max_frames, or MediaPolicy(max_frames=...)",
             )
 
 

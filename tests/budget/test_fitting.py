@@ -90,6 +90,13 @@ def test_a_shrunk_reply_says_what_was_given_up():
     assert any("frames instead of 40" in loss for loss in reply.plan.degradations)
 
 
+def test_a_least_number_of_frames_is_given_up_and_told_where_the_context_is_too_short():
+    video = VideoPart([_picture(500, 500)] * 40, fps=2, min_frames=30, max_frames=36)
+    plan = _chat(110).plan("What?", video, fit="shrink", sampling=Sampling(max_new_tokens=50))
+    assert plan.fits
+    assert any("frames instead of 36" in loss for loss in plan.degradations)
+
+
 def test_frames_that_are_left_out_are_left_out_evenly():
     video = VideoPart([_picture(500, 500)] * 40, fps=2)
     plan = _chat(110).plan("What?", video, fit="shrink", sampling=Sampling(max_new_tokens=50))

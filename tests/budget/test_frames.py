@@ -102,6 +102,73 @@ def _published_count(total: int, rate: float, fps: float | None) -> int:
     return smart_nframes(wish, total, rate)
 
 
+LEAST = st.sampled_from([None, 1, 2, 3, 4, 7, 8, 64, 768])
+MOST = st.sampled_from([2, 3, 5, 16, 99, 100, 768, 769, 4000])
+
+
+@given(st.integers(2, 30_000), RATES, WISHES, LEAST, MOST)
+@settings(max_examples=400, deadline=None)
+def test_bounds_of_frames_are_those_of_qwen_vl_utils(total, rate, fps, least, most):
+    from qwen_vl_utils.vision_process import smart_nframes
+
+    wish = {"fps": fps, "min_frames": least, "max_frames": most}
+    published = smart_nframes({k: v for k, v in wish.items() if v is not None}, total, rate)
+    if not _falls_short(total, rate, fps):
+        assert count_frames(total, rate, fps, least, most) == published
+
+
+@given(st.integers(2, 700), RATES, WISHES, LEAST)
+@settings(max_examples=200, deadline=None)
+def test_a_least_number_of_frames_is_that_of_qwen_vl_utils(total, rate, fps, least):
+    from qwen_vl_utils.vision_process import smart_nframes
+
+    wish = {"fps": fps, "min_frames": least}
+    published = smart_nframes({k: v for k, v in wish.items() if v is not None}, total, rate)
+    if not _falls_short(total, rate, fps):
+        assert count_frames(total, rate, fps, least) == published
+
+
+@pytest.mark.parametrize(
+    ("bounds", "count"),
+    [
+        ({}, 40),
+        ({"max_frames": 768}, 40),
+        ({"max_frames": 100}, 40),
+        ({"max_frames": 16}, 16),
+        ({"max_frames": 17}, 16),
+        ({"max_frames": 1}, 1),
+        ({"min_frames": 64}, 64),
+        ({"min_frames": 4, "max_frames": 768}, 40),
+        ({"fps": 1, "min_frames": 30}, 30),
+        ({"fps": 4, "max_frames": 50}, 50),
+        ({"fps": 0.1, "max_frames": 768}, 4),
+        ({"num_frames": 16, "max_frames": 768}, 16),
+        ({"num_frames": 100, "min_frames": 4}, 100),
+        ({"min_frames": 500}, 200),
+    ],
+)
+def test_a_bound_is_no_wish_for_the_frames_of_a_film_of_20_s(bounds, count):
+    times = [index / 10 for index in range(200)]
+    assert len(sample_frames(VideoPart("a.mp4", **bounds), times)) == count
+
+
+def test_more_frames_than_the_default_allows_want_a_bound_of_their_own():
+    times = [index / 25 for index in range(2000)]
+    with pytest.raises(VideoTimingError, match="min_frames=1000") as caught:
+        sample_frames(VideoPart("a.mp4", min_frames=1000), times)
+    assert caught.value.hint == "max_frames=1000"
+    part = VideoPart("a.mp4", min_frames=1000, max_frames=1000)
+    assert len(sample_frames(part, times)) == 1000
+
+
+def test_a_bound_thins_out_given_frames_and_given_times():
+    times = tuple(range(10))
+    assert choose_frames(_part(fps=1, max_frames=4), times) == (0, 3, 6, 9)
+    assert choose_frames(_part(fps=1, min_frames=20, max_frames=20), times) == times
+    part = VideoPart("a.mp4", timestamps_seconds=times, max_frames=4)
+    assert sample_frames(part, times) == (0, 3, 6, 9)
+
+
 def _falls_short(total: int, rate: float, fps: float | None) -> bool:
     """Whether a whole number of frames is missed by a rounding error."""
     wished = total / rate * (fps or 2.0)

@@ -95,6 +95,12 @@ def test_a_conversation_comes_back_from_qwens_dialect_as_it_was(messages):
     assert from_dicts(to_qwen(messages)) == messages
 
 
+def test_bounds_of_frames_are_written_under_qwens_names():
+    (message,) = to_qwen([Message.user(VideoPart("a.mp4", fps=1, min_frames=2, max_frames=64))])
+    item = {"type": "video", "video": "a.mp4", "fps": 1, "min_frames": 2, "max_frames": 64}
+    assert message["content"] == [item]
+
+
 @given(conversations(st.builds(ImagePart, URLS), st.builds(VideoPart, URLS)))
 @settings(max_examples=100, deadline=None)
 def test_a_conversation_of_text_and_urls_comes_back_from_openais_dialect_as_it_was(messages):
@@ -141,6 +147,8 @@ def test_encoded_bytes_go_through_openais_dialect_byte_for_byte():
         ImagePart("a.png", budget="native"),
         ImagePart("a.png", height_px=28, width_px=28),
         VideoPart("a.mp4", fps=2),
+        VideoPart("a.mp4", min_frames=2),
+        VideoPart("a.mp4", max_frames=2),
         VideoPart(["a.png"], fps=2),
     ],
 )

@@ -189,12 +189,14 @@ def _settings(planner: Planner) -> Record:
     part = footage.part
     with located("video"):
         source = identify_source(part.source)
+    bounds = {"min_frames": part.min_frames, "max_frames": part.max_frames}
     first_frame = footage.cut(range(1))
     seen = chat.plan("", first_frame, sampling=sampling, budget=planner.budget)
     return {
         "video": source,
         "fps": part.fps,
         "num_frames": part.num_frames,
+        **{name: bound for name, bound in bounds.items() if bound is not None},
         "start_seconds": part.start_seconds,
         "end_seconds": part.end_seconds,
         "times": fingerprint(footage.times_seconds),
