@@ -6,11 +6,13 @@ a size that was misspelt would otherwise be lost in silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, Union
 
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
-from qwenvl_kit.geometry import Region
+from qwenvl_kit.formats.keys import OF_NO_EFFECT_IN_MESSAGES, check_keys, shown
+from qwenvl_kit.formats.parts import parse_part
+from qwenvl_kit.formats.placeholders import fill_placeholders
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.messages import (
     ImagePart,
@@ -21,7 +23,7 @@ from qwenvl_kit.messages import (
     VideoPart,
     check_conversation,
 )
-from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
+from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.tool_dialects import calls_to_dicts, parse_tool_calls, said_parts
 
 MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]
@@ -35,21 +37,18 @@ def as_messages(prompt: Prompt, media: Sequence[Any] = ()) -> tuple[Message, ...
 
     Args:
         prompt: a question, one message, or a conversation.
-        media: pictures and videos that go before the question, each a part or a source.
+        media: pictures and videos, each a part or a source: they go before the question, or to
+            the places that dicts hold for them, such as `{"type": "image"}`.
 
     Raises:
         MessageError: the conversation cannot be sent; says where.
     """
     if isinstance(prompt, str):
         messages: tuple[Message, ...] = (_question(prompt, media),)
-    elif media:
-        raise MessageError(
-            "pictures were given beside a conversation", expected="them inside its messages"
-        )
     elif isinstance(prompt, (Message, Mapping)):
-        messages = from_dicts([prompt])
+        messages = from_dicts(_with_media([prompt], media))
     elif isinstance(prompt, Iterable):
-        messages = from_dicts(prompt)
+        messages = from_dicts(_with_media(prompt, media))
     else:
         raise MessageError(
             f"a prompt of type {type(prompt).__name__} was given",
@@ -120,6 +119,10 @@ def _question(text: str, media: Sequence[Any]) -> Message:
     return Message("user", (*parts, TextPart(text)))
 
 
+def _with_media(messages: Iterable[MessageLike], media: Sequence[Any]) -> Iterable[MessageLike]:
+    return fill_placeholders(messages, media) if media else messages
+
+
 def _parse_message(message: Any) -> Message:
     if not isinstance(message, Mapping):
         raise MessageError(
@@ -127,15 +130,14 @@ def _parse_message(message: Any) -> Message:
             expected="a Message, or a dict with role and content",
         )
     calls = parse_tool_calls(message.get("tool_calls"))
-    # `tool_call_id` and `name` tell a server which call a result is of; here their order does.
-    optional = ("tool_calls", "tool_call_id", "name")
-    _check_keys(message, required=("role", "content"), optional=optional)
-    content = message["content"]
+    optional = ("tool_calls", "type", "refusal", *OF_NO_EFFECT_IN_MESSAGES)
+    check_keys(message, required=("role", "content"), optional=optional)
+    role, content = _role_of(message), _content_of(message)
     if content is None and calls:
-        return Message(message["role"], calls)
+        return Message(role, calls)
     if isinstance(content, str):
         said = (TextPart(content),) if content or not calls else ()
-        return Message(message["role"], (*said, *calls))
+        return Message(role, (*said, *calls))
     if isinstance(content, Mapping) or not isinstance(content, Sequence):
         raise MessageError(
             f"content of type {type(content).__name__} was given",
@@ -144,140 +146,27 @@ def _parse_message(message: Any) -> Message:
     parts: list[Part] = []
     for index, item in enumerate(content):
         with located(f"content[{index}]"):
-            parts.append(_parse_part(item))
-    return Message(message["role"], (*parts, *calls))
+            parts.append(parse_part(item))
+    return Message(role, (*parts, *calls))
 
 
-def _parse_part(item: Any) -> Part:
-    if isinstance(item, str):
-        return TextPart(item)
-    if isinstance(item, (TextPart, ImagePart, VideoPart)):
-        return item
-    if not isinstance(item, Mapping):
+def _role_of(message: Mapping[str, Any]) -> Any:
+    if message.get("type") not in (None, "message"):  # that of OpenAI's Responses
         raise MessageError(
-            f"a {type(item).__name__} was given", expected="a part, a string or a dict"
+            f"an item of type {shown(message['type'])} was given", expected="a message"
         )
-    kind = item.get("type") or next((name for name in _PARSERS if item.get(name) is not None), None)
-    if not isinstance(kind, str) or kind not in _PARSERS:
-        raise MessageError(
-            f"type={kind!r} was given with keys {sorted(map(str, item))}",
-            expected=f"a type of {', '.join(_PARSERS)}",
-        )
-    return _PARSERS[kind](item)
+    role = message["role"]
+    return "system" if role == "developer" else role  # OpenAI's later name for it
 
 
-def _parse_text(item: Mapping[str, Any]) -> Part:
-    _check_keys(item, required=("text",), optional=("type",))
-    return TextPart(item["text"])
-
-
-def _parse_image(item: Mapping[str, Any]) -> Part:
-    sizes = ("resized_height", "resized_width")
-    _check_keys(item, required=("image",), optional=("type", "crop", *_BUDGET_KEYS, *sizes))
-    return ImagePart(
-        item["image"],
-        budget=_parse_budget(item),
-        height_px=item.get("resized_height"),
-        width_px=item.get("resized_width"),
-        crop=_parse_crop(item.get("crop")),
-    )
-
-
-def _parse_crop(value: Any) -> Region | None:
-    if not isinstance(value, (list, tuple)):
-        return value  # type: ignore[no-any-return]  # a Region, None, or what ImagePart refuses
-    if len(value) != 4:
-        raise MessageError(f"crop={value!r} was given", expected="[x1, y1, x2, y2] in pixels")
-    return Region(*value)
-
-
-def _parse_image_url(item: Mapping[str, Any]) -> Part:
-    _check_keys(item, required=("image_url",), optional=("type",))
-    # `detail` tunes the price of OpenAI's own models; here the budget decides.
-    return ImagePart(_parse_url(item["image_url"], optional=("detail",)))
-
-
-def _parse_video(item: Mapping[str, Any]) -> Part:
-    timing = (
-        "fps",
-        "sample_fps",
-        "nframes",
-        "max_frames",
-        "video_start",
-        "video_end",
-        "timestamps_seconds",
-    )
-    _check_keys(item, required=("video",), optional=("type", *_BUDGET_KEYS, *timing))
-    return VideoPart(
-        item["video"],
-        fps=item.get("sample_fps") if item.get("fps") is None else item["fps"],
-        num_frames=item.get("max_frames") if item.get("nframes") is None else item["nframes"],
-        start_seconds=item.get("video_start"),
-        end_seconds=item.get("video_end"),
-        budget=_parse_budget(item),
-        timestamps_seconds=item.get("timestamps_seconds"),
-    )
-
-
-def _parse_video_url(item: Mapping[str, Any]) -> Part:
-    _check_keys(item, required=("video_url",), optional=("type",))
-    return VideoPart(_parse_url(item["video_url"], optional=()))
-
-
-def _parse_url(value: Any, optional: tuple[str, ...]) -> str:
-    if isinstance(value, Mapping):
-        _check_keys(value, required=("url",), optional=optional)
-        value = value["url"]
-    if not isinstance(value, str):
-        raise MessageError(
-            f"a URL of type {type(value).__name__} was given",
-            expected="a string",
-            hint='{"type": "image", "image": ...} for pictures in memory',
-        )
-    return value
-
-
-_PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
-    "text": _parse_text,
-    "image": _parse_image,
-    "image_url": _parse_image_url,
-    "video": _parse_video,
-    "video_url": _parse_video_url,
-}
-_TIMING_KEYS = (
-    "fps", "sample_fps", "nframes", "max_frames", "video_start", "video_end", "timestamps_seconds",
-)  # fmt: skip
-_BUDGET_KEYS = (
-    "budget", "min_tokens", "max_tokens", "total_tokens",
-    "min_pixels", "max_pixels", "total_pixels", "max_long_edge_px",
-)  # fmt: skip
-
-
-def _parse_budget(item: Mapping[str, Any]) -> PixelBudget | None:
-    given = {name: item[name] for name in _BUDGET_KEYS if item.get(name) is not None}
-    if given.keys() == {"budget"}:
-        return as_budget(given["budget"])
-    if "budget" in given:
-        raise MessageError("a budget and limits of its own were given", expected="one of them")
-    return PixelBudget(**given) if given else None
-
-
-def _check_keys(
-    item: Mapping[str, Any], *, required: tuple[str, ...], optional: tuple[str, ...]
-) -> None:
-    missing = [name for name in required if name not in item]
-    if missing:
-        raise MessageError(f"the key {missing[0]!r} is missing", expected=", ".join(required))
-    # Clients write fields that they do not use as None or as an empty list.
-    unknown = [n for n, value in item.items() if n not in required + optional and _is_set(value)]
-    if unknown:
-        raise MessageError(
-            f"the key {unknown[0]!r} was given", expected=", ".join((*required, *optional))
-        )
-
-
-def _is_set(value: Any) -> bool:
-    return value is not None and not (isinstance(value, (list, tuple, dict)) and not value)
+def _content_of(message: Mapping[str, Any]) -> Any:
+    """What a message says, which may be that the model refused."""
+    content, refusal = message["content"], message.get("refusal")
+    if refusal is None:
+        return content
+    if content:
+        raise MessageError("content and a refusal were given", expected="one of them")
+    return refusal
 
 
 def _to_qwen_part(part: SaidPart) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class Message:
 
     def __post_init__(self) -> None:
         if not isinstance(self.role, str) or self.role not in ROLE_PARTS:
-            raise MessageError(f"role={self.role!r} was given", expected=_one_of(ROLE_PARTS))
+            raise MessageError(f"role={self.role!r:.80} was given", expected=_one_of(ROLE_PARTS))
         given = (self.parts,) if isinstance(self.parts, (str, *_PART_TYPES)) else self.parts
         if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping, Set)):
             raise MessageError(
@@ -390,6 +390,8 @@ def _shorten(value: Any) -> str:
     if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
         return f"<{len(value)} frames>"
     text = repr(value)
+    if len(text) > 120 and " " not in text:  # likely data, which is its sender's alone
+        return f"<{len(text) - 2} characters that begin with {text[:24]}...>"
     return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
 
 

@@ -209,7 +209,7 @@ class PixelBudget:
         """The preset of that name: "native", "quick", "standard" or "fine"."""
         if not isinstance(name, str) or name not in BUDGET_PRESETS:
             known = ", ".join(BUDGET_PRESETS)
-            raise BudgetError(f"budget={name!r} was given", expected=f"one of {known}")
+            raise BudgetError(f"budget={name!r:.60} was given", expected=f"one of {known}")
         return BUDGET_PRESETS[name]
 
     @property
@@ -288,7 +288,7 @@ def as_budget(choice: BudgetChoice) -> PixelBudget:
     if isinstance(choice, str):
         return PixelBudget.from_name(choice)
     raise BudgetError(
-        f"budget={choice!r} was given",
+        f"budget={choice!r:.60} was given",
         expected=f"a PixelBudget or one of {', '.join(BUDGET_PRESETS)}",
     )
 

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Sequence
 
 from qwenvl_kit.errors import QwenVLKitWarning
-from qwenvl_kit.messages import Message
+from qwenvl_kit.formats.rates import AssumedRate
+from qwenvl_kit.messages import Message, VideoPart, iter_media
 from qwenvl_kit.named_files import warnings_of_names
 
 _PACKAGE = __name__.partition(".")[0]
@@ -24,7 +25,13 @@ def remarks_on(messages: Sequence[Message]) -> tuple[str, ...]:
     names = warnings_of_names(messages)
     if names:
         _warn_once("names", names[0])
-    return names
+    rates = (
+        f"{where} has frames without their rate, which are taken for {part.fps:g} a second, as "
+        'qwen-vl-utils does; "sample_fps" says another'
+        for where, part in iter_media(messages)
+        if isinstance(part, VideoPart) and isinstance(part.fps, AssumedRate)
+    )
+    return (*names, *rates)
 
 
 def _warn_once(kind: str, text: str) -> None:

@@ -95,9 +95,9 @@ def test_a_key_whose_value_is_none_counts_as_left_out():
     ("item", "key"),
     [
         ({**QWEN, "max_pixel": 100}, "max_pixel"),
-        ({**QWEN, "detail": "low"}, "detail"),
+        ({**QWEN, "details": "low"}, "details"),
         ({"type": "text", "text": "a", "image": "b.png"}, "image"),
-        ({**OPENAI, "max_pixels": 100}, "max_pixels"),
+        ({**OPENAI, "nframes": 100}, "nframes"),
         ({"type": "image_url", "image_url": {"url": "a", "size": 3}}, "size"),
         ({"type": "video", "video": ["a"], "frames": 3}, "frames"),
     ],

@@ -60,9 +60,12 @@ def videos(draw):
     start, length = draw(SECONDS), draw(st.floats(0.5, 100))
     frames = draw(st.lists(SOURCES, min_size=1, max_size=3))
     fps = draw(st.one_of(st.none(), st.floats(0.01, 1000)))
+    source = draw(st.sampled_from([frames, tuple(frames), "/folder/a.mp4"]))
     times = draw(st.one_of(st.none(), st.tuples(SECONDS, SECONDS))) if fps is None else None
+    if fps is None and times is None:  # frames want either, and get a rate where dicts have none
+        source = "/folder/a.mp4"
     return VideoPart(
-        draw(st.sampled_from([frames, tuple(frames), "/folder/a.mp4"])),
+        source,
         fps=fps,
         num_frames=draw(st.one_of(st.none(), COUNTS)),
         start_seconds=draw(st.sampled_from([None, start])),

@@ -33,7 +33,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "rendering": ("rendering", "tool_rendering"),
     "processing": ("processing",),
     "tools": ("tools",),
-    "dialects": ("dialects", "named_files", "remarks", "requests", "tool_dialects"),
+    "dialects": ("dialects", "formats", "named_files", "remarks", "requests", "tool_dialects"),
     "journal": ("journal", "records"),
     "embedded": ("embedded",),
     "backend protocol": (

@@ -1,0 +1,1 @@
+"""The parts of a message in the dialects of other libraries."""

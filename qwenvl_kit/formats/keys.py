@@ -1,0 +1,66 @@
+"""The keys of a dict: those that are read, those that change nothing, and all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from qwenvl_kit.errors import MessageError
+
+OF_NO_EFFECT = frozenset(
+    {
+        *("annotations", "cache_control", "citations", "detail", "extras", "id", "index"),
+        *("logprobs", "mediaType", "media_type", "metadata", "mimeType", "mime_type", "uuid"),
+    }
+)
+"""Keys of a part that change nothing here: they steer prices, caches and logs of servers, or say
+what the bytes say themselves."""
+
+OF_NO_EFFECT_IN_MESSAGES = (
+    *("annotations", "cache_control", "id", "metadata", "name", "partial", "prefix", "status"),
+    *("timestamp", "tool_call_id", "uuid", "weight"),
+)
+"""The same of a message. `tool_call_id` and `name` tell a server which call a result is of; here
+their order does. A last message of an assistant goes on being written without `partial`, too."""
+
+_MAX_SHOWN = 60
+
+
+def check_keys(
+    item: Mapping[str, Any], *, required: tuple[str, ...], optional: tuple[str, ...]
+) -> None:
+    """Refuse a dict that lacks a key, or has one that would be lost in silence.
+
+    Raises:
+        MessageError: it names the key, and the known one that is nearest.
+    """
+    missing = [name for name in required if name not in item]
+    if missing:
+        raise MessageError(f"the key {missing[0]!r} is missing", expected=", ".join(required))
+    known = (*required, *optional)
+    # Clients write fields that they do not use as None or as an empty list.
+    unknown = [name for name, value in item.items() if name not in known and is_set(value)]
+    if unknown:
+        raise MessageError(
+            f"the key {shown(unknown[0])} was given",
+            expected=", ".join(known),
+            hint=nearest(str(unknown[0]), known),
+        )
+
+
+def is_set(value: Any) -> bool:
+    """Whether a field holds anything."""
+    return value is not None and not (isinstance(value, (list, tuple, dict)) and not value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was likely meant, in quotes; empty if none is near."""
+    found = get_close_matches(name[:_MAX_SHOWN], known, n=1, cutoff=0.7)
+    return f"{found[0]!r}" if found else ""
+
+
+def shown(value: object) -> str:
+    """A key or kind in a few words, as it may hold anything."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN // 2]}..."

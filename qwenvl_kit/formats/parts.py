@@ -1,0 +1,144 @@
+"""A part of a message from its dict: by Qwen's guides, transformers, OpenAI and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qwenvl_kit.errors import MessageError, VideoTimingError
+from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
+from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing
+from qwenvl_kit.formats.sources import as_source, find_source, source_keys
+from qwenvl_kit.geometry import Region
+from qwenvl_kit.messages import ImagePart, Part, TextPart, VideoPart
+from qwenvl_kit.options import PixelBudget, as_budget
+
+BUDGET_KEYS = (
+    *("budget", "min_tokens", "max_tokens", "total_tokens"),
+    *("min_pixels", "max_pixels", "total_pixels", "max_long_edge_px"),
+)
+_IMAGE_KEYS = (*BUDGET_KEYS, "crop", "resized_height", "resized_width")
+_VIDEO_KEYS = (*BUDGET_KEYS, *TIMING_KEYS)
+
+
+def parse_part(item: Any) -> Part:
+    """A part of a message from a dict; a string is text, and a part stays as it is.
+
+    Raises:
+        MessageError: it is of another form.
+        BudgetError: its budget or size cannot be meant.
+        VideoTimingError: its times or rates cannot be meant.
+    """
+    if isinstance(item, str):
+        return TextPart(item)
+    if isinstance(item, (TextPart, ImagePart, VideoPart)):
+        return item
+    if not isinstance(item, Mapping):
+        raise MessageError(
+            f"a {type(item).__name__} was given", expected="a part, a string or a dict"
+        )
+    kind = kind_of(item)
+    if isinstance(kind, str) and kind in _REFUSED:
+        raise MessageError(
+            f"a part of type {kind!r} was given, {_REFUSED[kind]}",
+            expected=f"a type of {', '.join(_PARSERS)}",
+        )
+    if not isinstance(kind, str) or kind not in _PARSERS:
+        raise MessageError(
+            f"type={shown(kind)} was given with keys {shown(sorted(map(str, item)))}",
+            expected=f"a type of {', '.join(_PARSERS)}",
+        )
+    return _PARSERS[kind](item)
+
+
+def kind_of(item: Mapping[str, Any]) -> Any:
+    """The type of a dict, which its one key may say as well."""
+    named = (name for name in (*_PARSERS, *_REFUSED) if item.get(name) is not None)
+    return item.get("type") or next(named, None)
+
+
+def settings_of(item: Mapping[str, Any]) -> list[str]:
+    """The keys of a dict that say anything beside its type."""
+    return [
+        name
+        for name, value in item.items()
+        if value is not None and name != "type" and name not in OF_NO_EFFECT
+    ]
+
+
+def _parse_text(item: Mapping[str, Any]) -> Part:
+    check_keys(item, required=("text",), optional=("type", *OF_NO_EFFECT))
+    return TextPart(item["text"])
+
+
+def _parse_refusal(item: Mapping[str, Any]) -> Part:
+    check_keys(item, required=("refusal",), optional=("type", *OF_NO_EFFECT))
+    return TextPart(item["refusal"])
+
+
+def _parse_image(item: Mapping[str, Any]) -> Part:
+    source = _source_of(item, "image", _IMAGE_KEYS)
+    return ImagePart(
+        source,
+        budget=_parse_budget(item),
+        height_px=item.get("resized_height"),
+        width_px=item.get("resized_width"),
+        crop=_parse_crop(item.get("crop")),
+    )
+
+
+def _parse_video(item: Mapping[str, Any]) -> Part:
+    source = _source_of(item, "video", _VIDEO_KEYS)
+    if item.get("nframes") is not None and item.get("num_frames") not in (None, item["nframes"]):
+        raise VideoTimingError("nframes and num_frames were given", expected="one of them")
+    return VideoPart(source, budget=_parse_budget(item), **read_timing(item, source))
+
+
+def _source_of(item: Mapping[str, Any], kind: str, settings: tuple[str, ...]) -> Any:
+    """The source of a picture or video whose dict has no key that would be lost."""
+    known = (*source_keys(kind), "type", "source_type", "file_id", *settings, *OF_NO_EFFECT)
+    check_keys(item, required=(), optional=known)
+    return as_source(find_source(item, kind))
+
+
+def _parse_crop(value: Any) -> Region | None:
+    if not isinstance(value, (list, tuple)):
+        return value  # type: ignore[no-any-return]  # a Region, None, or what ImagePart refuses
+    if len(value) != 4:
+        raise MessageError(f"crop={value!r} was given", expected="[x1, y1, x2, y2] in pixels")
+    return Region(*value)
+
+
+def _parse_budget(item: Mapping[str, Any]) -> PixelBudget | None:
+    given = {name: item[name] for name in BUDGET_KEYS if item.get(name) is not None}
+    if given.keys() == {"budget"}:
+        return as_budget(given["budget"])
+    if "budget" in given:
+        raise MessageError("a budget and limits of its own were given", expected="one of them")
+    return PixelBudget(**given) if given else None
+
+
+_PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
+    "text": _parse_text,
+    "image": _parse_image,
+    "image_url": _parse_image,
+    "video": _parse_video,
+    "video_url": _parse_video,
+    "input_text": _parse_text,
+    "output_text": _parse_text,
+    "refusal": _parse_refusal,
+    "input_image": _parse_image,
+}
+"""The first are of Qwen's guides, transformers and OpenAI's chat API, the last of its Responses."""
+
+_SOUND = "and these models hear nothing"
+_FILE = "and files other than pictures and films are not read here"
+_CALL = "and calls of tools and their results are messages of their own"
+_REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(("audio", "input_audio", "audio_url"), _SOUND),
+    **dict.fromkeys(("file", "input_file", "document"), _FILE),
+    **dict.fromkeys(("tool_use", "tool_result", "tool_call"), _CALL),
+    **dict.fromkeys(
+        ("image_embeds", "prompt_embeds", "video_embeds"), "and pixels are wanted, not features"
+    ),
+}

@@ -1,0 +1,141 @@
+"""Where the pixels of a dict are, under the keys of whichever library wrote it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qwenvl_kit.errors import MessageError
+from qwenvl_kit.formats.keys import check_keys, shown
+
+_IN_MEMORY = '{"type": "image", "image": ...} for pictures in memory'
+
+
+def source_keys(kind: str) -> tuple[str, ...]:
+    """The keys that may hold the source of an "image" or a "video"."""
+    return (kind, f"{kind}_url", *_COMMON)
+
+
+def find_source(item: Mapping[str, Any], kind: str) -> Any:
+    """The source of a picture or video.
+
+    Args:
+        item: its dict.
+        kind: "image" or "video".
+
+    Raises:
+        MessageError: there is none, there are two, or it is of another form.
+    """
+    given = given_sources(item, kind)
+    if item.get("file_id") is not None:
+        raise MessageError(
+            "a file_id was given, which names a file on another's server",
+            expected="the picture itself: a path, URL, data URL or bytes",
+        )
+    if not given:
+        raise MessageError(
+            f"the key {kind!r} is missing",
+            expected=f"one of {', '.join(source_keys(kind))}",
+            hint=f"chat.ask(messages, {kind}) fills the places of those that have none",
+        )
+    if len(given) > 1:
+        raise MessageError(f"{given[0]} and {given[1]} were given", expected="one of them")
+    return _READERS.get(given[0], as_source)(item[given[0]])
+
+
+def given_sources(item: Mapping[str, Any], kind: str) -> list[str]:
+    """The keys of a dict that hold a source."""
+    return [name for name in source_keys(kind) if item.get(name) is not None]
+
+
+def as_source(value: Any) -> Any:
+    """A source as `ImagePart` takes it; what is no dict is one already.
+
+    Dicts of `datasets` hold the bytes of a file, or its path where it lies on this machine.
+
+    Raises:
+        MessageError: a dict of another form.
+    """
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(as_source, value)) if any(map(_is_dict, value)) else value
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() <= {"bytes", "path"}:
+        found = value.get("path") if value.get("bytes") is None else value["bytes"]
+        if found is not None:
+            return found
+    if "url" in value:
+        return read_url(value)
+    raise MessageError(
+        f"a source with the keys {shown(sorted(map(str, value)))} was given",
+        expected='{"bytes": ...}, {"path": ...} or {"url": ...}',
+    )
+
+
+def read_url(value: Any) -> str:
+    """A URL, or the dict that OpenAI's API has around it.
+
+    Raises:
+        MessageError: it is of another form.
+    """
+    if isinstance(value, Mapping):
+        # `detail` tunes the price of OpenAI's own models; here the budget decides.
+        check_keys(value, required=("url",), optional=("detail", "uuid", "format"))
+        value = value["url"]
+    if not isinstance(value, str):
+        raise MessageError(
+            f"a URL of type {type(value).__name__} was given", expected="a string", hint=_IN_MEMORY
+        )
+    return value
+
+
+def read_base64(value: Any) -> bytes | str:
+    """The bytes that a text of base64 stands for; a data URL stays one.
+
+    Raises:
+        MessageError: it is neither.
+    """
+    if not isinstance(value, str):
+        raise MessageError(
+            f"base64 of type {type(value).__name__} was given", expected="text", hint=_IN_MEMORY
+        )
+    if value[:5].lower() == "data:":
+        return value
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MessageError(
+            f"{len(value)} characters that are no base64 were given ({error})",
+            expected="the bytes of a file in base64",
+        ) from None  # the cause holds the text
+
+
+def _read_block(value: Any) -> Any:
+    """The `source` of Anthropic's API, which says its own type."""
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("type") == "file" or value.get("file_id") is not None:
+        return find_source({"file_id": value.get("file_id", "")}, "image")
+    if value.get("data") is not None:
+        check_keys(value, required=("data",), optional=("type", "media_type"))
+        return read_base64(value["data"])
+    check_keys(value, required=("url",), optional=("type", "media_type"))
+    return read_url(value["url"])
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+_COMMON = ("url", "path", "base64", "source", "data")
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "image_url": read_url,
+    "video_url": read_url,
+    "url": read_url,
+    "base64": read_base64,
+    "data": read_base64,
+    "source": _read_block,
+}
+"""transformers writes `url`, `path` and `base64`, Anthropic `source`, LangChain `data`."""
