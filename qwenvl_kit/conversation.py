@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol, TypeAlias, Union
 
 from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import fetch_media
 from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+from qwenvl_kit.order import is_continued
 from qwenvl_kit.results import Reply
 
 Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart]
@@ -66,7 +68,14 @@ class Conversation:
 
         The arguments and errors are those of `VisionChat.ask`.
         """
-        messages = (*self._messages, *as_messages(question, media))
+        asked = as_messages(question, media)
+        if is_continued(asked):
+            raise MessageError(
+                "an answer that was begun was given",
+                expected="a question",
+                hint="chat.ask([*conversation.messages, ...]), which goes on with it",
+            )
+        messages = (*self._messages, *asked)
         messages = fetch_media(messages, self._policy)
         reply = self._chat.ask(messages, sampling=sampling, budget=budget, fit=fit)
         self._messages = (*messages, Message.assistant(reply.text))

@@ -21,9 +21,9 @@ from qwenvl_kit.messages import (
     SaidPart,
     TextPart,
     VideoPart,
-    check_conversation,
 )
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.order import check_conversation
 from qwenvl_kit.tool_dialects import calls_to_dicts, parse_tool_calls, said_parts
 
 MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]

@@ -254,31 +254,6 @@ def with_media(
     )
 
 
-def check_conversation(messages: Sequence[Message]) -> None:
-    """Refuse a conversation that no chat template can render an answer to.
-
-    Raises:
-        MessageError: no messages, a system message that is not first, or no turn to answer.
-    """
-    if not messages:
-        raise MessageError(
-            "the list of messages is empty", expected="at least one user message", where="messages"
-        )
-    for index, message in enumerate(messages):
-        if message.role == "system" and index > 0:
-            raise MessageError(
-                "a system message stands after others",
-                expected="it first",
-                where=f"messages[{index}]",
-            )
-    if messages[-1].role not in ("user", "tool"):
-        raise MessageError(
-            f"the last message has role {messages[-1].role!r}",
-            expected="a user message, which the model answers",
-            where=f"messages[{len(messages) - 1}]",
-        )
-
-
 _PART_TYPES = (TextPart, ImagePart, VideoPart, ToolCall, ToolOffer, ThinkingSwitch)
 
 

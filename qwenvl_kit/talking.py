@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.asking import Asking
 from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.dialects import Prompt, as_messages
-from qwenvl_kit.errors import InputError
+from qwenvl_kit.errors import InputError, MessageError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+from qwenvl_kit.order import is_continued
 from qwenvl_kit.results import Reply
 from qwenvl_kit.tool_runs import ToolRun, run_tools
 from qwenvl_kit.tools.functions import as_tools
@@ -67,12 +68,18 @@ class Talking(Asking):
             raise InputError(
                 f"max_rounds={max_rounds!r} was given", expected="a whole number above 0"
             )
-        offered = as_tools(tools)
+        offered, asked = as_tools(tools), as_messages(prompt, media)
+        if is_continued(asked):
+            raise MessageError(
+                "the last message is an answer that was begun",
+                expected="a user's message, which tools help to answer",
+                hint="ask, which goes on with it",
+            )
 
         def ask(messages: Sequence[Message]) -> Reply:
             return self.ask(messages, sampling=sampling, budget=budget, fit=fit, tools=offered)
 
-        return run_tools(ask, as_messages(prompt, media), offered, max_rounds)
+        return run_tools(ask, asked, offered, max_rounds)
 
     def watch(
         self,

@@ -41,6 +41,7 @@ from qwenvl_kit.errors import (
     SamplingError,
     VideoTimingError,
 )
+from qwenvl_kit.tool_parts import ToolCall
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 PART = "messages[1].parts[1]"
@@ -191,7 +192,9 @@ PROMPTS: dict[str, tuple[Any, type[InputError]]] = {
     ),
     "a system message alone": ([Message.system("Be brief.")], MessageError),
     "a system message at the end": ([Message.user("a"), Message.system("b")], MessageError),
-    "an answer at the end": ([Message.user("a"), Message.assistant("b")], MessageError),
+    "a call at the end": (
+        [Message.user("a"), Message.assistant(ToolCall("look", {}))], MessageError
+    ),
     "half a surrogate pair": ("What is \ud83d?", MessageError),
     "half a surrogate pair in a dict": ([{"role": "user", "content": "\udfff"}], MessageError),
     "more than the context holds": ("word " * 5000, ContextLengthError),

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from qwenvl_kit.errors import CheckpointError, MessageError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, VideoPart
+from qwenvl_kit.order import has_late_instructions
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.rendering import TokenShield, Turns, render_turns, render_videos
 from qwenvl_kit.thinking import opens_thought
@@ -151,6 +152,8 @@ class PromptEncoder:
         return ids
 
     def _render(self, conversation: Turns) -> str:
+        roles = [turn["role"] for turn in conversation.turns]
+        goes_on = roles[-1] == "assistant"
         switch = {}
         if conversation.thinking is not None and self._switches_thinking:
             switch["enable_thinking"] = conversation.thinking
@@ -159,15 +162,24 @@ class PromptEncoder:
                 conversation.turns,
                 tools=conversation.tools or None,
                 tokenize=False,
-                add_generation_prompt=True,
+                add_generation_prompt=not goes_on,
+                continue_final_message=goes_on,
                 **switch,
             )
         except Exception as error:  # templates refuse conversations by errors of their own
             raise MessageError(
                 f"the checkpoint's chat template refuses the conversation ({error})",
-                hint="roles and an order of turns that the model was trained with",
+                hint="one system message, first, with the instructions of all"
+                if has_late_instructions(roles)
+                else "roles and an order of turns that the model was trained with",
             ) from error
-        _check_thinking(prompt, conversation.thinking)
+        if not goes_on:
+            _check_thinking(prompt, conversation.thinking)
+        elif conversation.thinking:
+            raise UnsupportedFeatureError(
+                "thinking=True, and the last message is an answer that goes on",
+                expected="a user's message, which is thought about",
+            )
         return prompt
 
     def _expanded(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Prompt:

@@ -19,6 +19,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "geometry",
         "messages",
         "options",
+        "order",
         "plans",
         "results",
         "tables",

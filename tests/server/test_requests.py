@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -12,6 +13,7 @@ import PIL.Image
 import pytest
 
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
+from qwenvl_kit.backends.server.scoring import AnswerScorer
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import BudgetError, UnsupportedFeatureError
 from qwenvl_kit.tool_parts import ToolCall
@@ -186,6 +188,36 @@ def test_thinking_is_switched_where_the_server_can(connect: Connect) -> None:
     assert request["chat_template_kwargs"] == {"enable_thinking": True}
     with pytest.raises(UnsupportedFeatureError, match="no switch"):
         asked(connect, "?", thinking=True, speaker=Speaker(owner="openai"))
+
+
+BEGUN = [Message.user(ImagePart(RED), "Of what colour?"), Message.assistant("It is")]
+
+
+def test_an_answer_that_was_begun_goes_on_where_the_server_can(connect: Connect) -> None:
+    request = asked(connect, BEGUN)
+    assert request["messages"][-1] == {"role": "assistant", "content": "It is"}
+    assert (request["continue_final_message"], request["add_generation_prompt"]) == (True, False)
+    assert "continue_final_message" not in asked(connect, "?")
+
+
+@pytest.mark.parametrize("owner", ["openai", "sglang", "transformers", "dashscope"])
+def test_a_server_that_would_answer_what_was_begun_is_not_asked(
+    connect: Connect, owner: str
+) -> None:
+    speaker = Speaker(owner=owner)
+    with pytest.raises(UnsupportedFeatureError, match="goes on with no answer"):
+        connect(speaker, dialect=owner).ask(BEGUN)
+    assert speaker.requests == []
+
+
+def test_scores_are_told_of_the_whole_answer_that_goes_on() -> None:
+    extra = {"continue_final_message": True, "add_generation_prompt": False}
+    begun = {"role": "assistant", "content": "It is"}
+    payload = {"messages": [{"role": "user", "content": "?"}, begun], "extra_body": extra}
+    scorer = AnswerScorer(payload, 9, 0, SimpleNamespace(end_ids=[1]))  # type: ignore[arg-type]
+    *_, last = scorer.request(" red")["messages"]
+    assert last == {"role": "assistant", "content": "It is red"}
+    assert payload["messages"][-1] is begun
 
 
 def test_prompts_are_counted_by_the_checkpoint_where_it_is_at_hand(

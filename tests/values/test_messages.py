@@ -9,7 +9,9 @@ import pytest
 
 from qwenvl_kit import ImagePart, Message, PixelBudget, TextPart, VideoPart
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError
-from qwenvl_kit.messages import ROLE_PARTS, check_conversation, iter_media
+from qwenvl_kit.messages import ROLE_PARTS, iter_media
+from qwenvl_kit.order import check_conversation
+from qwenvl_kit.tool_parts import ToolCall
 
 PARTS = {
     TextPart: TextPart("hello"),
@@ -224,8 +226,9 @@ def test_media_are_found_in_order_with_their_places():
     ("messages", "where"),
     [
         ([], "messages"),
-        ([Message.user("a"), Message.system("b"), Message.user("c")], "messages[1]"),
-        ([Message.user("a"), Message.assistant("b")], "messages[1]"),
+        ([Message.user("a"), Message.system("b")], "messages[1]"),
+        ([Message.user("a"), Message.assistant(ToolCall("look", {}))], "messages[1]"),
+        ([Message.user("a"), Message.assistant("b", ToolCall("look", {}))], "messages[1]"),
         ([Message.system("a")], "messages[0]"),
     ],
 )
@@ -233,6 +236,14 @@ def test_a_conversation_that_cannot_be_answered_is_refused_with_the_place(messag
     with pytest.raises(MessageError) as caught:
         check_conversation(messages)
     assert caught.value.where == where
+
+
+def test_a_conversation_may_end_with_an_answer_that_goes_on():
+    check_conversation([Message.user("a"), Message.assistant("b")])
+
+
+def test_a_system_message_may_stand_after_others_where_the_template_takes_it():
+    check_conversation([Message.user("a"), Message.system("b"), Message.user("c")])
 
 
 def test_a_conversation_may_end_with_a_tools_result():

@@ -38,6 +38,8 @@ class ServerDialect:
         tells_ids: whether it can tell the ids of prompt and answer.
         scores_prompts: whether it can tell the log-probabilities of a prompt. Those of an answer
             that is bound to a form are told among what the form leaves, by any server.
+        continues_answers: whether it can be told to go on with an assistant's last message, as
+            transformers does.
         leaves_calls: whether it can be told to leave calls of tools in the text, as the model wrote
             them.
         takes_generation_config: whether sampling goes in a `generation_config`.
@@ -55,6 +57,7 @@ class ServerDialect:
     thinking: ThinkingForm | None = None
     tells_ids: bool = False
     scores_prompts: bool = False
+    continues_answers: bool = False
     leaves_calls: bool = False
     takes_generation_config: bool = False
     keeps_seeds: bool = True
@@ -85,6 +88,7 @@ _VLLM = ServerDialect(
     thinking="chat_template_kwargs",
     tells_ids=True,
     scores_prompts=True,
+    continues_answers=True,
     leaves_calls=True,
 )
 
@@ -104,6 +108,7 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
                 videos=None,
                 tells_ids=False,
                 scores_prompts=False,
+                continues_answers=False,
                 leaves_calls=False,
             ),
             # transformers/cli/serving: it ignores logprobs and response_format in silence, and a

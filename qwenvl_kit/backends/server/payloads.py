@@ -17,6 +17,7 @@ from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.media.links import Link
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
+from qwenvl_kit.order import is_continued
 from qwenvl_kit.plans import VideoPlan
 from qwenvl_kit.rendering import Turns, render_turns
 
@@ -61,6 +62,8 @@ class PayloadRules:
         """
         turns = render_turns(messages, _PlainText(), knows_tools=self.knows_tools is not False)
         extra: dict[str, Any] = {}
+        if is_continued(messages):
+            self._add_continuation(extra)
         if request.plan.videos:
             self._add_videos(extra, request.plan.videos)
         arguments: dict[str, Any] = {
@@ -102,6 +105,15 @@ class PayloadRules:
 
         urls = [picture_url(PIL.Image.fromarray(frame), self.encoding) for frame in pixels]
         return {"type": "video", "video": urls, "fps": _mean_fps(plan)}
+
+    def _add_continuation(self, extra: dict[str, Any]) -> None:
+        if not self.dialect.continues_answers:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) goes on with no answer that was begun",
+                expected="a user's message at the end",
+                hint="a server of vLLM, or VisionChat.from_pretrained",
+            )
+        extra.update(add_generation_prompt=False, continue_final_message=True)
 
     def _add_videos(self, extra: dict[str, Any], videos: Sequence[VideoPlan]) -> None:
         """What a server is told of the times of frames, once for all videos of a request."""

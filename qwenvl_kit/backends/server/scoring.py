@@ -54,7 +54,10 @@ class AnswerScorer:
             "prompt_logprobs": self.num_alternatives,
             "logprob_token_ids": sorted(self.vocabulary.end_ids),
         }
-        said = [*self.payload["messages"], {"role": "assistant", "content": text}]
+        said = [*self.payload["messages"]]
+        if self.payload["extra_body"].get("continue_final_message"):
+            text = said.pop()["content"] + text
+        said.append({"role": "assistant", "content": text})
         settings = {"max_tokens": 1, "temperature": 0.0, "top_logprobs": 0}
         return {**kept, **settings, "messages": said, "extra_body": extra}
 
