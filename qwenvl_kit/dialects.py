@@ -9,6 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, Union
 
+from qwenvl_kit.document_dialects import (
+    DOCUMENT_KEYS,
+    document_to_openai,
+    document_to_qwen,
+    parse_document,
+    parse_file,
+)
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.media.encoding import source_url
@@ -115,7 +123,7 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _question(text: str, media: Sequence[Any]) -> Message:
     """Pictures first, as in the models' training and in every published guide."""
-    is_part = (ImagePart, VideoPart, TextPart)
+    is_part = (ImagePart, VideoPart, DocumentPart, TextPart)
     parts = [item if isinstance(item, is_part) else ImagePart(item) for item in media]
     return Message("user", (*parts, TextPart(text)))
 
@@ -151,7 +159,7 @@ def _parse_message(message: Any) -> Message:
 def _parse_part(item: Any) -> Part:
     if isinstance(item, str):
         return TextPart(item)
-    if isinstance(item, (TextPart, ImagePart, VideoPart)):
+    if isinstance(item, (TextPart, ImagePart, VideoPart, DocumentPart)):
         return item
     if not isinstance(item, Mapping):
         raise MessageError(
@@ -224,6 +232,17 @@ def _parse_video_url(item: Mapping[str, Any]) -> Part:
     return VideoPart(_parse_url(item["video_url"], optional=()))
 
 
+def _parse_document(item: Mapping[str, Any]) -> Part:
+    source = "document" if item.get("source") is None else "source"
+    _check_keys(item, required=(source,), optional=("type", *DOCUMENT_KEYS, *_BUDGET_KEYS))
+    return parse_document(item, _parse_budget(item))
+
+
+def _parse_file(item: Mapping[str, Any]) -> Part:
+    _check_keys(item, required=("file",), optional=("type",))
+    return parse_file(item["file"])
+
+
 def _parse_url(value: Any, optional: tuple[str, ...]) -> str:
     if isinstance(value, Mapping):
         _check_keys(value, required=("url",), optional=optional)
@@ -243,6 +262,8 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "image_url": _parse_image_url,
     "video": _parse_video,
     "video_url": _parse_video_url,
+    "document": _parse_document,
+    "file": _parse_file,
 }
 _TIMING_KEYS = (
     "fps", "sample_fps", "nframes", "max_frames", "video_start", "video_end", "timestamps_seconds",
@@ -284,6 +305,8 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     budget = _to_qwen_budget(part.budget)
+    if isinstance(part, DocumentPart):
+        return {**document_to_qwen(part), **budget}
     if isinstance(part, ImagePart):
         sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
         crop = {"crop": None if part.crop is None else list(vars(part.crop).values())}
@@ -311,6 +334,8 @@ def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
 def _to_openai_part(part: SaidPart, where: str) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
+    if isinstance(part, DocumentPart):
+        return document_to_openai(part, where)
     if len(_to_qwen_part(part)) > 2:
         raise UnsupportedFeatureError(
             f"OpenAI's dialect has no word for the settings of {part!r}",

@@ -16,6 +16,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "errors": ("errors",),
     "values": (
         "constraints",
+        "document_pages",
+        "document_parts",
         "geometry",
         "messages",
         "options",
@@ -24,6 +26,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tables",
         "thinking",
         "tool_parts",
+        "video_timing",
     ),
     "families": ("families",),
     "machine": ("machine",),
@@ -33,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "rendering": ("rendering", "tool_rendering"),
     "processing": ("processing",),
     "tools": ("tools",),
-    "dialects": ("dialects", "requests", "tool_dialects"),
+    "dialects": ("dialects", "document_dialects", "requests", "tool_dialects"),
     "journal": ("journal", "records"),
     "embedded": ("embedded",),
     "backend protocol": (
