@@ -31,6 +31,7 @@ from qwenvl_kit.errors import (
     SamplingError,
     located,
 )
+from qwenvl_kit.media.documents import show_documents
 from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import (
@@ -148,11 +149,15 @@ class Pipeline:
         )
 
     def fetched(self, settled: Settled, fetches: Fetches | None = None) -> Settled:
-        """The request with what it shows of the network fetched, or linked where that will do."""
+        """The request with what it shows of the network fetched, or linked where that will do.
+
+        Documents are opened then: their pages stand in their places.
+        """
         messages = settled.messages
         if isinstance(self.backend, Linking) and self.backend.takes_links:
             messages = link_media(messages, self._policy, fetches)
         messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
+        messages = show_documents(messages, self._policy)
         return settled if messages is settled.messages else replace(settled, messages=messages)
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:

@@ -10,7 +10,16 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from qwenvl_kit import ImagePart, Message, PixelBudget, TextPart, VideoPart, VisionChat, from_dicts
+from qwenvl_kit import (
+    DocumentPart,
+    ImagePart,
+    Message,
+    PixelBudget,
+    TextPart,
+    VideoPart,
+    VisionChat,
+    from_dicts,
+)
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.dialects import as_messages
 from qwenvl_kit.errors import InputError, MessageError, VideoTimingError
@@ -218,7 +227,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "image", "source": {"type": "file", "file_id": "f"}}, "file_id"
     ),
     "sound": ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "hear"),
-    "a file": ({"type": "file", "file": {"file_data": URL}}, "files other than pictures"),
+    "a file of OpenAI's": ({"type": "file", "file": {"file_id": "f"}}, "without its data"),
+    "a file of its Responses": ({"type": "input_file", "file_id": "f"}, "without its data"),
     "a call among the content": ({"type": "tool_use", "name": "f", "input": {}}, "calls of tools"),
     "features": ({"type": "image_embeds", "image_embeds": "AA"}, "pixels are wanted"),
     "two sources": ({"type": "image", "image": "a.png", "url": "b.png"}, "image and url"),
@@ -344,3 +354,21 @@ def test_a_chat_takes_pictures_beside_dicts_with_places():
 
 def test_a_path_object_is_a_source(picture):
     assert _part({"type": "image", "path": Path(picture)}) == ImagePart(Path(picture))
+
+
+PDF = "data:application/pdf;base64,JVBERi0xLjQ="
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "file", "file": {"file_data": PDF, "filename": "report.pdf"}},
+        {"type": "input_file", "file_data": PDF, "filename": "report.pdf"},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf",
+                                        "data": "JVBERi0xLjQ="}, "title": None},
+    ],
+    ids=["OpenAI's chat API", "OpenAI's Responses", "Anthropic's"],
+)  # fmt: skip
+def test_files_of_other_apis_are_documents(item):
+    (message,) = from_dicts([{"role": "user", "content": [item]}])
+    assert message.parts == (DocumentPart(PDF),)

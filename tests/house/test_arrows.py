@@ -16,6 +16,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "errors": ("errors",),
     "values": (
         "constraints",
+        "document_pages",
+        "document_parts",
         "geometry",
         "messages",
         "options",
@@ -25,6 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tables",
         "thinking",
         "tool_parts",
+        "video_timing",
     ),
     "families": ("families",),
     "machine": ("machine",),
