@@ -22,6 +22,7 @@ from qwenvl_kit.messages import (
     check_conversation,
 )
 from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
+from qwenvl_kit.thinking_dialects import THINKING_KEYS, parse_thinking, thinking_to_dict
 from qwenvl_kit.tool_dialects import calls_to_dicts, parse_tool_calls, said_parts
 
 MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]
@@ -88,6 +89,7 @@ def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
         {
             "role": message.role,
             "content": [_to_qwen_part(part) for part in said_parts(message)],
+            **thinking_to_dict(message),
             **calls_to_dicts(message, as_text=False),
         }
         for message in messages
@@ -108,7 +110,7 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
             content = [
                 _to_openai_part(part, f"parts[{at}]") for at, part in enumerate(said_parts(message))
             ]
-            calls = calls_to_dicts(message, as_text=True)
+            calls = {**thinking_to_dict(message), **calls_to_dicts(message, as_text=True)}
             converted.append({"role": message.role, "content": content, **calls})
     return converted
 
@@ -126,16 +128,17 @@ def _parse_message(message: Any) -> Message:
             f"a {type(message).__name__} was given",
             expected="a Message, or a dict with role and content",
         )
-    calls = parse_tool_calls(message.get("tool_calls"))
+    calls: tuple[Part, ...] = parse_tool_calls(message.get("tool_calls"))
     # `tool_call_id` and `name` tell a server which call a result is of; here their order does.
-    optional = ("tool_calls", "tool_call_id", "name")
+    optional = ("tool_calls", "tool_call_id", "name", *THINKING_KEYS)
     _check_keys(message, required=("role", "content"), optional=optional)
     content = message["content"]
-    if content is None and calls:
-        return Message(message["role"], calls)
+    thoughts = parse_thinking(message)
+    if content is None and (calls or thoughts):
+        return Message(message["role"], (*thoughts, *calls))
     if isinstance(content, str):
         said = (TextPart(content),) if content or not calls else ()
-        return Message(message["role"], (*said, *calls))
+        return Message(message["role"], (*thoughts, *said, *calls))
     if isinstance(content, Mapping) or not isinstance(content, Sequence):
         raise MessageError(
             f"content of type {type(content).__name__} was given",
@@ -145,7 +148,7 @@ def _parse_message(message: Any) -> Message:
     for index, item in enumerate(content):
         with located(f"content[{index}]"):
             parts.append(_parse_part(item))
-    return Message(message["role"], (*parts, *calls))
+    return Message(message["role"], (*thoughts, *parts, *calls))
 
 
 def _parse_part(item: Any) -> Part:

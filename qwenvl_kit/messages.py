@@ -17,6 +17,7 @@ from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, locat
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.thinking import ThinkingSwitch
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 if TYPE_CHECKING:
@@ -147,13 +148,13 @@ class VideoPart(_MediaPart):
 
 
 SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart]
-Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingSwitch]
+Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingPart, ThinkingSwitch]
 
 ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "system": (TextPart, ToolOffer, ThinkingSwitch),
         "user": (TextPart, ImagePart, VideoPart),
-        "assistant": (TextPart, ToolCall),
+        "assistant": (TextPart, ThinkingPart, ToolCall),
         "tool": (TextPart, ImagePart),
     }
 )
@@ -199,7 +200,7 @@ class Message:
 
     @classmethod
     def assistant(cls, *parts: Part | str) -> Message:
-        """An earlier answer of the model: text, and calls of tools."""
+        """An earlier answer of the model: text, thoughts, and calls of tools."""
         return cls("assistant", tuple(parts))  # type: ignore[arg-type]
 
     @classmethod
@@ -269,7 +270,9 @@ def check_conversation(messages: Sequence[Message]) -> None:
         )
 
 
-_PART_TYPES = (TextPart, ImagePart, VideoPart, ToolCall, ToolOffer, ThinkingSwitch)
+_PART_TYPES = (
+    TextPart, ImagePart, VideoPart, ToolCall, ToolOffer, ThinkingPart, ThinkingSwitch,
+)  # fmt: skip
 
 
 def _check_parts(role: str, parts: tuple[Part, ...]) -> None:

@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "results",
         "tables",
         "thinking",
+        "thinking_parts",
         "tool_parts",
     ),
     "families": ("families",),
@@ -33,7 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "rendering": ("rendering", "tool_rendering"),
     "processing": ("processing",),
     "tools": ("tools",),
-    "dialects": ("dialects", "requests", "tool_dialects"),
+    "dialects": ("dialects", "requests", "thinking_dialects", "tool_dialects"),
     "journal": ("journal", "records"),
     "embedded": ("embedded",),
     "backend protocol": (
