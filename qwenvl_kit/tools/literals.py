@@ -119,7 +119,7 @@ class _Rewriter:
                 break
         self._json += (_IN_JSON.get(mark, mark) for mark in reversed(self._due))
         try:
-            value = _DECODER.decode("".join(self._json))
+            value = _DECODER.decode(" ".join(self._json))  # so that `1 2` stays two
         except UnreadError as error:
             raise UnreadError(str(error), self._at) from None
         except (ValueError, RecursionError):

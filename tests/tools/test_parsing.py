@@ -53,7 +53,9 @@ def test_arguments_may_be_json_inside_json() -> None:
     assert calls(text) == [("f", {"city": "Rome"})]
 
 
-def test_a_whole_call_without_its_last_tag_is_read_and_told_and_one_that_is_cut_off_is_none() -> None:
+def test_a_whole_call_without_its_last_tag_is_read_and_told_and_one_that_is_cut_off_is_none() -> (
+    None
+):
     found = parse_calls('<tool_call>{"name": "f", "arguments": {}}', SCHEMAS)
     assert [call.name for call in found.calls] == ["f"]
     assert found.warnings == ("a call is not closed",)
