@@ -14,6 +14,10 @@ from qwenvl_kit.tool_parts import UnreadCall
 _STRAY = re.compile(
     r"</?tool_call>|</?(?:function|parameter)\b[^<>\n]{0,80}(?:>|\Z)|✿FUNCTION✿|<invoke\b"
 )
+_OPENINGS = ("<tool_call>", "<function=")
+_MIN_BEGUN = 4
+"""Characters of an opening tag at the very end that are no accident."""
+
 _ARGUMENTS = re.compile(r"""["'](?:arguments|parameters|args|input)["']\s{0,9}:""")
 
 
@@ -21,6 +25,9 @@ def lookalike_in(said: str, schemas: Mapping[str, Mapping[str, Any]]) -> UnreadC
     """What an answer says beside its calls, if it looks like one; None if it does not."""
     if not schemas:
         return None
+    begun = said[said.rfind("<") :]
+    if len(begun) > _MIN_BEGUN and any(tag.startswith(begun) for tag in _OPENINGS):
+        return UnreadCall(begun, "it is cut off", is_marked=False)
     stray = _STRAY.search(said)
     if stray is not None:
         return UnreadCall(said[stray.start() :], f"{stray[0]} stands alone", is_marked=False)

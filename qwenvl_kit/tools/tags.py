@@ -100,7 +100,18 @@ class Tags:
             raise UnreadError(
                 f"it is cut off within {opening.name!r}", len(self._text), is_cut=True
             )
+        if even is None and self._holds_opened(index + 1, last):
+            raise UnreadError(f"its {opening.name!r} may go on", self._found[last].stop)
         return ValueEnd(self._found[last].start, self._found[last].stop)
+
+    def _holds_opened(self, begin: int, end: int) -> bool:
+        """Whether a call is begun within a value and not ended, as where an answer is cut off."""
+        inner = 0
+        for tag in self._found[begin:end]:
+            if not tag.kind.startswith("/") and self._has_own_line(tag):
+                return True
+            inner += {"function": 1, "/function": -1}.get(tag.kind, 0)
+        return inner > 0
 
     def _breach(self, begin: int, end: int, others: Collection[str]) -> Tag | None:
         """The first tag by which the call goes on although no value was closed."""
@@ -114,8 +125,10 @@ class Tags:
 
     def _goes_on(self, index: int, others: Collection[str]) -> bool:
         tag = self._found[index]
+        if not self._has_own_line(tag):
+            return False
         if tag.kind == "parameter":
-            return tag.name in others and self._has_own_line(tag)
+            return tag.name in others
         if tag.kind == "/tool_call":
             return self._ends_text(index) or self._is_followed_by(index, "tool_call")
         return tag.kind == "/function" and self._ends_call(index)
@@ -126,9 +139,15 @@ class Tags:
 
     def _ends_call(self, index: int) -> bool:
         """Whether nothing but other calls stands behind the end of a function."""
-        if self._is_followed_by(index, "/tool_call"):
-            index += 1
-        return self._ends_text(index) or self._is_followed_by(index, "tool_call", "function")
+        is_closed = self._is_followed_by(index, "/tool_call")
+        if self._is_followed_by(index + is_closed, "tool_call", "function"):
+            return True
+        return self._ends_text(index + is_closed) and (is_closed or not self._opens_call())
+
+    def _opens_call(self) -> bool:
+        """Whether the last call was opened by a tag, without which it may be whole at the end."""
+        last = next((tag for tag in reversed(self._found) if tag.kind.endswith("tool_call")), None)
+        return last is not None and last.kind == "tool_call"
 
     def _may_end_value(self, index: int) -> bool:
         others = ("parameter", "/function", "tool_call", "/tool_call", "function")

@@ -57,7 +57,7 @@ UNDERSTOOD: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [{"path": "/data"}],
     ),
     "no opening tag around the function": (
-        "I look.\n<function=tree>\n<parameter=path>\n/data\n</parameter>\n</function>\n</tool_call>",
+        "So:\n<function=tree>\n<parameter=path>\n/data\n</parameter>\n</function>\n</tool_call>",
         [{"path": "/data"}],
     ),
     "two functions without tags": (
@@ -160,6 +160,16 @@ def test_a_call_with_one_meaning_is_read(text: str, wanted: list[dict[str, Any]]
     assert arguments(text) == wanted
     assert found.warnings == ()
     assert found.unread == ()
+
+
+@pytest.mark.parametrize("text", [text for text, _ in UNDERSTOOD.values()], ids=UNDERSTOOD)
+def test_wherever_an_answer_is_cut_off_no_call_has_other_arguments(text: str) -> None:
+    wanted = read(text).calls
+    for stop in range(len(text)):
+        found = read(text[:stop])
+        assert found.calls == wanted[: len(found.calls)], text[:stop]
+        begun = text[:stop].partition("<")[2]
+        assert found.calls or found.warnings or len(begun) < 4, text[:stop]
 
 
 ASSUMED: dict[str, tuple[str, list[dict[str, Any]], str]] = {
@@ -414,7 +424,7 @@ def test_a_call_that_is_not_understood_leaves_the_others_alone() -> None:
 @pytest.mark.parametrize(
     "piece",
     [
-        '<tool_call>{"a":', '<tool_call>{"', "<function=tree>", "<parameter=path>", "</parameter>\n",
+        '<tool_call>{"a":', '<tool_call>{"', "<function=tree>", "<parameter=a>", "</parameter>\n",
         "<tool_call><function=tree><parameter=path>", '["</tool_call>', "</function></tool_call>",
         "<tool_call><function=tree>\n<parameter=path>\n<parameter=note>\n</parameter>x",
         '<tool_call>{"a":1,"a":2},', "\n", '"name": "tree"', "<function ", "<tool_call>```",
