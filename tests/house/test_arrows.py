@@ -26,6 +26,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "results",
         "tables",
         "thinking",
+        "thinking_parts",
         "tool_parts",
         "video_timing",
     ),
