@@ -117,7 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"dialects", "journal", "embedded", "backend protocol", "checkpoints", "diagnosis"},
     "listening": {"values"},
     "telemetry": {"errors", "values", "listening", "chat"},
-    "places": {"values", "families", "media"},
+    "places": {"errors", "values", "families", "media"},
     "structure": {"errors", "values"},
     "tasks": {"errors", "values", "media", "dialects", "journal", "chat", "places", "structure"},
     "distributed": {"errors", "values", "dialects", "chat"},
