@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+_DARKEST_WHITE = 16
+"""A brightest value below that, of 255, is no picture's: such are the numbers of classes."""
+
 _OVERSHOOT = 0.5
 """How far bicubic resizing and sharpening go beyond black and white."""
 
@@ -53,7 +56,7 @@ def _of_integers(values: Any, dialect: Dialect) -> str:
     low, high, name = int(values.min()), int(values.max()), dialect.name
     if low >= 0 and high <= 1:  # a mask
         return dialect.to_bytes.format(f"({name} * 255)")
-    if low >= 0 and high <= 255:
+    if low >= 0 and _DARKEST_WHITE <= high <= 255:
         return dialect.to_bytes.format(name)
     wide = dialect.to_floats.format(name)
     fills_16_bits = low >= 0 and 0x0FFF < high <= 0xFFFF and values.dtype.kind == "u"

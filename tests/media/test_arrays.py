@@ -132,6 +132,7 @@ CURED = {
     "mask": (RAMP > 0.5, "(array * 255).astype('uint8')"),
     "mask of integers": ((RAMP > 0.5).astype("int64"), "(array * 255).astype('uint8')"),
     "bytes in integers": (_spread(0, 255, "int64"), "array.astype('uint8')"),
+    "classes": (_spread(0, 7, "int64"), "/ 7 * 255"),
     "16 bits": (_spread(0, 65535, "uint16"), "(array.astype('float64') / 257).astype('uint8')"),
     "16 bits in integers": (_spread(0, 65535, "int32"), "/ 257"),
     "12 bits": (_spread(0, 4095, "uint16"), "/ 4095"),
