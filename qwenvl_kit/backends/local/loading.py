@@ -35,6 +35,7 @@ from qwenvl_kit.backends.local.quantizing import Quantization, quantization_opti
 from qwenvl_kit.backends.local.queueing import check_queue_length
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
 from qwenvl_kit.backends.local.storage import check_cache_bytes, choose_cache_bytes
+from qwenvl_kit.backends.local.trials import check_cached_step
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
@@ -115,6 +116,7 @@ def load_backend(
     if recipe.is_quantized:
         release_free_memory()  # several times the weights, of what they were made from
     _freeze(network)
+    check_cached_step(network, is_exact=_is_exact(network, recipe))
     if compilation.is_on:
         compile_layers(network)
     facts = _facts(checkpoint, settings, recipe, network) | {
@@ -234,6 +236,11 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
             f"the weights of {checkpoint.name} cannot be loaded ({type(error).__name__}: {error})",
             expected="safetensors files that fit config.json",
         ) from error
+
+
+def _is_exact(network: Any, recipe: Recipe) -> bool:
+    """Whether it computes in fp32, on weights as they were stored."""
+    return network.dtype == torch.float32 and not recipe.is_quantized
 
 
 def _freeze(network: Any) -> None:
