@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from qwenvl_kit.checkpoints.folders import fault_of, names_in
 from qwenvl_kit.checkpoints.naming import naming_fault
+from qwenvl_kit.checkpoints.processors import check_processor
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
-from qwenvl_kit.checkpoints.weights import TensorInfo
+from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights
 from qwenvl_kit.errors import CheckpointError, WeightsError
 
 _COUNTS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_layer", "num_layers")
@@ -35,6 +37,7 @@ def check_layout(
         CheckpointError: it says what.
     """
     _check_no_adapter(checkpoint)
+    check_processor(checkpoint.folder)
     if settings.has_stray_text:
         raise CheckpointError(
             f"config.json of {checkpoint.name} has the language model's settings at its top, and "
@@ -69,12 +72,19 @@ def check_weights(
 
 
 def _check_no_adapter(checkpoint: Checkpoint) -> None:
-    if (checkpoint.folder / "adapter_config.json").is_file():  # transformers would apply it unseen
+    folder = checkpoint.folder
+    if not (folder / "adapter_config.json").is_file():
+        return
+    fault = fault_of(names_in(folder), folder)
+    if fault and checkpoint.origin == "folder" and absent_weights(folder):
         raise CheckpointError(
-            f"{checkpoint.name} has an adapter beside its weights",
-            expected="a checkpoint without adapter_config.json",
-            hint="the adapter in a folder of its own, and adapter=... with that folder",
+            f"{checkpoint.name} holds {fault.what}", expected="a whole checkpoint", hint=fault.cure
         )
+    raise CheckpointError(  # transformers would apply it unseen
+        f"{checkpoint.name} has an adapter beside its weights",
+        expected="a checkpoint without adapter_config.json",
+        hint="the adapter in a folder of its own, and adapter=... with that folder",
+    )
 
 
 def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
