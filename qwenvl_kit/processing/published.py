@@ -20,10 +20,13 @@ from qwenvl_kit.checkpoints.processors import (
 )
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
 from qwenvl_kit.thinking import opens_thought
+
+spare_docstrings()
 
 
 @dataclass(frozen=True)
