@@ -49,6 +49,15 @@ def test_without_marks_all_is_one_or_the_other(text: str, begins_inside: bool) -
         assert found.answer == ("" if begins_inside else text)
 
 
+def test_a_closing_tag_in_the_answer_of_a_model_that_does_not_think_stays() -> None:
+    written = "The sign says </think> in red."
+    chat = VisionChat(ScriptedBackend([written] * 2))
+    reply = chat.ask("What does it say?", RED)
+    assert (reply.text, reply.thinking, reply.raw_text) == (written, None, None)
+    with chat.stream("What does it say?", RED) as stream:
+        assert "".join(delta.text for delta in stream) == stream.reply.text == written
+
+
 def test_a_reply_has_its_thoughts_apart_and_scores_of_its_answer() -> None:
     backend = ScriptedBackend(["<think> Is it? </think>\n\nA cup."], logprob=-0.5)
     reply = VisionChat(backend).ask("What?")

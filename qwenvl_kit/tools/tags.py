@@ -18,6 +18,7 @@ _TAG = re.compile(
     r"<(tool_call|/tool_call|/function|/parameter)>|<(function|parameter)=([^<>\s]+)>"
 )
 _CHANGES = {"parameter": 1, "/parameter": -1}
+_FUNCTIONS = {"function": 1, "/function": -1}
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,13 @@ class Tags:
         self._depths: list[int] = []
         self._ends: list[int] = []
         self._ends_at: dict[int, list[int]] = {}
-        depth = 0
+        self._functions: list[int] = []  # how many stand open, of those with a line of their own
+        depth = functions = 0
         for index, tag in enumerate(self._found):
             depth += _CHANGES.get(tag.kind, 0)
+            functions += _FUNCTIONS.get(tag.kind, 0) * self._has_own_line(tag)
             self._depths.append(depth)
+            self._functions.append(functions)
             if self._may_end_value(index):
                 self._ends.append(index)
                 self._ends_at.setdefault(depth, []).append(index)
@@ -92,17 +96,19 @@ class Tags:
         even = _first_behind(self._ends_at.get(self._depths[index] - 1, ()), index)
         last = _first_behind(self._ends, index) if even is None else even
         broken = self._breach(index + 1, len(self._found) if last is None else last, others)
-        if broken is not None and even is not None:
-            raise UnreadError(f"its {opening.name!r} may end at two places", broken.start)
-        if broken is not None:
-            return ValueEnd(broken.start, broken.start, is_closed=False)
-        if last is None:
+        end = last if broken is None else broken
+        if end is None:
             raise UnreadError(
                 f"it is cut off within {opening.name!r}", len(self._text), is_cut=True
             )
-        if even is None and self._holds_opened(index + 1, last):
-            raise UnreadError(f"its {opening.name!r} may go on", self._found[last].stop)
-        return ValueEnd(self._found[last].start, self._found[last].stop)
+        tag = self._found[end]
+        if broken is not None and even is not None:
+            raise UnreadError(f"its {opening.name!r} may end at two places", tag.start)
+        if even is None and self._holds_opened(index + 1, end):
+            raise UnreadError(f"its {opening.name!r} may go on", tag.stop)
+        return ValueEnd(
+            tag.start, tag.stop if broken is None else tag.start, is_closed=broken is None
+        )
 
     def _holds_opened(self, begin: int, end: int) -> bool:
         """Whether a call is begun within a value and not ended, as where an answer is cut off."""
@@ -110,17 +116,17 @@ class Tags:
         for tag in self._found[begin:end]:
             if not tag.kind.startswith("/") and self._has_own_line(tag):
                 return True
-            inner += {"function": 1, "/function": -1}.get(tag.kind, 0)
+            inner += _FUNCTIONS.get(tag.kind, 0)
         return inner > 0
 
-    def _breach(self, begin: int, end: int, others: Collection[str]) -> Tag | None:
-        """The first tag by which the call goes on although no value was closed."""
-        inner = 0  # functions that were opened within the value, and stand there as text
+    def _breach(self, begin: int, end: int, others: Collection[str]) -> int | None:
+        """The index of the first tag by which the call goes on although no value was closed."""
+        before = self._functions[begin - 1]
+        has_whole_calls = self._functions[end - 1] == before  # which stand there as text
         for index in range(begin, end):
-            tag = self._found[index]
-            if inner <= 0 and self._goes_on(index, others):
-                return tag
-            inner += {"function": 1, "/function": -1}.get(tag.kind, 0)
+            is_inside = has_whole_calls and self._functions[index - 1] > before
+            if not is_inside and self._goes_on(index, others):
+                return index
         return None
 
     def _goes_on(self, index: int, others: Collection[str]) -> bool:
