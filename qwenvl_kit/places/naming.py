@@ -142,7 +142,7 @@ def label_of_all(fields: Mapping[str, Any]) -> str:
 def _words(value: Any) -> str:
     """What a field says, if it is words."""
     if isinstance(value, str):
-        return value.strip()
+        return value.strip().strip("“”")
     if isinstance(value, dict):
         by_plain = {plain_name(name): inside for name, inside in reversed(list(value.items()))}
         first = next((by_plain[name] for name in _LANGUAGES if name in by_plain), None)
@@ -155,5 +155,6 @@ def _words(value: Any) -> str:
 
 def label_by_field(name: str) -> str:
     """What a field's name says of the places in it: nothing where it only holds them."""
-    is_empty = plain_name(name) in _WRAPPERS or coordinates_kind(name) is not None
+    plain = plain_name(name)
+    is_empty = plain in _WRAPPERS or plain.isdigit() or coordinates_kind(name) is not None
     return "" if is_empty else name

@@ -58,15 +58,16 @@ class ObjectReader:
         """All places in an object or a list."""
         self._read(node, label="", is_detail=False)
 
-    def read_bare(self, node: Value) -> None:
-        """Lists of numbers that stand in no object."""
+    def read_bare(self, node: Value, label: str = "") -> None:
+        """Lists of numbers that stand in no object; a text beside one is its label."""
         numbers = _numbers_of(node)
         if numbers is None:
+            words = [item.value for item in node.items if isinstance(item.value, str)]
             for item in node.items:
                 if item.opener == "[":
-                    self.read_bare(item)
+                    self.read_bare(item, words[0] if len(words) == 1 else label)
         elif len(numbers) in (2, 4) and node.is_whole:
-            self.places.append(WrittenPlace("", numbers, node.start, node.stop))
+            self.places.append(WrittenPlace(label, numbers, node.start, node.stop))
         elif len(numbers) > 1 and node.is_whole:
             self.warnings.append(f"{len(numbers)} numbers where a place has 2 or 4")
 
@@ -82,6 +83,10 @@ class ObjectReader:
             is_told = is_detail or before != self._state
             if is_entry and not is_told:
                 self._tell_without_place(item)
+        if node.opener == "[" and any(item.opener == "{" for item in node.items):
+            words = [item.value for item in node.items if isinstance(item.value, str)]
+            told = [f"words among the entries of a list: {_short(word)}" for word in words]
+            self.warnings += () if is_detail else told
 
     def _tell_without_place(self, item: Value) -> None:
         label, _ = label_of(item.value)

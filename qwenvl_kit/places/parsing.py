@@ -14,7 +14,12 @@ from collections.abc import Iterable
 from qwenvl_kit.places.elements import read_elements
 from qwenvl_kit.places.loose_json import LooseJson
 from qwenvl_kit.places.objects import ObjectReader
-from qwenvl_kit.places.prose import read_prose, read_tags, without_special_tokens
+from qwenvl_kit.places.prose import (
+    read_prose,
+    read_tags,
+    tell_unread,
+    without_special_tokens,
+)
 from qwenvl_kit.places.written import Spans, WrittenPlace, WrittenPlaces
 
 __all__ = ["WrittenPlace", "WrittenPlaces", "parse_places"]
@@ -38,6 +43,8 @@ def parse_places(text: str) -> WrittenPlaces:
     for way in (_tags, _lists, _prose):
         if not reader.num_found and not reader.warnings:
             way(text, written, reader)
+    if not reader.num_found and not reader.warnings and not written.problems:
+        reader.warnings += tell_unread(text)
     return WrittenPlaces(
         tuple(sorted(reader.places, key=lambda place: place.start)),
         tuple(dict.fromkeys([*reader.warnings, *written.problems])),

@@ -12,13 +12,22 @@ from qwenvl_kit.places.written import ENDS_INSIDE, Spans, WrittenPlace
 
 _IN_PARENTHESES = re.compile(rf"\(\s*({NUMBER}(?:\s*,\s*{NUMBER})+)\s*\)")
 _BEGUN = re.compile(r"\(\s*[-+0-9][-+0-9.,\s]*$|(?:<\|box_start\|>|<\|object_ref_end\|>)\s*$")
-_SPECIAL_TOKEN = re.compile(r"<\|[a-z_]+\|>")
-_BOX_TOKENS = re.compile(r"<\|box_start\|>[^<]*(?:<\|box_end\|>)?")
+_SPECIAL_TOKEN = re.compile(r"<\| ?[a-z_]+ ?\|>")
+_BOX_TOKENS = re.compile(r"<\| ?box_start ?\|>[^<]*(?:<\|box_end\|>)?")
+_INNER_LIST = re.compile(r"\[[^\[\]]*\]")
+_LIKE_A_PLACE = re.compile(
+    r"(?:bbox|(?:box|point|poly|quad)_2d|box_start ?\|>|<points?\b)[^0-9\n]{0,12}[0-9]"
+    r"|(?:bounding box|bbox|x1)\b[^0-9]{0,40}[0-9]+(?:[^0-9\n]{1,6}[0-9]+){3}",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"</?[a-z_]+>")
 _TAGGED = re.compile(
     r"<(?:\|(quad)_start\||(box|bbox|quad|points?))>([^<]*)"
     r"(?:<(?:\|quad_end\||/(?:box|bbox|quad|points?))>|$)"
 )
+_LONGEST = 40
+"""Characters of an answer's own words in a warning."""
+
 _AROUND_A_LABEL = " \t\r\n,;:.-*\"'`()[]{}"
 
 
@@ -31,14 +40,30 @@ def read_tags(text: str, reader: ObjectReader) -> None:
     """Numbers between `<box>` and `</box>`, and outlines between `<|quad_start|>` and its end."""
     end = 0
     for found in _TAGGED.finditer(text):
-        numbers = numbers_in(found[3])
+        kind: Kind = "polygon" if "quad" in (found[1], found[2]) else "flat"
         label = _label_before(text, end, found.start())
-        if numbers:
-            kind: Kind = "polygon" if "quad" in (found[1], found[2]) else "flat"
-            reader.add(kind, WrittenPlace(label, numbers, *found.span(3)))
-        else:
+        spans = list(_spans_of(found))
+        for start, stop in spans:
+            reader.add(kind, WrittenPlace(label, numbers_in(text[start:stop]), start, stop))
+        if not spans:
             reader.warnings.append(f"no numbers between <{found[1] or found[2]}> and its end")
         end = found.end()
+
+
+def _spans_of(tagged: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """Where the numbers of each place stand: lists in a list are several."""
+    if "[[" in tagged[3]:
+        inner = _INNER_LIST.finditer(tagged.string, *tagged.span(3))
+        yield from (found.span() for found in inner if numbers_in(found[0]))
+    elif numbers_in(tagged[3]):
+        yield tagged.span(3)
+
+
+def tell_unread(text: str) -> Iterator[str]:
+    """What looks like a place to a reader, in an answer in which none was found."""
+    if found := _LIKE_A_PLACE.search(text):
+        words = text[found.start() : found.start() + _LONGEST]
+        yield f"something like a place could not be read: {words!r}"
 
 
 def read_prose(text: str) -> Iterator[WrittenPlace | str]:

@@ -274,6 +274,13 @@ def test_outlines_are_read_with_all_their_corners(text: str) -> None:
         ("the dog (533, 132, 457)", "3 numbers"),
         ("<box>none</box>", "no numbers between <box>"),
         ("```json\nnot valid\n```", "a block of JSON"),
+        ('{"answer": "[{\\"bbox_2d\\": [1, 2, 3, 4]}]"}', "could not be read: 'bbox_2d"),
+        ("<answer><|box_start|>(x1,y1),(x2,y2)<|box_end|></answer>", "could not be read"),
+        ('<div data-bbox="1 2 3 4">x</div>', "could not be read"),
+        ("| label | bbox |\n|---|---|\n| dog | 1 2 3 4 |", "could not be read"),
+        ("The bounding box is from 12, 30 to 400, 500.", "could not be read"),
+        ('[{"bbox_2d": [NaN, 1, 2, 3], "label": "a"}]', "no list of numbers"),
+        ('［{"bbox_2d"：［1，2，3，4］，"label"："狗"}］', "could not be read"),
     ],
 )
 def test_what_may_be_a_place_and_is_not_read_is_told(text: str, warning: str) -> None:
@@ -301,6 +308,19 @@ def test_an_entry_without_coordinates_among_others_is_told() -> None:
 def test_a_refusal_has_no_place_and_no_warning(text: str) -> None:
     parsed = parse_places(text)
     assert parsed == WrittenPlaces((), ())
+
+
+def test_an_ellipsis_among_the_boxes_is_told() -> None:
+    assert "'...'" in only_warning('[{"bbox_2d": [1, 2, 3, 4], "label": "a"}, ...]')
+
+
+def test_a_text_beside_a_list_of_numbers_is_its_label() -> None:
+    assert found('[["dog", [1, 2, 3, 4]], ["cat", [5, 6, 7, 8]]]') == [
+        ("dog", (1, 2, 3, 4)),
+        ("cat", (5, 6, 7, 8)),
+    ]
+    text = "<ref>sheep</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8]]</box>"
+    assert found(text) == [("sheep", (1, 2, 3, 4)), ("sheep", (5, 6, 7, 8))]
 
 
 _VALUES = st.recursive(
