@@ -101,3 +101,38 @@ def test_pages_are_found() -> None:
     assert "README.md" in PAGES
     assert {"docs/index.md", "docs/guide/asking.md"} <= set(PAGES)
     assert all((ROOT / page).exists() for page in PAGES)
+
+
+def test_a_name_or_keyword_that_there_is_not_is_told_with_its_line() -> None:
+    code = (
+        "from qwenvl_kit import Nothing, Sampling\n"
+        "chat.ask('a', budgets='fine')\n"
+        "Sampling(max_tokens=3)\n"
+        "chat.tell('a')\n"
+        "chat.ask('a', budget='fine')\n"
+    )
+    assert list(misnamed(Block("page.md", 7, code), {})) == [
+        "page.md:7: qwenvl_kit has no Nothing",
+        "page.md:8: chat.ask() takes no budgets=",
+        "page.md:9: Sampling() takes no max_tokens=",
+        "page.md:10: chat has no tell",
+    ]
+
+
+def test_a_print_that_differs_from_its_comment_is_told_with_its_line() -> None:
+    block = Block("page.md", 5, "print(1 + 1)  # 3\nprint(True)  # True\nprint(4)  # a number\n")
+    prints = Prints()
+    with pytest.raises(AssertionError, match="line 5 prints '2', the page says '3'"):
+        run_block(block, _module(prints), prints)
+
+
+def test_an_error_is_told_with_its_line() -> None:
+    prints = Prints()
+    with pytest.raises(AssertionError, match=r"page\.md:9: ZeroDivisionError"):
+        run_block(Block("page.md", 8, "a = 0\nprint(1 / a)\n"), _module(prints), prints)
+
+
+def _module(prints: Prints) -> types.ModuleType:
+    module = types.ModuleType("a_page")
+    module.__dict__.update(print=prints)
+    return module
