@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
-from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
+from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located, shown_source
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.thinking import ThinkingSwitch
@@ -27,10 +27,19 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 ImageSource: TypeAlias = Union[
-    str, "os.PathLike[str]", bytes, "PIL.Image.Image", "numpy.ndarray[Any, Any]", "torch.Tensor"
+    str,
+    "os.PathLike[str]",
+    bytes,
+    "IO[bytes]",
+    Mapping[str, Any],
+    "PIL.Image.Image",
+    "numpy.ndarray[Any, Any]",
+    "torch.Tensor",
 ]
-"""A path, `file://` URL, data URL, encoded bytes, Pillow image, NumPy array (H, W, C) or torch
-tensor (C, H, W); arrays hold uint8, or floats in [0, 1]."""
+"""A path, `file://` URL, data URL, base64, encoded bytes, an open file, Pillow image, NumPy array
+(H, W, C) or torch tensor (C, H, W); arrays hold red, green and blue as uint8, or as floats in
+[0, 1]. A mapping is a row of a data set: `{"bytes": ..., "path": ...}`, of which bytes count first.
+"""
 
 VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
 """A video file as a path, `file://` URL, data URL or bytes; or a sequence of frames, each an
@@ -70,7 +79,9 @@ class _MediaPart:
 
     def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        shown = ", ".join(f"{name}={_shorten(value)}" for name, value in given if value is not None)
+        shown = ", ".join(
+            f"{name}={shown_source(value)}" for name, value in given if value is not None
+        )
         return f"{type(self).__name__}({shown})"
 
 
@@ -279,7 +290,7 @@ def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
     for index, part in enumerate(parts):
         if not isinstance(part, allowed):
             raise MessageError(
-                f"a {role} message cannot hold {_shorten(part)}",
+                f"a {role} message cannot hold {shown_source(part)}",
                 expected=f"a string, {_one_of(kind.__name__ for kind in allowed)}",
                 hint="wrap a picture as ImagePart(...)" if role == "user" else "",
                 where=f"parts[{index}]",
@@ -325,7 +336,7 @@ def _as_times(given: Any) -> tuple[float, ...]:
     times = tuple(given) if isinstance(given, Iterable) else (None,)
     if not all(map(_is_finite, times)):
         raise VideoTimingError(
-            f"timestamps_seconds={_shorten(given)} was given", expected="one number per frame"
+            f"timestamps_seconds={shown_source(given)} was given", expected="one number per frame"
         )
     return tuple(map(float, times))
 
@@ -359,18 +370,6 @@ def _equal(a: Any, b: Any) -> bool:
         return False
     same = a == b
     return bool(same.all() if hasattr(same, "all") else same)
-
-
-def _shorten(value: Any) -> str:
-    """A source in a few words: never bytes, pixels or a data URL at length."""
-    if isinstance(value, (bytes, bytearray)):
-        return f"<{len(value)} bytes>"
-    if hasattr(value, "shape"):
-        return f"<{type(value).__name__} {tuple(value.shape)}>"
-    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
-        return f"<{len(value)} frames>"
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
 
 
 def _one_of(names: Any) -> str:

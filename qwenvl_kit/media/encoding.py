@@ -7,10 +7,11 @@ import io
 import os
 from typing import Any
 
-from qwenvl_kit.errors import MediaSourceError
+from qwenvl_kit.errors import MediaSourceError, shown
+from qwenvl_kit.media.base64_text import is_picture_in_base64
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import named_path, open_image
+from qwenvl_kit.media.sources import is_encoded, named_path, open_image, resolve_source
 
 
 def source_url(source: Any) -> str:
@@ -23,13 +24,15 @@ def source_url(source: Any) -> str:
     """
     if isinstance(source, str) and source.partition(":")[0].lower() in _URL_SCHEMES:
         return source
+    if is_encoded(source) and not _is_path(source):
+        source = resolve_source(source, MediaPolicy())
     if isinstance(source, (str, os.PathLike)):
         path = named_path(source)
         try:
             return path.expanduser().absolute().as_uri()
         except (OSError, ValueError, RuntimeError) as error:  # half a character, an odd ~
             raise MediaSourceError(
-                f"{str(path)[:100]!r} cannot be written as a URL", expected="the path of a file"
+                f"{shown(str(path))} cannot be written as a URL", expected="the path of a file"
             ) from error
     if isinstance(source, (bytes, bytearray, memoryview)):
         import PIL.Image
@@ -39,6 +42,13 @@ def source_url(source: Any) -> str:
     buffer = io.BytesIO()
     decode_image(source, MediaPolicy()).save(buffer, "PNG")
     return _data_url(buffer.getvalue(), "image/png")
+
+
+def _is_path(source: object) -> bool:
+    """Whether a source is a path as it stands, which need not be one of this machine."""
+    if isinstance(source, str):
+        return not is_picture_in_base64(source)
+    return isinstance(source, (os.PathLike, bytes, bytearray, memoryview))
 
 
 _URL_SCHEMES = ("http", "https", "file", "data")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
 from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.links import Link, look_at
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import fetch_url, is_on_the_web
+from qwenvl_kit.media.sources import fetch_url, is_elsewhere, is_on_the_web
 from qwenvl_kit.media.video import decode_file, measure_file
 from qwenvl_kit.media.videos import decode_frames, is_sequence, measure_frames
 from qwenvl_kit.messages import ImagePart, Message, VideoPart, iter_media, with_media
@@ -48,7 +49,7 @@ def fetch_media(
     fetches: Fetches | None = None,
     kept: Collection[str] = (),
 ) -> tuple[Message, ...]:
-    """The messages with what is on the network fetched, once for all that is done with it.
+    """The messages with what is on the network fetched, and open files read, once for all.
 
     Args:
         messages: the conversation.
@@ -61,7 +62,7 @@ def fetch_media(
     """
     fetched: dict[str, ImagePart | VideoPart] = {}
     for where, part in iter_media(messages):
-        if where not in kept and _url_of(part) is not None:
+        if where not in kept and (_url_of(part, policy) is not None or is_file(part.source)):
             with located(where):
                 fetched[where] = fetch_part(part, policy, fetches)
     return with_media(messages, fetched) if fetched else tuple(messages)
@@ -88,21 +89,30 @@ def links_of(messages: Sequence[Message]) -> dict[str, Link]:
 
 
 def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = None) -> _MediaPart:
-    """The part with its bytes, if it is on the network, else as it is; as `fetch_media`."""
-    url = _url_of(part)
+    """The part with its bytes, if it is on the network or an open file, else as it is.
+
+    A file is read once for all that is done with it, at whatever time its owner closes it.
+
+    Raises:
+        MediaError: as `fetch_media`, or the file cannot be read.
+    """
+    url = _url_of(part, policy)
     if url is None:
-        return part
+        if not is_file(part.source):
+            return part
+        with reading():
+            return replace(part, source=read_file(part.source, policy))
     get = fetch_url if fetches is None else fetches.get
     with reading():
         return replace(part, source=get(url, policy))
 
 
-def _url_of(part: ImagePart | VideoPart) -> str | None:
+def _url_of(part: ImagePart | VideoPart, policy: MediaPolicy) -> str | None:
     """Where a part is on the network, as a link or not; None if it is not there."""
     source: object = part.source
     if isinstance(source, Link):
         return source.url
-    return str(source) if is_on_the_web(source) else None
+    return str(source) if is_elsewhere(source, policy) or is_on_the_web(source) else None
 
 
 def identify_media(
