@@ -108,9 +108,17 @@ class ImagePart(_MediaPart):
     width_px: int | None = None
     crop: Region | None = None
 
+    @property
+    def frame_index(self) -> int:
+        """The frame at which an animated Pillow object stood when it was given; else 0."""
+        return getattr(self, "_frame_index", 0)
+
     def __post_init__(self) -> None:
         _settle_budget(self)
         _check_exact_size(self.height_px, self.width_px)
+        # An animated Pillow object is the same object at every frame: note at which it stands.
+        if hasattr(self.source, "mode") and hasattr(self.source, "tell"):
+            object.__setattr__(self, "_frame_index", self.source.tell())
         if self.crop is not None and not isinstance(self.crop, Region):
             raise BudgetError(
                 f"crop={self.crop!r} was given", expected="Region(x1_px, y1_px, x2_px, y2_px)"

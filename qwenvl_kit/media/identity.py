@@ -13,6 +13,7 @@ from typing import Any
 from qwenvl_kit.errors import located
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import is_elsewhere, is_encoded, resolve_source
 from qwenvl_kit.media.videos import is_sequence
@@ -97,7 +98,10 @@ def _identify_bytes(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[st
         if isinstance(opened, Path):
             policy.check_num_bytes(os.stat(opened).st_size)
             return {"sha256": _sha256_of(opened)}
-    return identify_source(part.source, policy)
+    source = part.source
+    if isinstance(part, ImagePart):
+        source = frame_of(part.source, part.frame_index)  # type: ignore[arg-type]
+    return identify_source(source, policy)
 
 
 def _sha256_of(path: Path) -> str:

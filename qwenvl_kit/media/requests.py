@@ -13,6 +13,7 @@ from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.links import Link, look_at
+from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import fetch_url, is_elsewhere, is_on_the_web
 from qwenvl_kit.media.video import decode_file, measure_file
@@ -62,9 +63,11 @@ def fetch_media(
     """
     fetched: dict[str, ImagePart | VideoPart] = {}
     for where, part in iter_media(messages):
-        if where not in kept and (_url_of(part, policy) is not None or is_file(part.source)):
+        if where not in kept:
             with located(where):
-                fetched[where] = fetch_part(part, policy, fetches)
+                held = fetch_part(part, policy, fetches)
+            if held is not part:
+                fetched[where] = held
     return with_media(messages, fetched) if fetched else tuple(messages)
 
 
@@ -98,13 +101,22 @@ def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = 
     """
     url = _url_of(part, policy)
     if url is None:
-        if not is_file(part.source):
-            return part
-        with reading():
-            return replace(part, source=read_file(part.source, policy))
+        return _held(part, policy)
     get = fetch_url if fetches is None else fetches.get
     with reading():
         return replace(part, source=get(url, policy))
+
+
+def _held(part: _MediaPart, policy: MediaPolicy) -> _MediaPart:
+    """The part with what its owner may move or close: a file's bytes, the frame of an animation."""
+    source: Any = part.source
+    if is_file(source):
+        with reading():
+            source = read_file(source, policy)
+    elif isinstance(part, ImagePart):
+        with reading():
+            source = frame_of(source, part.frame_index)
+    return part if source is part.source else replace(part, source=source)
 
 
 def _url_of(part: ImagePart | VideoPart, policy: MediaPolicy) -> str | None:
