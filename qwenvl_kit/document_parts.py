@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from itertools import islice
 from typing import TypeAlias, Union
 
-from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located
+from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located, shown_source
 from qwenvl_kit.options import BudgetChoice, as_budget
 
 DocumentSource: TypeAlias = Union[str, "os.PathLike[str]", bytes]
@@ -61,7 +61,7 @@ class DocumentPart:
 
     def __repr__(self) -> str:
         shown = [
-            f"{item.name}={_shorten(getattr(self, item.name))}"
+            f"{item.name}={shown_source(getattr(self, item.name))}"
             for item in fields(self)
             if item.repr and getattr(self, item.name) not in (None, item.default)
         ]
@@ -97,11 +97,3 @@ def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
 
 def _no_page(number: object, problem: str, expected: str) -> MediaSizeError:
     return MediaSizeError(f"page {number!r} {problem}", expected=expected, where="pages")
-
-
-def _shorten(value: object) -> str:
-    """A source in a few words: never bytes or a data URL at length."""
-    if isinstance(value, (bytes, bytearray)):
-        return f"<{len(value)} bytes>"
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
