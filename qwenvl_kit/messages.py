@@ -114,14 +114,12 @@ class ImagePart(_MediaPart):
     @property
     def frame_index(self) -> int:
         """The frame at which an animated Pillow object stood when it was given; else 0."""
-        return getattr(self, "_frame_index", 0)
+        return self._frame_index  # type: ignore[attr-defined, no-any-return]
 
     def __post_init__(self) -> None:
         _settle_budget(self)
         _check_exact_size(self.height_px, self.width_px)
-        # An animated Pillow object is the same object at every frame: note at which it stands.
-        if hasattr(self.source, "mode") and hasattr(self.source, "tell"):
-            object.__setattr__(self, "_frame_index", self.source.tell())
+        object.__setattr__(self, "_frame_index", _frame_index(self.source))
         if self.crop is not None and not isinstance(self.crop, Region):
             raise BudgetError(
                 f"crop={self.crop!r} was given", expected="Region(x1_px, y1_px, x2_px, y2_px)"
@@ -312,6 +310,16 @@ def _as_frames(source: VideoSource) -> VideoSource:
 
 
 _FRAMES_URL = "data:video/jpeg;base64,"
+
+
+def _frame_index(source: Any) -> int:
+    """Where a Pillow object stands: an animated one is the same object at every frame."""
+    if isinstance(source, type) or not (hasattr(source, "mode") and hasattr(source, "tell")):
+        return 0
+    try:
+        return int(source.tell())
+    except Exception:  # closed, or of a class of its own: to be refused when it is read
+        return 0
 
 
 def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
