@@ -122,11 +122,13 @@ class PdfPages:
     def _begin_forms(self) -> None:
         """Have the fields of forms drawn, which PDFium does for those who ask before any page.
 
-        What was filled in as XFA is not run: such a document is shown as one without, by the fields
-        that most of them hold as well.
+        Fields that belong to no form are drawn as well. What was filled in as XFA is not run: such
+        a document is shown by the fields that most of them hold beside it.
         """
         raw, document = self._pdfium.raw, self._document
         if {"V8", "XFA"} & set(self._pdfium.PDFIUM_INFO.flags):
+            if document.get_formtype() == raw.FORMTYPE_NONE:
+                return
             raise UnsupportedFeatureError(
                 "the PDF has a form, and the installed PDFium runs scripts of forms",
                 expected="a pypdfium2 without V8 and XFA",
