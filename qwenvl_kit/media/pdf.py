@@ -58,7 +58,7 @@ class PdfPages:
 
     def __init__(self, content: bytes, password: str | None) -> None:
         self._pdfium = check_pdfium()
-        self._has_units = may_have_units(content)
+        self._units: dict[int, float] | None = {} if may_have_units(content) else None
         with _PDFIUM:
             self._document = self._opened(content, password)
             try:
@@ -143,8 +143,11 @@ class PdfPages:
             ) from error
 
     def _scale(self, number: int, dpi: float) -> float:
-        unit = user_unit(self._document, number) if self._has_units else 1.0
-        return dpi / _POINTS_PER_INCH * unit
+        if self._units is None:
+            return dpi / _POINTS_PER_INCH
+        if number not in self._units:
+            self._units[number] = user_unit(self._document, number)
+        return dpi / _POINTS_PER_INCH * self._units[number]
 
     @contextmanager
     def _judged(self, number: int, fault: str) -> Iterator[None]:
