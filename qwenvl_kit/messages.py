@@ -306,7 +306,7 @@ def _settle_budget(part: ImagePart | VideoPart) -> None:
 
 
 def _as_frames(source: VideoSource) -> VideoSource:
-    """The frames of a URL that holds JPEGs in a row, as vLLM takes them; else the source."""
+    """The frames of a URL that holds JPEGs one after another, in vLLM's form; else the source."""
     if not isinstance(source, str) or source[: len(_FRAMES_URL)].lower() != _FRAMES_URL:
         return source
     frames = source[len(_FRAMES_URL) :].split(",")
