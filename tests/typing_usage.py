@@ -14,6 +14,7 @@ from qwenvl_kit import (
     ChatStats,
     Delta,
     Diagnosis,
+    DocumentPart,
     Failure,
     Finding,
     ImagePart,
@@ -76,6 +77,10 @@ def asking() -> None:
     chat.ask(messages, sampling=Sampling(temperature=0.7, seed=7))
     chat.ask([{"role": "user", "content": [{"type": "image", "image": "file:///a.jpg"}]}])
     assert_type(chat.plan("Which way?", VideoPart(["1.png", "2.png"], fps=2.0)), Plan)
+    assert_type(chat.plan("How long?", VideoPart("a.mp4", min_frames=8, max_frames=64)), Plan)
+    document = DocumentPart("a.pdf", pages=(1, 3), password="secret", budget="fine")
+    chat.ask([Message.user(document, DocumentPart(b"%PDF-1.7", pages=(2,)), "?")])
+    assert_type(chat.ask("Who?", document, sampling=Sampling(max_new_tokens=8)), Reply)
 
 
 def budgets_and_plans(chat: VisionChat) -> None:

@@ -23,7 +23,7 @@ from qwenvl_kit.media.sources import (
     open_header,
     open_image,
     opened_source,
-    resolve_source,
+    read_start,
 )
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
 
     if isinstance(source, PIL.Image.Image) or is_array(source) or is_on_the_web(source):
         return b""
-    opened = resolve_source(_shortened(source), policy)
-    if isinstance(opened, Path):
-        with opened.open("rb") as file:
-            return file.read(_NUM_FIRST_BYTES)
+    with opened_source(_shortened(source), policy) as opened:
+        if isinstance(opened, Path):
+            return read_start(opened, _NUM_FIRST_BYTES)
     return opened[:_NUM_FIRST_BYTES] if isinstance(opened, bytes) else b""
 
 
@@ -162,7 +161,7 @@ def size_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[PageSize]:
     """The sizes of pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, password, draws=False) as document:
+    with _opened(source, policy, pages, password, draws=False) as document:
         for number in _wanted(pages, document, policy):
             yield PageSize(number, _checked_size(document, number, dpi, policy))
 
@@ -171,7 +170,7 @@ def draw_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, password, draws=True) as document:
+    with _opened(source, policy, pages, password, draws=True) as document:
         for number in _wanted(pages, document, policy):
             _checked_size(document, number, dpi, policy)
             yield Page(number, document.draw(number, dpi))
@@ -185,12 +184,17 @@ def _check_installed(source: Any, policy: MediaPolicy) -> None:
 
 @contextmanager
 def _opened(
-    source: Any, policy: MediaPolicy, password: str | None, *, draws: bool
+    source: Any,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    password: str | None,
+    *,
+    draws: bool,
 ) -> Iterator[_Document]:
     """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
     if is_tiff(first_bytes(source, policy)):
         with closing(open_image(source, policy)) if draws else open_header(source, policy) as image:
-            yield ScanPages(image, policy)
+            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)))
         return
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):

@@ -58,7 +58,7 @@ class PdfPages:
 
     def __init__(self, content: bytes, password: str | None) -> None:
         self._pdfium = check_pdfium()
-        self._has_units = may_have_units(content)
+        self._units: dict[int, float] | None = {} if may_have_units(content) else None
         with _PDFIUM:
             self._document = self._opened(content, password)
             try:
@@ -122,11 +122,13 @@ class PdfPages:
     def _begin_forms(self) -> None:
         """Have the fields of forms drawn, which PDFium does for those who ask before any page.
 
-        What was filled in as XFA is not run: such a document is shown as one without, by the fields
-        that most of them hold as well.
+        Fields that belong to no form are drawn as well. What was filled in as XFA is not run: such
+        a document is shown by the fields that most of them hold beside it.
         """
         raw, document = self._pdfium.raw, self._document
         if {"V8", "XFA"} & set(self._pdfium.PDFIUM_INFO.flags):
+            if document.get_formtype() == raw.FORMTYPE_NONE:
+                return
             raise UnsupportedFeatureError(
                 "the PDF has a form, and the installed PDFium runs scripts of forms",
                 expected="a pypdfium2 without V8 and XFA",
@@ -141,8 +143,11 @@ class PdfPages:
             ) from error
 
     def _scale(self, number: int, dpi: float) -> float:
-        unit = user_unit(self._document, number) if self._has_units else 1.0
-        return dpi / _POINTS_PER_INCH * unit
+        if self._units is None:
+            return dpi / _POINTS_PER_INCH
+        if number not in self._units:
+            self._units[number] = user_unit(self._document, number)
+        return dpi / _POINTS_PER_INCH * self._units[number]
 
     @contextmanager
     def _judged(self, number: int, fault: str) -> Iterator[None]:

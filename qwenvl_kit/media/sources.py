@@ -320,6 +320,19 @@ def _read_file(path: Path, policy: MediaPolicy) -> bytes:
         raise _unreadable(path, error) from error
 
 
+def read_start(path: Path, num_bytes: int) -> bytes:
+    """How a file begins.
+
+    Raises:
+        MediaNotFoundError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(num_bytes)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Path, error: OSError) -> MediaNotFoundError:
     return MediaNotFoundError(
         f"{path} cannot be read ({error.strerror})", expected="a file that you may read"
