@@ -233,11 +233,16 @@ def _host_pattern(value: object) -> str:
     return pattern
 
 
+def is_store(scheme: str) -> bool:
+    """Whether a scheme, in small letters, may be among `allow_schemes`."""
+    return scheme not in _JUDGED_ELSEWHERE and scheme not in _LEADING_ELSEWHERE
+
+
 def _scheme(value: object) -> str:
     scheme = value.lower().removesuffix("://") if isinstance(value, str) else ""
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
         raise InputError(f"allow_schemes holds {value!r}", expected="a name such as 's3' or 'gs'")
-    if scheme in _JUDGED_ELSEWHERE or scheme in _LEADING_ELSEWHERE:
+    if not is_store(scheme):
         raise InputError(
             f"allow_schemes holds {scheme!r}, which opens more than one store",
             expected="a store such as 's3' or 'gs'",

@@ -30,7 +30,7 @@ from qwenvl_kit.media.base64_text import (
 from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.locks import alone_with
 from qwenvl_kit.media.opening import check_passes, identify_stream, open_bytes
-from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.policy import MediaPolicy, is_store
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -123,10 +123,11 @@ def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path |
 
     if isinstance(source, DocumentPage):
         return source.drawn(policy)
+    hint = "the file that source.open() gives" if hasattr(source, "open") else ""
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected=_SOURCES,
-        hint="its bytes: source.read_bytes()" if hasattr(source, "read_bytes") else "",
+        hint="its bytes: source.read_bytes()" if hasattr(source, "read_bytes") else hint,
     )
 
 
@@ -158,7 +159,8 @@ def _of_row(row: Mapping[Any, Any]) -> Any:
     )
     if not isinstance(source, kinds):
         raise MediaSourceError(
-            f"{name} of type {type(source).__name__} were given in a row", expected=f"{name}"
+            f"a row whose {name} is a {type(source).__name__} was given",
+            expected='{"bytes": bytes, "path": a string}, with one of them',
         )
     return source
 
@@ -244,14 +246,17 @@ def named_path(source: str | os.PathLike[str]) -> Path:
     name = os.fsdecode(source)
     scheme = _SCHEME.match(name)
     if scheme and isinstance(source, str) and not os.path.exists(name):
-        named = scheme.group(1)[:20]
-        hint = f"MediaPolicy(allow_schemes=[{named.lower()!r}]), or open it and pass the bytes"
-        raise MediaSourceError(
-            f"a source with scheme {named} was given",
-            expected="file://, data: or a path",
-            hint=hint if "://" in name else "",
-        )
+        raise _unknown_scheme(name, scheme.group(1)[:20])
     return Path(name)
+
+
+def _unknown_scheme(url: str, scheme: str) -> MediaSourceError:
+    hint = "open it, and pass the bytes" if "://" in url else ""
+    if hint and "::" not in url and is_store(scheme.lower()):
+        hint = f"MediaPolicy(allow_schemes=[{scheme.lower()!r}]), or {hint}"
+    return MediaSourceError(
+        f"a source with scheme {scheme} was given", expected="file://, data: or a path", hint=hint
+    )
 
 
 def _file_url_path(url: str) -> Path:

@@ -82,6 +82,13 @@ def test_a_run_that_is_repeated_does_not_fetch_it_again(tmp_path: Path, store: A
     store.pipe("/bucket/photo.png", _png())
 
 
+def test_a_scheme_that_no_policy_may_name_is_not_proposed() -> None:
+    for url in ("zip://a.png::/x.zip", "simplecache://a", "memory://a::file://b", "javascript:x"):
+        with pytest.raises(MediaSourceError) as caught:
+            measure_image(url, MediaPolicy())
+        assert "allow_schemes" not in caught.value.hint
+
+
 FORBIDDEN = [
     "memory://a.png::file:///etc/passwd",
     "memory://a.png::memory://b.png",
