@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
@@ -38,6 +39,7 @@ VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
 `ImageSource`; or an array (N, H, W, C) or tensor (N, C, H, W)."""
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class TextPart:
     """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text."""
@@ -75,6 +77,7 @@ class _MediaPart:
         return f"{type(self).__name__}({shown})"
 
 
+@tells_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class ImagePart(_MediaPart):
     """A picture.
@@ -107,6 +110,7 @@ class ImagePart(_MediaPart):
             )
 
 
+@tells_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class VideoPart(_MediaPart):
     """A video.
@@ -170,6 +174,7 @@ ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 """The parts that a message of each role may hold."""
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class Message:
     """One turn of a conversation.

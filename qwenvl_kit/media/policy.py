@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Size
 
@@ -21,6 +22,7 @@ run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its 
 _WEB_PORTS = (80, 443)
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class MediaPolicy:
     """What is opened, and how much of it. By default local files, bytes and arrays; no network.
