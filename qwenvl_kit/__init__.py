@@ -15,6 +15,7 @@ from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.conversation import Conversation
 from qwenvl_kit.diagnosis import Diagnosis, Finding, doctor
 from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.geometry import PixelMap, Point, Region, Size
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
@@ -34,6 +35,7 @@ __all__ = [
     "Conversation",
     "Delta",
     "Diagnosis",
+    "DocumentPart",
     "Failure",
     "Finding",
     "ImagePart",

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, Union
 
 from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.requests import fetch_media
@@ -16,8 +17,8 @@ from qwenvl_kit.order import is_continued
 from qwenvl_kit.results import Reply
 from qwenvl_kit.staying import StaysHere
 
-Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart]
-"""What may follow a question: a picture's source, or a part."""
+Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart, DocumentPart]
+"""What may follow a question: the source of a picture, PDF or TIFF, or a part."""
 
 
 class Asks(Protocol):

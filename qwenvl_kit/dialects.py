@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, Union
 
+from qwenvl_kit.document_dialects import document_to_openai, document_to_qwen
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
 from qwenvl_kit.formats.keys import OF_NO_EFFECT_IN_MESSAGES, check_keys, shown
 from qwenvl_kit.formats.parts import parse_part
@@ -114,7 +116,7 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _question(text: str, media: Sequence[Any]) -> Message:
     """Pictures first, as in the models' training and in every published guide."""
-    is_part = (ImagePart, VideoPart, TextPart)
+    is_part = (ImagePart, VideoPart, DocumentPart, TextPart)
     parts = [item if isinstance(item, is_part) else ImagePart(item) for item in media]
     return Message("user", (*parts, TextPart(text)))
 
@@ -173,6 +175,8 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     budget = _to_qwen_budget(part.budget)
+    if isinstance(part, DocumentPart):
+        return {**document_to_qwen(part), **budget}
     if isinstance(part, ImagePart):
         sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
         crop = {"crop": None if part.crop is None else list(vars(part.crop).values())}
@@ -200,6 +204,8 @@ def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
 def _to_openai_part(part: SaidPart, where: str) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
+    if isinstance(part, DocumentPart):
+        return document_to_openai(part, where)
     if len(_to_qwen_part(part)) > 2:
         raise UnsupportedFeatureError(
             f"OpenAI's dialect has no word for the settings of {part!r}",

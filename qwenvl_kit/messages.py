@@ -5,21 +5,21 @@ All of them are values: built once, checked on arrival, comparable, never change
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from itertools import pairwise
-from numbers import Integral, Real
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.arguments.checking import tells_arguments
-from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError, located
+from qwenvl_kit.document_parts import DocumentPart
+from qwenvl_kit.errors import BudgetError, MessageError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
+from qwenvl_kit.video_timing import as_times, check_timing, is_count
 
 if TYPE_CHECKING:
     import numpy
@@ -36,7 +36,8 @@ tensor (C, H, W); arrays hold uint8, or floats in [0, 1]."""
 
 VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
 """A video file as a path, `file://` URL, data URL or bytes; or a sequence of frames, each an
-`ImageSource`; or an array (N, H, W, C) or tensor (N, C, H, W)."""
+`ImageSource`, or all in one URL, `data:video/jpeg;base64,<frame>,<frame>`; or an array (N, H, W, C)
+or tensor (N, C, H, W)."""
 
 
 @tells_arguments
@@ -154,21 +155,21 @@ class VideoPart(_MediaPart):
 
     def __post_init__(self) -> None:
         _settle_budget(self)
+        object.__setattr__(self, "source", _as_frames(self.source))
         if self.timestamps_seconds is not None:
-            object.__setattr__(self, "timestamps_seconds", _as_times(self.timestamps_seconds))
-        _check_timing(self)
-        _check_num_frames(self)
+            object.__setattr__(self, "timestamps_seconds", as_times(self.timestamps_seconds))
+        check_timing(self)
 
 
-SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart]
+SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart, DocumentPart]
 Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingSwitch]
 
 ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "system": (TextPart, ToolOffer, ThinkingSwitch),
-        "user": (TextPart, ImagePart, VideoPart),
+        "user": (TextPart, ImagePart, VideoPart, DocumentPart),
         "assistant": (TextPart, ToolCall),
-        "tool": (TextPart, ImagePart),
+        "tool": (TextPart, ImagePart, DocumentPart),
     }
 )
 """The parts that a message of each role may hold."""
@@ -237,29 +238,31 @@ def with_system_part(messages: Sequence[Message], part: Part) -> tuple[Message, 
 
 def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | VideoPart]]:
     """Each picture and video in order, with its place, such as `messages[1].parts[0]`."""
+    for where, part in iter_parts(messages):
+        if isinstance(part, (ImagePart, VideoPart)):
+            yield where, part
+
+
+def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
+    """Each part in order, with its place; pages of a document stand in the document's place."""
     for message_index, message in enumerate(messages):
-        for part_index, part in enumerate(message.parts):
-            if isinstance(part, (ImagePart, VideoPart)):
-                yield f"messages[{message_index}].parts[{part_index}]", part
+        part_index = -1
+        for part in message.parts:
+            place = getattr(part, "page_place", None)  # see `document_pages`
+            part_index = part_index + 1 if place is None else place.part_index
+            page = "" if place is None or place.number is None else f".pages[{place.number}]"
+            yield f"messages[{message_index}].parts[{part_index}]{page}", part
 
 
-def with_media(
-    messages: Sequence[Message], parts: Mapping[str, ImagePart | VideoPart]
-) -> tuple[Message, ...]:
+def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[Message, ...]:
     """The conversation with other parts in some places, named as `iter_media` names them."""
+    placed = iter([parts.get(where, part) for where, part in iter_parts(messages)])
     return tuple(
-        replace(
-            message,
-            parts=tuple(
-                parts.get(f"messages[{message_index}].parts[{part_index}]", part)
-                for part_index, part in enumerate(message.parts)
-            ),
-        )
-        for message_index, message in enumerate(messages)
+        replace(message, parts=tuple(islice(placed, len(message.parts)))) for message in messages
     )
 
 
-_PART_TYPES = (TextPart, ImagePart, VideoPart, ToolCall, ToolOffer, ThinkingSwitch)
+_PART_TYPES = (TextPart, ImagePart, VideoPart, DocumentPart, ToolCall, ToolOffer, ThinkingSwitch)
 
 
 def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
@@ -282,65 +285,25 @@ def _settle_budget(part: ImagePart | VideoPart) -> None:
             object.__setattr__(part, "budget", as_budget(part.budget))
 
 
+def _as_frames(source: VideoSource) -> VideoSource:
+    """The frames of a URL that holds JPEGs in a row, as vLLM takes them; else the source."""
+    if not isinstance(source, str) or source[: len(_FRAMES_URL)].lower() != _FRAMES_URL:
+        return source
+    frames = source[len(_FRAMES_URL) :].split(",")
+    return tuple(f"data:image/jpeg;base64,{frame}" for frame in frames)
+
+
+_FRAMES_URL = "data:video/jpeg;base64,"
+
+
 def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
     if (height_px is None) != (width_px is None):
         raise BudgetError(
             f"height_px={height_px}, width_px={width_px} were given", expected="both or neither"
         )
     for name, value in (("height_px", height_px), ("width_px", width_px)):
-        if value is not None and not _is_count(value):
+        if value is not None and not is_count(value):
             raise BudgetError(f"{name}={value!r} was given", expected="a whole number above 0")
-
-
-def _check_timing(part: VideoPart) -> None:
-    if part.fps is not None and part.timestamps_seconds is not None:
-        raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
-    if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
-        raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
-    for name, value in (("start_seconds", part.start_seconds), ("end_seconds", part.end_seconds)):
-        if value is not None and not (_is_finite(value) and value >= 0):
-            raise VideoTimingError(f"{name}={value!r} was given", expected="a number of at least 0")
-    if (part.start_seconds or 0.0) >= (math.inf if part.end_seconds is None else part.end_seconds):
-        raise VideoTimingError(
-            f"start_seconds={part.start_seconds}, end_seconds={part.end_seconds} were given",
-            expected="a start before the end",
-        )
-
-
-def _check_num_frames(part: VideoPart) -> None:
-    """Refuse numbers of frames that are none, and bounds between which nothing lies."""
-    names = ("min_frames", "num_frames", "max_frames")
-    given = [(name, getattr(part, name)) for name in names if getattr(part, name) is not None]
-    for name, value in given:
-        if not _is_count(value):
-            raise VideoTimingError(f"{name}={value!r} was given", expected="a whole number above 0")
-    for (low, least), (high, most) in pairwise(given):
-        if least > most:
-            raise VideoTimingError(
-                f"{low}={least} and {high}={most} were given", expected=f"{low} up to {high}"
-            )
-
-
-def _as_times(given: Any) -> tuple[float, ...]:
-    times = tuple(given) if isinstance(given, Iterable) else (None,)
-    if not all(map(_is_finite, times)):
-        raise VideoTimingError(
-            f"timestamps_seconds={_shorten(given)} was given", expected="one number per frame"
-        )
-    return tuple(map(float, times))
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
-
-
-def _is_finite(value: object) -> bool:
-    if not isinstance(value, Real) or isinstance(value, bool):  # NumPy's numbers are real too
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
-        return False
 
 
 def _values(part: _MediaPart) -> tuple[Any, ...]:

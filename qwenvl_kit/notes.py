@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import InputError, JournalError, located
 from qwenvl_kit.journal import Journal, fingerprint
 from qwenvl_kit.media.identity import identify_content
@@ -99,7 +100,7 @@ def _plain_message(message: Message, policy: MediaPolicy, where: str) -> list[An
     parts: list[Any] = []
     for at, part in enumerate(message.parts):
         with located(f"{where}.parts[{at}]"):
-            if isinstance(part, (ImagePart, VideoPart)):
+            if isinstance(part, (ImagePart, VideoPart, DocumentPart)):
                 parts.append(identify_content(part, policy))
             else:
                 parts.append(part.text if isinstance(part, TextPart) else asdict(part))

@@ -192,8 +192,12 @@ def _row(entry: ImagePlan | VideoPlan) -> tuple[str, ...]:
 
 
 def _place(where: str) -> list[int]:
-    """The numbers in `messages[1].parts[0]`, by which parts stand in their order."""
-    return [int(number) for number in "".join(c if c.isdigit() else " " for c in where).split()]
+    """The numbers in `messages[1].parts[0]`, by which parts stand in their order.
+
+    Pages of a document are in theirs already, which need not be that of their numbers.
+    """
+    part = where.partition(".pages[")[0]
+    return [int(number) for number in "".join(c if c.isdigit() else " " for c in part).split()]
 
 
 def _bytes(size: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import ToolError, ToolLimitError
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
 from qwenvl_kit.results import Reply
@@ -109,7 +110,7 @@ def _told(result: Any) -> tuple[Part, ...]:
     """What a function returned, as parts of a message; what JSON cannot hold is an error."""
     if isinstance(result, (list, tuple)) and any(map(_is_picture, result)):
         return tuple(part for item in result for part in _told(item))
-    if isinstance(result, (TextPart, ImagePart)):
+    if isinstance(result, (TextPart, ImagePart, DocumentPart)):
         return (result,)
     if _is_picture(result):
         return (ImagePart(result),)
@@ -122,7 +123,7 @@ def _told(result: Any) -> tuple[Part, ...]:
 
 def _is_picture(value: Any) -> bool:
     is_pillow = type(value).__module__.startswith("PIL.")
-    return isinstance(value, ImagePart) or is_pillow
+    return isinstance(value, (ImagePart, DocumentPart)) or is_pillow
 
 
 def _shortened(text: str) -> str:

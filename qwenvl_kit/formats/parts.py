@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qwenvl_kit.document_dialects import DOCUMENT_KEYS
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, VideoTimingError
+from qwenvl_kit.formats.files import parse_file
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
 from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.sources import as_source, find_source, source_keys
@@ -31,7 +34,7 @@ def parse_part(item: Any) -> Part:
     """
     if isinstance(item, str):
         return TextPart(item)
-    if isinstance(item, (TextPart, ImagePart, VideoPart)):
+    if isinstance(item, (TextPart, ImagePart, VideoPart, DocumentPart)):
         return item
     if not isinstance(item, Mapping):
         raise MessageError(
@@ -94,6 +97,12 @@ def _parse_video(item: Mapping[str, Any]) -> Part:
     return VideoPart(source, budget=_parse_budget(item), **read_timing(item, source))
 
 
+def _parse_document(item: Mapping[str, Any]) -> Part:
+    source = _source_of(item, "document", (*BUDGET_KEYS, *DOCUMENT_KEYS, "title", "context"))
+    settings = {name: item[name] for name in DOCUMENT_KEYS if item.get(name) is not None}
+    return DocumentPart(source, **settings, budget=_parse_budget(item))
+
+
 def _source_of(item: Mapping[str, Any], kind: str, settings: tuple[str, ...]) -> Any:
     """The source of a picture or video whose dict has no key that would be lost."""
     known = (*source_keys(kind), "type", "source_type", "file_id", *settings, *OF_NO_EFFECT)
@@ -128,15 +137,16 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "output_text": _parse_text,
     "refusal": _parse_refusal,
     "input_image": _parse_image,
+    "document": _parse_document,
+    "file": parse_file,
+    "input_file": parse_file,
 }
-"""The first are of Qwen's guides, transformers and OpenAI's chat API, the last of its Responses."""
+"""By the types of Qwen's guides, transformers, OpenAI's two APIs, Anthropic and LangChain."""
 
 _SOUND = "and these models hear nothing"
-_FILE = "and files other than pictures and films are not read here"
 _CALL = "and calls of tools and their results are messages of their own"
 _REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("audio", "input_audio", "audio_url"), _SOUND),
-    **dict.fromkeys(("file", "input_file", "document"), _FILE),
     **dict.fromkeys(("tool_use", "tool_result", "tool_call"), _CALL),
     **dict.fromkeys(
         ("image_embeds", "prompt_embeds", "video_embeds"), "and pixels are wanted, not features"

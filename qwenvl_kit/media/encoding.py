@@ -1,4 +1,4 @@
-"""Pictures as data URLs, for those who send them elsewhere."""
+"""Pictures and documents as data URLs, for those who send them elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from qwenvl_kit.errors import MediaSourceError
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.scans import is_tiff
 from qwenvl_kit.media.sources import named_path, open_image
 
 
@@ -39,6 +40,18 @@ def source_url(source: Any) -> str:
     buffer = io.BytesIO()
     decode_image(source, MediaPolicy()).save(buffer, "PNG")
     return _data_url(buffer.getvalue(), "image/png")
+
+
+def document_url(source: Any) -> str:
+    """A URL for a document, as `source_url`: bytes become a data URL.
+
+    Raises:
+        MediaError: a path that cannot be written as a URL.
+    """
+    if not isinstance(source, (bytes, bytearray, memoryview)):
+        return source_url(source)
+    data = bytes(source)
+    return _data_url(data, "image/tiff" if is_tiff(data) else "application/pdf")
 
 
 _URL_SCHEMES = ("http", "https", "file", "data")

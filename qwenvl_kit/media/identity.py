@@ -10,7 +10,9 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MediaSourceError, located
+from qwenvl_kit.media.documents import DocumentPage
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import is_on_the_web, resolve_source
 from qwenvl_kit.media.videos import is_sequence
@@ -52,28 +54,42 @@ def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy)
     """
     if isinstance(plan, VideoPlan) and is_sequence(source):
         return None
-    opened = resolve_source(source, policy)
-    if isinstance(opened, Path):
-        status = os.stat(opened)
-        form = (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
-        known: object = (os.path.realpath(opened), form)
-    elif isinstance(opened, bytes):
-        known = hashlib.sha256(opened).hexdigest()
+    if isinstance(source, DocumentPage):
+        document = source.document
+        file = document.known_as(lambda given: _identify_opened(given, policy))
+        known: object = file and (file, source.number, document.dpi)
     else:
+        known = _identify_opened(source, policy)
+    if known is None:
         return None
     return hashlib.sha256(repr((known, replace(plan, where=""))).encode()).hexdigest()
 
 
-def identify_content(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[str, Any]:
-    """What tells a picture or video from another, and how it is shown, for a run to go on with.
+def _identify_opened(source: Any, policy: MediaPolicy) -> object:
+    """A file by its place, size and times of change, bytes by their content; None for others."""
+    opened = resolve_source(source, policy)
+    if isinstance(opened, bytes):
+        return hashlib.sha256(opened).hexdigest()
+    if not isinstance(opened, Path):
+        return None
+    status = os.stat(opened)
+    form = (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+    return os.path.realpath(opened), form
 
-    Pictures in files are known by their bytes, all else as in `identify_source`.
+
+def identify_content(
+    part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
+) -> dict[str, Any]:
+    """What tells a picture, video or document from another, and how it is shown.
+
+    For a run to go on with. Pictures and documents in files are known by their bytes, all else as
+    in `identify_source`.
 
     Raises:
         MediaError: it is not there, the policy refuses it, or it has nothing that it is known by.
@@ -85,9 +101,11 @@ def identify_content(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[s
     return {"kind": type(part).__name__, "source": _identify_bytes(part, policy), **shown}
 
 
-def _identify_bytes(part: ImagePart | VideoPart, policy: MediaPolicy) -> dict[str, Any]:
+def _identify_bytes(
+    part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
+) -> dict[str, Any]:
     is_named = isinstance(part.source, (str, os.PathLike)) and not is_on_the_web(part.source)
-    if isinstance(part, ImagePart) and is_named:
+    if isinstance(part, (ImagePart, DocumentPart)) and is_named:
         opened = resolve_source(part.source, policy)
         if isinstance(opened, Path):
             return {"sha256": _sha256_of(opened)}

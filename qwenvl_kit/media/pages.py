@@ -1,36 +1,41 @@
-"""Pages of a PDF as pictures, by pypdfium2 (extra `pdf`)."""
+"""Pages of a document as pictures: of a PDF, by pypdfium2 (extra `pdf`), or of a TIFF."""
 
 from __future__ import annotations
 
-import threading
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
 
-from qwenvl_kit.errors import (
-    DocumentPasswordError,
-    InputError,
-    MediaDecodeError,
-    MediaSizeError,
-    MediaSourceError,
-    MissingPackageError,
-)
+from qwenvl_kit.document_parts import check_dpi
+from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.pdf import PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_encoded, opened_source
+from qwenvl_kit.media.scans import ScanPages, is_tiff
+from qwenvl_kit.media.sources import (
+    is_encoded,
+    is_on_the_web,
+    open_header,
+    open_image,
+    opened_source,
+    resolve_source,
+)
 
 if TYPE_CHECKING:
     import PIL.Image
 
-_POINTS_PER_INCH = 72
-_PDFIUM = threading.Lock()
-"""PDFium must not be called from two threads (its own documentation, `fpdfview.h`)."""
-
 DEFAULT_DPI = 144
 """Print of 8 points is then 16 pixels high, which the models read."""
+
+_NUM_FIRST_BYTES = 1024
+"""Among which viewers look for the name of a PDF (its writers may put something before it)."""
+
+_Document: TypeAlias = Union[PdfPages, ScanPages]
 
 
 class Page(NamedTuple):
@@ -40,11 +45,66 @@ class Page(NamedTuple):
     image: PIL.Image.Image
 
 
+class PageSize(NamedTuple):
+    """A page's number, from 1 on, and how large it will be as a picture."""
+
+    number: int
+    size: Size
+
+
 def is_pdf(source: Any) -> bool:
     """Whether a source is a PDF, by its name or its first bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source[:1024]).lstrip().startswith(b"%PDF-")
+        return bytes(source[:_NUM_FIRST_BYTES]).lstrip().startswith(b"%PDF-")
     return isinstance(source, (str, Path)) and str(source).lower().endswith(".pdf")
+
+
+def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
+    """How a document or picture begins; empty for one in memory or on the network.
+
+    Raises:
+        MediaError: it cannot be opened, or the policy refuses it.
+    """
+    import PIL.Image
+
+    if isinstance(source, PIL.Image.Image) or is_array(source) or is_on_the_web(source):
+        return b""
+    opened = resolve_source(_shortened(source), policy)
+    if isinstance(opened, Path):
+        with opened.open("rb") as file:
+            return file.read(_NUM_FIRST_BYTES)
+    return opened[:_NUM_FIRST_BYTES] if isinstance(opened, bytes) else b""
+
+
+def _shortened(source: Any) -> Any:
+    """Bytes, or a data URL in base64, without what lies behind the beginning; else the source."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source[:_NUM_FIRST_BYTES])
+    start = source.find(";base64,", 0, 200) if isinstance(source, str) else -1
+    if start < 0 or source[:5].lower() != "data:":
+        return source
+    end = start + len(";base64,") + 2 * _NUM_FIRST_BYTES  # a multiple of 4, as base64 has it
+    is_plain = re.fullmatch("[A-Za-z0-9+/]+", source[start + len(";base64,") : end]) is not None
+    return source[:end] if is_plain else source
+
+
+def check_pages(pages: Iterable[int] | None, dpi: float, policy: MediaPolicy) -> list[int] | None:
+    """The pages that are wanted, without going through more of them than may be drawn.
+
+    Raises:
+        MediaSizeError: too many, or what is no number of a page.
+        InputError: the dpi cannot be meant.
+    """
+    check_dpi(dpi)
+    if pages is None:
+        return None
+    numbers = list(islice(pages, policy.max_pages + 1))
+    for number in numbers:
+        if type(number) is not int or number < 1:
+            raise _no_page(number, "a number from 1 on")
+    if len(numbers) > policy.max_pages:
+        raise _too_many(f"more than {policy.max_pages}", policy)
+    return numbers
 
 
 def read_pages(
@@ -55,13 +115,13 @@ def read_pages(
     dpi: float = DEFAULT_DPI,
     password: str | None = None,
 ) -> list[Page]:
-    """Pages of a PDF as pictures in RGB.
+    """Pages of a PDF or TIFF as pictures in RGB.
 
     Args:
         source: a path, `file://` or data URL, or bytes.
         policy: what may be opened; `max_pages` and `max_pixels` are judged before any is drawn.
         pages: which, from 1 on; None for all.
-        dpi: pixels an inch.
+        dpi: pixels an inch of a PDF.
         password: what it was locked with.
 
     Raises:
@@ -69,128 +129,110 @@ def read_pages(
         DocumentPasswordError: it is locked, and the password is missing or wrong.
         MissingPackageError: pypdfium2 is not installed.
     """
-    if not 1 <= dpi <= 1200:
-        raise InputError(f"dpi={dpi!r} was given", expected="from 1 to 1200")
-    numbers = None if pages is None else _numbers(pages, policy)
-    _pdfium()  # here or in the process that draws: it is missing in both
+    numbers = check_pages(pages, dpi, policy)
     with reading():
-        if policy.isolate_images and is_encoded(source):
-            from qwenvl_kit.media.isolation.documents import read_pages_apart
+        return list(pages_of(source, policy, numbers, dpi, password))
 
-            return list(read_pages_apart(source, policy, numbers, dpi, password))
-        return list(draw_pages(source, policy, numbers, dpi, password))
+
+def measure_pages(
+    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+) -> list[PageSize]:
+    """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
+    if policy.isolate_images and is_encoded(source):
+        _check_installed(source, policy)
+        from qwenvl_kit.media.isolation.documents import measure_pages_apart
+
+        return measure_pages_apart(source, policy, pages, dpi, password)
+    return list(size_pages(source, policy, pages, dpi, password))
+
+
+def pages_of(
+    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+) -> Iterator[Page]:
+    """The pages one by one, here or in the process that draws; as `read_pages`."""
+    if policy.isolate_images and is_encoded(source):
+        _check_installed(source, policy)
+        from qwenvl_kit.media.isolation.documents import read_pages_apart
+
+        return read_pages_apart(source, policy, pages, dpi, password)
+    return draw_pages(source, policy, pages, dpi, password)
+
+
+def size_pages(
+    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+) -> Iterator[PageSize]:
+    """The sizes of pages one by one, in this process; as `read_pages`."""
+    with _opened(source, policy, password, draws=False) as document:
+        for number in _wanted(pages, document, policy):
+            yield PageSize(number, _checked_size(document, number, dpi, policy))
 
 
 def draw_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, in this process; as `read_pages`."""
-    with _PDFIUM, _opened(source, policy, password) as document:
-        for number in _wanted(pages, len(document), policy):
-            with _page(document, number) as page:
-                _check_size(page, number, dpi, policy)
-                with closing(
-                    page.render(scale=dpi / _POINTS_PER_INCH, rev_byteorder=True)
-                ) as bitmap:
-                    image = bitmap.to_pil().convert("RGB")
-            yield Page(number, image)
+    with _opened(source, policy, password, draws=True) as document:
+        for number in _wanted(pages, document, policy):
+            _checked_size(document, number, dpi, policy)
+            yield Page(number, document.draw(number, dpi))
 
 
-def _pdfium() -> Any:
-    try:
-        import pypdfium2
-    except ImportError as error:
-        raise MissingPackageError(
-            "pypdfium2, which draws the pages of a PDF, is not installed",
-            hint="pip install 'qwenvl-kit[pdf]'",
-        ) from error
-    return pypdfium2
+def _check_installed(source: Any, policy: MediaPolicy) -> None:
+    """Miss here what another process would miss: it can tell of media alone."""
+    if not is_tiff(first_bytes(source, policy)):
+        check_pdfium()
 
 
 @contextmanager
-def _page(document: Any, number: int) -> Iterator[Any]:
-    pypdfium2 = _pdfium()
-    try:
-        page = document[number - 1]
-    except pypdfium2.PdfiumError as error:
-        raise MediaDecodeError(
-            f"page {number} of the PDF is damaged ({error})",
-            expected="a whole page",
-            hint="pages=[...] without it",
-            where=f"pages[{number}]",
-        ) from error
-    try:
-        yield page
-    except pypdfium2.PdfiumError as error:
-        raise MediaDecodeError(
-            f"page {number} of the PDF cannot be drawn ({error})",
-            hint="pages=[...] without it",
-            where=f"pages[{number}]",
-        ) from error
-    finally:
-        page.close()
-
-
-@contextmanager
-def _opened(source: Any, policy: MediaPolicy, password: str | None) -> Iterator[Any]:
-    pypdfium2 = _pdfium()
+def _opened(
+    source: Any, policy: MediaPolicy, password: str | None, *, draws: bool
+) -> Iterator[_Document]:
+    """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
+    if is_tiff(first_bytes(source, policy)):
+        with closing(open_image(source, policy)) if draws else open_header(source, policy) as image:
+            yield ScanPages(image, policy)
+        return
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):
             raise MediaSourceError("a picture was given", expected="a PDF as a path or bytes")
         policy.check_num_bytes(opened.stat().st_size if isinstance(opened, Path) else len(opened))
         content = opened.read_bytes() if isinstance(opened, Path) else opened
-    try:
-        document = pypdfium2.PdfDocument(content, password=password)
-    except pypdfium2.PdfiumError as error:
-        if "assword" in str(error):
-            raise DocumentPasswordError(
-                "the PDF is locked" if password is None else "the PDF has another password",
-                hint="password=...",
-            ) from error
-        raise MediaDecodeError(
-            f"the PDF is damaged or cut short ({error})", hint="fetch or save it again"
-        ) from error
-    try:
+    with closing(PdfPages(content, password)) as document:
         yield document
-    finally:
-        document.close()
 
 
-def _numbers(pages: Iterable[int], policy: MediaPolicy) -> list[int]:
-    """The pages that are wanted, without going through more of them than may be drawn."""
-    numbers = list(islice(pages, policy.max_pages + 1))
-    for number in numbers:
-        if type(number) is not int or number < 1:
-            raise _no_page(number, "a number from 1 on")
-    return numbers
-
-
-def _wanted(pages: Sequence[int] | None, num_pages: int, policy: MediaPolicy) -> Sequence[int]:
+def _wanted(pages: Sequence[int] | None, document: _Document, policy: MediaPolicy) -> Sequence[int]:
+    num_pages = len(document)
     wanted = range(1, num_pages + 1) if pages is None else pages
     for number in wanted[: policy.max_pages]:
         if number > num_pages:
             raise _no_page(number, f"from 1 to {num_pages}")
     if len(wanted) > policy.max_pages:
-        count = num_pages if pages is None else f"more than {policy.max_pages}"
-        raise MediaSizeError(
-            f"{count} pages of the PDF are wanted",
-            expected=f"at most {policy.max_pages}",
-            hint="pages=range(1, 11), or MediaPolicy(max_pages=...)",
-        )
+        is_counted = pages is None and isinstance(document, PdfPages)
+        raise _too_many(str(num_pages) if is_counted else f"more than {policy.max_pages}", policy)
     if not wanted:
         raise MediaSizeError("no pages were asked for, or the PDF has none", expected="one or more")
     return wanted
+
+
+def _too_many(count: str, policy: MediaPolicy) -> MediaSizeError:
+    return MediaSizeError(
+        f"{count} pages of the document are wanted",
+        expected=f"at most {policy.max_pages}",
+        hint="DocumentPart(..., pages=range(1, 11)), or MediaPolicy(max_pages=...)",
+    )
 
 
 def _no_page(number: object, expected: str) -> MediaSizeError:
     return MediaSizeError(f"page {number!r} was asked for", expected=expected, where="pages")
 
 
-def _check_size(page: Any, number: int, dpi: float, policy: MediaPolicy) -> None:
-    width, height = (round(side * dpi / _POINTS_PER_INCH) for side in page.get_size())
+def _checked_size(document: _Document, number: int, dpi: float, policy: MediaPolicy) -> Size:
+    size = document.size(number, dpi)
     try:
-        policy.check_size(Size(height_px=height, width_px=width))
+        with located(f"pages[{number}]"):
+            policy.check_size(size)
     except MediaSizeError as error:
-        error.where = f"pages[{number}]"
         error.hint = "a lower dpi, or MediaPolicy(max_pixels=...) if you trust it"
         raise
+    return size

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import located
+from qwenvl_kit.media.documents import DocumentPage, check_no_document, decode_pages
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
@@ -16,7 +18,15 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import fetch_url, is_on_the_web
 from qwenvl_kit.media.video import decode_file, measure_file
 from qwenvl_kit.media.videos import decode_frames, is_sequence, measure_frames
-from qwenvl_kit.messages import ImagePart, Message, VideoPart, iter_media, with_media
+from qwenvl_kit.messages import (
+    ImagePart,
+    Message,
+    Part,
+    VideoPart,
+    iter_media,
+    iter_parts,
+    with_media,
+)
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ DecodedMedia: TypeAlias = Union["PIL.Image.Image", "numpy.ndarray[Any, Any]"]
 planned size."""
 
 
-_MediaPart = TypeVar("_MediaPart", bound=Union[ImagePart, VideoPart])
+_MediaPart = TypeVar("_MediaPart", bound=Union[ImagePart, VideoPart, DocumentPart])
 
 
 def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Measure]:
@@ -59,8 +69,10 @@ def fetch_media(
     Raises:
         MediaError: with the place of the part that cannot be fetched.
     """
-    fetched: dict[str, ImagePart | VideoPart] = {}
-    for where, part in iter_media(messages):
+    fetched: dict[str, Part] = {}
+    for where, part in iter_parts(messages):
+        if not isinstance(part, (ImagePart, VideoPart, DocumentPart)):
+            continue
         if where not in kept and _url_of(part) is not None:
             with located(where):
                 fetched[where] = fetch_part(part, policy, fetches)
@@ -72,7 +84,7 @@ def link_media(
 ) -> tuple[Message, ...]:
     """The messages with links in place of pictures on the network; errors as `fetch_media`."""
     look = look_at if fetches is None else fetches.look_at
-    linked: dict[str, ImagePart | VideoPart] = {}
+    linked: dict[str, Part] = {}
     for where, part in iter_media(messages):
         if isinstance(part, ImagePart) and is_on_the_web(part.source):
             with reading(where):
@@ -97,7 +109,7 @@ def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = 
         return replace(part, source=get(url, policy))
 
 
-def _url_of(part: ImagePart | VideoPart) -> str | None:
+def _url_of(part: ImagePart | VideoPart | DocumentPart) -> str | None:
     """Where a part is on the network, as a link or not; None if it is not there."""
     source: object = part.source
     if isinstance(source, Link):
@@ -141,9 +153,11 @@ def decode_media(
     Raises:
         MediaError: with the place of the part that cannot be decoded.
     """
-    decoded: dict[str, DecodedMedia] = {}
+    decoded: dict[str, DecodedMedia] = {
+        **decode_pages(messages, plans, policy, resize, known),
+    }
     for where, part in iter_media(messages):
-        if where in known:
+        if where in known or where in decoded:
             continue
         plan = plans[where]
         with reading(where):
@@ -160,10 +174,14 @@ def _measure(where: str, part: ImagePart | VideoPart, policy: MediaPolicy) -> Me
     with reading(where):
         if isinstance(part, ImagePart):
             source: object = part.source
-            header = source.header if isinstance(source, Link) else read_header(source, policy)
+            if isinstance(source, (Link, DocumentPage)):
+                header = source.header
+            else:
+                header = read_header(source, policy)
             return ImageMeasure(where, part, header.size, header.orientation)
         if is_sequence(part.source):
             frames = measure_frames(part.source, policy)
             return VideoMeasure(where, part, frames.size, frames.num_frames)
+        check_no_document(part.source, policy)
         film = measure_file(part.source, policy, part.end_seconds)
         return VideoMeasure(where, part, film.size, len(film.times_seconds), film.times_seconds)

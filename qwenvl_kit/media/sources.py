@@ -105,6 +105,10 @@ def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path |
         return _resolve_url(source, policy)
     if isinstance(source, (str, os.PathLike)):
         return _checked_path(named_path(source), policy)
+    from qwenvl_kit.media.documents import DocumentPage  # which opens documents by this module
+
+    if isinstance(source, DocumentPage):
+        return source.drawn(policy)
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
@@ -208,7 +212,9 @@ def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
         return base64.b64decode("".join(unquote(payload).split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MediaDecodeError(
-            f"the data URL is not valid base64 ({error})", expected="data:image/png;base64,..."
+            f"the data URL is not valid base64 ({error})",
+            expected="data:image/png;base64,...",
+            hint=_VIDEO_HINT if header.lower().startswith("data:video/") else "",
         ) from error
 
 

@@ -11,9 +11,14 @@ from typing import Any, NamedTuple
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
+from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.media.pages import is_pdf, read_pages
-from qwenvl_kit.messages import Message, TextPart, VideoPart
+from qwenvl_kit.media.documents import document_pages, has_pages
+from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.requests import fetch_part
+from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.structure.partial import PartialJson
@@ -144,12 +149,13 @@ def document_qa(
 
     Args:
         chat: who answers.
-        document: a picture of it, a list of its pages, or a PDF as a path or bytes.
+        document: a picture of it, a list of its pages, or a PDF or TIFF as a path, URL, bytes or
+            `DocumentPart`.
         questions: what to ask; one asked twice is answered once. The name of a preset ("title",
             "authors", "summary", "tables", "structure") asks its question.
         instruction: what is added to each question; None adds "from this document only".
         language: of presets and instruction.
-        pages: of a PDF, from 1 on; None takes all.
+        pages: of a PDF or TIFF, from 1 on; None takes all.
         password: of a PDF that is locked.
         sampling: how to generate.
         budget: what each page may cost.
@@ -183,7 +189,7 @@ class _Shown(NamedTuple):
 
     number: int
     name: str
-    image: Media
+    part: ImagePart | VideoPart
 
 
 def _pages(
@@ -193,23 +199,54 @@ def _pages(
     password: str | None,
     language: str,
 ) -> list[_Shown]:
-    given: Iterable[tuple[int, Media]]
-    if is_pdf(document):
-        given = read_pages(document, chat.policy, pages=pages, password=password)
-    elif pages is not None:
-        raise MessageError("pages were given with pictures", expected="them with a PDF alone")
-    else:
-        given = enumerate(as_media(document), 1)
-    return [_Shown(number, _PAGE_NAMES[language].format(number), image) for number, image in given]
+    part = _as_document(document, pages, password, chat.policy)
+    given = None if part is None else _document_pages(fetch_part(part, chat.policy), chat.policy)
+    if given is None:
+        if pages is not None or password is not None:
+            raise MessageError(
+                f"{'pages were' if pages is not None else 'a password was'} given with pictures",
+                expected="them with a PDF alone, or with a TIFF of several pages",
+            )
+        media = (m if isinstance(m, VideoPart) else as_image_part(m) for m in as_media(document))
+        given = [*enumerate(media, 1)]
+    form = part.page_name if isinstance(part, DocumentPart) else _PAGE_NAMES[language]
+    return [_Shown(number, form.replace("{}", str(number)), page) for number, page in given]
+
+
+def _as_document(
+    document: Any, pages: Iterable[int] | None, password: str | None, policy: MediaPolicy
+) -> DocumentPart | ImagePart | None:
+    """What may have pages; None for what has none whatever it holds."""
+    if isinstance(document, (list, tuple, VideoPart)):
+        return None
+    if isinstance(document, DocumentPart):
+        if pages is not None or password is not None:
+            raise MessageError(
+                "pages or a password were given beside a DocumentPart", expected="them in the part"
+            )
+        return document
+    has_settings = pages is not None or password is not None
+    if is_pdf(document) or (has_settings and has_pages(document, policy)):
+        numbers = check_pages(pages, DEFAULT_DPI, policy)
+        return DocumentPart(document, pages=None if pages is None else numbers, password=password)  # type: ignore[arg-type]
+    return as_image_part(document)
+
+
+def _document_pages(
+    part: DocumentPart | ImagePart, policy: MediaPolicy
+) -> list[tuple[int, ImagePart | VideoPart]] | None:
+    with reading():
+        pages = document_pages(part, policy)
+    if pages is None:
+        return None
+    return [(page.source.number, page) for page in pages]  # type: ignore[union-attr]
 
 
 def _message(shown: Sequence[_Shown], question: str) -> Message:
     """The pages, each after its name if there are several, and the question."""
     parts: list[Any] = []
     for page in shown:
-        image = page.image
-        part = image if isinstance(image, VideoPart) else as_image_part(image)
-        parts += [part] if len(shown) == 1 else [TextPart(page.name), part]
+        parts += [page.part] if len(shown) == 1 else [TextPart(page.name), page.part]
     return Message.user(*parts, question)
 
 

@@ -12,7 +12,7 @@ from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
 from qwenvl_kit.places.parsing import parse_places
 from qwenvl_kit.places.values import Boxes, Marks
-from qwenvl_kit.tasks.pictures import as_image_part
+from qwenvl_kit.tasks.pictures import one_picture, one_plan
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 
 BOX_PROMPTS = MappingProxyType(
@@ -74,7 +74,8 @@ def locate(
         The boxes, in the model's order; none if it found nothing.
 
     Raises:
-        MessageError: nothing to find was named, or the language is not known.
+        MessageError: nothing to find was named, the language is not known, or a document of
+            several pages was given.
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
@@ -118,11 +119,11 @@ class _Search:
         sampling: Sampling | None,
         budget: BudgetChoice | None,
     ) -> None:
-        part = as_image_part(image)
+        part = one_picture(chat, image)
         chosen = Sampling(max_new_tokens=_MAX_TOKENS) if sampling is None else sampling
         self._reply = chat.ask(text, part, sampling=chosen, budget=budget)
         self._source, self._policy = part.source, chat.policy
-        (self._plan,) = self._reply.plan.images
+        self._plan = one_plan(self._reply)
         self._written = parse_places(self._reply.text)
         self._mapper = PlaceMapper(self._plan, chat.family, self._reply, what)
 

@@ -16,6 +16,7 @@ from qwenvl_kit.places.values import Box
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structure.partial import PartialJson
 from qwenvl_kit.structure.schemas import object_schema
+from qwenvl_kit.tasks.pictures import one_picture, one_plan
 
 _BOX = "bbox_2d"
 """What Qwen2.5-VL and later families call a box (their cookbooks `ocr.ipynb`)."""
@@ -64,7 +65,7 @@ def spot(
     """Ask for such a list, and read it; see `Spotting`."""
     reply = chat.ask(
         question,
-        image,
+        one_picture(chat, image),
         sampling=sampling or Sampling(max_new_tokens=_MAX_TOKENS),
         budget=budget,
         constraint=Constraint.from_schema(schema),
@@ -90,7 +91,7 @@ class Spotting:
         self._at = at
         self._written = PartialJson(reply.text)
         self._leaves = {leaf.path: leaf for leaf in self._written.leaves}
-        self._mapper = PlaceMapper(reply.plan.images[0], chat.family, reply, "")
+        self._mapper = PlaceMapper(one_plan(reply), chat.family, reply, "")
         self.entries = tuple(self._entries())
 
     @property

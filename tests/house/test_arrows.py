@@ -17,6 +17,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "arguments": ("arguments",),
     "values": (
         "constraints",
+        "document_pages",
+        "document_parts",
         "geometry",
         "messages",
         "options",
@@ -26,6 +28,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tables",
         "thinking",
         "tool_parts",
+        "video_timing",
     ),
     "families": ("families",),
     "machine": ("machine",),
@@ -35,7 +38,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "rendering": ("rendering", "tool_rendering"),
     "processing": ("processing",),
     "tools": ("tools",),
-    "dialects": ("dialects", "formats", "named_files", "remarks", "requests", "tool_dialects"),
+    "dialects": (
+        "dialects",
+        "document_dialects",
+        "formats",
+        "named_files",
+        "remarks",
+        "requests",
+        "tool_dialects",
+    ),
     "journal": ("journal", "records"),
     "embedded": ("embedded",),
     "backend protocol": (

@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.isolation.asking import ask_apart, source_of
 from qwenvl_kit.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from qwenvl_kit.media.pages import Page
+    from qwenvl_kit.media.pages import Page, PageSize
 
-_PAGES = "document pages"
-DOCUMENTS = (_PAGES,)
+_SIZES, _PAGES = "document page sizes", "document pages"
+DOCUMENTS = (_SIZES, _PAGES)
 """Kinds of requests that are about documents."""
+
+
+def measure_pages_apart(
+    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+) -> list[PageSize]:
+    """As `measure_pages`, of an encoded document, in the decoding process; errors as below."""
+    from qwenvl_kit.media.pages import PageSize
+
+    wanted = {"pages": pages, "dpi": dpi, "password": password}
+    return [
+        PageSize(facts["number"], Size(facts["page_height_px"], facts["page_width_px"]))
+        for facts, _ in ask_apart(_SIZES, source, policy, **wanted)
+    ]
 
 
 def read_pages_apart(
@@ -35,15 +49,20 @@ def read_pages_apart(
 
 def answer_document(
     request: Mapping[str, Any], payload: bytes
-) -> Iterator[tuple[dict[str, Any], PIL.Image.Image]]:
-    """What the decoding process draws of a document.
+) -> Iterator[tuple[dict[str, Any], PIL.Image.Image | bytes]]:
+    """What the decoding process says of a document, or draws of it.
 
     Raises:
         MediaError: it cannot be used.
     """
-    from qwenvl_kit.media.pages import draw_pages
+    from qwenvl_kit.media.pages import draw_pages, size_pages
 
     source, policy = source_of(request, payload)
     asked = request["pages"], request["dpi"], request["password"]
+    if request["kind"] == _SIZES:
+        for number, size in size_pages(source, policy, *asked):
+            sides = {"page_height_px": size.height_px, "page_width_px": size.width_px}
+            yield {"number": number, **sides}, b""
+        return
     for number, image in draw_pages(source, policy, *asked):
         yield {"number": number}, image

@@ -16,7 +16,7 @@ from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PARTS, PlaceMapper
 from qwenvl_kit.places.parsing import WrittenPlace, parse_places
 from qwenvl_kit.results import Reply
-from qwenvl_kit.tasks.pictures import as_image_part
+from qwenvl_kit.tasks.pictures import one_picture
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 from qwenvl_kit.tasks.screens.actions import Action
 from qwenvl_kit.tasks.screens.computer_use import action_of, offer
@@ -98,7 +98,7 @@ def next_action(
         MessageError: no goal, or an earlier step that is none.
         InputError: the screenshot cannot be used.
     """
-    part = as_image_part(screenshot)
+    part = one_picture(chat, screenshot)
     text = chosen_prompt(
         PROMPTS,
         language,

@@ -1,0 +1,261 @@
+"""Documents in messages: which pages they have, and the pages drawn as they are planned."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+from qwenvl_kit.document_pages import PageImage, PageName, PagePlace
+from qwenvl_kit.document_parts import DocumentPart
+from qwenvl_kit.errors import MediaError, MediaSourceError
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.images import ImageHeader, Resize, read_header, show_image
+from qwenvl_kit.media.pages import (
+    DEFAULT_DPI,
+    check_pages,
+    first_bytes,
+    measure_pages,
+    pages_of,
+)
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.scans import is_tiff
+from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, iter_parts
+from qwenvl_kit.plans import ImagePlan
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from qwenvl_kit.media.pages import Page
+
+_Shown: TypeAlias = Union[DocumentPart, ImagePart]
+
+
+class Document:
+    """A document whose pages are drawn when their pixels are wanted, and once for all requests.
+
+    A page is kept as it is shown, which is as small as its budget says, and for as long as
+    something shows the document. For any thread.
+
+    Args:
+        source: where it is.
+        dpi: pixels an inch.
+        password: what it was locked with.
+    """
+
+    def __init__(self, source: Any, dpi: float, password: str | None) -> None:
+        self.source = source
+        self.dpi = dpi
+        self._password = password
+        self._lock = threading.Lock()
+        self._shown: dict[tuple[int, ImagePlan], PIL.Image.Image] = {}
+        self._known: object = None
+
+    def pages(self, policy: MediaPolicy, numbers: Sequence[int] | None) -> list[DocumentPage]:
+        """The pages that are wanted; errors as of `read_pages`."""
+        sizes = measure_pages(self.source, policy, numbers, self.dpi, self._password)
+        return [DocumentPage(self, number, size) for number, size in sizes]
+
+    def draw(self, number: int, policy: MediaPolicy) -> PIL.Image.Image:
+        """A page at its full size."""
+        ((_, image),) = pages_of(self.source, policy, [number], self.dpi, self._password)
+        return image
+
+    def show(
+        self, wanted: Sequence[tuple[int, ImagePlan]], policy: MediaPolicy, resize: Resize
+    ) -> list[PIL.Image.Image]:
+        """Pages, each by its number and as planned; one at a time is held at its full size."""
+        keys = [(number, replace(plan, where="")) for number, plan in wanted]
+        with self._lock:
+            missing = dict.fromkeys(key for key in keys if key not in self._shown)
+            numbers = [*dict.fromkeys(number for number, _ in missing)]
+            for number, image in self._drawn(numbers, policy):
+                for key in missing:
+                    if key[0] == number:
+                        self._shown[key] = show_image(image, key[1], resize)
+            return [self._shown[key] for key in keys]
+
+    def _drawn(self, numbers: Sequence[int], policy: MediaPolicy) -> Iterable[Page]:
+        if not numbers:
+            return ()
+        return pages_of(self.source, policy, numbers, self.dpi, self._password)
+
+    def known_as(self, identify: Any) -> object:
+        """What `identify` says of its source, asked once."""
+        with self._lock:
+            if self._known is None:
+                self._known = identify(self.source)
+            return self._known
+
+
+@dataclass(frozen=True)
+class DocumentPage:
+    """A page of a document; the source of a part.
+
+    Attributes:
+        document: what it is a page of.
+        number: from 1 on.
+        size: how large it is as a picture.
+    """
+
+    document: Document
+    number: int
+    size: Size
+
+    @property
+    def header(self) -> ImageHeader:
+        """What the header of its picture would say."""
+        return ImageHeader(self.size, 1)
+
+    def drawn(self, policy: MediaPolicy) -> PIL.Image.Image:
+        """It at its full size."""
+        return self.document.draw(self.number, policy)
+
+
+def show_documents(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Message, ...]:
+    """The conversation with the pages of documents in place of them.
+
+    A document is what is said to be one, and a picture that is a PDF, or a TIFF of several pages.
+
+    Raises:
+        MediaError: with the place of the document, or of its page, that cannot be used.
+        MissingPackageError: a PDF, without pypdfium2.
+    """
+    shown: dict[int, tuple[Part, ...]] = {}
+    for where, part in iter_parts(messages):
+        if isinstance(part, (DocumentPart, ImagePart)):
+            with reading(where):
+                pages = document_pages(part, policy)
+            if pages is not None:
+                shown[id(part)] = pages
+    if not shown:
+        return tuple(messages)
+    return tuple(
+        replace(message, parts=tuple(_with_pages(message, shown)))
+        if any(id(part) in shown for part in message.parts)
+        else message
+        for message in messages
+    )
+
+
+def document_pages(part: _Shown, policy: MediaPolicy) -> tuple[ImagePart, ...] | None:
+    """The pages of a part as pictures with its settings; None if it is no document.
+
+    Raises:
+        MediaError: it cannot be used.
+        MissingPackageError: a PDF, without pypdfium2.
+    """
+    if isinstance(part, ImagePart):
+        kind = _kind(part.source, policy)
+        if kind is None:
+            return None
+        pages = Document(part.source, DEFAULT_DPI, None).pages(policy, None)
+        if kind == "TIFF" and len(pages) == 1:
+            return None
+        return tuple(replace(part, source=page) for page in pages)  # type: ignore[arg-type]
+    dpi = DEFAULT_DPI if part.dpi is None else part.dpi
+    numbers = check_pages(part.pages, dpi, policy)
+    pages = Document(part.source, dpi, part.password).pages(policy, numbers)
+    return tuple(ImagePart(page, budget=part.budget) for page in pages)  # type: ignore[arg-type]
+
+
+def has_pages(source: object, policy: MediaPolicy) -> bool:
+    """Whether a source is a PDF or TIFF, by its first bytes."""
+    return _kind(source, policy) is not None
+
+
+def check_no_document(source: object, policy: MediaPolicy) -> None:
+    """Refuse a PDF as a film: FFmpeg would show the first picture that it finds inside.
+
+    Raises:
+        MediaSourceError: it is one.
+    """
+    try:
+        start = first_bytes(source, policy)
+    except (MediaError, OSError):  # whoever measures it says what is wrong with it
+        return
+    if start.lstrip().startswith(b"%PDF-"):
+        raise MediaSourceError(
+            "a PDF was given as a video", expected="a film", hint="DocumentPart(...) for a document"
+        )
+
+
+def decode_pages(
+    messages: Sequence[Message],
+    plans: Mapping[str, Any],
+    policy: MediaPolicy,
+    resize: Resize,
+    known: Collection[str] = (),
+) -> dict[str, PIL.Image.Image]:
+    """Pixels of all pages as planned, by their places; each document is opened once.
+
+    Raises:
+        MediaError: with the place of the page that cannot be drawn.
+    """
+    wanted: dict[Document, list[tuple[str, int]]] = {}
+    for where, part in iter_parts(messages):
+        source: object = getattr(part, "source", None)
+        if isinstance(source, DocumentPage) and where not in known:
+            wanted.setdefault(source.document, []).append((where, source.number))
+    decoded: dict[str, PIL.Image.Image] = {}
+    for document, places in wanted.items():
+        with reading(places[0][0].partition(".pages[")[0]):
+            pages = [(number, plans[where]) for where, number in places]
+            shown = document.show(pages, policy, resize)
+        decoded |= {where: image for (where, _), image in zip(places, shown)}
+    return decoded
+
+
+def _kind(source: object, policy: MediaPolicy) -> str | None:
+    """What a picture's source is by its first bytes, if that may have pages."""
+    if isinstance(source, DocumentPage):
+        return None
+    try:
+        start = first_bytes(source, policy)
+    except (MediaError, OSError):  # whoever measures it as a picture says what is wrong with it
+        return None
+    if is_tiff(start):
+        return "TIFF"
+    if b"%PDF-" not in start:
+        return None
+    is_plain = start.lstrip().startswith(b"%PDF-")
+    return "PDF" if is_plain or not _is_picture(source, policy) else None
+
+
+def _is_picture(source: object, policy: MediaPolicy) -> bool:
+    """Whether what mentions a PDF is a picture all the same: who made it may have noted so."""
+    try:
+        read_header(source, policy)
+    except MediaError:
+        return False
+    return True
+
+
+def _with_pages(message: Message, shown: Mapping[int, tuple[Part, ...]]) -> Iterator[Part]:
+    before: Part | None = None
+    for part_index, part in enumerate(message.parts):
+        pages = shown.get(id(part))
+        if pages is None:
+            yield part
+        else:
+            yield from _placed(part, pages, part_index, before)
+        before = part
+
+
+def _placed(
+    part: Part, pages: Sequence[Any], part_index: int, before: Part | None
+) -> Iterator[Part]:
+    """Pages in the place of their document, each after its name if there are several."""
+    form = part.page_name if isinstance(part, DocumentPart) else "Page {}:"
+    follows_text = isinstance(before, TextPart) and not before.text.endswith("\n")
+    for page in pages:
+        number = page.source.number
+        if len(pages) > 1:
+            name = form.replace("{}", str(number))
+            yield PageName(f"\n{name}" if follows_text else name, PagePlace(part_index))
+        place = PagePlace(part_index, number)
+        settings = {"budget": page.budget, "height_px": page.height_px, "width_px": page.width_px}
+        yield PageImage(page.source, **settings, crop=page.crop, page_place=place)
+        follows_text = False

@@ -1,0 +1,159 @@
+"""Pages of a PDF, drawn by pypdfium2 (extra `pdf`) as a viewer shows them: forms filled in."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.errors import (
+    DocumentPasswordError,
+    MediaDecodeError,
+    MissingPackageError,
+    UnsupportedFeatureError,
+)
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.user_units import may_have_units, user_unit
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_POINTS_PER_INCH = 72
+_PDFIUM = threading.Lock()
+"""PDFium must not be called from two threads (its own documentation, `fpdfview.h`)."""
+
+
+def check_pdfium() -> Any:
+    """pypdfium2 itself.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        import pypdfium2
+    except ImportError as error:
+        raise MissingPackageError(
+            "pypdfium2, which draws the pages of a PDF, is not installed",
+            hint="pip install 'qwenvl-kit[pdf]'",
+        ) from error
+    return pypdfium2
+
+
+class PdfPages:
+    """A PDF that is open. Whoever asks waits until no other thread is inside PDFium.
+
+    Args:
+        content: its bytes.
+        password: what it was locked with; None for none.
+
+    Raises:
+        DocumentPasswordError: it is locked, and the password is missing or wrong.
+        MediaDecodeError: it is damaged.
+        MissingPackageError: pypdfium2 is not installed.
+    """
+
+    name = "PDF"
+
+    def __init__(self, content: bytes, password: str | None) -> None:
+        self._pdfium = check_pdfium()
+        self._has_units = may_have_units(content)
+        with _PDFIUM:
+            self._document = self._opened(content, password)
+            try:
+                self._begin_forms()
+            except BaseException:
+                self._document.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of it."""
+        with _PDFIUM:
+            self._document.close()
+
+    def __len__(self) -> int:
+        with _PDFIUM:
+            return len(self._document)
+
+    def size(self, number: int, dpi: float) -> Size:
+        """How large a page is at so many pixels an inch; draws nothing.
+
+        Raises:
+            MediaDecodeError: it is damaged.
+        """
+        with _PDFIUM, self._judged(number, "is damaged"):
+            width, height = self._document.get_page_size(number - 1)
+            scale = self._scale(number, dpi)
+            # As `render` rounds them.
+            return Size(*(math.ceil(side * scale) for side in (height, width)))
+
+    def draw(self, number: int, dpi: float) -> PIL.Image.Image:
+        """A page in RGB, on white.
+
+        Raises:
+            MediaDecodeError: it is damaged.
+        """
+        with (
+            _PDFIUM,
+            self._judged(number, "is damaged"),
+            closing(self._document[number - 1]) as page,
+        ):
+            scale = self._scale(number, dpi)
+            with (
+                self._judged(number, "cannot be drawn"),
+                closing(page.render(scale=scale, rev_byteorder=True)) as bitmap,
+            ):
+                return bitmap.to_pil().convert("RGB")  # type: ignore[no-any-return]
+
+    def _opened(self, content: bytes, password: str | None) -> Any:
+        try:
+            return self._pdfium.PdfDocument(content, password=password)
+        except self._pdfium.PdfiumError as error:
+            if "assword" in str(error):
+                raise DocumentPasswordError(
+                    "the PDF is locked" if password is None else "the PDF has another password",
+                    hint="DocumentPart(..., password=...)",
+                ) from error
+            raise MediaDecodeError(
+                f"the PDF is damaged or cut short ({error})", hint="fetch or save it again"
+            ) from error
+
+    def _begin_forms(self) -> None:
+        """Have the fields of forms drawn, which PDFium does for those who ask before any page.
+
+        Fields that belong to no form are drawn as well. What was filled in as XFA is not run: such
+        a document is shown by the fields that most of them hold beside it.
+        """
+        raw, document = self._pdfium.raw, self._document
+        if {"V8", "XFA"} & set(self._pdfium.PDFIUM_INFO.flags):
+            if document.get_formtype() == raw.FORMTYPE_NONE:
+                return
+            raise UnsupportedFeatureError(
+                "the PDF has a form, and the installed PDFium runs scripts of forms",
+                expected="a pypdfium2 without V8 and XFA",
+                hint="pip install --force-reinstall pypdfium2",
+            )
+        document.get_formtype = lambda: raw.FORMTYPE_ACRO_FORM
+        try:
+            document.init_forms()
+        except self._pdfium.PdfiumError as error:
+            raise MediaDecodeError(
+                f"the form of the PDF is damaged ({error})", hint="print it to another PDF"
+            ) from error
+
+    def _scale(self, number: int, dpi: float) -> float:
+        unit = user_unit(self._document, number) if self._has_units else 1.0
+        return dpi / _POINTS_PER_INCH * unit
+
+    @contextmanager
+    def _judged(self, number: int, fault: str) -> Iterator[None]:
+        try:
+            yield
+        except self._pdfium.PdfiumError as error:
+            raise MediaDecodeError(
+                f"page {number} of the PDF {fault} ({error})",
+                expected="a whole page",
+                hint="DocumentPart(..., pages=[...]) without it",
+                where=f"pages[{number}]",
+            ) from error

@@ -1,0 +1,113 @@
+"""Pages of a TIFF, as scanners and fax machines write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, located
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.policy import MediaPolicy
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF begins, in both orders of bytes; the last two are BigTIFF."""
+
+_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
+"""TIFF 6.0, section 8: a smaller copy of another picture, and what of one is transparent."""
+
+_FRAMES_PER_PAGE = 10
+"""Pictures of a file that are gone through for each page that it may have: pyramids hold many."""
+
+
+def is_tiff(start: bytes) -> bool:
+    """Whether a file is a TIFF, by its first bytes."""
+    return start.startswith(_STARTS)
+
+
+class ScanPages:
+    """A TIFF that is open; for one thread. Its pages have pixels already, whatever the dpi.
+
+    Smaller copies of a page, and masks, are no pages.
+
+    Args:
+        image: it, as Pillow opened it.
+        policy: what may be opened; no more pages are looked for than it allows, and one.
+
+    Raises:
+        MediaError: it is damaged, or the policy refuses it.
+    """
+
+    name = "TIFF"
+
+    def __init__(self, image: PIL.Image.Image, policy: MediaPolicy) -> None:
+        self._policy = policy
+        self._image = image
+        self._frames = self._found()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def size(self, number: int, dpi: float) -> Size:
+        """How large a page is, as it stands upright; decodes nothing."""
+        del dpi
+        self._turn_to(self._frames[number - 1])
+        return Size(height_px=self._image.height, width_px=self._image.width)
+
+    def draw(self, number: int, dpi: float) -> PIL.Image.Image:
+        """A page in RGB, upright, its transparent parts on white.
+
+        Raises:
+            MediaDecodeError: it is damaged.
+        """
+        self._policy.check_size(self.size(number, dpi))
+        where = f"pages[{number}]"
+        try:
+            image = self._image.copy()
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders raise nearly anything on damaged data
+            raise MediaDecodeError(
+                f"page {number} of the TIFF is damaged or cut short ({error})",
+                expected="a whole page",
+                hint="DocumentPart(..., pages=[...]) without it",
+                where=where,
+            ) from error
+        with located(where):
+            return decode_image(image, self._policy)
+
+    def _found(self) -> list[int]:
+        """Which of the pictures in the file are pages."""
+        found: list[int] = []
+        most = self._policy.max_pages
+        frame = 0
+        while len(found) <= most and self._turn_to(frame):
+            if not self._kind() & _REDUCED_OR_MASK:
+                found.append(frame)
+            frame += 1
+            if frame > _FRAMES_PER_PAGE * most:
+                raise MediaSizeError(
+                    f"the TIFF holds more than {frame} pictures",
+                    expected=f"at most {most} pages",
+                    hint="MediaPolicy(max_pages=...) if you trust it",
+                )
+        return found
+
+    def _turn_to(self, frame: int) -> bool:
+        """Go to a picture of the file; False if there is none, or its header cannot be read."""
+        try:
+            self._image.seek(frame)
+        except EOFError:
+            return False
+        except Exception as error:  # decoders raise nearly anything on damaged headers
+            raise MediaDecodeError(
+                f"picture {frame + 1} of the TIFF has a damaged header ({error})",
+                hint="save it again, or page by page",
+            ) from error
+        return True
+
+    def _kind(self) -> int:
+        kind = self._image.tag_v2.get(_SUBFILE_TYPE, 0)  # type: ignore[attr-defined]
+        return kind if isinstance(kind, int) else 0
