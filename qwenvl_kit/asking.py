@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.agreement import ask_with_samples
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.backends.base import Backend, Working
 from qwenvl_kit.backends.closed import ClosedBackend
 from qwenvl_kit.batch import BatchRun, Result
@@ -24,7 +25,7 @@ from qwenvl_kit.conversation import Media
 from qwenvl_kit.desk import BatchDesk
 from qwenvl_kit.dialects import Prompt
 from qwenvl_kit.errors import OutOfMemoryError
-from qwenvl_kit.health import Health, health_of
+from qwenvl_kit.health import health_of
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
@@ -33,15 +34,16 @@ from qwenvl_kit.pipeline import Pipeline, Settled, check_sampling
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Reply
+from qwenvl_kit.staying import StaysHere
 from qwenvl_kit.streaming import BatchStream, ReplyStream
-from qwenvl_kit.telemetry.listening import Listeners
 from qwenvl_kit.totals import ChatStats, Totals
 
 if TYPE_CHECKING:
     from qwenvl_kit.calibration import Calibrator
 
 
-class Asking:
+@tells_arguments
+class Asking(StaysHere):
     """Takes requests to a backend; what a `VisionChat` does apart from loading models.
 
     Args:
@@ -337,15 +339,6 @@ class Asking:
         """Totals of all replies since this chat was made, and where the time went."""
         backend = self._backend
         return self._totals.stats(backend.work() if isinstance(backend, Working) else None)
-
-    @property
-    def listeners(self) -> Listeners:
-        """Those who are told of each reply and failure; see `qwenvl_kit.telemetry`."""
-        return self._pipeline.listeners
-
-    def health(self) -> Health:
-        """Whether requests are taken, how many wait and run, and the memory that is left."""
-        return health_of(self._backend)
 
     def _take_over(self, pipeline: Pipeline) -> None:
         """Answer by another pipeline from now on.

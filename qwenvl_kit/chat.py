@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.backends.base import (
     Adaptable,
     AdapterSet,
@@ -15,11 +16,13 @@ from qwenvl_kit.backends.base import (
 )
 from qwenvl_kit.diagnosis.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
-from qwenvl_kit.errors import InputError, UnsupportedFeatureError
+from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
+from qwenvl_kit.health import Health, health_of
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.opening import Opening
 from qwenvl_kit.options import Sampling
+from qwenvl_kit.telemetry.listening import Listeners
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.calibration import Calibrator
 
 
+@tells_arguments
 class VisionChat(Opening):
     """Answers questions about pictures and videos.
 
@@ -57,8 +61,14 @@ class VisionChat(Opening):
             ModelLoadError: as `from_pretrained`.
         """
         if not isinstance(model, VisionChat):
-            options = {"budget": self._pipeline.budget, "media": self.policy, **options}
-            model = type(self).from_pretrained(model, **options)
+            own = {"budget": self._pipeline.budget, "media": self.policy}
+            try:
+                model = type(self).from_pretrained(model, **{**own, **options})
+            except ArgumentError as error:
+                error.rename(f"{type(self).__name__}.from_pretrained", "chat.reload")
+                for name in own.keys() - options.keys():
+                    error.rename(f"{name}=..., ", "")
+                raise
         self._take_over(model._pipeline)
 
     def cache_info(self) -> CacheInfo:
@@ -115,6 +125,15 @@ class VisionChat(Opening):
                 hint="VisionChat.from_pretrained, which runs the model in this process",
             )
         return self._backend.adapters
+
+    @property
+    def listeners(self) -> Listeners:
+        """Those who are told of each reply and failure; see `qwenvl_kit.telemetry`."""
+        return self._pipeline.listeners
+
+    def health(self) -> Health:
+        """Whether requests are taken, how many wait and run, and the memory that is left."""
+        return health_of(self._backend)
 
     def report(self) -> Mapping[str, str]:
         """What is loaded and how, in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, Union
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
@@ -14,6 +15,7 @@ from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.order import is_continued
 from qwenvl_kit.results import Reply
+from qwenvl_kit.staying import StaysHere
 
 Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart, DocumentPart]
 """What may follow a question: the source of a picture, PDF or TIFF, or a part."""
@@ -33,7 +35,8 @@ class Asks(Protocol):
         """See `VisionChat.ask`."""
 
 
-class Conversation:
+@tells_arguments
+class Conversation(StaysHere):
     """Questions that follow one another; each sees all that was said and shown before.
 
     Args:

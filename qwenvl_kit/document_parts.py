@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from itertools import islice
 from typing import TypeAlias, Union
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located, shown_source
 from qwenvl_kit.options import BudgetChoice, as_budget
 
@@ -18,6 +19,7 @@ _MAX_PAGES = 10_000
 """Numbers of pages that are gone through: iterables may have no end."""
 
 
+@tells_arguments
 @dataclass(frozen=True, repr=False)
 class DocumentPart:
     """A document: its pages are shown as pictures, each after its number if there are several.

@@ -12,6 +12,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import BudgetError, MessageError, located, shown_source
 from qwenvl_kit.geometry import Region
@@ -49,6 +50,7 @@ VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
 or tensor (N, C, H, W)."""
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class TextPart:
     """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text."""
@@ -88,6 +90,7 @@ class _MediaPart:
         return f"{type(self).__name__}({shown})"
 
 
+@tells_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class ImagePart(_MediaPart):
     """A picture.
@@ -126,6 +129,7 @@ class ImagePart(_MediaPart):
             )
 
 
+@tells_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class VideoPart(_MediaPart):
     """A video.
@@ -189,6 +193,7 @@ ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 """The parts that a message of each role may hold."""
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class Message:
     """One turn of a conversation.

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart, iter_media
+from qwenvl_kit.errors import MediaError
+from qwenvl_kit.messages import Message, TextPart, iter_media
 
 _PICTURES = (
     "jpg jpeg jpe jfif png apng gif bmp dib tif tiff webp avif heic heif jp2 jxl ico ppm pgm pbm "
@@ -55,17 +57,22 @@ def warnings_of_names(messages: Sequence[Message]) -> tuple[str, ...]:
     )
 
 
-def cure_of_exchange(messages: Sequence[Message], where: str) -> str:
-    """What to write where question and picture took each other's place; empty if they did not.
+@contextmanager
+def told_if_exchanged(messages: Sequence[Message]) -> Iterator[None]:
+    """Where a picture is not there, as it is the question: say so in the error that passes."""
+    try:
+        yield
+    except MediaError as error:
+        error.hint = _cure_of_exchange(messages, error.where) or error.hint
+        raise
 
-    Args:
-        messages: the conversation.
-        where: the place of a picture that is not there.
-    """
+
+def _cure_of_exchange(messages: Sequence[Message], where: str) -> str:
+    """What to write where question and picture took each other's place; empty if they did not."""
     source = next((part.source for at, part in iter_media(messages) if at == where), None)
     if not isinstance(source, str) or _part_of(source) or not _is_sentence(source):
         return ""
-    texts = [part.text for message in messages for part in message.parts if _is_text(part)]  # type: ignore[union-attr]
+    texts = [p.text for message in messages for p in message.parts if isinstance(p, TextPart)]
     if len(texts) != 1 or not _part_of(texts[0]):
         return ""
     question, name = _shown(source), _shown(texts[0])
@@ -75,10 +82,10 @@ def cure_of_exchange(messages: Sequence[Message], where: str) -> str:
 def _names(messages: Sequence[Message]) -> Iterator[tuple[str, str, str]]:
     """The place, text and part of each text that is a name."""
     for at, message in enumerate(messages):
-        if message.role != "user" or not all(map(_is_text, message.parts)):
+        texts = [part.text for part in message.parts if isinstance(part, TextPart)]
+        if message.role != "user" or len(texts) < len(message.parts):
             continue
-        for index, part in enumerate(message.parts):
-            text = part.text if isinstance(part, TextPart) else ""
+        for index, text in enumerate(texts):
             kind = _part_of(text)
             if kind is not None:
                 yield f"messages[{at}].parts[{index}]", text, kind
@@ -86,10 +93,6 @@ def _names(messages: Sequence[Message]) -> Iterator[tuple[str, str, str]]:
 
 def _is_sentence(text: str) -> bool:
     return len(text.split()) > 1 or _OF_SENTENCES.search(text) is not None
-
-
-def _is_text(part: object) -> bool:
-    return not isinstance(part, (ImagePart, VideoPart))
 
 
 def _part_of(text: str) -> str | None:

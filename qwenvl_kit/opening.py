@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS, Backend
 from qwenvl_kit.checkpoints.sources import Source
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     ImageEncoding = Literal["auto", "png", "jpeg"]
 
 
+@tells_arguments
 class Opening(Talking):
     """Opens a model; the constructors of a `VisionChat`, which has the arguments of its own."""
 

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.errors import BudgetError, SamplingError
 
 MIN_TEMPERATURE = 1e-4
@@ -21,6 +22,7 @@ Fit: TypeAlias = Literal["refuse", "shrink"]
 and fewer frames."""
 
 
+@tells_arguments
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How the next token is chosen and when to stop. Greedy unless given a temperature.
@@ -142,6 +144,7 @@ def describe_sampling(sampling: Sampling) -> str:
     return choice + ", ".join(f"{name}={value}" for name, value in changed.items())
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class PixelBudget:
     """What one picture may cost, in visual tokens.

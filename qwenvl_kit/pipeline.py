@@ -26,7 +26,6 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
-    MediaError,
     OutOfMemoryError,
     SamplingError,
     located,
@@ -44,7 +43,7 @@ from qwenvl_kit.media.requests import (
     measure_media,
 )
 from qwenvl_kit.messages import Message
-from qwenvl_kit.named_files import cure_of_exchange
+from qwenvl_kit.named_files import told_if_exchanged
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.remarks import remarks_on
@@ -167,8 +166,9 @@ class Pipeline:
             settled: what is asked.
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
-        settled = self.fetched(settled)
-        measures = self._measures(settled.messages)
+        given, settled = settled, self.fetched(settled)
+        with told_if_exchanged(given.messages):
+            measures = measure_media(settled.messages, self._policy)
         plan = self._plan_within(settled, measures, most_visual_tokens)
         while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
             try:
@@ -177,7 +177,7 @@ class Pipeline:
                 break
             plan = smaller
         advice = advise(plan, measures, settled.budget, self.backend.rules)
-        return replace(plan, advice=advice, warnings=remarks_on(settled.messages))
+        return replace(plan, advice=advice, warnings=remarks_on(given.messages))
 
     def prepare(self, request: Settled, fetches: Fetches | None = None) -> Prepared:
         """Sizes, plan, pixels: everything that is done before the model runs.
@@ -266,13 +266,6 @@ class Pipeline:
         decoded = decode_media(messages, plan.media, policy, backend.resize_image, known=links)
         media: dict[str, DecodedMedia | Link] = {**decoded, **links}
         return tuple(media[where] for where in plan.media)
-
-    def _measures(self, messages: Sequence[Message]) -> list[Measure]:
-        try:
-            return measure_media(messages, self._policy)
-        except MediaError as error:
-            error.hint = cure_of_exchange(messages, error.where) or error.hint
-            raise
 
     def _plan_within(
         self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, TypeAlias, Union
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.constraints import Constraint, check_constraint
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import InputError
@@ -16,6 +17,7 @@ from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.tools.offering import with_tools
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class Request:
     """A conversation to answer, with settings of its own.

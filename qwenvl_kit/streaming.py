@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Union
 from qwenvl_kit.batch import BatchEvent, BatchRun, Result
 from qwenvl_kit.pending import Follower, Pending
 from qwenvl_kit.results import Delta, Reply
+from qwenvl_kit.staying import StaysHere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class ReplyStream:
+class ReplyStream(StaysHere):
     """Iterates over the pieces of an answer; `reply` holds all of it at the end.
 
     Leaving its `with` block cancels a generation that still runs, and so does dropping the last
@@ -93,7 +94,7 @@ class ReplyStream:
         self._told.put(None)  # for another reader that waits
 
 
-class BatchStream:
+class BatchStream(StaysHere):
     """Iterates over what happens to many requests: pieces of their answers, and their results.
 
         with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:

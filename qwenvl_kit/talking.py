@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.asking import Asking
 from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.dialects import Prompt, as_messages
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
+@tells_arguments
 class Talking(Asking):
     """Asks more than once; what a `VisionChat` does with what `Asking` gives."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, VideoTimingError
-from qwenvl_kit.formats.documents import DOCUMENT_KEYS, parse_document, parse_file
+from qwenvl_kit.formats.documents import DOCUMENT_KEYS
+from qwenvl_kit.formats.files import parse_file
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
 from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.sources import as_source, find_source, source_keys
@@ -97,15 +98,9 @@ def _parse_video(item: Mapping[str, Any]) -> Part:
 
 
 def _parse_document(item: Mapping[str, Any]) -> Part:
-    source = "document" if item.get("source") is None else "source"
-    known = ("type", *DOCUMENT_KEYS, *BUDGET_KEYS, *OF_NO_EFFECT)
-    check_keys(item, required=(source,), optional=known)
-    return parse_document(item, _parse_budget(item))
-
-
-def _parse_file(item: Mapping[str, Any]) -> Part:
-    check_keys(item, required=("file",), optional=("type", *OF_NO_EFFECT))
-    return parse_file(item["file"])
+    source = _source_of(item, "document", (*BUDGET_KEYS, *DOCUMENT_KEYS, "title", "context"))
+    settings = {name: item[name] for name in DOCUMENT_KEYS if item.get(name) is not None}
+    return DocumentPart(source, **settings, budget=_parse_budget(item))
 
 
 def _source_of(item: Mapping[str, Any], kind: str, settings: tuple[str, ...]) -> Any:
@@ -143,10 +138,10 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "refusal": _parse_refusal,
     "input_image": _parse_image,
     "document": _parse_document,
-    "file": _parse_file,
+    "file": parse_file,
     "input_file": parse_file,
 }
-"""The first are of Qwen's guides, transformers and OpenAI's chat API, the last of its Responses."""
+"""By the types of Qwen's guides, transformers, OpenAI's two APIs, Anthropic and LangChain."""
 
 _SOUND = "and these models hear nothing"
 _CALL = "and calls of tools and their results are messages of their own"

@@ -14,7 +14,7 @@ _IN_MEMORY = '{"type": "image", "image": ...} for pictures in memory'
 
 
 def source_keys(kind: str) -> tuple[str, ...]:
-    """The keys that may hold the source of an "image" or a "video"."""
+    """The keys that may hold the source of an "image", a "video" or a "document"."""
     return (kind, f"{kind}_url", *_COMMON)
 
 
@@ -23,7 +23,7 @@ def find_source(item: Mapping[str, Any], kind: str) -> Any:
 
     Args:
         item: its dict.
-        kind: "image" or "video".
+        kind: "image", "video" or "document".
 
     Raises:
         MessageError: there is none, there are two, or it is of another form.
@@ -115,14 +115,24 @@ def read_base64(value: Any) -> bytes | str:
 def _read_block(value: Any) -> Any:
     """The `source` of Anthropic's API, which says its own type."""
     if not isinstance(value, Mapping):
-        return value
-    if value.get("type") == "file" or value.get("file_id") is not None:
+        raise MessageError(
+            f"a source of type {type(value).__name__} was given",
+            expected='{"type": "base64" or "url", ...}',
+        )
+    kind, data = value.get("type"), value.get("data")
+    if kind == "file" or value.get("file_id") is not None:
         return find_source({"file_id": value.get("file_id", "")}, "image")
-    if value.get("data") is not None:
-        check_keys(value, required=("data",), optional=("type", "media_type"))
-        return read_base64(value["data"])
-    check_keys(value, required=("url",), optional=("type", "media_type"))
-    return read_url(value["url"])
+    if data is None:
+        check_keys(value, required=("url",), optional=("type", "media_type"))
+        return read_url(value["url"])
+    check_keys(value, required=("data",), optional=("type", "media_type"))
+    if kind not in (None, "base64") or not isinstance(data, str):
+        raise MessageError(
+            f"a source of type {shown(kind)} was given",
+            expected='{"type": "base64" or "url", ...}',
+        )
+    is_whole = data[:5].lower() == "data:"
+    return data if is_whole else f"data:{value.get('media_type') or ''};base64,{data}"
 
 
 def _is_dict(value: Any) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Size
 
@@ -35,6 +36,7 @@ _LEADING_ELSEWHERE = frozenset(
 """Schemes of fsspec that open files of this machine, or whatever another URL names."""
 
 
+@tells_arguments
 @dataclass(frozen=True)
 class MediaPolicy:
     """What is opened, and how much of it. By default local files, bytes and arrays; no network.

@@ -1,5 +1,8 @@
 """Things that people ask of pictures, each as one call with a typed result."""
 
+from inspect import isfunction as _isfunction
+
+from qwenvl_kit.arguments.checking import tells_arguments as _tells_arguments
 from qwenvl_kit.tasks.answers import Answer, Answers
 from qwenvl_kit.tasks.classification import Classification, classify
 from qwenvl_kit.tasks.comparison import (
@@ -97,3 +100,7 @@ __all__ = [
     "translate_text_in_image",
     "write_from_image",
 ]
+
+for _name in __all__:
+    if _isfunction(globals()[_name]):
+        globals()[_name] = _tells_arguments(globals()[_name])

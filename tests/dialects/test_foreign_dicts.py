@@ -117,6 +117,47 @@ def test_a_film_is_named_under_the_same_keys(key, film):
     assert _part({"type": "video_url", "video_url": {"url": film}, "fps": 2}).fps == 2
 
 
+PDF = base64.b64encode(b"%PDF-1.7").decode()
+PDF_URL = f"data:application/pdf;base64,{PDF}"
+FILES: dict[str, tuple[dict[str, Any], Any]] = {
+    "OpenAI's chat": (
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF_URL}}, DocumentPart(PDF_URL)
+    ),
+    "the Responses API": (
+        {"type": "input_file", "filename": "a.pdf", "file_data": PDF_URL}, DocumentPart(PDF_URL)
+    ),
+    "the Responses API by URL": (
+        {"type": "input_file", "file_url": "https://a.org/a.pdf"},
+        DocumentPart("https://a.org/a.pdf"),
+    ),
+    "Anthropic's": (
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+            "title": "A",
+            "citations": {"enabled": True},
+        },
+        DocumentPart(PDF_URL),
+    ),
+    "LangChain's": (
+        {"type": "file", "source_type": "base64", "data": PDF, "mime_type": "application/pdf"},
+        DocumentPart(b"%PDF-1.7"),
+    ),
+    "a picture as a file": (
+        {"type": "file", "mediaType": "image/jpeg", "data": URL}, ImagePart(URL)
+    ),
+    "a film as a file": (
+        {"type": "file", "url": "a.mp4", "mime_type": "video/mp4"}, VideoPart("a.mp4")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_what_it_is_said_to_be(name):
+    item, part = FILES[name]
+    assert _part(item) == part
+
+
 TEXTS: list[dict[str, Any]] = [
     {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}},
     {"type": "input_text", "text": "hi"},
@@ -227,8 +268,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "image", "source": {"type": "file", "file_id": "f"}}, "file_id"
     ),
     "sound": ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "hear"),
-    "a file of OpenAI's": ({"type": "file", "file": {"file_id": "f"}}, "without its data"),
-    "a file of its Responses": ({"type": "input_file", "file_id": "f"}, "without its data"),
+    "a file of OpenAI's server": ({"type": "file", "file": {"file_id": "file-1"}}, "file_id"),
+    "a file without data": ({"type": "input_file", "filename": "a.pdf"}, "without its data"),
+    "a file of sound": ({"type": "file", "data": "AA==", "mime_type": "audio/wav"}, "audio/wav"),
+    "a text as document": (
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+        "type 'text'",
+    ),
     "a call among the content": ({"type": "tool_use", "name": "f", "input": {}}, "calls of tools"),
     "features": ({"type": "image_embeds", "image_embeds": "AA"}, "pixels are wanted"),
     "two sources": ({"type": "image", "image": "a.png", "url": "b.png"}, "image and url"),

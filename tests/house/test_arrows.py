@@ -14,6 +14,7 @@ PACKAGE = Path(qwenvl_kit.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": ("errors",),
+    "arguments": ("arguments",),
     "values": (
         "constraints",
         "document_pages",
@@ -73,6 +74,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pending",
         "pipeline",
         "selftest",
+        "staying",
         "streaming",
         "talking",
         "tool_runs",
@@ -95,18 +97,19 @@ BELOW_BACKENDS = {"errors", "values", "families", "budget", "media", "rendering"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "values": {"errors"},
+    "arguments": {"errors"},
+    "values": {"errors", "arguments"},
     "families": {"errors", "values"},
     "machine": set(),
     "interpreter": set(),
     "checkpoints": {"errors", "families", "machine"},
     "budget": {"errors", "values", "families"},
-    "media": {"errors", "values", "machine", "budget"},
+    "media": {"errors", "arguments", "values", "machine", "budget"},
     "rendering": {"errors", "values", "families"},
     "processing": {"errors", "values", "families", "interpreter"}
     | {"budget", "rendering", "checkpoints"},
     "tools": {"errors", "values", "rendering", "structure"},
-    "dialects": {"errors", "values", "media", "tools"},
+    "dialects": {"errors", "arguments", "values", "media", "tools"},
     "journal": {"errors"},
     "embedded": set(),
     "backend protocol": BELOW_BACKENDS,
@@ -116,13 +119,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scripted backend": BELOW_BACKENDS | {"backend protocol"},
     "calibration": {"errors", "values", "places"},
     "chat": BELOW_BACKENDS
-    | {"calibration", "listening", "tools"}
+    | {"arguments", "calibration", "listening", "tools"}
     | {"dialects", "journal", "embedded", "backend protocol", "checkpoints", "diagnosis"},
     "listening": {"values"},
     "telemetry": {"errors", "values", "listening", "chat"},
     "places": {"errors", "values", "families", "media"},
     "structure": {"errors", "values"},
-    "tasks": {"errors", "values", "media", "dialects", "journal", "chat", "places", "structure"},
+    "tasks": {
+        "errors",
+        "arguments",
+        "values",
+        "media",
+        "dialects",
+        "journal",
+        "chat",
+        "places",
+        "structure",
+    },
     "distributed": {"errors", "values", "dialects", "chat"},
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families", "interpreter"},

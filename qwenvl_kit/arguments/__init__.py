@@ -1,0 +1,1 @@
+"""Arguments that a call does not take: told with the line to write instead."""

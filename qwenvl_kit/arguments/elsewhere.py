@@ -1,0 +1,155 @@
+"""What arguments of other libraries are called here, as data.
+
+The names are those of the guides of Qwen's models, of transformers' `from_pretrained` and
+`generate`, of OpenAI's client and of vLLM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Cure:
+    """What stands for an argument of another library.
+
+    Attributes:
+        targets: arguments here, the first that a call takes being meant; `sampling.top_p` is one
+            of the `Sampling` that goes there, `*ImagePart` a picture that follows the question.
+            Empty for one that is left out.
+        note: why it is another, or none.
+    """
+
+    targets: tuple[str, ...] = ()
+    note: str = ""
+
+
+_SAMPLING = "settings of generation as a Sampling"
+_BUDGET = "what pictures may cost as a PixelBudget"
+_MEDIA = "pictures and videos after the question"
+_FILM = "settings of a film beside its source, as in VideoPart(..., fps=1)"
+_SCORES = "no switch: reply.tokens holds the log-probability of each token"
+_BEAMS = "no beams: one answer is written at a time, and num_samples asks for others"
+_TEXT = "no switch: reply.text is without special tokens, reply.raw_text all that was written"
+_HUB = "the hub's own settings: HF_HOME and HF_TOKEN, or hf auth login"
+_LOADS = "no switch: weights are read once, from safetensors, by the processor that is built in"
+_CODE = "no switch: no code of a checkpoint is ever run, the families are built in"
+_PLACES = "no switch: a model lies on accelerators as a whole, or nowhere"
+_TEMPLATE = "no switch: prompts are rendered by the checkpoint's template"
+_VLLM = "settings of vLLM in VisionChat.from_vllm"
+_STREAM = "chat.stream(...) for an answer as it is written"
+
+
+def _each(names: str, note: str, targets: tuple[str, ...] = ()) -> dict[str, Cure]:
+    return dict.fromkeys(names.split(), Cure(targets, note))
+
+
+def _sampled(names: str, field: str) -> dict[str, Cure]:
+    return _each(names, _SAMPLING, (field, f"sampling.{field}"))
+
+
+CURES: Mapping[str, Cure] = MappingProxyType(
+    {
+        # loading
+        "torch_dtype": Cure(("dtype",)),
+        "device_map": Cure(("device",)),
+        "attn_implementation": Cure(("attention",)),
+        "use_flash_attention_2": Cure(("attention",)),
+        "load_in_4bit": Cure(("quantization",)),
+        "load_in_8bit": Cure(("quantization",)),
+        "quantization_config": Cure(("quantization",)),
+        "local_files_only": Cure(("offline",)),
+        **_each("peft_model_id adapter_path lora_path adapter_name_or_path", "", ("adapter",)),
+        **_each(
+            "pretrained_model_name_or_path model_name model_id model_path model_name_or_path",
+            "",
+            ("model",),
+        ),
+        "trust_remote_code": Cure(note=_CODE),
+        **_each("cache_dir token hf_token use_auth_token proxies force_download", _HUB),
+        **_each("use_fast low_cpu_mem_usage use_safetensors weights_only variant", _LOADS),
+        **_each("subfolder ignore_mismatched_sizes output_loading_info gguf_file", _LOADS),
+        **_each("max_memory offload_folder offload_state_dict tp_plan device_mesh", _PLACES),
+        **_each(
+            "tensor_parallel_size gpu_memory_utilization max_model_len limit_mm_per_prompt "
+            "enforce_eager mm_processor_kwargs",
+            _VLLM,
+        ),
+        # asking
+        **_sampled("max_new_tokens", "max_new_tokens"),
+        **_each(
+            "max_tokens max_length max_completion_tokens max_output_tokens",
+            _SAMPLING,
+            ("max_new_tokens", "sampling.max_new_tokens", "budget.max_tokens"),
+        ),
+        **_sampled("temperature", "temperature"),
+        **_sampled("top_p", "top_p"),
+        **_sampled("top_k", "top_k"),
+        **_sampled("min_p", "min_p"),
+        **_sampled("repetition_penalty", "repetition_penalty"),
+        **_sampled("presence_penalty", "presence_penalty"),
+        **_sampled("seed random_seed", "seed"),
+        **_sampled("stop stop_strings stop_sequences", "stop"),
+        **_sampled("top_logprobs num_alternatives", "num_alternatives"),
+        **_sampled("max_time max_seconds", "max_seconds"),
+        **_sampled("prompt_lookup_num_tokens prompt_lookup_tokens", "prompt_lookup_tokens"),
+        "do_sample": Cure(("sampling.temperature", "temperature"), _SAMPLING),
+        **_each("num_beams early_stopping length_penalty num_beam_groups", _BEAMS),
+        **_each("num_return_sequences n best_of", _BEAMS, ("num_samples",)),
+        **_each("output_scores output_logits return_dict_in_generate logprobs", _SCORES),
+        **_each("skip_special_tokens clean_up_tokenization_spaces", _TEXT),
+        **_each("streamer stream", _STREAM),
+        **_each("enable_thinking", "", ("thinking",)),
+        **_each(
+            "add_generation_prompt continue_final_message tokenize return_dict return_tensors "
+            "padding padding_side chat_template use_cache pad_token_id eos_token_id do_resize",
+            _TEMPLATE,
+        ),
+        **_each("image images pictures picture", _MEDIA, ("*ImagePart",)),
+        **_each("video videos", _MEDIA, ("*VideoPart",)),
+        **_each("messages conversation question query inputs", "", ("prompt",)),
+        **_each("text content", "", ("prompt", "*text")),
+        **_each("prompts conversations batch", "", ("requests",)),
+        **_each("response_format guided_json", "an answer of a form by qwenvl_kit.tasks.extract"),
+        # pictures and films
+        "min_pixels": Cure(("budget.min_pixels",), _BUDGET),
+        "max_pixels": Cure(("budget.max_pixels",), _BUDGET),
+        "total_pixels": Cure(("budget.total_pixels",), _BUDGET),
+        "min_tokens": Cure(("budget.min_tokens",), _BUDGET),
+        "resized_height": Cure(("height_px",)),
+        "resized_width": Cure(("width_px",)),
+        "nframes": Cure(("num_frames",), _FILM),
+        "num_frames": Cure(note=_FILM),
+        "max_frames": Cure(note=_FILM),
+        "min_frames": Cure(note=_FILM),
+        "fps": Cure(note=_FILM),
+        "sample_fps": Cure(("fps",), _FILM),
+        "video_start": Cure(("start_seconds",), _FILM),
+        "video_end": Cure(("end_seconds",), _FILM),
+        **_each("raw_fps detail mime_type", "no such key: it changes nothing here"),
+        **_each("url path base64 image_url", "its source first", ("source",)),
+        # servers
+        **_each("api_base base api_url endpoint", "", ("base_url",)),
+        "timeout": Cure(("timeout_seconds",)),
+        "default_headers": Cure(("headers",)),
+        **_each("organization project http_client", "headers=... for what a server wants beside"),
+    }
+)
+"""By the name elsewhere. A name that a call takes itself is never looked up."""
+
+NOT_OF_VLLM = frozenset(
+    {
+        *("device_map", "torch_dtype", "load_in_4bit", "load_in_8bit", "quantization_config"),
+        *("attn_implementation", "min_pixels", "max_pixels", "use_fast", "low_cpu_mem_usage"),
+        *("cache_dir", "token", "local_files_only"),
+    }
+)
+"""What is handed on to vLLM without being known there."""
+
+OF_VLLM = ("dtype", "quantization")
+"""What vLLM has for some of them."""
+
+SECRETS = frozenset({"api_key", "headers", "default_headers", "hf_token", "token", "proxies"})
+"""Arguments whose values are never shown."""
