@@ -9,6 +9,7 @@ import torch
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local.choosing import Choice
 from qwenvl_kit.backends.local.constraining import Binder
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.constraints import Constraint
@@ -58,7 +59,7 @@ def test_thoughts_are_free_and_the_answer_after_them_is_bound(backend: LocalBack
     end_ids = frozenset({tokenizer.eos_token_id})
     bound = Binder(tokenizer, end_ids).bind(Constraint.from_choices(["7"]))
     vocabulary = Vocabulary(tokenizer, end_ids)
-    row = Row(FEW, 100, 0, vocabulary, bound, begins_in_thought=True)
+    row = Row(Choice(FEW, max_new_tokens=100), vocabulary, bound, begins_in_thought=True)
     logits = torch.zeros(len(tokenizer))
     wanted = tokenizer.encode("a", add_special_tokens=False)[0]
     logits[wanted] = 9.0
