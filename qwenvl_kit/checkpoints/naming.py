@@ -38,8 +38,8 @@ _ROOT = re.compile(
 )
 _TEXT = re.compile(r"\blayers\.\d+\.")
 _VISION = re.compile(r"\b(visual|vision_tower|blocks\.\d+|vision_model)\.")
-_BARE_TEXT = re.compile(r"(layers\.\d+|embed_tokens|norm)\.")
-_OLD_TEXT = re.compile(r"(model|language_model\.model)\.(layers\.\d+|embed_tokens|norm)\.")
+_BARE_TEXT = re.compile(r"(language_model\.model\.)?(layers\.\d+|embed_tokens|norm)\.")
+_OLD_TEXT = re.compile(r"model\.(layers\.\d+|embed_tokens|norm)\.")
 _ROOTS = {"model", "language_model", "visual", "vision_tower", "lm_head", "mtp"}
 
 _RENAME = """open the file with safetensors.torch.load_file, take {prefix!r} off the names, and \
@@ -63,7 +63,7 @@ def naming_fault(tensors: Sequence[TensorInfo], settings: Settings) -> Fault | N
         _wrapped(names),
         _foreign(names),
         _prefixed(names, settings),
-        _of_mlx(tensors, settings),
+        _of_mlx(tensors),
         _half(names),
         _of_old_layout(names, settings),
         _headless(names, settings),
@@ -123,18 +123,26 @@ def _prefixed(names: Sequence[str], settings: Settings) -> Fault | None:
 
 
 def _is_taken_off(prefix: str, settings: Settings) -> bool:
-    """Transformers takes a second `model.` off; not where it puts experts together first."""
-    return prefix == "model." and not settings.family.is_mixture_of_experts
+    """Whether transformers takes it off: not where it renames or joins tensors first."""
+    family = settings.family
+    return prefix == "model." and not (family.reads_old_layout or family.is_mixture_of_experts)
 
 
-def _of_mlx(tensors: Sequence[TensorInfo], settings: Settings) -> Fault | None:
-    towers = [t for t in tensors if t.name.startswith("vision_tower.")]
+def _of_mlx(tensors: Sequence[TensorInfo]) -> Fault | None:
     # MLX keeps the colours of a convolution's weights last.
-    turned = [t for t in towers if ".patch_embed.proj.weight" in t.name and t.shape[-1:] == (3,)]
-    if not turned and (settings.family.reads_old_layout or not towers):
+    found = next(
+        (
+            tensor.name
+            for tensor in tensors
+            if tensor.name.startswith("vision_tower.")
+            or (".patch_embed.proj.weight" in tensor.name and tensor.shape[-1:] == (3,))
+        ),
+        None,
+    )
+    if found is None:
         return None
     return Fault(
-        f"tensors named as MLX names them ({(turned or towers)[0].name!r})",
+        f"tensors as MLX saves them ({found!r})",
         f"{_ORIGINAL}: MLX runs on Apple's computers, and turns some of the weights round",
     )
 

@@ -125,7 +125,12 @@ def weight_files(folder: Path) -> tuple[str, ...]:
 def pickled_weights(folder: Path) -> tuple[str, ...]:
     """Names of pickled weights in a folder: opening one could run any code that is in it."""
     names = {path.name for pattern in _PICKLED for path in folder.glob(pattern)}
-    return tuple(sorted(name for name in names if not name.startswith(_STATES)))
+    return tuple(sorted(name for name in names if not is_training_state(name)))
+
+
+def is_training_state(name: str) -> bool:
+    """Whether a pickle is what a training run leaves to go on from, by its name or path."""
+    return name.rpartition("/")[2].startswith(_STATES) or name.startswith("global_step")
 
 
 def _shards(folder: Path) -> Mapping[str, frozenset[str]]:

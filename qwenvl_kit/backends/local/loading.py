@@ -42,7 +42,7 @@ from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
-from qwenvl_kit.checkpoints.wholeness import check_layout, check_weights
+from qwenvl_kit.checkpoints.wholeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.errors import (
     MissingPackageError,
     ModelLoadError,
@@ -90,6 +90,7 @@ def load_backend(
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
+    check_settings_files(checkpoint.folder)
     check_layout(checkpoint, settings)
     check_files(checkpoint, settings)
     check_versions(settings)
