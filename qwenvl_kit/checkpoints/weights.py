@@ -15,7 +15,10 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
 _PICKLED = ("pytorch_model*.bin", "model*.bin", "model*.pt", "*.pth", "*.ckpt")
-_STATES = ("rng_state", "optim", "scheduler", "scaler", "training_args", "random_states")
+_STATES = (
+    *("rng_state", "optim", "scheduler", "scaler", "training_args", "random_states"),
+    *("mp_rank_", "model_world_size_", "extra_state"),
+)
 """How the names of pickles begin that a training run leaves, and that are no weights."""
 
 # An index may promise it though it is tied to the embeddings; transformers does not miss it.

@@ -41,6 +41,8 @@ HOLDINGS: dict[str, tuple[list[str], str, str]] = {
         "state of a training run",
         "save_model",
     ),
+    "verl": (["model_world_size_8_rank_0.pt", "extra_state_rank_0.pt"], "verl", "model_merger"),
+    "vLLM": (["model-rank-0-part-0.safetensors"], "vLLM", "made from"),
     "MLX": (["weights.npz"], "MLX", "made from"),
     "Flax": (["flax_model.msgpack"], "Flax", "made from"),
     "TensorRT": (["rank0.engine"], "converted for another program", "made from"),

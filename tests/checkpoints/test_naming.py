@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,38 @@ def test_a_foreign_form_is_named_with_the_way_back(
     told_by_both(rename(changed(folders, "qwen3_vl", tmp_path), FORMS[form]), message)
 
 
+@pytest.mark.parametrize("said", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tensors_of_another_family_than_config_says_are_told(
+    folders: Callable[[str], Path], tmp_path: Path, family: str, said: str
+) -> None:
+    settings = replace(read_settings(folders(family)), family=FAMILIES[said])
+    fault = naming_fault(read_tensors(folders(family)), settings)
+    if said == family:
+        assert fault is None
+    else:
+        assert fault is not None
+        assert fault.what == f"the tensors of a {family}, and config.json says {said}"
+
+
+def test_a_part_twice_in_the_names_is_told(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    """DeepSpeed's ZeRO-3 with a model within a model."""
+    folder = changed(folders, "qwen3_vl", tmp_path)
+    rename(folder, lambda n: n.replace("language_model.", "language_model.language_model.", 1))
+    told_by_both(folder, r"a part twice in them \('model\.language_model\.language_model")
+
+
+def test_experts_that_do_not_fit_together_are_told_without_a_table(
+    folders: Callable[[str], Path], tmp_path: Path, capfd: Any
+) -> None:
+    folder = changed(folders, "qwen3_5_moe", tmp_path)
+    expert = next(name for name in load_file(folder / WEIGHTS) if ".experts.0.down" in name)
+    add(folder, {expert: torch.ones(3, 5)})
+    with pytest.raises(WeightsError, match="such as experts, do not fit together"):
+        VisionChat.from_pretrained(folder, device="cpu")
+    assert "CONVERSION" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -159,6 +192,7 @@ def add(folder: Path, tensors: Mapping[str, torch.Tensor | None]) -> Path:
         ("decoder.layers.0.self_attention.linear_qkv.weight", "Megatron"),
         ("model.mm_projector.0.weight", "LLaVA"),
         ("transformer.h.0.attn.c_attn.weight", "Qwen-VL of 2023"),
+        ("model.language_model.layers.0.mlp.up_proj.deq_scale", "a quantiser for Ascend"),
     ],
 )
 def test_names_of_other_programs_are_told(

@@ -242,6 +242,8 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
                 hint="quantization='4bit', a smaller checkpoint, or fewer programs beside it",
             ) from error
         count_described(checkpoint, settings)  # it may be config.json that is to blame
+        if "CONVERSION" in str(error):  # transformers points to a table, which is not shown
+            error.args = ("tensors that it puts together, such as experts, do not fit together",)
         raise WeightsError(
             f"the weights of {checkpoint.name} cannot be loaded ({type(error).__name__}: {error})",
             expected="safetensors files that fit config.json",
