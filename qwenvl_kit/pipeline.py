@@ -166,8 +166,9 @@ class Pipeline:
             settled: what is asked.
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
-        given, settled = settled, self.fetched(settled)
+        given = settled
         with told_if_exchanged(given.messages):
+            settled = self.fetched(given)
             measures = measure_media(settled.messages, self._policy)
         plan = self._plan_within(settled, measures, most_visual_tokens)
         while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
