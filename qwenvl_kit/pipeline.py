@@ -155,8 +155,9 @@ class Pipeline:
         messages = settled.messages
         if isinstance(self.backend, Linking) and self.backend.takes_links:
             messages = link_media(messages, self._policy, fetches)
-        messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
-        messages = show_documents(messages, self._policy)
+        with told_if_exchanged(messages):
+            messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
+            messages = show_documents(messages, self._policy)
         return settled if messages is settled.messages else replace(settled, messages=messages)
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
@@ -166,9 +167,8 @@ class Pipeline:
             settled: what is asked.
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
-        given = settled
+        given, settled = settled, self.fetched(settled)
         with told_if_exchanged(given.messages):
-            settled = self.fetched(given)
             measures = measure_media(settled.messages, self._policy)
         plan = self._plan_within(settled, measures, most_visual_tokens)
         while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
