@@ -41,7 +41,7 @@ def told_apart(
                 calls.append(ToolCall(call.name, call.arguments))
             except MessageError as error:  # not a number, or half a character
                 warnings.append(str(error))
-                unread.append(UnreadCall(f"{call.name}(...)", str(error)))
+                unread.append(UnreadCall(f"{call.name!r}(...)", str(error)))
     if text == reply.text and not warnings:
         return reply
     return replace(
