@@ -38,6 +38,7 @@ from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
+from qwenvl_kit.places.reading import read_places
 from qwenvl_kit.places.values import Box, Boxes, Mark
 from qwenvl_kit.tasks import (
     Click,
@@ -229,6 +230,9 @@ def places(chat: VisionChat) -> None:
     for box in boxes:
         assert_type(box.region, Region)
     assert_type(point_at(chat, "a.png", "the cup")[0], Mark)
+    found = read_places(chat.ask("Outline it.", "a.png"), chat.family)
+    assert_type(found.polygons[0].box.x1_px, float)
+    assert_type(found.boxes_3d[0].y_degrees, float)
 
 
 def calibration(chat: VisionChat, replies: list[Reply], correct: list[bool]) -> None:
