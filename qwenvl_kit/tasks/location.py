@@ -10,9 +10,8 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
-from qwenvl_kit.places.parsing import parse_places
+from qwenvl_kit.places.parsing import WrittenPlace, parse_places
 from qwenvl_kit.places.values import Boxes, Marks
-from qwenvl_kit.places.written import WrittenPlace
 from qwenvl_kit.tasks.pictures import one_picture, one_plan
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 
