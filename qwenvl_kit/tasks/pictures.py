@@ -15,7 +15,6 @@ from qwenvl_kit.messages import ImagePart
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.results import Reply
 
-
 _FIRST = "messages[0].parts[0]"
 """Where a task shows the picture that it is about."""
 
