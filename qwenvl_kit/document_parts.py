@@ -11,6 +11,7 @@ from typing import TypeAlias, Union
 from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located, shown_source
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.video_timing import is_count
 
 DocumentSource: TypeAlias = Union[str, "os.PathLike[str]", bytes]
 """A path, `file://`, http(s) or data URL, or bytes."""
@@ -86,11 +87,11 @@ def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
         raise MessageError(f"pages={pages!r} were given", expected="numbers, such as [1, 3]")
     numbers: dict[int, None] = {}
     for number in islice(pages, _MAX_PAGES + 1):
-        if type(number) is not int or number < 1:
+        if not is_count(number):
             raise _no_page(number, "was asked for", "a number from 1 on")
         if number in numbers:
             raise _no_page(number, "was asked for twice", "each page once")
-        numbers[number] = None
+        numbers[int(number)] = None
     if not 0 < len(numbers) <= _MAX_PAGES:
         count = "no" if not numbers else f"more than {_MAX_PAGES}"
         raise MediaSizeError(f"{count} pages were asked for", expected="at least one, and an end")

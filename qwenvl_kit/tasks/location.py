@@ -119,7 +119,7 @@ class _Search:
         sampling: Sampling | None,
         budget: BudgetChoice | None,
     ) -> None:
-        part = one_picture(chat, image)
+        part = one_picture(chat.policy, image)
         chosen = Sampling(max_new_tokens=_MAX_TOKENS) if sampling is None else sampling
         self._reply = chat.ask(text, part, sampling=chosen, budget=budget)
         self._source, self._policy = part.source, chat.policy

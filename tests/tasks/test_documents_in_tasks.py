@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,12 @@ import pytest
 
 from qwenvl_kit import DocumentPart, ImagePart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MessageError
+from qwenvl_kit.errors import (
+    MediaDecodeError,
+    MediaNotFoundError,
+    MediaSizeError,
+    MessageError,
+)
 from qwenvl_kit.media import pdf
 from qwenvl_kit.tasks import (
     classify,
@@ -29,7 +33,9 @@ from qwenvl_kit.tasks import (
 )
 from tests.media.test_pages import pdf_of
 from tests.media.test_scans import scan_of
+from tests.media.web.servers import admitting, response, serving
 
+RED = PIL.Image.new("RGB", (60, 40), "red")
 PDF, ONE_PAGE, SCAN = pdf_of("red", "lime", "blue"), pdf_of("red"), scan_of("red", "lime", "blue")
 
 
@@ -147,17 +153,46 @@ def test_questions_about_a_document_part_follow_its_own_settings() -> None:
 
 def test_a_list_of_pages_and_a_picture_have_no_pages_to_choose_from() -> None:
     picture = PIL.Image.new("RGB", (60, 40))
-    buffer = io.BytesIO()
-    picture.save(buffer, "TIFF")
-    for document in ([picture, picture], picture, buffer.getvalue()):
-        backend = ScriptedBackend(lambda _: "x", context_tokens=100_000)
-        if isinstance(document, bytes):  # a scan of one page has its first page
-            assert document_qa(VisionChat(backend), document, "Who?", pages=[1])["Who?"].page == 1
-            continue
-        with pytest.raises(MessageError, match="given with pictures"):
-            document_qa(VisionChat(backend), document, "Who?", pages=[1])
-        with pytest.raises(MessageError, match="given with pictures"):
-            document_qa(VisionChat(backend), document, "Who?", password="x")
+    chat = VisionChat(ScriptedBackend([]))
+    for document in ([picture, picture], picture, ImagePart(PDF)):
+        for settings in ({"pages": [1]}, {"password": "x"}):
+            with pytest.raises(MessageError, match="given with pictures"):
+                document_qa(chat, document, "Who?", **settings)  # type: ignore[arg-type]
+
+
+def test_a_scan_of_one_page_has_a_first_page() -> None:
+    chat = VisionChat(ScriptedBackend(lambda _: "x"))
+    assert document_qa(chat, scan_of("red"), "Who?", pages=[1])["Who?"].page == 1
+    assert document_qa(chat, ImagePart(scan_of("red")), "Who?")["Who?"].page == 1
+
+
+def test_a_document_among_pages_must_be_one_page() -> None:
+    backend = ScriptedBackend(lambda _: '{"answer": "x", "page": 2}')
+    mixed = [ONE_PAGE, DocumentPart(PDF, pages=(2,)), PIL.Image.new("RGB", (60, 40))]
+    assert document_qa(VisionChat(backend), mixed, "Who?")["Who?"].pages == (1, 2, 3)
+    for item in (PDF, SCAN, DocumentPart(PDF)):
+        with pytest.raises(MessageError, match="3 pages") as caught:
+            document_qa(VisionChat(backend), [ONE_PAGE, item], "Who?")  # type: ignore[list-item]
+        assert caught.value.where == "document[1]"
+
+
+def test_a_picture_that_is_missing_fails_its_questions_and_not_the_call() -> None:
+    chat = VisionChat(ScriptedBackend([]))
+    for document in ("/no/such.png", [RED, "/no/such.png"], "https://example.com/a"):
+        assert set(document_qa(chat, document, "Who?").failures) == {"Who?"}
+    with pytest.raises(MediaNotFoundError):
+        document_qa(chat, "/no/such.pdf", "Who?")
+
+
+def test_a_document_on_the_network_is_known_by_what_it_holds() -> None:
+    with serving({"/a": response(PDF)}) as server:
+        url = server.url("/a", host="127.0.0.1")
+        backend = ScriptedBackend(lambda _: '{"answer": "x", "page": 2}', context_tokens=100_000)
+        chat = VisionChat(backend, media=admitting(server))
+        for document in (url, DocumentPart(url)):
+            assert document_qa(chat, document, "Who?")["Who?"].pages == (1, 2, 3)
+            assert len(chat.plan("?", document).images) == 3  # type: ignore[arg-type]
+        assert len(server.asked) == 4
 
 
 def test_a_document_is_drawn_once_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def next_action(
         MessageError: no goal, or an earlier step that is none.
         InputError: the screenshot cannot be used.
     """
-    part = one_picture(chat, screenshot)
+    part = one_picture(chat.policy, screenshot)
     text = chosen_prompt(
         PROMPTS,
         language,
