@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, Union
 
-from qwenvl_kit.document_dialects import document_to_openai, document_to_qwen
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError, located
+from qwenvl_kit.formats.documents import document_to_openai, document_to_qwen
 from qwenvl_kit.formats.keys import OF_NO_EFFECT_IN_MESSAGES, check_keys, shown
 from qwenvl_kit.formats.parts import parse_part
 from qwenvl_kit.formats.placeholders import fill_placeholders
+from qwenvl_kit.formats.thinking import THINKING_KEYS, parse_thinking, thinking_to_dict
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.messages import (
     ImagePart,
@@ -89,6 +90,7 @@ def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
         {
             "role": message.role,
             "content": [_to_qwen_part(part) for part in said_parts(message)],
+            **thinking_to_dict(message),
             **calls_to_dicts(message, as_text=False),
         }
         for message in messages
@@ -109,7 +111,7 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
             content = [
                 _to_openai_part(part, f"parts[{at}]") for at, part in enumerate(said_parts(message))
             ]
-            calls = calls_to_dicts(message, as_text=True)
+            calls = {**thinking_to_dict(message), **calls_to_dicts(message, as_text=True)}
             converted.append({"role": message.role, "content": content, **calls})
     return converted
 
@@ -131,15 +133,15 @@ def _parse_message(message: Any) -> Message:
             f"a {type(message).__name__} was given",
             expected="a Message, or a dict with role and content",
         )
-    calls = parse_tool_calls(message.get("tool_calls"))
-    optional = ("tool_calls", "type", "refusal", *OF_NO_EFFECT_IN_MESSAGES)
+    calls: tuple[Part, ...] = parse_tool_calls(message.get("tool_calls"))
+    optional = ("tool_calls", "type", "refusal", *THINKING_KEYS, *OF_NO_EFFECT_IN_MESSAGES)
     check_keys(message, required=("role", "content"), optional=optional)
-    role, content = _role_of(message), _content_of(message)
-    if content is None and calls:
-        return Message(role, calls)
+    role, content, thoughts = _role_of(message), _content_of(message), parse_thinking(message)
+    if content is None and (calls or thoughts):
+        return Message(role, (*thoughts, *calls))
     if isinstance(content, str):
         said = (TextPart(content),) if content or not calls else ()
-        return Message(role, (*said, *calls))
+        return Message(role, (*thoughts, *said, *calls))
     if isinstance(content, Mapping) or not isinstance(content, Sequence):
         raise MessageError(
             f"content of type {type(content).__name__} was given",
@@ -149,7 +151,7 @@ def _parse_message(message: Any) -> Message:
     for index, item in enumerate(content):
         with located(f"content[{index}]"):
             parts.append(parse_part(item))
-    return Message(role, (*parts, *calls))
+    return Message(role, (*thoughts, *parts, *calls))
 
 
 def _role_of(message: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -56,6 +57,10 @@ class Family:
         thinking_sampling: the same while the model thinks first.
         needs_tokenizer_json: whether transformers reads its vocabulary from tokenizer.json alone,
             and makes one of a single token where there are only vocab.json and merges.txt.
+        reads_old_layout: whether transformers reads checkpoints as it saved them before 4.52: the
+            language model's settings at the top of config.json, and tensors without
+            `language_model` in their names.
+        is_mixture_of_experts: whether each token passes through a few of many experts.
         min_pixels, max_pixels: area of a picture, as its checkpoints are published.
         min_video_pixels, max_video_pixels: the same of what `video_limit_scope` says.
         unquantizable: layers, by the end of their names, whose shape bitsandbytes cannot take.
@@ -85,6 +90,8 @@ class Family:
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
+    reads_old_layout: bool = False
+    is_mixture_of_experts: bool = False
     min_pixels: int = 4 * 28**2
     max_pixels: int = 16384 * 28**2
     min_video_pixels: int = 4 * 28**2
@@ -103,6 +110,7 @@ _QWEN2_VL = Family(
     since_transformers="4.45",
     patch_side_px=14,
     box_format="box tokens",
+    reads_old_layout=True,
 )
 _QWEN2_5_VL = replace(
     _QWEN2_VL,
@@ -155,17 +163,20 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 _QWEN3_VL,
                 model_type="qwen3_vl_moe",
                 model_class="Qwen3VLMoeForConditionalGeneration",
+                is_mixture_of_experts=True,
             ),
             _QWEN3_5,
             replace(
                 _QWEN3_5,
                 model_type="qwen3_5_moe",
                 model_class="Qwen3_5MoeForConditionalGeneration",
+                is_mixture_of_experts=True,
             ),
             replace(
                 _QWEN3_5,
                 model_type="qwen4_exp",
                 model_class="Qwen4ExpForConditionalGeneration",
+                is_mixture_of_experts=True,
                 since_transformers="5.18",
                 since_torch="2.8",  # whose scatter takes the indices of its indexer
                 unquantizable=(
@@ -179,19 +190,36 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )
 
-_OTHER_QWEN: Mapping[str, str] = MappingProxyType(
-    {
-        "qwen2_5_omni": "a model of speech and pictures that this kit does not run",
-        "qwen3_omni_moe": "a model of speech and pictures that this kit does not run",
-        "qwen2_audio": "a model of speech",
-        "qwen3_asr": "a model of speech",
-        "colqwen2": "a model that embeds pages and answers nothing",
-        **dict.fromkeys(
-            ("qwen", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5_text"),
-            "a model of text alone, which sees no pictures",
-        ),
-    }
+_SIBLING = "its vision-language sibling, such as 'Qwen/Qwen3-VL-8B-Instruct'"
+_WHOLE = "the whole checkpoint that it was taken from, or merged into"
+_EMBEDS = "a model that embeds pages and answers nothing"
+_SPEECH = "a model of speech"
+
+_OTHER_QWEN: tuple[tuple[str, str, str], ...] = (
+    (r"qwen\d?(_moe|_next)?", "a model of text alone, which sees no pictures", ""),
+    (
+        r"qwen\d.*_text",
+        "the language model of a checkpoint without its vision encoder, as AutoModelForCausalLM "
+        "saves it: text alone, which sees no pictures",
+        f"{_WHOLE}; {_SIBLING}",
+    ),
+    (r"qwen\d.*_vision", "a vision encoder without its language model", _WHOLE),
+    (
+        r"qwen\d.*_(thinker|talker|token2wav|code2wav|code_predictor)(_\w+)?",
+        "a part of a model of speech and pictures that this kit does not run",
+        "",
+    ),
+    (r"qwen\d.*_omni.*", "a model of speech and pictures that this kit does not run", ""),
+    (r"qwen\d?_(audio|asr|tts)\w*|qwen\d_forced_aligner", _SPEECH, ""),
+    (r"col(qwen|pali|idefics)\w*", _EMBEDS, ""),
+    (r"qwen\d.*(embedding|reranker)\w*", "a model that embeds or ranks and answers nothing", ""),
+    (
+        r"(?!qwen).*qwen.*",
+        "a model that others have built on a language model of Qwen",
+        f"the program that its publisher names; here {_SIBLING}",
+    ),
 )
+"""Model types that no version of the kit will run: what they are, and what to try instead."""
 
 
 def family_of(model_type: str) -> Family:
@@ -206,20 +234,14 @@ def family_of(model_type: str) -> Family:
     if model_type in FAMILIES:
         return FAMILIES[model_type]
     known = f"one of {', '.join(FAMILIES)}"
-    if model_type in _OTHER_QWEN:
-        raise UnknownFamilyError(
-            f"the checkpoint says model_type={model_type!r}: {_OTHER_QWEN[model_type]}",
-            expected=known,
-            hint="its vision-language sibling, such as 'Qwen/Qwen3-VL-8B-Instruct'",
-        )
+    said = f"the checkpoint says model_type={model_type!r}"
+    for pattern, what, cure in _OTHER_QWEN:
+        if re.fullmatch(pattern, model_type):
+            raise UnknownFamilyError(f"{said}: {what}", expected=known, hint=cure or _SIBLING)
     if "qwen" in model_type:
         raise UnknownFamilyError(
-            f"the checkpoint says model_type={model_type!r}, a Qwen family that this version of "
-            "qwenvl_kit does not know",
+            f"{said}, a Qwen family that this version of qwenvl_kit does not know",
             expected=known,
             hint="pip install --upgrade qwenvl-kit transformers",
         )
-    raise UnknownFamilyError(
-        f"the checkpoint says model_type={model_type!r}, which is not a Qwen vision-language model",
-        expected=known,
-    )
+    raise UnknownFamilyError(f"{said}, which is not a Qwen vision-language model", expected=known)

@@ -18,6 +18,7 @@ from qwenvl_kit.errors import BudgetError, MessageError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.thinking import ThinkingSwitch
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 from qwenvl_kit.video_timing import as_times, check_timing, is_count
 
@@ -162,13 +163,13 @@ class VideoPart(_MediaPart):
 
 
 SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart, DocumentPart]
-Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingSwitch]
+Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingPart, ThinkingSwitch]
 
 ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "system": (TextPart, ToolOffer, ThinkingSwitch),
         "user": (TextPart, ImagePart, VideoPart, DocumentPart),
-        "assistant": (TextPart, ToolCall),
+        "assistant": (TextPart, ThinkingPart, ToolCall),
         "tool": (TextPart, ImagePart, DocumentPart),
     }
 )
@@ -215,7 +216,7 @@ class Message:
 
     @classmethod
     def assistant(cls, *parts: Part | str) -> Message:
-        """An earlier answer of the model: text, and calls of tools."""
+        """An earlier answer of the model: text, thoughts, and calls of tools."""
         return cls("assistant", tuple(parts))  # type: ignore[arg-type]
 
     @classmethod
@@ -262,7 +263,10 @@ def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[
     )
 
 
-_PART_TYPES = (TextPart, ImagePart, VideoPart, DocumentPart, ToolCall, ToolOffer, ThinkingSwitch)
+_PART_TYPES = (
+    *(TextPart, ImagePart, VideoPart, DocumentPart),
+    *(ToolCall, ToolOffer, ThinkingPart, ThinkingSwitch),
+)
 
 
 def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
@@ -286,7 +290,7 @@ def _settle_budget(part: ImagePart | VideoPart) -> None:
 
 
 def _as_frames(source: VideoSource) -> VideoSource:
-    """The frames of a URL that holds JPEGs in a row, as vLLM takes them; else the source."""
+    """The frames of a URL that holds JPEGs one after another, in vLLM's form; else the source."""
     if not isinstance(source, str) or source[: len(_FRAMES_URL)].lower() != _FRAMES_URL:
         return source
     frames = source[len(_FRAMES_URL) :].split(",")

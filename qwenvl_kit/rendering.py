@@ -24,6 +24,7 @@ from qwenvl_kit.tool_rendering import (
     hidden,
     offered_tools,
     text_of,
+    thoughts_of,
     without_offers,
     write_out,
 )
@@ -122,6 +123,8 @@ def _render_turn(message: Message, shield: Shield) -> dict[str, Any]:
         "role": message.role,
         "content": list(_render_parts(message.parts, shield)),
     }
+    if thoughts := thoughts_of(message, shield.hide):
+        turn["reasoning_content"] = thoughts
     calls = calls_of(message, shield.hide)
     return {**turn, "tool_calls": calls} if calls else turn
 
@@ -164,13 +167,16 @@ def _group_times(times: Sequence[float], frames_per_group: int) -> list[float]:
 
 
 def _render_parts(parts: Sequence[Part], shield: Shield) -> Iterator[dict[str, str]]:
-    """Neighbouring texts are hidden as one: together they could make up a special token."""
-    for is_text, run in groupby(parts, key=lambda part: isinstance(part, TextPart)):
+    """Neighbouring texts are hidden as one: together they could make up a special token.
+
+    Calls and thoughts between them stand elsewhere in a prompt and keep nothing apart.
+    """
+    said = (part for part in parts if isinstance(part, (TextPart, ImagePart, VideoPart)))
+    for is_text, run in groupby(said, key=lambda part: isinstance(part, TextPart)):
         if is_text:
             yield {"type": "text", "text": shield.hide("".join(part.text for part in run))}  # type: ignore[union-attr]
         else:
-            shown = (part for part in run if isinstance(part, (ImagePart, VideoPart)))
-            yield from ({"type": "image" if isinstance(p, ImagePart) else "video"} for p in shown)
+            yield from ({"type": "image" if isinstance(p, ImagePart) else "video"} for p in run)
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.plans import Plan
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.tool_parts import ToolCall, UnreadCall
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "repetition"]
 """Why an answer ended: the model or a stop string ended it, `max_new_tokens` was reached, the
@@ -115,6 +115,8 @@ class Reply:
         raw_text: all that it wrote, where that is more than `text`.
         warnings: what of the request is likely not meant as it is written, and what of the answer
             could not be read, in words.
+        unread_calls: what was meant as a call of a tool, or may have been, and is not understood;
+            `warnings` says the same in words.
     """
 
     text: str
@@ -132,6 +134,7 @@ class Reply:
     tool_calls: tuple[ToolCall, ...] = ()
     raw_text: str | None = None
     warnings: tuple[str, ...] = ()
+    unread_calls: tuple[UnreadCall, ...] = ()
 
     def __str__(self) -> str:
         return self.text

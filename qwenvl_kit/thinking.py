@@ -37,14 +37,15 @@ def opens_thought(prompt: str) -> bool:
 def split_thoughts(text: str, *, begins_inside: bool = False) -> Thoughts:
     """Thoughts and answer.
 
+    A text whose thoughts nothing opened has none: `</think>` in it is something that it says.
+
     Args:
         text: all that the model wrote.
         begins_inside: whether its prompt had opened the thoughts already, as those of checkpoints
             that always think do.
     """
-    before, mark, after = text.partition(CLOSE)
-    is_open = begins_inside or before.lstrip().startswith(OPEN)
-    if not mark and not is_open:
+    if not begins_inside and not text.lstrip().startswith(OPEN):
         return Thoughts(None, text)
+    before, mark, after = text.partition(CLOSE)
     thinking = before.lstrip().removeprefix(OPEN).strip() or None
     return Thoughts(thinking, after.lstrip("\n"), is_closed=bool(mark))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from qwenvl_kit.errors import MessageError, located
 from qwenvl_kit.messages import Message, SaidPart
-from qwenvl_kit.thinking import ThinkingSwitch
-from qwenvl_kit.tool_parts import ToolCall, ToolOffer
+from qwenvl_kit.tool_parts import ToolCall
 
 
 def parse_tool_calls(value: Any) -> tuple[ToolCall, ...]:
@@ -74,8 +73,5 @@ def calls_to_dicts(message: Message, *, as_text: bool) -> dict[str, Any]:
 
 def said_parts(message: Message) -> list[SaidPart]:
     """The parts of a message that stand in its dict's content."""
-    return [
-        part
-        for part in message.parts
-        if not isinstance(part, (ToolCall, ToolOffer, ThinkingSwitch))
-    ]
+    said = get_args(SaidPart)
+    return [part for part in message.parts if isinstance(part, said)]

@@ -47,6 +47,21 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class UnreadCall:
+    """What was meant as a call of a tool, or may have been, and is not understood.
+
+    Attributes:
+        text: as the model wrote it.
+        reason: what of it is not understood.
+        is_marked: whether it stands in the tags of a call; what does not may be an answer.
+    """
+
+    text: str
+    reason: str
+    is_marked: bool = True
+
+
+@dataclass(frozen=True)
 class ToolOffer:
     """The tools that the model may call: part of a system message.
 

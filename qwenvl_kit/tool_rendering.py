@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from qwenvl_kit.messages import Message, TextPart
 from qwenvl_kit.thinking import ThinkingSwitch
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 Turn: TypeAlias = dict[str, Any]
@@ -72,6 +73,12 @@ def calls_of(message: Message, hide: Hide) -> list[dict[str, Any]]:
     ]
 
 
+def thoughts_of(message: Message, hide: Hide) -> str:
+    """What an assistant's message was thought to say, as chat templates take it."""
+    thoughts = (part.text for part in message.parts if isinstance(part, ThinkingPart))
+    return hide("\n".join(thoughts))
+
+
 def write_out(turns: Sequence[Turn], tools: Sequence[Any]) -> list[Turn]:
     """Turns in which tools, calls and results are text, for templates that know of none.
 
@@ -103,7 +110,8 @@ def _with_calls(turn: Turn) -> Turn:
         for call in calls
     )
     before = "\n" if turn["content"] else ""
-    return {"role": turn["role"], "content": [*turn["content"], _text(before + written)]}
+    told = {key: value for key, value in turn.items() if key != "tool_calls"}
+    return {**told, "content": [*turn["content"], _text(before + written)]}
 
 
 def _with_results(turns: Sequence[Turn]) -> Iterator[Turn]:
@@ -144,8 +152,8 @@ def without_offers(message: Message) -> Message | None:
 
 
 def text_of(message: Message) -> str:
-    """All that a message says, its calls as well: to look for characters in."""
-    said = (part.text for part in message.parts if isinstance(part, TextPart))
+    """All that a message says, its calls and thoughts as well: to look for characters in."""
+    said = (part.text for part in message.parts if isinstance(part, (TextPart, ThinkingPart)))
     called = (
         part.name + json.dumps(dict(part.arguments), ensure_ascii=False)
         for part in message.parts

@@ -1,9 +1,14 @@
-"""The loop of a model that calls tools: ask, call, tell what came of it, until it answers."""
+"""The loop of a model that calls tools: ask, call, tell what came of it, until it answers.
+
+A call that is not understood is not made and does not end the loop: the model is told why, and may
+write it again. What may be a call and may be an answer is told to it once; if it says the same
+again, that is its answer.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +16,7 @@ from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import ToolError, ToolLimitError
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart
 from qwenvl_kit.results import Reply
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall
 from qwenvl_kit.tools.functions import Tool
 
@@ -42,12 +48,15 @@ class ToolRun:
     Attributes:
         reply: the last answer, in which none was called.
         messages: the whole conversation, the last answer included.
-        calls: the calls, in their order.
+        calls: the calls that were made, in their order.
+        warnings: those of all its replies: calls that could not be read and were not made, and what
+            was assumed of others.
     """
 
     reply: Reply
     messages: tuple[Message, ...]
     calls: tuple[MadeCall, ...]
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.reply.text
@@ -69,26 +78,63 @@ def run_tools(
         ToolLimitError: it still wants some after so many rounds; it has the `run` so far.
     """
     by_name = {tool.name: tool for tool in tools}
-    said, made = tuple(messages), list[MadeCall]()
-    for _ in range(max_rounds):
+    said, made, warnings = tuple(messages), list[MadeCall](), dict[str, None]()
+    heard: Reply | None = None
+    for rounds_left in reversed(range(max_rounds)):
         reply = ask(said)
-        said = (*said, _as_message(reply))
-        if not reply.tool_calls:
-            return ToolRun(reply, said, tuple(made))
+        warnings |= dict.fromkeys(reply.warnings)
+        said = (*said, as_message(reply))
+        if _is_answer(reply, heard if rounds_left else reply):
+            return ToolRun(reply, said, tuple(made), tuple(warnings))
         for call in reply.tool_calls:
             made.append(_make(call, by_name))
             said = (*said, Message("tool", made[-1].result))
+        said = (*said, *_told_of_unread(reply))
+        heard = reply
+    raise _limit_error(max_rounds, ToolRun(reply, said, tuple(made), tuple(warnings)))
+
+
+def as_message(reply: Reply) -> Message:
+    """A reply as the assistant's message, by which a model that goes on knows what it did.
+
+    Its thoughts are part of it: a chat template that shows them within a turn needs them, and one
+    that does not leaves them out. A call that was not understood stands there as it was written.
+    """
+    thought = (ThinkingPart(reply.thinking),) if reply.thinking else ()
+    unread = (call.text for call in reply.unread_calls if call.is_marked)
+    text = "\n".join(filter(None, (reply.text, *unread)))
+    said = (TextPart(text),) if text or not (reply.tool_calls or thought) else ()
+    return Message("assistant", (*thought, *said, *reply.tool_calls))
+
+
+def _is_answer(reply: Reply, before: Reply | None) -> bool:
+    """Whether nothing is called; what only looks like a call is an answer if it is said twice."""
+    if reply.tool_calls or any(call.is_marked for call in reply.unread_calls):
+        return False
+    return not reply.unread_calls or (before is not None and before.text == reply.text)
+
+
+def _told_of_unread(reply: Reply) -> Iterator[Message]:
+    """What the model is told of calls that were not made."""
+    for call in reply.unread_calls:
+        told = f"Error: this call was not understood and not made, as {call.reason}."
+        if call.is_marked:
+            told += " Write the whole call again, in the form that you were told."
+        else:
+            told += " If it is your answer, say it again; if it is a call, write it in that form."
+        yield Message("tool", (TextPart(_shortened(told)),))
+
+
+def _limit_error(max_rounds: int, run: ToolRun) -> ToolLimitError:
+    unread = run.reply.unread_calls[:1]
+    why = f", the last of them not understood, as {unread[0].reason}" if unread else ""
     error = ToolLimitError(
-        f"the model still calls tools after {max_rounds} rounds",
-        hint="run_tools(max_rounds=...), or a tool that tells when it is done",
+        f"the model still calls tools after {max_rounds} rounds{why}",
+        hint="run_tools(max_rounds=...), or a tool that tells when it is done"
+        + (", or Sampling(max_new_tokens=...) if its calls are cut off" if unread else ""),
     )
-    error.run = ToolRun(reply, said, tuple(made))
-    raise error
-
-
-def _as_message(reply: Reply) -> Message:
-    said = (TextPart(reply.text),) if reply.text or not reply.tool_calls else ()
-    return Message("assistant", (*said, *reply.tool_calls))
+    error.run = run
+    return error
 
 
 def _make(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:

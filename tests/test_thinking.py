@@ -24,7 +24,10 @@ RED = PIL.Image.new("RGB", (56, 56), "red")
         ("A cup.", False, Thoughts(None, "A cup.")),
         ("<think>\nIs it?\n</think>\n\nA cup.", False, Thoughts("Is it?", "A cup.")),
         ("Is it?\n</think>\n\nA cup.", True, Thoughts("Is it?", "A cup.")),
-        ("Is it?\n</think>\n\nA cup.", False, Thoughts("Is it?", "A cup.")),
+        ("The tag </think> closes.", False, Thoughts(None, "The tag </think> closes.")),
+        ("</think>", False, Thoughts(None, "</think>")),
+        ("A <think>b</think> c.", False, Thoughts(None, "A <think>b</think> c.")),
+        (" <think>a</think>b</think>c", False, Thoughts("a", "b</think>c")),
         ("<think>\n\n</think>\n\nA cup.", False, Thoughts(None, "A cup.")),
         ("<think>Is it", False, Thoughts("Is it", "", is_closed=False)),
         ("Is it", True, Thoughts("Is it", "", is_closed=False)),
@@ -44,6 +47,15 @@ def test_without_marks_all_is_one_or_the_other(text: str, begins_inside: bool) -
     if "think>" not in text:
         found = split_thoughts(text, begins_inside=begins_inside)
         assert found.answer == ("" if begins_inside else text)
+
+
+def test_a_closing_tag_in_the_answer_of_a_model_that_does_not_think_stays() -> None:
+    written = "The sign says </think> in red."
+    chat = VisionChat(ScriptedBackend([written] * 2))
+    reply = chat.ask("What does it say?", RED)
+    assert (reply.text, reply.thinking, reply.raw_text) == (written, None, None)
+    with chat.stream("What does it say?", RED) as stream:
+        assert "".join(delta.text for delta in stream) == stream.reply.text == written
 
 
 def test_a_reply_has_its_thoughts_apart_and_scores_of_its_answer() -> None:

@@ -30,14 +30,21 @@ class Averages:
 
 
 def quick_scores(
-    network: Network, batcher: Batcher, rng: random.Random, kind: str, batches: int = 3
+    network: Network,
+    batcher: Batcher,
+    rng: random.Random,
+    kind: str,
+    *,
+    small_fonts: bool,
+    batches: int = 3,
 ) -> list[Score]:
-    """Exact matches on a few batches of full-size pictures."""
+    """Exact matches on a few batches of full-size pictures, in the fonts of the run."""
     scores: list[Score] = []
     for _ in range(batches):
         video = kind == "video"
         grid = draw_grid(rng, FRAME_CELLS if video else IMAGE_CELLS, 0.2)
-        options = Options(outliers=0.0, frames=rng.randint(2, 8) if video else 1)
+        frames = rng.randint(2, 8) if video else 1
+        options = Options(outliers=0.0, small_fonts=small_fonts, frames=frames)
         samples = [make_sample(rng, kind, grid, options) for _ in range(16)]
         batch = batcher.build(rng, samples, plain=True)
         visual = network.see(batch.patches, grid.rows, grid.columns)

@@ -205,7 +205,9 @@ class Trainer:
         batcher = Batcher(self.batcher.tokenizer, most_questions=9)
         for kind in KINDS:
             rng = random.Random(f"held out/{self.rank}/{kind}")
-            for task, right in quick_scores(self.network, batcher, rng, kind):
+            small = self.arguments.small_fonts
+            scores = quick_scores(self.network, batcher, rng, kind, small_fonts=small)
+            for task, right in scores:
                 totals[task] += 1
                 rights[task] += right
         line = " ".join(f"{task} {rights[task] / totals[task]:.2f}" for task in sorted(totals))

@@ -40,11 +40,27 @@ def _vocabulary(folder: Path, family: Family) -> str | None:
 
 
 def _chat_template(folder: Path) -> str | None:
-    if _has(folder, "chat_template.jinja") or _has(folder, "chat_template.json"):
+    what = "the chat template: chat_template.jinja or chat_template.json"
+    if _has(folder, "chat_template.json"):  # transformers looks there first
+        is_there = _names(folder, "chat_template.json", "chat_template")
+        return None if is_there else f"{what} (which has no entry chat_template)"
+    if _has(folder, "chat_template.jinja"):
         return None
-    if _names(folder, "tokenizer_config.json", "chat_template"):
+    if _names(folder, "processor_config.json", "chat_template"):
         return None
-    return "the chat template: chat_template.jinja or chat_template.json"
+    if not _names(folder, "tokenizer_config.json", "chat_template"):
+        return what
+    named = _template_names(read_json(folder / "tokenizer_config.json")["chat_template"])
+    if named is None or "default" in named:
+        return None
+    return f"{what} (tokenizer_config.json names {', '.join(named)}, and none 'default')"
+
+
+def _template_names(templates: object) -> list[str] | None:
+    """The names of several templates; None where there is one, without a name."""
+    if not isinstance(templates, list):
+        return None
+    return [str(each.get("name")) for each in templates if isinstance(each, dict)]
 
 
 def _picture_settings(folder: Path) -> str | None:

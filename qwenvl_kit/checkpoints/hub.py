@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from huggingface_hub import HfApi, constants, get_token, is_offline_mode, try_to_load_from_cache
 from huggingface_hub import errors as theirs
 
+from qwenvl_kit.checkpoints.folders import no_config_error
 from qwenvl_kit.checkpoints.sources import (
     RESUME,
     SMALL_FILES,
@@ -154,7 +155,7 @@ def _fetch_small_files(
     name: str, revision: str | None, commit: str, files: Mapping[str, RepoSibling]
 ) -> Checkpoint:
     if "config.json" not in files:
-        raise CheckpointError(f"{name!r} has no config.json", expected="a checkpoint's repository")
+        raise no_config_error(repr(name), files)
     small = [file for file in files if _is_small(file) and file != "config.json"]
     _download(name, commit, small)
     # Last, so that a commit with its config.json in the cache has the others too.

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwenvl_kit.checkpoints.files import missing_files
+from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.heads import with_own_head
 from qwenvl_kit.checkpoints.memory import (
     count_parameters,
     possible_precisions,
     predict_weight_bytes,
 )
+from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.packages import install_command, lacking, requirements_of
 from qwenvl_kit.checkpoints.quantization import (
+    CURES,
     missing_packages,
     stored_quantization,
 )
@@ -26,7 +30,8 @@ from qwenvl_kit.checkpoints.weights import (
     pickled_weights,
     read_tensors,
 )
-from qwenvl_kit.errors import UnsafeWeightsError
+from qwenvl_kit.checkpoints.wholeness import check_layout, check_weights
+from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError
 from qwenvl_kit.machine import as_gigabytes
 
 
@@ -46,8 +51,9 @@ class Inspection:
             loaded, "stored" as it comes. Empty where the weights are not known.
         context_tokens: the longest prompt and answer together.
         quantized_as: how it is quantised as published, such as "gptq"; None if it is not.
-        missing: what this machine lacks to run it, each a sentence with its cure. Too little
-            memory is not among it.
+        missing: what this machine or the checkpoint lacks to run, each a sentence with its cure.
+            Too little memory is not among it.
+        notes: what is odd about it and hinders nothing, each a sentence.
     """
 
     name: str
@@ -61,9 +67,10 @@ class Inspection:
     context_tokens: int | None
     quantized_as: str | None
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """A table for people, with what is missing below."""
+        """A table for people, with what is missing and what is odd below."""
         sizes = {f"in memory, {name}": size for name, size in self.weight_bytes.items()}
         rows = {
             "family": self.family + (", mixture of experts" if self.is_mixture_of_experts else ""),
@@ -75,7 +82,8 @@ class Inspection:
         width = max(map(len, rows))
         table = [f"  {title:<{width}}  {value}" for title, value in rows.items()]
         lacking = [f"  missing: {sentence}" for sentence in self.missing]
-        return "\n".join([self.name, *table, *lacking])
+        notes = [f"  note: {sentence}" for sentence in self.notes]
+        return "\n".join([self.name, *table, *lacking, *notes])
 
 
 def inspect(
@@ -106,13 +114,14 @@ def inspect(
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
     tensors = _find_tensors(checkpoint, offline)
+    settings = with_own_head(checkpoint.folder, tensors or (), settings)
     stored = stored_quantization(settings)
     return Inspection(
         name=checkpoint.name,
         origin=checkpoint.origin,
         revision=checkpoint.revision,
         family=settings.family.model_type,
-        is_mixture_of_experts=bool(settings.text.get("num_experts")),
+        is_mixture_of_experts=settings.family.is_mixture_of_experts,
         num_parameters=None if tensors is None else count_parameters(tensors, settings),
         disk_bytes=None if tensors is None else sum(tensor.num_bytes for tensor in tensors),
         weight_bytes=_weight_bytes(tensors, settings),
@@ -125,7 +134,9 @@ def inspect(
                 for what in missing_files(checkpoint.folder, settings.family)
             ),
             *_lacking_weights(checkpoint),
+            *_faults(checkpoint, settings, tensors),
         ),
+        notes=(*notes_on(checkpoint.folder, settings, tensors), *_unsaid(settings)),
     )
 
 
@@ -155,7 +166,8 @@ def _lacking_packages(settings: Settings) -> Iterator[str]:
     if stored is None:
         return
     if not stored.is_known:
-        yield f"the kit does not know how to run {stored}: take another form of the model"
+        cure = CURES.get(stored.method, "another form of the model")
+        yield f"the kit does not know how to run {stored}: take {cure}"
     elif missing_packages(stored):
         yield f"{stored} needs a package: {install_command(missing_packages(stored))}"
 
@@ -169,13 +181,40 @@ def _lacking_weights(checkpoint: Checkpoint) -> tuple[str, ...]:
     if not absent:
         return ()
     if checkpoint.origin == "folder":
-        pickled = pickled_weights(checkpoint.folder)
-        others = f", only {pickled[0]}, which the kit never opens" if pickled else ""
-        return (
-            f"the weights ({absent[0]}) are not in {checkpoint.folder}{others}: copy them from "
-            "where the checkpoint was published",
-        )
+        return (_lacking_in_folder(checkpoint.folder, absent[0]),)
     return ("the weights are not on this machine: loading it with a network fetches them",)
+
+
+def _lacking_in_folder(folder: Path, first: str) -> str:
+    pickled, fault = pickled_weights(folder), fault_of(names_in(folder), folder)
+    others, cure = "", "copy them from where the checkpoint was published"
+    if pickled:
+        others = f", only {pickled[0]}, which the kit never opens"
+    elif fault is not None:
+        others, cure = f", only {fault.what}", f"take {fault.cure}"
+    return f"the weights ({first}) are not in {folder}{others}: {cure}"
+
+
+def _faults(
+    checkpoint: Checkpoint, settings: Settings, tensors: tuple[TensorInfo, ...] | None
+) -> Iterator[str]:
+    """What loading refuses, in its words."""
+    for check in (check_layout, check_weights):
+        try:
+            check(checkpoint, settings, tensors or ())
+        except CheckpointError as error:
+            yield str(error)
+
+
+def _unsaid(settings: Settings) -> Iterator[str]:
+    """Sizes that config.json leaves to transformers, whose defaults are not known here."""
+    sizes = ("hidden_size", "num_hidden_layers", "vocab_size")
+    absent = [name for name in sizes if name not in settings.text]
+    if absent:
+        yield (
+            f"config.json does not say {', '.join(absent)} of the language model: transformers "
+            "takes its own defaults, and whether they fit is found out when it is loaded"
+        )
 
 
 def _number(count: int | None) -> str:

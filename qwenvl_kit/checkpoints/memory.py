@@ -133,8 +133,8 @@ def tensors_in_model(tensors: Iterable[TensorInfo], settings: Settings) -> Itera
 
     Layers for predicting several tokens at once (`mtp`) are left out, as transformers does
     (`_keys_to_ignore_on_load_unexpected`), and so is an output layer that is tied: where a file
-    has it nonetheless, transformers finds it equal to the embeddings and ties it
-    (`tie_weights`).
+    has it nonetheless, and equal to the embeddings, transformers ties it (`tie_weights`). One that
+    differs stays, which `own_head` finds out.
     """
     for tensor in tensors:
         is_tied_head = settings.ties_embeddings and tensor.name.endswith("lm_head.weight")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qwenvl_kit.checkpoints.folders import names_in, no_config_error
 from qwenvl_kit.checkpoints.sources import (
     RESUME,
     SMALL_FILES,
@@ -22,7 +23,6 @@ from qwenvl_kit.checkpoints.sources import (
 )
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
-    CheckpointError,
     DownloadError,
     MissingPackageError,
     ModelForbiddenError,
@@ -55,7 +55,7 @@ def find_on_modelscope(name: str, *, revision: str | None, offline: bool) -> Che
     find = _find_offline if offline else _find_online
     folder = find(name, revision)
     if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{name!r} has no config.json", expected="a checkpoint's repository")
+        raise no_config_error(repr(name), names_in(folder), folder)
     return Checkpoint(name, folder, "modelscope", revision or _MAIN_BRANCH)
 
 

@@ -27,6 +27,19 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """What each method of quantisation needs installed, as pip takes it."""
 
+MLX = "mlx"
+UNNAMED = "a method that config.json does not name"
+
+CURES: Mapping[str, str] = MappingProxyType(
+    {
+        MLX: "the safetensors checkpoint that it was made from: MLX runs on Apple's machines",
+        "modelopt": "the checkpoint that it was made from, or vLLM, which runs what NVIDIA's "
+        "ModelOpt quantises: serve it and use VisionChat.connect",
+        "gguf": "the safetensors checkpoint that it was made from",
+    }
+)
+"""What to take in place of what transformers does not run."""
+
 
 @dataclass(frozen=True)
 class StoredQuantization:
@@ -45,7 +58,8 @@ class StoredQuantization:
 
     def __str__(self) -> str:
         """Its name, such as 'gptq' or 'bitsandbytes 4-bit'."""
-        return f"{self.method} {self.bits}-bit" if self.method == "bitsandbytes" else self.method
+        shows_bits = self.method == "bitsandbytes" and self.bits is not None
+        return f"{self.method} {self.bits}-bit" if shows_bits else self.method
 
     @property
     def is_known(self) -> bool:
@@ -68,6 +82,8 @@ def stored_quantization(settings: Settings) -> StoredQuantization | None:
     if not config:
         return None
     method = _method(config)
+    if method == MLX:
+        return StoredQuantization(MLX, _bits(method, config), ())
     return StoredQuantization(method, _bits(method, config), PACKAGES.get(method, ()))
 
 
@@ -80,12 +96,15 @@ def _method(config: Mapping[str, object]) -> str:
     # Old checkpoints of bitsandbytes do not name it (`AutoQuantizationConfig.from_dict`).
     if config.get("load_in_4bit") or config.get("load_in_8bit"):
         return "bitsandbytes"
-    return str(config.get("quant_method"))
+    method = config.get("quant_method")
+    if method is None and "group_size" in config and "bits" in config:
+        return MLX  # it copies its own settings to where transformers looks for others
+    return UNNAMED if method is None else str(method)
 
 
 def _bits(method: str, config: Mapping[str, object]) -> int | None:
     if method == "bitsandbytes":
-        return 4 if config.get("load_in_4bit") else 8
+        return 4 if config.get("load_in_4bit") else 8 if config.get("load_in_8bit") else None
     if method == "fp8":
         return 8
     if method == "compressed-tensors":

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.errors import CheckpointError
-from qwenvl_kit.families import Family, family_of
+from qwenvl_kit.checkpoints.folders import names_in, no_config_error
+from qwenvl_kit.errors import CheckpointError, UnknownFamilyError
+from qwenvl_kit.families import FAMILIES, Family, family_of
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,31 @@ class Settings:
     Attributes:
         family: the family that it names.
         config: all of it.
+        has_own_head: whether the files hold an output layer of its own, whatever config.json says;
+            see `own_head`.
     """
 
     family: Family
     config: Mapping[str, Any]
+    has_own_head: bool = False
 
     @property
     def text(self) -> Mapping[str, Any]:
-        """Settings of the language model; older checkpoints keep them at the top."""
-        return _mapping(self.config.get("text_config")) or self.config
+        """Settings of the language model, where transformers looks for them.
+
+        Older checkpoints keep them at the top. Of the newer families transformers never looks
+        there, and builds a model of its own defaults.
+        """
+        text = self.config.get("text_config")
+        if text is None and self.family.reads_old_layout:
+            return self.config
+        return _mapping(text)
+
+    @property
+    def has_stray_text(self) -> bool:
+        """Whether the language model's settings stand at the top, where nobody reads them."""
+        is_read = self.family.reads_old_layout or _mapping(self.config.get("text_config"))
+        return not is_read and "num_hidden_layers" in self.config
 
     @property
     def vision(self) -> Mapping[str, Any]:
@@ -46,12 +63,20 @@ class Settings:
     @property
     def ties_embeddings(self) -> bool:
         """Whether the output layer shares its weights with the input embeddings."""
-        return bool(self.config.get("tie_word_embeddings", self.text.get("tie_word_embeddings")))
+        is_tied = bool(self.config.get("tie_word_embeddings"))
+        is_tied = is_tied or (self.family.reads_old_layout and self.says_tied_within)
+        return is_tied and not self.has_own_head
+
+    @property
+    def says_tied_within(self) -> bool:
+        """Whether the language model's own settings say so, which only some families obey."""
+        return bool(self.text.get("tie_word_embeddings"))
 
     @property
     def quantization(self) -> Mapping[str, Any]:
         """How the checkpoint is quantised as it is published; empty if it is not."""
-        return _mapping(self.config.get("quantization_config"))
+        whole = _mapping(self.config.get("quantization_config"))
+        return whole or _mapping(self.text.get("quantization_config"))
 
 
 def read_settings(folder: Path) -> Settings:
@@ -61,8 +86,24 @@ def read_settings(folder: Path) -> Settings:
         CheckpointError: there is no config.json, or it cannot be read.
         UnknownFamilyError: not a Qwen vision-language model that the kit knows.
     """
-    config = read_json(folder / "config.json")
-    return Settings(family_of(str(config.get("model_type"))), config)
+    path = folder / "config.json"
+    if not path.exists():
+        raise no_config_error(str(folder), names_in(folder), folder)
+    config = read_json(path)
+    if "configuration_files" in config:  # transformers would build what another file describes
+        raise CheckpointError(
+            f"{path} has configuration_files, which names other files to read in its place",
+            expected="all settings in config.json itself",
+            hint="the settings of the file that it names, as config.json",
+        )
+    if not isinstance(config.get("model_type"), str):
+        raise UnknownFamilyError(
+            f"{path} has model_type={config.get('model_type')!r}, which is not a Qwen "
+            "vision-language model",
+            expected=f"one of {', '.join(FAMILIES)}",
+            hint="config.json of the model that it was made from",
+        )
+    return Settings(family_of(config["model_type"]), config)
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
@@ -71,6 +112,8 @@ def read_json(path: Path) -> Mapping[str, Any]:
     Raises:
         CheckpointError: it is not there, or holds anything else.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise CheckpointError(f"{path} cannot be read (it is no file)", expected="a JSON file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -78,10 +121,27 @@ def read_json(path: Path) -> Mapping[str, Any]:
             f"{path.parent} has no {path.name}", expected="a checkpoint's folder"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error})") from error
+        raise CheckpointError(
+            f"{path} cannot be read ({error})", expected="JSON in UTF-8", hint=_remedy(path)
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds a {type(value).__name__}", expected="a JSON object")
     return value
+
+
+def _remedy(path: Path) -> str:
+    """What to do with a file that is no JSON; transformers reads it no better."""
+    start = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(64)
+    if start.startswith(b"\xef\xbb\xbf"):
+        return "save it again as UTF-8 without a byte order mark, which editors on Windows write"
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "save it again as UTF-8; it is UTF-16, as PowerShell writes it"
+    if start.startswith(b"version https://git-lfs"):
+        return "git lfs pull: it is a placeholder of Git LFS"
+    return "download it again; if it was edited, JSON has no comments and no comma before a bracket"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from qwenvl_kit.checkpoints.weights import INDEX_FILE, SINGLE_FILE, absent_weights
+from qwenvl_kit.checkpoints.folders import fault_of
+from qwenvl_kit.checkpoints.weights import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    absent_weights,
+    no_weights_error,
+)
 from qwenvl_kit.errors import (
     DownloadError,
     ModelLoadError,
@@ -213,8 +219,14 @@ def _no_weights(name: str, listed: Collection[str]) -> WeightsError:
             hint="a revision or a copy of it with safetensors files",
         )
     others = sorted(file for file in listed if file.endswith((".safetensors", ".gguf")))
-    found = f" under a name that is known, only {others[0]!r}" if others else ""
-    return WeightsError(f"{name!r} has no weights{found}", expected=expected)
+    if not others:
+        return no_weights_error(repr(name), fault_of(listed))
+    fault = fault_of(others)
+    return WeightsError(
+        f"{name!r} has no weights under a name that is known, only {others[0]!r}",
+        expected=expected,
+        hint=fault.cure if fault else "",
+    )
 
 
 def check_space(name: str, folder: Path, num_bytes: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from qwenvl_kit.checkpoints.folders import Fault, fault_of, names_in
 from qwenvl_kit.checkpoints.settings import read_json
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError, WeightsError
 
@@ -14,6 +15,12 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
 _PICKLED = ("pytorch_model*.bin", "model*.bin", "model*.pt", "*.pth", "*.ckpt")
+_STATES = ("rng_state", "optim", "scheduler", "scaler", "training_args", "random_states")
+"""How the names of pickles begin that a training run leaves, and that are no weights."""
+
+# An index may promise it though it is tied to the embeddings; transformers does not miss it.
+_TIED = "lm_head.weight"
+
 _AGAIN = "download it again"
 
 # The data types that the safetensors format names (its `Dtype`).
@@ -86,6 +93,13 @@ def read_tensors(folder: Path) -> tuple[TensorInfo, ...]:
         _check_promises(folder / name, promised, found)
         _check_new(folder / name, found, tensors)
         tensors.update(found)
+    if not tensors:
+        raise WeightsError(
+            f"{folder} has weight files without a tensor",
+            expected="the weights of a model",
+            hint="save the model again; under FSDP or DeepSpeed one process holds all of them only "
+            "if it is told to gather them",
+        )
     return tuple(tensors.values())
 
 
@@ -99,9 +113,19 @@ def absent_weights(folder: Path) -> tuple[str, ...]:
     return _absent(folder, _shards(folder))
 
 
+def weight_files(folder: Path) -> tuple[str, ...]:
+    """Names of the files that hold the weights, or should.
+
+    Raises:
+        WeightsError, UnsafeWeightsError: as `absent_weights`.
+    """
+    return tuple(_shards(folder))
+
+
 def pickled_weights(folder: Path) -> tuple[str, ...]:
     """Names of pickled weights in a folder: opening one could run any code that is in it."""
-    return tuple(sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern)))
+    names = {path.name for pattern in _PICKLED for path in folder.glob(pattern)}
+    return tuple(sorted(name for name in names if not name.startswith(_STATES)))
 
 
 def _shards(folder: Path) -> Mapping[str, frozenset[str]]:
@@ -166,11 +190,24 @@ def _check_present(folder: Path, shards: Mapping[str, frozenset[str]]) -> None:
         raise UnsafeWeightsError(
             f"{folder} has pickled weights only ({pickled[0]}), which could run code when opened",
             expected=SINGLE_FILE,
-            hint="a revision of the checkpoint with safetensors files",
+            hint="a revision of the checkpoint with safetensors files; weights that you trust are "
+            "saved as such by from_pretrained and save_pretrained of transformers",
         )
-    raise WeightsError(
-        f"{folder} has no weights", expected=f"{SINGLE_FILE}, or {INDEX_FILE} and its shards"
-    )
+    raise no_weights_error(str(folder), fault_of(names_in(folder), folder))
+
+
+def no_weights_error(where: str, fault: Fault | None) -> WeightsError:
+    """What to raise where there are no weights that the kit opens.
+
+    Args:
+        where: the folder or repository.
+        fault: what it holds instead.
+    """
+    expected = f"{SINGLE_FILE}, or {INDEX_FILE} and its shards"
+    if fault is None:
+        return WeightsError(f"{where} has no weights", expected=expected)
+    problem = f"{where} has no weights that the kit opens; it holds {fault.what}"
+    return WeightsError(problem, expected=expected, hint=fault.cure)
 
 
 def _absent(folder: Path, shards: Iterable[str]) -> tuple[str, ...]:
@@ -206,7 +243,7 @@ def _check_no_placeholder(path: Path) -> None:
 
 
 def _check_promises(path: Path, promised: frozenset[str], found: Mapping[str, TensorInfo]) -> None:
-    lacking = sorted(promised - found.keys())
+    lacking = sorted(promised - found.keys() - {_TIED})
     if lacking:
         raise WeightsError(
             f"{path} lacks {len(lacking)} tensors that the index says it holds, "

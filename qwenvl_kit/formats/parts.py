@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qwenvl_kit.document_dialects import DOCUMENT_KEYS
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, VideoTimingError
+from qwenvl_kit.formats.documents import DOCUMENT_KEYS
 from qwenvl_kit.formats.files import parse_file
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
 from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, cure_of
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -34,10 +35,12 @@ def array_size(source: Any) -> Size:
 def array_to_image(source: Any) -> PIL.Image.Image:
     """A picture from an array (H, W, C) or (H, W), or from a tensor (C, H, W) or (H, W).
 
-    C is 1 (grey), 3 (RGB) or 4 (RGB and alpha). Values are uint8, or floats in [0, 1].
+    C is 1 (grey), 3 (red, green, blue, in that order) or 4 (with alpha). Values are uint8, or
+    floats in [0, 1].
 
     Raises:
-        MediaArrayError: other axes, another type, or values that are not finite and in range.
+        MediaArrayError: other axes, another type, or values that are not finite and in range; its
+            hint is the code that cures it.
     """
     import numpy
     import PIL.Image
@@ -49,10 +52,10 @@ def array_to_image(source: Any) -> PIL.Image.Image:
     if 0 in source.shape:
         # Pillow refuses to build an empty picture from an array, but an empty one exists.
         return PIL.Image.new("RGB", (int(source.shape[1]), int(source.shape[0])))
-    return PIL.Image.fromarray(_to_uint8(source))
+    return PIL.Image.fromarray(_to_uint8(source, TORCH if is_tensor else NUMPY))
 
 
-def _to_uint8(array: Any) -> Any:
+def _to_uint8(array: Any, dialect: Dialect) -> Any:
     """uint8 values, (H, W) or (H, W, 3 or 4)."""
     import numpy
 
@@ -64,14 +67,14 @@ def _to_uint8(array: Any) -> Any:
         raise MediaArrayError(
             f"values of type {array.dtype} were given",
             expected="uint8, or floats in [0, 1]",
-            hint="array.astype('uint8') if the values are 0 to 255",
+            hint=cure_of(array, dialect),
         )
     low, high = float(array.min()), float(array.max())
     if not (low >= 0.0 and high <= 1.0):  # false for NaN too
         raise MediaArrayError(
             f"float values from {low} to {high} were given",
             expected="finite values in [0, 1]",
-            hint="divide by 255 if they are 0 to 255",
+            hint=cure_of(array, dialect),
         )
     return numpy.rint(array * 255.0).astype(numpy.uint8)
 

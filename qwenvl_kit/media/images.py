@@ -6,10 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
+from qwenvl_kit.media.grey import is_deep_grey, to_8_bits
+from qwenvl_kit.media.pillow_objects import (
+    content_of,
+    exif_orientation,
+    load,
+    orientation_of,
+    reopened,
+    take,
+)
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.profiles import is_srgb, to_srgb
 from qwenvl_kit.media.sources import is_encoded, open_header, open_image
 from qwenvl_kit.plans import ImagePlan
 
@@ -19,9 +28,11 @@ if TYPE_CHECKING:
 Resize: TypeAlias = "Callable[[PIL.Image.Image, Size], PIL.Image.Image]"
 """Brings a decoded picture to a size; a backend's own, so that pixels are its processor's."""
 
-_ORIENTATION_TAG = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width (EXIF 2.32, tag 274)."""
+
+_ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Where Pillow finds an orientation, by which what is turned must not be turned again."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,8 @@ class ImageHeader:
     Attributes:
         size: its size once it stands upright.
         orientation: the EXIF orientation by which it is turned, 1 to 8 (EXIF 2.32, tag 274).
-        is_plain: whether it is RGB or grey, of 8 bits and opaque, which every program shows alike.
+        is_plain: whether it is RGB or grey, of 8 bits, opaque and sRGB, which every program shows
+            alike.
     """
 
     size: Size
@@ -45,10 +57,14 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
     Raises:
         MediaError: the source cannot be opened, or the policy refuses it.
     """
+    import PIL.Image
+
     if is_array(source):
         size = array_size(source)
         policy.check_size(size)
         return ImageHeader(size, 1)
+    if isinstance(source, PIL.Image.Image):
+        return _callers_header(source, policy)
     if policy.isolate_images and is_encoded(source):
         from qwenvl_kit.media.isolation.pictures import read_header_apart
 
@@ -57,24 +73,65 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
         return _checked_header(image, policy)
 
 
+def _callers_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
+    return _header(image, orientation_of(image), policy)
+
+
+def _checked_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
+    """Of a picture that is the kit's own."""
+    # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
+    orientation = 1 if image.format == "TIFF" else exif_orientation(image)
+    return _header(image, orientation, policy)
+
+
 def measure_image(source: Any, policy: MediaPolicy) -> Size:
     """The size of a picture once it stands upright; see `read_header`."""
     return read_header(source, policy).size
 
 
 def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
-    """The picture in RGB, upright, its transparent parts on white.
+    """The picture in sRGB, upright, its transparent parts on white.
+
+    Not to be written to: it may be the caller's own.
 
     Raises:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
+        MediaArrayError: deep grey in values that have no meaning as grey; see `media.grey`.
     """
-    if policy.isolate_images and is_encoded(source):
-        from qwenvl_kit.media.isolation.pictures import decode_image_apart
+    import PIL.Image
 
+    from qwenvl_kit.media.isolation.pictures import decode_image_apart
+
+    if is_encoded(source) and (policy.isolate_images or accepts_cut_pictures()):
         return decode_image_apart(source, policy)
+    if isinstance(source, PIL.Image.Image):
+        return _decode_callers(source, policy)
     image = open_image(source, policy)
-    _checked_header(image, policy)
-    return _to_rgb(_upright(_load(image)))
+    orientation = _checked_header(image, policy).orientation
+    image = load(image)
+    if is_encoded(source) and accepts_cut_pictures():  # since a moment ago
+        return decode_image_apart(source, policy)
+    return _to_rgb(_turned(image, orientation))
+
+
+def _decode_callers(image: PIL.Image.Image, policy: MediaPolicy) -> PIL.Image.Image:
+    orientation = _callers_header(image, policy).orientation
+    if accepts_cut_pictures() and reopened(image) is not None:
+        content = content_of(image)
+        if content is not None and image.format in policy.image_formats:
+            return decode_image(content, policy)
+    return _to_rgb(_turned(take(image), orientation))
+
+
+def accepts_cut_pictures() -> bool:
+    """Whether somebody has told Pillow to fill up what is cut short, for all of the process.
+
+    Pillow looks at that setting while it decodes, in whichever thread. To change it for a moment
+    would change it for others; the decoding process has one of its own.
+    """
+    from PIL import ImageFile
+
+    return bool(ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
 def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
@@ -103,60 +160,47 @@ def show_image(image: PIL.Image.Image, plan: ImagePlan, resize: Resize) -> PIL.I
     return resize(image, plan.resized)
 
 
-def _checked_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
+def _header(image: PIL.Image.Image, orientation: int, policy: MediaPolicy) -> ImageHeader:
     size = Size(height_px=image.height, width_px=image.width)
     policy.check_size(size)
-    # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
-    orientation = 1 if image.format == "TIFF" else _orientation(image)
     if orientation in _SIDEWAYS:
         size = Size(height_px=size.width_px, width_px=size.height_px)
     return ImageHeader(size, orientation, _is_plain(image))
 
 
 def _is_plain(image: PIL.Image.Image) -> bool:
-    return image.mode in ("RGB", "L") and not image.has_transparency_data
+    is_opaque = image.mode in ("RGB", "L") and not image.has_transparency_data
+    return is_opaque and is_srgb(image)
 
 
-def _load(image: PIL.Image.Image) -> PIL.Image.Image:
-    import PIL.Image
+def _turned(image: PIL.Image.Image, orientation: int) -> PIL.Image.Image:
+    from PIL.Image import Transpose
 
-    try:
-        image.load()
-    except PIL.Image.DecompressionBombError as error:
-        raise MediaSizeError(f"the picture is too large to decode ({error})") from error
-    except MemoryError as error:
-        raise MediaSizeError("there is too little memory to decode the picture") from error
-    except Exception as error:  # decoders raise nearly anything on damaged data
-        raise MediaDecodeError(
-            f"the picture is damaged or cut short ({error})", hint="fetch or save it again"
-        ) from error
-    return image
-
-
-def _orientation(image: PIL.Image.Image) -> int:
-    try:
-        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # damaged EXIF is no reason to refuse a sound picture
-        return 1
-    return orientation if 1 <= orientation <= 8 else 1
-
-
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    from PIL import ImageOps
-
-    if _orientation(image) == 1:
+    if orientation == 1:
         return image
-    turned = ImageOps.exif_transpose(image)
-    return image if turned is None else turned
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turned = image.transpose(turns[orientation])
+    for name in _ORIENTED_BY:
+        turned.info.pop(name, None)
+    return turned
 
 
 def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     import PIL.Image
 
+    if is_deep_grey(image):
+        image = to_8_bits(image)
+    image = to_srgb(image)
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey_to_rgb(image)
     if image.mode == "La":  # Pillow goes from premultiplied grey to RGBA in two steps only
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -164,26 +208,3 @@ def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
         white = PIL.Image.new("RGBA", rgba.size, "white")
         return PIL.Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def _deep_grey_to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Grey of more than 8 bits, scaled: Pillow's own conversion would clip it to white."""
-    is_16_bit = image.mode.startswith("I;")
-    if is_16_bit:  # Pillow converts those of odd byte order to this one alone
-        image = image.convert("I")
-    low, high = _extrema(image)
-    if is_16_bit:
-        scale = 255.0 / 65535.0
-    elif image.mode == "F" and low >= 0.0 and high <= 1.0:
-        scale = 255.0
-    elif high > 255:
-        scale = 255.0 / (65535.0 if high <= 65535 else high)
-    else:
-        scale = 1.0
-    grey = image.convert("F").point(lambda value: value * scale + 0.5)
-    return grey.convert("L").convert("RGB")
-
-
-def _extrema(image: PIL.Image.Image) -> tuple[float, float]:
-    low, high = image.getextrema()  # a pair of numbers in every mode of one band
-    return float(low), float(high)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,9 @@ from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.images import Resize, decode_image, measure_image
+from qwenvl_kit.media.pillow_objects import is_animated
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.sources import is_encoded
 from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def new_frames(plan: VideoPlan) -> numpy.ndarray[Any, Any]:
 
 def is_sequence(source: Any) -> bool:
     """Whether a video source is a sequence of frames; what is not is taken for a file."""
-    return not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
+    return not is_encoded(source)
 
 
 def as_frames(source: Any) -> Sequence[Any]:
@@ -112,5 +113,5 @@ def as_frames(source: Any) -> Sequence[Any]:
 
 
 def _repeats_one_animation(frames: Sequence[Any]) -> bool:
-    animated = [id(frame) for frame in frames if getattr(frame, "is_animated", False) is True]
+    animated = [id(frame) for frame in frames if is_animated(frame)]
     return len(set(animated)) < len(animated)

@@ -6,14 +6,17 @@ from collections.abc import Iterable
 
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Point
-from qwenvl_kit.places.parsing import WrittenPlace
-from qwenvl_kit.places.values import Box, Mark
+from qwenvl_kit.places.values import Attributes, Box, Box3D, Mark, Polygon
+from qwenvl_kit.places.written import WrittenPlace
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.results import Reply
 
 PARTS = 1000
 """A picture's sides have so many parts where coordinates are relative (model cards of Qwen2-VL,
 Qwen3-VL and Qwen3.5)."""
+
+HALF_TURN_DEGREES = 180.0
+"""What 1 stands for in the angles of a box in space (cookbook `3d_grounding.ipynb` of Qwen3-VL)."""
 
 _FAR_OUTSIDE = 0.02
 """What lies further outside than this share of the picture's side is told of."""
@@ -41,34 +44,65 @@ class PlaceMapper:
         self.warnings: list[str] = []
 
     def boxes(self, written: Iterable[WrittenPlace]) -> list[Box]:
-        """Those that are boxes and hold any of the picture; the others are told of."""
+        """Those that are boxes and hold any of the picture; the others are told of.
+
+        Of an outline the box around it.
+        """
         found = []
         for place in written:
-            if len(place.numbers) != 4:
+            if len(place.numbers) == 2:
                 self._warn("a point where a box was asked for")
                 continue
-            x1, y1, x2, y2 = place.numbers
+            x1, y1, x2, y2 = self._sides(place)
             if x1 > x2 or y1 > y2:
                 self._warn("corners in the wrong order")
             low = self._clamped(self._original(min(x1, x2), min(y1, y2)))
             high = self._clamped(self._original(max(x1, x2), max(y1, y2)))
             if low.x_px < high.x_px and low.y_px < high.y_px:
                 sides = (low.x_px, low.y_px, high.x_px, high.y_px)
-                found.append(Box(self._label(place), *sides, self._confidence(place)))
+                found.append(Box(self._label(place), *sides, *self._rest(place)))
             else:
                 self._warn("a box that holds nothing of the picture")
         return found
 
     def marks(self, written: Iterable[WrittenPlace]) -> list[Mark]:
-        """All places as points; of a box its middle."""
+        """All places as points; of a box or an outline its middle."""
         found = []
         for place in written:
             xs, ys = place.numbers[::2], place.numbers[1::2]
             if len(xs) > 1:
-                self._warn("a box where a point was asked for; its middle is given")
+                kind = "a box" if len(xs) == 2 else "an outline"
+                self._warn(f"{kind} where a point was asked for; its middle is given")
             at = self._clamped(self._original(sum(xs) / len(xs), sum(ys) / len(ys)))
-            found.append(Mark(self._label(place), at.x_px, at.y_px, self._confidence(place)))
+            found.append(Mark(self._label(place), at.x_px, at.y_px, *self._rest(place)))
         return found
+
+    def polygons(self, written: Iterable[WrittenPlace]) -> list[Polygon]:
+        """Outlines; corners beyond the picture are moved to its edge."""
+        found = []
+        for place in written:
+            pairs = zip(place.numbers[::2], place.numbers[1::2])
+            corners = tuple(self._clamped(self._original(x, y)) for x, y in pairs)
+            found.append(Polygon(self._label(place), corners, *self._rest(place)))
+        return found
+
+    def boxes_3d(self, written: Iterable[WrittenPlace]) -> list[Box3D]:
+        """Boxes in space, which have nothing to do with the picture's pixels."""
+        found = []
+        for place in written:
+            x, y, z, width, height, depth, *turns = place.numbers
+            first, second, third = (turn * HALF_TURN_DEGREES for turn in turns)
+            numbers = (x, y, z, width, height, depth, first, second, third)
+            found.append(Box3D(self._label(place), *numbers, *self._rest(place)))
+        return found
+
+    def _sides(self, place: WrittenPlace) -> tuple[float, float, float, float]:
+        if len(place.numbers) == 4:
+            x1, y1, x2, y2 = place.numbers
+            return x1, y1, x2, y2
+        self._warn("an outline where a box was asked for; the box around it is given")
+        xs, ys = place.numbers[::2], place.numbers[1::2]
+        return min(xs), min(ys), max(xs), max(ys)
 
     def _original(self, x: float, y: float) -> Point:
         if self._family.coordinates == "thousandths":
@@ -91,8 +125,10 @@ class PlaceMapper:
     def _label(self, place: WrittenPlace) -> str:
         return place.label or self._default_label
 
-    def _confidence(self, place: WrittenPlace) -> float | None:
-        return self._reply.confidence_between(place.start, place.stop)
+    def _rest(self, place: WrittenPlace) -> tuple[float | None, Attributes]:
+        """How sure the model was of the numbers, and what else it says."""
+        confidence = self._reply.confidence_between(place.start, place.stop)
+        return confidence, Attributes(place.attributes)
 
     def _warn(self, warning: str) -> None:
         if warning not in self.warnings:

@@ -1,10 +1,11 @@
-"""Boxes and points in a picture, in pixels of the upright original."""
+"""Boxes, points and outlines in a picture, in pixels of the upright original; boxes in space."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, overload
 
 from qwenvl_kit.geometry import Point, Region, Size
@@ -14,6 +15,30 @@ from qwenvl_kit.results import Reply
 
 if TYPE_CHECKING:
     import PIL.Image
+
+
+class Attributes(Mapping[str, Any]):
+    """What else an answer says of a place, by name, as it is written there; it cannot be changed.
+
+    A `MappingProxyType` would be the same, but cannot be sent to another process.
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return repr(self._items)
 
 
 @dataclass(frozen=True)
@@ -26,6 +51,7 @@ class Box:
         x2_px, y2_px: its lower right corner.
         confidence: how sure the model was of these numbers, in [0, 1]: the geometric mean of the
             probabilities of their tokens; None without scores.
+        attributes: what else the model says of it, by name: a colour, a name in two languages.
     """
 
     label: str
@@ -34,6 +60,7 @@ class Box:
     x2_px: float
     y2_px: float
     confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
 
     @property
     def centre(self) -> Point:
@@ -70,6 +97,57 @@ class Mark:
     x_px: float
     y_px: float
     confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """An outline of something; label, confidence and attributes are those of `Box`.
+
+    Attributes:
+        corners: three or more, in the model's order, in pixels of the upright original.
+    """
+
+    label: str
+    corners: tuple[Point, ...]
+    confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around it."""
+        xs, ys = [at.x_px for at in self.corners], [at.y_px for at in self.corners]
+        sides = (min(xs), min(ys), max(xs), max(ys))
+        return Box(self.label, *sides, self.confidence, self.attributes)
+
+
+@dataclass(frozen=True)
+class Box3D:
+    """A box in the space before the camera; label, confidence and attributes are those of `Box`.
+
+    Numbers are the model's own, whatever became of the picture: x goes to the right, y down and z
+    away from the camera, which is at 0 (cookbook `3d_grounding.ipynb` of Qwen3-VL).
+
+    Attributes:
+        x_m, y_m, z_m: its middle, in metres.
+        x_size_m, y_size_m, z_size_m: its sides before it is turned, in metres.
+        x_degrees, y_degrees, z_degrees: by how much it is turned around the x axis, then y, then z,
+            in the sense of the cookbook's `rotate_xyz`. The model writes halves of a full turn. The
+            cookbook's prompts call the three "roll, pitch, yaw", its code "pitch, yaw, roll".
+    """
+
+    label: str
+    x_m: float
+    y_m: float
+    z_m: float
+    x_size_m: float
+    y_size_m: float
+    z_size_m: float
+    x_degrees: float
+    y_degrees: float
+    z_degrees: float
+    confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
 
 
 _Place = TypeVar("_Place", bound=Union[Box, Mark])

@@ -164,6 +164,7 @@ class PromptEncoder:
                 tokenize=False,
                 add_generation_prompt=not goes_on,
                 continue_final_message=goes_on,
+                **_template_for(self._processor, conversation),
                 **switch,
             )
         except Exception as error:  # templates refuse conversations by errors of their own
@@ -251,8 +252,22 @@ def _check_thinking(prompt: str, wanted: bool | None) -> None:
 
 
 def _template_of(processor: Any) -> str:
-    """The source of the template that renders conversations."""
-    return str(processor.chat_template or getattr(processor.tokenizer, "chat_template", ""))
+    """The source of the templates that render conversations."""
+    templates = processor.chat_template
+    return "\n".join(templates.values()) if isinstance(templates, dict) else str(templates or "")
+
+
+def _template_for(processor: Any, conversation: Turns) -> dict[str, str]:
+    """The template that a tokenizer keeps for tools, and takes by itself (`get_chat_template`).
+
+    A processor has a rule of its own: it never takes one unasked. It counts where the templates
+    are those of the processor.
+    """
+    templates = processor.chat_template
+    is_adopted = templates is processor.tokenizer.chat_template and isinstance(templates, dict)
+    if conversation.tools and is_adopted and "tool_use" in templates:
+        return {"chat_template": templates["tool_use"]}
+    return {}
 
 
 def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:

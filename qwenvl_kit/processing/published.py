@@ -12,12 +12,21 @@ import transformers
 
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.processors import (
+    PROCESSORS,
+    check_processor,
+    unknown_class_error,
+    where_class_is_said,
+)
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
 from qwenvl_kit.thinking import opens_thought
+
+spare_docstrings()
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ def published_of(
     """
     with damage_of(checkpoint.name):
         _check_vocabulary(checkpoint.name, settings, processor)
+        _check_embeddings(checkpoint.name, config, processor)
         _check_patches(checkpoint.name, settings.family, processor)
         return Published(
             processor=processor,
@@ -85,8 +95,9 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     Raises:
         CheckpointError: its files are missing or damaged, or it brings code of its own.
     """
+    check_processor(checkpoint.folder)
     try:
-        return transformers.AutoProcessor.from_pretrained(
+        processor = transformers.AutoProcessor.from_pretrained(
             checkpoint.folder, trust_remote_code=False, local_files_only=True
         )
     except Exception as error:  # transformers raises many kinds for missing or damaged files
@@ -101,6 +112,41 @@ def load_processor(checkpoint: Checkpoint) -> Any:
             f"({type(error).__name__}: {error})",
             expected="tokenizer, preprocessor_config.json and a chat template",
         ) from error
+    _check_parts(checkpoint, processor)
+    _adopt_template(checkpoint.name, processor)
+    return processor
+
+
+def _check_parts(checkpoint: Checkpoint, processor: Any) -> None:
+    """Of a class that it does not know transformers makes a tokenizer alone."""
+    parts = ("tokenizer", "image_processor", "video_processor")
+    if all(getattr(processor, part, None) is not None for part in parts):
+        return
+    said = where_class_is_said(checkpoint.folder)
+    if said is not None:
+        raise unknown_class_error(*said)
+    raise CheckpointError(
+        f"the files of {checkpoint.name} make a {type(processor).__name__}, which sees no pictures",
+        expected=f"processor_class in preprocessor_config.json, one of {', '.join(PROCESSORS)}",
+        hint="the entry of the base model's file",
+    )
+
+
+def _adopt_template(where: str, processor: Any) -> None:
+    """Have the processor render by the tokenizer's template where it has none of its own.
+
+    Many programs save it in tokenizer_config.json alone, where the processors of transformers do
+    not look.
+    """
+    if not processor.chat_template:
+        processor.chat_template = processor.tokenizer.chat_template
+    if not processor.chat_template:
+        raise CheckpointError(
+            f"{where} has no chat template",
+            expected="chat_template.jinja, chat_template.json, or the entry in "
+            "tokenizer_config.json, with a text in it",
+            hint="the file of the base model",
+        )
 
 
 def check_generation(checkpoint: Checkpoint) -> None:
@@ -162,6 +208,22 @@ def _check_vocabulary(where: str, settings: Settings, processor: Any) -> None:
         )
 
 
+def _check_embeddings(where: str, config: Any, processor: Any) -> None:
+    """Each token must have its row; one beyond them would break the first answer that has it."""
+    tokenizer, num_rows = processor.tokenizer, int(config.get_text_config().vocab_size)
+    added = tokenizer.added_tokens_decoder
+    last = max(len(tokenizer) - 1, *added)
+    if last >= num_rows:
+        last_token = added[last].content if last in added else tokenizer.convert_ids_to_tokens(last)
+        raise CheckpointError(
+            f"the tokenizer of {where} has tokens up to the id {last} ({last_token!r}), and the "
+            f"model's embedding has {num_rows} rows",
+            expected="a tokenizer that was made for these weights",
+            hint="the tokenizer files of the base model; or resize_token_embeddings, before "
+            "training with tokens that are new",
+        )
+
+
 def _check_patches(where: str, family: Family, processor: Any) -> None:
     """The pictures that a processor makes must be those that the vision encoder takes."""
     expected = (family.patch_side_px, family.merge_size, family.temporal_patch_frames)
@@ -193,7 +255,15 @@ def _rules(family: Family, config: Any, processor: Any) -> PlanningRules:
 
 def _limits(processor: Any) -> PixelLimits:
     """The area limits that transformers writes as `shortest_edge` and `longest_edge`."""
-    limits = PixelLimits(int(processor.size["shortest_edge"]), int(processor.size["longest_edge"]))
+    areas = [processor.size[edge] for edge in ("shortest_edge", "longest_edge")]
+    if None in areas:
+        raise CheckpointError(
+            f"the {type(processor).__name__} has size={dict(processor.size)}",
+            expected='{"shortest_edge": least area, "longest_edge": largest area}, in pixels',
+            hint="size in preprocessor_config.json and video_preprocessor_config.json as the base "
+            "model has it",
+        )
+    limits = PixelLimits(*map(int, areas))
     if not 0 < limits.min_pixels <= limits.max_pixels:
         raise CheckpointError(
             f"the least and largest areas of a picture are {limits.min_pixels} and "

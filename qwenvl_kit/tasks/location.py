@@ -129,14 +129,16 @@ class _Search:
 
     def boxes(self) -> Boxes:
         """What was found, as boxes."""
-        return self._told(Boxes, self._mapper.boxes(self._written.places))
+        return self._told(Boxes, self._mapper.boxes(self._written.flat))
 
     def marks(self) -> Marks:
         """What was found, as points."""
-        return self._told(Marks, self._mapper.marks(self._written.places))
+        return self._told(Marks, self._mapper.marks(self._written.flat))
 
     def _told(self, kind: type[_Places], places: Sequence[Any]) -> _Places:
         warnings = [*self._written.warnings, *self._mapper.warnings]
+        if self._written.boxes_3d:
+            warnings.append("a box in space where one in the picture was asked for; it is left out")
         reason = self._reply.finish_reason
         if reason != "stop":
             warnings.append(f"the answer ended early ({reason}); there may be more")

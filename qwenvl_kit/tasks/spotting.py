@@ -11,8 +11,8 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
-from qwenvl_kit.places.parsing import WrittenPlace
 from qwenvl_kit.places.values import Box
+from qwenvl_kit.places.written import WrittenPlace
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structure.partial import PartialJson
 from qwenvl_kit.structure.schemas import object_schema
@@ -92,6 +92,7 @@ class Spotting:
         self._written = PartialJson(reply.text)
         self._leaves = {leaf.path: leaf for leaf in self._written.leaves}
         self._mapper = PlaceMapper(one_plan(reply), chat.family, reply, "")
+        self._unread = 0
         self.entries = tuple(self._entries())
 
     @property
@@ -100,6 +101,8 @@ class Spotting:
         found = [*self.reply.warnings, *self._mapper.warnings]
         if not self._written.is_whole:
             found.append(f"the answer ended early ({self.reply.finish_reason}); there may be more")
+        if self._unread:
+            found.append(f"{self._unread} boxes that are no list of four numbers")
         return tuple(found)
 
     def _entries(self) -> Iterator[Spotted]:
@@ -124,8 +127,10 @@ class Spotting:
     ) -> Box | None:
         leaves = [leaf for at in range(4) if (leaf := self._leaves.get((*path, at)))]
         if not isinstance(numbers, list) or not len(numbers) == len(leaves) == 4:
+            self._unread += numbers is not None
             return None
         if not all(type(number) in (int, float) for number in numbers):
+            self._unread += 1
             return None
         label = values[self._names[0]]
         place = WrittenPlace(label, tuple(numbers), leaves[0].start, leaves[-1].stop)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.families import family_of
 
@@ -48,6 +49,7 @@ def build_tiny_model(
         InputError: a size that cannot be built.
     """
     _check_sizes(hidden_size, num_layers, vocabulary_size)
+    spare_docstrings()
     import torch
     import transformers
 

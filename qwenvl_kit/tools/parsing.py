@@ -4,38 +4,34 @@ Qwen3-VL writes `{"name": ..., "arguments": {...}}` between `<tool_call>` and `<
 do models that are told to; Qwen3.5 writes
 `<function=NAME><parameter=KEY>value</parameter></function>`
 there. Sources: their chat templates.
+
+What stands between two such tags is understood as a whole or not at all, so that no tool runs on
+its defaults because its arguments were not. What is not understood is told.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
-_FUNCTION = re.compile(r"\s*<function=([^>\s]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
-_PARAMETER = re.compile(
-    r"<parameter=([^>\s]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL
-)
+from qwenvl_kit.tool_parts import UnreadCall
+from qwenvl_kit.tools.json_calls import read_json_calls
+from qwenvl_kit.tools.literals import UnreadError
+from qwenvl_kit.tools.lookalikes import lookalike_in
+from qwenvl_kit.tools.tagged_calls import TaggedCalls
+from qwenvl_kit.tools.written import Block, WrittenCall, WrittenCalls
 
+__all__ = ["WrittenCall", "WrittenCalls", "parse_calls"]
 
-@dataclass(frozen=True)
-class WrittenCall:
-    """A call as it is written: the tool's name, and its arguments as JSON has them."""
-
-    name: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class WrittenCalls:
-    """All calls of an answer, what it says beside them, and what could not be read, in words."""
-
-    text: str
-    calls: tuple[WrittenCall, ...]
-    warnings: tuple[str, ...]
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+_BEGINNING = re.compile(r"</?tool_call>|<function=([^<>\s]+)>")
+_MARK = re.compile(r"</?tool_call>")
+_END = re.compile(r"</tool_call>|(?=<tool_call>)|\Z")
+_BARE_END = re.compile(r"</function>(?:\s*</tool_call>)?|(?=<tool_call>)|\Z")
+_SPACE = re.compile(r"\s*")
+_NUM_SHOWN = 80
 
 
 def parse_calls(text: str, schemas: Mapping[str, Mapping[str, Any]]) -> WrittenCalls:
@@ -46,62 +42,127 @@ def parse_calls(text: str, schemas: Mapping[str, Mapping[str, Any]]) -> WrittenC
         schemas: the parameters of each tool, as JSON schema; by them a value that is written as
             plain text is read as a number or an object where one is wanted.
     """
-    calls: list[WrittenCall] = []
-    warnings: list[str] = []
-    for found in _CALL.finditer(text):
-        for item in _calls_in(found[1], schemas):
-            if isinstance(item, str):
-                warnings.append(item)
-            else:
-                calls.append(item)
-        if not found[0].endswith("</tool_call>"):
-            warnings.append("a call is not closed")
-    rest = _CALL.sub("", text).strip()
-    return WrittenCalls(rest, tuple(calls), tuple(dict.fromkeys(warnings)))
+    return _Answer(text, schemas).written()
 
 
-def _calls_in(body: str, schemas: Mapping[str, Mapping[str, Any]]) -> Iterator[WrittenCall | str]:
-    functions = list(_FUNCTION.finditer(body))
-    if functions:
-        for name, inside in (found.groups() for found in functions):
-            properties = schemas.get(name, {}).get("properties", {})
-            yield WrittenCall(
-                name,
-                {
-                    key: _value(value, properties.get(key, {}))
-                    for key, value in _PARAMETER.findall(inside)
-                },
-            )
-        return
-    try:
-        content = json.loads(body, strict=False)
-    except (ValueError, RecursionError):
-        yield f"a call is no JSON: {body.strip()[:80]!r}"
-        return
-    arguments = content.get("arguments", {}) if isinstance(content, dict) else None
-    if isinstance(arguments, str):  # some write JSON inside JSON
+class _Answer:
+    """Reads one answer from its beginning to its end."""
+
+    def __init__(self, text: str, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        self._text = text
+        self._schemas = schemas
+        self._tagged: TaggedCalls | None = None
+        self._begin = 0  # of what is said since the last call
+        self._said: list[str] = []
+        self._calls: list[WrittenCall] = []
+        self._warnings: dict[str, None] = {}
+        self._unread: list[UnreadCall] = []
+
+    def written(self) -> WrittenCalls:
+        """All that there is."""
+        at = 0
+        while found := _BEGINNING.search(self._text, at):
+            if found[0] == _CLOSE:
+                self._read_unopened(at, found)
+            elif found[0] == _OPEN or found[1].strip("\"'") in self._schemas:
+                self._read(found)
+            at = max(found.end(), self._begin)
+        said = "".join((*self._said, self._text[self._begin :])).strip()
+        lookalike = lookalike_in(said, self._schemas)
+        if lookalike is not None:
+            self._note_unread(lookalike)
+        return WrittenCalls(said, tuple(self._calls), tuple(self._warnings), tuple(self._unread))
+
+    def _read(self, found: re.Match[str]) -> None:
+        """Read what begins with an opening tag."""
+        is_bare = found[0] != _OPEN
         try:
-            arguments = json.loads(arguments, strict=False)
-        except (ValueError, RecursionError):
-            arguments = None
-    if not isinstance(arguments, dict) or not isinstance(content.get("name"), str):
-        yield f"a call has no name or no arguments: {body.strip()[:80]!r}"
-        return
-    yield WrittenCall(content["name"], arguments)
+            block = self._bare(found.start()) if is_bare else self._between_tags(found.end())
+        except UnreadError as error:
+            end = (_BARE_END if is_bare else _END).search(self._text, max(error.at, found.end()))
+            stop = len(self._text) if error.is_cut or end is None else end.end()
+            self._note_unread(UnreadCall(self._text[found.start() : stop].strip(), str(error)))
+            self._say_until(found.start(), stop)
+        else:
+            self._take(block)
+            self._say_until(found.start(), block.stop)
+
+    def _read_unopened(self, at: int, closing: re.Match[str]) -> None:
+        """Read what a closing tag ends that nothing opened: JSON may stand before it."""
+        begin = max(at, self._begin)
+        before = self._text[begin : closing.start()]
+        if not before.strip() and begin:  # the second of two
+            self._say_until(begin, closing.end())
+            return
+        found = re.search(r"[{\[]", before)
+        try:
+            block = read_json_calls(before, len(before) if found is None else found.start(), {})
+            is_whole = not before[block.stop :].strip() and found is not None
+            if not is_whole or any(call.name not in self._schemas for call in block.calls):
+                return
+            block = read_json_calls(before, found.start(), self._schemas)  # type: ignore[union-attr]
+        except UnreadError:
+            return
+        self._take(block, "<tool_call> was missing")
+        self._say_until(begin + found.start(), closing.end())  # type: ignore[union-attr]
+
+    def _between_tags(self, at: int) -> Block:
+        """The calls after `<tool_call>`, and the place behind its closing tag."""
+        at = self._behind_space(at)
+        if self._text.startswith(_OPEN, at):  # the second of two
+            at = self._behind_space(at + len(_OPEN))
+        if self._text.startswith("<function=", at):
+            block = self._functions(at)
+        else:
+            block = read_json_calls(self._text, at, self._schemas)
+        stop = self._behind_space(block.stop)
+        if self._text.startswith(_CLOSE, stop) and block.calls:
+            return replace(block, stop=stop + len(_CLOSE))
+        rest = self._text[stop : stop + len(_CLOSE)]
+        if _CLOSE.startswith(rest):  # at the very end
+            stop += len(rest)
+        following = _MARK.search(self._text, stop)
+        if not block.calls:
+            raise UnreadError("it begins with neither a name in JSON nor <function=NAME>", stop)
+        if following is not None and following[0] == _CLOSE:
+            raise UnreadError(f"{self._text[stop : following.start()][:60]!r} is no call", stop)
+        self._warnings["a call is not closed"] = None
+        return replace(block, stop=stop)
+
+    def _bare(self, at: int) -> Block:
+        """A function without the tag around it, whose closing tag may be there."""
+        block = self._functions(at, several=False)
+        stop = self._behind_space(block.stop)
+        is_closed = self._text.startswith(_CLOSE, stop)
+        return replace(block, stop=stop + len(_CLOSE)) if is_closed else block
+
+    def _functions(self, at: int, *, several: bool = True) -> Block:
+        if self._tagged is None:
+            self._tagged = TaggedCalls(self._text, self._schemas)
+        return self._tagged.read(at, several=several)
+
+    def _take(self, block: Block, *notes: str) -> None:
+        self._calls += block.calls
+        names = ", ".join(dict.fromkeys(call.name for call in block.calls))
+        if told := "; ".join((*block.notes, *notes)):
+            self._warnings[f"a call of {names[:_NUM_SHOWN]}: {told}"] = None
+
+    def _note_unread(self, call: UnreadCall) -> None:
+        self._unread.append(call)
+        self._warnings[described(call)] = None
+
+    def _say_until(self, stop: int, begin: int) -> None:
+        """What stands before a call is said; it goes on behind it."""
+        self._said.append(self._text[self._begin : stop])
+        self._begin = begin
+
+    def _behind_space(self, at: int) -> int:
+        found = _SPACE.match(self._text, at)
+        return at if found is None else found.end()
 
 
-def _value(text: str, schema: Any) -> Any:
-    """A value that is written as plain text: as it is where text is wanted, otherwise as JSON."""
-    if isinstance(schema, Mapping) and _wants_text(schema):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _wants_text(schema: Mapping[str, Any]) -> bool:
-    kinds = schema.get("type")
-    several = [kinds] if isinstance(kinds, str) else list(kinds or [])
-    several += [part.get("type") for part in schema.get("anyOf", ()) if isinstance(part, Mapping)]
-    return "string" in several and not {"object", "array"} & set(filter(None, several))
+def described(call: UnreadCall) -> str:
+    """What was not understood, as a warning."""
+    shown = call.text if len(call.text) <= _NUM_SHOWN else f"{call.text[:_NUM_SHOWN]}..."
+    what = "a call is" if call.is_marked else "what may be a call is"
+    return f"{what} not understood, as {call.reason}: {shown!r}"

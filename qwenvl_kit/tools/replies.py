@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages import Message
 from qwenvl_kit.results import Reply
 from qwenvl_kit.thinking import split_thoughts
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.tool_rendering import offered_tools
 from qwenvl_kit.tools.parsing import parse_calls
 
@@ -28,18 +29,19 @@ def told_apart(
     warnings = [*reply.warnings]
     if not thoughts.is_closed:
         warnings.append("the answer ended among the model's thoughts")
-    text, calls = thoughts.answer, list[ToolCall]()
+    text, calls, unread = thoughts.answer, list[ToolCall](), list[UnreadCall]()
     if tools := offered_tools(messages):
-        schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
-        written = parse_calls(text, schemas)
+        written = parse_calls(text, _schemas_of(tools))
         warnings += written.warnings
-        if written.calls or written.warnings:
+        unread += written.unread
+        if written.calls or any(call.is_marked for call in unread):
             text = written.text
         for call in written.calls:
             try:
                 calls.append(ToolCall(call.name, call.arguments))
             except MessageError as error:  # not a number, or half a character
                 warnings.append(str(error))
+                unread.append(UnreadCall(f"{call.name}(...)", str(error)))
     if text == reply.text and not warnings:
         return reply
     return replace(
@@ -48,5 +50,12 @@ def told_apart(
         raw_text=reply.text,
         thinking=thoughts.thinking,
         tool_calls=tuple(calls),
+        unread_calls=tuple(unread),
         warnings=tuple(warnings),
     )
+
+
+def _schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The parameters of each tool; an empty schema where it does not tell them."""
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in tools}
+    return {name: given if isinstance(given, Mapping) else {} for name, given in schemas.items()}

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import datetime
 import json
+from pathlib import Path
 
 import PIL.Image
 import pytest
@@ -15,6 +16,7 @@ from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
 from qwenvl_kit.errors import InputError, MessageError, ToolError, ToolLimitError
 from qwenvl_kit.thinking import ThinkingSwitch
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
@@ -107,13 +109,99 @@ def test_what_goes_wrong_is_told_to_the_model() -> None:
         "I give up.",
     ]
     run = VisionChat(ScriptedBackend(script)).run_tools("Rain?", tools=[weather, broken])
-    assert str(run) == ""
+    assert str(run) == "I give up."
     texts = [made.result[0].text for made in run.calls]  # type: ignore[union-attr]
     assert texts[0] == "Error: RuntimeError: no wire"
     assert "do not fit" in texts[1]
     assert "no tool 'nothing'" in texts[2]
     assert isinstance(run.calls[0].error, RuntimeError)
-    assert run.reply.warnings
+    assert len(run.warnings) == 2
+
+
+CUT_OFF = '<tool_call>{"name": "weather", "arguments": {"city": "Ro'
+MISSPELT = '<tool_call>{"name": "weather", "argument": {"city": "Rome"}}</tool_call>'
+BARE = '```json\n{"name": "weather", "arguments": {"city": "Rome"}}\n```'
+
+
+@pytest.mark.parametrize("written", [CUT_OFF, MISSPELT])
+def test_a_call_that_is_not_understood_is_not_made_and_the_model_hears_why(written: str) -> None:
+    backend = ScriptedBackend([f"I look. {written}", call("weather", city="Rome"), "Rain."])
+    run = VisionChat(backend).run_tools("Rain?", tools=[weather])
+    assert str(run) == "Rain."
+    assert [dict(made.call.arguments) for made in run.calls] == [{"city": "Rome"}]
+    _, wrote, told = backend.requests[1].messages[-3:]
+    assert wrote == Message.assistant(f"I look.\n{written}")
+    assert told.role == "tool"
+    assert "not understood and not made" in told.text
+    (warning,) = run.warnings
+    assert "a call is not understood" in warning
+    assert run.reply.warnings == ()
+
+
+def test_calls_beside_one_that_is_not_understood_are_made() -> None:
+    backend = ScriptedBackend([call("weather", city="Rome") + CUT_OFF, "Rain."])
+    run = VisionChat(backend).run_tools("Rain?", tools=[weather])
+    assert [message.role for message in run.messages] == [
+        "user", "assistant", "tool", "tool", "assistant",
+    ]  # fmt: skip
+    assert run.messages[2] == Message.tool("Rome: rain for 1")
+    assert "not made" in run.messages[3].text
+
+
+def test_what_looks_like_a_call_is_an_answer_if_it_is_said_twice() -> None:
+    backend = ScriptedBackend([BARE, BARE])
+    run = VisionChat(backend).run_tools("How is it called?", tools=[weather])
+    assert str(run) == BARE
+    assert run.calls == ()
+    assert "If it is your answer" in backend.requests[1].messages[-1].text
+    assert len(run.warnings) == 1
+    backend = ScriptedBackend([BARE, call("weather", city="Rome"), "Rain."])
+    run = VisionChat(backend).run_tools("Rain?", tools=[weather])
+    assert (str(run), len(run.calls)) == ("Rain.", 1)
+
+
+def test_what_looks_like_a_call_in_the_last_round_is_the_answer() -> None:
+    run = VisionChat(ScriptedBackend([BARE])).run_tools("How?", tools=[weather], max_rounds=1)
+    assert str(run) == BARE
+    assert run.messages[-1] == Message.assistant(BARE)
+
+
+def test_a_model_whose_calls_are_never_understood_is_stopped() -> None:
+    backend = ScriptedBackend(lambda _: CUT_OFF)
+    with pytest.raises(ToolLimitError, match="not understood, as it is cut off") as caught:
+        VisionChat(backend).run_tools("Rain?", tools=[weather], max_rounds=2)
+    assert "max_new_tokens" in str(caught.value)
+    assert caught.value.run.calls == ()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("written", [CUT_OFF, MISSPELT, BARE, call("weather", city="Rome")])
+def test_a_stream_ends_with_the_reply_that_ask_gives(written: str) -> None:
+    chat = VisionChat(ScriptedBackend([written] * 2))
+    asked = chat.ask("Rain?", tools=[weather])
+    with chat.stream("Rain?", tools=[weather]) as stream:
+        assert "".join(delta.text for delta in stream) == written
+    fields = ("text", "raw_text", "tool_calls", "unread_calls", "warnings")
+    assert [getattr(stream.reply, name) for name in fields] == [
+        getattr(asked, name) for name in fields
+    ]
+
+
+def test_calls_that_are_not_understood_come_back_from_a_journal(tmp_path: Path) -> None:
+    requests = [Request("Rain?", tools=[weather])]
+    chat = VisionChat(ScriptedBackend([MISSPELT]))
+    (asked,) = chat.ask_many(requests, journal=tmp_path / "journal.jsonl", on_error="raise")
+    (kept,) = chat.ask_many(requests, journal=tmp_path / "journal.jsonl", on_error="raise")
+    assert kept.unread_calls == asked.unread_calls != ()
+
+
+def test_thoughts_go_back_to_the_model_while_it_calls_tools() -> None:
+    script = [f"<think>\nFirst Rome.\n</think>\n\n{call('weather', city='Rome')}", "Rain."]
+    backend = ScriptedBackend(script)
+    run = VisionChat(backend).run_tools("Rain?", tools=[weather])
+    thought, called = backend.requests[1].messages[-2].parts
+    assert thought == ThinkingPart("First Rome.")
+    assert called == ToolCall("weather", {"city": "Rome"})
+    assert run.messages[-1] == Message.assistant("Rain.")
 
 
 @pytest.mark.parametrize("value", ["NaN", '"\\ud800"', "1e999"])
@@ -207,3 +295,52 @@ def test_calls_of_another_form_are_refused_with_their_place(calls: object) -> No
     with pytest.raises(MessageError) as caught:
         from_dicts([{"role": "assistant", "content": "", "tool_calls": calls}])
     assert caught.value.where.startswith("messages[0]")
+
+
+def test_thoughts_are_read_from_dicts_and_written_to_them() -> None:
+    calls = [{"type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}]
+    for key in ("reasoning_content", "reasoning"):
+        dicts = [
+            {"role": "user", "content": "Rain?"},
+            {"role": "assistant", "content": None, key: "First Rome.", "tool_calls": calls},
+            {"role": "tool", "content": "Rain."},
+            {"role": "assistant", "content": "Rain.", key: "Done."},
+        ]
+        messages = from_dicts(dicts)
+        assert messages[1].parts == (
+            ThinkingPart("First Rome."), ToolCall("weather", {"city": "Rome"}),
+        )  # fmt: skip
+        assert messages[3] == Message.assistant(ThinkingPart("Done."), "Rain.")
+        for written in (to_qwen(messages), to_openai(messages)):
+            assert written[1]["reasoning_content"] == "First Rome."
+            assert from_dicts(written) == messages
+
+
+@pytest.mark.parametrize("empty", [None, "", []])
+def test_keys_for_thoughts_that_hold_nothing_change_nothing(empty: object) -> None:
+    (message,) = from_dicts([{"role": "assistant", "content": "Yes.", "reasoning": empty}])
+    assert message == Message.assistant("Yes.")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"reasoning_content": ["a"]},
+        {"reasoning": {"effort": "low"}},
+        {"reasoning": 3},
+        {"reasoning": "a", "reasoning_content": "b"},
+        {"reasoning": "half \ud800"},
+    ],
+)
+def test_thoughts_of_another_form_are_refused_with_their_place(keys: dict[str, object]) -> None:
+    with pytest.raises(MessageError) as caught:
+        from_dicts([{"role": "assistant", "content": "Yes.", **keys}])
+    assert caught.value.where.startswith("messages[0]")
+    with pytest.raises(MessageError, match="cannot hold"):
+        from_dicts([{"role": "user", "content": "Yes.", "reasoning": "Hm."}])
+
+
+def test_thoughts_are_text() -> None:
+    with pytest.raises(MessageError, match="thoughts of type int"):
+        ThinkingPart(3)  # type: ignore[arg-type]
+    assert Message.assistant(ThinkingPart("Hm."), "Yes.").text == "Yes."

@@ -304,7 +304,14 @@ QUANTIZED = {
         ("compressed-tensors",),
     ),
     "unknown": ({"quant_method": "new"}, "new", None, ()),
-    "nameless": ({"bits": 4}, "None", 4, ()),
+    "nameless": ({"bits": 4}, "a method that config.json does not name", 4, ()),
+    "mlx": ({"group_size": 64, "bits": 4, "mode": "affine"}, "mlx", 4, ()),
+    "bitsandbytes of no width": (
+        {"quant_method": "bitsandbytes"},
+        "bitsandbytes",
+        None,
+        ("bitsandbytes",),
+    ),
 }
 
 

@@ -400,3 +400,21 @@ def test_a_chat_takes_pictures_beside_dicts_with_places():
 
 def test_a_path_object_is_a_source(picture):
     assert _part({"type": "image", "path": Path(picture)}) == ImagePart(Path(picture))
+
+
+PDF = "data:application/pdf;base64,JVBERi0xLjQ="
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "file", "file": {"file_data": PDF, "filename": "report.pdf"}},
+        {"type": "input_file", "file_data": PDF, "filename": "report.pdf"},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf",
+                                        "data": "JVBERi0xLjQ="}, "title": None},
+    ],
+    ids=["OpenAI's chat API", "OpenAI's Responses", "Anthropic's"],
+)  # fmt: skip
+def test_files_of_other_apis_are_documents(item):
+    (message,) = from_dicts([{"role": "user", "content": [item]}])
+    assert message.parts == (DocumentPart(PDF),)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import signal
+import itertools
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import psutil
 import pytest
 
 from qwenvl_kit import Message, VisionChat
@@ -45,16 +48,20 @@ def cluster() -> Iterator[None]:
         yield
 
 
-def factory(pause_seconds: float = 0.0, log: str | None = None) -> Callable[[], VisionChat]:
-    """Chats that say what was asked; each request is a line of the log."""
+def factory(log: str | None = None, most: int | None = None) -> Callable[[], VisionChat]:
+    """Chats that say what was asked; each request is a line of the log.
+
+    Once the log has `most` lines, no chat answers any more.
+    """
 
     def make() -> VisionChat:
         def answer(request: BackendRequest) -> str:
-            time.sleep(pause_seconds)
             text = request.messages[-1].text
             if log is not None:
                 with open(log, "a") as lines:
                     lines.write(f"{text}\n")
+            while most is not None and Path(log or "").read_text().count("\n") > most:
+                time.sleep(0.05)
             return text
 
         return VisionChat(ScriptedBackend(answer))
@@ -76,6 +83,7 @@ def ids_in(folder: Path) -> list[int]:
     return sorted(pyarrow.parquet.read_table(folder).column("id").to_pylist())
 
 
+@pytest.mark.long
 def test_each_row_of_a_table_has_its_reply_beside_it(tmp_path: Path) -> None:
     said = [[{"role": "user", "content": f"row {n}"}] for n in range(20)]
     for part in (range(12), range(12, 20)):
@@ -103,16 +111,18 @@ def test_a_row_that_fails_has_its_error_in_its_columns(tmp_path: Path) -> None:
     assert "image" not in answers[0]
 
 
+@pytest.mark.long
 def test_a_row_of_which_no_request_can_be_made_costs_itself_alone() -> None:
     answers = ask_dataset(rows(3), factory(), lambda row: [1 / row["id"]]).take_all()
     assert {row["error"] for row in answers} == {"InputError", "MessageError"}
 
 
+@pytest.mark.long
 def test_a_run_that_is_called_again_asks_for_nothing_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
     output = tmp_path / "out"
     for count in (10, 25, 25):
-        answers = ask_dataset(rows(count), factory(log=str(log)), ask, output=output, batch_size=4)
+        answers = ask_dataset(rows(count), factory(str(log)), ask, output=output, batch_size=4)
     assert sorted(row["id"] for row in answers.take_all()) == ids_in(output) == list(range(25))
     assert sorted(log.read_text().split("\n")[:-1]) == sorted(f"row {n}" for n in range(25))
 
@@ -128,7 +138,7 @@ def test_a_run_that_is_called_again_asks_for_what_failed_and_for_nothing_else(
         return ask(row)
 
     for _ in range(2):
-        ask_dataset(rows(8), factory(log=str(log)), once_repaired, output=output, batch_size=2)
+        ask_dataset(rows(8), factory(str(log)), once_repaired, output=output, batch_size=2)
         table = pyarrow.parquet.read_table(output)
         assert sorted(table.column("id").to_pylist()) == list(range(8))
         assert table.column("error").null_count == (8 if repaired.is_file() else 3)
@@ -159,6 +169,7 @@ def test_a_run_that_lost_its_folder_to_another_writes_no_more(tmp_path: Path) ->
     assert ids_in(tmp_path) == [1]
 
 
+@pytest.mark.long
 def test_a_row_without_an_id_fails_and_is_asked_for_again(tmp_path: Path) -> None:
     given = ray.data.from_items([{"id": 1}, {"id": None}])
     for _ in range(2):
@@ -169,51 +180,97 @@ def test_a_row_without_an_id_fails_and_is_asked_for_again(tmp_path: Path) -> Non
     assert answers.count() == 2
 
 
+@pytest.mark.long
 def test_of_no_rows_there_are_no_answers(tmp_path: Path) -> None:
     none = pyarrow.table({"id": pyarrow.array([], "int64")})
     answers = ask_dataset(ray.data.from_arrow(none), factory(), ask, output=tmp_path / "out")
     assert answers.take_all() == []
 
 
+@pytest.mark.long
 def test_other_questions_do_not_go_into_the_same_folder(tmp_path: Path) -> None:
     ask_dataset(rows(2), factory(), question="What?", output=tmp_path)
     with pytest.raises(JournalError, match="other questions"):
         ask_dataset(rows(2), factory(), question="Why?", output=tmp_path)
 
 
+def until(is_so: Callable[[], object], ended: Callable[[], object]) -> None:
+    """Waits for a condition while what brings it about goes on; a busy machine may take long."""
+    deadline = time.monotonic() + 900
+    while not is_so() and not ended() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def eight_answers(released: Path) -> Callable[[], VisionChat]:
+    """Chats that answer eight requests each until they are released, and then all."""
+
+    def make() -> VisionChat:
+        asked = itertools.count(1)
+
+        def answer(request: BackendRequest) -> str:
+            at = next(asked)
+            while at > 8 and not released.exists():
+                time.sleep(0.05)
+            return request.messages[-1].text
+
+        return VisionChat(ScriptedBackend(answer))
+
+    return make
+
+
+def actors() -> list[psutil.Process]:
+    """Those of this cluster: others may run beside it."""
+    return [at for at in psutil.Process().children(recursive=True) if is_actor(at)]
+
+
+def is_actor(process: psutil.Process) -> bool:
+    try:
+        return "ray::MapWorker" in " ".join(process.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
+@pytest.mark.long
 def test_actors_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
-    import psutil
+    output, released, ended = Output(tmp_path / "out", "id"), tmp_path / "go", threading.Event()
+    killed = set()
 
     def kill_some() -> None:
-        for _ in range(3):
-            time.sleep(1.0)
-            for process in psutil.process_iter(["cmdline"]):
-                if "ray::MapWorker" in " ".join(process.info["cmdline"] or ()):
-                    process.send_signal(signal.SIGKILL)
-                    break
+        for num_files in (1, 3, 5):
+            until(partial(has_files, num_files), ended.is_set)
+            for process in actors()[:1]:
+                process.kill()
+                process.wait()
+                killed.add(process.pid)
+        released.touch()
 
-    import threading
+    def has_files(count: int) -> bool:
+        return len(output.files) >= count and bool(actors())
 
     killer = threading.Thread(target=kill_some)
     killer.start()
-    output = tmp_path / "out"
-    ask_dataset(rows(60), factory(0.1), ask, output=output, num_actors=2, batch_size=4)
-    killer.join()
-    assert ids_in(output) == list(range(60))
+    try:
+        chats = eight_answers(released)
+        ask_dataset(rows(60), chats, ask, output=output.folder, num_actors=2, batch_size=4)
+    finally:
+        ended.set()
+        killer.join()
+    assert len(killed) == 3
+    assert ids_in(output.folder) == list(range(60))
 
 
+@pytest.mark.long
 def test_a_driver_that_is_killed_leaves_what_was_answered(tmp_path: Path) -> None:
     program = (
         "from tests.distributed.test_ray import *\n"
         "with running_cluster():\n"
-        "    ask_dataset(rows(60), factory(0.1), ask, batch_size=4, "
+        f"    chats = factory({str(tmp_path / 'log')!r}, most=24)\n"
+        "    ask_dataset(rows(60), chats, ask, batch_size=4, "
         f"output={str(tmp_path / 'out')!r})"
     )
     output = Output(tmp_path / "out", "id")
     driver = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
-    deadline = time.monotonic() + 180
-    while len(output.files) < 3 and driver.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: len(output.files) >= 3, lambda: driver.poll() is not None)
     driver.kill()
     driver.wait()
     assert 3 <= len(output.files) < 15
@@ -229,12 +286,14 @@ def test_what_keeps_a_chat_from_starting_is_raised_as_it_is(tmp_path: Path) -> N
         ask_dataset(rows(2), broken, ask, output=tmp_path / "out")
 
 
+@pytest.mark.long
 def test_what_makes_no_chat_is_refused(tmp_path: Path) -> None:
     number: Any = lambda: 5  # noqa: E731
     with pytest.raises(InputError, match="made a int"):
         ask_dataset(rows(2), number, ask, output=tmp_path / "out")
 
 
+@pytest.mark.long
 def test_a_column_that_no_row_has_fails_each_row_by_its_name() -> None:
     hidden = rows(2).map(lambda row: {"id": row["id"]})
     answers = ask_dataset(hidden, factory(), question="?").take_all()

@@ -15,6 +15,7 @@ if not hasattr(torch.optim, "Muon"):
 
 from examples.embedded_model import checks, evaluate, heldout
 from examples.embedded_model.batches import Batcher
+from examples.embedded_model.drawing import fonts
 from examples.embedded_model.drawing.canvas import Grid
 from examples.embedded_model.export import export, make_processor
 from examples.embedded_model.samples import KINDS, Options, make_sample
@@ -89,6 +90,20 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path: Path) -> None:
         assert torch.equal(weight, saved[name]), name
     again.step()
     assert again.state.step == 3
+
+
+def test_a_small_run_prints_and_measures_with_the_fonts_of_matplotlib_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {path.name: path for path in fonts.ROOTS[-1].glob("*.ttf")}
+    monkeypatch.setattr(fonts, "_installed", lambda: there)
+    fonts.load.cache_clear()
+    fonts.advance.cache_clear()
+    monkeypatch.setattr("examples.embedded_model.train.KINDS", ("sign",))
+    fonts.require(small=True)
+    trainer = Trainer(arguments_for(tmp_path), rank=0)
+    trainer.measure()
+    assert "EVAL step 0" in (tmp_path / "train.log").read_text()
 
 
 def test_a_checkpoint_becomes_a_folder_that_the_package_loads(tmp_path: Path) -> None:

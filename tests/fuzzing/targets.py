@@ -52,8 +52,9 @@ def _json(content: bytes) -> object:
 
 def _places(content: bytes) -> None:
     text = _text(content)
-    for place in parse_places(text).places:
-        assert len(place.numbers) in (2, 4)
+    written = parse_places(text)
+    assert all(len(place.numbers) in (2, 4) for place in written.places)
+    for place in (*written.places, *written.polygons, *written.boxes_3d):
         assert 0 <= place.start < place.stop <= len(text)
 
 
@@ -129,6 +130,9 @@ TEXT_TARGETS = {
         b"<|object_ref_start|>a cup<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>",
         b'```json\n[{"bbox_2d": [1, 2, 3, 4], "label": "a \\"cup\\""}]\n```',
         b'{"point_2d": [1.5, 2], "label": "a"}', b"a cup (10, 20)", b"Nothing.",
+        b'[{"bbox_3d": [1, 2, 3, 4, 5, 6, 0.1, 0, 0]}, {"poly_2d": [1, 2, 3, 4, 5, 6]}]',
+        b"{'objects': [{'names': {'zh': 'a'}, 'bbox': [1, 2, 3, 4]}, {{'x': 1, 'y': 2}]}",
+        b'<points x1="1" y1="2" alt="a">a</points>',
     )),
     "tool calls": Fuzzed(_calls, (
         b'<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>',

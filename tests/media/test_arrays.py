@@ -111,8 +111,87 @@ def test_an_array_of_another_type_is_refused_with_the_right_ones(dtype):
 def test_floats_outside_0_to_1_are_refused(value):
     array = numpy.full((4, 4, 3), 0.5)
     array[2, 1, 0] = value
-    with pytest.raises(MediaArrayError, match="divide by 255"):
+    with pytest.raises(MediaArrayError, match=r"expected finite values in \[0, 1\]"):
         decode_image(array, POLICY)
+
+
+RAMP = numpy.linspace(0, 1, 64 * 48).reshape(48, 64)
+
+
+def _spread(low: float, high: float, dtype: str):
+    return (RAMP * (high - low) + low).astype(dtype)
+
+
+def _holes(array, value):
+    array = array.copy()
+    array[4:8] = value
+    return array
+
+
+CURED = {
+    "mask": (RAMP > 0.5, "(array * 255).astype('uint8')"),
+    "mask of integers": ((RAMP > 0.5).astype("int64"), "(array * 255).astype('uint8')"),
+    "bytes in integers": (_spread(0, 255, "int64"), "array.astype('uint8')"),
+    "classes": (_spread(0, 7, "int64"), "/ 7 * 255"),
+    "16 bits": (_spread(0, 65535, "uint16"), "(array.astype('float64') / 257).astype('uint8')"),
+    "16 bits in integers": (_spread(0, 65535, "int32"), "/ 257"),
+    "12 bits": (_spread(0, 4095, "uint16"), "/ 4095"),
+    "millimetres": (_spread(0, 10_000, "int32"), "/ 10000"),
+    "Hounsfield": (_spread(-1000, 3000, "int16"), "- -1000) / 4000"),
+    "signed bytes": (_spread(-128, 127, "int8"), "- -128) / 255"),
+    "overshoot": (_spread(0, 1.0000001, "float64"), "array.clip(0, 1)"),
+    "bicubic": (_spread(-0.33, 1.37, "float32"), "array.clip(0, 1)"),
+    "minus 1 to 1": (_spread(-1, 1, "float32"), "(array + 1) / 2"),
+    "bytes in floats": (numpy.rint(_spread(0, 255, "float32")), "(array / 255).clip(0, 1)"),
+    "between bytes": (_spread(0, 254.7, "float32"), "(array / 255).clip(0, 1)"),
+    "metres": (_spread(0, 5, "float32"), "(array / 5.0).clip(0, 1)"),
+    "normalised": (_spread(-2.1, 2.6, "float64"), "(array - -2.1)"),
+    "holes": (_holes(_spread(0, 1, "float32"), numpy.nan), "numpy.nan_to_num(array, nan=0"),
+    "far away": (_holes(_spread(0, 5, "float32"), numpy.inf), "posinf=5.0"),
+    "nothing": (numpy.zeros((4, 4), "int64"), "(array * 255).astype('uint8')"),
+    "all alike": (numpy.full((4, 4), 7.5), "(array / 7.5).clip(0, 1)"),
+}
+
+
+@pytest.mark.parametrize("name", CURED)
+def test_the_hint_of_an_array_is_code_that_gives_the_picture(name):
+    array, expected = CURED[name]
+    with pytest.raises(MediaArrayError) as caught:
+        decode_image(array, POLICY)
+    assert expected in caught.value.hint
+    cured = _decoded(eval(caught.value.hint, {"array": array, "numpy": numpy}))[:, :, 0]
+    sound = numpy.isfinite(array)
+    order = numpy.argsort(numpy.asarray(array, "float64")[sound], kind="stable")
+    assert (numpy.diff(cured[sound][order].astype(int)) >= 0).all()
+    if array.max() > array.min():
+        assert (cured[sound].min(), cured[sound].max()) == (0, 255)
+    assert "dtype" not in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [name for name in CURED if name != "nothing"])
+def test_the_hint_of_a_tensor_gives_the_same_picture(name):
+    torch = pytest.importorskip("torch")
+    array, _ = CURED[name]
+    tensor = torch.from_numpy(array.copy())
+    hints = []
+    for source in (array, tensor):
+        with pytest.raises(MediaArrayError) as caught:
+            decode_image(source, POLICY)
+        hints.append(caught.value.hint)
+    names = {"array": array, "numpy": numpy, "tensor": tensor}
+    pixels = [_decoded(eval(hint, names)).astype(int) for hint in hints]
+    assert numpy.abs(pixels[0] - pixels[1]).max() <= 1
+
+
+def test_values_that_are_all_nan_have_no_cure():
+    with pytest.raises(MediaArrayError) as caught:
+        decode_image(numpy.full((4, 4), numpy.nan), POLICY)
+    assert caught.value.hint == ""
+
+
+def test_blue_first_as_opencv_has_it_is_turned_by_what_the_guide_says():
+    bgr = RGB[:, :, ::-1]
+    assert numpy.array_equal(_decoded(bgr[..., ::-1]), RGB)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 0), (0, 4, 1)])

@@ -266,7 +266,7 @@ def test_a_picture_is_resized_to_the_size_asked_for():
     assert resize_image(_corners(), Size(height_px=28, width_px=56)).size == (56, 28)
 
 
-def test_grey_of_16_bits_is_scaled_by_its_own_range():
-    for value, expected in ((255, 1), (256, 1), (65535, 255)):
+def test_grey_of_16_bits_is_scaled_by_the_range_of_its_type_whatever_it_holds():
+    for value, expected in ((0, 0), (4096, 16), (4097, 16), (32768, 128), (65535, 255)):
         picture = PIL.Image.new("I;16", (4, 4), value)
         assert decode_image(picture, MediaPolicy()).getpixel((0, 0)) == (expected,) * 3

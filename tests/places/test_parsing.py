@@ -72,7 +72,7 @@ def test_of_an_answer_that_is_cut_off_the_whole_places_are_kept(text: str) -> No
     [
         ('[{"bbox_2d": [1, 2, 3], "label": "a"}]', "3 numbers"),
         ('[{"bbox_2d": [1, 2, 3, 1e999], "label": "a"}]', "too large"),
-        ('[{"bbox_2d": "1, 2, 3, 4", "label": "a"}]', "no list of numbers"),
+        ('[{"bbox_2d": "about here", "label": "a"}]', "no list of numbers"),
     ],
 )
 def test_what_is_no_place_is_told(text: str, warning: str) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import PIL.Image
@@ -72,6 +73,30 @@ def test_thoughts_that_a_server_has_told_apart_are_the_replys_thinking(connect: 
     assert stream.reply.thinking == "It is round."
     assert stream.reply.text == "A circle."
     assert shown == "<think>\nIt is round.\n</think>\n\nA circle."
+
+
+def test_thoughts_that_a_server_leaves_in_the_text_are_found_where_a_prompt_may_have_opened_them(
+    connect: Connect, tiny_folder: Path
+) -> None:
+    deltas: list[dict[str, Any]] = [{"content": "It is round."}, {"content": "\n</think>\n\nA"}]
+    unknown = connect(Speaker(deltas=deltas, logprob=None, owner="openai")).ask("What?")
+    assert (unknown.thinking, unknown.text) == ("It is round.", "A")
+    known = Speaker(deltas=deltas, logprob=None, extra={"root": str(tiny_folder)})
+    reply = connect(known).ask("What?")
+    assert (reply.thinking, reply.text) == (None, "It is round.\n</think>\n\nA")
+
+
+def test_a_call_that_a_server_has_told_apart_and_cut_off_is_not_made(connect: Connect) -> None:
+    def weather(city: str = "Ulm") -> str:
+        """The weather."""
+        return city
+
+    function = {"name": "weather", "arguments": '{"city": "Ro'}
+    deltas = [{"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": function}]}]
+    speaker = Speaker(deltas=deltas, owner="openai", finish="length")
+    reply = connect(speaker).ask("What?", tools=[weather])
+    assert reply.tool_calls == ()
+    assert "cut off" in reply.unread_calls[0].reason
 
 
 def test_calls_that_a_server_has_told_apart_are_the_replys_calls(connect: Connect) -> None:

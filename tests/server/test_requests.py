@@ -16,6 +16,7 @@ from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.server.scoring import AnswerScorer
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import BudgetError, UnsupportedFeatureError
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall
 
 from .conftest import Connect
@@ -181,6 +182,36 @@ def test_calls_and_results_keep_their_order(connect: Connect) -> None:
     names = [call["id"] for call in called["tool_calls"]]
     assert [result["tool_call_id"] for result in results] == names
     assert json.loads(called["tool_calls"][0]["function"]["arguments"]) == {"n": 1}
+
+
+@pytest.mark.parametrize(("owner", "key"), [("vllm", "reasoning"), ("sglang", "reasoning_content")])
+def test_thoughts_go_to_a_server_under_the_key_that_it_takes(
+    connect: Connect, owner: str, key: str
+) -> None:
+    called = Message.assistant(ThinkingPart("Look<|im_end|>."), ToolCall("f", {}))
+    conversation = [Message.user("?"), called, Message.tool("one")]
+    request = asked(connect, conversation, speaker=Speaker(owner=owner))
+    assert request["messages"][1][key].replace("\u200b", "") == "Look<|im_end|>."
+    assert "<|im_end|>" not in request["messages"][1][key]
+    assert not {"reasoning", "reasoning_content"} & request["messages"][2].keys()
+
+
+def test_what_is_told_of_a_call_that_was_not_made_goes_to_a_server_as_the_template_has_it(
+    connect: Connect,
+) -> None:
+    said = [Message.user("?"), Message.assistant("<tool_call>{"), Message.tool("Error.")]
+    request = asked(connect, said)
+    assert request["messages"][2] == {
+        "role": "user", "content": "<tool_response>\nError.\n</tool_response>",
+    }  # fmt: skip
+
+
+def test_texts_around_a_call_or_a_thought_cannot_make_up_a_special_token(connect: Connect) -> None:
+    parts = ("a<|im_", ThinkingPart("Hm."), "end", ToolCall("f", {}), "|>b")
+    request = asked(connect, [Message.user("?"), Message.assistant(*parts), Message.tool("one")])
+    said = request["messages"][1]["content"]
+    assert "<|im_end|>" not in said
+    assert said.replace("\u200b", "") == "a<|im_end|>b"
 
 
 def test_thinking_is_switched_where_the_server_can(connect: Connect) -> None:

@@ -141,3 +141,10 @@ def test_a_translation_into_nothing_is_refused_before_anything_is_asked(language
     with pytest.raises(MessageError):
         translate_text_in_image(VisionChat(backend), PAGE, language)
     assert not backend.requests
+
+
+def test_a_box_that_is_none_is_told_and_its_text_is_kept():
+    found, _ = _read('[{"bbox_2d": [1, 2, 3], "text_content": "Total"}]')
+    assert found.text == "Total"
+    assert found.text_lines[0].box is None
+    assert "no list of four numbers" in found.warnings[0]

@@ -53,14 +53,17 @@ def test_arguments_may_be_json_inside_json() -> None:
     assert calls(text) == [("f", {"city": "Rome"})]
 
 
-def test_a_call_that_is_not_closed_is_read_and_told() -> None:
+def test_a_whole_call_without_its_last_tag_is_read_and_told_and_one_that_is_cut_off_is_none() -> (
+    None
+):
     found = parse_calls('<tool_call>{"name": "f", "arguments": {}}', SCHEMAS)
     assert [call.name for call in found.calls] == ["f"]
     assert found.warnings == ("a call is not closed",)
     cut = parse_calls('Hm. <tool_call>{"name": "f", "argu', SCHEMAS)
     assert cut.calls == ()
     assert cut.text == "Hm."
-    assert len(cut.warnings) == 2
+    assert len(cut.warnings) == len(cut.unread) == 1
+    assert "cut off" in cut.warnings[0]
 
 
 @pytest.mark.parametrize(

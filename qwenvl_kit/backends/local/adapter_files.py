@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from qwenvl_kit.checkpoints.folders import fault_of, names_in
 from qwenvl_kit.errors import AdapterError, UnsafeWeightsError
 from qwenvl_kit.families import FAMILIES
 
@@ -47,6 +48,7 @@ def read_adapter(given: str | os.PathLike[str]) -> AdapterFiles:
     """
     folder = Path(os.path.abspath(os.path.expanduser(given)))
     settings, tensors = _read_settings(folder), _read_tensors(folder)
+    _check_names(folder, tensors)
     old_names = {_todays_name(name): name for name in tensors}
     tensors = {new: tensors[old] for new, old in old_names.items()}
     return AdapterFiles(folder, settings, tensors, old_names)
@@ -57,12 +59,22 @@ def _read_settings(folder: Path) -> Mapping[str, Any]:
     if (folder / "config.json").is_file() and not path.is_file():
         hint = "VisionChat.from_pretrained"
         raise AdapterError(f"{folder} is a whole model", expected=EXPECTED, hint=hint)
+    _check_is_adapter(folder, path)
     settings = {**json.loads(path.read_text(encoding="utf-8"))}
     for name, allowed in _ALLOWED.items():
         value = settings.get(name)
         if value not in allowed:
             raise AdapterError(f"{path} has {name}={value!r}", expected=f"one of {allowed}")
     return settings
+
+
+def _check_is_adapter(folder: Path, path: Path) -> None:
+    """Say what a folder holds that is no adapter's."""
+    names = set() if path.is_file() else set(names_in(folder))
+    fault = None if names & {"adapter_model.safetensors"} else fault_of(names, folder)
+    if fault is not None:
+        problem = f"{folder} has no {path.name}; it holds {fault.what}"
+        raise AdapterError(problem, expected=EXPECTED, hint=fault.cure)
 
 
 def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -77,6 +89,34 @@ def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
         fault = f"infinite values or NaN, in {broken[0]!r} first" if broken else "no weights"
         raise AdapterError(f"{path} holds {fault}", expected="trained weights")
     return tensors
+
+
+_PREFIX = "base_model.model."
+_NAMED = re.compile(r"\.lora_(?:[AB]|embedding_[AB]|magnitude_vector)\.(?!weight$|bias$)")
+
+
+def _check_names(folder: Path, names: Collection[str]) -> None:
+    """Refuse names of another form than peft's: all would be said to have no place in the model.
+
+    peft leaves the adapter's own name out of them, and puts the path of its wrapper before.
+    """
+    has_prefix = any(name.startswith(_PREFIX) for name in names)
+    for name in names:
+        fault = ""
+        if not has_prefix:
+            fault = f"does not begin with {_PREFIX!r}"
+        elif name.startswith(2 * _PREFIX):
+            fault = f"begins with {_PREFIX!r} twice"
+        elif _NAMED.search(name):
+            fault = "has the adapter's own name after lora_A or lora_B, as a state_dict has"
+        if fault:
+            raise AdapterError(
+                f"the weights of {folder} are not named as peft names them: {name!r} {fault}",
+                expected=f"names such as '{_PREFIX}model.language_model.layers.0.self_attn.q_proj"
+                ".lora_A.weight'",
+                hint="save the adapter by save_pretrained of the peft model (not by its "
+                "state_dict), or rename the tensors in the file",
+            )
 
 
 def _todays_name(name: str) -> str:

@@ -243,6 +243,7 @@ def _refuse(files: AdapterFiles, base: str, fault: str, names: list[str]) -> Non
         raise AdapterError(
             f"{len(names)} weights of {files.folder} {fault}, {names[0]!r} first",
             expected=f"an adapter of {base or 'this model'}; this one is of {trained_on}",
+            hint="the adapter and the base model of one family and size, layers named as here",
         )
 
 

@@ -171,10 +171,28 @@ def cut_cache(cache: Any, length: int) -> None:
         layer.crop(length - layer.get_seq_length())
 
 
-def shared_prefix(cache: Any) -> dict[int, Rooms]:
-    """By the number of a layer, keys and values that all rows of an open cache begin with."""
+class NotedPrefix(dict[int, Rooms]):
+    """Keys and values that all rows of an open cache begin with, by the number of a layer.
+
+    Attributes:
+        is_read: whether attention has asked for them: transformers hands them from function to
+            function as one of its `**kwargs`, of which each could lose them.
+    """
+
+    is_read = False
+
+    def get(self, layer: int, default: Any = None) -> Any:
+        """Those of a layer."""
+        self.is_read = True
+        return super().get(layer, default)
+
+
+def shared_prefix(cache: Any) -> NotedPrefix:
+    """What all rows of an open cache begin with, for attention."""
     layers = enumerate(cache.layers)
-    return {at: layer.shared for at, layer in layers if getattr(layer, "shared", None) is not None}
+    return NotedPrefix(
+        {at: layer.shared for at, layer in layers if getattr(layer, "shared", None) is not None}
+    )
 
 
 def share_beginning(state: CacheState, length: int) -> CacheState:

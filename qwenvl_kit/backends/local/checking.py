@@ -33,14 +33,6 @@ _SETTINGS_FILES = (
     "video_preprocessor_config.json",
 )
 _LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
-_TEXT_LAYER = re.compile(r"^(?!mtp\.).*\blayers\.([0-9]+)\.")
-_BLOCK = re.compile(r"\bblocks\.([0-9]+)\.")
-_WIDTHS = {
-    *("vocab_size", "hidden_size", "intermediate_size", "embed_dim", "out_hidden_size"),
-    *("head_dim", "num_experts", "moe_intermediate_size", "shared_expert_intermediate_size"),
-    *("num_position_embeddings", "linear_key_head_dim", "linear_value_head_dim"),
-}
-"""Entries of config.json that are sides of some tensor."""
 
 
 def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
@@ -55,12 +47,6 @@ def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
             f"{checkpoint.name} lacks {'; and '.join(absent)}",
             expected="all small files of the checkpoint as they were published",
             hint="download it again, or copy them from the model that it was made from",
-        )
-    if (checkpoint.folder / "adapter_config.json").is_file():  # transformers would apply it unseen
-        raise CheckpointError(
-            f"{checkpoint.name} has an adapter beside its weights",
-            expected="a checkpoint without adapter_config.json",
-            hint="the adapter in a folder of its own, and adapter=... with that folder",
         )
     for name in _SETTINGS_FILES:  # transformers passes over some that are damaged
         if (checkpoint.folder / name).is_file():
@@ -94,39 +80,24 @@ def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[Ten
         WeightsError: it describes more parameters than there are.
         CheckpointError: it cannot be used.
     """
-    if _is_plausible(settings, tensors):
-        return
     described = count_described(checkpoint, settings)
     held = count_parameters(tensors, settings)
-    if held is not None and described > 1.1 * held:
+    if held is None:  # no quantisation packs more than one value into a bit
+        held = 8 * sum(tensor.num_bytes for tensor in tensors)
+    if described > 1.1 * held:
         raise WeightsError(
             f"config.json of {checkpoint.name} describes {described / 1e6:.1f} million parameters, "
             f"and its weights hold {held / 1e6:.1f} million",
             expected="the weights and the config.json of one checkpoint",
-            hint="download the checkpoint again",
+            hint="config.json of the very model whose weights these are; what it leaves out "
+            "transformers fills with defaults of its own",
         )
 
 
-def _is_plausible(settings: Settings, tensors: Sequence[TensorInfo]) -> bool:
-    """Whether every width that config.json names is found in the weights, and every layer.
-
-    That is known in no time. If it is not so, the model is built without memory and counted.
-    """
-    sides = {side for tensor in tensors for side in tensor.shape}
-    names = [tensor.name for tensor in tensors]
-    num_blocks = {match[1] for name in names if (match := _BLOCK.search(name))}
-    num_layers = {match[1] for name in names if (match := _TEXT_LAYER.search(name))}
-    parts = (settings.text, settings.vision)
-    widths = [part[width] for part in parts for width in _WIDTHS & set(part)]
-    return (
-        all(isinstance(width, int) and width in sides for width in widths)
-        and settings.text.get("num_hidden_layers") == len(num_layers)
-        and settings.vision.get("depth") == len(num_blocks)
-    )
-
-
 def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
-    """Parameters of the model that config.json describes, an output layer that is tied left out.
+    """Parameters of the model that transformers would build, a tied output layer left out.
+
+    It is built without memory, which takes a second for the largest of these models.
 
     Raises:
         CheckpointError: no model can be built from it.
@@ -136,14 +107,15 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
         config = model_class.config_class.from_pretrained(checkpoint.folder, local_files_only=True)
         config._attn_implementation = PLAIN  # it may name a kernel, which would be fetched and run
         with torch.device("meta"):
-            parameters = model_class(config).named_parameters()
+            parameters = dict(model_class(config).named_parameters())
     except Exception as error:  # any of its entries may be wrong in any way
         raise CheckpointError(
             f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {error})",
             expected="it as it was published",
         ) from error
-    is_tied = settings.ties_embeddings
-    return sum(p.numel() for name, p in parameters if not (is_tied and name == "lm_head.weight"))
+    if getattr(config, "tie_word_embeddings", False):
+        parameters.pop("lm_head.weight", None)
+    return sum(parameter.numel() for parameter in parameters.values())
 
 
 def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
@@ -163,11 +135,14 @@ def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, A
     gaps = sorted([*found.get("missing_keys", ()), *_mismatches(found)])
     beyond = sorted(filter(_LAYER.search, found.get("unexpected_keys", ())))
     if gaps:
+        left = sorted(found.get("unexpected_keys", ()))
+        others = f"; {len(left)} others have no place in it, {left[0]!r} first" if left else ""
         raise WeightsError(
             f"{len(gaps)} weights of {checkpoint.name} are missing or of another shape, "
-            f"{gaps[0]} first",
+            f"{gaps[0]} first{others}",
             expected="all weights that config.json describes",
-            hint="download the checkpoint again",
+            hint="download the checkpoint again; if it was saved by another program, save it again "
+            "by save_pretrained of transformers",
         )
     if beyond and recipe.stored is None:
         raise WeightsError(

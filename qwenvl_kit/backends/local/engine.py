@@ -13,6 +13,7 @@ from qwenvl_kit.backends.local.constraining import Binder
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.forward import Forward
 from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.keywords import check_keywords
 from qwenvl_kit.backends.local.lookup import LookupRules
 from qwenvl_kit.backends.local.pixels import PatchEncoder
 from qwenvl_kit.backends.local.positions import PositionEncoder
@@ -58,6 +59,7 @@ class Engine:
         max_queued_requests: int,
     ) -> None:
         check_layers(model)
+        check_keywords(model, processor, family)
         offer_shared_attention(model)
         self._model = model
         self.encoder = PromptEncoder(processor, family)

@@ -19,8 +19,10 @@ from qwenvl_kit.backends.local.caches import (
     shared_prefix,
 )
 from qwenvl_kit.backends.local.jobs import Job
+from qwenvl_kit.backends.local.keywords import cache_keyword
 from qwenvl_kit.backends.local.shared_attention import has_shared_attention
 from qwenvl_kit.backends.local.vision import Features, as_encoder_output
+from qwenvl_kit.errors import GenerationError
 
 _MIN_SAVED = 2048
 """Positions that sharing must save, over all rows; for fewer, attention in two parts takes longer
@@ -55,6 +57,7 @@ class Forward:
     def __init__(self, model: Any, pad_id: int) -> None:
         self._model = model
         self._pad_id = pad_id
+        self._cache_keyword = cache_keyword(model)
 
     def read(
         self,
@@ -89,15 +92,15 @@ class Forward:
         mask = torch.cat([torch.ones((len(jobs), start), dtype=torch.bool), own], dim=1).to(device)
         cache = self._opened(base, len(jobs))
         shown = _shown(jobs, start, stops, features)
-        output = self._model(
+        logits = self._run(
+            cache,
             input_ids=ids.to(device),
             attention_mask=None if bool(own.all()) else mask.long(),
             position_ids=positions.to(device),
             logits_to_keep=1,
-            **_past(cache),
             **({"mm_encoder_outputs": shown} if shown else {}),
         )
-        return Computed(cache, read_state(cache), mask, output.logits[:, -1].float())
+        return Computed(cache, read_state(cache), mask, logits[:, -1])
 
     def read_in_turn(
         self,
@@ -153,13 +156,26 @@ class Forward:
             positions: (4, batch, tokens).
         """
         device = self._model.device
-        output = self._model(
+        return self._run(
+            cache,
             input_ids=torch.tensor(ids, device=device),
             attention_mask=None if mask is None else mask.long(),
             position_ids=positions.to(device),
             logits_to_keep=positions.shape[-1],
-            **_past(cache),
         )
+
+    def _run(self, cache: Any, **inputs: Any) -> torch.Tensor:
+        """Logits, fp32 (batch, tokens, vocabulary), after what a cache holds; the cache grows."""
+        shared = shared_prefix(cache)
+        output = self._model(
+            **{**inputs, self._cache_keyword: cache, "use_cache": True},
+            **({"shared_prefix": shared} if shared else {}),
+        )
+        if shared and not shared.is_read:
+            raise GenerationError(
+                "transformers did not hand on what the rows of a batch begin with",
+                hint="pip install --upgrade qwenvl-kit, or an earlier transformers",
+            )
         logits: torch.Tensor = output.logits.float()
         return logits
 
@@ -174,16 +190,6 @@ class Forward:
     def may_share(self, length: int, num_rows: int) -> bool:
         """Whether so many positions that rows begin with should be held once for all of them."""
         return (num_rows - 1) * length >= _MIN_SAVED and has_shared_attention(self._model)
-
-
-def _past(cache: Any) -> dict[str, Any]:
-    """What the model is told of what was computed before."""
-    shared = shared_prefix(cache)
-    return {
-        "past_key_values": cache,
-        "use_cache": True,
-        **({"shared_prefix": shared} if shared else {}),
-    }
 
 
 def _shown(

@@ -6,6 +6,7 @@ the room for them before they are read.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -35,10 +36,14 @@ from qwenvl_kit.backends.local.quantizing import Quantization, quantization_opti
 from qwenvl_kit.backends.local.queueing import check_queue_length
 from qwenvl_kit.backends.local.recipes import Recipe, choose_recipe
 from qwenvl_kit.backends.local.storage import check_cache_bytes, choose_cache_bytes
+from qwenvl_kit.backends.local.trials import check_cached_step
+from qwenvl_kit.checkpoints.heads import with_own_head
+from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
+from qwenvl_kit.checkpoints.wholeness import check_layout, check_weights
 from qwenvl_kit.errors import (
     MissingPackageError,
     ModelLoadError,
@@ -86,6 +91,7 @@ def load_backend(
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
+    check_layout(checkpoint, settings)
     check_files(checkpoint, settings)
     check_versions(settings)
     check_cache_bytes(max_cache_bytes)
@@ -94,6 +100,8 @@ def load_backend(
     if adapter is not None:
         check_adapter(adapter)
     tensors = _tensors_of(checkpoint, offline)
+    check_weights(checkpoint, settings, tensors)
+    settings = with_own_head(checkpoint.folder, tensors, settings)
     room = Room()
     recipe = room.attempt(
         lambda: choose_recipe(
@@ -107,7 +115,9 @@ def load_backend(
     )
     fetch_weights(checkpoint, offline=offline)
     tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
-    with _LOADING, _quiet_bars():
+    settings = with_own_head(checkpoint.folder, tensors, settings)
+    check_layout(checkpoint, settings, tensors)
+    with _LOADING, _quiet_bars(), _quiet_report():
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
@@ -115,12 +125,15 @@ def load_backend(
     if recipe.is_quantized:
         release_free_memory()  # several times the weights, of what they were made from
     _freeze(network)
+    check_cached_step(network, is_exact=_is_exact(network, recipe))
     if compilation.is_on:
         compile_layers(network)
+    notes = notes_on(checkpoint.folder, settings, tensors)
     facts = _facts(checkpoint, settings, recipe, network) | {
         "attention": str(network.config._attn_implementation),
         "attention_reason": used.reason,
         "compile": compilation.describe(),
+        **({"notes": "; ".join(notes)} if notes else {}),
         **room.facts(),
     }
     loaded = assemble(checkpoint, settings, network, processor, facts)
@@ -236,6 +249,11 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
         ) from error
 
 
+def _is_exact(network: Any, recipe: Recipe) -> bool:
+    """Whether it computes in fp32, on weights as they were stored."""
+    return network.dtype == torch.float32 and not recipe.is_quantized
+
+
 def _freeze(network: Any) -> None:
     """Nothing is trained here, and gradients would cost as much memory as the weights."""
     network.eval()
@@ -253,6 +271,26 @@ def _quiet_bars() -> Iterator[None]:
     finally:
         if was_on:
             bars.enable_progress_bar()
+
+
+@contextmanager
+def _quiet_report() -> Iterator[None]:
+    """Keep transformers' table of misfits off the screen: the kit's own error says what it means.
+
+    Up to a hundred lines stand there, with the advice to train the model. What is tied otherwise
+    than config.json says is among the report's notes.
+    """
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_no_table)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_table)
+
+
+def _is_no_table(record: logging.LogRecord) -> bool:
+    tables = ("LOAD REPORT", "tied weights mapping")
+    return not any(table in record.getMessage() for table in tables)
 
 
 def _facts(

@@ -13,6 +13,7 @@ from qwenvl_kit.checkpoints.memory import quantized_tensors
 from qwenvl_kit.checkpoints.packages import install_command
 from qwenvl_kit.checkpoints.packages import lacking as lacking_packages
 from qwenvl_kit.checkpoints.quantization import (
+    CURES,
     PACKAGES,
     StoredQuantization,
     missing_packages,
@@ -69,11 +70,19 @@ def _check_method(stored: StoredQuantization) -> None:
     """Refuse what transformers would pass over with a warning, and then read as it stands."""
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
+    if stored.method == "bitsandbytes" and stored.bits is None:
+        raise QuantizationError(
+            "config.json says that the checkpoint is quantised by bitsandbytes, and neither "
+            "load_in_4bit nor load_in_8bit",
+            hint="the entry that its weights were saved with, in quantization_config",
+        )
     if not stored.is_known and stored.method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
         raise QuantizationError(
-            f"config.json says that the checkpoint is quantised by {stored.method!r}, which "
+            f"config.json says that the checkpoint is quantised by {stored.method}, which "
             "transformers does not know",
-            hint="pip install --upgrade transformers, or take another form of the model",
+            hint=CURES.get(
+                stored.method, "pip install --upgrade transformers, or another form of the model"
+            ),
         )
 
 

@@ -32,11 +32,16 @@ class AnswerReader:
     Args:
         sampling: how it was asked for.
         vocabulary: tokens to text; None where ids are not known.
-        begins_in_thought: whether the prompt had opened the model's thoughts.
+        begins_in_thought: whether the prompt had opened the model's thoughts; None if that is not
+            known.
     """
 
     def __init__(
-        self, sampling: Sampling, vocabulary: Vocabulary | None, *, begins_in_thought: bool = False
+        self,
+        sampling: Sampling,
+        vocabulary: Vocabulary | None,
+        *,
+        begins_in_thought: bool | None = False,
     ) -> None:
         self._answer = GrowingAnswer(sampling)
         self._vocabulary = vocabulary
@@ -117,8 +122,18 @@ class AnswerReader:
             prompt_tokens=_count(usage, "prompt_tokens"),
             prefill_seconds=first - self._started,
             decode_seconds=ended - first,
-            begins_in_thought=self._begins_in_thought and self._stream is not None,
+            begins_in_thought=self._began_in_thought(),
         )
+
+    def _began_in_thought(self) -> bool:
+        """Whether thoughts stand at the beginning of the text without the tag that opens them.
+
+        Most servers set thoughts apart, and they are opened anew here. One that does not gives the
+        text after the prompt's tag, and then only their end shows that there were some.
+        """
+        if self._stream is not None:
+            return self._begins_in_thought is True
+        return self._begins_in_thought is not False and CLOSE in self.text
 
     def _feed_ids(self, ids: Sequence[int], scores: Sequence[Any]) -> Iterator[Delta]:
         """Tokens, each with its score if it has one."""

@@ -54,10 +54,10 @@ class PromptCounter:
 
     def opens_thought(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
-    ) -> bool:
-        """Whether the prompt ends within the model's thoughts, as far as that is known."""
+    ) -> bool | None:
+        """Whether the prompt ends within the model's thoughts; None if that is not known."""
         if self._encoder is None:
-            return False
+            return None
         return self._encoder.encode_prompt(messages, media).opens_thought
 
     def _beside(self, plan: ImagePlan | VideoPlan) -> int:

@@ -35,6 +35,7 @@ class ServerDialect:
         constraints: the kinds that it takes, and where.
         videos: how frames are sent; None where it takes none.
         thinking: how thinking is switched; None where it cannot be.
+        thoughts_key: under which it takes the thoughts of an earlier turn.
         tells_ids: whether it can tell the ids of prompt and answer.
         scores_prompts: whether it can tell the log-probabilities of a prompt. Those of an answer
             that is bound to a form are told among what the form leaves, by any server.
@@ -55,6 +56,7 @@ class ServerDialect:
     )
     videos: VideoForm | None = None
     thinking: ThinkingForm | None = None
+    thoughts_key: str = "reasoning_content"
     tells_ids: bool = False
     scores_prompts: bool = False
     continues_answers: bool = False
@@ -86,6 +88,9 @@ _VLLM = ServerDialect(
     ),
     videos="jpeg sequence",
     thinking="chat_template_kwargs",
+    # `_parse_chat_message_content` of vllm/entrypoints/chat_utils.py takes no other, and gives it
+    # to the chat template as `reasoning_content`.
+    thoughts_key="reasoning",
     tells_ids=True,
     scores_prompts=True,
     continues_answers=True,
@@ -106,6 +111,7 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
                     {"json schema": "response_format", "choice": "regex", "regex": "regex"}
                 ),
                 videos=None,
+                thoughts_key="reasoning_content",
                 tells_ids=False,
                 scores_prompts=False,
                 continues_answers=False,

@@ -21,6 +21,10 @@ from qwenvl_kit.order import is_continued
 from qwenvl_kit.plans import VideoPlan
 from qwenvl_kit.rendering import Turns, render_turns
 
+_RESULT_BEGINS = {"type": "text", "text": "<tool_response>\n"}
+_RESULT_ENDS = {"type": "text", "text": "\n</tool_response>"}
+"""As Qwen's chat templates write a result, which stands in a turn of the user."""
+
 _FRAMES_UNASKED = 32
 """What vLLM takes of a sequence of frames where it is told nothing (multimodal/media/video.py); to
 be told, it must have been started with `--trust-request-mm-kwargs`."""
@@ -90,9 +94,14 @@ class PayloadRules:
                 item if item["type"] == "text" else self._medium(*next(media))
                 for item in turn["content"]
             ]
+            role = turn["role"]
+            if role == "tool" and not names.await_result():
+                role, content = "user", [_RESULT_BEGINS, *content, _RESULT_ENDS]
             is_text = all(item["type"] == "text" for item in content)
             said = "".join(item["text"] for item in content) if is_text else content
-            yield {"role": turn["role"], "content": said, **names.of(turn)}
+            thoughts = {self.dialect.thoughts_key: turn.get("reasoning_content")}
+            known = thoughts if "reasoning_content" in turn else {}
+            yield {"role": role, "content": said, **known, **names.of(turn)}
 
     def _medium(self, pixels: Any, plan: Any) -> dict[str, Any]:
         if not isinstance(plan, VideoPlan):
@@ -248,6 +257,10 @@ class _CallNames:
     def __init__(self) -> None:
         self._num_calls = 0
         self._unanswered: list[str] = []
+
+    def await_result(self) -> bool:
+        """Whether a call has no result so far; a server refuses a result without a call."""
+        return bool(self._unanswered)
 
     def of(self, turn: Mapping[str, Any]) -> dict[str, Any]:
         """What a turn has beside its role and content."""

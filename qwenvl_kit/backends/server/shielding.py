@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from qwenvl_kit.messages import Message, Part, TextPart
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 from qwenvl_kit.tool_rendering import hidden, text_of
 
@@ -52,11 +53,15 @@ class TokenBreaker:
 
     def _parts(self, message: Message) -> tuple[Part, ...]:
         parts: list[Part] = []
-        for is_text, run in groupby(message.parts, key=lambda part: isinstance(part, TextPart)):
+        # Calls and thoughts stand elsewhere in a prompt: texts around them are neighbours there.
+        beside = (ToolCall, ThinkingPart)
+        said = (part for part in message.parts if not isinstance(part, beside))
+        for is_text, run in groupby(said, key=lambda part: isinstance(part, TextPart)):
             if is_text:
                 parts.append(TextPart(self.text("".join(part.text for part in run))))  # type: ignore[union-attr]
             else:
                 parts += map(self._other, run)
+        parts += (self._other(part) for part in message.parts if isinstance(part, beside))
         return tuple(parts)
 
     def _other(self, part: Part) -> Part:
@@ -64,4 +69,6 @@ class TokenBreaker:
             return ToolCall(self.text(part.name), hidden(part.arguments, self.text), part.id)
         if isinstance(part, ToolOffer):
             return ToolOffer(tuple(map(self.text, part.tools)))
+        if isinstance(part, ThinkingPart):
+            return ThinkingPart(self.text(part.text))
         return part

@@ -14,7 +14,8 @@ from qwenvl_kit.geometry import Point, Size
 from qwenvl_kit.messages import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PARTS, PlaceMapper
-from qwenvl_kit.places.parsing import WrittenPlace, parse_places
+from qwenvl_kit.places.parsing import parse_places
+from qwenvl_kit.places.written import WrittenPlace
 from qwenvl_kit.results import Reply
 from qwenvl_kit.tasks.pictures import one_picture
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt

@@ -1,0 +1,95 @@
+"""What is refused by the small files and the names of the tensors alone, before anything is read.
+
+`from_pretrained` raises it and `inspect` tells it, both in these words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.naming import naming_fault
+from qwenvl_kit.checkpoints.processors import check_processor
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights
+from qwenvl_kit.errors import CheckpointError, WeightsError
+
+_COUNTS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_layer", "num_layers")
+"""Entries of config.json of which transformers makes as many objects, however little they take."""
+
+_MANY = 1000
+"""More layers than any of these models has."""
+
+
+def check_layout(
+    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo] = ()
+) -> None:
+    """Refuse what transformers would read otherwise than it is meant.
+
+    Args:
+        checkpoint: for messages, and where its files are.
+        settings: its config.json.
+        tensors: what its weights are, if that is known.
+
+    Raises:
+        CheckpointError: it says what.
+    """
+    _check_no_adapter(checkpoint)
+    check_processor(checkpoint.folder)
+    if settings.has_stray_text:
+        raise CheckpointError(
+            f"config.json of {checkpoint.name} has the language model's settings at its top, and "
+            f"for {settings.family.model_type} transformers reads them in text_config alone",
+            expected="text_config with hidden_size, num_hidden_layers and the rest",
+            hint="move them into text_config, as in the config.json of the base model",
+        )
+    for name, count in _counts(settings.config):
+        if count > max(_MANY, len(tensors)):
+            raise CheckpointError(
+                f"config.json of {checkpoint.name} says {name}={count}",
+                expected="no more than the layers that its weights hold",
+                hint="config.json as it was published",
+            )
+
+
+def check_weights(
+    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
+) -> None:
+    """Refuse weights that transformers would not find in their files, by their names.
+
+    Raises:
+        WeightsError: it says by what program they seem to be saved, and what to do.
+    """
+    fault = naming_fault(tensors, settings) if tensors else None
+    if fault is not None:
+        raise WeightsError(
+            f"the weights of {checkpoint.name} hold {fault.what}",
+            expected=f"those of a {settings.family.model_class} as transformers saves them",
+            hint=fault.cure,
+        )
+
+
+def _check_no_adapter(checkpoint: Checkpoint) -> None:
+    folder = checkpoint.folder
+    if not (folder / "adapter_config.json").is_file():
+        return
+    fault = fault_of(names_in(folder), folder)
+    if fault and checkpoint.origin == "folder" and absent_weights(folder):
+        raise CheckpointError(
+            f"{checkpoint.name} holds {fault.what}", expected="a whole checkpoint", hint=fault.cure
+        )
+    raise CheckpointError(  # transformers would apply it unseen
+        f"{checkpoint.name} has an adapter beside its weights",
+        expected="a checkpoint without adapter_config.json",
+        hint="the adapter in a folder of its own, and adapter=... with that folder",
+    )
+
+
+def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Counts of layers, at the top and in the settings of the parts."""
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for name in _COUNTS:
+            if isinstance(count := part.get(name), int):
+                yield name, count

@@ -1,0 +1,42 @@
+"""Thoughts from and to the dicts of messages.
+
+OpenAI's own API has no word for them. Qwen's chat templates, SGLang, llama.cpp and DashScope say
+`reasoning_content`; vLLM and OpenRouter say `reasoning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qwenvl_kit.errors import MessageError
+from qwenvl_kit.messages import Message
+from qwenvl_kit.thinking_parts import ThinkingPart
+
+THINKING_KEYS = ("reasoning_content", "reasoning")
+"""Keys of an assistant's message dict that hold its thoughts."""
+
+
+def parse_thinking(message: Mapping[str, Any]) -> tuple[ThinkingPart, ...]:
+    """The thoughts of a message; none where its keys hold nothing.
+
+    Raises:
+        MessageError: they are no text, or both keys hold other ones.
+    """
+    given = {key: message[key] for key in THINKING_KEYS if message.get(key) not in (None, "", [])}
+    for key, value in given.items():
+        if not isinstance(value, str):
+            raise MessageError(
+                f"{key} of type {type(value).__name__} was given", expected="a string", where=key
+            )
+    if len(set(given.values())) > 1:
+        raise MessageError(
+            "reasoning_content and reasoning were given and differ", expected="one of them"
+        )
+    return tuple(ThinkingPart(text) for text in set(given.values()))
+
+
+def thinking_to_dict(message: Message) -> dict[str, str]:
+    """The thoughts of a message as a key of its dict; empty if it has none."""
+    thoughts = [part.text for part in message.parts if isinstance(part, ThinkingPart)]
+    return {"reasoning_content": "\n".join(thoughts)} if thoughts else {}

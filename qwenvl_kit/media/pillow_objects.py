@@ -1,0 +1,217 @@
+"""Pillow objects of the caller, which Pillow opens lazily and no two threads may read at once.
+
+Pillow reads a picture's pixels when they are first needed, through one file and into one object,
+and has no lock around that (python-pillow/Pillow#4848): two threads that do it get wrong pixels and
+no error. One object may be in many requests, and several objects may share a file. So:
+
+- What is not loaded yet is opened once more, over a copy of its bytes; the caller's object, its
+  file and its position stay as they are, whatever the caller does with it meanwhile.
+- Where that cannot be done (a frame that was sought, a picture changed since it was opened), it is
+  loaded in its place, one thread at a time.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
+from qwenvl_kit.media.locks import alone_with
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+ORIENTATION_TAG = 0x0112
+_PNG_SIGNATURE_BYTES = 8
+
+
+def load(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Have a picture's pixels read; the same picture.
+
+    Raises:
+        MediaDecodeError: it is damaged or cut short.
+        MediaSizeError: there is too little memory for it.
+    """
+    import PIL.Image
+
+    try:
+        image.load()
+    except PIL.Image.DecompressionBombError as error:
+        raise MediaSizeError(f"the picture is too large to decode ({error})") from error
+    except MemoryError as error:
+        raise MediaSizeError("there is too little memory to decode the picture") from error
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise MediaDecodeError(
+            f"the picture is damaged or cut short ({error})", hint="fetch or save it again"
+        ) from error
+    return image
+
+
+def take(image: PIL.Image.Image) -> PIL.Image.Image:
+    """A picture with the pixels of a caller's object, which may be read and not changed.
+
+    Raises:
+        MediaDecodeError: it is damaged, cut short or closed.
+        MediaSizeError: there is too little memory for it.
+    """
+    again = reopened(image)
+    if again is not None:
+        return load(again)
+    with _alone_with(image):
+        load(image)
+        # Of a palette Pillow keeps notes in the object; all else is only read from here on.
+        return image.copy() if image.palette is not None else image
+
+
+def reopened(image: PIL.Image.Image) -> PIL.Image.Image | None:
+    """The same picture over bytes of its own, its pixels not read yet.
+
+    None for a picture that is loaded, or cannot be opened again just as it is.
+    """
+    content = content_of(image)
+    if content is None:
+        return None
+    kind: Any = type(image)
+    try:
+        again = kind(io.BytesIO(content))
+        return again if _facts(again) == _facts(image) else None
+    except Exception:  # a class of its own, a file that was written to, information like arrays
+        return None
+
+
+def content_of(image: PIL.Image.Image) -> bytes | None:
+    """The encoded bytes of a picture that is not loaded; None where they are not at hand."""
+    import PIL.ImageFile
+
+    if not isinstance(image, PIL.ImageFile.ImageFile):
+        return None
+    is_read = not image.tile and getattr(image, "_im", image) is not None
+    return None if is_read else _bytes_of(image.fp)
+
+
+def orientation_of(image: PIL.Image.Image) -> int:
+    """The EXIF orientation of a caller's picture, without a trace in it; 1 where there is none."""
+    if image.format == "TIFF":  # Pillow turns it when it loads it, and gives its size as turned
+        return 1
+    with _alone_with(image):
+        if getattr(image, "_exif", None) is not None:  # the caller may have changed it
+            return exif_orientation(image)
+        return exif_orientation(_bare(image))
+
+
+def is_animated(image: Any) -> bool:
+    """Whether a thing is a Pillow object of several frames, for which Pillow may read on."""
+    import PIL.ImageFile
+
+    if not isinstance(image, PIL.ImageFile.ImageFile):
+        return False
+    with _alone_with(image):
+        return getattr(image, "is_animated", False) is True
+
+
+def exif_orientation(image: PIL.Image.Image) -> int:
+    """The orientation that a picture's EXIF or XMP names, 1 to 8 (EXIF 2.32, tag 274)."""
+    try:
+        orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF is no reason to refuse a sound picture
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def png_exif(stream: BinaryIO) -> bytes:
+    """The EXIF chunk of a PNG, found without reading the others; empty if there is none."""
+    position = stream.tell()  # Pillow goes on reading from here
+    found = b""
+    offset = _PNG_SIGNATURE_BYTES
+    while not found:
+        stream.seek(offset)
+        head = stream.read(8)
+        if len(head) < 8:
+            break
+        num_bytes = int.from_bytes(head[:4], "big")
+        if head[4:] == b"eXIf":
+            found = stream.read(num_bytes)
+        offset += 12 + num_bytes
+    stream.seek(position)
+    return found
+
+
+@contextmanager
+def _alone_with(image: Any) -> Iterator[None]:
+    """Nobody else of the kit reads a picture, or its file, which others may share."""
+    file = getattr(image, "fp", None) or getattr(image, "_fp", None)
+    with alone_with(image):
+        if file is None:
+            yield
+            return
+        with alone_with(file):
+            yield
+
+
+def _bare(image: PIL.Image.Image) -> PIL.Image.Image:
+    """An object with the information of another, in which Pillow may note what it finds."""
+    import PIL.Image
+
+    bare = PIL.Image.Image()
+    bare.info = dict(image.info)
+    if image.format == "PNG" and "Raw profile type exif" not in bare.info:
+        file: Any = getattr(image, "fp", None)
+        content = content_of(image)
+        stream = file if content is None else io.BytesIO(content)
+        if stream is not None and "exif" not in bare.info:  # it may stand behind the pixels
+            bare.info["exif"] = png_exif(stream)
+    return bare
+
+
+def _facts(image: Any) -> tuple[Any, ...]:
+    """All that says how a picture's pixels will be read."""
+    shape = (image.mode, image.size, image.format, image.tell())
+    return (*shape, list(map(_tile_facts, image.tile)), image.decoderconfig, image.info)
+
+
+def _tile_facts(tile: Any) -> tuple[Any, ...]:
+    """Where and how a stretch of pixels is read; JPEG 2000 notes the number of its file, too."""
+    decoder, extents, offset, options = tile
+    return (decoder, extents, offset, options[:3] if decoder == "jpeg2k" else options)
+
+
+def _bytes_of(file: Any) -> bytes | None:
+    """All bytes of a file, its position unmoved, or moved back; None where that cannot be done."""
+    try:
+        if isinstance(file, io.BytesIO):
+            return file.getvalue()
+        if isinstance(file, (io.BufferedReader, io.FileIO)) and hasattr(os, "pread"):
+            return _read_apart(file)
+        with alone_with(file):
+            position = file.tell()
+            file.seek(0)
+            try:
+                return bytes(file.read())
+            finally:
+                file.seek(position)
+    except Exception:  # it was closed, or is a file of somebody's own
+        return None
+
+
+def _read_apart(file: io.BufferedReader | io.FileIO) -> bytes | None:
+    descriptor = os.dup(file.fileno())
+    try:
+        # Closed before it was doubled, the number may be of another file by now.
+        status = os.fstat(descriptor)
+        if file.closed or not stat.S_ISREG(status.st_mode):
+            return None
+        return b"".join(_pieces(descriptor, status.st_size))
+    finally:
+        os.close(descriptor)
+
+
+def _pieces(descriptor: int, num_bytes: int) -> Iterator[bytes]:
+    """What a file holds, as far as it reaches: a system gives no more than 2 GiB at once."""
+    offset = 0
+    while offset < num_bytes and (piece := os.pread(descriptor, num_bytes - offset, offset)):
+        offset += len(piece)
+        yield piece

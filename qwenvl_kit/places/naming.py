@@ -1,0 +1,160 @@
+"""By which names a model tells of places and of what they are.
+
+The names are those that Qwen's cookbooks and public answers of its models have, and the libraries
+that train them: `label` (grounding), `text_content` (OCR), `name_en` and `names` (recognition),
+`desc`, `category`, `class_name`, `ref`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["flat", "points", "polygon", "box in space"]
+"""What coordinates of a name are. Those of "flat" are a box or a point by their number."""
+
+_PLAIN_NAMES: Mapping[Kind, Sequence[str]] = {
+    "flat": ("bbox", "box", "bounding box", "bndbox", "point", "click point", "keypoint"),
+    "points": ("points", "keypoints"),
+    "polygon": ("poly", "polygon", "quad", "quadrilateral", "quadrangle", "segmentation",
+                "contour", "outline", "vertices"),
+}  # fmt: skip
+_FORMS = (
+    "{}", "{}s", "{}es", "{} 2d", "{}s 2d", "{}es 2d", "{} xyxy", "{} coordinates", "{} coords",
+)  # fmt: skip
+_KINDS: Mapping[str, Kind] = {
+    **{
+        form.format(name).replace(" ", ""): kind
+        for kind, names in _PLAIN_NAMES.items()
+        for name in names
+        for form in _FORMS
+    },
+    **{
+        form.format(name): "box in space"
+        for name in ("bbox", "box", "boundingbox", "bboxes", "boxes")
+        for form in ("{}3d", "3d{}")
+    },
+    "bboxcoordinate": "flat",
+    "xyxy": "flat",
+}
+_POSITIONS = frozenset({
+    "coordinate", "coordinates", "coords", "coordinate2d", "coordinates2d", "position", "location",
+    "center", "centre", "centerpoint", "startcoordinate", "endcoordinate", "startbox", "endbox",
+    "startpoint", "endpoint",
+})  # fmt: skip
+"""Coordinates where an object has no others."""
+
+_SIDES = (
+    ("x1", "y1", "x2", "y2"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("left", "top", "right", "bottom"),
+)
+_SIDE_NAMES = frozenset({name for sides in _SIDES for name in sides} | {
+    "x", "y", "cx", "cy", "xcenter", "ycenter", "x3", "y3", "x4", "y4",
+})  # fmt: skip
+_SIZES = frozenset({"w", "h", "width", "height"})
+
+_LABELS = (
+    "label", "name", "textcontent", "text", "category", "class", "classname", "categoryname",
+    "labelname", "ref", "object", "objectname", "desc", "description", "title", "alt", "type",
+    "phrase", "caption", "content", "word", "transcription", "sublabel",
+)  # fmt: skip
+_LABELS_OF_ALL = frozenset({"label", "name", "category", "class", "classname", "ref", "phrase"})
+"""Those that also hold for what is inside; a description or a text is of the whole."""
+
+_LANGUAGES = ("en", "english", "zh", "cn", "chinese")
+_IN_A_LANGUAGE = tuple(label + language for label in _LABELS[:4] for language in _LANGUAGES)
+_SMALL_WORDS = ("size", "resolution", "shape", "dimension", "width", "height", "color", "colour",
+                "rgb", "time", "second", "frame", "score", "confidence", "range", "count", "page",
+                "index", "id")  # fmt: skip
+"""Parts of names of numbers that are no place."""
+
+_WRAPPERS = frozenset({
+    "objects", "object", "results", "result", "detections", "detection", "items", "item", "data",
+    "annotations", "annotation", "instances", "instance", "elements", "element", "places", "output",
+    "outputs", "answer", "answers", "predictions", "prediction", "image", "images", "list", "found",
+    "arguments", "parameters", "properties", "response", "shapes", "regions", "region", "entries",
+    "detectedobjects", "attributes", "geometry", "value", "values", "lines", "words", "texts",
+})  # fmt: skip
+"""Names of fields that say nothing of what is inside."""
+
+
+def plain_name(name: str) -> str:
+    """A name without case and what parts its words."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def coordinates_kind(name: str, *, has_others: bool = False) -> Kind | None:
+    """What the numbers under a name are; None if they are no place by their name."""
+    plain = plain_name(name)
+    if not has_others and plain in _POSITIONS:
+        return "flat"
+    return _KINDS.get(plain) or _KINDS.get(plain.rstrip("0123456789"))
+
+
+def sides_named(names: Iterable[str]) -> tuple[tuple[str, ...], bool]:
+    """Those of an object's names that are sides of a box or x and y of a point; none if none are.
+
+    Returns:
+        The names, and whether it is not known what they mean: x and y beside a width may be a
+        corner or the middle.
+    """
+    by_plain = {plain_name(name): name for name in names}
+    for sides in _SIDES:
+        if all(side in by_plain for side in sides):
+            return tuple(by_plain[side] for side in sides), False
+    if "x" in by_plain and "y" in by_plain:
+        return (by_plain["x"], by_plain["y"]), not _SIZES.isdisjoint(by_plain)
+    return (), False
+
+
+def is_side(name: str) -> bool:
+    """Whether a number under this name is a side of something, or x or y."""
+    return plain_name(name) in _SIDE_NAMES
+
+
+def may_be_coordinates(name: str) -> bool:
+    """Whether numbers under a name that is not known may be a place all the same."""
+    return not any(word in plain_name(name) for word in _SMALL_WORDS)
+
+
+def label_of(fields: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What an object says it is, and the name of the field that says just this; None if none does.
+
+    A name in several languages is given in English, else in the language that comes first; it stays
+    among the attributes, which have the others.
+    """
+    by_plain = {plain_name(name): name for name in reversed(list(fields))}
+    for plain in (*_LABELS, *(f"{label}s" for label in _LABELS[:2]), *_IN_A_LANGUAGE):
+        name = by_plain.get(plain)
+        if name is not None and (text := _words(fields[name])):
+            is_all = isinstance(fields[name], (str, int)) and plain not in _IN_A_LANGUAGE
+            return text, name if is_all else None
+    return "", None
+
+
+def label_of_all(fields: Mapping[str, Any]) -> str:
+    """What an object says of the objects in it."""
+    label, name = label_of(fields)
+    return "" if name is None or plain_name(name) not in _LABELS_OF_ALL else label
+
+
+def _words(value: Any) -> str:
+    """What a field says, if it is words."""
+    if isinstance(value, str):
+        return value.strip().strip("“”")
+    if isinstance(value, dict):
+        by_plain = {plain_name(name): inside for name, inside in reversed(list(value.items()))}
+        first = next((by_plain[name] for name in _LANGUAGES if name in by_plain), None)
+        first = by_plain.get("text", next(iter(value.values()), None)) if first is None else first
+        return first.strip() if isinstance(first, str) else ""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def label_by_field(name: str) -> str:
+    """What a field's name says of the places in it: nothing where it only holds them."""
+    plain = plain_name(name)
+    is_empty = plain in _WRAPPERS or plain.isdigit() or coordinates_kind(name) is not None
+    return "" if is_empty else name

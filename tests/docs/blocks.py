@@ -1,0 +1,136 @@
+"""The Python of the documentation: where it stands, and what it says that it prints."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import inspect
+import io
+import re
+import sys
+import textwrap
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_FENCE = re.compile(r"^([ ]*)```(?:python|py)\b[^\n]*\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
+_EXACT = re.compile(r"True|False|None|-?[0-9][0-9.,_]*|[A-Za-z_][\w.]*(?:\[[0-9]+\][\w.]*)*")
+"""Comments that are all that a line prints; others explain it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of Python in a page.
+
+    Attributes:
+        page: where, from the root of the project.
+        line: its first line in the page, counted from 1.
+        code: what it says.
+    """
+
+    page: str
+    line: int
+    code: str
+
+    @property
+    def tree(self) -> ast.Module:
+        """Its syntax, with the line numbers of the page."""
+        return ast.parse("\n" * (self.line - 1) + self.code, filename=self.page)
+
+
+def pages() -> list[str]:
+    """All pages with Python in them, by name."""
+    found = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    return sorted(str(path.relative_to(ROOT)) for path in found if _FENCE.search(_text(path)))
+
+
+def blocks_of(page: str) -> list[Block]:
+    """Its pieces of Python, in their order."""
+    text = _text(ROOT / page)
+    return [
+        Block(page, text.count("\n", 0, found.start(2)) + 1, textwrap.dedent(found[2]))
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def promised_prints(block: Block) -> dict[int, str]:
+    """What the comments of a block say that a line prints, by the line of the page."""
+    promised = {}
+    lines = block.code.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(block.code).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            comment, before = token.string.lstrip("# ").strip(), lines[row - 1][:column].strip()
+            is_print = before.startswith("print(") and before.endswith(")")
+            if is_print and _EXACT.fullmatch(comment):
+                promised[block.line - 1 + row] = comment
+    return promised
+
+
+def misnamed(block: Block, known: dict[str, Any]) -> Iterator[str]:
+    """What a block imports or passes by keyword that there is not, in words.
+
+    Args:
+        block: need not be able to run.
+        known: names of the page so far, which grow by those that the block imports. A name that
+            begins with `chat` is a `VisionChat`.
+    """
+    for node in ast.walk(block.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                module, top = importlib.import_module(alias.name), alias.name.partition(".")[0]
+                known[alias.asname or top] = module if alias.asname else sys.modules[top]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    yield f"{block.page}:{node.lineno}: {node.module} has no {alias.name}"
+                known[alias.asname or alias.name] = getattr(module, alias.name, None)
+    for node in ast.walk(block.tree):
+        if isinstance(node, ast.Call):
+            yield from _misnamed_keywords(block, node, known)
+
+
+def _misnamed_keywords(block: Block, call: ast.Call, known: dict[str, Any]) -> Iterator[str]:
+    called = _resolved(call.func, known)
+    if isinstance(called, str):
+        yield f"{block.page}:{call.lineno}: {called}"
+        return
+    try:
+        parameters = inspect.signature(called).parameters.values() if callable(called) else ()
+    except (TypeError, ValueError):  # one written in C
+        return
+    if not parameters or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        return
+    for keyword in call.keywords:
+        if keyword.arg and keyword.arg not in {one.name for one in parameters}:
+            name = ast.unparse(call.func)
+            yield f"{block.page}:{call.lineno}: {name}() takes no {keyword.arg}="
+
+
+def _resolved(node: ast.expr, known: dict[str, Any]) -> Any:
+    """What an expression stands for; None if that is not known, and words if it does not exist."""
+    from qwenvl_kit import VisionChat
+
+    if isinstance(node, ast.Name):
+        if node.id == "chat":
+            return VisionChat
+        return known.get(node.id, getattr(builtins, node.id, None))
+    if isinstance(node, ast.Attribute):
+        owner = _resolved(node.value, known)
+        if owner is None or isinstance(owner, str | property):
+            return owner if isinstance(owner, str) else None
+        if inspect.ismodule(owner) or inspect.isclass(owner):
+            missing = f"{ast.unparse(node.value)} has no {node.attr}"
+            names = getattr(owner, "__annotations__", {})
+            is_there = hasattr(owner, node.attr) or node.attr in names or owner is not VisionChat
+            return getattr(owner, node.attr, None) if is_there else missing
+    return None
