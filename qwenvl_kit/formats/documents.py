@@ -1,4 +1,4 @@
-"""Documents to the dicts of Qwen's guides and of OpenAI's API; `formats` reads them."""
+"""Documents to the dicts of Qwen's guides and of OpenAI's API; `files` and `parts` read them."""
 
 from __future__ import annotations
 
