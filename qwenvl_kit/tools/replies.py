@@ -47,7 +47,7 @@ def told_apart(
     return replace(
         reply,
         text=text,
-        raw_text=reply.text,
+        raw_text=reply.text if reply.raw_text is None else reply.raw_text,
         thinking=thoughts.thinking,
         tool_calls=tuple(calls),
         unread_calls=tuple(unread),

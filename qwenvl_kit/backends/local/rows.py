@@ -41,10 +41,10 @@ class Row:
         self.removes_invalid_values = "remove_invalid_values" in choice.rules.entries
         self._vocabulary = vocabulary
         self._chooser = TokenChooser(choice)
-        self._stream = vocabulary.stream()
+        self._stream = vocabulary.stream(keep_special_tokens=sampling.keep_special_tokens)
         self._untold = Delta("")
         self._is_complete = False
-        self.answer = GrowingAnswer(sampling)
+        self.answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought)
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.error: QwenVLKitError | None = None
@@ -86,9 +86,12 @@ class Row:
             self._bound.accept(token_id)
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
-        score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))
+        hidden = "" if is_end or piece else self._vocabulary.special_text(token_id)
+        score = TokenScore(
+            piece + hidden, token_id, logprob, self._alternatives(logprobs), bool(hidden)
+        )
         self._note_thought(piece)
-        self._untold = self.answer.add(piece, token_id, score, is_end=is_end)
+        self._untold = self.answer.add(piece, token_id, score, is_end=is_end, hidden=hidden)
         self.finish_reason = "stop" if is_end else self._reason
 
     def finish(self, reason: FinishReason) -> None:

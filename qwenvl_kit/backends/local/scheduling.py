@@ -380,4 +380,5 @@ def _completion(job: Job) -> Completion:
         decode_seconds=job.times.decode,
         degradations=tuple(job.losses),
         begins_in_thought=job.prompt.opens_thought,
+        raw_text=answer.raw_text,
     )

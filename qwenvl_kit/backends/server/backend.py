@@ -120,6 +120,8 @@ class ServerBackend:
         messages = model.breaker.broken(request.messages)
         opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
         payload = model.payloads.payload(request, messages)
+        if opens_thought:  # a server would end the thoughts, where only the answer is bound
+            payload.pop("stop", None)
         scorer = self._scorer(request, payload)
 
         def make_reader() -> AnswerReader:
