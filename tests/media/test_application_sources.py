@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import io
 import struct
+import tarfile
 import tempfile
 import threading
 import zipfile
@@ -15,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import fsspec
 import numpy
 import PIL.Image
 import pytest
+from starlette.datastructures import UploadFile
 
 from qwenvl_kit import ImagePart, MediaPolicy, Message, Request, Size, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
@@ -96,6 +100,11 @@ def _opened(tmp_path: Path, buffering: int = -1) -> Any:
     return (tmp_path / "photo.png").open("rb", buffering)
 
 
+def _stored(tmp_path: Path) -> Any:
+    (tmp_path / "photo.png").write_bytes(PNG)
+    return fsspec.filesystem("file").open(str(tmp_path / "photo.png"))
+
+
 FILES: dict[str, Callable[[Path], Any]] = {
     "memory": lambda _: io.BytesIO(PNG),
     "open file": _opened,
@@ -105,6 +114,10 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "archive": _zipped,
     "upload of Streamlit": lambda _: Uploaded(PNG),
     "upload of FastAPI": lambda _: Upload(PNG),
+    "upload of Starlette": lambda _: UploadFile(io.BytesIO(PNG), filename="photo.png"),
+    "tar": lambda _: _tarred(),
+    "gzip": lambda _: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(PNG))),
+    "store": _stored,
     "answer of a server": lambda _: Once(PNG),
 }
 
@@ -114,8 +127,18 @@ def _written(file: Any) -> Any:
     return file
 
 
+def _tarred() -> Any:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("photo.png")
+        member.size = len(PNG)
+        archive.addfile(member, io.BytesIO(PNG))
+    buffer.seek(0)
+    return tarfile.open(fileobj=buffer).extractfile("photo.png")
+
+
 def _inner(file: Any) -> Any:
-    return file.file if isinstance(file, Upload) else file
+    return file.file if isinstance(file, (Upload, UploadFile)) else file
 
 
 @pytest.mark.parametrize("kind", FILES)
