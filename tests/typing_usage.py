@@ -61,6 +61,7 @@ from qwenvl_kit.tasks import (
     summarize_video,
     translate_text_in_image,
 )
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall
 from qwenvl_kit.watching import FileSource, StreamSource, WatchEvent
 
@@ -252,6 +253,11 @@ def tools(chat: VisionChat) -> None:
     run = chat.run_tools("Rain?", "a.png", tools=[weather])
     assert_type(run.reply, Reply)
     assert_type(run.calls[0].seconds, float)
-    for call in chat.ask("Rain?", tools=[weather]).tool_calls:
+    assert_type(run.warnings, tuple[str, ...])
+    reply = chat.ask("Rain?", tools=[weather])
+    for call in reply.tool_calls:
         assert_type(call, ToolCall)
-        chat.ask([Message.user("?"), Message.assistant(call), Message.tool("Rain.")])
+        thought = ThinkingPart(reply.thinking or "")
+        chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
+    for unread in reply.unread_calls:
+        assert_type(unread.reason, str)

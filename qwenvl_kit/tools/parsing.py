@@ -45,6 +45,17 @@ def parse_calls(text: str, schemas: Mapping[str, Mapping[str, Any]]) -> WrittenC
     return _Answer(text, schemas).written()
 
 
+def call_in_open_thoughts(
+    text: str, schemas: Mapping[str, Mapping[str, Any]]
+) -> tuple[UnreadCall, ...]:
+    """A call at which thoughts end that were not closed; it may have been thought of alone."""
+    written = parse_calls(text, schemas)
+    if not written.calls and not any(call.is_marked for call in written.unread):
+        return ()
+    begin = min((at for at in map(text.find, (_OPEN, "<function=")) if at >= 0), default=0)
+    return (UnreadCall(text[begin:].strip(), "it stands among thoughts that were not closed"),)
+
+
 class _Answer:
     """Reads one answer from its beginning to its end."""
 

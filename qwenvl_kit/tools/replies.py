@@ -12,7 +12,7 @@ from qwenvl_kit.results import Reply
 from qwenvl_kit.thinking import split_thoughts
 from qwenvl_kit.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.tool_rendering import offered_tools
-from qwenvl_kit.tools.parsing import parse_calls
+from qwenvl_kit.tools.parsing import call_in_open_thoughts, described, parse_calls
 
 
 def told_apart(
@@ -31,6 +31,9 @@ def told_apart(
         warnings.append("the answer ended among the model's thoughts")
     text, calls, unread = thoughts.answer, list[ToolCall](), list[UnreadCall]()
     if tools := offered_tools(messages):
+        if not thoughts.is_closed:
+            unread += call_in_open_thoughts(thoughts.thinking or "", _schemas_of(tools))
+            warnings += map(described, unread)
         written = parse_calls(text, _schemas_of(tools))
         warnings += written.warnings
         unread += written.unread

@@ -102,7 +102,8 @@ class Tags:
                 f"it is cut off within {opening.name!r}", len(self._text), is_cut=True
             )
         tag = self._found[end]
-        if broken is not None and even is not None:
+        is_doubled = self._text[opening.stop : tag.start].rstrip().endswith("</parameter>")
+        if is_doubled if even is None else broken is not None:
             raise UnreadError(f"its {opening.name!r} may end at two places", tag.start)
         if even is None and self._holds_opened(index + 1, end):
             raise UnreadError(f"its {opening.name!r} may go on", tag.stop)

@@ -194,6 +194,19 @@ def test_calls_that_are_not_understood_come_back_from_a_journal(tmp_path: Path) 
     assert kept.unread_calls == asked.unread_calls != ()
 
 
+def test_a_call_among_thoughts_that_were_not_closed_is_told_and_one_among_closed_ones_is_none() -> (
+    None
+):
+    written = call("weather", city="Rome")
+    backend = ScriptedBackend([f"<think>I look. {written}", written, "Rain."])
+    run = VisionChat(backend).run_tools("Rain?", tools=[weather])
+    assert (str(run), len(run.calls)) == ("Rain.", 1)
+    assert "thoughts that were not closed" in backend.requests[1].messages[-1].text
+    closed = ScriptedBackend([f"<think>I could {written}.</think>No."])
+    reply = VisionChat(closed).ask("Rain?", tools=[weather])
+    assert (reply.text, reply.tool_calls, reply.unread_calls) == ("No.", (), ())
+
+
 def test_thoughts_go_back_to_the_model_while_it_calls_tools() -> None:
     script = [f"<think>\nFirst Rome.\n</think>\n\n{call('weather', city='Rome')}", "Rain."]
     backend = ScriptedBackend(script)

@@ -337,6 +337,22 @@ NOT_UNDERSTOOD: dict[str, tuple[str, str]] = {
         ),
         "'note' may end at two places",
     ),
+    "a value that is closed twice": (
+        tagged(path="/data\n</parameter>"),
+        "'path' may end at two places",
+    ),
+    "code beside a call": (
+        marked('{"name": "tree", "arguments": {"path": ""}}\n<code>\n/data\n</code>'),
+        "is no call",
+    ),
+    "a program in place of arguments": (
+        marked('{"name": "tree", "arguments": "import os\\nos.listdir()"}'),
+        "no JSON",
+    ),
+    "a function without a name": (
+        marked("<function=>\n</function>"),
+        "neither a name in JSON nor <function=NAME>",
+    ),
     "a value that nothing ends before the tag": (
         marked("<function=tree>\n<parameter=note>\na"),
         "'note' does not end",
