@@ -42,9 +42,13 @@ def is_picture_in_base64(text: str) -> bool:
 
     To see whether there is a file of that name first would tell strangers what is there.
     """
-    if not looks_like_base64(text):
-        return False
-    head = _decoded("".join(text[: 4 * HEAD_BYTES].split())[: HEAD_BYTES // 3 * 4])
+    return looks_like_base64(text) and is_start_in_base64(text[: 4 * HEAD_BYTES].encode())
+
+
+def is_start_in_base64(start: bytes) -> bool:
+    """Whether a text begins as base64 of a picture does, or of a PDF."""
+    joined = b"".join(start.split()).decode("ascii", errors="replace")
+    head = _decoded(joined[: HEAD_BYTES // 3 * 4])
     return head is not None and (bool(picture_format(head)) or head.startswith(b"%PDF-"))
 
 

@@ -3,8 +3,9 @@
 One rule, whatever a picture comes from: white is the top of what its values can say. That is 65535
 of whole numbers (mode I;16, and I, which Pillow gives them for arithmetic), and 1.0 of floats
 (mode F). Nothing is guessed from the values. What lies outside cannot be scaled without knowing
-what it measures; whole numbers that fill less than a sixteenth of their range, as the 12 bits of a
-scanner in a file of 16, would be black. Both are refused, with the code that scales them.
+what it measures; whole numbers that fill less than an eighth of their range, as the 12 bits of a
+scanner or a depth of 8 metres in a file of 16, would be all but black. Both are refused, with the
+code that scales them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _TOP = 65535
-_LEAST_SHARE = 16
+_LEAST_SHARE = 8
 """A picture whose brightest value is below that part of white shows nothing."""
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
@@ -57,7 +58,7 @@ def _of_integers(values: Any, top: int) -> Any:
         raise _beyond(values, f"whole numbers from 0 to {top}")
     if 0 < high <= top // _LEAST_SHARE:
         raise MediaArrayError(
-            f"grey of which {high} is the brightest of {top} would be black",
+            f"grey of which {high} is the brightest of {top} would be all but black",
             expected=f"white near {top}, in a picture of whole numbers above 8 bits",
             hint=cure_of(values, PILLOW),
         )

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, QwenVLKitError
+from qwenvl_kit.media.base64_text import is_start_in_base64
 from qwenvl_kit.media.pillow_objects import png_exif
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import (
@@ -106,6 +107,12 @@ def _not_a_picture(stream: BinaryIO, policy: MediaPolicy, name: str) -> MediaDec
             f"{name} begins as {known}, and is damaged or of a kind that Pillow does not read",
             expected=f"{known} of 8 bits, whole",
             hint="save it again, as PNG",
+        )
+    if start.startswith(b"data:") or is_start_in_base64(start):
+        return MediaDecodeError(
+            f"{name} is a picture as text ({num_bytes} bytes of base64)",
+            expected="that text, or the bytes that it stands for",
+            hint="source.decode()",
         )
     return MediaDecodeError(
         f"{name} is not a picture ({num_bytes} bytes, {described(start)})",

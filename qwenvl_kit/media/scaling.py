@@ -59,7 +59,7 @@ def _of_integers(values: Any, dialect: Dialect) -> str:
     if low >= 0 and _DARKEST_WHITE <= high <= 255:
         return dialect.to_bytes.format(name)
     wide = dialect.to_floats.format(name)
-    fills_16_bits = low >= 0 and 0x0FFF < high <= 0xFFFF and values.dtype.kind == "u"
+    fills_16_bits = low >= 0 and 0x1FFF < high <= 0xFFFF and values.dtype.kind == "u"
     if fills_16_bits or (low >= 0 and 0x7FFF < high <= 0xFFFF):
         return dialect.to_bytes.format(f"({wide} / 257)")
     return dialect.to_bytes.format(f"({_stretched(wide, low, high)} * 255)")

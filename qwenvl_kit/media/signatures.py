@@ -37,7 +37,8 @@ _OTHERS = (
     (b"<!doctype html", "a page of the web"),
     (b"<html", "a page of the web"),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
-    (b"data:", "a data URL as bytes"),
+    (b"<PIL.", "the printed name of an object"),
+    (b"b'", "the printed form of bytes"),
 )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -103,7 +104,13 @@ class FileSource(_PlayedSource):
     def __post_init__(self) -> None:
         if not isinstance(self.speed, (int, float)) or not 0 < self.speed < float("inf"):
             raise InputError(f"speed={self.speed!r} was given", expected="a number above 0")
-        self._path = str(resolve_source(self.path, MediaPolicy()))
+        opened = resolve_source(self.path, MediaPolicy())
+        if not isinstance(opened, Path):
+            raise MediaSourceError(
+                f"a film of type {type(self.path).__name__} was given to be played",
+                expected="the path of a video file",
+            )
+        self._path = str(opened)
 
     def _open(self, max_fps: float) -> VideoFeed:
         return VideoFeed(

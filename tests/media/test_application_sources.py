@@ -36,6 +36,7 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.media import decode_image, measure_image
 from qwenvl_kit.media.identity import identify_source
+from qwenvl_kit.watching.sources import FileSource
 from tests.by_hand import picture
 
 POLICY = MediaPolicy()
@@ -388,6 +389,15 @@ class TestBase64:
                 decode_image(cut, POLICY)
             assert cut[:30] not in str(caught.value)
 
+    def test_base64_that_was_left_as_bytes_is_told_from_a_picture(self) -> None:
+        encoded = base64.b64encode(PNG)
+        for content in (encoded, b"data:image/png;base64," + encoded, base64.encodebytes(PNG)):
+            with pytest.raises(MediaDecodeError, match="a picture as text") as caught:
+                decode_image(content, POLICY)
+            assert caught.value.hint == "source.decode()"
+            assert decode_image(content.decode(), POLICY).tobytes() == IMAGE.tobytes()
+            assert encoded[:12].decode() not in str(caught.value)
+
     def test_more_of_it_than_the_policy_admits_is_not_decoded(self) -> None:
         with pytest.raises(MediaForbiddenError, match="bytes"):
             measure_image(base64.b64encode(PNG).decode(), MediaPolicy(max_bytes=50))
@@ -489,6 +499,13 @@ def test_a_file_that_waits_for_another_holds_up_no_others() -> None:
         assert _is_the_picture(io.BytesIO(PNG))
         waiting.may_end.set()
         assert future.result().size == (30, 20)
+
+
+def test_a_film_that_is_played_is_a_file_and_never_printed() -> None:
+    for film in (base64.b64encode(PNG).decode(), {"bytes": PNG, "path": None}):
+        with pytest.raises(MediaSourceError, match="path of a video file") as caught:
+            FileSource(film)  # type: ignore[arg-type]
+        assert "IHDR" not in str(caught.value)
 
 
 def test_schemes_of_stores_are_names_and_never_those_of_files_and_of_the_web() -> None:

@@ -267,6 +267,6 @@ def test_a_picture_is_resized_to_the_size_asked_for():
 
 
 def test_grey_of_16_bits_is_scaled_by_the_range_of_its_type_whatever_it_holds():
-    for value, expected in ((0, 0), (4096, 16), (4097, 16), (32768, 128), (65535, 255)):
+    for value, expected in ((0, 0), (8192, 32), (8193, 32), (32768, 128), (65535, 255)):
         picture = PIL.Image.new("I;16", (4, 4), value)
         assert decode_image(picture, MediaPolicy()).getpixel((0, 0)) == (expected,) * 3
