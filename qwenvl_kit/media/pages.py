@@ -196,7 +196,11 @@ def _opened(
         return
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):
-            raise MediaSourceError("a picture was given", expected="a PDF as a path or bytes")
+            raise MediaSourceError(
+                "a picture was given",
+                expected="a PDF or TIFF as a path, URL or bytes",
+                hint="ImagePart(...) for a picture",
+            )
         policy.check_num_bytes(opened.stat().st_size if isinstance(opened, Path) else len(opened))
         content = opened.read_bytes() if isinstance(opened, Path) else opened
     with closing(PdfPages(content, password)) as document:

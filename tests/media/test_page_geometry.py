@@ -178,7 +178,7 @@ def test_a_layer_is_shown_as_a_viewer_shows_it_at_first(
         (b"/Subtype/Stamp/F 0/AP<</N 7 0 R>>", True),
         (b"/Subtype/Stamp/F 2/AP<</N 7 0 R>>", False),
         (b"/Subtype/Stamp/F 32/AP<</N 7 0 R>>", False),
-        (b"/Subtype/FreeText/DA(/F1 14 Tf 0 g)/Contents(APPROVED)", True),
+        (b"/Subtype/FreeText/Contents(APPROVED)/AP<</N 7 0 R>>", True),
         (b"/Subtype/Highlight/C[1 0 0]/QuadPoints[80 180 260 180 80 100 260 100]", True),
         (b"/Subtype/Ink/C[1 0 0]/InkList[[90 110 200 170]]", True),
         (b"/Subtype/Square/C[1 0 0]", True),
