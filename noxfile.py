@@ -1,4 +1,7 @@
-"""The developer's commands, and CI's: `nox` runs all that must pass, `nox -s NAME` one of them.
+"""The developer's commands, and CI's.
+
+`nox` runs what a change is likely to break, in minutes; `nox -s full` all that must pass; `nox -s
+NAME` one of them.
 
 uv makes the environments where it is installed (`pip install nox[uv]`); it links packages from
 its cache instead of copying several gigabytes of torch.
@@ -8,16 +11,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import time
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests", "docs", "examples", "lowest"]
+nox.options.sessions = ["lint", "types", "tests", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+FULL = ("lint", "types", "tests", "docs", "long", "examples", "lowest", "newest")
+"""The sessions of `full`."""
+
 GUARDS = (
     *("tests/media/web", "tests/media/test_sources.py", "tests/media/test_video_trouble.py"),
     *("tests/values", "tests/test_bad_input.py", "tests/test_rendering.py", "tests/house"),
@@ -27,8 +36,10 @@ GUIDED = (
     *("places", "tool calls", "partial JSON", "thoughts", "message dicts", "JSON schemas", "URLs"),
     *("sources", "pictures", "documents", "journals", "calibrations"),
 )
+EARLY = ("huggingface-hub", "safetensors", "tokenizers", "torch", "torchvision", "transformers")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 AT_ONCE = ("-n", "2", "--dist", "worksteal")
+SHORT = ("-m", "not (long or slow or alone)")
 SHARING = ("-m", "not alone")
 ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
 """Two processes with a thread each are sooner done than one process with two."""
@@ -63,12 +74,19 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All promises; those about what is refused once more without assertions."""
+    """The promises that a change is likely to break; those that are named, if any are."""
     session.install("-e", ".", *group("test"))
     if session.posargs:
         session.run("pytest", *session.posargs, env=OFFLINE)
-        return
-    session.run("pytest", *AT_ONCE, *SHARING, env=ONE_THREAD)
+    else:
+        session.run("pytest", *AT_ONCE, *SHORT, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def long(session: nox.Session) -> None:
+    """What `tests` leaves out: long promises, those about time, and guards without assertions."""
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", *AT_ONCE, "-m", "(long or slow) and not alone", env=ONE_THREAD)
     session.run("pytest", "-m", "alone", *alone(), env=OFFLINE)
     guards = ("python", "-O", "-m", "pytest", "-q", *AT_ONCE, *SHARING, *GUARDS)
     session.run(*guards, env=ONE_THREAD)
@@ -81,7 +99,7 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--strict", "--site-dir", "build/site")
 
 
-@nox.session
+@nox.session(default=False)
 def examples(session: nox.Session) -> None:
     """Every example, as its reader would run it."""
     session.install("-e", ".", *group("examples", "train"))
@@ -96,7 +114,7 @@ def examples(session: nox.Session) -> None:
     session.run(*program, "--no-compile", "--small-fonts", env=OFFLINE)
 
 
-@nox.session(venv_backend="uv")
+@nox.session(venv_backend="uv", default=False)
 def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml admits, but for what hardly depends on them."""
     session.install("--resolution", "lowest-direct", "-e", ".", *group("test"))
@@ -105,10 +123,36 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="uv", default=False)
+def newest(session: nox.Session) -> None:
+    """The short promises on pre-releases; what libraries will remove must not be called."""
+    early = [f"--prerelease-package={name}=allow" for name in EARLY]
+    session.install("--upgrade", *early, "-e", ".", *group("test"))
+    chosen = session.posargs or (*AT_ONCE, *SHORT)
+    session.run("pytest", "-p", "tests.deprecations", *chosen, env=ONE_THREAD)
+
+
+@nox.session(venv_backend="none", default=False)
+def full(session: nox.Session) -> None:
+    """All that must pass before a change is done, or the sessions that are named, each timed."""
+    told, failed = [], []
+    for name in session.posargs or FULL:
+        begun = time.monotonic()
+        try:
+            session.run(sys.executable, "-m", "nox", "-s", name)
+        except CommandFailed:
+            failed.append(name)
+        outcome = "failed" if name in failed else "passed"
+        told.append(f"{name:10} {outcome} {time.monotonic() - begun:7.0f} s")
+    session.log("\n".join(["each part:", *told]))
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+@nox.session(venv_backend="uv", default=False)
 def integration(session: nox.Session) -> None:
     """A build of vLLM for processors, in this process and as a server on loopback.
 
-    What runs without vLLM, transformers' own server and Ray included, is part of `tests`.
+    What runs without vLLM, transformers' own server and Ray included, is part of `long`.
 
     `-- table` writes README's table of backends anew.
     """

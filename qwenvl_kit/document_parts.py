@@ -9,8 +9,9 @@ from itertools import islice
 from typing import TypeAlias, Union
 
 from qwenvl_kit.arguments.checking import tells_arguments
-from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located
+from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located, shown_source
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.video_timing import is_count
 
 DocumentSource: TypeAlias = Union[str, "os.PathLike[str]", bytes]
 """A path, `file://`, http(s) or data URL, or bytes."""
@@ -63,7 +64,7 @@ class DocumentPart:
 
     def __repr__(self) -> str:
         shown = [
-            f"{item.name}={_shorten(getattr(self, item.name))}"
+            f"{item.name}={shown_source(getattr(self, item.name))}"
             for item in fields(self)
             if item.repr and getattr(self, item.name) not in (None, item.default)
         ]
@@ -86,11 +87,11 @@ def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
         raise MessageError(f"pages={pages!r} were given", expected="numbers, such as [1, 3]")
     numbers: dict[int, None] = {}
     for number in islice(pages, _MAX_PAGES + 1):
-        if type(number) is not int or number < 1:
+        if not is_count(number):
             raise _no_page(number, "was asked for", "a number from 1 on")
         if number in numbers:
             raise _no_page(number, "was asked for twice", "each page once")
-        numbers[number] = None
+        numbers[int(number)] = None
     if not 0 < len(numbers) <= _MAX_PAGES:
         count = "no" if not numbers else f"more than {_MAX_PAGES}"
         raise MediaSizeError(f"{count} pages were asked for", expected="at least one, and an end")
@@ -99,11 +100,3 @@ def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
 
 def _no_page(number: object, problem: str, expected: str) -> MediaSizeError:
     return MediaSizeError(f"page {number!r} {problem}", expected=expected, where="pages")
-
-
-def _shorten(value: object) -> str:
-    """A source in a few words: never bytes or a data URL at length."""
-    if isinstance(value, (bytes, bytearray)):
-        return f"<{len(value)} bytes>"
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"

@@ -61,6 +61,7 @@ class Family:
             language model's settings at the top of config.json, and tensors without
             `language_model` in their names.
         is_mixture_of_experts: whether each token passes through a few of many experts.
+        tensor_marks: parts of tensors' names that together no other family has.
         min_pixels, max_pixels: area of a picture, as its checkpoints are published.
         min_video_pixels, max_video_pixels: the same of what `video_limit_scope` says.
         unquantizable: layers, by the end of their names, whose shape bitsandbytes cannot take.
@@ -92,6 +93,7 @@ class Family:
     needs_tokenizer_json: bool = False
     reads_old_layout: bool = False
     is_mixture_of_experts: bool = False
+    tensor_marks: tuple[str, ...] = ()
     min_pixels: int = 4 * 28**2
     max_pixels: int = 16384 * 28**2
     min_video_pixels: int = 4 * 28**2
@@ -111,12 +113,14 @@ _QWEN2_VL = Family(
     patch_side_px=14,
     box_format="box tokens",
     reads_old_layout=True,
+    tensor_marks=("blocks.0.mlp.fc1.",),
 )
 _QWEN2_5_VL = replace(
     _QWEN2_VL,
     model_type="qwen2_5_vl",
     model_class="Qwen2_5_VLForConditionalGeneration",
     since_transformers="4.49",
+    tensor_marks=("blocks.0.mlp.gate_proj.",),
     positions_in_seconds=True,
     box_format="json",
     coordinates="resized pixels",
@@ -126,6 +130,7 @@ _QWEN3_VL = Family(
     model_class="Qwen3VLForConditionalGeneration",
     since_transformers="4.57",
     patch_side_px=16,
+    tensor_marks=("deepstack_merger_list.",),
     video_layout="timestamped groups",
     video_limit_scope="video",
     min_pixels=64 * 32**2,
@@ -143,6 +148,7 @@ _QWEN3_5 = replace(
     model_type="qwen3_5",
     model_class="Qwen3_5ForConditionalGeneration",
     since_transformers="5.2",
+    tensor_marks=(".linear_attn.",),
     # Model cards of Qwen3.5: "Non-thinking mode for VL tasks" as above, "Thinking mode for VL".
     thinking_sampling=Sampling(
         temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=_THINKING_TOKENS
@@ -151,6 +157,8 @@ _QWEN3_5 = replace(
     # A row for each head, and a single row: bitsandbytes wants multiples of 32.
     unquantizable=("in_proj_a", "in_proj_b", "shared_expert_gate"),
 )
+
+_EXPERTS = ".mlp.experts."
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
@@ -164,6 +172,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 model_type="qwen3_vl_moe",
                 model_class="Qwen3VLMoeForConditionalGeneration",
                 is_mixture_of_experts=True,
+                tensor_marks=(*_QWEN3_VL.tensor_marks, _EXPERTS),
             ),
             _QWEN3_5,
             replace(
@@ -171,12 +180,14 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 model_type="qwen3_5_moe",
                 model_class="Qwen3_5MoeForConditionalGeneration",
                 is_mixture_of_experts=True,
+                tensor_marks=(*_QWEN3_5.tensor_marks, _EXPERTS),
             ),
             replace(
                 _QWEN3_5,
                 model_type="qwen4_exp",
                 model_class="Qwen4ExpForConditionalGeneration",
                 is_mixture_of_experts=True,
+                tensor_marks=(*_QWEN3_5.tensor_marks, _EXPERTS, "hyper_connection"),
                 since_transformers="5.18",
                 since_torch="2.8",  # whose scatter takes the indices of its indexer
                 unquantizable=(

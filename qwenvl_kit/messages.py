@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.document_parts import DocumentPart
-from qwenvl_kit.errors import BudgetError, MessageError, located
+from qwenvl_kit.errors import BudgetError, MessageError, located, shown_source
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.thinking import ThinkingSwitch
@@ -30,10 +30,19 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 ImageSource: TypeAlias = Union[
-    str, "os.PathLike[str]", bytes, "PIL.Image.Image", "numpy.ndarray[Any, Any]", "torch.Tensor"
+    str,
+    "os.PathLike[str]",
+    bytes,
+    "IO[bytes]",
+    Mapping[str, Any],
+    "PIL.Image.Image",
+    "numpy.ndarray[Any, Any]",
+    "torch.Tensor",
 ]
-"""A path, `file://` URL, data URL, encoded bytes, Pillow image, NumPy array (H, W, C) or torch
-tensor (C, H, W); arrays hold uint8, or floats in [0, 1]."""
+"""A path, `file://` URL, data URL, base64, encoded bytes, an open file, Pillow image, NumPy array
+(H, W, C) or torch tensor (C, H, W); arrays hold red, green and blue as uint8, or as floats in
+[0, 1]. A mapping is a row of a data set: `{"bytes": ..., "path": ...}`, of which bytes count first.
+"""
 
 VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
 """A video file as a path, `file://` URL, data URL or bytes; or a sequence of frames, each an
@@ -75,7 +84,9 @@ class _MediaPart:
 
     def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        shown = ", ".join(f"{name}={_shorten(value)}" for name, value in given if value is not None)
+        shown = ", ".join(
+            f"{name}={shown_source(value)}" for name, value in given if value is not None
+        )
         return f"{type(self).__name__}({shown})"
 
 
@@ -103,9 +114,15 @@ class ImagePart(_MediaPart):
     width_px: int | None = None
     crop: Region | None = None
 
+    @property
+    def frame_index(self) -> int:
+        """The frame at which an animated Pillow object stood when it was given; else 0."""
+        return self._frame_index  # type: ignore[attr-defined, no-any-return]
+
     def __post_init__(self) -> None:
         _settle_budget(self)
         _check_exact_size(self.height_px, self.width_px)
+        object.__setattr__(self, "_frame_index", _frame_index(self.source))
         if self.crop is not None and not isinstance(self.crop, Region):
             raise BudgetError(
                 f"crop={self.crop!r} was given", expected="Region(x1_px, y1_px, x2_px, y2_px)"
@@ -276,7 +293,7 @@ def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
     for index, part in enumerate(parts):
         if not isinstance(part, allowed):
             raise MessageError(
-                f"a {role} message cannot hold {_shorten(part)}",
+                f"a {role} message cannot hold {shown_source(part)}",
                 expected=f"a string, {_one_of(kind.__name__ for kind in allowed)}",
                 hint="wrap a picture as ImagePart(...)" if role == "user" else "",
                 where=f"parts[{index}]",
@@ -298,6 +315,16 @@ def _as_frames(source: VideoSource) -> VideoSource:
 
 
 _FRAMES_URL = "data:video/jpeg;base64,"
+
+
+def _frame_index(source: Any) -> int:
+    """Where a Pillow object stands: an animated one is the same object at every frame."""
+    if isinstance(source, type) or not (hasattr(source, "mode") and hasattr(source, "tell")):
+        return 0
+    try:
+        return int(source.tell())
+    except Exception:  # closed, or of a class of its own: to be refused when it is read
+        return 0
 
 
 def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
@@ -326,20 +353,6 @@ def _equal(a: Any, b: Any) -> bool:
         return False
     same = a == b
     return bool(same.all() if hasattr(same, "all") else same)
-
-
-def _shorten(value: Any) -> str:
-    """A source in a few words: never bytes, pixels or a data URL at length."""
-    if isinstance(value, (bytes, bytearray)):
-        return f"<{len(value)} bytes>"
-    if hasattr(value, "shape"):
-        return f"<{type(value).__name__} {tuple(value.shape)}>"
-    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
-        return f"<{len(value)} frames>"
-    text = repr(value)
-    if len(text) > 120 and " " not in text:  # likely data, which is its sender's alone
-        return f"<{len(text) - 2} characters that begin with {text[:24]}...>"
-    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
 
 
 def _one_of(names: Any) -> str:

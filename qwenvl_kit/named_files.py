@@ -98,8 +98,8 @@ def _is_sentence(text: str) -> bool:
 def _part_of(text: str) -> str | None:
     """The part that shows the file of that name; None for what is no name, or not of a picture."""
     if data := _DATA.match(text.strip()):
-        kinds = {"video": _FILM, "application/pdf": _DOCUMENT}
-        return kinds.get(data[1].lower(), _PICTURE)
+        known = {"video": _FILM, "application/pdf": _DOCUMENT}
+        return known.get(data[1].lower(), _PICTURE)
     text = text[: _MAX_CHARACTERS + 1].strip()
     if len(text) > _MAX_CHARACTERS or not text:
         return None

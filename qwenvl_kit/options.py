@@ -29,6 +29,8 @@ class Sampling:
 
     Attributes:
         max_new_tokens: most tokens to generate, the end token included; at least 1.
+        max_total_tokens: most tokens of prompt and answer together, at least 2; None leaves that to
+            the model's context.
         temperature: divides the logits before sampling; None or 0 means greedy.
         top_k: sample among the k most probable tokens only.
         top_p: sample among the smallest set of tokens whose probability reaches p, in (0, 1]
@@ -51,6 +53,9 @@ class Sampling:
             they stood before, in prompt or answer, at least 1; the answer stays the same and comes
             faster where it repeats either; None guesses nothing (prompt lookup decoding, Saxena,
             2023, https://github.com/apoorvumang/prompt-lookup-decoding).
+        keep_special_tokens: whether the text of the answer shows special tokens, such as
+            `<|box_start|>`; `Reply.raw_text` has them all the same. The token that ends the answer
+            is shown nowhere.
 
     Raises:
         SamplingError: a value is out of its range.
@@ -69,6 +74,8 @@ class Sampling:
     max_seconds: float | None = None
     max_cycle_tokens: int | None = 96
     prompt_lookup_tokens: int | None = None
+    max_total_tokens: int | None = None
+    keep_special_tokens: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -82,6 +89,11 @@ class Sampling:
                 f"stop={self.stop!r} was given", expected="strings that are not empty"
             )
         object.__setattr__(self, "stop", stop)
+        if not isinstance(self.keep_special_tokens, bool):
+            raise SamplingError(
+                f"keep_special_tokens={self.keep_special_tokens!r} was given",
+                expected="True or False",
+            )
 
     def _check_temperature(self) -> None:
         """A narrowed choice among one token is likely a forgotten temperature."""
@@ -105,6 +117,8 @@ class Sampling:
             _check_integer("top_k", self.top_k, minimum=1)
         if self.max_cycle_tokens is not None:
             _check_integer("max_cycle_tokens", self.max_cycle_tokens, minimum=2)
+        if self.max_total_tokens is not None:
+            _check_integer("max_total_tokens", self.max_total_tokens, minimum=2)
         if self.prompt_lookup_tokens is not None:
             _check_integer("prompt_lookup_tokens", self.prompt_lookup_tokens, minimum=1)
         if self.seed is not None:

@@ -147,6 +147,7 @@ class Pending:
             ),
             plan=plan,
             request_id=prepared.settled.request_id,
+            raw_text=completion.raw_text,
         )
         settled = prepared.settled
         apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)

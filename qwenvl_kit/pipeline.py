@@ -155,8 +155,9 @@ class Pipeline:
         messages = settled.messages
         if isinstance(self.backend, Linking) and self.backend.takes_links:
             messages = link_media(messages, self._policy, fetches)
-        messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
-        messages = show_documents(messages, self._policy)
+        with told_if_exchanged(messages):
+            messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
+            messages = show_documents(messages, self._policy)
         return settled if messages is settled.messages else replace(settled, messages=messages)
 
     def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
@@ -285,10 +286,11 @@ class Pipeline:
             narrow = replace(rules, context_tokens=text_tokens + most_visual_tokens + 1)
             media, lost = fit_media(measures, budget, narrow, count_prompt, 1)
             lost = (*lost, f"at most {most_visual_tokens} visual tokens, as memory ran out")
+        prompt_tokens = count_prompt(media)
         return plan_request(
             media,
-            count_prompt(media),
-            max_new_tokens,
+            prompt_tokens,
+            _within_total(settled.sampling, prompt_tokens),
             rules,
             available_bytes=self.backend.free_bytes(),
             degradations=lost,
@@ -317,6 +319,20 @@ def _check_fits(plan: Plan) -> None:
         )
 
 
+def _within_total(sampling: Sampling, prompt_tokens: int) -> int:
+    """How long the answer to a prompt may become at most."""
+    total = sampling.max_total_tokens
+    if total is None:
+        return sampling.max_new_tokens
+    if prompt_tokens >= total:
+        raise ContextLengthError(
+            f"the prompt has {prompt_tokens} tokens, and max_total_tokens={total} counts them too",
+            expected="room for an answer",
+            hint="Sampling(max_new_tokens=...), or a smaller budget for pictures",
+        )
+    return min(sampling.max_new_tokens, total - prompt_tokens)
+
+
 def check_sampling(sampling: object) -> None:
     """Refuse what is no `Sampling`.
 
@@ -325,5 +341,7 @@ def check_sampling(sampling: object) -> None:
     """
     if sampling is not None and not isinstance(sampling, Sampling):
         raise SamplingError(
-            f"sampling of type {type(sampling).__name__} was given", expected="a Sampling"
+            f"sampling of type {type(sampling).__name__} was given",
+            expected="a Sampling",
+            hint="Sampling(max_new_tokens=..., temperature=...)",
         )

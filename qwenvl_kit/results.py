@@ -32,20 +32,22 @@ class TokenScore:
     """One generated token and how probable the model held it.
 
     Attributes:
-        text: what it adds to the answer; empty for a special token, and while a character is
-            incomplete.
+        text: what it is written as; empty while a character is incomplete.
         token_id: its number in the vocabulary; None where a server does not tell it.
         logprob: natural logarithm of its probability under the model's raw distribution: before
             temperature, top-k, top-p or penalties, which would make every sampled token look
             surer than it was.
         alternatives: the likeliest tokens in its place, likeliest first (itself among them), as
             many as `Sampling.num_alternatives` asked for.
+        is_hidden: whether the text of the answer leaves it out, as it does with special tokens
+            unless `Sampling.keep_special_tokens` is set.
     """
 
     text: str
     token_id: int | None
     logprob: float
     alternatives: tuple[TokenAlternative, ...] = ()
+    is_hidden: bool = False
 
     @property
     def probability(self) -> float:
@@ -97,10 +99,11 @@ class Reply:
     """An answer. `str(reply)` is its text.
 
     Attributes:
-        text: the answer, without special tokens.
+        text: the answer, without special tokens unless `Sampling.keep_special_tokens` is set.
         finish_reason: why it ended.
-        tokens: the tokens of the text, in order; their texts join to `text` unless a stop string
-            cut it. None where the backend gives no scores.
+        tokens: the tokens of the text, in order; the texts of those that are not hidden join to
+            `text`, and those of all to `raw_text`, unless a stop string cut it. None where the
+            backend gives no scores.
         end_token: the token by which the model ended its answer; None if it did not.
         usage: tokens that it took.
         timing: where the time went.
@@ -112,7 +115,8 @@ class Reply:
         abstain_below: the confidence that was asked for at least; None if none was.
         samples: other answers to the same request, where some were asked for.
         tool_calls: the tools that the model wants called; `text` is what it says beside them.
-        raw_text: all that it wrote, where that is more than `text`.
+        raw_text: all that it wrote, thoughts, calls and special tokens included, where that is
+            more than `text`; the token that ended it is not in it.
         warnings: what of the request is likely not meant as it is written, and what of the answer
             could not be read, in words.
         unread_calls: what was meant as a call of a tool, or may have been, and is not understood;
@@ -208,13 +212,26 @@ class Reply:
         Where `text` is not the end of `raw_text`, as calls of tools stand among it, places in
         `raw_text` are meant.
         """
-        found, at = [], -self.text_offset
+        shown = self._shown_of_raw()
+        is_raw = not self.text or not shown.endswith(self.text)
+        found, at = [], 0 if is_raw else len(self.text) - len(shown)
         for token in self.tokens or ():
-            end = at + len(token.text)
+            end = at + (len(token.text) if is_raw or not token.is_hidden else 0)
             if at < stop and start < end:
                 found.append(token)
             at = end
         return tuple(found)
+
+    def _shown_of_raw(self) -> str:
+        """All that it wrote, without what is hidden."""
+        if self.raw_text is None:
+            return self.text
+        shown, at = "", 0
+        for token in self.tokens or ():
+            end = at + len(token.text)
+            shown += "" if token.is_hidden else self.raw_text[at:end]
+            at = end
+        return shown + self.raw_text[at:]
 
     def confidence_between(self, start: int, stop: int) -> float | None:
         """How sure the model was of `text[start:stop]`: as `confidence`, of these tokens alone."""

@@ -35,10 +35,11 @@ class ToolCall:
                 f"arguments of type {type(self.arguments).__name__} were given", expected="a dict"
             )
         try:
-            json.dumps(dict(self.arguments), allow_nan=False, ensure_ascii=False).encode()
+            said = (self.name, dict(self.arguments))
+            json.dumps(said, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise MessageError(
-                f"the arguments of {self.name} are nothing that JSON can hold ({error})",
+                f"the arguments of {self.name!r} are nothing that JSON can hold ({error})",
                 expected="texts, numbers, lists and dicts",
             ) from error
 

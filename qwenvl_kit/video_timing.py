@@ -8,7 +8,7 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import VideoTimingError
+from qwenvl_kit.errors import VideoTimingError, shown_source
 
 if TYPE_CHECKING:
     from qwenvl_kit.messages import VideoPart
@@ -58,7 +58,7 @@ def as_times(given: Any) -> tuple[float, ...]:
     times = tuple(given) if isinstance(given, Iterable) else (None,)
     if not all(map(_is_finite, times)):
         raise VideoTimingError(
-            f"timestamps_seconds={repr(given)[:100]} was given", expected="one number per frame"
+            f"timestamps_seconds={shown_source(given)} was given", expected="one number per frame"
         )
     return tuple(map(float, times))
 

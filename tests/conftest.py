@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import mark_repetitions
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -25,7 +27,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, str | bytes) and len(val) > 60 else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_repetitions(items)
     if unsteady := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"named by where things lie in memory: {unsteady[0]}")
     marked = [item for item in items if item.get_closest_marker("gpu")]

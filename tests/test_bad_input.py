@@ -109,7 +109,8 @@ SOURCES: dict[str, tuple[Any, type[MediaError]]] = {
     "a data URL without data": ("data:image/png;base64,", MediaDecodeError),
     "a data URL without a comma": ("data:image/png", MediaDecodeError),
     "a data URL that is not base64": ("data:image/png;base64,!!!", MediaDecodeError),
-    "a bare base64 string": ("iVBORw0KGgo" * 600, MediaNotFoundError),
+    "base64 that begins as a picture": ("iVBORw0KGgo" * 600, MediaDecodeError),
+    "base64 of something else": ("QUJD" * 600, MediaNotFoundError),
     "a decompression bomb": (_png_header(60_000, 60_000), MediaSizeError),
     "the widest PNG there is": (_png_header(2**31 - 1, 1), MediaSizeError),
     "a NUL byte in a path": ("a\x00b.png", MediaNotFoundError),
@@ -125,7 +126,8 @@ SOURCES: dict[str, tuple[Any, type[MediaError]]] = {
     "an empty list": ([], MediaSourceError),
     "a dict": ({"url": "a.png"}, MediaSourceError),
     "a set": ({1, 2}, MediaSourceError),
-    "an open file": (io.BytesIO(_png()), MediaSourceError),
+    "a file of text": (io.StringIO("text"), MediaSourceError),
+    "a row without its picture": ({"bytes": None, "path": None}, MediaSourceError),
     "a type": (PIL.Image.Image, MediaSourceError),
     "a function": (_png, MediaSourceError),
     "a part inside a part": (ImagePart(RED), MediaSourceError),
@@ -321,11 +323,12 @@ def test_an_animated_picture_is_its_first_frame():
     assert backend.requests[0].media[0].getpixel((9, 9)) == (255, 0, 0)
 
 
-def test_a_text_that_is_named_like_a_picture_is_refused_with_its_first_bytes(tmp_path):
-    (tmp_path / "photo.png").write_text("404 Not Found")
-    with pytest.raises(MediaDecodeError, match="404 Not Foun") as caught:
+def test_a_text_that_is_named_like_a_picture_is_said_to_be_text_and_not_shown(tmp_path):
+    (tmp_path / "photo.png").write_text("root:$6$salt$hash")
+    with pytest.raises(MediaDecodeError, match="17 bytes, text") as caught:
         _chat().ask("What?", tmp_path / "photo.png")
     assert "PNG" in caught.value.expected
+    assert "$6$" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

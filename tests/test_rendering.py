@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from qwenvl_kit import ImagePart, Message, VideoPart
 from qwenvl_kit.rendering import PromptPiece, TokenShield, render_turns
+from qwenvl_kit.thinking_parts import ThinkingPart
+from qwenvl_kit.tool_parts import ToolCall
 
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|im", "<think>")
 TEXTS = st.lists(
@@ -76,6 +78,19 @@ def test_a_token_that_is_spread_over_neighbouring_parts_is_hidden_too(token, cut
     prompt = "".join(part.get("text", "") for part in turn["content"])
     assert token not in prompt
     assert _joined(shield.pieces(prompt)) == f"{token}b"
+
+
+@given(st.sampled_from(SPECIAL[:3]), st.integers(1, 8))
+@settings(max_examples=30)
+def test_calls_and_thoughts_between_texts_cannot_make_up_a_token(token, cut):
+    beside = (ThinkingPart(token), ToolCall("f", {}))
+    messages = [Message.assistant(token[:cut], *beside, token[cut:])]
+    shield = TokenShield(SPECIAL, messages)
+    (turn,) = render_turns(messages, shield).turns
+    prompt = "".join(part["text"] for part in turn["content"])
+    assert token not in prompt
+    assert token not in turn["reasoning_content"]
+    assert _joined(shield.pieces(turn["reasoning_content"] + prompt)) == token * 2
 
 
 def test_a_tokenizer_without_special_tokens_changes_nothing():

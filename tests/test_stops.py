@@ -69,6 +69,60 @@ def test_only_what_may_still_become_a_stop_string_is_held_back():
     assert collected.flush() == "E"
 
 
+@given(pieces(), st.lists(STOPS, min_size=1, max_size=3))
+@settings(max_examples=100)
+def test_a_stop_string_ends_the_answer_and_not_the_thoughts_before_it(given_, stops):
+    thoughts = "<think>" + "".join(given_) + "</think>"
+    for begins_inside, said in ((False, thoughts), (True, thoughts.removeprefix("<think>"))):
+        for answer in ("", "\n\n"):
+            collected = StopText(tuple(stops), begins_in_thought=begins_inside)
+            whole = "".join(given_)
+            shown = [collected.feed(piece) for piece in (*said, *answer, *whole)]
+            plain, _, _ = _fed(stops, whole)
+            assert "".join(shown) + collected.flush() == said + answer + plain.text
+            assert collected.is_stopped == plain.is_stopped
+
+
+def test_empty_lines_behind_thoughts_are_no_answer_yet():
+    collected = StopText(("\n\n",))
+    for piece in ("<think>", "a\n\nb", "</think>", "\n", "\n", "yes", "\n\n", "more"):
+        collected.feed(piece)
+    assert collected.text == "<think>a\n\nb</think>\n\nyes"
+    assert collected.is_stopped
+
+
+def test_a_stop_string_that_holds_the_closing_tag_ends_thoughts_as_it_says():
+    for stop in ("</think>", "</think>\n"):
+        collected = StopText((stop, "b"), begins_in_thought=True)
+        shown = "".join(map(collected.feed, ("a b ", "</thi", "nk>", "\n", "b")))
+        assert collected.is_stopped
+        assert shown == collected.text == "a b "
+
+
+@pytest.mark.parametrize("text", ["a</think> b END c", "<thin END", " <thought> END", "< END"])
+def test_what_opens_no_thoughts_is_bound(text):
+    collected = StopText(("END",))
+    shown = "".join(map(collected.feed, text)) + collected.flush()
+    assert shown == text.partition("END")[0]
+
+
+@given(st.lists(st.tuples(st.text("ab#", max_size=3), st.booleans()), max_size=12), STOPS)
+@settings(max_examples=200)
+def test_hidden_text_is_searched_and_never_shown(parts, stop):
+    collected = StopText((stop,))
+    shown = "".join(collected.feed(piece, is_hidden=hidden) for piece, hidden in parts)
+    shown += collected.flush()
+    raw, visible = "".join(p for p, _ in parts), "".join(p for p, hidden in parts if not hidden)
+    assert shown == collected.text
+    assert visible.startswith(shown)
+    assert raw.startswith(collected.raw_text)
+    assert stop not in shown
+    assert stop not in collected.raw_text
+    assert collected.is_stopped == (stop in raw or stop in visible)
+    if not collected.is_stopped:
+        assert (shown, collected.raw_text) == (visible, raw)
+
+
 @pytest.mark.parametrize("after", ["more", "", "END"])
 def test_nothing_comes_after_a_stop_string(after):
     collected = StopText(("END",))

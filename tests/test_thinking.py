@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit import Message, Request, VisionChat
+from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.tasks import extract, stream_extract
@@ -78,6 +81,24 @@ def test_a_value_is_read_after_the_thoughts_about_it() -> None:
     *partial, last = stream_extract(chat, RED, schema)
     assert last == {"a": 1}
     assert partial == [{}, {"a": 1}]
+
+
+class Opened(ScriptedBackend):
+    """A model whose prompt has opened its thoughts."""
+
+    def _complete(self, *asked: Any) -> Completion:
+        return replace(super()._complete(*asked), begins_in_thought=True)
+
+
+def test_a_value_is_read_as_it_grows_after_thoughts_that_the_prompt_opened() -> None:
+    chat = VisionChat(Opened(['Is it [1]? </think> {"a": 1, "b": 2}']))
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+    assert list(stream_extract(chat, RED, schema)) == [
+        {},
+        {"a": 1},
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 2},
+    ]
 
 
 def test_an_answer_that_ends_among_its_thoughts_is_none_and_says_so() -> None:

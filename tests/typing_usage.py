@@ -14,6 +14,7 @@ from qwenvl_kit import (
     ChatStats,
     Delta,
     Diagnosis,
+    DocumentPart,
     Failure,
     Finding,
     ImagePart,
@@ -37,6 +38,7 @@ from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
+from qwenvl_kit.places.reading import read_places
 from qwenvl_kit.places.values import Box, Boxes, Mark
 from qwenvl_kit.tasks import (
     Click,
@@ -76,6 +78,10 @@ def asking() -> None:
     chat.ask(messages, sampling=Sampling(temperature=0.7, seed=7))
     chat.ask([{"role": "user", "content": [{"type": "image", "image": "file:///a.jpg"}]}])
     assert_type(chat.plan("Which way?", VideoPart(["1.png", "2.png"], fps=2.0)), Plan)
+    assert_type(chat.plan("How long?", VideoPart("a.mp4", min_frames=8, max_frames=64)), Plan)
+    document = DocumentPart("a.pdf", pages=(1, 3), password="secret", budget="fine")
+    chat.ask([Message.user(document, DocumentPart(b"%PDF-1.7", pages=(2,)), "?")])
+    assert_type(chat.ask("Who?", document, sampling=Sampling(max_new_tokens=8)), Reply)
 
 
 def budgets_and_plans(chat: VisionChat) -> None:
@@ -224,6 +230,9 @@ def places(chat: VisionChat) -> None:
     for box in boxes:
         assert_type(box.region, Region)
     assert_type(point_at(chat, "a.png", "the cup")[0], Mark)
+    found = read_places(chat.ask("Outline it.", "a.png"), chat.family)
+    assert_type(found.polygons[0].box.x1_px, float)
+    assert_type(found.boxes_3d[0].y_degrees, float)
 
 
 def calibration(chat: VisionChat, replies: list[Reply], correct: list[bool]) -> None:

@@ -61,7 +61,7 @@ class Completion:
     """What a backend generated for one request.
 
     Attributes:
-        text: the answer, without special tokens.
+        text: the answer, without special tokens unless they are to be kept.
         finish_reason: why it ended.
         tokens: its tokens with raw log-probabilities; None where the backend gives none.
         end_token: the token that ended it, if one did.
@@ -72,6 +72,7 @@ class Completion:
         degradations: what was given up to make it run, in words; empty if nothing.
         begins_in_thought: whether the text begins within the model's thoughts, as its prompt had
             opened them.
+        raw_text: the answer with its special tokens; None where that is the text itself.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Completion:
     decode_seconds: float = 0.0
     degradations: tuple[str, ...] = ()
     begins_in_thought: bool = False
+    raw_text: str | None = None
 
 
 class Observer(Protocol):

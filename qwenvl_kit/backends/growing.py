@@ -15,10 +15,11 @@ class GrowingAnswer:
 
     Args:
         sampling: how it was asked for.
+        begins_in_thought: whether it begins within the model's thoughts, which no stop string ends.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
-        self._stop_text = StopText(sampling.stop)
+    def __init__(self, sampling: Sampling, *, begins_in_thought: bool = False) -> None:
+        self._stop_text = StopText(sampling.stop, begins_in_thought=begins_in_thought)
         self._cycles = CycleDetector(sampling.max_cycle_tokens)
         self._tokens: list[TokenScore] = []
         self._has_scores = False
@@ -28,6 +29,12 @@ class GrowingAnswer:
     def text(self) -> str:
         """The answer so far, as far as it may be shown."""
         return self._stop_text.text
+
+    @property
+    def raw_text(self) -> str | None:
+        """The same with its special tokens; None where it has none that are hidden."""
+        raw = self._stop_text.raw_text
+        return None if raw == self.text else raw
 
     @property
     def tokens(self) -> tuple[TokenScore, ...] | None:
@@ -52,7 +59,13 @@ class GrowingAnswer:
         return "repetition" if self._cycles.is_found else None
 
     def add(
-        self, piece: str, key: int, token: TokenScore | None = None, *, is_end: bool = False
+        self,
+        piece: str,
+        key: int,
+        token: TokenScore | None = None,
+        *,
+        is_end: bool = False,
+        hidden: str = "",
     ) -> Delta:
         """Add a piece of text, and tell what may be shown of it now.
 
@@ -61,6 +74,7 @@ class GrowingAnswer:
             key: what tells it from other pieces, to see whether they come again and again.
             token: what it is, with its score; None where that is not known.
             is_end: whether it ends the answer.
+            hidden: what the text leaves out: a special token, as it is written.
         """
         self._cycles.feed(key)
         self._has_scores = self._has_scores or token is not None
@@ -68,7 +82,9 @@ class GrowingAnswer:
             self.end_token = token
         elif token is not None:
             self._tokens.append(token)
-        return Delta(self._stop_text.feed(piece) if piece else "", None if is_end else token)
+        shown = self._stop_text.feed(piece) if piece else ""
+        shown += self._stop_text.feed(hidden, is_hidden=True) if hidden else ""
+        return Delta(shown, None if is_end else token)
 
     def complete(self, rest: str = "", behind: str = "") -> str:
         """End it, and tell what may be shown yet.
@@ -78,6 +94,7 @@ class GrowingAnswer:
             behind: text that follows its tokens.
         """
         if rest and self._tokens:
-            self._tokens[-1] = replace(self._tokens[-1], text=self._tokens[-1].text + rest)
+            last = self._tokens[-1]
+            self._tokens[-1] = replace(last, text=last.text + rest)
         shown = self._stop_text.feed(rest + behind) if rest + behind else ""
         return shown + self._stop_text.flush()

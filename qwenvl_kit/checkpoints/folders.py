@@ -59,6 +59,10 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "weights for llama.cpp",
         f"{_ORIGINAL}; or serve it with llama.cpp and use VisionChat.connect",
     ),
+    (r"model_world_size_\d+_rank_\d+\.pt", "a sharded state of verl",
+     "python -m verl.model_merger merge, which writes a checkpoint"),
+    (r"model-rank-\d+-part-\d+\.safetensors|.*\.tensors", "a state of vLLM, for its own loader",
+     _ORIGINAL),
     (r"weights\.\d*\.?npz|.*\.npz", "weights of MLX", _ORIGINAL),
     (r"model_index\.json", "a pipeline of diffusers, which draws pictures", "a Qwen-VL checkpoint"),
     (r"openvino_.*\.xml", "a model for OpenVINO", _ORIGINAL),
@@ -90,6 +94,10 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "the state of a training run, without its weights",
         _SAVE,
     ),
+    (r"pytorch_model.*\.bin|model.*\.(bin|pt)|.*\.(pth|ckpt|pkl)",
+     "pickled weights, which could run code when opened",
+     "a checkpoint with safetensors files and all its small files"),
+    (r".*\.(zip|tar|tgz|tar\.gz|7z|rar)", "an archive", "unpack it, and give the folder"),
 )  # fmt: skip
 """Names of files and folders, what they are, and what to do; what tells most comes first."""
 
@@ -116,11 +124,13 @@ def fault_of(names: Collection[str], folder: Path | None = None) -> Fault | None
     if _ADAPTER_FILES.intersection(names):
         return _adapter(folder)
     tops = sorted({name.partition("/")[0] for name in names})  # a repository lists whole paths
+    if folder is not None and (inner := _meant([*_saves(folder, tops), *_snapshots(folder)])):
+        return inner
     for pattern, what, cure in _KINDS:
         first = next((name for name in tops if re.fullmatch(pattern, name)), None)
         if first is not None:
             return Fault(f"{what} ({first})", cure)
-    return _inner(tops, folder)
+    return _meant(_only_folder(folder, tops)) if folder is not None else None
 
 
 def no_config_error(where: str, names: Collection[str], folder: Path | None = None) -> Exception:
@@ -159,23 +169,26 @@ def _base_of(folder: Path | None) -> str | None:
     return base if isinstance(base, str) and base else None
 
 
-def _inner(names: Iterable[str], folder: Path | None) -> Fault | None:
-    """A folder within that may be the one that was meant: a save of a run, or a snapshot."""
-    if folder is None:
-        return None
-    insides = [*_saves(folder, names), *sorted(folder.glob("snapshots/*")), *_single(folder, names)]
-    for inside in insides:
-        if (inside / "config.json").is_file() or (inside / "adapter_config.json").is_file():
-            return Fault(f"others, {inside.name!r} among them", f"the folder {str(inside)!r}")
+def _meant(folders: Iterable[Path]) -> Fault | None:
+    """The folder within that may be the one that was meant."""
+    for folder in folders:
+        if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
+            return Fault(f"others, {folder.name!r} among them", f"the folder {str(folder)!r}")
     return None
 
 
 def _saves(folder: Path, names: Iterable[str]) -> list[Path]:
-    """`checkpoint-10` and the like, the last first."""
+    """What a training run saved, `checkpoint-10` and the like, the last first."""
     steps = [(int(name[11:]), name) for name in names if re.fullmatch(r"checkpoint-\d{1,12}", name)]
     return [folder / name for _, name in sorted(steps, reverse=True)]
 
 
-def _single(folder: Path, names: Iterable[str]) -> list[Path]:
+def _snapshots(folder: Path) -> list[Path]:
+    """The commits of a repository in the cache of the hub's client."""
+    inside = folder / "snapshots"
+    return [inside / name for name in names_in(inside)]
+
+
+def _only_folder(folder: Path, names: Iterable[str]) -> list[Path]:
     folders = [folder / name for name in names if (folder / name).is_dir()]
     return folders if len(folders) == 1 else []

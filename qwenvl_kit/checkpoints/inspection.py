@@ -30,7 +30,7 @@ from qwenvl_kit.checkpoints.weights import (
     pickled_weights,
     read_tensors,
 )
-from qwenvl_kit.checkpoints.wholeness import check_layout, check_weights
+from qwenvl_kit.checkpoints.wholeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError
 from qwenvl_kit.machine import as_gigabytes
 
@@ -113,6 +113,7 @@ def inspect(
     """
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
+    check_settings_files(checkpoint.folder)
     tensors = _find_tensors(checkpoint, offline)
     settings = with_own_head(checkpoint.folder, tensors or (), settings)
     stored = stored_quantization(settings)
@@ -187,12 +188,11 @@ def _lacking_weights(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def _lacking_in_folder(folder: Path, first: str) -> str:
     pickled, fault = pickled_weights(folder), fault_of(names_in(folder), folder)
-    others, cure = "", "copy them from where the checkpoint was published"
-    if pickled:
-        others = f", only {pickled[0]}, which the kit never opens"
-    elif fault is not None:
-        others, cure = f", only {fault.what}", f"take {fault.cure}"
-    return f"the weights ({first}) are not in {folder}{others}: {cure}"
+    absent = f"the weights ({first}) are not in {folder}"
+    if fault is not None and not pickled:
+        return f"{absent}, which holds {fault.what}. Try: {fault.cure}"
+    others = f", only {pickled[0]}, which the kit never opens" if pickled else ""
+    return f"{absent}{others}: copy them from where the checkpoint was published"
 
 
 def _faults(

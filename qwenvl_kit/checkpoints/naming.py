@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from qwenvl_kit.checkpoints.folders import Fault
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.weights import TensorInfo
+from qwenvl_kit.families import FAMILIES, Family
 
 _ORIGINAL = "the safetensors checkpoint that it was made from"
 _KNOWN = "model.language_model, model.visual and lm_head"
 
 _ADAPTER = re.compile(r"\.(lora_[A-Za-z_]+|base_layer|modules_to_save|original_module)\b")
 _WRAPPER = re.compile(
-    r"(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|_forward_module)\."
+    r"(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|_forward_module)\.|"
+    r"language_model\.(?=language_model\.)|visual\.(?=visual\.)"
 )
 _FOREIGN: tuple[tuple[str, str, str], ...] = (
     (r"blk\.\d+\.|token_embd\.", "llama.cpp", _ORIGINAL),
@@ -27,6 +29,8 @@ _FOREIGN: tuple[tuple[str, str, str], ...] = (
     (r"(.*\.)?mm_projector\.", "LLaVA", "the program that its publisher names"),
     (r"transformer\.h\.\d+\.|transformer\.visual\.", "Qwen-VL of 2023",
      "a newer checkpoint, such as 'Qwen/Qwen3-VL-8B-Instruct'"),
+    (r".*\.(deq_scale|quant_bias|input_offset|weight_offset)$", "a quantiser for Ascend",
+     _ORIGINAL),
     (r"tok_embeddings\.|layers\.\d+\.attention\.w[qkvo]\.", "torchtune or Meta",
      "save it again in the format of Hugging Face"),
 )  # fmt: skip
@@ -38,8 +42,8 @@ _ROOT = re.compile(
 )
 _TEXT = re.compile(r"\blayers\.\d+\.")
 _VISION = re.compile(r"\b(visual|vision_tower|blocks\.\d+|vision_model)\.")
-_BARE_TEXT = re.compile(r"(layers\.\d+|embed_tokens|norm)\.")
-_OLD_TEXT = re.compile(r"(model|language_model\.model)\.(layers\.\d+|embed_tokens|norm)\.")
+_BARE_TEXT = re.compile(r"(language_model\.model\.)?(layers\.\d+|embed_tokens|norm)\.")
+_OLD_TEXT = re.compile(r"model\.(layers\.\d+|embed_tokens|norm)\.")
 _ROOTS = {"model", "language_model", "visual", "vision_tower", "lm_head", "mtp"}
 
 _RENAME = """open the file with safetensors.torch.load_file, take {prefix!r} off the names, and \
@@ -63,8 +67,9 @@ def naming_fault(tensors: Sequence[TensorInfo], settings: Settings) -> Fault | N
         _wrapped(names),
         _foreign(names),
         _prefixed(names, settings),
-        _of_mlx(tensors, settings),
+        _of_mlx(tensors),
         _half(names),
+        _of_another_family(names, settings),
         _of_old_layout(names, settings),
         _headless(names, settings),
         _emptied(tensors, settings),
@@ -95,7 +100,7 @@ def _wrapped(names: Iterable[str]) -> Fault | None:
         return None
     wrapper = _WRAPPER.search(found)
     return Fault(
-        f"names of a wrapped model ({found!r})",
+        f"names of a wrapped model, or a part twice in them ({found!r})",
         _RENAME.format(prefix=wrapper[0] if wrapper else ""),
     )
 
@@ -123,20 +128,44 @@ def _prefixed(names: Sequence[str], settings: Settings) -> Fault | None:
 
 
 def _is_taken_off(prefix: str, settings: Settings) -> bool:
-    """Transformers takes a second `model.` off; not where it puts experts together first."""
-    return prefix == "model." and not settings.family.is_mixture_of_experts
+    """Whether transformers takes it off: not where it renames or joins tensors first."""
+    family = settings.family
+    return prefix == "model." and not (family.reads_old_layout or family.is_mixture_of_experts)
 
 
-def _of_mlx(tensors: Sequence[TensorInfo], settings: Settings) -> Fault | None:
-    towers = [t for t in tensors if t.name.startswith("vision_tower.")]
+def _of_mlx(tensors: Sequence[TensorInfo]) -> Fault | None:
     # MLX keeps the colours of a convolution's weights last.
-    turned = [t for t in towers if ".patch_embed.proj.weight" in t.name and t.shape[-1:] == (3,)]
-    if not turned and (settings.family.reads_old_layout or not towers):
+    found = next(
+        (
+            tensor.name
+            for tensor in tensors
+            if tensor.name.startswith("vision_tower.")
+            or (".patch_embed.proj.weight" in tensor.name and tensor.shape[-1:] == (3,))
+        ),
+        None,
+    )
+    if found is None:
         return None
     return Fault(
-        f"tensors named as MLX names them ({(turned or towers)[0].name!r})",
+        f"tensors as MLX saves them ({found!r})",
         f"{_ORIGINAL}: MLX runs on Apple's computers, and turns some of the weights round",
     )
+
+
+def _of_another_family(names: Sequence[str], settings: Settings) -> Fault | None:
+    own = settings.family
+    marked = [family for family in (own, *FAMILIES.values()) if _is_marked(names, family)]
+    found = max(marked, key=lambda family: len(family.tensor_marks), default=own)
+    if found is own:
+        return None
+    return Fault(
+        f"the tensors of a {found.model_type}, and config.json says {own.model_type}",
+        "config.json of the very model whose weights these are",
+    )
+
+
+def _is_marked(names: Sequence[str], family: Family) -> bool:
+    return all(any(mark in name for name in names) for mark in family.tensor_marks)
 
 
 def _of_old_layout(names: Sequence[str], settings: Settings) -> Fault | None:

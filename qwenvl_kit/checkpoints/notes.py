@@ -56,7 +56,7 @@ def _of_task(folder: Path, settings: Settings) -> Iterator[str]:
     others = [
         name
         for name in (named if isinstance(named, list) else ())
-        if isinstance(name, str) and name.endswith(_OTHER_TASKS)
+        if any(task in str(name) for task in _OTHER_TASKS)
     ]
     if others:
         yield f"config.json names {others[0]}: it was trained to score or to embed, not to answer"

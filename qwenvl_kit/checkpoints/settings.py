@@ -46,7 +46,7 @@ class Settings:
     @property
     def has_stray_text(self) -> bool:
         """Whether the language model's settings stand at the top, where nobody reads them."""
-        is_read = self.family.reads_old_layout or _mapping(self.config.get("text_config"))
+        is_read = self.family.reads_old_layout or bool(self.text)
         return not is_read and "num_hidden_layers" in self.config
 
     @property

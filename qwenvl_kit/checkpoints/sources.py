@@ -16,6 +16,7 @@ from qwenvl_kit.checkpoints.weights import (
     INDEX_FILE,
     SINGLE_FILE,
     absent_weights,
+    is_training_state,
     no_weights_error,
 )
 from qwenvl_kit.errors import (
@@ -211,7 +212,9 @@ def weights_to_fetch(checkpoint: Checkpoint, listed: Collection[str]) -> tuple[s
 
 def _no_weights(name: str, listed: Collection[str]) -> WeightsError:
     expected = f"{SINGLE_FILE}, or shards with an index"
-    pickled = sorted(file for file in listed if _PICKLED.fullmatch(file))
+    pickled = sorted(
+        file for file in listed if _PICKLED.fullmatch(file) and not is_training_state(file)
+    )
     if pickled and not any(file.endswith(".safetensors") for file in listed):
         return UnsafeWeightsError(
             f"{name!r} has pickled weights only ({pickled[0]}), which could run code when opened",

@@ -15,7 +15,10 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
 _PICKLED = ("pytorch_model*.bin", "model*.bin", "model*.pt", "*.pth", "*.ckpt")
-_STATES = ("rng_state", "optim", "scheduler", "scaler", "training_args", "random_states")
+_STATES = (
+    *("rng_state", "optim", "scheduler", "scaler", "training_args", "random_states"),
+    *("mp_rank_", "model_world_size_", "extra_state"),
+)
 """How the names of pickles begin that a training run leaves, and that are no weights."""
 
 # An index may promise it though it is tied to the embeddings; transformers does not miss it.
@@ -125,7 +128,12 @@ def weight_files(folder: Path) -> tuple[str, ...]:
 def pickled_weights(folder: Path) -> tuple[str, ...]:
     """Names of pickled weights in a folder: opening one could run any code that is in it."""
     names = {path.name for pattern in _PICKLED for path in folder.glob(pattern)}
-    return tuple(sorted(name for name in names if not name.startswith(_STATES)))
+    return tuple(sorted(name for name in names if not is_training_state(name)))
+
+
+def is_training_state(name: str) -> bool:
+    """Whether a pickle is what a training run leaves to go on from, by its name or path."""
+    return name.rpartition("/")[2].startswith(_STATES) or name.startswith("global_step")
 
 
 def _shards(folder: Path) -> Mapping[str, frozenset[str]]:

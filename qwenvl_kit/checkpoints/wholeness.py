@@ -6,21 +6,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.checkpoints.folders import fault_of, names_in
 from qwenvl_kit.checkpoints.naming import naming_fault
 from qwenvl_kit.checkpoints.processors import check_processor
-from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.settings import Settings, read_json
 from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights
 from qwenvl_kit.errors import CheckpointError, WeightsError
+
+_SETTINGS_FILES = (
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+)
 
 _COUNTS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_layer", "num_layers")
 """Entries of config.json of which transformers makes as many objects, however little they take."""
 
 _MANY = 1000
 """More layers than any of these models has."""
+
+
+def check_settings_files(folder: Path) -> None:
+    """Refuse small files that cannot be read; transformers passes over some of them.
+
+    Raises:
+        CheckpointError: it says which, and how it seems to be saved.
+    """
+    for name in _SETTINGS_FILES:
+        if (folder / name).is_file():
+            read_json(folder / name)
 
 
 def check_layout(
@@ -38,20 +58,8 @@ def check_layout(
     """
     _check_no_adapter(checkpoint)
     check_processor(checkpoint.folder)
-    if settings.has_stray_text:
-        raise CheckpointError(
-            f"config.json of {checkpoint.name} has the language model's settings at its top, and "
-            f"for {settings.family.model_type} transformers reads them in text_config alone",
-            expected="text_config with hidden_size, num_hidden_layers and the rest",
-            hint="move them into text_config, as in the config.json of the base model",
-        )
-    for name, count in _counts(settings.config):
-        if count > max(_MANY, len(tensors)):
-            raise CheckpointError(
-                f"config.json of {checkpoint.name} says {name}={count}",
-                expected="no more than the layers that its weights hold",
-                hint="config.json as it was published",
-            )
+    _check_text(checkpoint, settings)
+    _check_counts(checkpoint, settings, tensors)
 
 
 def check_weights(
@@ -85,6 +93,36 @@ def _check_no_adapter(checkpoint: Checkpoint) -> None:
         expected="a checkpoint without adapter_config.json",
         hint="the adapter in a folder of its own, and adapter=... with that folder",
     )
+
+
+def _check_text(checkpoint: Checkpoint, settings: Settings) -> None:
+    """Without text_config transformers builds newer families of its own defaults, all of them."""
+    if settings.text or settings.family.reads_old_layout:
+        return
+    family = settings.family.model_type
+    found, hint = "no text_config", "config.json of the base model"
+    if settings.has_stray_text:
+        found = "the language model's settings at its top"
+        hint = "move them into text_config, as in the config.json of the base model"
+    raise CheckpointError(
+        f"config.json of {checkpoint.name} has {found}, and for {family} transformers reads them "
+        "in text_config alone",
+        expected="text_config with hidden_size, num_hidden_layers and the rest",
+        hint=hint,
+    )
+
+
+def _check_counts(
+    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
+) -> None:
+    """Even a layer without a value takes memory: so many are refused before one is built."""
+    for name, count in _counts(settings.config):
+        if count > max(_MANY, len(tensors)):
+            raise CheckpointError(
+                f"config.json of {checkpoint.name} says {name}={count}",
+                expected="no more than the layers that its weights hold",
+                hint="config.json as it was published",
+            )
 
 
 def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

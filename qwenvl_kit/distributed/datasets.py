@@ -56,7 +56,8 @@ def ask_dataset(
         chat_factory: makes the chat of an actor, in its process.
         to_request: what is asked of a row; None asks the question about `image_column`.
         question: what is asked of all rows, where there is no `to_request`.
-        image_column: a path, URL, data URL or bytes, or a list of them, or None for no picture.
+        image_column: whatever `ImageSource` may be, rows {"bytes", "path"} as data sets write them
+            included; or a list of them, or None for no picture.
         id_column: tells rows apart; needed with an output.
         output: a folder that all machines see; None gives the answers as a data set alone, which
             is worked out when it is read.

@@ -13,6 +13,7 @@ from qwenvl_kit.errors import MediaError, MediaSourceError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.images import ImageHeader, Resize, read_header, show_image
+from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.pages import (
     DEFAULT_DPI,
     check_pages,
@@ -172,11 +173,7 @@ def check_no_document(source: object, policy: MediaPolicy) -> None:
     Raises:
         MediaSourceError: it is one.
     """
-    try:
-        start = first_bytes(source, policy)
-    except (MediaError, OSError):  # whoever measures it says what is wrong with it
-        return
-    if start.lstrip().startswith(b"%PDF-"):
+    if first_bytes(source, policy).lstrip().startswith(b"%PDF-"):
         raise MediaSourceError(
             "a PDF was given as a video", expected="a film", hint="DocumentPart(...) for a document"
         )
@@ -210,12 +207,9 @@ def decode_pages(
 
 def _kind(source: object, policy: MediaPolicy) -> str | None:
     """What a picture's source is by its first bytes, if that may have pages."""
-    if isinstance(source, DocumentPage):
+    if isinstance(source, (DocumentPage, Link)):
         return None
-    try:
-        start = first_bytes(source, policy)
-    except (MediaError, OSError):  # whoever measures it as a picture says what is wrong with it
-        return None
+    start = first_bytes(source, policy)
     if is_tiff(start):
         return "TIFF"
     if b"%PDF-" not in start:

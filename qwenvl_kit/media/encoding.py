@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import os
+from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.errors import MediaSourceError
+from qwenvl_kit.errors import MediaSourceError, shown
+from qwenvl_kit.media.base64_text import is_picture_in_base64
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import is_tiff
-from qwenvl_kit.media.sources import named_path, open_image
+from qwenvl_kit.media.sources import is_encoded, named_path, open_image, resolve_source
 
 
 def source_url(source: Any) -> str:
@@ -24,13 +26,15 @@ def source_url(source: Any) -> str:
     """
     if isinstance(source, str) and source.partition(":")[0].lower() in _URL_SCHEMES:
         return source
+    if is_encoded(source) and not _is_path(source):
+        source = resolve_source(source, MediaPolicy())
     if isinstance(source, (str, os.PathLike)):
         path = named_path(source)
         try:
             return path.expanduser().absolute().as_uri()
         except (OSError, ValueError, RuntimeError) as error:  # half a character, an odd ~
             raise MediaSourceError(
-                f"{str(path)[:100]!r} cannot be written as a URL", expected="the path of a file"
+                f"{shown(str(path))} cannot be written as a URL", expected="the path of a file"
             ) from error
     if isinstance(source, (bytes, bytearray, memoryview)):
         import PIL.Image
@@ -48,10 +52,18 @@ def document_url(source: Any) -> str:
     Raises:
         MediaError: a path that cannot be written as a URL.
     """
-    if not isinstance(source, (bytes, bytearray, memoryview)):
+    if isinstance(source, (str, os.PathLike)) and _is_path(source):
         return source_url(source)
-    data = bytes(source)
+    source = resolve_source(source, MediaPolicy())
+    data = source.read_bytes() if isinstance(source, Path) else bytes(source)
     return _data_url(data, "image/tiff" if is_tiff(data) else "application/pdf")
+
+
+def _is_path(source: object) -> bool:
+    """Whether a source is a path as it stands, which need not be one of this machine."""
+    if isinstance(source, str):
+        return not is_picture_in_base64(source)
+    return isinstance(source, (os.PathLike, bytes, bytearray, memoryview))
 
 
 _URL_SCHEMES = ("http", "https", "file", "data")

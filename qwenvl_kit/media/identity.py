@@ -11,37 +11,43 @@ from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.document_parts import DocumentPart
-from qwenvl_kit.errors import MediaSourceError, located
+from qwenvl_kit.errors import located
+from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.documents import DocumentPage
+from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_on_the_web, resolve_source
+from qwenvl_kit.media.sources import is_elsewhere, is_encoded, resolve_source
 from qwenvl_kit.media.videos import is_sequence
 from qwenvl_kit.messages import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 
-def identify_source(source: Any) -> dict[str, Any]:
+def identify_source(source: Any, policy: MediaPolicy | None = None) -> dict[str, Any]:
     """What tells a video from another.
 
     A file is known by its path, size and time of change: reading gigabytes to be sure would
     take longer than it is worth. What is on the network is known by its URL, so that a run goes on
-    without fetching again what it has an answer to. What is in memory is known by its content.
+    without fetching again what it has an answer to. What is in memory is known by its content, an
+    open file too.
 
     Raises:
         MediaSourceError: frames of a kind that cannot be told apart.
         MediaNotFoundError: there is no such file.
+        MediaError: the policy refuses it.
     """
+    policy = MediaPolicy() if policy is None else policy
     if isinstance(source, (bytes, bytearray, memoryview)):
         return {"sha256": hashlib.sha256(source).hexdigest()}
     if isinstance(source, str) and source[:5].lower() == "data:":
         return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
-    if is_on_the_web(source):
+    if is_elsewhere(source, policy):
         return {"url": source}
-    if isinstance(source, (str, os.PathLike)):
-        return _identify_file(source)
+    if is_encoded(source):
+        return _identify_encoded(source, policy)
     if isinstance(source, Sequence):
-        return {"frames": len(source), "sha256": _identify_frames(source)}
-    return _identify_pixels(source)
+        return {"frames": len(source), "sha256": _identify_frames(source, policy)}
+    return _identify_pixels(source, policy)
 
 
 def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy) -> str | None:
@@ -67,11 +73,11 @@ def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy)
 
 def _identify_opened(source: Any, policy: MediaPolicy) -> object:
     """A file by its place, size and times of change, bytes by their content; None for others."""
-    opened = resolve_source(source, policy)
-    if isinstance(opened, bytes):
-        return hashlib.sha256(opened).hexdigest()
-    if not isinstance(opened, Path):
+    if not is_encoded(source):  # nor is an array made a picture for nothing
         return None
+    opened = resolve_source(source, policy)
+    if not isinstance(opened, Path):
+        return hashlib.sha256(_encoded(opened)).hexdigest()
     status = os.stat(opened)
     form = (
         status.st_dev,
@@ -104,12 +110,16 @@ def identify_content(
 def _identify_bytes(
     part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
 ) -> dict[str, Any]:
-    is_named = isinstance(part.source, (str, os.PathLike)) and not is_on_the_web(part.source)
+    is_named = is_encoded(part.source) and not is_elsewhere(part.source, policy)
     if isinstance(part, (ImagePart, DocumentPart)) and is_named:
         opened = resolve_source(part.source, policy)
         if isinstance(opened, Path):
+            policy.check_num_bytes(os.stat(opened).st_size)
             return {"sha256": _sha256_of(opened)}
-    return identify_source(part.source)
+    source = part.source
+    if isinstance(part, ImagePart):
+        source = frame_of(part.source, part.frame_index)  # type: ignore[arg-type]
+    return identify_source(source, policy)
 
 
 def _sha256_of(path: Path) -> str:
@@ -124,32 +134,34 @@ def _as_plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
-def _identify_file(source: str | os.PathLike[str]) -> dict[str, Any]:
-    path = os.path.realpath(resolve_source(source, MediaPolicy()))  # type: ignore[arg-type]
+def _identify_encoded(source: Any, policy: MediaPolicy) -> dict[str, Any]:
+    opened = resolve_source(source, policy)
+    if not isinstance(opened, Path):
+        return {"sha256": hashlib.sha256(_encoded(opened)).hexdigest()}
+    path = os.path.realpath(opened)
     status = os.stat(path)
     return {"path": path, "num_bytes": status.st_size, "changed_ns": status.st_mtime_ns}
 
 
-def _identify_frames(frames: Sequence[Any]) -> str:
+def _encoded(opened: Any) -> bytes:
+    """What an encoded source was resolved to, where that is no file."""
+    return bytes(opened)
+
+
+def _identify_frames(frames: Sequence[Any], policy: MediaPolicy) -> str:
     digest = hashlib.sha256()
     for index, frame in enumerate(frames):
         with located(f"source[{index}]"):
-            digest.update(json.dumps(identify_source(frame), sort_keys=True).encode())
+            digest.update(json.dumps(identify_source(frame, policy), sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def _identify_pixels(source: Any) -> dict[str, Any]:
-    """A Pillow image, a NumPy array or a torch tensor, by its pixels."""
-    if hasattr(source, "tobytes") and hasattr(source, "mode"):
-        picture = source.convert("RGBA")  # whatever the palette and the mode
-        form, pixels = ["RGBA", list(source.size)], picture.tobytes()
+def _identify_pixels(source: Any, policy: MediaPolicy) -> dict[str, Any]:
+    """A NumPy array or a torch tensor by its values, another picture by what is shown of it."""
+    if not is_array(source):
+        picture = decode_image(source, policy)
+        form, pixels = [picture.mode, list(picture.size)], picture.tobytes()
     else:
         array = source.detach().cpu().numpy() if hasattr(source, "detach") else source
-        if not (hasattr(array, "tobytes") and hasattr(array, "dtype")):
-            raise MediaSourceError(
-                f"a frame of type {type(source).__name__} has nothing that it is known by",
-                expected="frames that are paths, bytes, pictures or arrays",
-                hint="journal=None",
-            )
         form, pixels = [str(array.dtype), list(array.shape)], array.tobytes()
     return {"form": form, "sha256": hashlib.sha256(pixels).hexdigest()}

@@ -14,7 +14,7 @@ from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.faults import reading
-from qwenvl_kit.media.pdf import PdfPages, check_pdfium
+from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import ScanPages, is_tiff
 from qwenvl_kit.media.sources import (
@@ -23,17 +23,15 @@ from qwenvl_kit.media.sources import (
     open_header,
     open_image,
     opened_source,
-    resolve_source,
+    read_start,
 )
+from qwenvl_kit.video_timing import is_count
 
 if TYPE_CHECKING:
     import PIL.Image
 
 DEFAULT_DPI = 144
 """Print of 8 points is then 16 pixels high, which the models read."""
-
-_NUM_FIRST_BYTES = 1024
-"""Among which viewers look for the name of a PDF (its writers may put something before it)."""
 
 _Document: TypeAlias = Union[PdfPages, ScanPages]
 
@@ -55,7 +53,7 @@ class PageSize(NamedTuple):
 def is_pdf(source: Any) -> bool:
     """Whether a source is a PDF, by its name or its first bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source[:_NUM_FIRST_BYTES]).lstrip().startswith(b"%PDF-")
+        return bytes(source[:NUM_FIRST_BYTES]).lstrip().startswith(b"%PDF-")
     return isinstance(source, (str, Path)) and str(source).lower().endswith(".pdf")
 
 
@@ -69,21 +67,20 @@ def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
 
     if isinstance(source, PIL.Image.Image) or is_array(source) or is_on_the_web(source):
         return b""
-    opened = resolve_source(_shortened(source), policy)
-    if isinstance(opened, Path):
-        with opened.open("rb") as file:
-            return file.read(_NUM_FIRST_BYTES)
-    return opened[:_NUM_FIRST_BYTES] if isinstance(opened, bytes) else b""
+    with opened_source(_shortened(source), policy) as opened:
+        if isinstance(opened, Path):
+            return read_start(opened, NUM_FIRST_BYTES)
+    return opened[:NUM_FIRST_BYTES] if isinstance(opened, bytes) else b""
 
 
 def _shortened(source: Any) -> Any:
     """Bytes, or a data URL in base64, without what lies behind the beginning; else the source."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source[:_NUM_FIRST_BYTES])
+        return bytes(source[:NUM_FIRST_BYTES])
     start = source.find(";base64,", 0, 200) if isinstance(source, str) else -1
     if start < 0 or source[:5].lower() != "data:":
         return source
-    end = start + len(";base64,") + 2 * _NUM_FIRST_BYTES  # a multiple of 4, as base64 has it
+    end = start + len(";base64,") + 2 * NUM_FIRST_BYTES  # a multiple of 4, as base64 has it
     is_plain = re.fullmatch("[A-Za-z0-9+/]+", source[start + len(";base64,") : end]) is not None
     return source[:end] if is_plain else source
 
@@ -100,11 +97,11 @@ def check_pages(pages: Iterable[int] | None, dpi: float, policy: MediaPolicy) ->
         return None
     numbers = list(islice(pages, policy.max_pages + 1))
     for number in numbers:
-        if type(number) is not int or number < 1:
+        if not is_count(number):
             raise _no_page(number, "a number from 1 on")
     if len(numbers) > policy.max_pages:
         raise _too_many(f"more than {policy.max_pages}", policy)
-    return numbers
+    return [*map(int, numbers)]
 
 
 def read_pages(
@@ -162,7 +159,7 @@ def size_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[PageSize]:
     """The sizes of pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, password, draws=False) as document:
+    with _opened(source, policy, pages, password, draws=False) as document:
         for number in _wanted(pages, document, policy):
             yield PageSize(number, _checked_size(document, number, dpi, policy))
 
@@ -171,7 +168,7 @@ def draw_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, password, draws=True) as document:
+    with _opened(source, policy, pages, password, draws=True) as document:
         for number in _wanted(pages, document, policy):
             _checked_size(document, number, dpi, policy)
             yield Page(number, document.draw(number, dpi))
@@ -185,12 +182,17 @@ def _check_installed(source: Any, policy: MediaPolicy) -> None:
 
 @contextmanager
 def _opened(
-    source: Any, policy: MediaPolicy, password: str | None, *, draws: bool
+    source: Any,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    password: str | None,
+    *,
+    draws: bool,
 ) -> Iterator[_Document]:
     """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
     if is_tiff(first_bytes(source, policy)):
         with closing(open_image(source, policy)) if draws else open_header(source, policy) as image:
-            yield ScanPages(image, policy)
+            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)))
         return
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _POINTS_PER_INCH = 72
+NUM_FIRST_BYTES = 1024
+"""Among which viewers look for the name of a PDF: writers may put something before it."""
 _PDFIUM = threading.Lock()
 """PDFium must not be called from two threads (its own documentation, `fpdfview.h`)."""
 
@@ -58,7 +60,7 @@ class PdfPages:
 
     def __init__(self, content: bytes, password: str | None) -> None:
         self._pdfium = check_pdfium()
-        self._has_units = may_have_units(content)
+        self._units: dict[int, float] | None = {} if may_have_units(content) else None
         with _PDFIUM:
             self._document = self._opened(content, password)
             try:
@@ -115,9 +117,7 @@ class PdfPages:
                     "the PDF is locked" if password is None else "the PDF has another password",
                     hint="DocumentPart(..., password=...)",
                 ) from error
-            raise MediaDecodeError(
-                f"the PDF is damaged or cut short ({error})", hint="fetch or save it again"
-            ) from error
+            raise _damage(content, error) from error
 
     def _begin_forms(self) -> None:
         """Have the fields of forms drawn, which PDFium does for those who ask before any page.
@@ -143,8 +143,11 @@ class PdfPages:
             ) from error
 
     def _scale(self, number: int, dpi: float) -> float:
-        unit = user_unit(self._document, number) if self._has_units else 1.0
-        return dpi / _POINTS_PER_INCH * unit
+        if self._units is None:
+            return dpi / _POINTS_PER_INCH
+        if number not in self._units:
+            self._units[number] = user_unit(self._document, number)
+        return dpi / _POINTS_PER_INCH * self._units[number]
 
     @contextmanager
     def _judged(self, number: int, fault: str) -> Iterator[None]:
@@ -157,3 +160,16 @@ class PdfPages:
                 hint="DocumentPart(..., pages=[...]) without it",
                 where=f"pages[{number}]",
             ) from error
+
+
+def _damage(content: bytes, error: Exception) -> MediaDecodeError:
+    if b"%PDF-" in content[:NUM_FIRST_BYTES]:
+        return MediaDecodeError(
+            f"the PDF is damaged or cut short ({error})", hint="fetch or save it again"
+        )
+    return MediaDecodeError(
+        f"it is no PDF or TIFF, or damaged at its start ({len(content)} bytes that begin with "
+        f"{content[:12]!r})",
+        expected="a document",
+        hint="ImagePart(...) for a picture",
+    )

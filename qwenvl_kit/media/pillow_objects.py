@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
+from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
 from qwenvl_kit.media.locks import alone_with
 
 if TYPE_CHECKING:
     import PIL.Image
+    import PIL.ImageFile
 
 ORIENTATION_TAG = 0x0112
 _PNG_SIGNATURE_BYTES = 8
@@ -83,14 +84,58 @@ def reopened(image: PIL.Image.Image) -> PIL.Image.Image | None:
         return None
 
 
+def frame_of(image: PIL.Image.Image, index: int) -> PIL.Image.Image:
+    """An animated picture as it stood when it was given, however its owner has moved it since.
+
+    Walking through an animation (`PIL.ImageSequence`) gives one object again and again. Any other
+    picture, and one that its owner has read and not moved, is given back.
+
+    Raises:
+        MediaSourceError: it was moved, and cannot be opened again.
+    """
+    if not _may_have_frames(image) or (image.tell() == index and _is_read(image)):
+        return image
+    file = getattr(image, "_fp", None) or getattr(image, "fp", None)
+    content = None if file is None else _bytes_of(file)
+    kind: Any = type(image)
+    try:
+        again: PIL.Image.Image = kind(io.BytesIO(content or b""))
+        again.seek(index)
+    except Exception as error:  # closed, changed, or of a class of its own
+        if image.tell() == index:
+            return image
+        raise MediaSourceError(
+            f"the animated picture stood at frame {index} when it was given, and is at "
+            f"{image.tell()} now",
+            expected="a picture of its own for each frame",
+            hint="[frame.copy() for frame in PIL.ImageSequence.Iterator(picture)]",
+        ) from error
+    return again
+
+
+def _may_have_frames(image: Any) -> bool:
+    """Whether a picture can be moved to another frame; without reading on, as some would."""
+    import PIL.Image
+    import PIL.ImageFile
+
+    if not isinstance(image, PIL.ImageFile.ImageFile):
+        return False
+    is_movable = type(image).seek is not PIL.Image.Image.seek
+    return is_movable and vars(image).get("is_animated", True) is not False
+
+
 def content_of(image: PIL.Image.Image) -> bytes | None:
     """The encoded bytes of a picture that is not loaded; None where they are not at hand."""
     import PIL.ImageFile
 
     if not isinstance(image, PIL.ImageFile.ImageFile):
         return None
-    is_read = not image.tile and getattr(image, "_im", image) is not None
-    return None if is_read else _bytes_of(image.fp)
+    return None if _is_read(image) else _bytes_of(image.fp)
+
+
+def _is_read(image: Any) -> bool:
+    """Whether Pillow has all pixels of an opened picture, and would not notice a change of them."""
+    return not image.tile and getattr(image, "_im", image) is not None
 
 
 def orientation_of(image: PIL.Image.Image) -> int:

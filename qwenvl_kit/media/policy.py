@@ -14,12 +14,26 @@ from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Size
 
 IMAGE_FORMATS = (
-    "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000",
+    "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "HEIF",
 )  # fmt: skip
 """Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
-run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture."""
+run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture. HEIF
+(HEIC), the format of phones, is read by pillow-heif (extra `heic`)."""
 
 _WEB_PORTS = (80, 443)
+
+_JUDGED_ELSEWHERE = {
+    **dict.fromkeys(("http", "https"), "allow_hosts=[...]"),
+    **dict.fromkeys(("file", "local"), "allow_folders=[...], and paths"),
+    "data": "no permission: data URLs are bytes",
+}
+_LEADING_ELSEWHERE = frozenset(
+    (
+        *("asynclocal", "blockcache", "cached", "dir", "filecache", "generic", "libarchive"),
+        *("reference", "simplecache", "tar", "zip", "arrow_local", "asyncwrapper"),
+    )
+)
+"""Schemes of fsspec that open files of this machine, or whatever another URL names."""
 
 
 @tells_arguments
@@ -36,6 +50,8 @@ class MediaPolicy:
             may stand for public addresses alone, unless `allow_private_addresses` says otherwise.
         allow_folders: where local files may be, symbolic links followed; None for anywhere, and
             an empty list for nowhere.
+        allow_schemes: which stores fsspec may open by URLs: "s3", "gs", "az". Any place there, with
+            whatever credentials fsspec finds: keep it empty for URLs that come from strangers.
         allow_private_addresses: whether a host that is admitted may be at an address which is not
             public: this machine, a private network, the metadata service of a cloud.
         max_bytes: largest encoded picture to read, and video that is passed as bytes or fetched.
@@ -62,6 +78,7 @@ class MediaPolicy:
 
     allow_hosts: Sequence[str] = ()
     allow_folders: Sequence[str | os.PathLike[str]] | None = None
+    allow_schemes: Sequence[str] = ()
     allow_private_addresses: bool = False
     max_bytes: int = 256 * 2**20
     max_pixels: int = 128 * 2**20
@@ -92,6 +109,9 @@ class MediaPolicy:
                 )
         self._set(
             "allow_hosts", tuple(map(_host_pattern, _listed("allow_hosts", self.allow_hosts)))
+        )
+        self._set(
+            "allow_schemes", tuple(map(_scheme, _listed("allow_schemes", self.allow_schemes)))
         )
         self._set("image_formats", _formats(_listed("image_formats", self.image_formats)))
         if self.allow_folders is not None:
@@ -213,6 +233,24 @@ def _host_pattern(value: object) -> str:
             expected="a name such as 'example.com', '*.example.com', 'example.com:8080' or '*'",
         )
     return pattern
+
+
+def is_store(scheme: str) -> bool:
+    """Whether a scheme, in small letters, may be among `allow_schemes`."""
+    return scheme not in _JUDGED_ELSEWHERE and scheme not in _LEADING_ELSEWHERE
+
+
+def _scheme(value: object) -> str:
+    scheme = value.lower().removesuffix("://") if isinstance(value, str) else ""
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        raise InputError(f"allow_schemes holds {value!r}", expected="a name such as 's3' or 'gs'")
+    if not is_store(scheme):
+        raise InputError(
+            f"allow_schemes holds {scheme!r}, which opens more than one store",
+            expected="a store such as 's3' or 'gs'",
+            hint=_JUDGED_ELSEWHERE.get(scheme, "open it yourself, and pass the bytes"),
+        )
+    return scheme
 
 
 def _has_port(pattern: str) -> bool:

@@ -11,11 +11,13 @@ from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import located
 from qwenvl_kit.media.documents import DocumentPage, check_no_document, decode_pages
 from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.identity import identify_part
 from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.links import Link, look_at
+from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import fetch_url, is_on_the_web
+from qwenvl_kit.media.sources import fetch_url, is_elsewhere, is_on_the_web
 from qwenvl_kit.media.video import decode_file, measure_file
 from qwenvl_kit.media.videos import decode_frames, is_sequence, measure_frames
 from qwenvl_kit.messages import (
@@ -58,7 +60,7 @@ def fetch_media(
     fetches: Fetches | None = None,
     kept: Collection[str] = (),
 ) -> tuple[Message, ...]:
-    """The messages with what is on the network fetched, once for all that is done with it.
+    """The messages with what is on the network fetched, and open files read, once for all.
 
     Args:
         messages: the conversation.
@@ -71,11 +73,11 @@ def fetch_media(
     """
     fetched: dict[str, Part] = {}
     for where, part in iter_parts(messages):
-        if not isinstance(part, (ImagePart, VideoPart, DocumentPart)):
-            continue
-        if where not in kept and _url_of(part) is not None:
+        if isinstance(part, (ImagePart, VideoPart, DocumentPart)) and where not in kept:
             with located(where):
-                fetched[where] = fetch_part(part, policy, fetches)
+                held = fetch_part(part, policy, fetches)
+            if held is not part:
+                fetched[where] = held
     return with_media(messages, fetched) if fetched else tuple(messages)
 
 
@@ -100,21 +102,39 @@ def links_of(messages: Sequence[Message]) -> dict[str, Link]:
 
 
 def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = None) -> _MediaPart:
-    """The part with its bytes, if it is on the network, else as it is; as `fetch_media`."""
-    url = _url_of(part)
+    """The part with its bytes, if it is on the network or an open file, else as it is.
+
+    A file is read once for all that is done with it, at whatever time its owner closes it.
+
+    Raises:
+        MediaError: as `fetch_media`, or the file cannot be read.
+    """
+    url = _url_of(part, policy)
     if url is None:
-        return part
+        return _held(part, policy)
     get = fetch_url if fetches is None else fetches.get
     with reading():
         return replace(part, source=get(url, policy))
 
 
-def _url_of(part: ImagePart | VideoPart | DocumentPart) -> str | None:
+def _held(part: _MediaPart, policy: MediaPolicy) -> _MediaPart:
+    """The part with what its owner may move or close: a file's bytes, the frame of an animation."""
+    source: Any = part.source
+    if is_file(source):
+        with reading():
+            source = read_file(source, policy)
+    elif isinstance(part, ImagePart):
+        with reading():
+            source = frame_of(source, part.frame_index)
+    return part if source is part.source else replace(part, source=source)
+
+
+def _url_of(part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy) -> str | None:
     """Where a part is on the network, as a link or not; None if it is not there."""
     source: object = part.source
     if isinstance(source, Link):
         return source.url
-    return str(source) if is_on_the_web(source) else None
+    return str(source) if is_elsewhere(source, policy) or is_on_the_web(source) else None
 
 
 def identify_media(

@@ -34,7 +34,8 @@ class ScanPages:
 
     Args:
         image: it, as Pillow opened it.
-        policy: what may be opened; no more pages are looked for than it allows, and one.
+        policy: what may be opened.
+        most_pages: how many pages are looked for.
 
     Raises:
         MediaError: it is damaged, or the policy refuses it.
@@ -42,10 +43,10 @@ class ScanPages:
 
     name = "TIFF"
 
-    def __init__(self, image: PIL.Image.Image, policy: MediaPolicy) -> None:
+    def __init__(self, image: PIL.Image.Image, policy: MediaPolicy, most_pages: int) -> None:
         self._policy = policy
         self._image = image
-        self._frames = self._found()
+        self._frames = self._found(most_pages)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -78,12 +79,11 @@ class ScanPages:
         with located(where):
             return decode_image(image, self._policy)
 
-    def _found(self) -> list[int]:
+    def _found(self, most: int) -> list[int]:
         """Which of the pictures in the file are pages."""
         found: list[int] = []
-        most = self._policy.max_pages
         frame = 0
-        while len(found) <= most and self._turn_to(frame):
+        while len(found) < most and self._turn_to(frame):
             if not self._kind() & _REDUCED_OR_MASK:
                 found.append(frame)
             frame += 1

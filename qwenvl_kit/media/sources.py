@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import os
 import re
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from qwenvl_kit.errors import (
-    MediaDecodeError,
     MediaError,
     MediaForbiddenError,
     MediaNotFoundError,
-    MediaSizeError,
     MediaSourceError,
+    looks_like_base64,
+    shown,
 )
 from qwenvl_kit.media.arrays import array_to_image, is_array
-from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.base64_text import (
+    DATA_URL,
+    bare_bytes,
+    data_url_bytes,
+    is_picture_in_base64,
+)
+from qwenvl_kit.media.file_objects import is_file, read_file
+from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.opening import check_passes, identify_stream, open_bytes
+from qwenvl_kit.media.policy import MediaPolicy, is_store
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from qwenvl_kit.media.web.fetching import IsEnough
 
-_VIDEO_HINT = "VideoPart(...) for a video"
-
-_START_OF_SCAN = b"\xff\xda"
-_MAX_PASSES = 100
-"""Of a progressive JPEG; encoders write about ten, and a picture may hold others beside it."""
+_SOURCES = (
+    "a path, file:// or data URL, base64, bytes, an open file, Pillow image, NumPy array "
+    '(H, W, C), torch tensor (C, H, W), or {"bytes": ..., "path": ...}'
+)
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
@@ -52,8 +58,8 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
             data, name = opened, "the source"
         else:
             return opened
-        image = _open_bytes(data, policy, name)
-        _check_passes(image, data, name)
+        image = open_bytes(data, policy, name)
+        check_passes(image, data, name)
         return image
 
 
@@ -66,7 +72,7 @@ def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
     """
     with opened_source(source, policy) as opened:
         if not isinstance(opened, Path):
-            yield _open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+            yield open_bytes(opened, policy) if isinstance(opened, bytes) else opened
             return
         try:
             policy.check_num_bytes(opened.stat().st_size)
@@ -74,17 +80,27 @@ def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
         except OSError as error:
             raise _unreadable(opened, error) from error
         with file:
-            yield _identify(file, policy, name=str(opened))
+            yield identify_stream(file, policy, name=str(opened))
 
 
 def is_encoded(source: object) -> bool:
-    """Whether a source is a file or bytes, which a decoder has to read."""
-    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
+    """Whether a source is a file or bytes, in whatever wrapping, which a decoder has to read."""
+    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview, Mapping)):
+        return True
+    return is_file(source) and not is_array(source)
 
 
 def is_on_the_web(source: object) -> bool:
     """Whether a source is a URL that would have to be fetched."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
+
+
+def is_elsewhere(source: object, policy: MediaPolicy) -> bool:
+    """Whether a source has to be fetched: from the web, or from a store that the policy names."""
+    if not isinstance(source, str):
+        return False
+    scheme, mark, _ = source[:100].partition("://")
+    return is_on_the_web(source) or (bool(mark) and scheme.lower() in policy.allow_schemes)
 
 
 def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path | bytes:
@@ -99,20 +115,68 @@ def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path |
         return source
     if is_array(source):
         return array_to_image(source)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source)
-    if isinstance(source, str) and _SCHEME.match(source):
-        return _resolve_url(source, policy)
-    if isinstance(source, (str, os.PathLike)):
-        return _checked_path(named_path(source), policy)
+    if _is_video_frame(source):
+        return _frame_to_image(source)
+    if is_encoded(source):
+        return _resolve_encoded(source, policy)
     from qwenvl_kit.media.documents import DocumentPage  # which opens documents by this module
 
     if isinstance(source, DocumentPage):
         return source.drawn(policy)
+    hint = "the file that source.open() gives" if hasattr(source, "open") else ""
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
-        expected="a path, file:// or data URL, bytes, Pillow image, NumPy array or torch tensor",
+        expected=_SOURCES,
+        hint="its bytes: source.read_bytes()" if hasattr(source, "read_bytes") else hint,
     )
+
+
+def _resolve_encoded(source: Any, policy: MediaPolicy) -> Path | bytes:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, str):
+        return _resolve_text(source, policy)
+    if isinstance(source, os.PathLike):
+        return _checked_path(named_path(source), policy)
+    if isinstance(source, Mapping):
+        return _resolve_encoded(_of_row(source), policy)
+    return read_file(source, policy)
+
+
+def _of_row(row: Mapping[Any, Any]) -> Any:
+    """What a row of a data set holds (Hugging Face's `Image`, `Video`): bytes, or else a path."""
+    given = {name: value for name, value in row.items() if value is not None}
+    source = given.get("bytes", given.get("path"))
+    if not given.keys() <= {"bytes", "path"} or source is None:
+        raise MediaSourceError(
+            f"a {type(row).__name__} with the keys {', '.join(sorted(map(repr, row)))} was given",
+            expected='{"bytes": ..., "path": ...} with one of them, as rows of data sets have',
+        )
+    name, kinds = (
+        ("bytes", (bytes, bytearray, memoryview))
+        if "bytes" in given
+        else ("path", (str, os.PathLike))
+    )
+    if not isinstance(source, kinds):
+        raise MediaSourceError(
+            f"a row whose {name} is a {type(source).__name__} was given",
+            expected='{"bytes": bytes, "path": a string}, with one of them',
+        )
+    return source
+
+
+def _is_video_frame(source: object) -> bool:
+    """Whether a source is a frame that PyAV has decoded."""
+    av = sys.modules.get("av")
+    return av is not None and isinstance(source, getattr(av, "VideoFrame", ()))
+
+
+def _frame_to_image(frame: Any) -> PIL.Image.Image:
+    """A frame of PyAV upright, as players show it; its converter is kept in it, for one thread."""
+    with alone_with(frame):
+        image: PIL.Image.Image = frame.to_image()
+    turned = int(getattr(frame, "rotation", 0) or 0)
+    return image.rotate(turned, expand=True) if turned % 360 else image
 
 
 @contextmanager
@@ -127,19 +191,23 @@ def opened_source(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image 
         yield opened
     except MediaError as error:
         if policy.allow_folders is not None and isinstance(opened, Path):
-            error.rename(str(opened), _shorten(source))
+            error.rename(str(opened), _named(source))
         raise
 
 
-def _resolve_url(url: str, policy: MediaPolicy) -> Path | bytes:
-    scheme = url.partition(":")[0].lower()
+def _resolve_text(text: str, policy: MediaPolicy) -> Path | bytes:
+    if is_elsewhere(text, policy):
+        return fetch_url(text, policy)
+    scheme = text[:8].partition(":")[0].lower()
     if scheme == "data":
-        return _data_url_bytes(url, policy)
+        return data_url_bytes(text, policy)
     if scheme == "file":
-        return _checked_path(_file_url_path(url), policy)
-    if scheme in ("http", "https"):
-        return fetch_url(url, policy)
-    return _checked_path(named_path(url), policy)
+        return _checked_path(_file_url_path(text), policy)
+    if scheme in ("http", "https") and ":" in text[:8]:
+        return fetch_url(text, policy)
+    if is_picture_in_base64(text):
+        return bare_bytes(text, policy)
+    return _checked_path(named_path(text), policy)
 
 
 def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) -> bytes:
@@ -151,11 +219,16 @@ def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) 
         is_enough: see `qwenvl_kit.media.web.fetch`.
 
     Raises:
-        MediaError: the policy admits nothing there, or as `fetch`.
+        MediaError: the policy admits nothing there, or as `fetch` and `fetch_remote`.
     """
+    scheme = url.partition(":")[0].lower()
+    if scheme in policy.allow_schemes:
+        from qwenvl_kit.media.remote import fetch_remote
+
+        return fetch_remote(url, policy)
     if not policy.allow_hosts:
         raise MediaForbiddenError(
-            f"the source is on the network ({url.partition(':')[0].lower()}://{_host(url)})",
+            f"the source is on the network ({scheme}://{_host(url)})",
             expected="a local file, bytes or an array",
             hint="MediaPolicy(allow_hosts=[...]), or download it yourself and pass the bytes",
         )
@@ -173,10 +246,17 @@ def named_path(source: str | os.PathLike[str]) -> Path:
     name = os.fsdecode(source)
     scheme = _SCHEME.match(name)
     if scheme and isinstance(source, str) and not os.path.exists(name):
-        raise MediaSourceError(
-            f"a source with scheme {scheme.group(1)} was given", expected="file://, data: or a path"
-        )
+        raise _unknown_scheme(name, scheme.group(1)[:20])
     return Path(name)
+
+
+def _unknown_scheme(url: str, scheme: str) -> MediaSourceError:
+    hint = "open it, and pass the bytes" if "://" in url else ""
+    if hint and "::" not in url and is_store(scheme.lower()):
+        hint = f"MediaPolicy(allow_schemes=[{scheme.lower()!r}]), or {hint}"
+    return MediaSourceError(
+        f"a source with scheme {scheme} was given", expected="file://, data: or a path", hint=hint
+    )
 
 
 def _file_url_path(url: str) -> Path:
@@ -186,7 +266,7 @@ def _file_url_path(url: str) -> Path:
         parts = urlsplit(url)
     except ValueError as error:
         raise MediaSourceError(
-            f"{url[:100]!r} is not a URL ({error})", expected="file:///home/me/photo.jpg"
+            f"{shown(url)} is not a URL ({error})", expected="file:///home/me/photo.jpg"
         ) from error
     if parts.netloc not in ("", "localhost"):
         raise MediaForbiddenError(
@@ -200,24 +280,6 @@ def _file_url_path(url: str) -> Path:
     return Path(url2pathname(parts.path) + unquote(tail))
 
 
-def _data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
-    comma = url.find(",")
-    if comma < 0:
-        raise MediaDecodeError("the data URL has no comma", expected="data:image/png;base64,...")
-    policy.check_num_bytes((len(url) - comma - 1) * 3 // 4)
-    header, payload = url[:comma], url[comma + 1 :]
-    if not header.lower().endswith(";base64"):
-        return unquote_to_bytes(payload.encode(errors="replace"))
-    try:
-        return base64.b64decode("".join(unquote(payload).split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MediaDecodeError(
-            f"the data URL is not valid base64 ({error})",
-            expected="data:image/png;base64,...",
-            hint=_VIDEO_HINT if header.lower().startswith("data:video/") else "",
-        ) from error
-
-
 def _checked_path(given: Path, policy: MediaPolicy) -> Path:
     """The path of a file that may be read; messages name it as it was given."""
     try:
@@ -226,19 +288,33 @@ def _checked_path(given: Path, policy: MediaPolicy) -> Path:
     except MediaForbiddenError:
         raise
     except FileNotFoundError as error:
-        # Where files are fenced in, the one who names them is not to learn where this is.
-        is_ours = policy.allow_folders is None
-        hint = f"an absolute path; the working directory is {_working_directory()}"
-        raise MediaNotFoundError(f"no file at {given}", hint=hint if is_ours else "") from error
+        raise _no_file(str(given), policy) from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise MediaNotFoundError(
-            f"{_shorten(given)} cannot be a file ({_shorten(error)})", expected="a file"
+            f"{shown(str(given))} cannot be a file ({_shorten(why)})",
+            expected="a file",
+            hint=DATA_URL if looks_like_base64(str(given)) else "",
         ) from error
     if stat.S_ISDIR(status.st_mode):
         raise MediaSourceError(f"{given} is a directory", expected="a file")
     if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe might never end
         raise MediaSourceError(f"{given} is a device or a pipe", expected="a file")
     return path
+
+
+def _no_file(given: str, policy: MediaPolicy) -> MediaNotFoundError:
+    words = shown(given)
+    if words != repr(given):
+        is_base64 = looks_like_base64(given)
+        return MediaNotFoundError(
+            f"no file has {words} for its name",
+            expected=f"a path, or {DATA_URL}" if is_base64 else "a path",
+        )
+    # Where files are fenced in, the one who names them is not to learn where this is.
+    hint = f"an absolute path; the working directory is {_working_directory()}"
+    is_ours = policy.allow_folders is None
+    return MediaNotFoundError(f"no file at {given}", hint=hint if is_ours else "")
 
 
 def _read_file(path: Path, policy: MediaPolicy) -> bytes:
@@ -249,89 +325,23 @@ def _read_file(path: Path, policy: MediaPolicy) -> bytes:
         raise _unreadable(path, error) from error
 
 
+def read_start(path: Path, num_bytes: int) -> bytes:
+    """How a file begins.
+
+    Raises:
+        MediaNotFoundError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(num_bytes)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Path, error: OSError) -> MediaNotFoundError:
     return MediaNotFoundError(
         f"{path} cannot be read ({error.strerror})", expected="a file that you may read"
     )
-
-
-def _open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> PIL.Image.Image:
-    policy.check_num_bytes(len(data))
-    return _identify(io.BytesIO(data), policy, name)
-
-
-def _identify(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.Image:
-    """A Pillow image whose header is read from a stream."""
-    import PIL.Image
-
-    try:
-        image = PIL.Image.open(stream, formats=tuple(policy.image_formats))
-    except PIL.UnidentifiedImageError as error:
-        raise _not_a_picture(stream, policy, name) from error
-    except PIL.Image.DecompressionBombError as error:
-        raise MediaSizeError(
-            f"{name} is too large to decode ({error})",
-            hint="if you trust it: PIL.Image.MAX_IMAGE_PIXELS and MediaPolicy(max_pixels=...)",
-        ) from error
-    except Exception as error:  # decoders raise nearly anything on damaged headers
-        raise MediaDecodeError(
-            f"{name} has a damaged header ({error})", hint="fetch or save it again"
-        ) from error
-    if image.format == "PNG" and "Raw profile type exif" not in image.info:
-        # Without this entry Pillow decodes the whole picture to look for it behind the pixels.
-        image.info.setdefault("exif", _png_exif(stream))
-    return image
-
-
-def _check_passes(image: PIL.Image.Image, data: bytes, name: str) -> None:
-    """Refuse a progressive JPEG that goes over its pixels again and again.
-
-    A pass may take ten bytes of a file and a second of a processor, so that 300 KB last minutes.
-    """
-    is_progressive = "progressive" in image.info and image.format in ("JPEG", "MPO")
-    num_passes = data.count(_START_OF_SCAN) if is_progressive else 1
-    if num_passes > _MAX_PASSES:
-        raise MediaSizeError(
-            f"{name} is a JPEG in {num_passes} passes",
-            expected=f"at most {_MAX_PASSES}",
-            hint="save it again, if you trust it",
-        )
-
-
-def _not_a_picture(stream: BinaryIO, policy: MediaPolicy, name: str) -> MediaDecodeError:
-    num_bytes = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    start = stream.read(12)
-    if not num_bytes:
-        return MediaDecodeError(f"{name} is empty (0 bytes)", expected="a picture")
-    return MediaDecodeError(
-        f"{name} is not a picture ({num_bytes} bytes that begin with {start!r})",
-        expected=f"one of {', '.join(policy.image_formats)}",
-        hint=_VIDEO_HINT if _is_video(start) else "",
-    )
-
-
-def _png_exif(stream: BinaryIO) -> bytes:
-    """The EXIF chunk of a PNG, found without reading the others; empty if there is none."""
-    position = stream.tell()  # Pillow goes on reading from here
-    found = b""
-    offset = 8
-    while not found:
-        stream.seek(offset)
-        head = stream.read(8)
-        if len(head) < 8:
-            break
-        num_bytes = int.from_bytes(head[:4], "big")
-        if head[4:] == b"eXIf":
-            found = stream.read(num_bytes)
-        offset += 12 + num_bytes
-    stream.seek(position)
-    return found
-
-
-def _is_video(data: bytes) -> bool:
-    """Whether bytes begin as MP4 and MOV files do, or as Matroska and WebM files."""
-    return data[4:8] == b"ftyp" or data[:4] == b"\x1a\x45\xdf\xa3"
 
 
 def _working_directory() -> str:
@@ -343,9 +353,15 @@ def _working_directory() -> str:
 
 def _host(url: str) -> str:
     """The machine that a URL names, without the password and query that it may hold."""
-    return url.partition("//")[2].partition("/")[0].rpartition("@")[2][:100]
+    return re.split(r"[/?#;\\]", url.partition("//")[2], maxsplit=1)[0].rpartition("@")[2][:100]
+
+
+def _named(source: object) -> str:
+    """A source that names a file, as it was given."""
+    path = source.get("path") if isinstance(source, Mapping) else source
+    return shown(str(path))
 
 
 def _shorten(value: object) -> str:
-    text = str(value) if isinstance(value, Exception) else repr(str(value))
+    text = str(value)
     return text if len(text) <= 200 else f"{text[:150]}...{text[-20:]}"

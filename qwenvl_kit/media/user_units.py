@@ -11,14 +11,19 @@ import io
 import math
 import re
 import zlib
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 _ENTRY = b"/UserUnit"
-_PACKED = re.compile(rb"/ObjStm\b(.{0,4096}?)stream\r?\n", re.DOTALL)
-"""The dictionary of a stream of objects (ISO 32000-1, 7.5.7), as far as it follows the name."""
+_PACKED = b"/ObjStm"
+"""The type of a stream of objects (ISO 32000-1, 7.5.7)."""
 
 _MAX_PACKED_BYTES = 2**20
 """What of such a stream is looked at: far more than the pages of one."""
+
+_MAX_STREAMS = 1000
+_MAX_DICTIONARY_BYTES = 4096
 
 _MAX_UNIT = 75_000.0
 """The largest that PDF's authors know of (ISO 32000-1, table 30, in its first edition)."""
@@ -28,9 +33,12 @@ def may_have_units(content: bytes) -> bool:
     """Whether any page of a document may have units of its own; True where that cannot be seen."""
     if _ENTRY in content:
         return True
-    if b"/ObjStm" not in content:
+    starts = [*islice(_starts(content), _MAX_STREAMS + 1)]
+    if not starts:
         return False
-    return b"/Encrypt" in content or any(map(_may_hold_entry, _packed(content)))
+    if len(starts) > _MAX_STREAMS or b"/Encrypt" in content:
+        return True
+    return any(_may_hold_entry(content, start) for start in starts)
 
 
 def user_unit(document: Any, number: int) -> float:
@@ -52,22 +60,26 @@ def user_unit(document: Any, number: int) -> float:
     return _unit_of(_Written(written.getvalue()))
 
 
-def _packed(content: bytes) -> Any:
-    return ((content, found) for found in _PACKED.finditer(content))
+def _starts(content: bytes) -> Iterator[int]:
+    """Where streams of objects say that they are some."""
+    start = content.find(_PACKED)
+    while start >= 0:
+        yield start
+        start = content.find(_PACKED, start + 1)
 
 
-def _may_hold_entry(packed: tuple[bytes, re.Match[bytes]]) -> bool:
-    content, found = packed
-    if b"/Predictor" in content[max(0, found.start() - 512) : found.end()]:
+def _may_hold_entry(content: bytes, start: int) -> bool:
+    """Whether a stream of objects, whose type stands at `start`, holds units, or might."""
+    stream = content.find(b"stream", start, start + _MAX_DICTIONARY_BYTES)
+    if stream < 0 or b"/Predictor" in content[max(0, start - 512) : stream]:
         return True
-    start = found.end()
+    packed = memoryview(content)[stream + len(b"stream") :][: _MAX_PACKED_BYTES + 2]
+    unpack = zlib.decompressobj()
     try:
-        objects = zlib.decompressobj().decompress(
-            memoryview(content)[start : start + _MAX_PACKED_BYTES], _MAX_PACKED_BYTES
-        )
+        objects = unpack.decompress(bytes(packed).lstrip(b"\r\n"), _MAX_PACKED_BYTES)
     except zlib.error:  # another filter, or none
         return True
-    return _ENTRY in objects or len(objects) == _MAX_PACKED_BYTES
+    return _ENTRY in objects or not unpack.eof
 
 
 def _unit_of(written: _Written) -> float:

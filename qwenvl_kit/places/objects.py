@@ -104,7 +104,7 @@ class ObjectReader:
             if name not in read and value.opener:
                 label = above if found else above or label_by_field(name)
                 self._read(value, label=label, is_detail=is_detail or bool(found))
-        if before == self._state and not read and not is_detail:
+        if before == self._state and not read and not is_detail and node.is_whole:
             self._tell_unknown(node)
 
     @property

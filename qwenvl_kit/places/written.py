@@ -55,11 +55,6 @@ class WrittenPlaces:
         """Those of two numbers."""
         return tuple(place for place in self.places if len(place.numbers) == 2)
 
-    @property
-    def flat(self) -> tuple[WrittenPlace, ...]:
-        """Boxes, points and outlines, in the order of the answer."""
-        return tuple(sorted((*self.places, *self.polygons), key=lambda place: place.start))
-
 
 class Spans:
     """Parts of a text that do not overlap.

@@ -24,9 +24,14 @@ from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
+from qwenvl_kit.processing.generation_rules import GenerationRules, read_rules
 from qwenvl_kit.thinking import opens_thought
 
 spare_docstrings()
+
+_TOP_K = 50
+"""What `generate` of transformers samples among where a checkpoint samples and says nothing; 0 is
+all (`GenerationConfig._get_default_generation_params`)."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,14 @@ class Published:
         processor: of transformers.
         rules: what it lays down for planning; nothing of its weights.
         sampling: the settings that it was published with.
+        generation: what else it says about answers, which holds whatever is asked.
         end_ids: the tokens that end an answer.
     """
 
     processor: Any
     rules: PlanningRules
     sampling: Sampling
+    generation: GenerationRules
     end_ids: frozenset[int]
 
 
@@ -85,6 +92,7 @@ def published_of(
             processor=processor,
             rules=_rules(settings.family, config, processor),
             sampling=_default_sampling(checkpoint.folder, settings.family, generation, processor),
+            generation=read_rules(checkpoint.folder, generation),
             end_ids=_end_ids(config, generation, processor),
         )
 
@@ -278,20 +286,29 @@ def _default_sampling(folder: Path, family: Family, generation: Any, processor: 
     fallback = family.thinking_sampling if _opens_with_thinking(processor) else family.sampling
     if not (folder / "generation_config.json").is_file():
         return fallback
-    published = generation
-    length = published.max_new_tokens or fallback.max_new_tokens
-    penalty = published.repetition_penalty
-    temperature = published.temperature if published.temperature is not None else 1.0
-    if not published.do_sample or temperature < MIN_TEMPERATURE:  # Qwen2.5-VL says 0.000001
-        return Sampling(max_new_tokens=length, repetition_penalty=penalty)
+    temperature = 1.0 if generation.temperature is None else generation.temperature
+    common = {**_lengths(generation, fallback), "repetition_penalty": generation.repetition_penalty}
+    if not generation.do_sample or temperature < MIN_TEMPERATURE:  # Qwen2.5-VL says 0.000001
+        return Sampling(**common)
     return Sampling(
-        max_new_tokens=length,
         temperature=temperature,
-        top_k=published.top_k or None,
-        top_p=published.top_p,
-        min_p=published.min_p,
-        repetition_penalty=penalty,
+        top_k=(_TOP_K if generation.top_k is None else generation.top_k) or None,
+        top_p=generation.top_p,
+        min_p=generation.min_p,
+        **common,
     )
+
+
+def _lengths(generation: Any, fallback: Sampling) -> dict[str, Any]:
+    """What ends an answer; `max_new_tokens` wins over `max_length`, which counts the prompt too."""
+    total = None if generation.max_new_tokens else generation.max_length
+    stop = generation.stop_strings or ()
+    return {
+        "max_new_tokens": generation.max_new_tokens or total or fallback.max_new_tokens,
+        "max_total_tokens": total,
+        "max_seconds": generation.max_time,
+        "stop": (stop,) if isinstance(stop, str) else tuple(stop),
+    }
 
 
 def _opens_with_thinking(processor: Any) -> bool:

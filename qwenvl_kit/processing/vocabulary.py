@@ -18,22 +18,29 @@ class Vocabulary:
     def __init__(self, tokenizer: Any, end_ids: frozenset[int]) -> None:
         self._tokenizer = tokenizer
         self.end_ids = end_ids
+        added = tokenizer.added_tokens_decoder.items()
+        self._special = {token_id: token.content for token_id, token in added if token.special}
 
     def text(self, token_id: int) -> str:
         """One token alone, special or not."""
         return str(self._tokenizer.decode([token_id], skip_special_tokens=False))
 
-    def stream(self) -> TextStream:
+    def special_text(self, token_id: int) -> str:
+        """What a special token is written as; empty for any other."""
+        return str(self._special.get(token_id, ""))
+
+    def stream(self, *, keep_special_tokens: bool = False) -> TextStream:
         """A decoder for one answer."""
-        return TextStream(self._tokenizer)
+        return TextStream(self._tokenizer, keep_special_tokens=keep_special_tokens)
 
 
 class TextStream:
     """Turns tokens into text as they come, holding back characters that are incomplete."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, keep_special_tokens: bool = False) -> None:
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
+        self._skips = not keep_special_tokens
+        self._stream = DecodeStream(skip_special_tokens=self._skips)
         self._pending: list[int] = []
 
     def feed(self, token_id: int) -> str:
@@ -45,4 +52,6 @@ class TextStream:
     def flush(self) -> str:
         """What a character that was never completed looks like."""
         pending, self._pending = self._pending, []
-        return str(self._tokenizer.decode(pending, skip_special_tokens=True)) if pending else ""
+        return (
+            str(self._tokenizer.decode(pending, skip_special_tokens=self._skips)) if pending else ""
+        )

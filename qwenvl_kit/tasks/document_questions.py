@@ -6,26 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.media.documents import document_pages, has_pages
-from qwenvl_kit.media.faults import reading
-from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
-from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import fetch_part
-from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
+from qwenvl_kit.messages import Message, TextPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.structure.partial import PartialJson
 from qwenvl_kit.structure.schemas import object_schema
 from qwenvl_kit.tasks.answers import Answer, Answers
-from qwenvl_kit.tasks.pictures import as_image_part, as_media
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.shown_pages import ShownPage, shown_pages
 
 INSTRUCTIONS = MappingProxyType(
     {
@@ -168,7 +162,13 @@ def document_qa(
     """
     asked = _checked_questions(questions)
     chosen = chosen_prompt(INSTRUCTIONS, language, instruction)
-    shown = _pages(chat, document, pages, password, language)
+    shown = shown_pages(
+        document,
+        chat.policy,
+        pages=pages,
+        password=password,
+        page_name=_PAGE_NAMES[language],
+    )
     if not shown:
         raise MessageError("no pages were given", expected="at least one", where="document")
     numbers = tuple(page.number for page in shown)
@@ -184,65 +184,7 @@ def document_qa(
     return DocumentAnswers.of(asked, replies, lambda reply: DocumentAnswer(reply, numbers))
 
 
-class _Shown(NamedTuple):
-    """A page of the document: its number, its name in the prompt, and what it looks like."""
-
-    number: int
-    name: str
-    part: ImagePart | VideoPart
-
-
-def _pages(
-    chat: VisionChat,
-    document: Media | Sequence[Media],
-    pages: Iterable[int] | None,
-    password: str | None,
-    language: str,
-) -> list[_Shown]:
-    part = _as_document(document, pages, password, chat.policy)
-    given = None if part is None else _document_pages(fetch_part(part, chat.policy), chat.policy)
-    if given is None:
-        if pages is not None or password is not None:
-            raise MessageError(
-                f"{'pages were' if pages is not None else 'a password was'} given with pictures",
-                expected="them with a PDF alone, or with a TIFF of several pages",
-            )
-        media = (m if isinstance(m, VideoPart) else as_image_part(m) for m in as_media(document))
-        given = [*enumerate(media, 1)]
-    form = part.page_name if isinstance(part, DocumentPart) else _PAGE_NAMES[language]
-    return [_Shown(number, form.replace("{}", str(number)), page) for number, page in given]
-
-
-def _as_document(
-    document: Any, pages: Iterable[int] | None, password: str | None, policy: MediaPolicy
-) -> DocumentPart | ImagePart | None:
-    """What may have pages; None for what has none whatever it holds."""
-    if isinstance(document, (list, tuple, VideoPart)):
-        return None
-    if isinstance(document, DocumentPart):
-        if pages is not None or password is not None:
-            raise MessageError(
-                "pages or a password were given beside a DocumentPart", expected="them in the part"
-            )
-        return document
-    has_settings = pages is not None or password is not None
-    if is_pdf(document) or (has_settings and has_pages(document, policy)):
-        numbers = check_pages(pages, DEFAULT_DPI, policy)
-        return DocumentPart(document, pages=None if pages is None else numbers, password=password)  # type: ignore[arg-type]
-    return as_image_part(document)
-
-
-def _document_pages(
-    part: DocumentPart | ImagePart, policy: MediaPolicy
-) -> list[tuple[int, ImagePart | VideoPart]] | None:
-    with reading():
-        pages = document_pages(part, policy)
-    if pages is None:
-        return None
-    return [(page.source.number, page) for page in pages]  # type: ignore[union-attr]
-
-
-def _message(shown: Sequence[_Shown], question: str) -> Message:
+def _message(shown: Sequence[ShownPage], question: str) -> Message:
     """The pages, each after its name if there are several, and the question."""
     parts: list[Any] = []
     for page in shown:

@@ -130,7 +130,10 @@ def stream_extract(
         text, shown = "", None
         for delta in stream:
             text += delta.text
-            value = form.unwrapped(PartialJson(split_thoughts(text).answer).value)
+            # What a prompt has opened is known at the end alone; the answer begins with a brace.
+            is_thought = not text.lstrip().startswith("{")
+            answer = split_thoughts(text, begins_inside=is_thought).answer
+            value = form.unwrapped(PartialJson(answer).value)
             if value is not None and value != shown:
                 shown = value
                 yield value

@@ -10,7 +10,7 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.places.mapping import PlaceMapper
-from qwenvl_kit.places.parsing import parse_places
+from qwenvl_kit.places.parsing import WrittenPlace, parse_places
 from qwenvl_kit.places.values import Boxes, Marks
 from qwenvl_kit.tasks.pictures import one_picture, one_plan
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
@@ -119,7 +119,7 @@ class _Search:
         sampling: Sampling | None,
         budget: BudgetChoice | None,
     ) -> None:
-        part = one_picture(chat, image)
+        part = one_picture(chat.policy, image)
         chosen = Sampling(max_new_tokens=_MAX_TOKENS) if sampling is None else sampling
         self._reply = chat.ask(text, part, sampling=chosen, budget=budget)
         self._source, self._policy = part.source, chat.policy
@@ -127,16 +127,23 @@ class _Search:
         self._written = parse_places(self._reply.text)
         self._mapper = PlaceMapper(self._plan, chat.family, self._reply, what)
 
+    @property
+    def _flat(self) -> Sequence[WrittenPlace]:
+        """Boxes and points; outlines where there are none, as one beside a box is of the same."""
+        return self._written.places or self._written.polygons
+
     def boxes(self) -> Boxes:
         """What was found, as boxes."""
-        return self._told(Boxes, self._mapper.boxes(self._written.flat))
+        return self._told(Boxes, self._mapper.boxes(self._flat))
 
     def marks(self) -> Marks:
         """What was found, as points."""
-        return self._told(Marks, self._mapper.marks(self._written.flat))
+        return self._told(Marks, self._mapper.marks(self._flat))
 
     def _told(self, kind: type[_Places], places: Sequence[Any]) -> _Places:
         warnings = [*self._written.warnings, *self._mapper.warnings]
+        if self._written.places and self._written.polygons:
+            warnings.append("outlines beside the boxes or points; `read_places` gives them")
         if self._written.boxes_3d:
             warnings.append("a box in space where one in the picture was asked for; it is left out")
         reason = self._reply.finish_reason

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.documents import document_pages
 from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.results import Reply
+
+_FIRST = "messages[0].parts[0]"
+"""Where a task shows the picture that it is about."""
 
 
 def as_image_part(image: Media) -> ImagePart:
@@ -21,16 +24,21 @@ def as_image_part(image: Media) -> ImagePart:
     return image if isinstance(image, ImagePart) else ImagePart(image)  # type: ignore[arg-type]
 
 
-def one_picture(chat: VisionChat, image: Media) -> ImagePart:
+def one_picture(policy: MediaPolicy, image: Media, where: str = _FIRST) -> ImagePart:
     """The picture, or the only page of a document, with the settings that it came with, if any.
+
+    Args:
+        policy: what may be opened.
+        image: the picture or document.
+        where: its place in the request.
 
     Raises:
         MessageError: a document of several pages.
         MediaError: a document that cannot be used.
     """
     part = image if isinstance(image, DocumentPart) else as_image_part(image)
-    with reading():
-        pages = document_pages(part, chat.policy)
+    with reading(where):
+        pages = document_pages(part, policy)
     if pages is None:
         return cast(ImagePart, part)
     if len(pages) > 1:

@@ -65,7 +65,7 @@ def spot(
     """Ask for such a list, and read it; see `Spotting`."""
     reply = chat.ask(
         question,
-        one_picture(chat, image),
+        one_picture(chat.policy, image),
         sampling=sampling or Sampling(max_new_tokens=_MAX_TOKENS),
         budget=budget,
         constraint=Constraint.from_schema(schema),

@@ -41,13 +41,13 @@ def told_apart(
                 calls.append(ToolCall(call.name, call.arguments))
             except MessageError as error:  # not a number, or half a character
                 warnings.append(str(error))
-                unread.append(UnreadCall(f"{call.name}(...)", str(error)))
+                unread.append(UnreadCall(f"{call.name!r}(...)", str(error)))
     if text == reply.text and not warnings:
         return reply
     return replace(
         reply,
         text=text,
-        raw_text=reply.text,
+        raw_text=reply.text if reply.raw_text is None else reply.raw_text,
         thinking=thoughts.thinking,
         tool_calls=tuple(calls),
         unread_calls=tuple(unread),

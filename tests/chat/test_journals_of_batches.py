@@ -200,6 +200,7 @@ print([str(result) for result in results] == [f"answer to question {i}" for i in
 """
 
 
+@pytest.mark.long
 def test_killed_at_200_moments_a_run_loses_nothing_and_doubles_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, check=True, timeout=300

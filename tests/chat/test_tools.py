@@ -204,6 +204,13 @@ def test_thoughts_go_back_to_the_model_while_it_calls_tools() -> None:
     assert run.messages[-1] == Message.assistant("Rain.")
 
 
+def test_a_name_that_cannot_be_said_again_is_told_and_not_made() -> None:
+    answer = '<tool_call>{"name": "\\ud800", "arguments": {}}</tool_call>'
+    run = VisionChat(ScriptedBackend([answer, "Rain."])).run_tools("Rain?", tools=[weather])
+    assert (str(run), run.calls) == ("Rain.", ())
+    assert "nothing that JSON can hold" in run.warnings[0]
+
+
 @pytest.mark.parametrize("value", ["NaN", '"\\ud800"', "1e999"])
 def test_a_call_that_cannot_be_said_again_is_told_and_not_made(value: str) -> None:
     answer = f'<tool_call>{{"name": "weather", "arguments": {{"city": {value}}}}}</tool_call>'

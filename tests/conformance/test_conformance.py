@@ -13,7 +13,7 @@ from qwenvl_kit.errors import UnsupportedFeatureError
 from tests.media.web.servers import admitting, response, serving
 
 from .promises import PROMISES, scene
-from .subjects import SUBJECTS, Subject
+from .subjects import SUBJECTS, Subject, local, scripted
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,13 @@ def truth() -> Iterator[VisionChat]:
         yield chat
 
 
-@pytest.fixture(scope="module", params=SUBJECTS, ids=lambda subject: subject.name)
+def subject_of(subject: Subject) -> object:
+    """What starts a server, or vLLM, is long."""
+    is_here = subject.open in (local, scripted)
+    return pytest.param(subject, id=subject.name, marks=[] if is_here else [pytest.mark.long])
+
+
+@pytest.fixture(scope="module", params=map(subject_of, SUBJECTS))
 def subject(request: pytest.FixtureRequest) -> Subject:
     chosen: Subject = request.param
     if chosen.missing:

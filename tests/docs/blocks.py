@@ -22,6 +22,10 @@ _EXACT = re.compile(r"True|False|None|-?[0-9][0-9.,_]*|[A-Za-z_][\w.]*(?:\[[0-9]
 """Comments that are all that a line prints; others explain it."""
 
 
+class _Missing(str):
+    """What there is not, in words."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A piece of Python in a page.
@@ -78,6 +82,8 @@ def promised_prints(block: Block) -> dict[int, str]:
 def misnamed(block: Block, known: dict[str, Any]) -> Iterator[str]:
     """What a block imports or passes by keyword that there is not, in words.
 
+    What stands in a `try` is there to fail, and is left to the run.
+
     Args:
         block: need not be able to run.
         known: names of the page so far, which grow by those that the block imports. A name that
@@ -94,14 +100,20 @@ def misnamed(block: Block, known: dict[str, Any]) -> Iterator[str]:
                 if not hasattr(module, alias.name):
                     yield f"{block.page}:{node.lineno}: {node.module} has no {alias.name}"
                 known[alias.asname or alias.name] = getattr(module, alias.name, None)
+    shown_wrong = {
+        inside
+        for node in ast.walk(block.tree)
+        if isinstance(node, ast.Try)
+        for inside in ast.walk(ast.Module(node.body, []))
+    }
     for node in ast.walk(block.tree):
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Call) and node not in shown_wrong:
             yield from _misnamed_keywords(block, node, known)
 
 
 def _misnamed_keywords(block: Block, call: ast.Call, known: dict[str, Any]) -> Iterator[str]:
     called = _resolved(call.func, known)
-    if isinstance(called, str):
+    if isinstance(called, _Missing):
         yield f"{block.page}:{call.lineno}: {called}"
         return
     try:
@@ -117,7 +129,7 @@ def _misnamed_keywords(block: Block, call: ast.Call, known: dict[str, Any]) -> I
 
 
 def _resolved(node: ast.expr, known: dict[str, Any]) -> Any:
-    """What an expression stands for; None if that is not known, and words if it does not exist."""
+    """What an expression stands for; None if that is not known."""
     from qwenvl_kit import VisionChat
 
     if isinstance(node, ast.Name):
@@ -126,11 +138,8 @@ def _resolved(node: ast.expr, known: dict[str, Any]) -> Any:
         return known.get(node.id, getattr(builtins, node.id, None))
     if isinstance(node, ast.Attribute):
         owner = _resolved(node.value, known)
-        if owner is None or isinstance(owner, str | property):
-            return owner if isinstance(owner, str) else None
+        if owner is VisionChat and not hasattr(owner, node.attr):
+            return _Missing(f"{ast.unparse(node.value)} has no {node.attr}")
         if inspect.ismodule(owner) or inspect.isclass(owner):
-            missing = f"{ast.unparse(node.value)} has no {node.attr}"
-            names = getattr(owner, "__annotations__", {})
-            is_there = hasattr(owner, node.attr) or node.attr in names or owner is not VisionChat
-            return getattr(owner, node.attr, None) if is_there else missing
+            return getattr(owner, node.attr, None)
     return None

@@ -171,6 +171,7 @@ def test_the_card_says_plainly_what_it_is() -> None:
     assert "<!-- table:begin -->" in card
 
 
+@pytest.mark.long
 def test_the_quickstart_runs_without_a_network() -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(

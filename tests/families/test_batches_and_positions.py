@@ -121,7 +121,13 @@ def test_frames_at_uneven_times_answer_and_keep_their_times(chat: VisionChat) ->
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 5, 7, 8])
-@pytest.mark.parametrize("size", [(30, 41), (100, 60), (640, 360), (1920, 1080), (40, 700)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        *((30, 41), (100, 60), (640, 360)),
+        *(pytest.param((1920, 1080), marks=pytest.mark.long), (40, 700)),
+    ],
+)
 def test_videos_of_any_size_and_length_are_planned_as_the_processor_makes_them(
     chat: VisionChat, backend: LocalBackend, size: tuple[int, int], num_frames: int
 ) -> None:

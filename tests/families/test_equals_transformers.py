@@ -129,4 +129,19 @@ def test_text_is_what_the_tokenizer_decodes(chat: VisionChat, backend: LocalBack
     assert reply.tokens is not None
     ids = [score.token_id for score in reply.tokens]
     assert reply.text == backend.processor.tokenizer.decode(ids, skip_special_tokens=True)
-    assert reply.text == "".join(score.text for score in reply.tokens)
+    assert reply.text == "".join(score.text for score in reply.tokens if not score.is_hidden)
+    assert reply.raw_text == "".join(score.text for score in reply.tokens)
+
+
+def test_raw_text_is_what_the_tokenizer_decodes_with_special_tokens(
+    chat: VisionChat, backend: LocalBackend
+) -> None:
+    tokenizer = backend.processor.tokenizer
+    kept = Sampling(max_new_tokens=60, temperature=1.2, seed=4, keep_special_tokens=True)
+    reply = chat.ask(CONVERSATIONS["one image"], sampling=kept)
+    ids = [score.token_id for score in reply.tokens or ()]
+    assert reply.text == tokenizer.decode(ids, skip_special_tokens=False)
+    assert any(i in tokenizer.added_tokens_decoder for i in ids)
+    assert reply.raw_text is None
+    with chat.stream(CONVERSATIONS["one image"], sampling=kept) as stream:
+        assert "".join(delta.text for delta in stream) == reply.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from qwenvl_kit import ImagePart, Message, VisionChat
+from qwenvl_kit.backends.local import load_backend
+from qwenvl_kit.dialects import from_dicts
 from qwenvl_kit.rendering import TokenShield, render_turns
+from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall
 from qwenvl_kit.tools.offering import with_tools
 from tests.by_hand import picture
@@ -104,6 +108,95 @@ def test_a_template_that_knows_tools_is_given_them(name: str, system: str | None
     assert ours(name, offered, knows_tools=True) == rendered(name, [*dicts, *AS_DICTS], tools)
     alone = ours(name, (*before, *CONVERSATION), knows_tools=True)
     assert alone == rendered(name, [*dicts, *AS_DICTS], None)
+
+
+THOUGHTFUL = (
+    Message.user("Rain?"),
+    Message.assistant(ThinkingPart("An earlier thought."), "Where?"),
+    Message.user("In Köln."),
+    Message.assistant(ThinkingPart("First Köln.\nThen Bonn."), ToolCall("weather", {"city": "K"})),
+    Message.tool("Rain."),
+    Message.assistant(ThinkingPart("Now Bonn."), "And:", ToolCall("weather", {"city": "B"})),
+    Message.tool("Sun."),
+)
+THOUGHTFUL_DICTS: list[dict[str, Any]] = [
+    {"role": "user", "content": "Rain?"},
+    {"role": "assistant", "content": "Where?", "reasoning_content": "An earlier thought."},
+    {"role": "user", "content": "In Köln."},
+    {
+        "role": "assistant",
+        "content": "",
+        "reasoning_content": "First Köln.\nThen Bonn.",
+        "tool_calls": [{"function": {"name": "weather", "arguments": {"city": "K"}}}],
+    },
+    {"role": "tool", "content": "Rain."},
+    {
+        "role": "assistant",
+        "content": "And:",
+        "reasoning_content": "Now Bonn.",
+        "tool_calls": [{"function": {"name": "weather", "arguments": {"city": "B"}}}],
+    },
+    {"role": "tool", "content": "Sun."},
+]
+
+
+@published
+@pytest.mark.parametrize("name", KNOWING)
+def test_thoughts_reach_a_template_as_transformers_gives_them(name: str) -> None:
+    prompt = ours(name, THOUGHTFUL, knows_tools=True)
+    assert prompt == rendered(name, THOUGHTFUL_DICTS, None)
+    assert ours(name, from_dicts(THOUGHTFUL_DICTS), knows_tools=True) == prompt
+    thinks = name == "Qwen3.5-2B"
+    assert ("<think>\nFirst Köln.\nThen Bonn.\n</think>" in prompt) is thinks
+    assert ("<think>\nNow Bonn.\n</think>" in prompt) is thinks
+    assert "earlier thought" not in prompt
+
+
+@published
+@pytest.mark.parametrize("name", NOT_KNOWING)
+def test_thoughts_change_nothing_for_a_template_that_knows_none(name: str) -> None:
+    plain = tuple(
+        Message(m.role, tuple(p for p in m.parts if not isinstance(p, ThinkingPart)))
+        for m in THOUGHTFUL
+    )
+    assert ours(name, THOUGHTFUL, knows_tools=False) == ours(name, plain, knows_tools=False)
+
+
+SHOWS_THOUGHTS = """\
+{%- set ns = namespace(last=-1) %}
+{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}
+{%- endfor %}
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{% if m.reasoning_content and loop.index0 > ns.last %}<think>
+{{ m.reasoning_content }}
+</think>
+
+{% endif %}{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}\
+{{ part.text }}{% endfor %}{% endif %}{% for call in m.tool_calls or [] %}<tool_call>
+{{ call.function | tojson }}
+</tool_call>{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+<think>
+{% endif %}{# tools #}"""
+"""In the manner of Qwen3.5: thoughts are shown after the last question, and left out before it."""
+
+
+def test_every_family_is_told_its_thoughts_as_transformers_tells_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "model")
+    (copy / "chat_template.jinja").write_text(SHOWS_THOUGHTS, encoding="utf-8")
+    backend = load_backend(copy)
+    by_hand = backend.processor.apply_chat_template(
+        [{**t, "content": [{"type": "text", "text": t["content"]}]} for t in THOUGHTFUL_DICTS],
+        tokenize=True,
+        add_generation_prompt=True,
+        return_dict=True,
+    )["input_ids"]
+    prompt = backend._engine.encoder.encode_prompt(THOUGHTFUL, ())
+    assert [prompt.ids] == by_hand
+    assert prompt.opens_thought
+    backend.close()
 
 
 @published

@@ -21,7 +21,17 @@ from qwenvl_kit.thinking import split_thoughts
 from qwenvl_kit.tools.parsing import parse_calls
 
 POLICY = MediaPolicy()
-SCHEMAS = {"weather": {"type": "object", "properties": {"city": {"type": "string"}}}}
+SCHEMAS = {
+    "weather": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "days": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+            "where": {"$ref": "#/$defs/Where"},
+        },
+        "$defs": {"Where": {"type": "object"}},
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,11 @@ def _places(content: bytes) -> None:
 
 
 def _calls(content: bytes) -> None:
-    for call in parse_calls(_text(content), SCHEMAS).calls:
+    written = parse_calls(_text(content), SCHEMAS)
+    for call in written.calls:
         assert isinstance(call.name, str)
         json.dumps(dict(call.arguments))
+    assert written.warnings or not written.unread
 
 
 def _partial(content: bytes) -> None:
@@ -138,6 +150,10 @@ TEXT_TARGETS = {
         b'<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>',
         b"<tool_call>\n<function=weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>",
         b"I look. <tool_call>", b"no call",
+        b"<function=weather>\n<parameter=days>\nNone\n<parameter=where>\n{'a': True}\n</function>",
+        b'{"name": "weather", "parameters": "{\'city\': null}"}\n</tool_call>',
+        b"<tool_call>\n<function=weather>\n<parameter=city>\n<tool_call>\n<function=weather>\n"
+        b"</function>\n</tool_call>\n</parameter>\n</function>\n</tool_call>",
     )),
     "partial JSON": Fuzzed(_partial, (
         b'{"a": [1, 2.5e3, true, null, "x\\u00e9\\n"], "b": {"c": ""}}', b"[[[]]]",

@@ -139,6 +139,7 @@ def _has_compiler() -> bool:
     )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not _has_compiler(), reason="torch cannot compile here")
 def test_a_compiled_model_gives_the_same_tokens(tiny_folder: Path) -> None:
     plain = VisionChat.from_pretrained(tiny_folder, device="cpu")

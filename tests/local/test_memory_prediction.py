@@ -142,6 +142,7 @@ def test_what_each_family_takes_is_predicted(tiny: LocalBackend, case: str) -> N
     check_prediction(tiny, CASES[case](tiny))
 
 
+@pytest.mark.long
 @needs_torch
 def test_what_a_model_of_200_million_parameters_takes_is_predicted(tmp_path: Path) -> None:
     folder = build_tiny_model(
@@ -152,6 +153,7 @@ def test_what_a_model_of_200_million_parameters_takes_is_predicted(tmp_path: Pat
     check_prediction(backend, [picture(backend, 320), TextPart(LONG)])
 
 
+@pytest.mark.long
 @needs_torch
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

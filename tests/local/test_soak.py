@@ -12,11 +12,13 @@ import threading
 from pathlib import Path
 
 import psutil
+import pytest
 
 from qwenvl_kit import Request, Sampling, VisionChat
 from qwenvl_kit.machine import release_free_memory
 from tests.by_hand import picture
 
+pytestmark = pytest.mark.long
 NUM_ASKS = int(os.environ.get("QWENVL_KIT_SOAK", "300"))
 CACHE_BYTES = 4_000_000
 MAX_GROWTH_BYTES = 24_000_000

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from qwenvl_kit import Sampling, VisionChat
+from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local.choosing import Choice
 from qwenvl_kit.backends.local.constraining import Binder
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.processing.vocabulary import Vocabulary
 from qwenvl_kit.testing import build_tiny_model
+from qwenvl_kit.thinking_parts import ThinkingPart
+from tests.by_hand import ids_of
 
 SWITCH = "{%- if enable_thinking is defined and enable_thinking %}{{- '<think>\\n' }}{%- endif %}"
 ALWAYS = "{{- '<think>\\n' }}"
@@ -53,12 +56,49 @@ def test_a_checkpoint_that_always_thinks_or_never_does_says_so(
         always.ask("What?", thinking=False)
 
 
+REWRITES = """\
+{%- set ns = namespace(last=-1) %}
+{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}
+{%- endfor %}
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{% if m.reasoning_content and loop.index0 > ns.last %}<think>
+{{ m.reasoning_content }}
+</think>
+
+{% endif %}{% for part in m.content %}{{ part.text }}{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+<think>
+{% endif %}{# tools #}"""
+"""As Qwen3.5's: what was thought before the last question is no longer in a prompt."""
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen3_5"])
+def test_a_prompt_whose_earlier_thoughts_are_left_out_is_answered_as_if_nothing_was_kept(
+    tmp_path: Path, family: str
+) -> None:
+    folder = build_tiny_model(tmp_path / "rewrites", family)
+    (folder / "chat_template.jinja").write_text(REWRITES, encoding="utf-8")
+    said: list[Message] = [Message.user("Will it rain in Rome, in Bonn and in Ulm? " * 4)]
+    rounds = [list(said)]
+    for place in ("Rome", "Bonn"):
+        said += [Message.assistant(ThinkingPart(f"{place} is next."), "I look."), Message.tool("!")]
+        rounds.append(list(said))
+    rounds.append([*said, Message.assistant(ThinkingPart("Done."), "Yes."), Message.user("Sure?")])
+    keeping = VisionChat.from_pretrained(folder)
+    forgetting = VisionChat.from_pretrained(folder, max_cache_bytes=0)
+    for number, messages in enumerate(rounds):
+        kept, fresh = (chat.ask(messages, sampling=FEW) for chat in (keeping, forgetting))
+        assert ids_of(kept) == ids_of(fresh)
+        # What the layers of Qwen3.5 remember of a prompt cannot be cut off where another begins.
+        assert kept.usage.reused_tokens > 0 or number == 0 or family == "qwen3_5"
+
+
 def test_thoughts_are_free_and_the_answer_after_them_is_bound(backend: LocalBackend) -> None:
     tokenizer = backend.processor.tokenizer
     end_ids = frozenset({tokenizer.eos_token_id})
     bound = Binder(tokenizer, end_ids).bind(Constraint.from_choices(["7"]))
     vocabulary = Vocabulary(tokenizer, end_ids)
-    row = Row(FEW, 100, 0, vocabulary, bound, begins_in_thought=True)
+    row = Row(Choice(FEW, max_new_tokens=100), vocabulary, bound, begins_in_thought=True)
     logits = torch.zeros(len(tokenizer))
     wanted = tokenizer.encode("a", add_special_tokens=False)[0]
     logits[wanted] = 9.0

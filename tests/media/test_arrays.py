@@ -183,6 +183,14 @@ def test_the_hint_of_a_tensor_gives_the_same_picture(name):
     assert numpy.abs(pixels[0] - pixels[1]).max() <= 1
 
 
+def test_values_under_a_mask_are_not_shown():
+    array = numpy.ma.masked_array(RGB.copy(), mask=RGB > 50)
+    with pytest.raises(MediaArrayError) as caught:
+        decode_image(array, POLICY)
+    assert _decoded(eval(caught.value.hint, {"array": array})).max() == 50
+    assert numpy.array_equal(_decoded(numpy.ma.masked_array(RGB)), RGB)
+
+
 def test_values_that_are_all_nan_have_no_cure():
     with pytest.raises(MediaArrayError) as caught:
         decode_image(numpy.full((4, 4), numpy.nan), POLICY)

@@ -90,6 +90,13 @@ def test_packed_objects_that_cannot_be_looked_into_may_hold_units(spoilt: bytes)
     assert may_have_units(b"<</Type/ObjStm" + spoilt + b">>stream\n\x80\x0b\x60")
 
 
+def test_a_packed_bomb_is_not_unpacked_and_many_are_not_gone_through() -> None:
+    packed = zlib.compress(b" " * 2**24)
+    assert may_have_units(b"<</Type/ObjStm>>stream\n" + packed)
+    assert may_have_units(b"<</Type/ObjStm>>stream\n" * 100_000)
+    assert may_have_units(b"/ObjStm" * 2_000_000)
+
+
 def test_documents_that_hold_no_units_are_not_looked_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

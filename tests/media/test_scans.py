@@ -102,6 +102,14 @@ def test_too_many_pages_are_refused_and_never_shown_by_the_first_alone() -> None
     assert _images(few, MediaPolicy(max_pages=2)) == 2
 
 
+def test_any_page_may_be_chosen_however_few_may_be_shown() -> None:
+    policy = MediaPolicy(max_pages=1)
+    assert _colours(scan_of(*COLOURS), policy, pages=[3]) == [(0, 0, 255)]
+    with pytest.raises(MediaSizeError, match="page 4") as caught:
+        _colours(scan_of(*COLOURS), policy, pages=[4])
+    assert caught.value.expected == "from 1 to 3"
+
+
 def test_pictures_without_end_are_not_gone_through() -> None:
     with pytest.raises(MediaSizeError, match="pictures"):
         _images(_grey_scan(b"II", [0, *[1] * 60]), MediaPolicy(max_pages=5))

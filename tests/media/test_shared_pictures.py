@@ -17,7 +17,7 @@ import pytest
 
 from qwenvl_kit import MediaPolicy, Message, Request, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import MediaDecodeError
+from qwenvl_kit.errors import MediaDecodeError, MediaSourceError
 from qwenvl_kit.media import decode_image, measure_image
 from qwenvl_kit.media.identity import identify_source
 from qwenvl_kit.media.pillow_objects import content_of
@@ -308,6 +308,56 @@ def test_pictures_of_16_bits_that_differ_have_different_identities() -> None:
     bright = numpy.full((4, 4), 40_000, "uint16")
     pictures = [PIL.Image.fromarray(bright), PIL.Image.fromarray(bright + 10_000)]
     assert identify_source(pictures[0]) != identify_source(pictures[1])
+
+
+@pytest.mark.parametrize("format_name", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["memory", "path", "other"])
+def test_a_part_shows_the_frame_at_which_its_picture_stood(
+    format_name: str, kind: str, tmp_path: Path
+) -> None:
+    """As PIL.ImageSequence walks through an animation: one object, moved on and on."""
+    frames = [PIL.Image.new("RGB", (64, 48), colour) for colour in ("red", "blue", "lime")]
+    options = {"lossless": True} if format_name == "WEBP" else {}
+    content = _encoded(format_name, frames[0], save_all=True, append_images=frames[1:], **options)
+    image = _lazily(content, kind, tmp_path)
+    walked = PIL.ImageSequence.Iterator(image)
+    asked = (Request.about(f"{index}?", frame) for index, frame in enumerate(walked))
+    for requests in (asked, [Request.about("?", frame) for frame in walked]):
+        backend = Seen()
+        VisionChat(backend).ask_many(requests, journal=tmp_path / f"{id(requests)}.jsonl")
+        shown = [
+            PIL.Image.frombytes("RGB", (64, 48), pixels).getpixel((9, 9))
+            for pixels in backend.pixels
+        ]
+        expected = [frame.getpixel((0, 0)) for frame in frames]
+        for pixel, colour in zip(sorted(shown), sorted(expected)):
+            assert numpy.abs(numpy.subtract(pixel, colour)).max() <= 8
+    assert image.tell() == 2
+
+
+def test_a_frame_that_its_owner_has_drawn_on_is_shown_with_that() -> None:
+    frames = [PIL.Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+    content = _encoded("GIF", frames[0], save_all=True, append_images=frames[1:])
+    image = PIL.Image.open(io.BytesIO(content))
+    image.seek(1)
+    image.load()
+    image.paste("white", (0, 0, 64, 48))
+    backend = Seen()
+    VisionChat(backend).ask("What?", image)
+    assert backend.pixels == [PIL.Image.new("RGB", (64, 48), "white").tobytes()]
+
+
+def test_an_animation_that_was_moved_and_closed_is_refused_with_the_cure() -> None:
+    frames = [PIL.Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+    content = _encoded("GIF", frames[0], save_all=True, append_images=frames[1:])
+    file = io.BytesIO(content)
+    image = PIL.Image.open(file)
+    request = Request.about("What?", image)
+    image.seek(1)
+    file.close()
+    (failure,) = VisionChat(Seen()).ask_many([request])
+    assert isinstance(failure.error, MediaSourceError)
+    assert "frame.copy()" in failure.error.hint
 
 
 def test_frames_of_an_animation_are_copied_by_the_one_who_walks_through_it() -> None:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy
 import PIL.Image
 import pytest
 
-from qwenvl_kit import MediaPolicy, Size, VideoPlan
+from qwenvl_kit import MediaPolicy, Message, Size, VideoPart, VideoPlan, VisionChat
+from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import (
     MediaArrayError,
     MediaDecodeError,
     MediaNotFoundError,
     MediaSizeError,
     MediaSourceError,
+    VideoTimingError,
 )
 from qwenvl_kit.media import decode_frames, measure_frames, resize_image
 
@@ -134,3 +137,57 @@ def test_frames_that_are_one_animated_picture_again_and_again_are_refused():
     animation = PIL.Image.open(buffer)
     with pytest.raises(MediaSourceError, match="animated"):
         measure_frames([animation] * 3, MediaPolicy())
+
+
+def _frames_url(count: int = 4) -> str:
+    """Frames as vLLM's clients send them: JPEGs in base64 one after another."""
+    encoded = []
+    for colour in COLOURS[:count]:
+        buffer = io.BytesIO()
+        PIL.Image.new("RGB", (60, 40), colour).save(buffer, "JPEG", quality=95)
+        encoded.append(base64.b64encode(buffer.getvalue()).decode())
+    return "data:video/jpeg;base64," + ",".join(encoded)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_url_of_several_jpegs_is_a_sequence_of_frames(count):
+    backend = ScriptedBackend(["yes"])
+    part = VideoPart(_frames_url(count), fps=2)
+    reply = VisionChat(backend).ask([Message.user(part, "?")])
+    (video,) = reply.plan.videos
+    assert video.timestamps_seconds == tuple(index / 2 for index in range(count))
+    (frames,) = backend.requests[0].media
+    assert [abs(int(frame[5, 5, 0]) - colour[0]) < 4 for frame, colour in zip(frames, COLOURS)] == (
+        [True] * count
+    )
+
+
+def test_a_url_of_several_jpegs_without_a_rate_says_how_to_give_it():
+    chat = VisionChat(ScriptedBackend([]))
+    with pytest.raises(VideoTimingError) as caught:
+        chat.ask([Message.user(VideoPart(_frames_url()), "?")])
+    assert caught.value.where == "messages[0].parts[0]"
+    assert "fps=2" in caught.value.hint
+
+
+def test_a_url_of_several_jpegs_as_a_picture_says_what_takes_it():
+    with pytest.raises(MediaDecodeError) as caught:
+        VisionChat(ScriptedBackend([])).ask("?", _frames_url())
+    assert "VideoPart" in caught.value.hint
+    assert "/9j/" not in str(caught.value)
+
+
+@pytest.mark.parametrize("tail", [",", ",!", ",AAAA"])
+def test_a_frame_of_a_url_that_is_none_is_told_with_its_place(tail):
+    part = VideoPart(_frames_url(2) + tail, fps=1)
+    with pytest.raises(MediaDecodeError) as caught:
+        VisionChat(ScriptedBackend([])).ask([Message.user(part, "?")])
+    assert caught.value.where == "messages[0].parts[0].source[2]"
+
+
+def test_a_url_of_several_jpegs_counts_as_many_frames():
+    policy = MediaPolicy(max_frames=3)
+    with pytest.raises(MediaSizeError, match="4 frames"):
+        VisionChat(ScriptedBackend([]), media=policy).plan(
+            [Message.user(VideoPart(_frames_url(), fps=1), "?")]
+        )

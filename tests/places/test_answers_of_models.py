@@ -189,6 +189,8 @@ def test_an_answer_that_is_cut_off_in_a_label_keeps_the_box_without_half_a_label
     for end in ('"label":', '"label": "hot d', '"lab'):
         assert found(start + end) == [("dog", (0, 0, 64, 64)), ("", (10, 20, 110, 120))]
         assert "ends inside" in only_warning(start + end)
+    for end in ('"region": [1, 2, 3, 4', '"label": "cat"'):
+        assert "ends inside" in only_warning(start[:44] + "{" + end)
 
 
 @settings(deadline=None, max_examples=60)

@@ -95,6 +95,13 @@ def test_a_task_takes_an_outline_for_what_it_asked_and_says_so() -> None:
     assert (mark.x_px, round(mark.y_px)) == (160, 80)
 
 
+def test_an_outline_beside_a_box_is_no_second_box_and_is_told() -> None:
+    answer = '[{"bbox_2d": [0, 0, 500, 500], "polygon": [0, 0, 500, 0, 250, 500]}]'
+    boxes = locate(chat_for(answer), RED, "it")
+    assert [(box.x2_px, box.y2_px) for box in boxes] == [(320, 240)]
+    assert "read_places" in boxes.warnings[0]
+
+
 def test_a_box_in_space_where_a_flat_one_was_asked_for_is_told() -> None:
     boxes = locate(chat_for('[{"bbox_3d": [1, 2, 3, 4, 5, 6, 0, 0, 0]}]'), RED, "it")
     assert len(boxes) == 0

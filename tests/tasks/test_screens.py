@@ -195,6 +195,12 @@ def test_an_answer_that_is_no_action_is_an_error_with_its_reply(answer):
     assert caught.value.reply.raw_text or caught.value.reply.text == answer
 
 
+def test_an_action_whose_call_is_cut_off_is_told_as_such():
+    chat, _ = _chat('<tool_call>{"name": "computer_use", "arguments": {"action": "le')
+    with pytest.raises(AnswerError, match=r'"action": "le.*as it is cut off'):
+        next_action(chat, SCREEN, "Go.")
+
+
 @pytest.mark.parametrize("goal", ["", "  ", None, 3])
 def test_a_step_without_a_goal_is_refused_before_anything_is_asked(goal):
     chat, backend = _chat()

@@ -92,7 +92,7 @@ def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 _PREFIX = "base_model.model."
-_NAMED = re.compile(r"\.lora_(?:[AB]|embedding_[AB]|magnitude_vector)\.(?!weight$|bias$)")
+_NAMED = re.compile(r"\.lora_([AB]\.[^.]+\.weight|embedding_[AB]\.[^.]+)$")
 
 
 def _check_names(folder: Path, names: Collection[str]) -> None:

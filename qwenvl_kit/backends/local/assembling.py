@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from qwenvl_kit.backends.local.backend import LoadedModel
+from qwenvl_kit.backends.local.processors import check_rules
 from qwenvl_kit.backends.local.quantizing import measure_weight_bytes
 from qwenvl_kit.backends.local.shapes import shape_of
 from qwenvl_kit.checkpoints.settings import Settings
@@ -35,6 +36,8 @@ def assemble(
         CheckpointError: its files do not fit together, or a setting cannot be used.
     """
     rest = published_of(checkpoint, settings, processor, network.config, network.generation_config)
+    num_ids = int(network.config.get_text_config().vocab_size)
+    check_rules(checkpoint.name, rest.generation.entries, num_ids, rest.end_ids)
     with damage_of(checkpoint.name):
         weight_bytes, shape = measure_weight_bytes(network), shape_of(network, processor)
     return LoadedModel(
@@ -43,5 +46,10 @@ def assemble(
         rules=replace(rest.rules, weight_bytes=weight_bytes, shape=shape),
         sampling=rest.sampling,
         end_ids=rest.end_ids,
-        facts={**facts, "sampling": describe_sampling(rest.sampling)},
+        facts={
+            **facts,
+            "sampling": rest.generation.search or describe_sampling(rest.sampling),
+            **rest.generation.facts(),
+        },
+        generation=rest.generation,
     )

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import PIL.Image
@@ -36,6 +36,7 @@ from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.generation_rules import GenerationRules
 from qwenvl_kit.processing.resizing import resize_image
 
 
@@ -50,6 +51,7 @@ class LoadedModel:
         sampling: the settings that it was published with.
         end_ids: the tokens that end an answer.
         facts: what is loaded and how, in words.
+        generation: what else it says of answers, which holds whatever is asked.
     """
 
     model: Any
@@ -58,6 +60,7 @@ class LoadedModel:
     sampling: Sampling
     end_ids: frozenset[int]
     facts: Mapping[str, str]
+    generation: GenerationRules = field(default_factory=GenerationRules)
 
 
 _BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
@@ -105,6 +108,7 @@ class LocalBackend:
             processor,
             family,
             loaded.end_ids,
+            rules=loaded.generation,
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
@@ -136,7 +140,12 @@ class LocalBackend:
 
     @property
     def default_sampling(self) -> Sampling:
-        """The settings that the checkpoint was published with."""
+        """The settings that the checkpoint was published with.
+
+        Raises:
+            UnsupportedFeatureError: they ask for beams, or another search.
+        """
+        self._loaded.generation.check_search()
         return self._loaded.sampling
 
     @property

@@ -14,7 +14,7 @@ from qwenvl_kit.backends.local.recipes import Recipe
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.memory import count_parameters
 from qwenvl_kit.checkpoints.packages import lacking
-from qwenvl_kit.checkpoints.settings import Settings, read_json
+from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.errors import (
@@ -25,18 +25,11 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.families import Family
 
-_SETTINGS_FILES = (
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer_config.json",
-    "video_preprocessor_config.json",
-)
 _LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
 
 
 def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
-    """Refuse a folder that lacks small files, or has damaged ones.
+    """Refuse a folder that lacks small files.
 
     Raises:
         CheckpointError: it says which.
@@ -48,9 +41,6 @@ def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
             expected="all small files of the checkpoint as they were published",
             hint="download it again, or copy them from the model that it was made from",
         )
-    for name in _SETTINGS_FILES:  # transformers passes over some that are damaged
-        if (checkpoint.folder / name).is_file():
-            read_json(checkpoint.folder / name)
 
 
 def check_versions(settings: Settings) -> None:

@@ -2,87 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
 from transformers import LogitsProcessorList
-from transformers.generation.logits_process import (
-    MinPLogitsWarper,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
+from qwenvl_kit.backends.local.processors import Setting, make_processors
+from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.options import Sampling
+from qwenvl_kit.processing.generation_rules import GenerationRules
+
+_AFTER_THE_CHOICE = frozenset({"renormalize_logits", "top_h", "typical_p"}) | frozenset(
+    {"epsilon_cutoff", "eta_cutoff", "remove_invalid_values"}
+)
+"""Rules that leave the likeliest token the likeliest."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the tokens of one answer are chosen.
+
+    Attributes:
+        sampling: what the request asks for.
+        rules: what the checkpoint says, whatever is asked.
+        prompt_ids: the prompt.
+        max_new_tokens: how long the answer may become.
+        end_ids: the tokens that end it.
+    """
+
+    sampling: Sampling
+    rules: GenerationRules = field(default_factory=GenerationRules)
+    prompt_ids: Sequence[int] = ()
+    max_new_tokens: int = 1
+    end_ids: Set[int] = frozenset()
+
+    def processors(self, logits: torch.Tensor) -> LogitsProcessorList:
+        """All that changes raw logits, (vocabulary,), before a token is taken of them."""
+        num_ids = logits.shape[-1]
+        setting = Setting(
+            self.prompt_ids, self.max_new_tokens, self.end_ids, num_ids, str(logits.device)
+        )
+        return make_processors(self.sampling, self.rules.entries, setting)
+
+    @property
+    def takes_the_likeliest(self) -> bool:
+        """Whether the choice is that of the raw distribution's maximum."""
+        sampling = self.sampling
+        has_penalty = sampling.repetition_penalty not in (None, 1.0) or sampling.presence_penalty
+        has_rule = bool(self.rules.entries.keys() - _AFTER_THE_CHOICE)
+        return sampling.is_greedy and not has_penalty and not has_rule
 
 
 class TokenChooser:
     """Chooses the next token of one row, as `generate` of transformers would.
 
     Each row has its own random generator, so that a seeded answer does not depend on the batch
-    that it was part of.
+    that it was part of, and its own processors, which see its tokens without padding.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
-        self._is_greedy = sampling.is_greedy
-        self._seed = sampling.seed
-        self._penalty = _penalty(sampling)
-        self._presence_penalty = sampling.presence_penalty or 0.0
-        self._warpers = LogitsProcessorList() if sampling.is_greedy else _warpers(sampling)
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self.takes_the_likeliest = choice.takes_the_likeliest
+        self._processors: LogitsProcessorList | None = None
         self._generator: torch.Generator | None = None
 
-    @property
-    def takes_the_likeliest(self) -> bool:
-        """Whether the choice is that of the raw distribution's maximum."""
-        return self._is_greedy and not self._penalty and not self._presence_penalty
-
-    def choose(self, context_ids: torch.Tensor, prompt_tokens: int, logits: torch.Tensor) -> int:
+    def choose(self, ids: Sequence[int], logits: torch.Tensor) -> int:
         """The next token.
 
         Args:
-            context_ids: prompt and answer so far, (1, length), without padding.
-            prompt_tokens: how many of them are the prompt.
-            logits: raw logits, (1, vocabulary), fp32.
+            ids: prompt and answer so far.
+            logits: raw logits, (vocabulary,), fp32; minus infinity for what may not come.
+
+        Raises:
+            GenerationError: nothing may come.
         """
-        scores = self._penalty(context_ids, logits)  # type: ignore[arg-type]  # LongTensor
-        scores = self._discourage(context_ids[:, prompt_tokens:], scores)
-        scores = self._warpers(context_ids, scores)  # type: ignore[arg-type]
-        if self._is_greedy:
+        if self.takes_the_likeliest:
+            return int(logits.argmax())
+        if self._processors is None:
+            self._processors = self._choice.processors(logits)
+        context: Any = torch.tensor([ids], device=logits.device)
+        scores = self._processors(context, logits[None].clone())
+        # A rule that forces a token may not force one that the form of the answer forbids.
+        scores = scores.masked_fill(logits[None] == -torch.inf, -torch.inf)
+        if scores.max() == -torch.inf:
+            raise GenerationError(
+                "no token is left that may come next: what generation_config.json of the "
+                "checkpoint and the form of the answer allow has nothing in common",
+                hint="chat.report()['generation_rules'], or another form",
+            )
+        if self._choice.sampling.is_greedy:
             return int(scores.argmax(dim=-1))
         probabilities = torch.softmax(scores, dim=-1)
         return int(torch.multinomial(probabilities, 1, generator=self._seeded(logits.device)))
-
-    def _discourage(self, answer_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores less the presence penalty for what the answer holds; transformers has none."""
-        if not self._presence_penalty:
-            return scores
-        present = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, answer_ids, True)
-        return scores - self._presence_penalty * present
 
     def _seeded(self, device: torch.device) -> torch.Generator:
         """The row's own generator, where the logits are."""
         if self._generator is None:
             self._generator = torch.Generator(device=device)
-            if self._seed is None:
+            seed = self._choice.sampling.seed
+            if seed is None:
                 self._generator.seed()
             else:
-                self._generator.manual_seed(self._seed)
+                self._generator.manual_seed(seed)
         return self._generator
-
-
-def _penalty(sampling: Sampling) -> LogitsProcessorList:
-    processors = LogitsProcessorList()
-    if sampling.repetition_penalty not in (None, 1.0):
-        processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
-    return processors
-
-
-def _warpers(sampling: Sampling) -> LogitsProcessorList:
-    """In the order in which `generate` applies them."""
-    warpers = LogitsProcessorList([TemperatureLogitsWarper(float(sampling.temperature or 1.0))])
-    if sampling.top_k is not None:
-        warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p is not None and sampling.top_p < 1.0:
-        warpers.append(TopPLogitsWarper(sampling.top_p))
-    if sampling.min_p is not None:
-        warpers.append(MinPLogitsWarper(sampling.min_p))
-    return warpers

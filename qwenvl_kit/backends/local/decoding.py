@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from transformers.generation.logits_process import InfNanRemoveLogitsProcessor
 
 from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.errors import GenerationError
@@ -24,11 +25,13 @@ def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor) -> None:
     Raises:
         GenerationError: they are not numbers.
     """
+    if any(job.row.removes_invalid_values for job in jobs):
+        logits = InfNanRemoveLogitsProcessor()(None, logits)
     likeliest = logits.argmax(dim=-1).tolist()
     chosen = [
         likeliest[at]
         if job.row.takes_the_likeliest or job.row.finish_reason
-        else job.row.choose(job.ids, logits[at])
+        else _chosen(job, logits[at], instead=likeliest[at])
         for at, job in enumerate(jobs)
     ]
     logprobs = torch.log_softmax(logits, dim=-1)
@@ -43,3 +46,12 @@ def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor) -> None:
                 hint="dtype='bfloat16' or 'float32'; fp16 has too small a range",
             )
         job.row.append(token_id, score, logprobs[at])
+
+
+def _chosen(job: Job, logits: torch.Tensor, instead: int) -> int:
+    """The next token of a row; one that has none ends by an error, and its neighbours go on."""
+    try:
+        return job.row.choose(job.ids, logits)
+    except GenerationError as error:
+        job.row.fail(error)
+        return instead

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
 from qwenvl_kit.backends.local.caches import check_layers, is_croppable
+from qwenvl_kit.backends.local.choosing import Choice
 from qwenvl_kit.backends.local.constraining import Binder
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.forward import Forward
@@ -32,6 +35,7 @@ from qwenvl_kit.families import Family
 from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.generation_rules import GenerationRules
 from qwenvl_kit.processing.prompts import PromptEncoder
 from qwenvl_kit.processing.vocabulary import Vocabulary
 
@@ -44,6 +48,7 @@ class Engine:
         processor: its processor.
         family: its family.
         end_ids: the tokens that end an answer.
+        rules: what the checkpoint says of answers, whatever is asked.
         max_cache_bytes: what prompts and features that were computed may take, to be used again.
         max_queued_requests: most requests that wait while others run.
     """
@@ -55,6 +60,7 @@ class Engine:
         family: Family,
         end_ids: frozenset[int],
         *,
+        rules: GenerationRules,
         max_cache_bytes: int,
         max_queued_requests: int,
     ) -> None:
@@ -66,6 +72,7 @@ class Engine:
         self.positions = PositionEncoder(model, family)
         self.storage = Storage(max_cache_bytes)
         self.vision = VisionEncoder(model, PatchEncoder(processor, family), self.storage)
+        self._rules = rules
         self._vocabulary = Vocabulary(processor.tokenizer, end_ids)
         self._binder = Binder(processor.tokenizer, end_ids)
         forward = Forward(model, int(processor.tokenizer.pad_token_id))
@@ -142,14 +149,23 @@ class Engine:
             cache_bytes=request.plan.kv_cache_bytes or 0,
             deadline=time.perf_counter() + (request.sampling.max_seconds or math.inf),
             row=Row(
-                request.sampling,
-                request.plan.max_new_tokens,
-                len(prompt.ids),
+                self._choice(request, prompt.ids),
                 self._vocabulary,
                 None if request.constraint is None else self._binder.bind(request.constraint),
                 begins_in_thought=prompt.opens_thought,
             ),
             guesser=self._lookup.guesser(request.sampling, prompt.ids, request.plan.max_new_tokens),
+        )
+
+    def _choice(self, request: BackendRequest, prompt_ids: Sequence[int]) -> Choice:
+        """How its tokens are chosen: as it asks, and as the checkpoint says."""
+        sampling, rules = request.sampling, self._rules
+        return Choice(
+            replace(sampling, stop=tuple(dict.fromkeys((*sampling.stop, *rules.stop)))),
+            rules,
+            prompt_ids,
+            request.plan.max_new_tokens,
+            self._vocabulary.end_ids,
         )
 
     def _media_key(self, digest: bytes, plan: ImagePlan | VideoPlan) -> bytes:

@@ -43,7 +43,7 @@ from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
-from qwenvl_kit.checkpoints.wholeness import check_layout, check_weights
+from qwenvl_kit.checkpoints.wholeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.errors import (
     MissingPackageError,
     ModelLoadError,
@@ -91,6 +91,7 @@ def load_backend(
     """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
+    check_settings_files(checkpoint.folder)
     check_layout(checkpoint, settings)
     check_files(checkpoint, settings)
     check_versions(settings)
@@ -243,6 +244,8 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
                 hint="quantization='4bit', a smaller checkpoint, or fewer programs beside it",
             ) from error
         count_described(checkpoint, settings)  # it may be config.json that is to blame
+        if "CONVERSION" in str(error):  # transformers points to a table, which is not shown
+            error.args = ("tensors that it puts together, such as experts, do not fit together",)
         raise WeightsError(
             f"the weights of {checkpoint.name} cannot be loaded ({type(error).__name__}: {error})",
             expected="safetensors files that fit config.json",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from qwenvl_kit.backends.growing import GrowingAnswer
-from qwenvl_kit.backends.local.choosing import TokenChooser
+from qwenvl_kit.backends.local.choosing import Choice, TokenChooser
 from qwenvl_kit.backends.local.constraining import Bound
-from qwenvl_kit.options import Sampling
+from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.processing.vocabulary import Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 from qwenvl_kit.thinking import CLOSE
@@ -19,9 +19,7 @@ class Row:
     """One request of a batch while it is generated.
 
     Args:
-        sampling: how to generate.
-        max_new_tokens: when to stop at the latest.
-        prompt_tokens: length of its prompt.
+        choice: how to generate, and when to stop at the latest.
         vocabulary: tokens to text.
         bound: the form that its answer is bound to; None for none.
         begins_in_thought: whether it thinks first, which nothing binds.
@@ -29,28 +27,27 @@ class Row:
 
     def __init__(
         self,
-        sampling: Sampling,
-        max_new_tokens: int,
-        prompt_tokens: int,
+        choice: Choice,
         vocabulary: Vocabulary,
         bound: Bound | None = None,
         *,
         begins_in_thought: bool = False,
     ) -> None:
-        self._sampling = sampling
+        self._sampling = sampling = choice.sampling
         self._bound = bound
         self._is_thinking = begins_in_thought
         self._thought_end = ""
-        self.max_new_tokens = max_new_tokens
-        self._prompt_tokens = prompt_tokens
+        self.max_new_tokens = choice.max_new_tokens
+        self.removes_invalid_values = "remove_invalid_values" in choice.rules.entries
         self._vocabulary = vocabulary
-        self._chooser = TokenChooser(sampling)
-        self._stream = vocabulary.stream()
+        self._chooser = TokenChooser(choice)
+        self._stream = vocabulary.stream(keep_special_tokens=sampling.keep_special_tokens)
         self._untold = Delta("")
         self._is_complete = False
-        self.answer = GrowingAnswer(sampling)
+        self.answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought)
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
+        self.error: QwenVLKitError | None = None
 
     @property
     def last_id(self) -> int:
@@ -68,13 +65,13 @@ class Row:
         Args:
             ids: prompt and answer so far.
             logits: raw logits, (vocabulary,).
+
+        Raises:
+            GenerationError: nothing may come next.
         """
         if self._bound is not None and not self._is_thinking:
             logits = self._bound.masked(logits, self.max_new_tokens - len(self.token_ids))
-            if self._chooser.takes_the_likeliest:
-                return int(logits.argmax())
-        context = torch.tensor([ids], device=logits.device)
-        return self._chooser.choose(context, self._prompt_tokens, logits[None])
+        return self._chooser.choose(ids, logits)
 
     def append(self, token_id: int, logprob: float, logprobs: torch.Tensor) -> None:
         """Keep a token with its score.
@@ -89,14 +86,22 @@ class Row:
             self._bound.accept(token_id)
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
-        score = TokenScore(piece, token_id, logprob, self._alternatives(logprobs))
+        hidden = "" if is_end or piece else self._vocabulary.special_text(token_id)
+        score = TokenScore(
+            piece + hidden, token_id, logprob, self._alternatives(logprobs), bool(hidden)
+        )
         self._note_thought(piece)
-        self._untold = self.answer.add(piece, token_id, score, is_end=is_end)
+        self._untold = self.answer.add(piece, token_id, score, is_end=is_end, hidden=hidden)
         self.finish_reason = "stop" if is_end else self._reason
 
     def finish(self, reason: FinishReason) -> None:
         """End the row, unless it has ended already."""
         self.finish_reason = self.finish_reason or reason
+
+    def fail(self, error: QwenVLKitError) -> None:
+        """End the row by an error of its own."""
+        self.error = error
+        self.finish("cancelled")
 
     def take_delta(self) -> Delta:
         """What the answer has gained since this was last asked: a token at most."""

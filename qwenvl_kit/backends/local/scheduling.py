@@ -323,7 +323,11 @@ class Scheduler:
                 self._reader.keep_answer(job, self._running.state_of_only_row())
 
     def _end(self, job: Job) -> None:
-        self._tickets.pop(job).future.set_result(_completion(job))
+        future = self._tickets.pop(job).future
+        if job.row.error is not None:
+            future.set_exception(job.row.error)
+        else:
+            future.set_result(_completion(job))
 
     def _fail(self, jobs: Sequence[Job], error: QwenVLKitError) -> None:
         """End requests by an error, unless they can be computed once more with more room."""
@@ -376,4 +380,5 @@ def _completion(job: Job) -> Completion:
         decode_seconds=job.times.decode,
         degradations=tuple(job.losses),
         begins_in_thought=job.prompt.opens_thought,
+        raw_text=answer.raw_text,
     )

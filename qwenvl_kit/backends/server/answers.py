@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qwenvl_kit.backends.base import Completion
@@ -43,9 +44,10 @@ class AnswerReader:
         *,
         begins_in_thought: bool | None = False,
     ) -> None:
-        self._answer = GrowingAnswer(sampling)
+        self._answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought is True)
         self._vocabulary = vocabulary
-        self._stream = None if vocabulary is None else vocabulary.stream()
+        keeps = sampling.keep_special_tokens
+        self._stream = None if vocabulary is None else vocabulary.stream(keep_special_tokens=keeps)
         self._begins_in_thought = begins_in_thought
         self._is_thinking = False
         self._calls: dict[int, dict[str, str]] = {}
@@ -123,6 +125,7 @@ class AnswerReader:
             prefill_seconds=first - self._started,
             decode_seconds=ended - first,
             begins_in_thought=self._began_in_thought(),
+            raw_text=self._answer.raw_text,
         )
 
     def _began_in_thought(self) -> bool:
@@ -143,8 +146,12 @@ class AnswerReader:
         for at, token_id in enumerate(ids):
             is_end = token_id in vocabulary.end_ids
             piece = "" if is_end else stream.feed(token_id)
-            token = self._score(piece, token_id, scores[at]) if at < len(scores) else None
-            yield self._answer.add(piece, token_id, token, is_end=is_end)
+            hidden = "" if is_end or piece else vocabulary.special_text(token_id)
+            token = None
+            if at < len(scores):
+                token = self._score(piece + hidden, token_id, scores[at])
+                token = replace(token, is_hidden=bool(hidden))
+            yield self._answer.add(piece, token_id, token, is_end=is_end, hidden=hidden)
 
     def _feed_text(self, choice: Any, scores: Sequence[Any]) -> Iterator[Delta]:
         """Text as the server has it. Its tokens come beside it and may be cut otherwise."""

@@ -26,6 +26,8 @@ from qwenvl_kit.processing.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import PIL.Image
 
+    from qwenvl_kit.processing.generation_rules import GenerationRules
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -40,6 +42,7 @@ class ServedModel:
         vocabulary: tokens to text; None where their ids are not known.
         facts: what is connected and how, in words.
         takes_links: whether its server is to fetch pictures on the network by itself.
+        generation: what else it says of answers; None where that is not known.
     """
 
     payloads: PayloadRules
@@ -50,6 +53,7 @@ class ServedModel:
     vocabulary: Vocabulary | None
     facts: Mapping[str, str]
     takes_links: bool = False
+    generation: GenerationRules | None = None
 
 
 class ServerBackend:
@@ -72,7 +76,13 @@ class ServerBackend:
 
     @property
     def default_sampling(self) -> Sampling:
-        """The settings that the checkpoint was published with."""
+        """The settings that the checkpoint was published with.
+
+        Raises:
+            UnsupportedFeatureError: they ask for beams, or another search.
+        """
+        if self._model.generation is not None:
+            self._model.generation.check_search()
         return self._model.sampling
 
     @property
@@ -110,6 +120,8 @@ class ServerBackend:
         messages = model.breaker.broken(request.messages)
         opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
         payload = model.payloads.payload(request, messages)
+        if opens_thought:  # a server would end the thoughts, where only the answer is bound
+            payload.pop("stop", None)
         scorer = self._scorer(request, payload)
 
         def make_reader() -> AnswerReader:

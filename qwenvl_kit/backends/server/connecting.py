@@ -138,7 +138,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         "context_tokens": str(rules.context_tokens),
         **talents.facts(found.dialect),
         "images": wanted.image_encoding + (", or links" if wanted.send_links else ""),
-        "sampling": describe_sampling(sampling),
+        **_generation_facts(found.published, sampling),
     }
     return ServedModel(
         payloads=payloads,
@@ -149,6 +149,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         vocabulary=vocabulary,
         facts=facts,
         takes_links=wanted.send_links,
+        generation=None if found.published is None else found.published.generation,
     )
 
 
@@ -222,6 +223,15 @@ def _sampling(family: Family, published: Published | None, dialect: ServerDialec
     unknown = {"top_k", "min_p", "repetition_penalty"} - dialect.sampling
     without: dict[str, Any] = dict.fromkeys(unknown)
     return replace(sampling, **without)
+
+
+def _generation_facts(published: Published | None, sampling: Sampling) -> dict[str, str]:
+    """How answers are made, and what of generation_config.json is not obeyed, in words."""
+    if published is None:
+        return {"sampling": describe_sampling(sampling)}
+    rules = published.generation
+    said = rules.search or describe_sampling(sampling)
+    return {"sampling": said, **rules.facts_elsewhere("the server, as nothing asks it to")}
 
 
 def _vocabulary(published: Published | None, dialect: ServerDialect) -> Vocabulary | None:

@@ -44,6 +44,8 @@ class ServerDialect:
         leaves_calls: whether it can be told to leave calls of tools in the text, as the model wrote
             them.
         takes_generation_config: whether sampling goes in a `generation_config`.
+        keeps_special_tokens: whether it can be told to write special tokens into its answers
+            (`skip_special_tokens`).
         keeps_seeds: whether a request with a seed draws by itself.
         max_alternatives: most alternatives that it tells of each token.
     """
@@ -62,6 +64,7 @@ class ServerDialect:
     continues_answers: bool = False
     leaves_calls: bool = False
     takes_generation_config: bool = False
+    keeps_special_tokens: bool = False
     keeps_seeds: bool = True
     max_alternatives: int = 20
 
@@ -77,6 +80,7 @@ _EXTRA_SAMPLING = frozenset({"top_k", "min_p", "repetition_penalty"})
 # vllm/entrypoints/openai/chat_completion/protocol.py and multimodal/media/video.py, version 0.32.
 _VLLM = ServerDialect(
     name="vllm",
+    keeps_special_tokens=True,
     sampling=_EXTRA_SAMPLING,
     neutral=_NEUTRAL,
     constraints=MappingProxyType(

@@ -80,6 +80,8 @@ class PayloadRules:
         self._add_tools(arguments, turns)
         self._add_thinking(extra, turns)
         self._add_sampling(arguments, extra, request.sampling)
+        if request.sampling.keep_special_tokens and not self.knows_ids:
+            self._add_special_tokens(extra)
         if request.constraint is None or (self.knows_ids and self.dialect.scores_prompts):
             self._add_scores(arguments, extra, request.sampling)
         if request.constraint is not None:
@@ -204,6 +206,15 @@ class PayloadRules:
             arguments["seed"] = sampling.seed % 2**63
         if sampling.stop:
             arguments["stop"] = list(sampling.stop)
+
+    def _add_special_tokens(self, extra: dict[str, Any]) -> None:
+        """Ask for special tokens, where the text is not made of ids here."""
+        if not self.dialect.keeps_special_tokens:
+            raise UnsupportedFeatureError(
+                f"this server ({self.dialect.name}) leaves special tokens out of its answers",
+                hint="Sampling(keep_special_tokens=False), or a server of vLLM",
+            )
+        extra["skip_special_tokens"] = False
 
     def _add_scores(
         self, arguments: dict[str, Any], extra: dict[str, Any], sampling: Sampling

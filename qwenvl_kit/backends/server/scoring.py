@@ -66,7 +66,7 @@ class AnswerScorer:
         ids = list(getattr(answer, "prompt_token_ids", None) or ())[self.prompt_tokens :]
         entries = list(getattr(answer, "prompt_logprobs", None) or ())[self.prompt_tokens :]
         tokens = self._tokens(ids, entries) if ids and len(ids) == len(entries) else []
-        if "".join(token.text for token in tokens) != completion.text:
+        if "".join(token.text for token in tokens) != (completion.raw_text or completion.text):
             return replace(completion, tokens=None, end_token=None)
         ended = completion.finish_reason == "stop"
         return replace(
@@ -85,7 +85,9 @@ class AnswerScorer:
                 for name, logprob in likeliest
             ]
             score = known.get(token_id, float("-inf"))
-            tokens.append(TokenScore(stream.feed(token_id), token_id, score, tuple(others)))
+            piece = stream.feed(token_id)
+            hidden = "" if piece else self.vocabulary.special_text(token_id)
+            tokens.append(TokenScore(piece + hidden, token_id, score, tuple(others), bool(hidden)))
         rest = stream.flush()
         if rest and tokens:
             tokens[-1] = replace(tokens[-1], text=tokens[-1].text + rest)

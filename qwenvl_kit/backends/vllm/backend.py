@@ -28,6 +28,8 @@ from qwenvl_kit.processing.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import PIL.Image
 
+    from qwenvl_kit.processing.generation_rules import GenerationRules
+
 
 @dataclass(frozen=True)
 class VllmModel:
@@ -41,6 +43,7 @@ class VllmModel:
         encoder: renders its prompts.
         vocabulary: tokens to text.
         facts: what is loaded and how, in words.
+        generation: what else it says of answers; None where that is not known.
     """
 
     engine: Engine
@@ -50,6 +53,7 @@ class VllmModel:
     encoder: PromptEncoder
     vocabulary: Vocabulary
     facts: Mapping[str, str]
+    generation: GenerationRules | None = None
 
 
 class VllmBackend:
@@ -76,7 +80,13 @@ class VllmBackend:
 
     @property
     def default_sampling(self) -> Sampling:
-        """The settings that the checkpoint was published with."""
+        """The settings that the checkpoint was published with.
+
+        Raises:
+            UnsupportedFeatureError: they ask for beams, or another search.
+        """
+        if self._model.generation is not None:
+            self._model.generation.check_search()
         return self._model.sampling
 
     @property

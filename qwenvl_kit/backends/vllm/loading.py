@@ -66,7 +66,8 @@ def load_vllm_backend(
         "dtype": str(core.model_config.dtype).removeprefix("torch."),
         "context_tokens": str(length),
         "vllm_arguments": ", ".join(f"{name}={value}" for name, value in engine_args.items()),
-        "sampling": describe_sampling(published.sampling),
+        "sampling": published.generation.search or describe_sampling(published.sampling),
+        **published.generation.facts_elsewhere("vLLM"),
     }
     engine = Engine(core, partial(scoring_params, published.end_ids), max_queued_requests)
     adapters = VllmAdapters(core, are_enabled=bool(engine_args.get("enable_lora")))
@@ -79,6 +80,7 @@ def load_vllm_backend(
             encoder=PromptEncoder(processor, family),
             vocabulary=Vocabulary(processor.tokenizer, published.end_ids),
             facts=facts,
+            generation=published.generation,
         )
     )
 

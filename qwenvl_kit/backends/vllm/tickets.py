@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.backends.growing import GrowingAnswer
-from qwenvl_kit.processing.vocabulary import Vocabulary
+from qwenvl_kit.processing.vocabulary import TextStream, Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 
 
@@ -45,8 +45,8 @@ class Ticket:
         self._started = time.perf_counter()
         self._deadline = self._started + (self.request.sampling.max_seconds or math.inf)
         self._first: float | None = None
-        self._answer = GrowingAnswer(self.request.sampling)
-        self._stream = self.vocabulary.stream()
+        self._answer = self._begun()
+        self._stream = self._decoder()
         self._ids: list[int] = []
         self._reason: FinishReason | None = None
         self._prompt_tokens: int | None = None
@@ -103,8 +103,8 @@ class Ticket:
         """The scores of an answer that was read as part of its prompt."""
         begin = len(output.prompt_token_ids) - len(self._ids)
         self._prompt_tokens = begin
-        before, self._answer = self._answer, GrowingAnswer(self.request.sampling)
-        self._stream = self.vocabulary.stream()
+        before, self._answer = self._answer, self._begun()
+        self._stream = self._decoder()
         for token_id, known in zip(self._ids, output.prompt_logprobs[begin:]):
             self._add(token_id, known, is_told=before.num_tokens == 0)
         if self.answer_ids is not None:
@@ -136,17 +136,27 @@ class Ticket:
                 prefill_seconds=first - self._started,
                 decode_seconds=ended - first,
                 begins_in_thought=self.opens_thought,
+                raw_text=self._answer.raw_text,
             )
         )
+
+    def _begun(self) -> GrowingAnswer:
+        return GrowingAnswer(self.request.sampling, begins_in_thought=self.opens_thought)
+
+    def _decoder(self) -> TextStream:
+        keeps = self.request.sampling.keep_special_tokens
+        return self.vocabulary.stream(keep_special_tokens=keeps)
 
     def _add(self, token_id: int, known: Mapping[int, Any] | None, *, is_told: bool = True) -> None:
         is_end = token_id in self.vocabulary.end_ids
         if not is_end:
             self._ids += [] if self.is_scoring else [token_id]
         piece = "" if is_end else self._stream.feed(token_id)
-        delta = self._answer.add(
-            piece, token_id, self._score(piece, token_id, known), is_end=is_end
-        )
+        hidden = "" if is_end or piece else self.vocabulary.special_text(token_id)
+        score = self._score(piece + hidden, token_id, known)
+        if score is not None and hidden:
+            score = replace(score, is_hidden=True)
+        delta = self._answer.add(piece, token_id, score, is_end=is_end, hidden=hidden)
         if is_told and not is_end:
             self._tell(delta)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenvl_kit import errors
-from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaTimeoutError
+from qwenvl_kit.errors import MediaDecodeError, MediaTimeoutError, QwenVLKitError
 from qwenvl_kit.media.isolation.room import Room
 
 _START = (
@@ -68,7 +68,7 @@ class DecoderProcess:
         Raises:
             MediaTimeoutError: the time is over; the process is gone.
             MediaDecodeError: the process died.
-            MediaError: what the process says of the file.
+            QwenVLKitError: what the process says of the file.
         """
         late = threading.Event()
         timer = threading.Timer(timeout_seconds, self._end, (late,))
@@ -76,7 +76,7 @@ class DecoderProcess:
         timer.start()
         try:
             yield from self._exchange({**request, "num_bytes": len(payload)}, payload)
-        except MediaError:  # itself a ValueError
+        except QwenVLKitError:  # some are a ValueError
             raise
         except Exception as error:
             self.kill()  # what it has yet to say must not be taken for the answer to another
@@ -159,10 +159,10 @@ def _fill(pipe: Any, room: memoryview) -> None:
         filled += count
 
 
-def _as_error(facts: Mapping[str, Any]) -> MediaError:
+def _as_error(facts: Mapping[str, Any]) -> QwenVLKitError:
     kind = getattr(errors, facts["error"], MediaDecodeError)
     said = {name: facts[name] for name in ("expected", "hint", "where")}
-    error: MediaError = kind(facts["problem"], **said)
+    error: QwenVLKitError = kind(facts["problem"], **said)
     return error
 
 
@@ -179,7 +179,7 @@ class _Pool:
         process = self._take()
         try:
             yield process
-        except MediaError as error:
+        except QwenVLKitError as error:
             if isinstance(error, MediaTimeoutError) or not self._is_alive(process):
                 process.close()
             else:

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 import av
 import PIL.Image
+import PIL.ImageFile
 
-from qwenvl_kit.errors import MediaDecodeError, MediaError
+from qwenvl_kit.errors import MediaDecodeError, QwenVLKitError
 from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
 from qwenvl_kit.media.isolation.memory import within
 from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
@@ -34,10 +35,11 @@ def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]
 
     Raises:
         MediaError: the file cannot be read as asked.
+        MissingPackageError: it needs a package that is not installed.
     """
     try:
         yield from _answer(request, payload)
-    except MediaError:
+    except QwenVLKitError:
         raise
     except Exception as error:  # decoders raise nearly anything
         raise MediaDecodeError(
@@ -65,6 +67,7 @@ def main(room: int | None = None) -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever else prints must not come between the answers
     av.logging.set_level(None)
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever the machine's own start-up files say
     for line in requests:
         request = json.loads(line)
         payload = requests.read(request.get("num_bytes", 0))
@@ -76,7 +79,7 @@ def main(room: int | None = None) -> None:
             _send(answers, {"done": True})
         except BrokenPipeError:
             return
-        except MediaError as error:
+        except QwenVLKitError as error:
             _send(answers, _failure(error))
 
 
@@ -99,7 +102,7 @@ def _send(
         view = view[answers.write(view) :]
 
 
-def _failure(error: MediaError) -> dict[str, Any]:
+def _failure(error: QwenVLKitError) -> dict[str, Any]:
     return {
         "error": type(error).__name__,
         "problem": error.problem,

@@ -18,6 +18,7 @@ from qwenvl_kit.errors import (
     VideoTimingError,
 )
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.signatures import HEAD_BYTES, picture_format
 
 _FORMATS = (
     "3g2,3gp,apng,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,"
@@ -28,8 +29,6 @@ _FORMATS = (
 could show what other files hold, and so are single pictures, which are no videos. The last line
 is of sound, so that a song is called one."""
 
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*")
-"""How JPEG, PNG, BMP and TIFF begin."""
 
 _MISSING_SHARE = 0.05
 _MISSING_SECONDS = 1.0
@@ -175,8 +174,10 @@ def _kind(stream: Any) -> str:
 
 def _hint_for(path: str) -> str:
     with open(path, "rb") as file:
-        start = file.read(4)
-    if start.startswith(_PICTURES):
+        known = picture_format(file.read(HEAD_BYTES))
+    if known == "WEBP":  # which may move, and FFmpeg reads only while it does not
+        return "ImagePart(...) for a picture, VideoPart([frames], fps=...) for an animation"
+    if known:
         return "ImagePart(...) for a picture"
     return "it may be cut short: fetch or save it again"
 

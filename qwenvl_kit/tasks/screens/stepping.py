@@ -99,7 +99,7 @@ def next_action(
         MessageError: no goal, or an earlier step that is none.
         InputError: the screenshot cannot be used.
     """
-    part = one_picture(chat, screenshot)
+    part = one_picture(chat.policy, screenshot)
     text = chosen_prompt(
         PROMPTS,
         language,
@@ -133,7 +133,9 @@ class _Reading:
         calls, warnings = self._reply.tool_calls, list(self._reply.warnings)
         try:
             if not calls:
-                said, reason = self._reply.text[:200], self._reply.finish_reason
+                said, reason = self._reply.text[:200], str(self._reply.finish_reason)
+                for unread in self._reply.unread_calls[:1]:
+                    said, reason = unread.text[:200], f"not understood, as {unread.reason}"
                 raise AnswerError(
                     f"the model called for no action; it said {said!r} ({reason})",
                     hint="a larger model, or Sampling(max_new_tokens=...)",

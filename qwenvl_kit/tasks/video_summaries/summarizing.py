@@ -13,6 +13,7 @@ from qwenvl_kit.errors import VideoTimingError, located
 from qwenvl_kit.journal import Journal, Record, fingerprint, model_facts
 from qwenvl_kit.media.identity import identify_source
 from qwenvl_kit.media.requests import fetch_part
+from qwenvl_kit.media.videos import is_sequence
 from qwenvl_kit.messages import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
 from qwenvl_kit.records import from_record, to_record
@@ -89,8 +90,8 @@ def _as_part(video: VideoSource | VideoPart, fps: float) -> VideoPart:
     """The video with a rate, unless it has times of its own or must have them."""
     part = video if isinstance(video, VideoPart) else VideoPart(video)
     has_times = any(v is not None for v in (part.fps, part.num_frames, part.timestamps_seconds))
-    is_file = isinstance(part.source, (str, os.PathLike, bytes, bytearray, memoryview))
-    return replace(part, fps=fps) if is_file and not has_times else part
+    is_film = not is_sequence(part.source)
+    return replace(part, fps=fps) if is_film and not has_times else part
 
 
 def _windows(planner: Planner, window_seconds: float | None, notes: Journal) -> Windows:
@@ -188,7 +189,7 @@ def _settings(planner: Planner) -> Record:
     chat, footage, sampling = planner.chat, planner.footage, planner.sampling
     part = footage.part
     with located("video"):
-        source = identify_source(part.source)
+        source = identify_source(part.source, chat.policy)
     bounds = {"min_frames": part.min_frames, "max_frames": part.max_frames}
     first_frame = footage.cut(range(1))
     seen = chat.plan("", first_frame, sampling=sampling, budget=planner.budget)

@@ -1,0 +1,73 @@
+"""Pictures as text: data URLs, and base64 without one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import unquote, unquote_to_bytes
+
+from qwenvl_kit.errors import MediaDecodeError, looks_like_base64, shown
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.signatures import HEAD_BYTES, VIDEO_HINT, picture_format
+
+DATA_URL = "data:image/png;base64,..."
+
+
+def data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
+    """What a data URL holds.
+
+    Raises:
+        MediaDecodeError: it holds nothing, or no base64.
+        MediaForbiddenError: it holds more than the policy admits; it is not decoded then.
+    """
+    comma = url.find(",")
+    if comma < 0:
+        raise MediaDecodeError("the data URL has no comma", expected=DATA_URL)
+    policy.check_num_bytes((len(url) - comma - 1) * 3 // 4)
+    header, payload = url[:comma], url[comma + 1 :]
+    if not header.lower().endswith(";base64"):
+        return unquote_to_bytes(payload.encode(errors="replace"))
+    try:
+        return base64.b64decode("".join(unquote(payload).split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaDecodeError(
+            f"the data URL is not valid base64 ({error})",
+            expected=DATA_URL,
+            hint=VIDEO_HINT if header.lower().startswith("data:video/") else "",
+        ) from error
+
+
+def is_picture_in_base64(text: str) -> bool:
+    """Whether a text is base64 of a picture (or of a PDF), by its form and its first bytes alone.
+
+    To see whether there is a file of that name first would tell strangers what is there.
+    """
+    if not looks_like_base64(text):
+        return False
+    head = _decoded("".join(text[: 4 * HEAD_BYTES].split())[: HEAD_BYTES // 3 * 4])
+    return head is not None and (bool(picture_format(head)) or head.startswith(b"%PDF-"))
+
+
+def bare_bytes(text: str, policy: MediaPolicy) -> bytes:
+    """What base64 without the beginning of a data URL holds.
+
+    Raises:
+        MediaDecodeError: it is cut in the middle of a byte.
+        MediaForbiddenError: it holds more than the policy admits; it is not decoded then.
+    """
+    policy.check_num_bytes(len(text) * 3 // 4)
+    content = _decoded("".join(text.split()))
+    if content is None:
+        raise MediaDecodeError(
+            f"{shown(text)} is not whole", expected="base64 of a picture", hint=DATA_URL
+        )
+    return content
+
+
+def _decoded(text: str) -> bytes | None:
+    """Bytes of base64 of either alphabet, padded or not."""
+    plain = text.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None

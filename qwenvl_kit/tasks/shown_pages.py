@@ -1,0 +1,123 @@
+"""The pages that a task shows of a document, and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.document_parts import DocumentPart
+from qwenvl_kit.errors import MediaError, MessageError, located
+from qwenvl_kit.media.documents import document_pages, has_pages
+from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.requests import fetch_part
+from qwenvl_kit.messages import ImagePart, VideoPart
+from qwenvl_kit.tasks.pictures import as_image_part, as_media, one_picture
+
+
+class ShownPage(NamedTuple):
+    """A page of the document: its number, its name in the prompt, and what it looks like."""
+
+    number: int
+    name: str
+    part: ImagePart | VideoPart
+
+
+def shown_pages(
+    document: Media | Sequence[Media],
+    policy: MediaPolicy,
+    *,
+    pages: Iterable[int] | None,
+    password: str | None,
+    page_name: str,
+) -> list[ShownPage]:
+    """The pages of a document, of a list of them, or of a picture, which is its only one.
+
+    What is wrong with a picture is told by each request that shows it.
+
+    Raises:
+        MessageError: pages or a password with what has none, or several pages in a list of pages.
+        MediaError: a document that cannot be used.
+    """
+    found = _as_document(document, policy)
+    if isinstance(found, DocumentPart):
+        found = _with_settings(found, document, pages, password, policy)
+        page_name = found.page_name if found is document else page_name
+    elif pages is not None or password is not None:
+        raise MessageError(
+            f"{'pages were' if pages is not None else 'a password was'} given with pictures",
+            expected="them with a PDF alone, or with a TIFF",
+        )
+    given = [*_listed(found, policy)] if isinstance(found, list) else _numbered(found, policy)
+    return [ShownPage(at, page_name.replace("{}", str(at)), page) for at, page in given]
+
+
+def _as_document(document: Any, policy: MediaPolicy) -> DocumentPart | ImagePart | list[Any]:
+    """A document, or a picture that is one, or a list of pages."""
+    if isinstance(document, DocumentPart):
+        return document
+    if isinstance(document, (list, tuple, VideoPart)):
+        return list(as_media(document))
+    part = as_image_part(document)
+    if is_pdf(part.source):
+        part = fetch_part(part, policy)
+    else:
+        try:
+            part = fetch_part(part, policy)
+            if not has_pages(part.source, policy):
+                return [part]
+        except MediaError:  # each request that shows it says what is wrong
+            return [part]
+    return part if isinstance(document, ImagePart) else DocumentPart(part.source)  # type: ignore[arg-type]
+
+
+def _with_settings(
+    part: DocumentPart,
+    document: object,
+    pages: Iterable[int] | None,
+    password: str | None,
+    policy: MediaPolicy,
+) -> DocumentPart:
+    if pages is None and password is None:
+        return part
+    if part is document:
+        raise MessageError(
+            "pages or a password were given beside a DocumentPart", expected="them in the part"
+        )
+    numbers = check_pages(pages, DEFAULT_DPI, policy)
+    return replace(part, pages=None if numbers is None else tuple(numbers), password=password)
+
+
+def _numbered(
+    part: DocumentPart | ImagePart, policy: MediaPolicy
+) -> list[tuple[int, ImagePart | VideoPart]]:
+    with reading():
+        pages = document_pages(fetch_part(part, policy), policy)
+    if pages is None:  # a TIFF of a single page
+        return [(1, part)]  # type: ignore[list-item]
+    return [(page.source.number, page) for page in pages]  # type: ignore[union-attr]
+
+
+def _listed(
+    items: Sequence[Any], policy: MediaPolicy
+) -> Iterator[tuple[int, ImagePart | VideoPart]]:
+    """The items of a list; a document among them must have one page and no more."""
+    for number, item in enumerate(items, 1):
+        if isinstance(item, VideoPart):
+            yield number, item
+            continue
+        with located(f"document[{number - 1}]"):
+            yield number, _only_page(item, policy)
+
+
+def _only_page(item: Any, policy: MediaPolicy) -> ImagePart:
+    if isinstance(item, DocumentPart):
+        return one_picture(policy, fetch_part(item, policy), "")
+    part = as_image_part(item)
+    try:
+        return one_picture(policy, part, "")
+    except MediaError:  # each request that shows it says what is wrong
+        return part
