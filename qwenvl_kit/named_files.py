@@ -15,13 +15,13 @@ from qwenvl_kit.messages import Message, TextPart, iter_media
 
 _PICTURES = (
     "jpg jpeg jpe jfif png apng gif bmp dib tif tiff webp avif heic heif jp2 jxl ico ppm pgm pbm "
-    "pnm tga svg psd dng pdf"
+    "pnm tga svg psd dng"
 )
 _FILMS = "mp4 m4v mov avi mkv webm wmv flv mpg mpeg m2ts mts 3gp ogv vob"
-_PICTURE, _FILM = "ImagePart", "VideoPart"
+_PICTURE, _FILM, _DOCUMENT = "ImagePart", "VideoPart", "DocumentPart"
 _ENDINGS = {
     ending: part
-    for endings, part in ((_PICTURES, _PICTURE), (_FILMS, _FILM))
+    for endings, part in ((_PICTURES, _PICTURE), (_FILMS, _FILM), ("pdf", _DOCUMENT))
     for ending in endings.split()
 }
 """What names end in, and the part that shows such a file. `.ts` is left out: it is a program's."""
@@ -98,7 +98,8 @@ def _is_sentence(text: str) -> bool:
 def _part_of(text: str) -> str | None:
     """The part that shows the file of that name; None for what is no name, or not of a picture."""
     if data := _DATA.match(text.strip()):
-        return _FILM if data[1].lower() == "video" else _PICTURE
+        known = {"video": _FILM, "application/pdf": _DOCUMENT}
+        return known.get(data[1].lower(), _PICTURE)
     text = text[: _MAX_CHARACTERS + 1].strip()
     if len(text) > _MAX_CHARACTERS or not text:
         return None

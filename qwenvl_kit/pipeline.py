@@ -341,5 +341,7 @@ def check_sampling(sampling: object) -> None:
     """
     if sampling is not None and not isinstance(sampling, Sampling):
         raise SamplingError(
-            f"sampling of type {type(sampling).__name__} was given", expected="a Sampling"
+            f"sampling of type {type(sampling).__name__} was given",
+            expected="a Sampling",
+            hint="Sampling(max_new_tokens=..., temperature=...)",
         )

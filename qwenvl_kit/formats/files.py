@@ -9,7 +9,7 @@ from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
 from qwenvl_kit.formats.sources import as_source, find_source, read_base64, read_url
-from qwenvl_kit.messages import ImagePart, Part, VideoPart
+from qwenvl_kit.messages import ImagePart, Part, TextPart, VideoPart
 
 _EXPECTED = '{"type": "file", "file": {"file_data": "data:application/pdf;base64,..."}}'
 _KEYS = ("type", "source_type", "filename", "file_data", "file_url", "file_id", "name", "title")
@@ -26,6 +26,8 @@ def parse_file(item: Mapping[str, Any]) -> Part:
         MessageError: it lies on another's server, or is of a kind that is not shown.
     """
     given = _flat(item)
+    if given.get("source_type") == "text":  # LangChain's, which hold their text
+        return TextPart(given.get("text"))  # type: ignore[arg-type]
     check_keys(given, required=(), optional=(*_KEYS, *_SOURCES, *OF_NO_EFFECT))
     source = _source_of(given)
     kind = _mime_of(given, source).partition("/")[0].lower()

@@ -24,6 +24,14 @@ OF_NO_EFFECT_IN_MESSAGES = (
 """The same of a message. `tool_call_id` and `name` tell a server which call a result is of; here
 their order does. A last message of an assistant goes on being written without `partial`, too."""
 
+_ELSEWHERE = {
+    **dict.fromkeys(("images", "videos"), '{"type": "image", "image": ...} among the content'),
+    **dict.fromkeys(("max_num_frames", "max_frame_count"), "'max_frames'"),
+    "video_fps": "'fps'",
+    "do_sample_frames": "'timestamps_seconds' or 'sample_fps', of frames that are chosen already",
+}
+"""What other libraries call something, and where it goes here."""
+
 _MAX_SHOWN = 60
 
 
@@ -56,6 +64,8 @@ def is_set(value: Any) -> bool:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that was likely meant, in quotes; empty if none is near."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
     found = get_close_matches(name[:_MAX_SHOWN], known, n=1, cutoff=0.7)
     return f"{found[0]!r}" if found else ""
 

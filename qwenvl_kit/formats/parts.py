@@ -9,7 +9,7 @@ from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError, VideoTimingError
 from qwenvl_kit.formats.documents import DOCUMENT_KEYS
 from qwenvl_kit.formats.files import parse_file
-from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
+from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, nearest, shown
 from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.sources import as_source, find_source, source_keys
 from qwenvl_kit.geometry import Region
@@ -50,6 +50,7 @@ def parse_part(item: Any) -> Part:
         raise MessageError(
             f"type={shown(kind)} was given with keys {shown(sorted(map(str, item)))}",
             expected=f"a type of {', '.join(_PARSERS)}",
+            hint=nearest(str(kind).lower(), _PARSERS),
         )
     return _PARSERS[kind](item)
 
@@ -137,6 +138,7 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "output_text": _parse_text,
     "refusal": _parse_refusal,
     "input_image": _parse_image,
+    "image_pil": _parse_image,
     "document": _parse_document,
     "file": parse_file,
     "input_file": parse_file,

@@ -15,7 +15,7 @@ _IN_MEMORY = '{"type": "image", "image": ...} for pictures in memory'
 
 def source_keys(kind: str) -> tuple[str, ...]:
     """The keys that may hold the source of an "image", a "video" or a "document"."""
-    return (kind, f"{kind}_url", *_COMMON)
+    return (kind, f"{kind}_url", *_COMMON, *(["image_pil"] if kind == "image" else []))
 
 
 def find_source(item: Mapping[str, Any], kind: str) -> Any:
@@ -29,7 +29,7 @@ def find_source(item: Mapping[str, Any], kind: str) -> Any:
         MessageError: there is none, there are two, or it is of another form.
     """
     given = given_sources(item, kind)
-    if item.get("file_id") is not None:
+    if item.get("file_id") is not None or item.get("source_type") == "id":
         raise MessageError(
             "a file_id was given, which names a file on another's server",
             expected="the picture itself: a path, URL, data URL or bytes",
@@ -68,6 +68,8 @@ def as_source(value: Any) -> Any:
             return found
     if "url" in value:
         return read_url(value)
+    if isinstance(value.get("source"), Mapping):  # of Amazon's Converse, which says a format beside
+        return as_source(value["source"])
     raise MessageError(
         f"a source with the keys {shown(sorted(map(str, value)))} was given",
         expected='{"bytes": ...}, {"path": ...} or {"url": ...}',

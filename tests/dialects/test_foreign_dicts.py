@@ -87,6 +87,11 @@ PICTURES: dict[str, dict[str, Any]] = {
     "a row of datasets": {"type": "image", "image": {"bytes": BYTES, "path": None}},
     "a row of datasets with a name": {"image": {"bytes": BYTES, "path": "train/7.jpg"}},
     "bytes": {"type": "image", "image": BYTES},
+    "Amazon's": {"image": {"format": "jpeg", "source": {"bytes": BYTES}}},
+    "vLLM's of Pillow": {"type": "image_pil", "image_pil": PIL.Image.new("RGB", (84, 56))},
+    "the AI SDK's": {"type": "image", "image": BYTES, "mediaType": "image/jpeg"},
+    "LiteLLM's": {"type": "image_url", "image_url": {"url": URL, "format": "image/jpeg"}},
+    "ms-swift's": {"type": "image", "image": {"url": URL}},
     "base64 in lines": {"type": "image", "base64": "\n".join(map(str, [BASE64[:40], BASE64[40:]]))},
     "columns that are empty": {"type": "image", "image": BYTES, "text": None, "video": None},
 }  # fmt: skip
@@ -143,6 +148,7 @@ FILES: dict[str, tuple[dict[str, Any], Any]] = {
         {"type": "file", "source_type": "base64", "data": PDF, "mime_type": "application/pdf"},
         DocumentPart(b"%PDF-1.7"),
     ),
+    "LangChain's of text": ({"type": "file", "source_type": "text", "text": "a"}, TextPart("a")),
     "a picture as a file": (
         {"type": "file", "mediaType": "image/jpeg", "data": URL}, ImagePart(URL)
     ),
@@ -268,8 +274,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "image", "source": {"type": "file", "file_id": "f"}}, "file_id"
     ),
     "sound": ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "hear"),
+    "a file on LangChain's": ({"type": "image", "source_type": "id", "id": "f"}, "file_id"),
     "a file of OpenAI's server": ({"type": "file", "file": {"file_id": "file-1"}}, "file_id"),
     "a file without data": ({"type": "input_file", "filename": "a.pdf"}, "without its data"),
+    "a file of a table": (
+        {"type": "file", "file": {"file_data": "data:text/csv;base64,YSxi"}}, "text/csv"
+    ),
     "a file of sound": ({"type": "file", "data": "AA==", "mime_type": "audio/wav"}, "audio/wav"),
     "a text as document": (
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
@@ -304,6 +314,8 @@ def test_what_cannot_be_shown_is_refused_by_name_with_its_place(name):
         ({"type": "video", "video": "a", "samples_fps": 9}, "sample_fps"),
         ({"type": "video", "video": "a", "maxframes": 9}, "max_frames"),
         ({"type": "text", "txt": "a", "text": "b"}, "text"),
+        ({"type": "Image", "image": "a"}, "image"),
+        ({"type": "video", "video": "a", "video_fps": 2}, "fps"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_known_one_that_is_nearest(item, known):

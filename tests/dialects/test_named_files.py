@@ -89,6 +89,11 @@ def test_a_film_is_to_be_shown_as_a_video():
     assert "VideoPart('clip.MP4')" in warning
 
 
+def test_a_pdf_is_to_be_shown_as_a_document():
+    (warning,) = warnings_of_names([Message.user("report.pdf", "What does it say?")])
+    assert "DocumentPart('report.pdf')" in warning
+
+
 def test_a_name_beside_a_picture_may_be_meant_as_text():
     picture = ImagePart(PIL.Image.new("RGB", (56, 56)))
     assert warnings_of_names([Message.user(picture, "photo.jpg")]) == ()
