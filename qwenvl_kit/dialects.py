@@ -61,8 +61,15 @@ def as_messages(prompt: Prompt, media: Sequence[Any] = ()) -> tuple[Message, ...
     return messages
 
 
-def from_dicts(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
+def from_dicts(
+    messages: Iterable[MessageLike], *, allow_trusted: bool = False
+) -> tuple[Message, ...]:
     """Messages from dicts of either dialect; those that are `Message` already stay as they are.
+
+    Args:
+        messages: dicts and messages.
+        allow_trusted: whether texts may say that they are trusted, as those that `to_qwen` wrote
+            do. Only for dicts that no stranger has written: such text can steer the model.
 
     Raises:
         MessageError: a dict of another form; says where.
@@ -76,7 +83,8 @@ def from_dicts(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
     parsed = []
     for index, message in enumerate(messages):
         with located(f"messages[{index}]"):
-            parsed.append(message if isinstance(message, Message) else _parse_message(message))
+            given = _with_trusted_parts(message) if allow_trusted else message
+            parsed.append(given if isinstance(given, Message) else _parse_message(given))
     return tuple(parsed)
 
 
@@ -173,9 +181,24 @@ def _content_of(message: Mapping[str, Any]) -> Any:
     return refusal
 
 
+def _with_trusted_parts(message: MessageLike) -> MessageLike:
+    """The message with texts that say that they are trusted as parts that are."""
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if not isinstance(message, Mapping) or not isinstance(content, (list, tuple)):
+        return message
+    parts = [
+        TextPart(item.get("text"), trusted=True)  # type: ignore[arg-type]
+        if isinstance(item, Mapping) and item.get("trusted") is True
+        else item
+        for item in content
+    ]
+    return {**message, "content": parts}
+
+
 def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
     if isinstance(part, TextPart):
-        return {"type": "text", "text": part.text}
+        trusted = {"trusted": True} if part.trusted else {}
+        return {"type": "text", "text": part.text, **trusted}
     budget = _to_qwen_budget(part.budget)
     if isinstance(part, DocumentPart):
         return {**document_to_qwen(part), **budget}
@@ -204,11 +227,11 @@ def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
 
 
 def _to_openai_part(part: SaidPart, where: str) -> dict[str, Any]:
-    if isinstance(part, TextPart):
+    if isinstance(part, TextPart) and not part.trusted:
         return {"type": "text", "text": part.text}
     if isinstance(part, DocumentPart):
         return document_to_openai(part, where)
-    if len(_to_qwen_part(part)) > 2:
+    if isinstance(part, TextPart) or len(_to_qwen_part(part)) > 2:
         raise UnsupportedFeatureError(
             f"OpenAI's dialect has no word for the settings of {part!r}",
             hint="resize or sample it first, or use to_qwen",

@@ -53,11 +53,26 @@ or tensor (N, C, H, W)."""
 @tells_arguments
 @dataclass(frozen=True)
 class TextPart:
-    """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text."""
+    """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text.
+
+    Attributes:
+        text: what is said.
+        trusted: whether tokens with a meaning of their own, such as `<|object_ref_start|>` or one
+            that a fine-tune added, are read as such. Only for text that you wrote yourself: never
+            for what users, documents or tools bring. Turns and places of pictures cannot be written
+            in this way.
+
+    Raises:
+        MessageError: it is no text that can be encoded.
+    """
 
     text: str
+    _: KW_ONLY
+    trusted: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.trusted, bool):
+            raise MessageError(f"trusted={self.trusted!r} was given", expected="True or False")
         if not isinstance(self.text, str):
             raise MessageError(
                 f"text of type {type(self.text).__name__} was given", expected="a string"
@@ -70,6 +85,9 @@ class TextPart:
                 expected="text that can be encoded as UTF-8",
                 hint='text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")',
             ) from error
+
+    def __repr__(self) -> str:
+        return f"TextPart(text={self.text!r}{', trusted=True' if self.trusted else ''})"
 
 
 class _MediaPart:

@@ -13,9 +13,13 @@ from qwenvl_kit.journal import Journal, fingerprint
 from qwenvl_kit.media.identity import identify_content
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
+from qwenvl_kit.options import Sampling
 from qwenvl_kit.pipeline import Settled
 from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.results import Reply
+
+_LATER_SETTINGS = frozenset({"max_total_tokens", "keep_special_tokens"})
+"""Of `Sampling`: journals of releases before them are of requests without."""
 
 
 class Notes:
@@ -90,10 +94,20 @@ def _fingerprint(request: Settled, policy: MediaPolicy) -> str:
         _plain_message(message, policy, f"messages[{at}]")
         for at, message in enumerate(request.messages)
     ]
-    settings = {"sampling": asdict(request.sampling), "budget": asdict(request.budget)}
+    settings = {"sampling": _settings(request.sampling), "budget": asdict(request.budget)}
     if request.constraint is not None:
         settings["constraint"] = asdict(request.constraint)
     return fingerprint({"messages": messages, "fit": request.fit, **settings})
+
+
+def _settings(sampling: Sampling) -> dict[str, Any]:
+    """Its settings; those that earlier releases did not have only where they say something."""
+    plain = Sampling()
+    return {
+        name: value
+        for name, value in asdict(sampling).items()
+        if name not in _LATER_SETTINGS or value != getattr(plain, name)
+    }
 
 
 def _plain_message(message: Message, policy: MediaPolicy, where: str) -> list[Any]:
@@ -102,6 +116,8 @@ def _plain_message(message: Message, policy: MediaPolicy, where: str) -> list[An
         with located(f"{where}.parts[{at}]"):
             if isinstance(part, (ImagePart, VideoPart, DocumentPart)):
                 parts.append(identify_content(part, policy))
+            elif isinstance(part, TextPart) and not part.trusted:
+                parts.append(part.text)
             else:
-                parts.append(part.text if isinstance(part, TextPart) else asdict(part))
+                parts.append(asdict(part))
     return [message.role, *parts]

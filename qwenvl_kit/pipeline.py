@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from qwenvl_kit.backends.base import (
     Linking,
     Observer,
     Remembering,
+    ResizingFrames,
 )
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
@@ -250,7 +251,7 @@ class Pipeline:
             recalled = None if key is None else backend.recall(key)
             if recalled is not None:
                 known[where] = recalled
-        decoded = decode_media(messages, plan.media, self._policy, backend.resize_image, known)
+        decoded = self._decoded(messages, plan, known)
         media = {**decoded, **known}
         return tuple(media[where] for where in plan.media), tuple(keys)
 
@@ -264,9 +265,20 @@ class Pipeline:
             if not has_native_size(image, backend.rules):
                 links.pop(image.where, None)
         messages = fetch_media(messages, policy, fetches, kept=links)
-        decoded = decode_media(messages, plan.media, policy, backend.resize_image, known=links)
+        decoded = self._decoded(messages, plan, links)
         media: dict[str, DecodedMedia | Link] = {**decoded, **links}
         return tuple(media[where] for where in plan.media)
+
+    def _decoded(
+        self, messages: Sequence[Message], plan: Plan, known: Collection[str]
+    ) -> dict[str, DecodedMedia]:
+        """Pixels of what is not known, as the backend resizes them."""
+        backend = self.backend
+        resize_frame = backend.resize_frame if isinstance(backend, ResizingFrames) else None
+        resize = backend.resize_image
+        return decode_media(
+            messages, plan.media, self._policy, resize, known, resize_frame=resize_frame
+        )
 
     def _plan_within(
         self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None

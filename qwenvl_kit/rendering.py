@@ -8,13 +8,13 @@ before the template runs, and put back afterwards as plain text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import add
 from typing import Any, Protocol
 
-from qwenvl_kit.errors import MessageError
+from qwenvl_kit.errors import MessageError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, VideoPart
 from qwenvl_kit.plans import VideoPlan
@@ -31,6 +31,10 @@ from qwenvl_kit.tool_rendering import (
 
 _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
 """Unicode 16, chapter 23.5: characters without a meaning of their own."""
+
+
+_NEVER_TRUSTED = ("<|im_start|>", "<|im_end|>", Family.image_token, Family.video_token)
+"""What marks turns and the places of pictures: a prompt has those that its messages have."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class TokenShield:
         """The text with a mark in place of each special token."""
         return self._special.sub(self._replace, text)
 
+    def hide_untrusted(self, parts: Sequence[TextPart]) -> str:
+        """Neighbouring texts as one, in which trusted parts alone keep their special tokens."""
+        return replace_untrusted(self._special, self._replace, parts)
+
     def pieces(self, prompt: str) -> Iterator[PromptPiece]:
         """The rendered prompt, cut where a mark stands for a token that is plain text."""
         position = 0
@@ -84,6 +92,9 @@ class Shield(Protocol):
 
     def hide(self, text: str) -> str:
         """The text without it."""
+
+    def hide_untrusted(self, parts: Sequence[TextPart]) -> str:
+        """Neighbouring texts as one, without it where nobody vouches for them."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,13 @@ def render_turns(messages: Sequence[Message], shield: Shield, *, knows_tools: bo
         shield: hides special tokens.
         knows_tools: whether the template writes tools, calls and results; those of Qwen2-VL and
             Qwen2.5-VL do not.
+
+    Raises:
+        MessageError: trusted text writes a turn, or the place of a picture.
     """
+    for index, message in enumerate(messages):
+        with located(f"messages[{index}]"):
+            _check_trusted(message)
     tools = hidden(offered_tools(messages), shield.hide)
     turns = [_render_turn(message, shield) for message in map(without_offers, messages) if message]
     thinking = asked_thinking(messages)
@@ -174,9 +191,55 @@ def _render_parts(parts: Sequence[Part], shield: Shield) -> Iterator[dict[str, s
     said = (part for part in parts if isinstance(part, (TextPart, ImagePart, VideoPart)))
     for is_text, run in groupby(said, key=lambda part: isinstance(part, TextPart)):
         if is_text:
-            yield {"type": "text", "text": shield.hide("".join(part.text for part in run))}  # type: ignore[union-attr]
+            texts = [part for part in run if isinstance(part, TextPart)]
+            yield {"type": "text", "text": shield.hide_untrusted(texts)}
         else:
             yield from ({"type": "image" if isinstance(p, ImagePart) else "video"} for p in run)
+
+
+def replace_untrusted(
+    special: re.Pattern[str],
+    replace: Callable[[re.Match[str]], str],
+    parts: Sequence[TextPart],
+) -> str:
+    """Neighbouring texts as one, in which special tokens are replaced.
+
+    Those that lie in trusted parts as a whole stay; one that is made up of both does not.
+
+    Args:
+        special: what a special token looks like.
+        replace: what stands in place of one.
+        parts: the texts.
+    """
+    trusted, at = list[tuple[int, int]](), 0
+    for is_trusted, run in groupby(parts, key=lambda part: part.trusted):
+        length = sum(len(part.text) for part in run)
+        trusted += [(at, at + length)] if is_trusted else []
+        at += length
+
+    def replaced(found: re.Match[str]) -> str:
+        start, end = found.span()
+        is_trusted = any(first <= start and end <= last for first, last in trusted)
+        return found.group() if is_trusted else replace(found)
+
+    return special.sub(replaced, "".join(part.text for part in parts))
+
+
+def _check_trusted(message: Message) -> None:
+    """Refuse trusted text that would be a turn of its own, or another picture than those given."""
+    for is_trusted, run in groupby(message.parts, key=_is_trusted):
+        text = "".join(part.text for part in run if isinstance(part, TextPart))
+        token = next((token for token in _NEVER_TRUSTED if is_trusted and token in text), None)
+        if token is not None:
+            raise MessageError(
+                f"trusted text holds {token}",
+                expected="turns as messages, and pictures and videos as parts",
+                hint="TextPart(text) without trusted=True, if it is meant as plain characters",
+            )
+
+
+def _is_trusted(part: Part) -> bool:
+    return isinstance(part, TextPart) and part.trusted
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:

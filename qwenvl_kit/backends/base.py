@@ -209,6 +209,14 @@ class CacheInfo:
 
 
 @runtime_checkable
+class ResizingFrames(Protocol):
+    """A backend whose model takes frames of videos resized in a way of their own."""
+
+    def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded frame at the planned size, pixels as the model's processor makes them."""
+
+
+@runtime_checkable
 class Linking(Protocol):
     """A backend behind which pictures on the network can be fetched."""
 

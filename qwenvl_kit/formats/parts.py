@@ -71,6 +71,13 @@ def settings_of(item: Mapping[str, Any]) -> list[str]:
 
 
 def _parse_text(item: Mapping[str, Any]) -> Part:
+    if item.get("trusted"):
+        raise MessageError(
+            "a dict says that its text is trusted",
+            expected="text whose special tokens are plain characters",
+            hint="TextPart(text, trusted=True) in your own code, or from_dicts(..., "
+            "allow_trusted=True) for dicts that no stranger wrote",
+        )
     check_keys(item, required=("text",), optional=("type", *OF_NO_EFFECT))
     return TextPart(item["text"])
 

@@ -160,6 +160,8 @@ def decode_media(
     policy: MediaPolicy,
     resize: Resize = resize_image,
     known: Collection[str] = (),
+    *,
+    resize_frame: Resize | None = None,
 ) -> dict[str, DecodedMedia]:
     """Pixels of all pictures and videos, as planned, by their places.
 
@@ -169,6 +171,7 @@ def decode_media(
         policy: what may be opened.
         resize: brings a picture to its planned size.
         known: places of those that need no pixels.
+        resize_frame: does so with the frames of a video; None for the same as with pictures.
 
     Raises:
         MediaError: with the place of the part that cannot be decoded.
@@ -186,7 +189,7 @@ def decode_media(
             else:
                 policy.check_num_frames(len(plan.frame_indices))
                 decode = decode_frames if is_sequence(part.source) else decode_file
-                decoded[where] = decode(part.source, plan, policy, resize)
+                decoded[where] = decode(part.source, plan, policy, resize_frame or resize)
     return decoded
 
 

@@ -25,6 +25,7 @@ from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
 from qwenvl_kit.processing.generation_rules import GenerationRules, read_rules
+from qwenvl_kit.processing.resizing import Resizer
 from qwenvl_kit.thinking import opens_thought
 
 spare_docstrings()
@@ -43,6 +44,7 @@ class Published:
         rules: what it lays down for planning; nothing of its weights.
         sampling: the settings that it was published with.
         generation: what else it says about answers, which holds whatever is asked.
+        resizer: brings pictures and frames to their planned sizes.
         end_ids: the tokens that end an answer.
     """
 
@@ -50,6 +52,7 @@ class Published:
     rules: PlanningRules
     sampling: Sampling
     generation: GenerationRules
+    resizer: Resizer
     end_ids: frozenset[int]
 
 
@@ -93,6 +96,7 @@ def published_of(
             rules=_rules(settings.family, config, processor),
             sampling=_default_sampling(checkpoint.folder, settings.family, generation, processor),
             generation=read_rules(checkpoint.folder, generation),
+            resizer=Resizer.of(processor),
             end_ids=_end_ids(config, generation, processor),
         )
 

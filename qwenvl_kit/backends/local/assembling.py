@@ -52,4 +52,5 @@ def assemble(
             **rest.generation.facts(),
         },
         generation=rest.generation,
+        resizer=rest.resizer,
     )

@@ -37,7 +37,7 @@ from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.generation_rules import GenerationRules
-from qwenvl_kit.processing.resizing import resize_image
+from qwenvl_kit.processing.resizing import Resizer
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class LoadedModel:
         end_ids: the tokens that end an answer.
         facts: what is loaded and how, in words.
         generation: what else it says of answers, which holds whatever is asked.
+        resizer: brings pictures and frames to their planned sizes.
     """
 
     model: Any
@@ -61,6 +62,7 @@ class LoadedModel:
     end_ids: frozenset[int]
     facts: Mapping[str, str]
     generation: GenerationRules = field(default_factory=GenerationRules)
+    resizer: Resizer = field(default_factory=Resizer)
 
 
 _BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
@@ -186,7 +188,12 @@ class LocalBackend:
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
         with translated_errors(), on_cpu():
-            return resize_image(image, size)
+            return self._loaded.resizer.image(image, size)
+
+    def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded frame of a video at the planned size, likewise."""
+        with translated_errors(), on_cpu():
+            return self._loaded.resizer.frame(image, size)
 
     def recall(self, key: str) -> KnownMedia | None:
         """A picture or video by what its source is known by; None if it is not kept."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from qwenvl_kit.processing.generation_rules import GenerationRules
+    from qwenvl_kit.processing.resizing import Resizer
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class ServedModel:
         facts: what is connected and how, in words.
         takes_links: whether its server is to fetch pictures on the network by itself.
         generation: what else it says of answers; None where that is not known.
+        resizer: brings pictures and frames to their planned sizes; likewise.
     """
 
     payloads: PayloadRules
@@ -54,6 +56,7 @@ class ServedModel:
     facts: Mapping[str, str]
     takes_links: bool = False
     generation: GenerationRules | None = None
+    resizer: Resizer | None = None
 
 
 class ServerBackend:
@@ -105,7 +108,13 @@ class ServerBackend:
         """A decoded picture at the planned size, so that the server finds nothing to resize."""
         from qwenvl_kit.processing.resizing import resize_image  # which imports torch
 
-        return resize_image(image, size)
+        resizer = self._model.resizer
+        return resize_image(image, size) if resizer is None else resizer.image(image, size)
+
+    def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded frame of a video at the planned size, likewise."""
+        resizer = self._model.resizer
+        return self.resize_image(image, size) if resizer is None else resizer.frame(image, size)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None

@@ -150,6 +150,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         facts=facts,
         takes_links=wanted.send_links,
         generation=None if found.published is None else found.published.generation,
+        resizer=None if found.published is None else found.published.resizer,
     )
 
 

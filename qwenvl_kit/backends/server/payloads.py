@@ -15,7 +15,7 @@ from qwenvl_kit.backends.server.pictures import ImageEncoding, frames_url, pictu
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.media.links import Link
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages import Message, TextPart
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.order import is_continued
 from qwenvl_kit.plans import VideoPlan
@@ -260,6 +260,9 @@ class _PlainText:
 
     def hide(self, text: str) -> str:
         return text
+
+    def hide_untrusted(self, parts: Sequence[TextPart]) -> str:
+        return "".join(part.text for part in parts)
 
 
 class _CallNames:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from qwenvl_kit.messages import Message, Part, TextPart
+from qwenvl_kit.rendering import replace_untrusted
 from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 from qwenvl_kit.tool_rendering import hidden, text_of
@@ -38,6 +39,9 @@ class TokenBreaker:
     def notes(self, messages: Sequence[Message]) -> tuple[str, ...]:
         """What is given up for a conversation, in words."""
         count = sum(len(self._special.findall(text_of(message))) for message in messages)
+        parts = [part for message in messages for part in message.parts]
+        trusted = [part.text for part in parts if isinstance(part, TextPart) and part.trusted]
+        count -= sum(len(self._special.findall(text)) for text in trusted)
         if not count:
             return ()
         what = "a special token" if count == 1 else f"{count} special tokens"
@@ -49,7 +53,7 @@ class TokenBreaker:
 
     def text(self, text: str) -> str:
         """A text without special tokens."""
-        return self._special.sub(lambda found: found[0][0] + BREAK + found[0][1:], text)
+        return self._special.sub(_broken, text)
 
     def _parts(self, message: Message) -> tuple[Part, ...]:
         parts: list[Part] = []
@@ -58,7 +62,9 @@ class TokenBreaker:
         said = (part for part in message.parts if not isinstance(part, beside))
         for is_text, run in groupby(said, key=lambda part: isinstance(part, TextPart)):
             if is_text:
-                parts.append(TextPart(self.text("".join(part.text for part in run))))  # type: ignore[union-attr]
+                texts = [part for part in run if isinstance(part, TextPart)]
+                text = replace_untrusted(self._special, _broken, texts)
+                parts.append(TextPart(text, trusted=any(part.trusted for part in texts)))
             else:
                 parts += map(self._other, run)
         parts += (self._other(part) for part in message.parts if isinstance(part, beside))
@@ -72,3 +78,7 @@ class TokenBreaker:
         if isinstance(part, ThinkingPart):
             return ThinkingPart(self.text(part.text))
         return part
+
+
+def _broken(found: re.Match[str]) -> str:
+    return found[0][0] + BREAK + found[0][1:]

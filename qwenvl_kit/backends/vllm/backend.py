@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
@@ -22,7 +22,7 @@ from qwenvl_kit.messages import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.prompts import PromptEncoder
-from qwenvl_kit.processing.resizing import resize_image
+from qwenvl_kit.processing.resizing import Resizer
 from qwenvl_kit.processing.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class VllmModel:
         vocabulary: tokens to text.
         facts: what is loaded and how, in words.
         generation: what else it says of answers; None where that is not known.
+        resizer: brings pictures and frames to their planned sizes.
     """
 
     engine: Engine
@@ -54,6 +55,7 @@ class VllmModel:
     vocabulary: Vocabulary
     facts: Mapping[str, str]
     generation: GenerationRules | None = None
+    resizer: Resizer = field(default_factory=Resizer)
 
 
 class VllmBackend:
@@ -107,7 +109,11 @@ class VllmBackend:
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, so that vLLM finds nothing to resize."""
-        return resize_image(image, size)
+        return self._model.resizer.image(image, size)
+
+    def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """A decoded frame of a video at the planned size, likewise."""
+        return self._model.resizer.frame(image, size)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None

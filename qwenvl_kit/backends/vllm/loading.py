@@ -81,6 +81,7 @@ def load_vllm_backend(
             vocabulary=Vocabulary(processor.tokenizer, published.end_ids),
             facts=facts,
             generation=published.generation,
+            resizer=published.resizer,
         )
     )
 
