@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -186,6 +187,8 @@ def test_a_size_that_config_leaves_to_transformers_is_not_known_to_inspect(
         ("text_config", "num_hidden_layers"),
         ("vision_config", "depth"),
         ("vision_config", "num_hidden_layers"),
+        ("text_config", "ngram_size"),
+        ("text_config", "heads_per_ngram"),
     ],
 )
 def test_a_hundred_million_layers_are_refused_before_one_is_built(
@@ -196,6 +199,36 @@ def test_a_hundred_million_layers_are_refused_before_one_is_built(
     config[where][name] = 10**8
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=f"says {name}=100000000"):
+        check_layout(find_checkpoint(folder), read_settings(folder))
+
+
+def test_an_overflow_is_told_without_frames_of_torch(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = lay_out(folders, "qwen2_vl", "nested", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["hidden_size"] = 10**30
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json of .* cannot be used") as caught:
+        count_described(find_checkpoint(folder), read_settings(folder))
+    assert "frame #" not in str(caught.value)
+
+
+def test_a_config_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    for read in (read_settings, inspect):
+        with pytest.raises(CheckpointError, match="it is no file"):
+            read(tmp_path)
+
+
+def test_a_prime_is_not_looked_for_by_trial_where_none_would_be_found(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = lay_out(folders, "qwen4_exp", "nested", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"].update(ngram_vocab_size_base=10**20, ple_layer_ids=[1])
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="says ngram_vocab_size_base"):
         check_layout(find_checkpoint(folder), read_settings(folder))
 
 
