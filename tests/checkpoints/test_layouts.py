@@ -333,3 +333,37 @@ def test_a_config_without_a_model_type_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UnknownFamilyError, match="model_type=None"):
         read_settings(tmp_path)
+
+
+# Published checkpoints.
+
+PUBLISHED = Path(__file__).parents[3] / "shared" / "checkpoints"
+
+
+@pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason=f"the side files of published checkpoints are not in {PUBLISHED}"
+)
+@pytest.mark.parametrize(
+    ("name", "family", "billions"),
+    [
+        ("Qwen2-VL-2B-Instruct", "qwen2_vl", 2.2),
+        ("Qwen2.5-VL-3B-Instruct", "qwen2_5_vl", 3.8),
+        ("Qwen3-VL-8B-Instruct", "qwen3_vl", 8.8),
+        ("Qwen3.5-2B", "qwen3_5", 2.2),
+    ],
+)
+def test_published_configs_are_read_as_transformers_reads_them(
+    name: str, family: str, billions: float
+) -> None:
+    """And the model that they describe is counted in a second, without its memory."""
+    folder = PUBLISHED / name
+    settings, model = read_settings(folder), model_of(folder, family)
+    text = model.config.get_text_config()
+    for fact in FACTS:
+        if fact in settings.text:
+            assert settings.text[fact] == getattr(text, fact), fact
+    is_tied = model.lm_head.weight is model.get_input_embeddings().weight
+    assert settings.ties_embeddings == is_tied
+    checkpoint = find_checkpoint(folder)
+    check_layout(checkpoint, settings)
+    assert count_described(checkpoint, settings) == pytest.approx(billions * 1e9, rel=0.03)
