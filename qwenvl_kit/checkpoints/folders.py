@@ -84,7 +84,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "download it again",
     ),
     (
-        r"(?!adapter_model).*\.safetensors",
+        r"(?!adapter_model|model\.safetensors).*\.safetensors",
         "safetensors files under other names, or shards without their index",
         "copy model.safetensors.index.json from where they come from; a single file is called "
         "model.safetensors",

@@ -44,7 +44,7 @@ def _of_templates(folder: Path) -> Iterator[str]:
     jinja, legacy = folder / "chat_template.jinja", folder / "chat_template.json"
     if not (jinja.is_file() and legacy.is_file()):
         return
-    if read_json(legacy).get("chat_template") != jinja.read_text(encoding="utf-8"):
+    if read_json(legacy).get("chat_template") != jinja.read_text("utf-8", errors="replace"):
         yield (
             "chat_template.json and chat_template.jinja differ: the .json counts, as in "
             "transformers; remove the one that is out of date"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ _COUNTS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_lay
 _MANY = 1000
 """More layers than any of these models has."""
 
+_MANY_ROWS = 10**9
+"""More rows than any table of n-grams has: transformers looks for the next prime by trial."""
+
 
 def check_settings_files(folder: Path) -> None:
     """Refuse small files that cannot be read; transformers passes over some of them.
@@ -41,6 +44,8 @@ def check_settings_files(folder: Path) -> None:
     for name in _SETTINGS_FILES:
         if (folder / name).is_file():
             read_json(folder / name)
+    if (folder / "chat_template.jinja").is_file():
+        _check_template(folder / "chat_template.jinja")
 
 
 def check_layout(
@@ -95,6 +100,17 @@ def _check_no_adapter(checkpoint: Checkpoint) -> None:
     )
 
 
+def _check_template(path: Path) -> None:
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error})",
+            expected="a text in UTF-8",
+            hint="save it again as UTF-8, or copy it from the base model",
+        ) from error
+
+
 def _check_text(checkpoint: Checkpoint, settings: Settings) -> None:
     """Without text_config transformers builds newer families of its own defaults, all of them."""
     if settings.text or settings.family.reads_old_layout:
@@ -116,18 +132,20 @@ def _check_counts(
     checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
 ) -> None:
     """Even a layer without a value takes memory: so many are refused before one is built."""
-    for name, count in _counts(settings.config):
-        if count > max(_MANY, len(tensors)):
+    most = dict.fromkeys(_COUNTS, max(_MANY, len(tensors)))
+    most["ngram_vocab_size_base"] = _MANY_ROWS
+    for name, count in _counts(settings.config, most):
+        if count > most[name]:
             raise CheckpointError(
                 f"config.json of {checkpoint.name} says {name}={count}",
-                expected="no more than the layers that its weights hold",
+                expected=f"at most {most[name]}",
                 hint="config.json as it was published",
             )
 
 
-def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Counts of layers, at the top and in the settings of the parts."""
+def _counts(config: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Counts of these names, at the top and in the settings of the parts."""
     for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-        for name in _COUNTS:
+        for name in names:
             if isinstance(count := part.get(name), int):
                 yield name, count

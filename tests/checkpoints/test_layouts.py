@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -186,6 +187,8 @@ def test_a_size_that_config_leaves_to_transformers_is_not_known_to_inspect(
         ("text_config", "num_hidden_layers"),
         ("vision_config", "depth"),
         ("vision_config", "num_hidden_layers"),
+        ("text_config", "ngram_size"),
+        ("text_config", "heads_per_ngram"),
     ],
 )
 def test_a_hundred_million_layers_are_refused_before_one_is_built(
@@ -196,6 +199,36 @@ def test_a_hundred_million_layers_are_refused_before_one_is_built(
     config[where][name] = 10**8
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=f"says {name}=100000000"):
+        check_layout(find_checkpoint(folder), read_settings(folder))
+
+
+def test_an_overflow_is_told_without_frames_of_torch(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = lay_out(folders, "qwen2_vl", "nested", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["hidden_size"] = 10**30
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json of .* cannot be used") as caught:
+        count_described(find_checkpoint(folder), read_settings(folder))
+    assert "frame #" not in str(caught.value)
+
+
+def test_a_config_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    for read in (read_settings, inspect):
+        with pytest.raises(CheckpointError, match="it is no file"):
+            read(tmp_path)
+
+
+def test_a_prime_is_not_looked_for_by_trial_where_none_would_be_found(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = lay_out(folders, "qwen4_exp", "nested", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"].update(ngram_vocab_size_base=10**20, ple_layer_ids=[1])
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="says ngram_vocab_size_base"):
         check_layout(find_checkpoint(folder), read_settings(folder))
 
 
@@ -300,3 +333,37 @@ def test_a_config_without_a_model_type_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UnknownFamilyError, match="model_type=None"):
         read_settings(tmp_path)
+
+
+# Published checkpoints.
+
+PUBLISHED = Path(__file__).parents[3] / "shared" / "checkpoints"
+
+
+@pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason=f"the side files of published checkpoints are not in {PUBLISHED}"
+)
+@pytest.mark.parametrize(
+    ("name", "family", "billions"),
+    [
+        ("Qwen2-VL-2B-Instruct", "qwen2_vl", 2.2),
+        ("Qwen2.5-VL-3B-Instruct", "qwen2_5_vl", 3.8),
+        ("Qwen3-VL-8B-Instruct", "qwen3_vl", 8.8),
+        ("Qwen3.5-2B", "qwen3_5", 2.2),
+    ],
+)
+def test_published_configs_are_read_as_transformers_reads_them(
+    name: str, family: str, billions: float
+) -> None:
+    """And the model that they describe is counted in a second, without its memory."""
+    folder = PUBLISHED / name
+    settings, model = read_settings(folder), model_of(folder, family)
+    text = model.config.get_text_config()
+    for fact in FACTS:
+        if fact in settings.text:
+            assert settings.text[fact] == getattr(text, fact), fact
+    is_tied = model.lm_head.weight is model.get_input_embeddings().weight
+    assert settings.ties_embeddings == is_tied
+    checkpoint = find_checkpoint(folder)
+    check_layout(checkpoint, settings)
+    assert count_described(checkpoint, settings) == pytest.approx(billions * 1e9, rel=0.03)

@@ -153,6 +153,13 @@ def test_a_tokenizer_that_is_larger_than_the_embedding_is_refused_at_loading(who
     VisionChat.from_pretrained(whole, device="cpu")
 
 
+def test_a_template_in_another_encoding_is_told_by_both(whole: Path) -> None:
+    (whole / "chat_template.jinja").write_text("x", encoding="utf-16")
+    for look in (VisionChat.from_pretrained, inspect):
+        with pytest.raises(CheckpointError, match=r"chat_template\.jinja cannot be read.*UTF-8"):
+            look(whole)
+
+
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json", WHOLE])
 def test_a_small_file_with_a_byte_order_mark_is_told_by_both(whole: Path, name: str) -> None:
     (whole / name).write_text("\ufeff" + (whole / name).read_text())

@@ -99,8 +99,9 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
         with torch.device("meta"):
             parameters = dict(model_class(config).named_parameters())
     except Exception as error:  # any of its entries may be wrong in any way
+        reason = str(error).partition("\nException raised")[0]  # frames of C++ follow
         raise CheckpointError(
-            f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {error})",
+            f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {reason})",
             expected="it as it was published",
         ) from error
     if getattr(config, "tie_word_embeddings", False):

@@ -225,6 +225,12 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
     except QwenVLKitError:
         raise
     except ImportError as error:
+        if recipe.stored is not None and not recipe.stored.is_known:
+            raise MissingPackageError(
+                f"{checkpoint.name} is quantised by {recipe.stored}, which needs a package that is "
+                f"missing ({error})",
+                hint="the command in brackets, or another form of the model",
+            ) from error
         raise MissingPackageError(
             f"{checkpoint.name} with attention={recipe.attention.name!r} needs a package that is "
             f"missing ({error})",
