@@ -34,10 +34,11 @@ def lookalike_in(said: str, schemas: Mapping[str, Mapping[str, Any]]) -> UnreadC
     names = "|".join(map(re.escape, schemas))
     named = re.search(
         rf"""["'](?:name|function|tool|tool_name)["']\s{{0,9}}:\s{{0,9}}["'](?:{names})["']"""
-        rf"""|^Action:[ \t]{{0,9}}(?:{names})[ \t]{{0,9}}\n+Action Input:""",
+        rf"""|^(?:Action:[ \t]{{0,9}}(?:{names})[ \t]{{0,9}}\n+Action Input:)"""
+        rf"""|^[\[`]{{0,3}}(?:{names})\(\w+[ ]?=""",
         said,
         re.MULTILINE,
     )
-    if named is None or not (named[0].startswith("Action") or _ARGUMENTS.search(said)):
+    if named is None or (named[0][0] in "\"'" and not _ARGUMENTS.search(said)):
         return None
     return UnreadCall(said, "it stands without <tool_call> before it", is_marked=False)

@@ -26,7 +26,7 @@ from qwenvl_kit.tools.written import Block, WrittenCall, WrittenCalls
 __all__ = ["WrittenCall", "WrittenCalls", "parse_calls"]
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_BEGINNING = re.compile(r"</?tool_call>|<function=([^<>\s]+)>")
+_BEGINNING = re.compile(r"</?tool_call>|<function=[ \t]*([^<>\s]+)[ \t]*>")
 _MARK = re.compile(r"</?tool_call>")
 _END = re.compile(r"</tool_call>|(?=<tool_call>)|\Z")
 _BARE_END = re.compile(r"</function>(?:\s*</tool_call>)?|(?=<tool_call>)|\Z")
@@ -105,17 +105,15 @@ class _Answer:
         if not before.strip() and begin:  # the second of two
             self._say_until(begin, closing.end())
             return
-        found = re.search(r"[{\[]", before)
+        start = next((at for at, character in enumerate(before) if character in "{["), len(before))
         try:
-            block = read_json_calls(before, len(before) if found is None else found.start(), {})
-            is_whole = not before[block.stop :].strip() and found is not None
-            if not is_whole or any(call.name not in self._schemas for call in block.calls):
-                return
-            block = read_json_calls(before, found.start(), self._schemas)  # type: ignore[union-attr]
+            block = read_json_calls(before, start, self._schemas)
         except UnreadError:
             return
-        self._take(block, "<tool_call> was missing")
-        self._say_until(begin + found.start(), closing.end())  # type: ignore[union-attr]
+        is_offered = all(call.name in self._schemas for call in block.calls)
+        if block.calls and is_offered and not before[block.stop :].strip():
+            self._take(block, "<tool_call> was missing")
+            self._say_until(begin + start, closing.end())
 
     def _between_tags(self, at: int) -> Block:
         """The calls after `<tool_call>`, and the place behind its closing tag."""

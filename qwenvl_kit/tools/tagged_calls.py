@@ -14,7 +14,9 @@ from qwenvl_kit.tools.literals import UnreadError, read_literal
 from qwenvl_kit.tools.tags import Tag, Tags
 from qwenvl_kit.tools.written import Block, WrittenCall
 
-_NO_TAG = re.compile(r"^[ \t]*<parameter\b(?!=[^<>\s]+>)|</parameter(?!>)", re.MULTILINE)
+_NO_TAG = re.compile(
+    r"^[ \t]*<parameter\b(?!=[ \t]*[^<>\s]+[ \t]*>)|</parameter(?!>)", re.MULTILINE
+)
 """What was meant as a tag and is none."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from qwenvl_kit.tools.literals import UnreadError
 
 _TAG = re.compile(
-    r"<(tool_call|/tool_call|/function|/parameter)>|<(function|parameter)=([^<>\s]+)>"
+    r"<(tool_call|/tool_call|/function|/parameter)>|<(function|parameter)=[ \t]*([^<>\s]+)[ \t]*>"
 )
 _CHANGES = {"parameter": 1, "/parameter": -1}
 _FUNCTIONS = {"function": 1, "/function": -1}

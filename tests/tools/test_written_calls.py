@@ -149,6 +149,10 @@ UNDERSTOOD: dict[str, tuple[str, list[dict[str, Any]]]] = {
         marked('<function="tree">\n<parameter="path">\n/data\n</parameter>\n</function>'),
         [{"path": "/data"}],
     ),
+    "spaces around names": (
+        marked("<function= tree >\n<parameter= path >\n/data\n</parameter>\n</function>"),
+        [{"path": "/data"}],
+    ),
     "line ends of Windows": (tagged(path="/data").replace("\n", "\r\n"), [{"path": "/data"}]),
     "arguments that are null": (marked('{"name": "tree", "arguments": null}'), [{}]),
 }
@@ -394,6 +398,8 @@ LOOKALIKES = {
     "other tags": '<tools>\n{"name": "tree", ' + PATH + "}\n</tools>",
     "an older form of Qwen": '✿FUNCTION✿: tree\n✿ARGS✿: {"path": "/data"}',
     "a thought and an action": 'I look.\nAction: tree\nAction Input: {"path": "/data"}',
+    "a call of Python": 'tree(path="/data")',
+    "a list of calls of Python": '[tree(path="/data"), tree(path="/b")]',
     "a tag in prose": "The tag </tool_call> closes a call.",
     "a function that is not offered": "Write <function=other> first.",
     "a parameter without a function": "<parameter=path>\n/data\n</parameter>",
