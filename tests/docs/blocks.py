@@ -89,7 +89,8 @@ def misnamed(block: Block, known: dict[str, Any]) -> Iterator[str]:
         known: names of the page so far, which grow by those that the block imports. A name that
             begins with `chat` is a `VisionChat`.
     """
-    for node in ast.walk(block.tree):
+    tree = block.tree
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module, top = importlib.import_module(alias.name), alias.name.partition(".")[0]
@@ -102,11 +103,11 @@ def misnamed(block: Block, known: dict[str, Any]) -> Iterator[str]:
                 known[alias.asname or alias.name] = getattr(module, alias.name, None)
     shown_wrong = {
         inside
-        for node in ast.walk(block.tree)
+        for node in ast.walk(tree)
         if isinstance(node, ast.Try)
         for inside in ast.walk(ast.Module(node.body, []))
     }
-    for node in ast.walk(block.tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node not in shown_wrong:
             yield from _misnamed_keywords(block, node, known)
 

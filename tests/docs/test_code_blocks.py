@@ -110,6 +110,7 @@ def test_a_name_or_keyword_that_there_is_not_is_told_with_its_line() -> None:
         "Sampling(max_tokens=3)\n"
         "chat.tell('a')\n"
         "chat.ask('a', budget='fine')\n"
+        "try:\n    chat.ask('a', budgets='fine')\nexcept TypeError:\n    pass\n"
     )
     assert list(misnamed(Block("page.md", 7, code), {})) == [
         "page.md:7: qwenvl_kit has no Nothing",
