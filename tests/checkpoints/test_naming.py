@@ -131,7 +131,7 @@ def test_a_foreign_form_is_named_with_the_way_back(
 @pytest.mark.parametrize("said", FAMILIES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tensors_of_another_family_than_config_says_are_told(
-    folders: Callable[[str], Path], tmp_path: Path, family: str, said: str
+    folders: Callable[[str], Path], family: str, said: str
 ) -> None:
     settings = replace(read_settings(folders(family)), family=FAMILIES[said])
     fault = naming_fault(read_tensors(folders(family)), settings)
