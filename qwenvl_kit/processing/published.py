@@ -35,6 +35,10 @@ _TOP_K = 50
 all (`GenerationConfig._get_default_generation_params`)."""
 
 
+_LEAST_TOP_P = 1e-9
+"""What a `top_p` of 0 comes to: the likeliest token alone is left, as `generate` leaves it."""
+
+
 @dataclass(frozen=True)
 class Published:
     """What a checkpoint was published with, apart from its weights.
@@ -297,7 +301,7 @@ def _default_sampling(folder: Path, family: Family, generation: Any, processor: 
     return Sampling(
         temperature=temperature,
         top_k=(_TOP_K if generation.top_k is None else generation.top_k) or None,
-        top_p=generation.top_p,
+        top_p=generation.top_p or (None if generation.top_p is None else _LEAST_TOP_P),
         min_p=generation.min_p,
         **common,
     )

@@ -123,6 +123,7 @@ SAMPLED: dict[str, Entries] = {
     "top_h": {"top_h": 0.4, "top_k": 0},
     "min_p": {"min_p": 0.3, "top_p": 0.9},
     "top_k=0": {"top_k": 0},
+    "top_p=0": {"top_p": 0.0},
     "all of them": {
         "temperature": 1.4,
         "top_k": 30,
