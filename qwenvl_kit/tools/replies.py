@@ -34,7 +34,8 @@ def told_apart(
         if not thoughts.is_closed:
             unread += call_in_open_thoughts(thoughts.thinking or "", _schemas_of(tools))
             warnings += map(described, unread)
-        written = parse_calls(text, _schemas_of(tools))
+        schemas = _schemas_of(tools)
+        written = parse_calls(text, schemas)
         warnings += written.warnings
         unread += written.unread
         if written.calls or any(call.is_marked for call in unread):
@@ -45,12 +46,15 @@ def told_apart(
             except MessageError as error:  # not a number, or half a character
                 warnings.append(str(error))
                 unread.append(UnreadCall(f"{call.name!r}(...)", str(error)))
+        strange = dict.fromkeys(call.name for call in calls if call.name not in schemas)
+        warnings += (f"a call of {name!r}, which is no tool that was offered" for name in strange)
     if text == reply.text and not warnings:
         return reply
+    raw_text = reply.text if reply.raw_text is None else reply.raw_text
     return replace(
         reply,
         text=text,
-        raw_text=reply.text if reply.raw_text is None else reply.raw_text,
+        raw_text=None if raw_text == text else raw_text,
         thinking=thoughts.thinking,
         tool_calls=tuple(calls),
         unread_calls=tuple(unread),

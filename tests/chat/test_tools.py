@@ -115,7 +115,7 @@ def test_what_goes_wrong_is_told_to_the_model() -> None:
     assert "do not fit" in texts[1]
     assert "no tool 'nothing'" in texts[2]
     assert isinstance(run.calls[0].error, RuntimeError)
-    assert len(run.warnings) == 2
+    assert len(run.warnings) == 3
 
 
 CUT_OFF = '<tool_call>{"name": "weather", "arguments": {"city": "Ro'
@@ -364,3 +364,17 @@ def test_thoughts_are_text() -> None:
     with pytest.raises(MessageError, match="thoughts of type int"):
         ThinkingPart(3)  # type: ignore[arg-type]
     assert Message.assistant(ThinkingPart("Hm."), "Yes.").text == "Yes."
+
+
+def test_a_call_of_a_tool_that_was_not_offered_is_told() -> None:
+    answer = '<tool_call>{"name": "erase", "arguments": {}}</tool_call>'
+    reply = VisionChat(ScriptedBackend([answer])).ask("Rain?", tools=[weather])
+    assert [call.name for call in reply.tool_calls] == ["erase"]
+    assert reply.warnings == ("a call of 'erase', which is no tool that was offered",)
+
+
+def test_a_reply_with_a_warning_alone_has_no_other_raw_text() -> None:
+    answer = '{"name": "weather", "arguments": {"city": "Rome"}}'
+    reply = VisionChat(ScriptedBackend([answer])).ask("Rain?", tools=[weather])
+    assert reply.warnings
+    assert (reply.text, reply.raw_text) == (answer, None)

@@ -123,10 +123,11 @@ def test_a_quantised_model_answers_a_question_about_a_picture(quantized: VisionC
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weights_take_what_the_report_and_the_plan_promise(
-    models: Callable[[str], Path], family: str, bits: Any
+    models: Callable[[str], Path], family: str, bits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Some processors have bitsandbytes pack weights anew, a little larger, when they first run.
+    monkeypatch.setattr(loading, "check_cached_step", lambda *_, **__: None)
     chat = VisionChat.from_pretrained(models(family), quantization=bits, device="cpu")
-    # Before its first answer: bitsandbytes then packs weights anew for the processor.
     storages = (tensor.untyped_storage() for tensor in tensors_of(network_of(chat)))
     taken = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
     assert chat.plan("What is it?").weight_bytes == pytest.approx(taken, rel=0.001)

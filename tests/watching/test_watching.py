@@ -46,19 +46,20 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     """Threads and processes of a watch end with it."""
+    before = {child.pid for child in psutil.Process().children()}  # of other tests
     yield
     gc.collect()
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         threads = [t for t in threading.enumerate() if t.name == "qwenvl_kit watch"]
-        if not threads and not _players():
+        if not threads and not _players(before):
             return
         time.sleep(0.02)
     assert not threads
-    assert not _players()
+    assert not _players(before)
 
 
-def _players():
+def _players(before):
     """Processes of this one that play something; idle decoders wait for the next film."""
     from qwenvl_kit.media.isolation.process import POOL
 
@@ -66,7 +67,7 @@ def _players():
     return [
         child
         for child in psutil.Process().children()
-        if child.pid not in idle and child.status() != psutil.STATUS_ZOMBIE
+        if child.pid not in idle | before and child.status() != psutil.STATUS_ZOMBIE
     ]
 
 
