@@ -96,7 +96,7 @@ class GenerationRules:
                 f"generation_config.json of the checkpoint asks for {self.search}, and answers are "
                 "written token by token here",
                 expected="sampling=Sampling(...) of your own, which leaves that out",
-                hint="Sampling(max_new_tokens=512), which is greedy; or chat.model.generate(...)",
+                hint="Sampling(max_new_tokens=512), which is greedy; or generate of transformers",
             )
 
     def facts(self) -> dict[str, str]:
