@@ -140,7 +140,12 @@ def _has_compiler() -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not _has_compiler(), reason="torch cannot compile here")
+needs_compiler = pytest.mark.skipif(
+    not _has_compiler(), reason="torch cannot compile without a C++ compiler (apt-get install g++)"
+)
+
+
+@needs_compiler
 def test_a_compiled_model_gives_the_same_tokens(tiny_folder: Path) -> None:
     plain = VisionChat.from_pretrained(tiny_folder, device="cpu")
     compiled = VisionChat.from_pretrained(tiny_folder, device="cpu", compile=True)
@@ -154,6 +159,7 @@ def test_a_compiled_model_gives_the_same_tokens(tiny_folder: Path) -> None:
         assert reply.confidence == pytest.approx(expected.confidence, abs=1e-4)
 
 
+@needs_compiler
 def test_a_mixture_of_experts_is_compiled_but_for_its_experts(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, "qwen3_vl_moe")
     chat = VisionChat.from_pretrained(folder, compile=True, device="cpu")
