@@ -139,13 +139,13 @@ def _has_compiler() -> bool:
     )
 
 
-@pytest.mark.long
 needs_compiler = pytest.mark.skipif(
     not _has_compiler(), reason="torch cannot compile without a C++ compiler (apt-get install g++)"
 )
 
 
 @needs_compiler
+@pytest.mark.long
 def test_a_compiled_model_gives_the_same_tokens(tiny_folder: Path) -> None:
     plain = VisionChat.from_pretrained(tiny_folder, device="cpu")
     compiled = VisionChat.from_pretrained(tiny_folder, device="cpu", compile=True)
