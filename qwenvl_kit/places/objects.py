@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from qwenvl_kit.places.loose_json import NUMBER, Value
+from qwenvl_kit.places.loose_json import Value
 from qwenvl_kit.places.naming import (
     Kind,
     coordinates_kind,
@@ -17,17 +16,23 @@ from qwenvl_kit.places.naming import (
     may_be_coordinates,
     sides_named,
 )
+from qwenvl_kit.places.numbers import (
+    before_the_cut,
+    holds_objects,
+    number,
+    numbers_of,
+    runs_together,
+    side_numbers,
+    split,
+)
 from qwenvl_kit.places.written import WrittenPlace
 
-_NUMBERS = re.compile(rf"[\s\[(]*{NUMBER}(?:[\s,;\])(]+{NUMBER})*[\s\])]*")
-_NUMBER = re.compile(NUMBER)
 _LONGEST = 60
 """Characters of an answer's own words in a warning."""
 
-_COUNTS = {"flat": 4, "points": 2, "box in space": 9}
-"""Numbers of a place of each kind where a list of them was cut off."""
-
 _UNCLEAR = "x and y beside a width or a height: whether they are a corner is not said"
+
+_NOT_PARTED = "numbers without a comma between them, beside others that have one"
 
 _Group: TypeAlias = tuple[Kind, tuple[float, ...], Value]
 """What kind of place, its numbers, and where they stand."""
@@ -60,9 +65,11 @@ class ObjectReader:
 
     def read_bare(self, node: Value, label: str = "") -> None:
         """Lists of numbers that stand in no object; a text beside one is its label."""
-        numbers = _numbers_of(node)
+        numbers = numbers_of(node)
         if numbers is None:
             words = [item.value for item in node.items if isinstance(item.value, str)]
+            if any(map(runs_together, node.items)):
+                self.warnings.append(_NOT_PARTED)
             for item in node.items:
                 if item.opener == "[":
                     self.read_bare(item, words[0] if len(words) == 1 else label)
@@ -126,7 +133,7 @@ class ObjectReader:
         names, is_unclear = sides_named(node.value)
         if found or not names:
             return found, read
-        sides = _side_numbers(node)
+        sides = side_numbers(node)
         if sides is not None:
             return [("flat", *sides)], read | set(names)
         if is_unclear:
@@ -138,15 +145,15 @@ class ObjectReader:
     ) -> list[tuple[tuple[float, ...], Value]] | None:
         """The numbers of each place under a name; None if the value holds objects instead."""
         if value.opener == "{":
-            return None if (found := _side_numbers(value)) is None else [found]
-        if _holds_objects(value):
+            return None if (found := side_numbers(value)) is None else [found]
+        if holds_objects(value):
             return None
         if not value.is_whole:
-            return list(_before_the_cut(value, kind))
+            return list(before_the_cut(value, kind))
         if value.value in (None, "", []):
             self.warnings.append(f"nothing under {_short(name)}")
             return []
-        groups = list(_split(value, kind))
+        groups = list(split(value, kind))
         sound = [group for group in groups if group[0]]
         if len(sound) < len(groups):
             self.warnings.append(f"coordinates that are no list of numbers, under {_short(name)}")
@@ -191,85 +198,15 @@ class ObjectReader:
             if len(numbers) > 1 and may_be_coordinates(name):
                 told = f"numbers under {_short(name)}, which is not known to be a place"
                 self.warnings.append(told)
-        sides = [name for name, value in node.fields if is_side(name) and _number(value.value)]
+        sides = [name for name, value in node.fields if is_side(name) and number(value.value)]
         if len(sides) > 1:
             told = ", ".join(map(_short, sides))
             self.warnings.append(f"{told}: the sides of no place that is known")
 
 
-def _side_numbers(node: Value) -> tuple[tuple[float, ...], Value] | None:
-    """The numbers of an object that has one for each side, and where they stand."""
-    names, is_unclear = sides_named(node.value)
-    values = [value for name, value in node.fields if name in names]
-    numbers = [_number(node.value[name]) for name in names]
-    if is_unclear or not names or None in numbers:
-        return None
-    span = Value(min(value.start for value in values), max(value.stop for value in values))
-    return tuple(number for number in numbers if number is not None), span
-
-
-def _holds_objects(node: Value) -> bool:
-    return any(item.opener == "{" or _holds_objects(item) for item in node.items)
-
-
-def _split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
-    """One after the other the places that a value holds; lists in lists are several."""
-    numbers = _numbers_of(value)
-    if numbers is not None:
-        is_several = kind == "points" and len(numbers) > 2 and len(numbers) % 2 == 0
-        for at in range(0, len(numbers), 2 if is_several else len(numbers)):
-            yield numbers[at : at + 2] if is_several else numbers, value
-        return
-    inside = [_numbers_of(item) for item in value.items]
-    are_corners = len(inside) == 2 if kind == "flat" else kind == "polygon"
-    if are_corners and all(one is not None and len(one) == 2 for one in inside):
-        yield tuple(number for one in inside for number in one or ()), value
-        return
-    if not value.items:
-        yield (), value
-    for item in value.items:
-        yield from _split(item, kind)
-
-
-def _before_the_cut(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
-    """Of a list of places that was cut off those that are whole."""
-    count = _COUNTS.get(kind)
-    for item in value.items:
-        numbers = _numbers_of(item) if item.is_whole and item.opener else None
-        if numbers is not None and len(numbers) == count:
-            yield numbers, item
-
-
-def numbers_in(text: str) -> tuple[float, ...]:
-    """The numbers of a text that holds nothing else but commas and brackets; none otherwise."""
-    if _NUMBERS.fullmatch(text) is None:
-        return ()
-    return tuple(float(number) for number in _NUMBER.findall(text))
-
-
-def _numbers_of(node: Value) -> tuple[float, ...] | None:
-    """The numbers of a list of numbers, or of a text of them; None if it is neither."""
-    if node.opener in ("[", "("):
-        numbers = [_number(item.value) for item in node.items if item.is_whole]
-        is_all = numbers and len(numbers) == len(node.items)
-        if is_all and not any(number is None for number in numbers):
-            return tuple(number for number in numbers if number is not None)
-        (only,) = node.items if len(node.items) == 1 else (None,)
-        return None if only is None or only.opener else _numbers_of(only)
-    found = numbers_in(node.value) if isinstance(node.value, str) else ()
-    return found if len(found) > 1 else None
-
-
 def _all_numbers(node: Value) -> list[float]:
-    own = _numbers_of(node)
+    own = numbers_of(node)
     return list(own) if own else [number for item in node.items for number in _all_numbers(item)]
-
-
-def _number(value: Any) -> float | None:
-    """A number, also one that was written as a text."""
-    if isinstance(value, str):
-        return float(value) if _NUMBER.fullmatch(value.strip()) else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _are_labels(value: Any, count: int) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from qwenvl_kit.places.loose_json import NUMBER
 from qwenvl_kit.places.naming import Kind
-from qwenvl_kit.places.objects import ObjectReader, numbers_in
+from qwenvl_kit.places.numbers import numbers_in
+from qwenvl_kit.places.objects import ObjectReader
 from qwenvl_kit.places.written import ENDS_INSIDE, Spans, WrittenPlace
 
 _IN_PARENTHESES = re.compile(rf"\(\s*({NUMBER}(?:\s*,\s*{NUMBER})+)\s*\)")
