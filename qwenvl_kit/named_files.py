@@ -41,7 +41,10 @@ _NUMBERED = re.compile(
 )
 """Names with spaces that cameras, phones and browsers give."""
 
-_OF_SENTENCES = re.compile(r"[?!？！。，；]")
+_BASE64 = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0)[A-Za-z0-9+/\r\n]{24,}={0,2}")
+"""Base64 of PNG, JPEG, GIF, WebP and PDF, by what their bytes begin with."""
+
+_OF_SENTENCES = re.compile(r"[?!？！。，；：=]|^[^\W\d_]\w*:")
 _STEM = re.compile(r"\w")
 
 
@@ -100,6 +103,8 @@ def _part_of(text: str) -> str | None:
     if data := _DATA.match(text.strip()):
         known = {"video": _FILM, "application/pdf": _DOCUMENT}
         return known.get(data[1].lower(), _PICTURE)
+    if _BASE64.fullmatch(text.strip()):
+        return _DOCUMENT if text.strip().startswith("JVBERi0") else _PICTURE
     text = text[: _MAX_CHARACTERS + 1].strip()
     if len(text) > _MAX_CHARACTERS or not text:
         return None
@@ -136,6 +141,8 @@ def _shown(text: str) -> str:
     name = _unquoted(text.strip())
     if data := _DATA.match(name):
         return f"{data[0][:30]}..."
+    if _BASE64.fullmatch(name):
+        return f"{name[:20]}..."
     if _WEB.match(name):
         scheme, _, rest = re.split(r"[?#]", name)[0].partition("://")
         host, slash, path = rest.partition("/")

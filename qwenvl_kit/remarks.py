@@ -10,6 +10,7 @@ from qwenvl_kit.errors import QwenVLKitWarning
 from qwenvl_kit.formats.rates import AssumedRate
 from qwenvl_kit.messages import Message, VideoPart, iter_media
 from qwenvl_kit.named_files import warnings_of_names
+from qwenvl_kit.written_places import warnings_of_places
 
 _PACKAGE = __name__.partition(".")[0]
 _told: set[str] = set()
@@ -19,19 +20,20 @@ _told: set[str] = set()
 def remarks_on(messages: Sequence[Message]) -> tuple[str, ...]:
     """What a plan and a reply say of a conversation beside its answer, in words.
 
-    A name of a file in place of the file is also told by Python's `warnings`, once in a process:
-    its answer is invented, and looks like any other.
+    A name of a file, or a place of one, instead of the file is also told by Python's `warnings`,
+    once in a process: its answer is invented, and looks like any other.
     """
-    names = warnings_of_names(messages)
-    if names:
-        _warn_once("names", names[0])
+    names, places = warnings_of_names(messages), warnings_of_places(messages)
+    for kind, told in (("names", names), ("places", places)):
+        if told:
+            _warn_once(kind, told[0])
     rates = (
         f"{where} has frames without their rate, which are taken for {part.fps:g} a second, as "
         'qwen-vl-utils does; "sample_fps" says another'
         for where, part in iter_media(messages)
         if isinstance(part, VideoPart) and isinstance(part.fps, AssumedRate)
     )
-    return (*names, *rates)
+    return (*names, *places, *rates)
 
 
 def _warn_once(kind: str, text: str) -> None:

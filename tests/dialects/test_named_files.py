@@ -31,6 +31,8 @@ NAMES = [
     "photos/*.jpg",
     "report.pdf",
     "data:image/png;base64,iVBORw0KGgo",
+    "iVBORw0KGgo" + "A" * 80 + "==",
+    "/9j/" + "A" * 80,
 ]
 TEXTS = [
     "",
@@ -50,6 +52,10 @@ TEXTS = [
     "Compare a.jpg with b.jpg.",
     "a.jpg\n" * 2000,
     "data:,hello",
+    "描述这张图片：/data/a.jpg",
+    "path=a.png",
+    "image:a.png",
+    "/9j/ is what a JPEG begins with",
 ]
 
 
@@ -109,6 +115,12 @@ def test_the_same_is_told_whether_or_not_the_file_is_there(tmp_path):
     PIL.Image.new("RGB", (8, 8)).save(there)
     first, second = (warnings_of_names([Message.user(str(path))]) for path in (there, missing))
     assert [text.replace("a.png", "b.png") for text in first] == list(second)
+
+
+def test_base64_is_told_by_its_first_characters():
+    (warning,) = warnings_of_names([Message.user("iVBORw0KGgo" + "A" * 999)])
+    assert "AAAAAAAAAAAAA" not in warning
+    assert "ImagePart('iVBORw0KGgo" in warning
 
 
 def test_neither_data_nor_what_may_be_a_secret_is_repeated():

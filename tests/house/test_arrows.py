@@ -40,7 +40,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "rendering": ("rendering", "tool_rendering"),
     "processing": ("processing",),
     "tools": ("tools",),
-    "dialects": ("dialects", "formats", "named_files", "remarks", "requests", "tool_dialects"),
+    "dialects": (
+        "dialects",
+        "formats",
+        "named_files",
+        "remarks",
+        "requests",
+        "tool_dialects",
+        "written_places",
+    ),
     "journal": ("journal", "records"),
     "embedded": ("embedded",),
     "backend protocol": (
