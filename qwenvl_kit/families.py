@@ -101,6 +101,11 @@ class Family:
     unquantizable: tuple[str, ...] = ()
 
     @property
+    def has_deepstack(self) -> bool:
+        """Whether blocks of its vision encoder feed layers of the language model directly."""
+        return any("deepstack" in mark for mark in self.tensor_marks)
+
+    @property
     def token_side_px(self) -> int:
         """Side of the square of pixels that one visual token covers."""
         return self.patch_side_px * self.merge_size

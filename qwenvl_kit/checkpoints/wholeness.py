@@ -64,6 +64,7 @@ def check_layout(
     _check_no_adapter(checkpoint)
     check_processor(checkpoint.folder)
     _check_text(checkpoint, settings)
+    _check_deepstack(checkpoint, settings)
     _check_counts(checkpoint, settings, tensors)
 
 
@@ -141,6 +142,20 @@ def _check_counts(
                 expected=f"at most {most[name]}",
                 hint="config.json as it was published",
             )
+
+
+def _check_deepstack(checkpoint: Checkpoint, settings: Settings) -> None:
+    """A block that is not there gives no features, and transformers answers without them."""
+    indexes, depth = (settings.vision.get(key) for key in ("deepstack_visual_indexes", "depth"))
+    if not (settings.family.has_deepstack and isinstance(indexes, list) and isinstance(depth, int)):
+        return
+    if any(index not in range(depth) for index in indexes) or len(set(indexes)) < len(indexes):
+        raise CheckpointError(
+            f"config.json of {checkpoint.name} says deepstack_visual_indexes={indexes}, and the "
+            f"vision encoder has {depth} blocks",
+            expected=f"numbers of its blocks, from 0 to {depth - 1}, each once",
+            hint="config.json as it was published",
+        )
 
 
 def _counts(config: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, int]]:

@@ -92,7 +92,7 @@ def published_of(
         CheckpointError: its files do not fit together, or a setting cannot be used.
     """
     with damage_of(checkpoint.name):
-        _check_vocabulary(checkpoint.name, settings, processor)
+        _check_vocabulary(checkpoint.name, settings, config, processor)
         _check_embeddings(checkpoint.name, config, processor)
         _check_patches(checkpoint.name, settings.family, processor)
         return Published(
@@ -204,18 +204,26 @@ def damage_of(where: str) -> Iterator[None]:
         ) from error
 
 
-def _check_vocabulary(where: str, settings: Settings, processor: Any) -> None:
-    """The tokenizer and the weights must be of one checkpoint: both number the placeholders."""
+def _check_vocabulary(where: str, settings: Settings, config: Any, processor: Any) -> None:
+    """The tokenizer and the weights must be of one checkpoint: both number the placeholders.
+
+    What config.json leaves out counts as transformers fills it in: the model looks for that id.
+    """
     family, tokenizer = settings.family, processor.tokenizer
     for name, token in (
         ("image_token_id", family.image_token),
         ("video_token_id", family.video_token),
     ):
-        expected, found = settings.config.get(name), tokenizer.convert_tokens_to_ids(token)
-        if expected is not None and found != expected:
+        expected, found = getattr(config, name, None), tokenizer.convert_tokens_to_ids(token)
+        is_said = name in settings.config
+        if found != expected and (is_said or expected is not None):
+            said = "" if is_said else f"does not say {name}, for which transformers takes "
             raise CheckpointError(
-                f"the tokenizer of {where} gives {token} the id {found}, config.json {expected}",
-                expected="the tokenizer files that were published with these weights",
+                f"the tokenizer of {where} gives {token} the id {found}, config.json "
+                f"{said}{expected}",
+                expected="the tokenizer files that were published with these weights"
+                if is_said
+                else f"{name} in config.json, as in the config.json of the base model",
             )
     if tokenizer.pad_token_id is None:
         raise CheckpointError(

@@ -25,7 +25,7 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.families import Family
 
-_LAYER = re.compile(r"\b(layers|blocks)\.[0-9]+\.")
+_LAYER = re.compile(r"\b(layers|blocks|deepstack_merger_list)\.[0-9]+\.")
 
 
 def check_files(checkpoint: Checkpoint, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.errors import GenerationError
 
 
-def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor) -> None:
+def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor, dtype: torch.dtype) -> None:
     """Give each row that has not ended its next token.
 
     Scores are those of the raw distribution: what temperature and top-p leave of it would
@@ -21,6 +21,7 @@ def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor) -> None:
     Args:
         jobs: the requests.
         logits: raw logits, fp32 (batch, vocabulary).
+        dtype: what the model computes in, for messages.
 
     Raises:
         GenerationError: they are not numbers.
@@ -41,11 +42,21 @@ def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor) -> None:
         if job.row.finish_reason is not None:
             continue
         if math.isnan(score):
-            raise GenerationError(
-                "the model's logits are not numbers",
-                hint="dtype='bfloat16' or 'float32'; fp16 has too small a range",
-            )
+            raise _not_numbers(dtype)
         job.row.append(token_id, score, logprobs[at])
+
+
+def _not_numbers(dtype: torch.dtype) -> GenerationError:
+    """Only fp16 is too small for sound weights; elsewhere one of them is likely no number."""
+    if dtype == torch.float16:
+        hint = "dtype='bfloat16' or 'float32'; fp16 has too small a range"
+    else:
+        hint = (
+            "download the checkpoint again: one of its weights may be no number (NaN) or infinite, "
+            "as after a training run that diverged; torch.isfinite tells which"
+        )
+    name = str(dtype).removeprefix("torch.")
+    return GenerationError(f"the model's logits are not numbers (it computes in {name})", hint=hint)
 
 
 def _chosen(job: Job, logits: torch.Tensor, instead: int) -> int:

@@ -39,6 +39,12 @@ class Running:
         self._ahead: Ahead | None = None
         self._mask = torch.ones((0, 0), dtype=torch.bool)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in."""
+        dtype: torch.dtype = self._model.dtype
+        return dtype
+
     def join(self, jobs: Sequence[Job], read: Computed) -> None:
         """Take in requests whose prompts have been read.
 

@@ -267,7 +267,7 @@ class Scheduler:
                 self._work.prefill_seconds += done.prefill_seconds
                 if done.computed is None:
                     return
-                choose_tokens(group.jobs, done.computed.logits)
+                choose_tokens(group.jobs, done.computed.logits, self._running.dtype)
                 self._running.join(group.jobs, done.computed)
         except QwenVLKitError as error:
             self._fail(group.jobs, error)
@@ -282,7 +282,7 @@ class Scheduler:
         started = time.perf_counter()
         try:
             with translated_errors():
-                choose_tokens(jobs, self._running.step())
+                choose_tokens(jobs, self._running.step(), self._running.dtype)
         except QwenVLKitError as error:
             self._running.clear()  # some layers may have taken the new tokens, and others not
             self._fail([job for job in jobs if job in self._tickets], error)

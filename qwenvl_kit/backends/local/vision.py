@@ -113,7 +113,7 @@ class VisionEncoder:
 def as_encoder_output(features: Sequence[Features]) -> Any:
     """Features in the form in which a model takes them; made anew, since it changes them."""
     fields: dict[str, Any] = {"pooler_output": tuple(item.pooled for item in features)}
-    if features[0].deep:
+    if hasattr(features[0].form, "deepstack_features"):  # without any, an empty list is expected
         fields["deepstack_features"] = [list(level) for level in zip(*(f.deep for f in features))]
     return features[0].form(**fields)
 
