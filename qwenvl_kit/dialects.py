@@ -202,8 +202,8 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
     budget = _to_qwen_budget(part.budget)
     if isinstance(part, DocumentPart):
         return {**document_to_qwen(part), **budget}
+    sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
     if isinstance(part, ImagePart):
-        sizes = {"resized_height": part.height_px, "resized_width": part.width_px}
         crop = {"crop": None if part.crop is None else list(vars(part.crop).values())}
         return _without_none({"type": "image", "image": part.source, **sizes, **crop, **budget})
     timing = {
@@ -215,7 +215,7 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
         "video_end": part.end_seconds,
         "timestamps_seconds": part.timestamps_seconds,
     }
-    return _without_none({"type": "video", "video": part.source, **timing, **budget})
+    return _without_none({"type": "video", "video": part.source, **timing, **sizes, **budget})
 
 
 def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:

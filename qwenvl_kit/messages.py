@@ -171,9 +171,11 @@ class VideoPart(_MediaPart):
         end_seconds: leave out what comes after.
         budget: what each group of frames that share their patches may cost; None takes the
             request's budget.
+        height_px: exact height of each frame; given together with the width.
+        width_px: exact width. Both are rounded as those of an `ImagePart` are.
 
     Raises:
-        BudgetError: the budget is unknown.
+        BudgetError: the budget is unknown, or only one side was given.
         VideoTimingError: a time, rate or number of frames cannot be meant, or they contradict one
             another.
     """
@@ -188,9 +190,12 @@ class VideoPart(_MediaPart):
     timestamps_seconds: tuple[float, ...] | None = None
     min_frames: int | None = None
     max_frames: int | None = None
+    height_px: int | None = None
+    width_px: int | None = None
 
     def __post_init__(self) -> None:
         _settle_budget(self)
+        _check_exact_size(self.height_px, self.width_px)
         object.__setattr__(self, "source", _as_frames(self.source))
         if self.timestamps_seconds is not None:
             object.__setattr__(self, "timestamps_seconds", as_times(self.timestamps_seconds))

@@ -35,6 +35,7 @@ from qwenvl_kit.budget.sharing import share_tokens
 from qwenvl_kit.errors import BudgetError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.messages import ImagePart, VideoPart
 from qwenvl_kit.options import PixelBudget, as_budget
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 
@@ -158,7 +159,8 @@ def _plan_alone(
     """The plan of one part by its own budget, a total of its own included."""
     own = None if measure.part.budget is None else as_budget(measure.part.budget)
     plan = _plan_within(measure, _limits(measure, budget, rules), rules)
-    if isinstance(plan, VideoPlan) and keeps_native_limits(own or budget):
+    is_native = keeps_native_limits(own or budget) and not _is_exact(measure)
+    if isinstance(plan, VideoPlan) and is_native:
         plan = _with_native_size(plan, rules)
     total = None if own is None else total_tokens(own, rules.family.token_side_px)
     if total is None or plan.tokens <= total:
@@ -180,9 +182,8 @@ def _plan_within(
 def _plan_image(measure: ImageMeasure, limits: PixelLimits, family: Family) -> ImagePlan:
     part, side_px = measure.part, family.token_side_px
     shown = padded = crop_size(measure.size, part.crop)
-    if part.height_px is not None and part.width_px is not None:
-        resized = exact_size(Size(part.height_px, part.width_px), side_px)
-    else:
+    resized = _asked_size(part, family)
+    if resized is None:
         padded = pad_size(shown, family)
         resized = fit_size(padded, limits, side_px)
     return ImagePlan(
@@ -196,6 +197,13 @@ def _plan_image(measure: ImageMeasure, limits: PixelLimits, family: Family) -> I
     )
 
 
+def _asked_size(part: ImagePart | VideoPart, family: Family) -> Size | None:
+    """The exact size that a picture or film was given; None for one that its limits decide."""
+    if part.height_px is None or part.width_px is None:
+        return None
+    return exact_size(Size(part.height_px, part.width_px), family.token_side_px)
+
+
 def _choose_frames(measure: VideoMeasure) -> tuple[int, ...]:
     if measure.times_seconds is not None:
         return sample_frames(measure.part, measure.times_seconds)
@@ -205,7 +213,8 @@ def _choose_frames(measure: VideoMeasure) -> tuple[int, ...]:
 def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> VideoPlan:
     times = times_of(measure)
     chosen = _choose_frames(measure)
-    resized = fit_size(measure.size, limits, family.token_side_px)
+    resized = _asked_size(measure.part, family)
+    resized = resized or fit_size(measure.size, limits, family.token_side_px)
     return VideoPlan(
         where=measure.where,
         original=measure.size,
@@ -317,7 +326,7 @@ def _plan_share(
 
 
 def _is_exact(measure: Measure) -> bool:
-    return isinstance(measure, ImageMeasure) and measure.part.height_px is not None
+    return measure.part.height_px is not None
 
 
 def _groups_of(plan: ImagePlan | VideoPlan, family: Family) -> int:

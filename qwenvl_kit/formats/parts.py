@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qwenvl_kit.document_parts import DocumentPart
-from qwenvl_kit.errors import MessageError, VideoTimingError
+from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError
 from qwenvl_kit.formats.documents import DOCUMENT_KEYS
 from qwenvl_kit.formats.files import parse_file
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, nearest, shown
+from qwenvl_kit.formats.numbers import read_count
 from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.sources import as_source, find_source, source_keys
 from qwenvl_kit.geometry import Region
@@ -20,8 +21,9 @@ BUDGET_KEYS = (
     *("budget", "min_tokens", "max_tokens", "total_tokens"),
     *("min_pixels", "max_pixels", "total_pixels", "max_long_edge_px"),
 )
-_IMAGE_KEYS = (*BUDGET_KEYS, "crop", "resized_height", "resized_width")
-_VIDEO_KEYS = (*BUDGET_KEYS, *TIMING_KEYS)
+_SIDES = {"resized_height": "height_px", "resized_width": "width_px"}
+_IMAGE_KEYS = (*BUDGET_KEYS, "crop", *_SIDES)
+_VIDEO_KEYS = (*BUDGET_KEYS, *TIMING_KEYS, *_SIDES)
 
 
 def parse_part(item: Any) -> Part:
@@ -92,8 +94,7 @@ def _parse_image(item: Mapping[str, Any]) -> Part:
     return ImagePart(
         source,
         budget=_parse_budget(item),
-        height_px=item.get("resized_height"),
-        width_px=item.get("resized_width"),
+        **_parse_size(item),
         crop=_parse_crop(item.get("crop")),
     )
 
@@ -102,7 +103,8 @@ def _parse_video(item: Mapping[str, Any]) -> Part:
     source = _source_of(item, "video", _VIDEO_KEYS)
     if item.get("nframes") is not None and item.get("num_frames") not in (None, item["nframes"]):
         raise VideoTimingError("nframes and num_frames were given", expected="one of them")
-    return VideoPart(source, budget=_parse_budget(item), **read_timing(item, source))
+    timing = read_timing(item, source)
+    return VideoPart(source, budget=_parse_budget(item), **_parse_size(item), **timing)
 
 
 def _parse_document(item: Mapping[str, Any]) -> Part:
@@ -126,8 +128,17 @@ def _parse_crop(value: Any) -> Region | None:
     return Region(*value)
 
 
+def _parse_size(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The exact size of a picture or of frames, as the arguments of their part."""
+    return {side: read_count(name, item.get(name), BudgetError) for name, side in _SIDES.items()}
+
+
 def _parse_budget(item: Mapping[str, Any]) -> PixelBudget | None:
-    given = {name: item[name] for name in BUDGET_KEYS if item.get(name) is not None}
+    given = {
+        name: item[name] if name == "budget" else read_count(name, item[name], BudgetError)
+        for name in BUDGET_KEYS
+        if item.get(name) is not None
+    }
     if given.keys() == {"budget"}:
         return as_budget(given["budget"])
     if "budget" in given:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from qwenvl_kit.errors import VideoTimingError
-from qwenvl_kit.formats.keys import shown
+from qwenvl_kit.formats.numbers import read_number
 from qwenvl_kit.media.videos import is_sequence
 
 _ASSUMED_FPS = 2.0
@@ -34,7 +33,11 @@ def read_timing(item: Mapping[str, Any], source: Any) -> dict[str, Any]:
     Raises:
         VideoTimingError: a text that is no number.
     """
-    number = {name: _number(name, item[name]) for name in TIMING_KEYS[:-1] if name in item}
+    number = {
+        name: read_number(name, item[name], VideoTimingError)
+        for name in TIMING_KEYS[:-1]
+        if name in item
+    }
     num_frames = number.get("nframes")
     return {
         "fps": _rate(number, source, has_times=item.get("timestamps_seconds") is not None),
@@ -55,18 +58,3 @@ def _rate(number: Mapping[str, Any], source: Any, *, has_times: bool) -> Any:
         names.reverse()
     given = next((number[name] for name in names if number.get(name) is not None), None)
     return AssumedRate(_ASSUMED_FPS) if given is None and is_frames and not has_times else given
-
-
-def _number(name: str, value: Any) -> Any:
-    """A number from its text or a list of one; anything else stays, for `VideoPart` to judge."""
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, str):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise VideoTimingError(f"{name}={shown(value)} was given", expected="a number")
-    return int(number) if number.is_integer() else number

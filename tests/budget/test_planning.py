@@ -123,6 +123,15 @@ def test_an_exact_size_wins_over_every_limit():
     assert (plan.resized, plan.tokens) == (Size(14 * 28, 10 * 28), 140)
 
 
+def test_the_exact_size_of_frames_wins_over_limits_and_is_not_reduced_by_a_total():
+    film = _video(4, Size(900, 900), height_px=280, width_px=283)
+    (plan,) = plan_media([film], PixelBudget(4, 8), RULES)
+    assert (plan.resized, plan.tokens) == (Size(280, 280), 200)
+    exact, other = plan_media([film, _image(900, 900, 1)], PixelBudget(total_tokens=250), RULES)
+    assert exact.resized == Size(280, 280)
+    assert other.tokens <= 50
+
+
 @pytest.mark.parametrize(
     ("name", "low", "high"), [("quick", 256, 512), ("standard", 512, 1024), ("fine", 1024, 2048)]
 )

@@ -9,16 +9,19 @@ from typing import Any
 
 import PIL.Image
 import pytest
+from qwen_vl_utils import smart_resize
 
 from qwenvl_kit import (
     DocumentPart,
     ImagePart,
     Message,
     PixelBudget,
+    Size,
     TextPart,
     VideoPart,
     VisionChat,
     from_dicts,
+    to_qwen,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.dialects import as_messages
@@ -103,6 +106,25 @@ def test_a_picture_is_found_under_the_key_of_each_library(name):
     plan = _chat().plan(request)
     assert [str(image.original) for image in plan.images] == ["84 x 56 px"]
     assert plan.warnings == ()
+
+
+@pytest.mark.parametrize("pixels", ["50176", 50176.0, 50176])
+def test_limits_and_sizes_may_be_text_as_rates_may(pixels):
+    item = {"type": "image", "image": URL, "max_pixels": pixels}
+    assert _part(item) == ImagePart(URL, budget=PixelBudget.from_pixels(max_pixels=50176))
+    sizes = {"resized_height": "280", "resized_width": 420.0}
+    assert _part({"image": URL, **sizes}) == ImagePart(URL, height_px=280, width_px=420)
+
+
+def test_a_film_has_the_exact_size_that_the_guide_of_qwen_vl_utils_gives_it(film):
+    sizes = {"resized_height": 130, "resized_width": "280"}
+    item = {"type": "video", "video": f"file://{film}", "fps": 2.0, **sizes}
+    part = _part(item)
+    assert part == VideoPart(f"file://{film}", fps=2.0, height_px=130, width_px=280)
+    (plan,) = _chat().plan(Message.user(part, "?")).videos
+    side = ScriptedBackend([]).rules.family.token_side_px
+    assert plan.resized == Size(*smart_resize(130, 280, factor=side))
+    assert to_qwen([Message.user(part)])[0]["content"][0]["resized_height"] == 130
 
 
 def test_limits_may_stand_beside_a_url_as_dashscope_has_them():
@@ -292,7 +314,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a picture and a film": ({"type": "image", "image": "a", "video": "b"}, "'video'"),
     "no base64": ({"type": "image", "base64": "!!!"}, "no base64"),
     "base64 that is bytes": ({"type": "image", "base64": BYTES}, "type bytes"),
-    "a size of frames": ({"type": "video", "video": "a.mp4", "resized_height": 28}, "resized"),
+    "a size of frames": ({"type": "video", "video": "a.mp4", "resized_height": 28}, "width_px"),
     "a URL in a URL": ({"type": "image_url", "image_url": {"url": {"url": "a"}}}, "type dict"),
 }  # fmt: skip
 
