@@ -95,7 +95,7 @@ def check_weights(
 def _check_layers(
     checkpoint: Checkpoint, count: object, pattern: re.Pattern[str], tensors: Sequence[TensorInfo]
 ) -> None:
-    """Refuse weights of which whole layers are missing; those of none are judged by their names."""
+    """Refuse weights that lack whole layers or have more; without any, their names are judged."""
     found = {int(match[2]): match[1] for t in tensors if (match := pattern.match(t.name))}
     if not found or not isinstance(count, int):
         return
@@ -108,6 +108,14 @@ def _check_layers(
             expected="the weights of all layers",
             hint="download the checkpoint again; or the config.json of the very model whose "
             "weights these are",
+        )
+    beyond = sorted(number for number in found if number >= count)
+    if beyond:
+        raise WeightsError(
+            f"the weights of {checkpoint.name} hold {len(beyond)} layers that config.json does not "
+            f"describe, '{found[beyond[0]]}{beyond[0]}.' first",
+            expected="the weights and the config.json of one checkpoint",
+            hint="download the checkpoint again",
         )
 
 

@@ -123,3 +123,22 @@ def test_a_layer_that_is_missing_is_named_at_loading_and_by_inspect(
         VisionChat.from_pretrained(folder)
     (sentence,) = inspect(folder).missing
     assert layer in sentence
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "layer"),
+    [
+        ("text_config", "num_hidden_layers", "language_model.layers.3."),
+        ("vision_config", "depth", "visual.blocks.2."),
+    ],
+)
+def test_a_layer_too_many_is_named_at_loading_and_by_inspect(
+    folder: Path, part: str, name: str, layer: str
+) -> None:
+    config = config_of(folder)
+    config[part][name] = int(layer.split(".")[-2])
+    save_config(folder, config)
+    with pytest.raises(WeightsError, match=rf"layers that config\.json does not .*{layer}"):
+        VisionChat.from_pretrained(folder)
+    (sentence,) = inspect(folder).missing
+    assert layer in sentence
