@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ _SETTINGS_FILES = (
 
 _COUNTS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_layer", "num_layers")
 """Entries of config.json of which transformers makes as many objects, however little they take."""
+
+_TEXT_LAYER = re.compile(r"((?:model\.|language_model\.)+layers\.)(\d+)\.")
+_VISION_BLOCK = re.compile(r"((?:model\.)?visual\.blocks\.)(\d+)\.")
 
 _MANY = 1000
 """More layers than any of these models has."""
@@ -82,6 +86,36 @@ def check_weights(
             f"the weights of {checkpoint.name} hold {fault.what}",
             expected=f"those of a {settings.family.model_class} as transformers saves them",
             hint=fault.cure,
+        )
+    if not settings.quantization:
+        _check_layers(checkpoint, settings.text.get("num_hidden_layers"), _TEXT_LAYER, tensors)
+        _check_layers(checkpoint, settings.vision.get("depth"), _VISION_BLOCK, tensors)
+
+
+def _check_layers(
+    checkpoint: Checkpoint, count: object, pattern: re.Pattern[str], tensors: Sequence[TensorInfo]
+) -> None:
+    """Refuse weights that lack whole layers or have more; without any, their names are judged."""
+    found = {int(match[2]): match[1] for t in tensors if (match := pattern.match(t.name))}
+    if not found or not isinstance(count, int):
+        return
+    absent = [number for number in range(count) if number not in found]
+    if absent:
+        root = next(iter(found.values()))
+        raise WeightsError(
+            f"the weights of {checkpoint.name} lack {len(absent)} of the {count} layers that "
+            f"config.json describes, all tensors of '{root}{absent[0]}.' first",
+            expected="the weights of all layers",
+            hint="download the checkpoint again; or the config.json of the very model whose "
+            "weights these are",
+        )
+    beyond = sorted(number for number in found if number >= count)
+    if beyond:
+        raise WeightsError(
+            f"the weights of {checkpoint.name} hold {len(beyond)} layers that config.json does not "
+            f"describe, '{found[beyond[0]]}{beyond[0]}.' first",
+            expected="the weights and the config.json of one checkpoint",
+            hint="download the checkpoint again",
         )
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import load_backend
+from qwenvl_kit.checkpoints.inspection import inspect
 from qwenvl_kit.errors import CheckpointError, GenerationError, WeightsError
 from qwenvl_kit.testing import build_tiny_model
 from tests.by_hand import by_hand, generate_by_hand, ids_of, picture
@@ -111,3 +112,33 @@ def test_a_weight_that_is_no_number_is_suspected_in_fp32(folder: Path, where: st
         chat.ask("What?", picture(70, 70), sampling=PLAIN)
     assert "weights" in str(caught.value.hint)
     assert "fp16" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", ["language_model.layers.3.", "visual.blocks.1."])
+def test_a_layer_that_is_missing_is_named_at_loading_and_by_inspect(
+    folder: Path, layer: str
+) -> None:
+    keep_weights(folder, layer)
+    with pytest.raises(WeightsError, match=rf"lack 1 of the \d layers.*{layer}"):
+        VisionChat.from_pretrained(folder)
+    (sentence,) = inspect(folder).missing
+    assert layer in sentence
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "layer"),
+    [
+        ("text_config", "num_hidden_layers", "language_model.layers.3."),
+        ("vision_config", "depth", "visual.blocks.2."),
+    ],
+)
+def test_a_layer_too_many_is_named_at_loading_and_by_inspect(
+    folder: Path, part: str, name: str, layer: str
+) -> None:
+    config = config_of(folder)
+    config[part][name] = int(layer.split(".")[-2])
+    save_config(folder, config)
+    with pytest.raises(WeightsError, match=rf"layers that config\.json does not .*{layer}"):
+        VisionChat.from_pretrained(folder)
+    (sentence,) = inspect(folder).missing
+    assert layer in sentence
