@@ -38,6 +38,12 @@ class Opening(Talking):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
+        if not hasattr(backend, "submit"):
+            raise InputError(
+                f"a {type(backend).__name__} was given as the backend",
+                expected="a Backend, such as ScriptedBackend",
+                hint="VisionChat.from_pretrained(...), which loads a model by its id or folder",
+            )
         super().__init__(backend, as_budget(budget), _checked_policy(media), calibrator)
 
     @classmethod

@@ -32,7 +32,9 @@ _MEDIA = "pictures and videos after the question"
 _FILM = "settings of a film beside its source, as in VideoPart(..., fps=1)"
 _SCORES = "no switch: reply.tokens holds the log-probability of each token"
 _BEAMS = "no beams: one answer is written at a time, and num_samples asks for others"
-_TEXT = "no switch: reply.text is without special tokens, reply.raw_text all that was written"
+_FREQUENCY = "no such setting; presence_penalty and repetition_penalty are something else"
+_SYSTEM = "[Message.system(...), Message.user(...)] in the place of the question"
+_TEXT = "reply.text is without special tokens, reply.raw_text all that was written"
 _HUB = "the hub's own settings: HF_HOME and HF_TOKEN, or hf auth login"
 _LOADS = "no switch: weights are read once, from safetensors, by the processor that is built in"
 _CODE = "no switch: no code of a checkpoint is ever run, the families are built in"
@@ -99,7 +101,14 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         **_each("num_beams early_stopping length_penalty num_beam_groups", _BEAMS),
         **_each("num_return_sequences n best_of", _BEAMS, ("num_samples",)),
         **_each("output_scores output_logits return_dict_in_generate logprobs", _SCORES),
-        **_each("skip_special_tokens clean_up_tokenization_spaces", _TEXT),
+        **_sampled("keep_special_tokens", "keep_special_tokens"),
+        "skip_special_tokens": Cure(("keep_special_tokens", "sampling.keep_special_tokens"), _TEXT),
+        "clean_up_tokenization_spaces": Cure(note=_TEXT),
+        **_each(
+            "min_new_tokens min_length", "no least length: an answer ends where the model does"
+        ),
+        "frequency_penalty": Cure(note=_FREQUENCY),
+        **_each("system system_prompt instructions", _SYSTEM),
         **_each("streamer stream", _STREAM),
         **_each("enable_thinking", "", ("thinking",)),
         **_each(
@@ -107,10 +116,16 @@ CURES: Mapping[str, Cure] = MappingProxyType(
             "padding padding_side chat_template use_cache pad_token_id eos_token_id do_resize",
             _TEMPLATE,
         ),
-        **_each("image images pictures picture", _MEDIA, ("*ImagePart",)),
-        **_each("video videos", _MEDIA, ("*VideoPart",)),
+        **_each("image images pictures picture", _MEDIA, ("*ImagePart", "source")),
+        **_each("video videos", _MEDIA, ("*VideoPart", "source")),
+        **_each(
+            "max_images min_images num_images", "no such limit: a budget says what pictures cost"
+        ),
+        "page": Cure(("pages",)),
+        "prompt": Cure(("messages",)),
+        "model": Cure(note="VisionChat.from_pretrained(model), which loads one"),
         **_each("messages conversation question query inputs", "", ("prompt",)),
-        **_each("text content", "", ("prompt", "*text")),
+        **_each("text content", "", ("prompt", "*text", "text", "parts")),
         **_each("prompts conversations batch", "", ("requests",)),
         **_each("response_format guided_json", "an answer of a form by qwenvl_kit.tasks.extract"),
         # pictures and films
@@ -129,7 +144,8 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         "video_start": Cure(("start_seconds",), _FILM),
         "video_end": Cure(("end_seconds",), _FILM),
         **_each("raw_fps detail mime_type", "no such key: it changes nothing here"),
-        **_each("url path base64 image_url", "its source first", ("source",)),
+        **_each("path base64 image_url", "its source first", ("source",)),
+        "url": Cure(("source", "base_url")),
         # servers
         **_each("api_base base api_url endpoint", "", ("base_url",)),
         "timeout": Cure(("timeout_seconds",)),

@@ -13,6 +13,9 @@ from qwenvl_kit.arguments.elsewhere import CURES, NOT_OF_VLLM, OF_VLLM, SECRETS,
 from qwenvl_kit.errors import ArgumentError
 
 _MAX_SHOWN = 60
+_LEAST_TOLD = 3
+"""Characters of a name of which another may be guessed."""
+
 _NARROWING = ("temperature", "top_p", "top_k", "min_p")
 _MAKERS = {"sampling": "Sampling", "budget": "PixelBudget"}
 _ROLES = ("system", "user", "assistant", "tool")
@@ -137,6 +140,11 @@ class _Line:
             self.notes.append(self._known())
             return
         target = self._target(cure)
+        elsewhere = next((t for t in cure.targets if t.startswith("sampling.")), "")
+        if elsewhere and not target:
+            written = f"{elsewhere.removeprefix('sampling.')}={_shown(value, name)}"
+            self.notes.append(f"it with a question: chat.ask(..., sampling=Sampling({written}))")
+            return
         self.notes.append(cure.note or (f"{target} for {given}" if target else self._known()))
         if target:
             for written in _converted(name, value, self._call):
@@ -162,7 +170,10 @@ class _Line:
         """The argument here that stands for another; empty for none."""
         known = self._call.accepted
         for target in cure.targets:
-            if target.partition(".")[0] in known or (target[0] == "*" and self._call.takes_media):
+            if target[0] == "*" and self._call.takes_media and "parts" not in known:
+                return target
+            is_hub = target == "source" and "model" in known
+            if target.partition(".")[0] in known and not is_hub:
                 return target
         return ""
 
@@ -177,6 +188,8 @@ class _Line:
             self._media += _parts(target[1:], value, is_part=is_part)
         elif field:
             self._made.setdefault(root, {})[field] = _shown(value, name)
+        elif root == "parts" and not isinstance(value, (list, tuple)):
+            self._named[root] = _shown([value], name)
         elif root:
             self._named[root] = _shown(value, name)
 
@@ -204,11 +217,13 @@ def _meant(name: str, call: Call) -> str:
     """The name that was likely meant: itself where it is known, else one that is near."""
     if name in CURES:
         return name
+    if len(name) < _LEAST_TOLD:
+        return name
     begun = [known for known in call.accepted if known.startswith(name) or name.startswith(known)]
     if begun:
         return begun[0]
     for known in (call.accepted, CURES):
-        if found := get_close_matches(name[:_MAX_SHOWN], known, n=1, cutoff=0.75):
+        if found := get_close_matches(name[:_MAX_SHOWN], known, n=1, cutoff=0.8):
             return found[0]
     return name
 
@@ -218,6 +233,10 @@ def _converted(name: str, value: Any, call: Call) -> Iterator[Any]:
     if name in ("load_in_4bit", "load_in_8bit"):
         if value:
             yield "bitsandbytes" if call.is_of_vllm else name.removeprefix("load_in_")
+    elif name == "skip_special_tokens":
+        yield from [True] * (value is False)
+    elif name == "page":
+        yield [value] if isinstance(value, int) else value
     elif name == "quantization_config":
         yield from _quantization(value)
     elif name == "use_flash_attention_2":

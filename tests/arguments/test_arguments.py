@@ -275,3 +275,55 @@ def test_a_wrong_argument_of_an_awaited_question_is_told_too():
 def test_a_wrong_value_stays_an_error_of_its_own_class():
     with pytest.raises(SamplingError):
         Sampling(max_new_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "told"),
+    [
+        (CHAT.ask, {"min_new_tokens": 3}, "no least length"),
+        (CHAT.ask, {"frequency_penalty": 0.1}, "something else"),
+        (CHAT.ask, {"max_images": 1}, "what pictures cost"),
+        (CHAT.ask, {"system": "be brief"}, "Message.system"),
+        (VisionChat.from_pretrained, {"temperature": 0.3}, "Sampling(temperature=0.3)"),
+        (VisionChat, {"model": "x"}, "VisionChat.from_pretrained(model)"),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else None,
+)
+def test_what_has_no_like_here_is_not_taken_for_its_opposite_or_its_neighbour(
+    call: Callable[..., Any], given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        _call(call, **given)
+    assert told in caught.value.expected
+    assert "max_new_tokens" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "line"),
+    [
+        (ImagePart, {"image": "a.jpg"}, "ImagePart(source='a.jpg')"),
+        (VideoPart, {"video": "a.mp4"}, "VideoPart(source='a.mp4')"),
+        (TextPart, {"content": "x"}, "TextPart(text='x')"),
+        (Message, {"role": "user", "content": "x"}, "Message(role='user', parts=['x'])"),
+        (Request, {"prompt": "x"}, "Request(messages='x')"),
+        (VisionChat.connect, {"url": "http://x"}, "VisionChat.connect(base_url='http://x')"),
+        (
+            CHAT.ask,
+            {"prompt": "x", "skip_special_tokens": False},
+            "chat.ask(..., sampling=Sampling(keep_special_tokens=True))",
+        ),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else None,
+)
+def test_the_line_to_write_keeps_what_was_given(
+    call: Callable[..., Any], given: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        _call(call, **given)
+    assert caught.value.hint == line
+
+
+@pytest.mark.parametrize("backend", ["Qwen/Qwen3-VL-2B", None])
+def test_what_is_no_backend_is_refused_with_the_way_to_load_a_model(backend: Any) -> None:
+    with pytest.raises(InputError, match="VisionChat.from_pretrained"):
+        VisionChat(backend)
