@@ -16,6 +16,7 @@ from qwenvl_kit.formats.keys import OF_NO_EFFECT_IN_MESSAGES, check_keys, shown
 from qwenvl_kit.formats.parts import parse_part
 from qwenvl_kit.formats.placeholders import fill_placeholders
 from qwenvl_kit.formats.thinking import THINKING_KEYS, parse_thinking, thinking_to_dict
+from qwenvl_kit.formats.tool_results import results_in_order
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.messages import (
     ImagePart,
@@ -66,13 +67,15 @@ def from_dicts(
 ) -> tuple[Message, ...]:
     """Messages from dicts of either dialect; those that are `Message` already stay as they are.
 
+    Results of tools whose dicts say which call they are of are put into the order of the calls.
+
     Args:
         messages: dicts and messages.
         allow_trusted: whether texts may say that they are trusted, as those that `to_qwen` wrote
             do. Only for dicts that no stranger has written: such text can steer the model.
 
     Raises:
-        MessageError: a dict of another form; says where.
+        MessageError: a dict of another form, or a result of no call; says where.
     """
     if not isinstance(messages, Iterable) or isinstance(messages, (str, Mapping, Message)):
         raise MessageError(
@@ -80,12 +83,12 @@ def from_dicts(
             expected="a list of messages",
             where="messages",
         )
-    parsed = []
-    for index, message in enumerate(messages):
+    given, parsed = list(messages), []
+    for index, message in enumerate(given):
         with located(f"messages[{index}]"):
-            given = _with_trusted_parts(message) if allow_trusted else message
-            parsed.append(given if isinstance(given, Message) else _parse_message(given))
-    return tuple(parsed)
+            read = _with_trusted_parts(message) if allow_trusted else message
+            parsed.append(read if isinstance(read, Message) else _parse_message(read))
+    return results_in_order(given, parsed)
 
 
 def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -21,8 +21,9 @@ OF_NO_EFFECT_IN_MESSAGES = (
     *("annotations", "cache_control", "id", "metadata", "name", "partial", "prefix", "status"),
     *("timestamp", "tool_call_id", "uuid", "weight"),
 )
-"""The same of a message. `tool_call_id` and `name` tell a server which call a result is of; here
-their order does. A last message of an assistant goes on being written without `partial`, too."""
+"""The same of a message. `tool_call_id` and `name` tell which call a result is of; results are put
+into the order of the calls by them, in `tool_results.py`, and by their order where they are
+missing. A last message of an assistant goes on being written without `partial`, too."""
 
 _ELSEWHERE = {
     **dict.fromkeys(("images", "videos"), '{"type": "image", "image": ...} among the content'),
