@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Point
@@ -49,7 +49,7 @@ class PlaceMapper:
         Of an outline the box around it.
         """
         found = []
-        for place in written:
+        for place in self._without_fractions(written):
             if len(place.numbers) == 2:
                 self._warn("a point where a box was asked for")
                 continue
@@ -68,7 +68,7 @@ class PlaceMapper:
     def marks(self, written: Iterable[WrittenPlace]) -> list[Mark]:
         """All places as points; of a box or an outline its middle."""
         found = []
-        for place in written:
+        for place in self._without_fractions(written):
             xs, ys = place.numbers[::2], place.numbers[1::2]
             if len(xs) > 1:
                 kind = "a box" if len(xs) == 2 else "an outline"
@@ -80,7 +80,7 @@ class PlaceMapper:
     def polygons(self, written: Iterable[WrittenPlace]) -> list[Polygon]:
         """Outlines; corners beyond the picture are moved to its edge."""
         found = []
-        for place in written:
+        for place in self._without_fractions(written):
             pairs = zip(place.numbers[::2], place.numbers[1::2])
             corners = tuple(self._clamped(self._original(x, y)) for x, y in pairs)
             found.append(Polygon(self._label(place), corners, *self._rest(place)))
@@ -95,6 +95,19 @@ class PlaceMapper:
             numbers = (x, y, z, width, height, depth, first, second, third)
             found.append(Box3D(self._label(place), *numbers, *self._rest(place)))
         return found
+
+    def _without_fractions(self, written: Iterable[WrittenPlace]) -> Iterator[WrittenPlace]:
+        """Those whose numbers may be what the family counts in: shares of the sides are not."""
+        for place in written:
+            is_within = all(0 <= number <= 1 for number in place.numbers)
+            if is_within and not all(number.is_integer() for number in place.numbers):
+                self._warn(f"numbers that look like fractions of 1, not {self._unit}; left out")
+            else:
+                yield place
+
+    @property
+    def _unit(self) -> str:
+        return "thousandths" if self._family.coordinates == "thousandths" else "pixels"
 
     def _sides(self, place: WrittenPlace) -> tuple[float, float, float, float]:
         if len(place.numbers) == 4:

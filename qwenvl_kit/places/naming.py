@@ -7,15 +7,16 @@ that train them: `label` (grounding), `text_content` (OCR), `name_en` and `names
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["flat", "points", "polygon", "box in space"]
+Kind: TypeAlias = Literal["flat", "box", "points", "polygon", "box in space"]
 """What coordinates of a name are. Those of "flat" are a box or a point by their number."""
 
 _PLAIN_NAMES: Mapping[Kind, Sequence[str]] = {
-    "flat": ("bbox", "box", "bounding box", "bndbox", "point", "click point", "keypoint"),
-    "points": ("points", "keypoints"),
+    "box": ("bbox", "box", "bounding box", "bndbox"),
+    "points": ("point", "click point", "keypoint"),
     "polygon": ("poly", "polygon", "quad", "quadrilateral", "quadrangle", "segmentation",
                 "contour", "outline", "vertices"),
 }  # fmt: skip
@@ -34,8 +35,8 @@ _KINDS: Mapping[str, Kind] = {
         for name in ("bbox", "box", "boundingbox", "bboxes", "boxes")
         for form in ("{}3d", "3d{}")
     },
-    "bboxcoordinate": "flat",
-    "xyxy": "flat",
+    "bboxcoordinate": "box",
+    "xyxy": "box",
 }
 _POSITIONS = frozenset({
     "coordinate", "coordinates", "coords", "coordinate2d", "coordinates2d", "position", "location",
@@ -44,6 +45,10 @@ _POSITIONS = frozenset({
 })  # fmt: skip
 """Coordinates where an object has no others."""
 
+_CORNER = re.compile(
+    r"(?:(?:top|upper|bottom|lower|left|right){2}|[tb][lr]|[lr][tb]|min|max|start|end"
+    r"|(?:p|pt|point|corner|x)[1-4])(?:corner|point|y[1-4])?"
+)
 _SIDES = (
     ("x1", "y1", "x2", "y2"),
     ("xmin", "ymin", "xmax", "ymax"),
@@ -87,9 +92,15 @@ def plain_name(name: str) -> str:
 def coordinates_kind(name: str, *, has_others: bool = False) -> Kind | None:
     """What the numbers under a name are; None if they are no place by their name."""
     plain = plain_name(name)
-    if not has_others and plain in _POSITIONS:
+    without_number = plain.rstrip("0123456789")
+    if not has_others and not _POSITIONS.isdisjoint((plain, without_number)):
         return "flat"
-    return _KINDS.get(plain) or _KINDS.get(plain.rstrip("0123456789"))
+    return _KINDS.get(plain) or _KINDS.get(without_number)
+
+
+def is_corner(name: str) -> bool:
+    """Whether a name tells of a corner of a box, as `top_left` and `p1` do."""
+    return _CORNER.fullmatch(plain_name(name)) is not None
 
 
 def sides_named(names: Iterable[str]) -> tuple[tuple[str, ...], bool]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwenvl_kit.places.loose_json import NUMBER, Value
-from qwenvl_kit.places.naming import Kind, sides_named
+from qwenvl_kit.places.naming import Kind, is_corner, sides_named
 
 _NUMBERS = re.compile(rf"[\s\[(]*{NUMBER}(?:[\s,;\])(]+{NUMBER})*[\s\])]*")
 _NUMBER = re.compile(NUMBER)
 _BETWEEN = re.compile(r"(?<=[0-9.])[\s,;()\[\]]+(?=[-+.0-9])")
 
-_COUNTS = {"flat": 4, "points": 2, "box in space": 9}
+_COUNTS = {"flat": 4, "box": 4, "points": 2, "box in space": 9}
 """Numbers of a place of each kind where a list of them was cut off."""
 
 
@@ -33,6 +33,44 @@ def holds_objects(node: Value) -> bool:
     return any(item.opener == "{" or holds_objects(item) for item in node.items)
 
 
+def corners_in(node: Value) -> tuple[tuple[float, ...], Value] | None:
+    """The numbers of an object of corners, such as `top_left` and `bottom_right`; None otherwise.
+
+    Of two corners those of the box, from its upper left.
+    """
+    pairs = [_pair(value) for _, value in node.fields]
+    sound = [pair for pair in pairs if pair is not None]
+    if len(pairs) < 2 or len(sound) < len(pairs) or not all(is_corner(n) for n, _ in node.fields):
+        return None
+    if len(pairs) > 2:
+        return tuple(side for pair in sound for side in pair), node
+    xs, ys = zip(*sound)
+    return (min(xs), min(ys), max(xs), max(ys)), node
+
+
+def without_objects(value: Value) -> Value | None:
+    """A list with pairs in the stead of `{"x": 1, "y": 2}`; None if it holds other objects."""
+    items = []
+    for item in value.items:
+        pair = _pair(item) if item.opener == "{" and len(item.fields) == 2 else None
+        if item.opener == "{" and pair is None:
+            return None
+        sides = [Value(item.start, item.stop, side) for side in pair or ()]
+        one = Value(item.start, item.stop, opener="[", items=sides) if sides else item
+        inside = without_objects(one) if one.opener else one
+        if inside is None:
+            return None
+        items.append(inside)
+    return Value(value.start, value.stop, value.value, value.is_whole, value.opener, items)
+
+
+def _pair(value: Value) -> tuple[float, ...] | None:
+    """X and y of a point that is an object or a list."""
+    found = side_numbers(value) if value.opener == "{" else None
+    numbers = numbers_of(value) if found is None else found[0]
+    return numbers if numbers is not None and len(numbers) == 2 else None
+
+
 def split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
     """One after the other the places that a value holds; lists in lists are several."""
     numbers = numbers_of(value)
@@ -41,13 +79,13 @@ def split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]
         for at in range(0, len(numbers), 2 if is_several else len(numbers)):
             yield numbers[at : at + 2] if is_several else numbers, value
         return
-    inside = [numbers_of(item) for item in value.items]
-    are_corners = len(inside) == 2 if kind == "flat" else kind == "polygon"
-    if are_corners and all(one is not None and len(one) == 2 for one in inside):
-        yield tuple(number for one in inside for number in one or ()), value
-        return
     if not value.items or any(map(_is_no_place_of_its_own, value.items)):
         yield (), value
+        return
+    inside = [numbers_of(item) for item in value.items]
+    are_corners = kind in ("box", "polygon") or (kind == "flat" and len(inside) == 2)
+    if are_corners and all(one is not None and len(one) == 2 for one in inside):
+        yield tuple(number for one in inside for number in one or ()), value
         return
     for item in value.items:
         yield from split(item, kind)

@@ -18,12 +18,14 @@ from qwenvl_kit.places.naming import (
 )
 from qwenvl_kit.places.numbers import (
     before_the_cut,
+    corners_in,
     holds_objects,
     number,
     numbers_of,
     runs_together,
     side_numbers,
     split,
+    without_objects,
 )
 from qwenvl_kit.places.written import WrittenPlace
 
@@ -110,9 +112,17 @@ class ObjectReader:
         for name, value in node.fields:
             if name not in read and value.opener:
                 label = above if found else above or label_by_field(name)
-                self._read(value, label=label, is_detail=is_detail or bool(found))
+                self._read_field(name, value, label, is_detail or bool(found))
         if before == self._state and not read and not is_detail and node.is_whole:
             self._tell_unknown(node)
+
+    def _read_field(self, name: str, value: Value, label: str, is_detail: bool) -> None:
+        before = len(self.places)
+        self._read(value, label=label, is_detail=is_detail)
+        if coordinates_kind(name, has_others=True) in ("box", "polygon") and any(
+            len(place.numbers) == 2 for place in self.places[before:]
+        ):
+            self.warnings.append(f"points under {_short(name)}")
 
     @property
     def _state(self) -> tuple[int, int]:
@@ -129,7 +139,7 @@ class ObjectReader:
             groups = None if kind is None else self._groups(name, kind, value)
             if kind is not None and groups is not None:
                 read.add(name)
-                found += [(kind, numbers, at) for numbers, at in groups]
+                found += [(_kind_of(kind, *group), *group) for group in groups]
         names, is_unclear = sides_named(node.value)
         if found or not names:
             return found, read
@@ -145,9 +155,13 @@ class ObjectReader:
     ) -> list[tuple[tuple[float, ...], Value]] | None:
         """The numbers of each place under a name; None if the value holds objects instead."""
         if value.opener == "{":
-            return None if (found := side_numbers(value)) is None else [found]
+            sides = side_numbers(value) or (None if kind == "points" else corners_in(value))
+            return None if sides is None else [sides]
         if holds_objects(value):
-            return None
+            pairs = None if kind in ("flat", "points") else without_objects(value)
+            if pairs is None:
+                return None
+            value = pairs
         if not value.is_whole:
             return list(before_the_cut(value, kind))
         if value.value in (None, "", []):
@@ -180,8 +194,12 @@ class ObjectReader:
         elif kind == "polygon":
             is_one = count >= 6 and count % 2 == 0
             self._add_if(self.polygons, place, is_one, "a polygon has x and y of 3 corners or more")
+        elif kind == "points":
+            self._add_if(self.places, place, count == 2, "a point has 2")
         else:
             self._add_if(self.places, place, count in (2, 4), "a place has 2 or 4")
+            if kind == "box" and count == 2:
+                self.warnings.append("a point under the name of a box")
 
     def _add_if(
         self, to: list[WrittenPlace], place: WrittenPlace, is_sound: bool, rule: str
@@ -202,6 +220,13 @@ class ObjectReader:
         if len(sides) > 1:
             told = ", ".join(map(_short, sides))
             self.warnings.append(f"{told}: the sides of no place that is known")
+
+
+def _kind_of(kind: Kind, numbers: tuple[float, ...], at: Value) -> Kind:
+    """A box that is given by each of its corners is an outline."""
+    num_corners = max(len(at.items), len(at.fields))
+    is_outline = kind == "box" and len(numbers) == 2 * num_corners > 4
+    return "polygon" if is_outline else kind
 
 
 def _all_numbers(node: Value) -> list[float]:

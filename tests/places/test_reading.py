@@ -118,3 +118,30 @@ def test_places_of_a_picture_that_was_not_shown_are_refused(image_index: int) ->
 def test_new_values_are_built_like_those_that_were_there() -> None:
     assert Mark("a", 1, 2).attributes == {}
     assert Polygon("a", (Point(0, 0), Point(2, 0), Point(1, 3))).box == Box("a", 0, 0, 2, 3)
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        '"bbox_2d": [0.1, 0.2, 0.5, 0.6]',
+        '"bbox_2d": [0, 0, 0.5, 1]',
+        '"point_2d": [0.5, 0.3]',
+        '"polygon": [[0, 0], [0.5, 0], [0.5, 1]]',
+    ],
+)
+def test_fractions_of_the_sides_are_told_and_never_taken_for_another_unit(
+    place: str, family: str
+) -> None:
+    answer = f'[{{{place}, "label": "dog"}}, {{"bbox_2d": [100, 100, 200, 200], "label": "cat"}}]'
+    found = read(answer, family=family)
+    assert [box.label for box in found.boxes] == ["cat"]
+    assert found.marks == found.polygons == ()
+    (warning,) = found.warnings
+    assert "fractions" in warning
+
+
+def test_whole_numbers_and_numbers_beyond_one_are_no_fractions() -> None:
+    found = read('[{"bbox_2d": [0, 0, 1, 1]}, {"bbox_2d": [0.5, 0.5, 300.5, 400]}]')
+    assert len(found.boxes) == 2
+    assert found.warnings == ()
