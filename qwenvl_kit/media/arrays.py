@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.grey import of_floats
 from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, cure_of
 
 if TYPE_CHECKING:
@@ -75,14 +76,7 @@ def _to_uint8(array: Any, dialect: Dialect) -> Any:
             expected="uint8, or floats in [0, 1]",
             hint=cure_of(array, dialect),
         )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0.0 and high <= 1.0):  # false for NaN too
-        raise MediaArrayError(
-            f"float values from {low} to {high} were given",
-            expected="finite values in [0, 1]",
-            hint=cure_of(array, dialect),
-        )
-    return numpy.rint(array * 255.0).astype(numpy.uint8)
+    return of_floats(array, dialect)
 
 
 def _tensor_to_array(tensor: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
-from qwenvl_kit.media.grey import is_deep_grey, to_8_bits
+from qwenvl_kit.media.grey import check_sign, is_deep_grey, to_8_bits
 from qwenvl_kit.media.pillow_objects import (
     content_of,
     exif_orientation,
@@ -196,6 +196,7 @@ def _turned(image: PIL.Image.Image, orientation: int) -> PIL.Image.Image:
 def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     import PIL.Image
 
+    check_sign(image)
     if is_deep_grey(image):
         image = to_8_bits(image)
     image = to_srgb(image)

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
+from qwenvl_kit.media.depth import check_depth, is_deep_colour
 from qwenvl_kit.media.locks import alone_with
 
 if TYPE_CHECKING:
@@ -36,7 +37,17 @@ def load(image: PIL.Image.Image) -> PIL.Image.Image:
     Raises:
         MediaDecodeError: it is damaged or cut short.
         MediaSizeError: there is too little memory for it.
+        MediaArrayError: colour of 16 bits that would be all but black; see `media.depth`.
     """
+    is_deep = is_deep_colour(image)
+    content = content_of(image) if is_deep else None
+    _load(image)
+    if is_deep:
+        check_depth(image, content)
+    return image
+
+
+def _load(image: PIL.Image.Image) -> None:
     import PIL.Image
 
     try:
@@ -49,7 +60,6 @@ def load(image: PIL.Image.Image) -> PIL.Image.Image:
         raise MediaDecodeError(
             f"the picture is damaged or cut short ({error})", hint="fetch or save it again"
         ) from error
-    return image
 
 
 def take(image: PIL.Image.Image) -> PIL.Image.Image:
