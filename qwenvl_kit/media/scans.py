@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, located
+from qwenvl_kit.errors import MediaArrayError, MediaDecodeError, MediaSizeError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.pillow_objects import load
 from qwenvl_kit.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -64,20 +65,24 @@ class ScanPages:
             MediaDecodeError: it is damaged.
         """
         self._policy.check_size(self.size(number, dpi))
-        where = f"pages[{number}]"
+        with located(f"pages[{number}]"):
+            return decode_image(self._page(number), self._policy)
+
+    def _page(self, number: int) -> PIL.Image.Image:
+        """The picture at which the file stands, by itself."""
         try:
-            image = self._image.copy()
-        except MemoryError:
+            page: Any = load(self._image).copy()
+        except (MediaArrayError, MediaSizeError):
             raise
         except Exception as error:  # decoders raise nearly anything on damaged data
             raise MediaDecodeError(
                 f"page {number} of the TIFF is damaged or cut short ({error})",
                 expected="a whole page",
                 hint="DocumentPart(..., pages=[...]) without it",
-                where=where,
             ) from error
-        with located(where):
-            return decode_image(image, self._policy)
+        page.tag_v2 = self._image.tag_v2  # type: ignore[attr-defined]  # says what is white
+        image: PIL.Image.Image = page
+        return image
 
     def _found(self, most: int) -> list[int]:
         """Which of the pictures in the file are pages."""

@@ -325,5 +325,5 @@ def test_the_line_to_write_keeps_what_was_given(
 
 @pytest.mark.parametrize("backend", ["Qwen/Qwen3-VL-2B", None])
 def test_what_is_no_backend_is_refused_with_the_way_to_load_a_model(backend: Any) -> None:
-    with pytest.raises(InputError, match="VisionChat.from_pretrained"):
+    with pytest.raises(InputError, match=r"VisionChat\.from_pretrained"):
         VisionChat(backend)

@@ -6,12 +6,13 @@ import io
 import struct
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 
 from qwenvl_kit import DocumentPart, Message, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
+from qwenvl_kit.errors import MediaArrayError, MediaDecodeError, MediaSizeError
 from qwenvl_kit.media.pages import measure_pages, read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 from tests.media.test_pages import APART, POLICY
@@ -85,6 +86,21 @@ def test_a_scan_is_known_by_its_bytes_and_read_by_another_process_alike(tmp_path
     for policy in (POLICY, APART):
         assert _images(tmp_path / "scan", policy) == 3
         assert _colours(tmp_path / "scan", policy, pages=[3, 1]) == [(0, 0, 255), (255, 0, 0)]
+
+
+def test_grey_of_16_bits_follows_one_rule_on_every_page() -> None:
+    def scan(*tops: int, **settings: object) -> bytes:
+        ramps = [np.linspace(0, top, 64, dtype="uint16").reshape(8, 8) for top in tops]
+        first, *others = map(PIL.Image.fromarray, ramps)
+        file = io.BytesIO()
+        first.save(file, "TIFF", save_all=True, append_images=others, **settings)
+        return file.getvalue()
+
+    pages = read_pages(scan(65535, 65535, tiffinfo={262: 0}), POLICY)
+    assert [page.image.getpixel((0, 0)) for page in pages] == [(255, 255, 255)] * 2
+    with pytest.raises(MediaArrayError) as caught:
+        read_pages(scan(65535, 4095), POLICY)
+    assert caught.value.where == "pages[2]"
 
 
 def test_a_page_that_is_not_there_is_refused() -> None:
