@@ -137,6 +137,7 @@ class _Rewriter:
         if kind == "mark":
             self._bracket(token)
         elif kind == "text":
+            self._check_backslashes(token, found.start())
             self._json.append(self._text_in_json(token))
         elif kind == "word" and token not in _KNOWN_WORDS:
             is_cut = found.end() == len(self._text)
@@ -165,6 +166,17 @@ class _Rewriter:
         if not self._due or not self._text.startswith(self._until or ("\0",), rest):
             raise UnreadError(f"it is no JSON: {self._text[rest : rest + 40]!r}", rest)
         self._notes[f"its last {''.join(reversed(self._due))!r} was missing"] = None
+
+    def _check_backslashes(self, token: str, at: int) -> None:
+        r"""Refuse a text in which some backslashes escape nothing and others may: a path, say.
+
+        `C:\Users\bob` holds one escape that is none and one that would be a backspace: whoever
+        wrote it escaped neither.
+        """
+        escaped = {inside[1] for inside in _INSIDE.finditer(token[1:-1]) if inside[1]}
+        unknown = {one for one in escaped if len(one) == 1 and one not in "'\"\\/bfnrtu"}
+        if unknown and escaped & {*"bfnrt"}:
+            raise UnreadError(f"its backslashes have two meanings: {token[:40]!r}", at)
 
     def _text_in_json(self, token: str) -> str:
         return f'"{_INSIDE.sub(self._escape, token[1:-1])}"'

@@ -105,17 +105,22 @@ class Tags:
         is_doubled = self._text[opening.stop : tag.start].rstrip().endswith("</parameter>")
         if is_doubled if even is None else broken is not None:
             raise UnreadError(f"its {opening.name!r} may end at two places", tag.start)
-        if even is None and self._holds_opened(index + 1, end):
+        if even is None and self._holds_opened(index + 1, end, others):
             raise UnreadError(f"its {opening.name!r} may go on", tag.stop)
         return ValueEnd(
             tag.start, tag.stop if broken is None else tag.start, is_closed=broken is None
         )
 
-    def _holds_opened(self, begin: int, end: int) -> bool:
-        """Whether a call is begun within a value and not ended, as where an answer is cut off."""
+    def _holds_opened(self, begin: int, end: int, others: Collection[str]) -> bool:
+        """Whether a call is begun within a value and not ended, as where an answer is cut off.
+
+        So is one whose closing tag was left out before the next of the tool's parameters.
+        """
         inner = 0
         for tag in self._found[begin:end]:
             if not tag.kind.startswith("/") and self._has_own_line(tag):
+                return True
+            if tag.kind == "parameter" and tag.name in others:
                 return True
             inner += _FUNCTIONS.get(tag.kind, 0)
         return inner > 0

@@ -456,3 +456,21 @@ def test_time_grows_with_an_answer_and_not_with_its_square(piece: str) -> None:
     """Thirty thousand of them took seven seconds where each was searched to the end."""
     for before in ("", "<tool_call>", '<tool_call>{"a":"'):
         read(before + piece * 4_000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<tool_call><function=tree><parameter=path>a<parameter=note>b</parameter></function></tool_call>",
+        '<tool_call>{"name": "tree", "arguments": {"path": "C:\\Users\\bob\\new"}}</tool_call>',
+        r'<tool_call>{"name": "tree", "arguments": {"path": "\d+\b"}}</tool_call>',
+    ],
+    ids=[
+        "a closing tag left out on one line",
+        "a path that is not escaped",
+        "an expression likewise",
+    ],
+)
+def test_what_would_run_with_another_value_is_told_and_not_read(answer: str) -> None:
+    written = parse_calls(answer, SCHEMAS)
+    assert (written.calls, len(written.warnings)) == ((), 1)
