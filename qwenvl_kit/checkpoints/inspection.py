@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from qwenvl_kit.checkpoints.files import missing_files
@@ -199,9 +200,13 @@ def _faults(
     checkpoint: Checkpoint, settings: Settings, tensors: tuple[TensorInfo, ...] | None
 ) -> Iterator[str]:
     """What loading refuses, in its words."""
-    for check in (check_layout, check_weights):
+    checks = (
+        partial(check_layout, checkpoint, settings),
+        partial(check_weights, checkpoint, settings, tensors or ()),
+    )
+    for check in checks:
         try:
-            check(checkpoint, settings, tensors or ())
+            check()
         except CheckpointError as error:
             yield str(error)
 

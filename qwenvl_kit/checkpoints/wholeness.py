@@ -52,15 +52,12 @@ def check_settings_files(folder: Path) -> None:
         _check_template(folder / "chat_template.jinja")
 
 
-def check_layout(
-    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo] = ()
-) -> None:
+def check_layout(checkpoint: Checkpoint, settings: Settings) -> None:
     """Refuse what transformers would read otherwise than it is meant.
 
     Args:
         checkpoint: for messages, and where its files are.
         settings: its config.json.
-        tensors: what its weights are, if that is known.
 
     Raises:
         CheckpointError: it says what.
@@ -69,7 +66,7 @@ def check_layout(
     check_processor(checkpoint.folder)
     _check_text(checkpoint, settings)
     _check_deepstack(checkpoint, settings)
-    _check_counts(checkpoint, settings, tensors)
+    _check_counts(checkpoint, settings)
 
 
 def check_weights(
@@ -163,12 +160,9 @@ def _check_text(checkpoint: Checkpoint, settings: Settings) -> None:
     )
 
 
-def _check_counts(
-    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
-) -> None:
+def _check_counts(checkpoint: Checkpoint, settings: Settings) -> None:
     """Even a layer without a value takes memory: so many are refused before one is built."""
-    most = dict.fromkeys(_COUNTS, max(_MANY, len(tensors)))
-    most["ngram_vocab_size_base"] = _MANY_ROWS
+    most = {**dict.fromkeys(_COUNTS, _MANY), "ngram_vocab_size_base": _MANY_ROWS}
     for name, count in _counts(settings.config, most):
         if count > most[name]:
             raise CheckpointError(

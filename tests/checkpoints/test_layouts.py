@@ -146,7 +146,7 @@ def test_a_model_of_defaults_is_refused_before_it_takes_memory(
     tensors = read_tensors(folder)
 
     def check() -> None:
-        check_layout(checkpoint, settings, tensors)
+        check_layout(checkpoint, settings)
         check_size(checkpoint, settings, tensors)
 
     if layout == "flat" and FAMILIES[family].reads_old_layout:

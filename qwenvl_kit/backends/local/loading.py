@@ -42,7 +42,7 @@ from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
-from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
+from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights, read_tensors
 from qwenvl_kit.checkpoints.wholeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.errors import (
     MissingPackageError,
@@ -100,6 +100,7 @@ def load_backend(
     compilation = Compilation.choose(compile)
     if adapter is not None:
         check_adapter(adapter)
+    were_here = not absent_weights(checkpoint.folder)
     tensors = _tensors_of(checkpoint, offline)
     check_weights(checkpoint, settings, tensors)
     settings = with_own_head(checkpoint.folder, tensors, settings)
@@ -115,9 +116,9 @@ def load_backend(
         )
     )
     fetch_weights(checkpoint, offline=offline)
-    tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
-    settings = with_own_head(checkpoint.folder, tensors, settings)
-    check_layout(checkpoint, settings, tensors)
+    if not were_here:
+        tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
+        settings = with_own_head(checkpoint.folder, tensors, settings)
     with _LOADING, _quiet_bars(), _quiet_report():
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
