@@ -161,14 +161,20 @@ class Pipeline:
             messages = show_documents(messages, self._policy)
         return settled if messages is settled.messages else replace(settled, messages=messages)
 
-    def plan(self, settled: Settled, most_visual_tokens: int | None = None) -> Plan:
-        """What a request would cost; decodes nothing and runs no model.
+    def plan(self, settled: Settled) -> Plan:
+        """What a request would cost; decodes nothing and runs no model."""
+        return self._planned(settled, self.fetched(settled))
+
+    def _planned(
+        self, given: Settled, settled: Settled, most_visual_tokens: int | None = None
+    ) -> Plan:
+        """The plan of a request.
 
         Args:
-            settled: what is asked.
+            given: what is asked, as it was given.
+            settled: the same, fetched.
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
-        given, settled = settled, self.fetched(settled)
         with told_if_exchanged(given.messages):
             measures = measure_media(settled.messages, self._policy)
         plan = self._plan_within(settled, measures, most_visual_tokens)
@@ -190,8 +196,8 @@ class Pipeline:
         """
         started = time.perf_counter()
         try:
-            request = self.fetched(request, fetches)
-            return self._prepare(request, self.plan(request), started, fetches)
+            fetched = self.fetched(request, fetches)
+            return self._prepare(fetched, self._planned(request, fetched), started, fetches)
         except Exception as error:
             self.listeners.failure(error)
             raise
@@ -219,8 +225,9 @@ class Pipeline:
         if prepared.settled.fit != "shrink" or before.visual_tokens < 2:
             return None
         try:
-            plan = self.plan(prepared.settled, before.visual_tokens // 2)
-            smaller = self._prepare(prepared.settled, plan, prepared.started)
+            settled = prepared.settled
+            plan = self._planned(settled, settled, before.visual_tokens // 2)
+            smaller = self._prepare(settled, plan, prepared.started)
         except InputError:  # there is nothing left to give up
             return None
         return smaller if plan.visual_tokens < before.visual_tokens else None

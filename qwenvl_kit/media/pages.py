@@ -135,8 +135,7 @@ def measure_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> list[PageSize]:
     """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
-    if policy.isolate_images and is_encoded(source):
-        _check_installed(source, policy)
+    if _is_apart(source, policy):
         from qwenvl_kit.media.isolation.documents import measure_pages_apart
 
         return measure_pages_apart(source, policy, pages, dpi, password)
@@ -147,8 +146,7 @@ def pages_of(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, here or in the process that draws; as `read_pages`."""
-    if policy.isolate_images and is_encoded(source):
-        _check_installed(source, policy)
+    if _is_apart(source, policy):
         from qwenvl_kit.media.isolation.documents import read_pages_apart
 
         return read_pages_apart(source, policy, pages, dpi, password)
@@ -174,10 +172,16 @@ def draw_pages(
             yield Page(number, document.draw(number, dpi))
 
 
-def _check_installed(source: Any, policy: MediaPolicy) -> None:
-    """Miss here what another process would miss: it can tell of media alone."""
+def _is_apart(source: Any, policy: MediaPolicy) -> bool:
+    """Whether a document is read by another process.
+
+    What that would miss is missed here, as it can tell of media alone.
+    """
+    if not (policy.isolate_images and is_encoded(source)):
+        return False
     if not is_tiff(first_bytes(source, policy)):
         check_pdfium()
+    return True
 
 
 @contextmanager

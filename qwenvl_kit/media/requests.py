@@ -134,7 +134,7 @@ def _url_of(part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy) -> 
     source: object = part.source
     if isinstance(source, Link):
         return source.url
-    return str(source) if is_elsewhere(source, policy) or is_on_the_web(source) else None
+    return str(source) if is_elsewhere(source, policy) else None
 
 
 def identify_media(
