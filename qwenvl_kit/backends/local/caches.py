@@ -110,16 +110,6 @@ class CacheState:
             for layer in self.layers
         )
 
-    def cropped(self, length: int) -> CacheState:
-        """The first positions of it; without a copy."""
-        if length == self.length:
-            return self
-        layers = [
-            LayerState(_part(layer.keys, length), _part(layer.values, length), {}, {}, {})
-            for layer in self.layers
-        ]
-        return CacheState(tuple(layers), length)
-
 
 _KINDS = (
     DynamicLayer,

@@ -20,7 +20,7 @@ from qwenvl_kit.backends.local.keywords import check_keywords
 from qwenvl_kit.backends.local.lookup import LookupRules
 from qwenvl_kit.backends.local.pixels import PatchEncoder
 from qwenvl_kit.backends.local.positions import PositionEncoder
-from qwenvl_kit.backends.local.prefixes import PREFIXES, PrefixStore
+from qwenvl_kit.backends.local.prefixes import BEGINNINGS, PREFIXES, PrefixStore
 from qwenvl_kit.backends.local.queueing import Ticket
 from qwenvl_kit.backends.local.reading import PromptReader
 from qwenvl_kit.backends.local.rows import Row
@@ -107,7 +107,7 @@ class Engine:
             num_media=num_media,
             media_bytes=media_bytes,
             num_prompts=num_prompts,
-            prompt_bytes=prompt_bytes,
+            prompt_bytes=prompt_bytes + self.storage.count(BEGINNINGS)[1],
             hits=self.storage.hits,
             misses=self.storage.misses,
         )

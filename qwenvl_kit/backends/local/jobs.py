@@ -10,8 +10,8 @@ import numpy
 import torch
 
 from qwenvl_kit.backends.local.lookup import Guesser
-from qwenvl_kit.backends.local.prefixes import MediaSpan, TokenSequence
 from qwenvl_kit.backends.local.rows import Row
+from qwenvl_kit.backends.local.sequences import MediaSpan, TokenSequence
 from qwenvl_kit.backends.local.vision import Features
 from qwenvl_kit.media.requests import DecodedMedia
 from qwenvl_kit.processing.prompts import Prompt

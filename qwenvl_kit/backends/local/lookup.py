@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 import torch
 
-from qwenvl_kit.backends.local.prefixes import Ids
+from qwenvl_kit.backends.local.sequences import Ids
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import Sampling

@@ -1,99 +1,59 @@
-"""Prompts that were computed before, found again by what they begin with."""
+"""Prompts that were computed before, found again by what they begin with.
+
+They are kept as a radix tree: what several begin with is held once, and each has the rest for
+itself. To make room, a rest goes before what it follows.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy
-
-from qwenvl_kit.backends.local.caches import CacheState
+from qwenvl_kit.backends.local.caches import CacheState, share_beginning
+from qwenvl_kit.backends.local.prefix_nodes import PrefixNode
+from qwenvl_kit.backends.local.segments import EndState, Segment, joined
+from qwenvl_kit.backends.local.sequences import TokenSequence, num_blocks
 from qwenvl_kit.backends.local.storage import Kept, Storage
-from qwenvl_kit.processing.prompts import Span
 
-PREFIXES = "prompts"
+PREFIXES, BEGINNINGS = "prompts", "beginnings of prompts"
+"""Kinds of what is kept: nodes at which a prompt ended, and others."""
 
-_BLOCK_TOKENS = 16
-"""A sequence is marked after each so many tokens; less in common is not found."""
+_MIN_SHARED_TOKENS = 64
+"""A shorter beginning is copied: a node of its own would not pay."""
 
 _MAX_COMPARED = 8
-"""Of sequences that begin alike for as many blocks, so many are compared, the latest first."""
-
-Ids = numpy.ndarray[tuple[int], numpy.dtype[numpy.int64]]
-
-
-@dataclass(frozen=True)
-class MediaSpan:
-    """A picture or video in a sequence.
-
-    Attributes:
-        span: where it stands.
-        key: what it is: a digest of its pixels, and of whatever else its positions depend on.
-    """
-
-    span: Span
-    key: bytes
-
-
-@dataclass(frozen=True)
-class TokenSequence:
-    """Tokens, and what their placeholders stand for.
-
-    Attributes:
-        ids: int64 (length,).
-        media: its pictures and videos, in order.
-    """
-
-    ids: Ids
-    media: tuple[MediaSpan, ...]
-
-    @cached_property
-    def marks(self) -> tuple[int, ...]:
-        """What tells it from others up to the end of each whole block."""
-        shown: dict[int, tuple[MediaSpan, ...]] = {}
-        for item in self.media:
-            block = item.span.start // _BLOCK_TOKENS
-            shown[block] = (*shown.get(block, ()), item)
-        marks, mark = list[int](), 0
-        for block in range(len(self.ids) // _BLOCK_TOKENS):
-            start = block * _BLOCK_TOKENS
-            tokens = self.ids[start : start + _BLOCK_TOKENS].tobytes()
-            begun = tuple((item.span.start, item.key) for item in shown.get(block, ()))
-            mark = hash((mark, tokens, begun))
-            marks.append(mark)
-        return tuple(marks)
-
-    def first(self, length: int) -> TokenSequence:
-        """Its beginning, of so many tokens."""
-        inside = tuple(item for item in self.media if item.span.end <= length)
-        return TokenSequence(self.ids[:length], inside)
+"""Of nodes that begin alike for as many blocks, so many are compared, the latest first."""
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """A sequence that was computed.
+    """The known beginning of a sequence.
 
     Attributes:
-        sequence: its tokens.
-        state: the model's cache after the last of them.
+        node: where it ends.
+        length: how many tokens it has.
     """
 
-    sequence: TokenSequence
-    state: CacheState
+    node: PrefixNode
+    length: int
 
-    def usable_length(self, sequence: TokenSequence) -> int:
-        """How many tokens of a sequence it spares; never the last, whose logits are needed."""
-        length = min(common_length(self.sequence, sequence), len(sequence.ids) - 1)
-        return length if self.state.is_croppable or length == self.state.length else 0
+    def cropped(self, length: int) -> Prefix:
+        """A shorter one, of a model that can go on from anywhere."""
+        return Prefix(self.node, length)
+
+    def state(self) -> CacheState:
+        """The model's cache after it: a copy with room to grow, to be opened once."""
+        segments = [node.segment for node in self.node.path() if node.start < self.length]
+        return joined(segments, self.length, self.node.end)
 
 
 class PrefixStore:
     """Finds the longest known beginning of a sequence.
 
     Args:
-        storage: where they are kept.
+        storage: where nodes are kept. The least recently used go first there; a node counts as
+            used later than all that follows it, and so outlives them.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -116,46 +76,121 @@ class PrefixStore:
         """Count a search; `find` is asked more often than prompts are read."""
         self._storage.note(found=found)
 
-    def find(self, sequence: TokenSequence) -> CacheState | None:
-        """The model's cache after the longest beginning that is known; None if none is.
+    def find(self, sequence: TokenSequence) -> Prefix | None:
+        """The longest beginning that is known; None if none is.
 
         The last token is never part of it, since its logits are needed. Up to a block more may be
-        known of a sequence that was kept long ago.
+        known.
         """
         for mark in reversed(sequence.marks):
-            known = self._known(self._index.passing(mark))
-            lengths = {name: prefix.usable_length(sequence) for name, prefix in known}
-            name = max(lengths, key=lengths.__getitem__, default=None)
-            if name is None or not lengths[name]:
-                continue
-            prefix: Prefix | None = self._storage.get(name)  # used now
-            return None if prefix is None else prefix.state.cropped(lengths[name])
+            passing, ending = self._index.passing(mark), self._index.ending(mark)
+            known = (*self._known(passing), *self._known(ending))
+            lengths = {node: node.usable_length(sequence) for node in known}
+            node = max(lengths, key=lengths.__getitem__, default=None)
+            if node is not None and lengths[node]:
+                self._use(node)
+                return Prefix(node, lengths[node])
         return None
 
     def keep(self, sequence: TokenSequence, state: CacheState) -> None:
-        """Keep a sequence's cache; what it makes superfluous goes."""
-        length = len(sequence.ids)
+        """Keep a sequence's cache; what it begins with as others do is held once for all."""
         if not sequence.marks:
             return  # nobody would find it
-        for _, other in self._known(self._index.passing(sequence.marks[-1])):
-            is_known = common_length(other.sequence, sequence) == length
-            if is_known and (state.is_croppable or len(other.sequence.ids) == length):
-                return
-        if state.is_croppable:
-            for mark in sequence.marks:
-                for name, other in list(self._known(self._index.ending(mark))):
-                    if common_length(other.sequence, sequence) == len(other.sequence.ids):
-                        self._storage.discard(name)
-                        self._index.remove(name)
-        name = (PREFIXES, next(self._numbers))
-        self._index.add(name, sequence.marks, is_findable_within=state.is_croppable)
-        self._storage.put(name, Kept(PREFIXES, Prefix(sequence, state), state.num_bytes))
+        state, stop = share_beginning(state, 0), len(sequence.ids)
+        node, known = self._longest(sequence)
+        if node is not None and known == stop and node.is_usable_at(stop):
+            return
+        if node is not None and known == node.stop and node.may_grow:
+            self._extend(node, sequence, state)
+        else:
+            self._add(self._parted(node, known), sequence, state)
         self._tidy()
 
-    def _known(self, names: Iterable[Hashable]) -> Iterator[tuple[Hashable, Prefix]]:
+    def _longest(self, sequence: TokenSequence) -> tuple[PrefixNode | None, int]:
+        """The node that goes furthest along a sequence, and up to where."""
+        for mark in reversed(sequence.marks):
+            stops = {
+                node: node.common_stop(sequence) for node in self._known(self._index.passing(mark))
+            }
+            node = max(stops, key=stops.__getitem__, default=None)
+            if node is not None and stops[node] > node.start:
+                return node, stops[node]
+        return None, 0
+
+    def _extend(self, node: PrefixNode, sequence: TokenSequence, state: CacheState) -> None:
+        """Keep what follows a node in that node, as nothing else does."""
+        segment = Segment.of(state, node.start)
+        if self._has_room(node.parent, segment.num_bytes):
+            self._index.remove(node.name)
+            node.sequence, node.segment = sequence.part(node.start, len(sequence.ids)), segment
+            node.marks = sequence.marks[num_blocks(node.start) :]
+            node.last_mark = sequence.marks[-1]
+            self._put(node)
+
+    def _add(self, parent: PrefixNode | None, sequence: TokenSequence, state: CacheState) -> None:
+        """Keep what follows a node in a node of its own."""
+        start, stop = 0 if parent is None else parent.stop, len(sequence.ids)
+        end = None if state.is_croppable else EndState.of(state)
+        if parent is not None and start == stop:
+            parent.end, parent.is_prompt = end, True
+            self._put(parent)
+            return
+        node = PrefixNode(
+            self._new_name(),
+            parent,
+            start,
+            sequence.part(start, stop),
+            sequence.marks[num_blocks(start) :],
+            sequence.marks[-1],
+            Segment.of(state, start),
+            end,
+            is_prompt=True,
+            is_croppable=state.is_croppable,
+        )
+        if self._has_room(parent, node.num_bytes):
+            self._put(node)
+
+    def _parted(self, node: PrefixNode | None, stop: int) -> PrefixNode | None:
+        """The node that ends at a place within a node, or else the last one before that."""
+        if node is None or stop == node.stop:
+            return node
+        if stop - node.start < _MIN_SHARED_TOKENS:
+            return node.parent
+        self._index.remove(node.name)
+        beginning = node.split(stop, self._new_name())
+        self._put(node, beginning)
+        return beginning
+
+    def _put(self, *nodes: PrefixNode) -> None:
+        """Keep nodes that are new or were changed, the one that follows the others first."""
+        if (parent := nodes[-1].parent) is not None:
+            self._use(parent)  # so that it is not what goes to make room
+        for node in nodes:
+            kind = PREFIXES if node.is_prompt else BEGINNINGS
+            self._index.add(node.name, node.marks, node.last_mark)
+            self._storage.put(node.name, Kept(kind, node, node.num_bytes))
+        self._use(nodes[0])
+        if any(self._storage.peek(node.name) is not node for node in nodes[0].path()):
+            for node in nodes:  # all was cleared meanwhile
+                self._storage.discard(node.name)
+
+    def _use(self, node: PrefixNode) -> None:
+        """Count a node as used now, and what it follows after it."""
+        for each in reversed(node.path()):
+            self._storage.get(each.name)
+
+    def _has_room(self, parent: PrefixNode | None, num_bytes: int) -> bool:
+        """Whether a node fits among what may be kept, beside what it follows."""
+        before = [] if parent is None else parent.path()
+        return num_bytes + sum(node.num_bytes for node in before) <= self.max_bytes
+
+    def _new_name(self) -> Hashable:
+        return PREFIXES, next(self._numbers)
+
+    def _known(self, names: Iterable[Hashable]) -> Iterator[PrefixNode]:
         """The latest of these that are still kept."""
-        kept = ((name, self._storage.peek(name)) for name in names)
-        return itertools.islice((item for item in kept if item[1] is not None), _MAX_COMPARED)
+        kept = map(self._storage.peek, names)
+        return itertools.islice((node for node in kept if node is not None), _MAX_COMPARED)
 
     def _tidy(self) -> None:
         """Forget the names of what is not kept any more, now and then."""
@@ -167,12 +202,12 @@ class PrefixStore:
 
 
 class _Index:
-    """Names of sequences by their marks, the latest first."""
+    """Names of nodes by marks, the latest first."""
 
     def __init__(self) -> None:
         self._passing: dict[int, dict[Hashable, None]] = {}
         self._ending: dict[int, dict[Hashable, None]] = {}
-        self._marks: dict[Hashable, tuple[int, ...]] = {}
+        self._marks: dict[Hashable, tuple[tuple[int, ...], int]] = {}
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -182,45 +217,27 @@ class _Index:
         return list(self._marks)
 
     def passing(self, mark: int) -> Iterator[Hashable]:
-        """Sequences with that mark that may be found by it."""
+        """Nodes in which a block of that mark ends."""
         return reversed(self._passing.get(mark, {}))
 
     def ending(self, mark: int) -> Iterator[Hashable]:
-        """Sequences whose last mark that is."""
+        """Nodes that end less than a block after that mark."""
         return reversed(self._ending.get(mark, {}))
 
-    def add(self, name: Hashable, marks: tuple[int, ...], *, is_findable_within: bool) -> None:
-        """Add a sequence; it is found by all of its marks, or by the last alone."""
-        self._marks[name] = marks
-        for mark in marks if is_findable_within else marks[-1:]:
+    def add(self, name: Hashable, marks: tuple[int, ...], last_mark: int) -> None:
+        """Add a node, or add it once more."""
+        self.remove(name)
+        self._marks[name] = marks, last_mark
+        for mark in marks:
             self._passing.setdefault(mark, {})[name] = None
-        self._ending.setdefault(marks[-1], {})[name] = None
+        self._ending.setdefault(last_mark, {})[name] = None
 
     def remove(self, name: Hashable) -> None:
-        """Forget a sequence."""
-        marks = self._marks.pop(name)
-        for table in (self._passing, self._ending):
-            for mark in marks:
+        """Forget a node."""
+        marks, last_mark = self._marks.pop(name, ((), 0))
+        for table, keys in ((self._passing, marks), (self._ending, (last_mark,))):
+            for mark in keys:
                 names = table.get(mark, {})
                 names.pop(name, None)
                 if not names:
                     table.pop(mark, None)
-
-
-def common_length(first: TokenSequence, second: TokenSequence) -> int:
-    """How many tokens two sequences begin with alike; never a part of a picture."""
-    shorter = min(len(first.ids), len(second.ids))
-    differ = numpy.flatnonzero(first.ids[:shorter] != second.ids[:shorter])
-    length = int(differ[0]) if len(differ) else shorter
-    return min(_whole(first.media, second.media, length), _whole(second.media, first.media, length))
-
-
-def _whole(media: Sequence[MediaSpan], others: Sequence[MediaSpan], length: int) -> int:
-    """The length, or where the first picture begins that is not within it in both."""
-    for index, item in enumerate(media):
-        if item.span.start >= length:
-            break
-        is_same = index < len(others) and others[index] == item
-        if item.span.end > length or not is_same:
-            return item.span.start
-    return length

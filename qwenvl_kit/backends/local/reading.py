@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from qwenvl_kit.backends.local.caches import CacheState, select_rows
 from qwenvl_kit.backends.local.forward import Computed, Forward
 from qwenvl_kit.backends.local.jobs import Job
-from qwenvl_kit.backends.local.prefixes import PrefixStore, common_length
+from qwenvl_kit.backends.local.prefixes import Prefix, PrefixStore
+from qwenvl_kit.backends.local.sequences import common_length
 from qwenvl_kit.backends.local.vision import Features, VisionEncoder
 
 _SHARED_TOKENS = 64
@@ -28,13 +29,13 @@ class Group:
 
     Attributes:
         jobs: the requests.
-        base: the cache after what they have in common, and which was computed before.
+        base: what they have in common, and which was computed before.
         stop: up to where the only one of them is read for now, as others begin like it; None
             reads all of each.
     """
 
     jobs: Sequence[Job]
-    base: CacheState | None
+    base: Prefix | None
     stop: int | None = None
 
     @property
@@ -115,15 +116,17 @@ class PromptReader:
     def _begin(self, group: Group, stop: int, features: Sequence[dict[int, Features]]) -> None:
         """Read the beginning of a prompt, and keep it for those that begin alike."""
         (job,) = group.jobs
+        base = None if group.base is None else group.base.state()
         branches = [at for at in self._branches(job, group.start) if at < stop]
-        self._read_parts(group, [*branches, stop], features)
+        self._read_parts(job, base, [*branches, stop], features)
         job.begun_tokens += stop - group.start
 
     def _finish(self, group: Group, features: Sequence[dict[int, Features]]) -> Computed:
         """Read each prompt to its end."""
-        base = group.base
+        base = None if group.base is None else group.base.state()
         if len(group.jobs) == 1:
-            base = self._read_parts(group, self._branches(group.jobs[0], group.start), features)
+            branches = self._branches(group.jobs[0], group.start)
+            base = self._read_parts(group.jobs[0], base, branches, features)
         stops = [job.num_tokens for job in group.jobs]
         if base is not None and not self._is_croppable and len(set(stops)) > 1:
             return self._forward.read_in_turn(group.jobs, base, features)
@@ -133,10 +136,14 @@ class PromptReader:
         return done
 
     def _read_parts(
-        self, group: Group, stops: Sequence[int], features: Sequence[dict[int, Features]]
+        self,
+        job: Job,
+        base: CacheState | None,
+        stops: Sequence[int],
+        features: Sequence[dict[int, Features]],
     ) -> CacheState | None:
         """Read one prompt up to each of these places, and keep what there is then."""
-        base, start, (job, *_) = group.base, group.start, group.jobs
+        start = 0 if base is None else base.length
         for stop in stops:
             base = self._forward.read([job], start, [stop], base, features).state
             self._prefixes.keep(job.sequence.first(stop), base)
@@ -148,7 +155,7 @@ class PromptReader:
         if state is not None and self._prefixes.is_open:
             self._prefixes.keep(job.sequence.first(state.length), state)
 
-    def _found(self, job: Job) -> CacheState | None:
+    def _found(self, job: Job) -> Prefix | None:
         """What is computed of it already, unless that is so little that a pass without is faster.
 
         A pass from the very beginning needs no mask, for which attention has a faster way.
@@ -177,7 +184,7 @@ class PromptReader:
                 group = larger
         return Group(sorted(group.jobs, key=lambda job: job.num_tokens), group.base)
 
-    def _common_base(self, group: Group, job: Job, found: CacheState | None) -> CacheState | None:
+    def _common_base(self, group: Group, job: Job, found: Prefix | None) -> Prefix | None:
         """What a request has in common with a group, if that is nearly all that is computed."""
         if group.base is None or found is None:
             return None

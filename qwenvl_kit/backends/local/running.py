@@ -20,7 +20,7 @@ from qwenvl_kit.backends.local.caches import (
 from qwenvl_kit.backends.local.forward import Computed, Forward
 from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.backends.local.lookup import Ahead
-from qwenvl_kit.backends.local.prefixes import common_length
+from qwenvl_kit.backends.local.sequences import common_length
 
 
 class Running:
