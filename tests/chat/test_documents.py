@@ -355,3 +355,12 @@ def test_a_journal_knows_a_document_by_its_bytes(tmp_path: Path) -> None:
         chat.ask_many([Request.about("?", part, id="one")], journal=journal)
     assert len(backend.requests) == 1
     assert "password" not in journal.read_text()
+
+
+@pytest.mark.filterwarnings("ignore::qwenvl_kit.errors.QwenVLKitWarning")
+def test_a_warning_names_the_place_that_was_given_and_not_one_after_the_pages() -> None:
+    chat, _ = _chat()
+    messages = [Message.user(DocumentPart(PDF), "<image>What is it?")]
+    (planned,) = chat.plan(messages).warnings
+    assert "parts[1]" in planned
+    assert chat.ask(messages).warnings == (planned,)

@@ -177,6 +177,15 @@ def test_what_is_kept_stays_within_its_bytes_and_the_least_recent_goes(folder: P
     assert runs == [1]
 
 
+def test_a_system_message_of_many_requests_is_kept_once(reusing: VisionChat) -> None:
+    system = Message.system("one rule after another, " * 20)
+    kept = list[int]()
+    for question in ("Why?", "Who is it?", "When was it?", "Where is it?"):
+        reusing.ask([system, Message.user(question)], sampling=SHORT)
+        kept.append(reusing.cache_info().prompt_bytes)
+    assert kept[-1] < 1.5 * kept[0]
+
+
 def test_a_cleared_cache_is_empty_and_tells_what_it_held(reusing: VisionChat) -> None:
     first = reusing.ask("What is it?", picture(112, 84), sampling=SHORT)
     info = reusing.cache_info()
