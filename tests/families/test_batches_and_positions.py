@@ -15,7 +15,9 @@ from tests.by_hand import CONVERSATIONS, by_hand, generate_by_hand, ids_of, pict
 
 GREEDY = Sampling(max_new_tokens=8)
 MIXED = list(CONVERSATIONS.values())
-LOGIT_TOLERANCE = 1e-4
+LOGIT_TOLERANCE = (
+    2e-4  # states of linear attention, when a prompt is read in parts: 1.03e-4 was seen
+)
 """Prompts that are read in parts are added up in another order; most of it is Qwen3.5's."""
 
 
