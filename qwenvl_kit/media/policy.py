@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,25 +141,27 @@ class MediaPolicy:
         )
 
     def check_path(self, path: Path) -> Path:
-        """Where a file really is, symbolic links followed.
+        """Where a file really is, symbolic links followed; `~` is somebody's home.
 
         Raises:
-            MediaForbiddenError: that is in none of the folders that are admitted.
+            MediaForbiddenError: that is in none of the folders that are admitted, or the way there
+                goes through another one and back by `..`.
+            RuntimeError: nothing is fenced in, and there is no such home.
         """
         if self.allow_folders is None:
-            return path
+            return path.expanduser()
         try:
+            path = path.expanduser()
             real = path.resolve()
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte
-            real = None
-        for folder in self.allow_folders:
-            if real is not None and real.is_relative_to(folder):
-                return real
-        raise MediaForbiddenError(
-            "the file is in no folder that may be read",
-            expected="one that the policy admits",
-            hint="MediaPolicy(allow_folders=[...])",
-        )
+            ways = [*map(Path.resolve, _turns(path)), real]
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, nobody's home
+            raise forbidden_path() from None
+        if not all(map(self._is_within, ways)):
+            raise forbidden_path()
+        return real
+
+    def _is_within(self, real: Path) -> bool:
+        return any(map(real.is_relative_to, self.allow_folders or ()))
 
     def check_duration(self, seconds: float) -> None:
         """Raises MediaSizeError for a video that is too long."""
@@ -200,6 +202,26 @@ class MediaPolicy:
                 expected=f"at most {self.max_frames}",
                 hint="a lower fps, num_frames or max_frames, or MediaPolicy(max_frames=...)",
             )
+
+
+def forbidden_path() -> MediaForbiddenError:
+    """What is said of every path outside, and nothing beside it, whatever is there."""
+    return MediaForbiddenError(
+        "the file is in no folder that may be read",
+        expected="one that the policy admits",
+        hint="MediaPolicy(allow_folders=[...])",
+    )
+
+
+def _turns(path: Path) -> Iterator[Path]:
+    """Where a path names a folder and goes up from it.
+
+    Where that leads tells a link from what is none, or is not there.
+    """
+    names = path.parts[1:] if path.anchor else path.parts
+    for at, name in enumerate(names):
+        if name == ".." and any(before != ".." for before in names[:at]):
+            yield Path(path.anchor, *names[:at])
 
 
 def _check_count(name: str, value: object, least: int) -> None:
@@ -279,3 +301,7 @@ def _folder(value: object) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise InputError(f"allow_folders holds {value!r}", expected="a folder")
     return Path(os.fsdecode(value)).expanduser().resolve()
+
+
+DEFAULT_POLICY = MediaPolicy()
+"""What holds where a door of the kit was given no policy; rooms behind one take the chat's."""
