@@ -92,6 +92,7 @@ class QwenVLKitError(Exception):
         """Call something by another name in all that it says."""
         for part in _SAID:
             setattr(self, part, getattr(self, part).replace(plain(old), new))
+        self.args = (self.problem,)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

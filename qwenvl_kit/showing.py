@@ -24,7 +24,7 @@ ends of lines."""
 _JOINERS = frozenset("\u200c\u200d")
 """Invisible too, but part of emoji and of Persian and Indian words."""
 
-_URL = re.compile(r"""(?<![a-zA-Z0-9+.-])([a-zA-Z0-9+.-]+)://([^\s'"`<>]+)""")
+_URL = re.compile(r"""(?<![a-zA-Z0-9+.-])([a-zA-Z0-9+.-]+:)?//([^\s'"`<>]+)""")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{1,30}):")
 """Of two letters at least: one is a drive of Windows."""
 
@@ -38,24 +38,28 @@ _URL_INSIDE = re.compile(r":[^/\\]*@|[/\\]{2}.*@|[a-z0-9]{2}:/|%3a|%40", re.IGNO
 _QUERY = re.compile(r"(?:\?|#(?=.*=)).+", re.DOTALL)
 
 
+def escaped(text: str) -> str:
+    """A text in one line, without what steers terminals; all scripts and emoji stay as they are."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    is_plain = unicodedata.category(character) not in _STEERING or character in _JOINERS
+    return character if is_plain else character.encode("unicode_escape").decode("ascii")
+
+
 def plain(text: str) -> str:
-    """A text without addresses in memory, credentials in URLs, and what steers terminals."""
-    text = _URL.sub(_without_credentials, _ADDRESS.sub("", text))
-    return text if text.isascii() and text.isprintable() else "".join(map(_escaped, text))
+    """A text as `escaped`, without addresses in memory and credentials in URLs."""
+    return escaped(_URL.sub(_without_credentials, _ADDRESS.sub("", text)))
 
 
 def _without_credentials(url: re.Match[str]) -> str:
     """A URL with its path, which a server's own address has, and without what may be a secret."""
-    scheme, rest = url.groups()
+    scheme, rest = url[1] or "", url[2]
     if "@" in rest or "\\" in rest:
-        return f"{scheme}://..."
-    kept = re.split(r"[?#;]", rest, maxsplit=1)[0]
-    return f"{scheme}://{kept}{'...' if kept != rest else ''}"
-
-
-def _escaped(character: str) -> str:
-    is_plain = unicodedata.category(character) not in _STEERING or character in _JOINERS
-    return character if is_plain else character.encode("unicode_escape").decode("ascii")
+        return f"{scheme}//..."
+    kept = re.split(r"[?#;]", rest, maxsplit=1)[0] if scheme else rest
+    return f"{scheme}//{kept}{'...' if kept != rest else ''}"
 
 
 def looks_like_base64(text: str) -> bool:
@@ -87,11 +91,11 @@ def shown_url(url: str) -> str:
     given = _without_margin(url)
     scheme, _, rest = given.partition(":")
     host = _HOST.match(rest)
+    scheme = scheme[:20].lower()
     if host is None:
-        return f"{scheme[:20].lower()}:{'//' if rest.startswith('//') else ''}..."
-    return (
-        f"{scheme[:20].lower()}://{host[1]}{'/...' if host.end() < len(rest.rstrip('/')) else ''}"
-    )
+        return f"{scheme}://..." if rest.startswith("//") else f"{scheme}:..."
+    more = "/..." if rest[host.end(1) :].strip("/") else ""
+    return f"{scheme}://{host[1]}{more}"
 
 
 def _without_margin(text: str) -> str:
