@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwenvl_kit.media.files import read_file
 from qwenvl_kit.media.isolation.process import POOL
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import opened_source
@@ -32,6 +33,8 @@ def ask_apart(
         MediaError: what the process says of it; the process died, or took too long.
     """
     with opened_source(source, policy) as opened:
+        if policy.allow_folders is not None and isinstance(opened, Path):
+            opened = read_file(opened, policy)  # that process knows no fence to judge by
         payload = opened if isinstance(opened, bytes) else b""
         policy.check_num_bytes(len(payload))
         request = {
