@@ -50,7 +50,7 @@ def _visible(character: str) -> str:
 
 def plain(text: str) -> str:
     """A text as `escaped`, without addresses in memory and credentials in URLs."""
-    return escaped(_URL.sub(_without_credentials, _ADDRESS.sub("", text)))
+    return _URL.sub(_without_credentials, _ADDRESS.sub("", escaped(text)))
 
 
 def _without_credentials(url: re.Match[str]) -> str:
