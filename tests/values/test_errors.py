@@ -117,7 +117,8 @@ def test_no_message_says_where_something_lies_in_memory():
 
 STEERING = [
     "\x00", "\x07", "\x08", "\t", "\n", "\r", "\x1b[31m", "\x7f", "\x85", "\x9b31m", "\u2028",
-    "\u2029", "\u202e", "\u2066", "\u200b", "\u200e", "\ufeff", "\ud800", "\U000e0041", "\x1b]8;;x\x07",
+    "\u2029", "\u202e", "\u2066", "\u200b", "\u200e", "\ufeff", "\ud800", "\U000e0041",
+    "\x1b]8;;x\x07",
 ]  # fmt: skip
 
 

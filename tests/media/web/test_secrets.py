@@ -21,8 +21,9 @@ from qwenvl_kit import (
     to_openai,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.errors import MediaSourceError, QwenVLKitError
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.identity import identify_source
 from qwenvl_kit.media.images import ImageHeader
 from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.remote import fetch_remote
@@ -137,3 +138,20 @@ def test_a_host_is_shown_where_all_readers_find_the_same() -> None:
 def test_names_of_files_stay_readable() -> None:
     for name in ("C:\\photos\\a.png", "C:/photos/a.png", "/home/me@work/a.png", "照片 #1.png"):
         assert repr(ImagePart(name)) == f"ImagePart(source={name!r})"
+
+
+@pytest.mark.parametrize(
+    "address", ["rtsp://me:a/word@cam/1", "rtsp://cam\\@other/1", "rtsp://cam /1"]
+)
+def test_the_address_of_a_stream_that_can_be_read_in_two_ways_is_refused(address: str) -> None:
+    with pytest.raises(MediaSourceError, match="two ways") as caught:
+        StreamSource(address, allow_hosts=["me", "cam", "other"])
+    assert "s3cret" not in str(caught.value)
+    StreamSource("rtsp://me:word@cam/1?channel=2", allow_hosts=["cam"])
+
+
+def test_a_journal_holds_no_url() -> None:
+    film = "https://example.com/SECRET.mp4?token=SECRET"
+    known = identify_source(film, MediaPolicy.web())
+    assert "SECRET" not in str(known)
+    assert known != identify_source(film + "2", MediaPolicy.web())
