@@ -14,7 +14,13 @@ from qwenvl_kit.media.files import read_file
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import is_tiff
-from qwenvl_kit.media.sources import is_encoded, named_path, open_image, resolve_source
+from qwenvl_kit.media.sources import (
+    is_encoded,
+    named_path,
+    open_image,
+    opened_source,
+    resolve_source,
+)
 from qwenvl_kit.showing import shown
 
 
@@ -56,8 +62,9 @@ def document_url(source: Any, policy: MediaPolicy) -> str:
     """
     if isinstance(source, (str, os.PathLike)) and _is_path(source):
         return source_url(source, policy)
-    source = resolve_source(source, policy)
-    data = read_file(source, policy) if isinstance(source, Path) else bytes(source)
+    with opened_source(source, policy) as opened:
+        source = read_file(opened, policy) if isinstance(opened, Path) else opened
+    data = bytes(source)
     return _data_url(data, "image/tiff" if is_tiff(data) else "application/pdf")
 
 

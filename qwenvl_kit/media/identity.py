@@ -18,7 +18,7 @@ from qwenvl_kit.media.files import open_file, sha256_of_file
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_elsewhere, is_encoded, resolve_source
+from qwenvl_kit.media.sources import is_elsewhere, is_encoded, opened_source, resolve_source
 from qwenvl_kit.media.videos import is_sequence
 from qwenvl_kit.messages import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
@@ -115,9 +115,9 @@ def _identify_bytes(
 ) -> dict[str, Any]:
     is_named = is_encoded(part.source) and not is_elsewhere(part.source, policy)
     if isinstance(part, (ImagePart, DocumentPart)) and is_named:
-        opened = resolve_source(part.source, policy)
-        if isinstance(opened, Path):
-            return {"sha256": sha256_of_file(opened, policy)}
+        with opened_source(part.source, policy) as opened:
+            if isinstance(opened, Path):
+                return {"sha256": sha256_of_file(opened, policy)}
     source = part.source
     if isinstance(part, ImagePart):
         source = frame_of(part.source, part.frame_index)  # type: ignore[arg-type]
@@ -129,10 +129,10 @@ def _as_plain(value: Any) -> Any:
 
 
 def _identify_encoded(source: Any, policy: MediaPolicy) -> dict[str, Any]:
-    opened = resolve_source(source, policy)
-    if not isinstance(opened, Path):
-        return {"sha256": hashlib.sha256(_encoded(opened)).hexdigest()}
-    return {"path": os.path.realpath(opened), **_form_of(opened, policy)}
+    with opened_source(source, policy) as opened:
+        if not isinstance(opened, Path):
+            return {"sha256": hashlib.sha256(_encoded(opened)).hexdigest()}
+        return {"path": os.path.realpath(opened), **_form_of(opened, policy)}
 
 
 def _form_of(path: Path, policy: MediaPolicy) -> dict[str, Any]:

@@ -158,6 +158,25 @@ def test_of_what_is_inside_it_is_told_what_it_is(place: Path) -> None:
         assert type(caught.value) is kind, name
 
 
+@pytest.mark.parametrize("journal", [None, "journal"])
+def test_a_file_that_cannot_be_read_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str | None
+) -> None:
+    (tmp_path / "secret place").mkdir()
+    monkeypatch.chdir(tmp_path / "secret place")
+    Path("a.png").write_bytes(PNG)
+
+    def refused(*_: Any, **__: Any) -> int:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(files, "_opened", refused)
+    chat = VisionChat(ScriptedBackend(lambda _: "A"), media=MediaPolicy(allow_folders=["."]))
+    for part in (ImagePart("a.png"), VideoPart("a.png"), DocumentPart("a.png")):
+        (failure,) = chat.ask_many([Message.user(part, "?")], journal=journal)
+        assert "cannot be read (Permission denied)" in str(failure)
+        assert "secret place" not in f"{failure} {failure!r}"
+
+
 OPENINGS: dict[str, Callable[[Path, MediaPolicy], object]] = {
     "read": read_file,
     "hash": sha256_of_file,
