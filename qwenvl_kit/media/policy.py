@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its 
 (HEIC), the format of phones, is read by pillow-heif (extra `heic`)."""
 
 _WEB_PORTS = (80, 443)
+_MAX_PATH_CHARACTERS = 2**13
+"""Twice what Linux opens: a path of a million would be followed for minutes."""
+
 
 _JUDGED_ELSEWHERE = {
     **dict.fromkeys(("http", "https"), "allow_hosts=[...]"),
@@ -150,18 +153,28 @@ class MediaPolicy:
         """
         if self.allow_folders is None:
             return path.expanduser()
+        if len(str(path)) > _MAX_PATH_CHARACTERS:
+            raise forbidden_path()
         try:
-            path = path.expanduser()
-            real = path.resolve()
-            ways = [*map(Path.resolve, _turns(path)), real]
+            return self._followed(path.expanduser())
         except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, nobody's home
             raise forbidden_path() from None
-        if not all(map(self._is_within, ways)):
+
+    def _followed(self, path: Path) -> Path:
+        """Where a path leads, each `..` from within: from without it tells what is a link there."""
+        here, names = Path(path.anchor), list[str]()
+        for name in path.parts[1:] if path.anchor else path.parts:
+            if name == ".." and any(given != ".." for given in (*here.parts[1:], *names[-1:])):
+                here, names = self._within(here.joinpath(*names)).parent, []
+            else:
+                names.append(name)
+        return self._within(here.joinpath(*names))
+
+    def _within(self, path: Path) -> Path:
+        real = path.resolve()
+        if not any(map(real.is_relative_to, self.allow_folders or ())):
             raise forbidden_path()
         return real
-
-    def _is_within(self, real: Path) -> bool:
-        return any(map(real.is_relative_to, self.allow_folders or ()))
 
     def check_duration(self, seconds: float) -> None:
         """Raises MediaSizeError for a video that is too long."""
@@ -211,17 +224,6 @@ def forbidden_path() -> MediaForbiddenError:
         expected="one that the policy admits",
         hint="MediaPolicy(allow_folders=[...])",
     )
-
-
-def _turns(path: Path) -> Iterator[Path]:
-    """Where a path names a folder and goes up from it.
-
-    Where that leads tells a link from what is none, or is not there.
-    """
-    names = path.parts[1:] if path.anchor else path.parts
-    for at, name in enumerate(names):
-        if name == ".." and any(before != ".." for before in names[:at]):
-            yield Path(path.anchor, *names[:at])
 
 
 def _check_count(name: str, value: object, least: int) -> None:

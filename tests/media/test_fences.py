@@ -113,6 +113,15 @@ def test_all_that_lies_outside_is_refused_by_the_same_words(place: Path, name: s
 
 
 @posix
+@pytest.mark.parametrize("way", ["a/", "a/../", "in/sub/../../", "in/", "../", "in/../"])
+def test_a_path_longer_than_any_is_refused_without_following_it(place: Path, way: str) -> None:
+    with pytest.raises(MediaForbiddenError, match="no folder"):
+        checked_file(Path(way * 200_000 + "a.png"), MediaPolicy(allow_folders=["in"]))
+    turning = Path("in/" + "sub/../" * 1000 + "a.png")
+    assert checked_file(turning, MediaPolicy(allow_folders=["in"])) == place / "in" / "a.png"
+
+
+@posix
 def test_a_film_that_is_watched_is_judged_by_the_chat_that_watches_it(place: Path) -> None:
     chat = VisionChat(ScriptedBackend(lambda _: "A"), media=MediaPolicy(allow_folders=["in"]))
     with pytest.raises(MediaForbiddenError):
