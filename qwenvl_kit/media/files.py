@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -99,7 +100,7 @@ def sha256_of_file(path: Path, policy: MediaPolicy) -> str:
 def read_start(path: Path, num_bytes: int, policy: MediaPolicy) -> bytes:
     """How a file begins; errors as of `open_file`."""
     with open_file(path, policy) as file:
-        return _read(file, path, num_bytes)
+        return read_piece(file, path, num_bytes)
 
 
 def _blocks(path: Path, policy: MediaPolicy, block_bytes: int | None) -> Iterator[bytes]:
@@ -108,18 +109,28 @@ def _blocks(path: Path, policy: MediaPolicy, block_bytes: int | None) -> Iterato
         size_bytes = os.fstat(file.fileno()).st_size
         policy.check_num_bytes(size_bytes)
         wanted, num_bytes = block_bytes or size_bytes + 1, 0
-        while block := _read(file, path, min(wanted, policy.max_bytes + 1 - num_bytes)):
+        while block := read_piece(file, path, min(wanted, policy.max_bytes + 1 - num_bytes)):
             num_bytes += len(block)
             policy.check_num_bytes(num_bytes)
             yield block
             wanted = _BLOCK_BYTES
 
 
-def _read(file: BinaryIO, path: Path, num_bytes: int) -> bytes:
+def read_piece(file: BinaryIO, path: Path, num_bytes: int, start: int | None = None) -> bytes:
+    """The next bytes of a file that `open_file` opened, or those from a place on.
+
+    Raises:
+        MediaNotFoundError: they cannot be read, or not without waiting, as of some of the kernel.
+    """
     try:
-        return file.read(num_bytes)
+        if start is not None:
+            file.seek(start)
+        piece: bytes | None = file.read(num_bytes)
+        if piece is None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     except OSError as error:
         raise _unreadable(path, error) from error
+    return piece
 
 
 @contextmanager

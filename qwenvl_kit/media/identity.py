@@ -14,7 +14,7 @@ from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import located
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.documents import DocumentPage
-from qwenvl_kit.media.files import open_file, sha256_of_file
+from qwenvl_kit.media.files import open_file, read_piece, sha256_of_file
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
@@ -142,8 +142,8 @@ def _form_of(path: Path, policy: MediaPolicy) -> dict[str, Any]:
         digest = hashlib.sha256()
         last = max(0, status.st_size - _SAMPLE_BYTES)
         for index in range(_NUM_SAMPLES):
-            file.seek(last * index // (_NUM_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
+            start = last * index // (_NUM_SAMPLES - 1)
+            digest.update(read_piece(file, path, _SAMPLE_BYTES, start))
     return {
         "num_bytes": status.st_size,
         "changed_ns": status.st_mtime_ns,

@@ -232,13 +232,13 @@ def test_a_file_that_grows_while_it_is_read_is_refused_at_the_limit(
     path, policy = tmp_path / "a.png", MediaPolicy(max_bytes=1000)
     path.write_bytes(b"a" * 1000)
     assert len(read_file(path, policy)) == 1000
-    read_piece = files._read
+    read_piece = files.read_piece
 
     def grown(*arguments: Any) -> bytes:
         path.write_bytes(b"a" * 5000)
         return read_piece(*arguments)
 
-    monkeypatch.setattr(files, "_read", grown)
+    monkeypatch.setattr(files, "read_piece", grown)
     for read in (read_file, sha256_of_file):
         path.write_bytes(b"a" * 1000)
         with pytest.raises(MediaForbiddenError, match="1001 bytes"):
@@ -251,3 +251,29 @@ def test_files_of_the_kernel_that_say_no_size_are_read_up_to_the_limit() -> None
     for read in (read_file, sha256_of_file):
         with pytest.raises(MediaForbiddenError, match="1001 bytes"):
             read(Path("/proc/self/smaps"), policy)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a thing of Linux")
+@pytest.mark.parametrize("journal", [None, "journal"])
+@pytest.mark.parametrize("kind", [ImagePart, VideoPart, DocumentPart])
+def test_files_of_the_kernel_that_cannot_be_read_are_typed_errors(
+    tmp_path: Path, kind: Callable[[str], Any], journal: str | None
+) -> None:
+    chat = VisionChat(ScriptedBackend(lambda _: "A"))
+    asked = [Message.user(kind("/proc/self/mem"), "?")]
+    (failure,) = chat.ask_many([asked], journal=journal and tmp_path / journal)
+    assert isinstance(failure.error, MediaNotFoundError)  # type: ignore[union-attr]
+
+
+def test_what_gives_nothing_without_waiting_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    with open_file(path, MediaPolicy()) as file:
+
+        class Waiting:
+            def read(self, num_bytes: int) -> None:
+                return None
+
+        assert files.read_piece(file, path, 4) == PNG[:4]
+        with pytest.raises(MediaNotFoundError, match="cannot be read"):
+            files.read_piece(Waiting(), path, 4)  # type: ignore[arg-type]
