@@ -19,7 +19,6 @@ from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
 from qwenvl_kit.health import Health, health_of
-from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.opening import Opening
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.telemetry.listening import Listeners
@@ -89,11 +88,6 @@ class VisionChat(Opening):
     def family(self) -> Family:
         """What is particular to the model's family."""
         return self._backend.rules.family
-
-    @property
-    def policy(self) -> MediaPolicy:
-        """What may be opened."""
-        return self._pipeline.policy
 
     @property
     def calibrator(self) -> Calibrator | None:

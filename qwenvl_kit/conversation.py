@@ -24,6 +24,10 @@ Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart, DocumentPart]
 class Asks(Protocol):
     """What a conversation needs of a chat."""
 
+    @property
+    def policy(self) -> MediaPolicy:
+        """What may be opened."""
+
     def ask(
         self,
         prompt: Prompt,
@@ -42,7 +46,8 @@ class Conversation(StaysHere):
     Args:
         chat: who answers.
         messages: what has been said so far.
-        policy: what may be opened; what it admits of the network is fetched once for all turns.
+        policy: what may be opened; None takes the chat's. What it admits of the network is fetched
+            once for all turns.
     """
 
     def __init__(
@@ -53,7 +58,7 @@ class Conversation(StaysHere):
     ) -> None:
         self._chat = chat
         self._messages = tuple(messages)
-        self._policy = MediaPolicy() if policy is None else policy
+        self._policy = chat.policy if policy is None else policy
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -18,6 +18,7 @@ from qwenvl_kit.formats.placeholders import fill_placeholders
 from qwenvl_kit.formats.thinking import THINKING_KEYS, parse_thinking, thinking_to_dict
 from qwenvl_kit.formats.tool_results import results_in_order
 from qwenvl_kit.media.encoding import source_url
+from qwenvl_kit.media.policy import DEFAULT_POLICY, MediaPolicy
 from qwenvl_kit.messages import (
     ImagePart,
     Message,
@@ -108,8 +109,14 @@ def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
     ]
 
 
-def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def to_openai(
+    messages: Sequence[Message], *, policy: MediaPolicy = DEFAULT_POLICY
+) -> list[dict[str, Any]]:
     """The conversation as OpenAI's chat API takes it; pictures in memory become data URLs.
+
+    Args:
+        messages: the conversation.
+        policy: what may be opened, of what is given neither as a path nor as a URL.
 
     Raises:
         UnsupportedFeatureError: a part has a budget, a size or frames, for which that dialect
@@ -120,7 +127,8 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
     for index, message in enumerate(messages):
         with located(f"messages[{index}]"):
             content = [
-                _to_openai_part(part, f"parts[{at}]") for at, part in enumerate(said_parts(message))
+                _to_openai_part(part, f"parts[{at}]", policy)
+                for at, part in enumerate(said_parts(message))
             ]
             calls = {**thinking_to_dict(message), **calls_to_dicts(message, as_text=True)}
             converted.append({"role": message.role, "content": content, **calls})
@@ -229,11 +237,11 @@ def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
     return limits or {"budget": "native"}
 
 
-def _to_openai_part(part: SaidPart, where: str) -> dict[str, Any]:
+def _to_openai_part(part: SaidPart, where: str, policy: MediaPolicy) -> dict[str, Any]:
     if isinstance(part, TextPart) and not part.trusted:
         return {"type": "text", "text": part.text}
     if isinstance(part, DocumentPart):
-        return document_to_openai(part, where)
+        return document_to_openai(part, where, policy)
     if isinstance(part, TextPart) or len(_to_qwen_part(part)) > 2:
         raise UnsupportedFeatureError(
             f"OpenAI's dialect has no word for the settings of {part!r}",
@@ -246,7 +254,7 @@ def _to_openai_part(part: SaidPart, where: str) -> dict[str, Any]:
             raise UnsupportedFeatureError(
                 "OpenAI's dialect takes a video by its URL alone", hint="use to_qwen"
             )
-        return {"type": kind, kind: {"url": source_url(part.source)}}
+        return {"type": kind, kind: {"url": source_url(part.source, policy)}}
 
 
 def _without_none(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from itertools import islice
 from typing import TypeAlias, Union
 
 from qwenvl_kit.arguments.checking import tells_arguments
-from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located, shown_source
+from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.showing import shown_source
 from qwenvl_kit.video_timing import is_count
 
 DocumentSource: TypeAlias = Union[str, "os.PathLike[str]", bytes]

@@ -58,64 +58,14 @@ What is likely a mistake and can be answered all the same is told by a `QwenVLKi
 
 from __future__ import annotations
 
-import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}")
+from qwenvl_kit.showing import plain
 
-
-def _without_addresses(text: str) -> str:
-    """Messages may be shown to strangers: where things lie in memory is none of their business."""
-    return _ADDRESS.sub("", text)
-
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{40,}={0,2}\s*")
-"""Of no fewer characters than the smallest picture takes, a GIF of one pixel."""
-
-_LONG = 200
-
-
-def looks_like_base64(text: str) -> bool:
-    """Whether a text may be base64, by its characters: no path from the root, and no short name."""
-    is_path = text.startswith("/") and not text.startswith("/9j/")  # as JPEG begins
-    return not is_path and _BASE64.fullmatch(text) is not None
-
-
-def shown(text: str) -> str:
-    """What a stranger gave as a picture, for a message: never its content, nor much of its name."""
-    if looks_like_base64(text):
-        return f"<{len(text)} characters that look like base64>"
-    if text[:5].lower() == "data:":
-        return f"<a data URL of {len(text)} characters>"
-    return repr(text) if len(text) <= _LONG else f"<{len(text)} characters>"
-
-
-def shown_source(value: Any) -> str:
-    """A source in a few words: never bytes, pixels or base64."""
-    if isinstance(value, str):
-        return shown(value)
-    if isinstance(value, Mapping):
-        held = (f"{name!r}: {shown_source(item)}" for name, item in value.items())
-        return f"{{{', '.join(held)}}}"
-    in_memory = _shown_content(value)
-    if in_memory:
-        return in_memory
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}"
-
-
-def _shown_content(value: Any) -> str:
-    """Content that is not to be printed, by its kind and number; empty for anything else."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"<{len(value)} bytes>"
-    if hasattr(value, "shape"):
-        return f"<{type(value).__name__} {tuple(value.shape)}>"
-    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
-        return f"<{len(value)} frames>"
-    return f"<{type(value).__name__}>" if hasattr(value, "read") else ""
+_SAID = frozenset({"problem", "expected", "hint", "where"})
 
 
 class QwenVLKitError(Exception):
@@ -131,14 +81,18 @@ class QwenVLKitError(Exception):
     def __init__(
         self, problem: str, *, expected: str = "", hint: str = "", where: str = ""
     ) -> None:
-        self.problem, self.expected, self.hint = map(_without_addresses, (problem, expected, hint))
-        self.where = where
+        self.problem, self.expected, self.hint, self.where = problem, expected, hint, where
         super().__init__(self.problem)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What it says is for strangers, terminals and logs, whoever's words are in it."""
+        super().__setattr__(name, plain(value) if name in _SAID else value)
 
     def rename(self, old: str, new: str) -> None:
         """Call something by another name in all that it says."""
-        for part in ("problem", "expected", "hint"):
-            setattr(self, part, getattr(self, part).replace(old, new))
+        for part in _SAID:
+            setattr(self, part, getattr(self, part).replace(plain(old), new))
+        self.args = (self.problem,)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

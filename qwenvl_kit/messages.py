@@ -14,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.arguments.checking import tells_arguments
 from qwenvl_kit.document_parts import DocumentPart
-from qwenvl_kit.errors import BudgetError, MessageError, located, shown_source
+from qwenvl_kit.errors import BudgetError, MessageError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.showing import shown_source
 from qwenvl_kit.thinking import ThinkingSwitch
 from qwenvl_kit.thinking_parts import ThinkingPart
 from qwenvl_kit.tool_parts import ToolCall, ToolOffer

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from qwenvl_kit.errors import MediaError
 from qwenvl_kit.messages import Message, TextPart, iter_media
+from qwenvl_kit.showing import shown, shown_url
 
 _PICTURES = (
     "jpg jpeg jpe jfif png apng gif bmp dib tif tiff webp avif heic heif jp2 jxl ico ppm pgm pbm "
@@ -30,6 +31,9 @@ _MAX_CHARACTERS = 4096
 """The longest path of Linux; what is longer is no name."""
 
 _MAX_SHOWN = 80
+_MAX_JUDGED = 150
+"""Of a name's characters; credentials stand at the beginning of a URL."""
+
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "「": "」", "<": ">"}
 _ROOT = re.compile(r"(?:[a-z][a-z0-9+.-]*://|[a-z]:[\\/]|\\\\|~?/|\.{1,2}[\\/])", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
@@ -143,8 +147,8 @@ def _shown(text: str) -> str:
         return f"{data[0][:30]}..."
     if _BASE64.fullmatch(name):
         return f"{name[:20]}..."
-    if _WEB.match(name):
-        scheme, _, rest = re.split(r"[?#]", name)[0].partition("://")
-        host, slash, path = rest.partition("/")
-        name = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    if "://" in name and name[:7].lower() != "file://":
+        return shown_url(name)
+    if shown(name[:_MAX_JUDGED]) != repr(name[:_MAX_JUDGED]):
+        return f"...{name[name.rfind('.') :]}"
     return name if len(name) <= _MAX_SHOWN else f"{name[:50]}...{name[-20:]}"

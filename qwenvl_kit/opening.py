@@ -12,7 +12,7 @@ from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS, Backend
 from qwenvl_kit.checkpoints.sources import Source
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.errors import InputError
-from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.policy import DEFAULT_POLICY, MediaPolicy
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.talking import Talking
 
@@ -257,7 +257,7 @@ class Opening(Talking):
 
 def _checked_policy(policy: object) -> MediaPolicy:
     if policy is None:
-        return MediaPolicy()
+        return DEFAULT_POLICY
     if not isinstance(policy, MediaPolicy):
         raise InputError(f"media={policy!r} was given", expected="a MediaPolicy")
     return policy

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qwenvl_kit.showing import escaped
+
 
 @dataclass(frozen=True)
 class Table:
@@ -21,12 +23,12 @@ class Table:
     notes: Sequence[str] = ()
 
     def to_text(self) -> str:
-        """Aligned columns."""
-        widths = [max(map(len, column)) for column in zip(self.headings, *self.rows)]
+        """Aligned columns, each row and note in one line."""
+        headings, *rows = ([*map(escaped, row)] for row in (self.headings, *self.rows))
+        widths = [max(map(len, column)) for column in zip(headings, *rows)]
         rule = "  ".join("-" * width for width in widths)
-        lines = [_aligned(self.headings, widths), rule]
-        lines += [_aligned(row, widths) for row in self.rows]
-        return "\n".join([*lines, *self.notes])
+        lines = [_aligned(headings, widths), rule, *(_aligned(row, widths) for row in rows)]
+        return "\n".join([*lines, *map(escaped, self.notes)])
 
     def to_html(self) -> str:
         """A table element and paragraphs; everything inside is escaped."""

@@ -11,6 +11,7 @@ from qwenvl_kit.asking import Asking
 from qwenvl_kit.conversation import Conversation, Media
 from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import InputError, MessageError
+from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages import Message
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.order import is_continued
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 class Talking(Asking):
     """Asks more than once; what a `VisionChat` does with what `Asking` gives."""
 
+    @property
+    def policy(self) -> MediaPolicy:
+        """What may be opened."""
+        return self._pipeline.policy
+
     def start(self, system: str | None = None) -> Conversation:
         """A conversation that remembers its turns.
 
@@ -35,7 +41,7 @@ class Talking(Asking):
             system: instructions for all of it.
         """
         said = () if system is None else (Message.system(system),)
-        return Conversation(self, said, self._pipeline.policy)
+        return Conversation(self, said)
 
     def run_tools(
         self,

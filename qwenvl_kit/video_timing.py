@@ -8,7 +8,8 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import VideoTimingError, shown_source
+from qwenvl_kit.errors import VideoTimingError
+from qwenvl_kit.showing import shown_source
 
 if TYPE_CHECKING:
     from qwenvl_kit.messages import VideoPart

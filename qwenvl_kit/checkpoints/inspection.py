@@ -34,6 +34,7 @@ from qwenvl_kit.checkpoints.weights import (
 from qwenvl_kit.checkpoints.wholeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError
 from qwenvl_kit.machine import as_gigabytes
+from qwenvl_kit.showing import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ class Inspection:
         table = [f"  {title:<{width}}  {value}" for title, value in rows.items()]
         lacking = [f"  missing: {sentence}" for sentence in self.missing]
         notes = [f"  note: {sentence}" for sentence in self.notes]
-        return "\n".join([self.name, *table, *lacking, *notes])
+        return "\n".join(map(plain, (self.name, *table, *lacking, *notes)))
 
 
 def inspect(

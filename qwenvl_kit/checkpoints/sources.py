@@ -27,6 +27,7 @@ from qwenvl_kit.errors import (
     WeightsError,
 )
 from qwenvl_kit.machine import as_gigabytes
+from qwenvl_kit.showing import shown
 
 Source: TypeAlias = Literal["huggingface", "modelscope"]
 
@@ -174,13 +175,13 @@ def _as_id(model: str | os.PathLike[str]) -> str:
     name = os.fsdecode(model)
     if not isinstance(model, str) or name.startswith((".", "/", "~")) or os.path.exists(name):
         raise ModelNotFoundError(
-            f"{name!r} is not a folder",
+            f"{shown(name)} is not a folder",
             expected=f"a checkpoint's folder, or {_EXAMPLE}",
             hint="install the package again if this is the folder of its embedded model",
         )
     if not _ID.fullmatch(name) or ".." in name:
         raise ModelNotFoundError(
-            f"{name!r} is neither a folder nor a hub id",
+            f"{shown(name)} is neither a folder nor a hub id",
             expected=f"a checkpoint's folder, or {_EXAMPLE}: an owner, one '/' and a name",
         )
     return name

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from qwenvl_kit.showing import plain
+
 Status: TypeAlias = Literal["ok", "note", "problem"]
 """A note costs speed, room or a feature that not everyone uses; a problem stops the kit, or a
 package that was installed for it."""
@@ -77,4 +79,4 @@ def _count(number: int, noun: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return plain(" ".join(text.split()))

@@ -7,6 +7,7 @@ from typing import Any
 from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.media.encoding import document_url
+from qwenvl_kit.media.policy import MediaPolicy
 
 DOCUMENT_KEYS = ("pages", "password", "dpi", "page_name")
 """What a document's dict may say beside its source and budget, under this package's names."""
@@ -20,7 +21,7 @@ def document_to_qwen(part: DocumentPart) -> dict[str, Any]:
     return {"type": "document", "document": part.source, **said}
 
 
-def document_to_openai(part: DocumentPart, where: str) -> dict[str, Any]:
+def document_to_openai(part: DocumentPart, where: str, policy: MediaPolicy) -> dict[str, Any]:
     """The dict of a whole document, with all of it inside.
 
     Raises:
@@ -33,5 +34,5 @@ def document_to_openai(part: DocumentPart, where: str) -> dict[str, Any]:
             hint="its pages as pictures, or use to_qwen",
             where=where,
         )
-    file = {"filename": "document.pdf", "file_data": document_url(part.source)}
+    file = {"filename": "document.pdf", "file_data": document_url(part.source, policy)}
     return {"type": "file", "file": file}

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from qwenvl_kit.errors import MessageError
+from qwenvl_kit.showing import plain
+from qwenvl_kit.showing import shown as shown_text
 
 OF_NO_EFFECT = frozenset(
     {
@@ -73,5 +75,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """A key or kind in a few words, as it may hold anything."""
-    text = repr(value)
+    text = shown_text(value) if isinstance(value, str) else plain(repr(value))
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN // 2]}..."

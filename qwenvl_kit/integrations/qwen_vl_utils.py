@@ -21,7 +21,7 @@ from torchvision.transforms.functional import pil_to_tensor, resize
 
 from qwenvl_kit.budget.frames import frame_rate
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.policy import DEFAULT_POLICY, MediaPolicy
 from qwenvl_kit.media.video import decode_file, measure_file
 from qwenvl_kit.plans import VideoPlan
 
@@ -39,7 +39,7 @@ def register_reader(*, image_patch_size: int = 14, policy: MediaPolicy | None = 
             for Qwen3-VL and 3.5.
         policy: what may be opened; None takes the default.
     """
-    chosen = policy or MediaPolicy()
+    chosen = policy or DEFAULT_POLICY
     vision_process.VIDEO_READER_BACKENDS[READER_NAME] = lambda ele: read_video(
         ele, image_patch_size=image_patch_size, policy=chosen
     )

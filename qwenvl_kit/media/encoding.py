@@ -8,15 +8,23 @@ import os
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.errors import MediaSourceError, shown
+from qwenvl_kit.errors import MediaSourceError
 from qwenvl_kit.media.base64_text import is_picture_in_base64
+from qwenvl_kit.media.files import read_file
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import is_tiff
-from qwenvl_kit.media.sources import is_encoded, named_path, open_image, resolve_source
+from qwenvl_kit.media.sources import (
+    is_encoded,
+    named_path,
+    open_image,
+    opened_source,
+    resolve_source,
+)
+from qwenvl_kit.showing import shown
 
 
-def source_url(source: Any) -> str:
+def source_url(source: Any, policy: MediaPolicy) -> str:
     """A URL for a picture: URLs as they are, paths as `file://`, anything in memory as a data URL.
 
     Encoded bytes are kept byte for byte; pixels are written as PNG, which loses none.
@@ -27,9 +35,9 @@ def source_url(source: Any) -> str:
     if isinstance(source, str) and source.partition(":")[0].lower() in _URL_SCHEMES:
         return source
     if is_encoded(source) and not _is_path(source):
-        source = resolve_source(source, MediaPolicy())
+        source = resolve_source(source, policy)
     if isinstance(source, (str, os.PathLike)):
-        path = named_path(source)
+        path = named_path(source, policy)
         try:
             return path.expanduser().absolute().as_uri()
         except (OSError, ValueError, RuntimeError) as error:  # half a character, an odd ~
@@ -39,23 +47,24 @@ def source_url(source: Any) -> str:
     if isinstance(source, (bytes, bytearray, memoryview)):
         import PIL.Image
 
-        image_format = open_image(source, MediaPolicy()).format or "PNG"
+        image_format = open_image(source, policy).format or "PNG"
         return _data_url(bytes(source), PIL.Image.MIME.get(image_format, "image/png"))
     buffer = io.BytesIO()
-    decode_image(source, MediaPolicy()).save(buffer, "PNG")
+    decode_image(source, policy).save(buffer, "PNG")
     return _data_url(buffer.getvalue(), "image/png")
 
 
-def document_url(source: Any) -> str:
+def document_url(source: Any, policy: MediaPolicy) -> str:
     """A URL for a document, as `source_url`: bytes become a data URL.
 
     Raises:
         MediaError: a path that cannot be written as a URL.
     """
     if isinstance(source, (str, os.PathLike)) and _is_path(source):
-        return source_url(source)
-    source = resolve_source(source, MediaPolicy())
-    data = source.read_bytes() if isinstance(source, Path) else bytes(source)
+        return source_url(source, policy)
+    with opened_source(source, policy) as opened:
+        source = read_file(opened, policy) if isinstance(opened, Path) else opened
+    data = bytes(source)
     return _data_url(data, "image/tiff" if is_tiff(data) else "application/pdf")
 
 

@@ -14,35 +14,38 @@ from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import located
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.documents import DocumentPage
+from qwenvl_kit.media.files import open_file, read_piece, sha256_of_file
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_elsewhere, is_encoded, resolve_source
+from qwenvl_kit.media.sources import is_elsewhere, is_encoded, opened_source, resolve_source
 from qwenvl_kit.media.videos import is_sequence
 from qwenvl_kit.messages import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
+_NUM_SAMPLES = 16
+_SAMPLE_BYTES = 64 * 2**10
 
-def identify_source(source: Any, policy: MediaPolicy | None = None) -> dict[str, Any]:
+
+def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
     """What tells a video from another.
 
-    A file is known by its path, size and time of change: reading gigabytes to be sure would
-    take longer than it is worth. What is on the network is known by its URL, so that a run goes on
-    without fetching again what it has an answer to. What is in memory is known by its content, an
-    open file too.
+    A file is known by its path, size, time of change and samples of its bytes: reading gigabytes to
+    be sure would take longer than it is worth. What is on the network is known by its URL, so that
+    a run goes on without fetching again what it has an answer to; what is kept is a hash of it, as
+    it may hold credentials. What is in memory is known by its content, an open file too.
 
     Raises:
         MediaSourceError: frames of a kind that cannot be told apart.
         MediaNotFoundError: there is no such file.
         MediaError: the policy refuses it.
     """
-    policy = MediaPolicy() if policy is None else policy
     if isinstance(source, (bytes, bytearray, memoryview)):
         return {"sha256": hashlib.sha256(source).hexdigest()}
     if isinstance(source, str) and source[:5].lower() == "data:":
         return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
     if is_elsewhere(source, policy):
-        return {"url": source}
+        return {"url_sha256": hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()}
     if is_encoded(source):
         return _identify_encoded(source, policy)
     if isinstance(source, Sequence):
@@ -112,22 +115,13 @@ def _identify_bytes(
 ) -> dict[str, Any]:
     is_named = is_encoded(part.source) and not is_elsewhere(part.source, policy)
     if isinstance(part, (ImagePart, DocumentPart)) and is_named:
-        opened = resolve_source(part.source, policy)
-        if isinstance(opened, Path):
-            policy.check_num_bytes(os.stat(opened).st_size)
-            return {"sha256": _sha256_of(opened)}
+        with opened_source(part.source, policy) as opened:
+            if isinstance(opened, Path):
+                return {"sha256": sha256_of_file(opened, policy)}
     source = part.source
     if isinstance(part, ImagePart):
         source = frame_of(part.source, part.frame_index)  # type: ignore[arg-type]
     return identify_source(source, policy)
-
-
-def _sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _as_plain(value: Any) -> Any:
@@ -135,12 +129,26 @@ def _as_plain(value: Any) -> Any:
 
 
 def _identify_encoded(source: Any, policy: MediaPolicy) -> dict[str, Any]:
-    opened = resolve_source(source, policy)
-    if not isinstance(opened, Path):
-        return {"sha256": hashlib.sha256(_encoded(opened)).hexdigest()}
-    path = os.path.realpath(opened)
-    status = os.stat(path)
-    return {"path": path, "num_bytes": status.st_size, "changed_ns": status.st_mtime_ns}
+    with opened_source(source, policy) as opened:
+        if not isinstance(opened, Path):
+            return {"sha256": hashlib.sha256(_encoded(opened)).hexdigest()}
+        return {"path": os.path.realpath(opened), **_form_of(opened, policy)}
+
+
+def _form_of(path: Path, policy: MediaPolicy) -> dict[str, Any]:
+    """Size, time of change and samples of a file that may be of any size: 1 MiB of it at most."""
+    with open_file(path, policy) as file:
+        status = os.fstat(file.fileno())
+        digest = hashlib.sha256()
+        last = max(0, status.st_size - _SAMPLE_BYTES)
+        for index in range(_NUM_SAMPLES):
+            start = last * index // (_NUM_SAMPLES - 1)
+            digest.update(read_piece(file, path, _SAMPLE_BYTES, start))
+    return {
+        "num_bytes": status.st_size,
+        "changed_ns": status.st_mtime_ns,
+        "samples_sha256": digest.hexdigest(),
+    }
 
 
 def _encoded(opened: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import MediaDecodeError
@@ -22,11 +22,11 @@ class Link:
     """A picture on the network that others will fetch; the source of a part.
 
     Attributes:
-        url: where it is.
+        url: where it is; never printed.
         header: what its header says.
     """
 
-    url: str
+    url: str = field(repr=False)
     header: ImageHeader
 
 

@@ -14,6 +14,7 @@ from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.files import read_file, read_start
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import ScanPages, is_tiff
@@ -23,7 +24,6 @@ from qwenvl_kit.media.sources import (
     open_header,
     open_image,
     opened_source,
-    read_start,
 )
 from qwenvl_kit.video_timing import is_count
 
@@ -69,7 +69,7 @@ def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
         return b""
     with opened_source(_shortened(source), policy) as opened:
         if isinstance(opened, Path):
-            return read_start(opened, NUM_FIRST_BYTES)
+            return read_start(opened, NUM_FIRST_BYTES, policy)
     return opened[:NUM_FIRST_BYTES] if isinstance(opened, bytes) else b""
 
 
@@ -205,8 +205,8 @@ def _opened(
                 expected="a PDF or TIFF as a path, URL or bytes",
                 hint="ImagePart(...) for a picture",
             )
-        policy.check_num_bytes(opened.stat().st_size if isinstance(opened, Path) else len(opened))
-        content = opened.read_bytes() if isinstance(opened, Path) else opened
+        content = read_file(opened, policy) if isinstance(opened, Path) else opened
+        policy.check_num_bytes(len(content))
     with closing(PdfPages(content, password)) as document:
         yield document
 

@@ -15,6 +15,7 @@ from qwenvl_kit.errors import (
     UnsupportedFeatureError,
 )
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.signatures import HEAD_BYTES, described
 from qwenvl_kit.media.user_units import may_have_units, user_unit
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ def _damage(content: bytes, error: Exception) -> MediaDecodeError:
             f"the PDF is damaged or cut short ({error})", hint="fetch or save it again"
         )
     return MediaDecodeError(
-        f"it is no PDF or TIFF, or damaged at its start ({len(content)} bytes that begin with "
-        f"{content[:12]!r})",
+        f"it is no PDF or TIFF, or damaged at its start ({len(content)} bytes, "
+        f"{described(content[:HEAD_BYTES])})",
         expected="a document",
         hint="ImagePart(...) for a picture",
     )

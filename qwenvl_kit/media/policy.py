@@ -21,6 +21,9 @@ run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its 
 (HEIC), the format of phones, is read by pillow-heif (extra `heic`)."""
 
 _WEB_PORTS = (80, 443)
+_MAX_PATH_CHARACTERS = 2**13
+"""Twice what Linux opens: a path of a million would be followed for minutes."""
+
 
 _JUDGED_ELSEWHERE = {
     **dict.fromkeys(("http", "https"), "allow_hosts=[...]"),
@@ -141,25 +144,37 @@ class MediaPolicy:
         )
 
     def check_path(self, path: Path) -> Path:
-        """Where a file really is, symbolic links followed.
+        """Where a file really is, symbolic links followed; `~` is somebody's home.
 
         Raises:
-            MediaForbiddenError: that is in none of the folders that are admitted.
+            MediaForbiddenError: that is in none of the folders that are admitted, or the way there
+                goes through another one and back by `..`.
+            RuntimeError: nothing is fenced in, and there is no such home.
         """
         if self.allow_folders is None:
-            return path
+            return path.expanduser()
+        if len(str(path)) > _MAX_PATH_CHARACTERS:
+            raise forbidden_path()
         try:
-            real = path.resolve()
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte
-            real = None
-        for folder in self.allow_folders:
-            if real is not None and real.is_relative_to(folder):
-                return real
-        raise MediaForbiddenError(
-            "the file is in no folder that may be read",
-            expected="one that the policy admits",
-            hint="MediaPolicy(allow_folders=[...])",
-        )
+            return self._followed(path.expanduser())
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, nobody's home
+            raise forbidden_path() from None
+
+    def _followed(self, path: Path) -> Path:
+        """Where a path leads, each `..` from within: from without it tells what is a link there."""
+        here, names = Path(path.anchor), list[str]()
+        for name in path.parts[1:] if path.anchor else path.parts:
+            if name == ".." and any(given != ".." for given in (*here.parts[1:], *names[-1:])):
+                here, names = self._within(here.joinpath(*names)).parent, []
+            else:
+                names.append(name)
+        return self._within(here.joinpath(*names))
+
+    def _within(self, path: Path) -> Path:
+        real = path.resolve()
+        if not any(map(real.is_relative_to, self.allow_folders or ())):
+            raise forbidden_path()
+        return real
 
     def check_duration(self, seconds: float) -> None:
         """Raises MediaSizeError for a video that is too long."""
@@ -200,6 +215,15 @@ class MediaPolicy:
                 expected=f"at most {self.max_frames}",
                 hint="a lower fps, num_frames or max_frames, or MediaPolicy(max_frames=...)",
             )
+
+
+def forbidden_path() -> MediaForbiddenError:
+    """What is said of every path outside, and nothing beside it, whatever is there."""
+    return MediaForbiddenError(
+        "the file is in no folder that may be read",
+        expected="one that the policy admits",
+        hint="MediaPolicy(allow_folders=[...])",
+    )
 
 
 def _check_count(name: str, value: object, least: int) -> None:
@@ -279,3 +303,7 @@ def _folder(value: object) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise InputError(f"allow_folders holds {value!r}", expected="a folder")
     return Path(os.fsdecode(value)).expanduser().resolve()
+
+
+DEFAULT_POLICY = MediaPolicy()
+"""What holds where a door of the kit was given no policy; rooms behind one take the chat's."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,25 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from qwenvl_kit.errors import (
-    MediaError,
-    MediaForbiddenError,
-    MediaNotFoundError,
-    MediaSourceError,
-    looks_like_base64,
-    shown,
-)
+from qwenvl_kit.errors import MediaError, MediaForbiddenError, MediaSourceError
 from qwenvl_kit.media.arrays import array_to_image, is_array
-from qwenvl_kit.media.base64_text import (
-    DATA_URL,
-    bare_bytes,
-    data_url_bytes,
-    is_picture_in_base64,
-)
+from qwenvl_kit.media.base64_text import bare_bytes, data_url_bytes, is_picture_in_base64
 from qwenvl_kit.media.file_objects import is_file, read_file
+from qwenvl_kit.media.files import checked_file, open_file
+from qwenvl_kit.media.files import read_file as read_path
 from qwenvl_kit.media.locks import alone_with
 from qwenvl_kit.media.opening import check_passes, identify_stream, open_bytes
 from qwenvl_kit.media.policy import MediaPolicy, is_store
+from qwenvl_kit.showing import shown, shown_url
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -53,7 +43,7 @@ def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     """
     with opened_source(source, policy) as opened:
         if isinstance(opened, Path):
-            data, name = _read_file(opened, policy), str(opened)
+            data, name = read_path(opened, policy), str(opened)
         elif isinstance(opened, bytes):
             data, name = opened, "the source"
         else:
@@ -74,12 +64,8 @@ def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
         if not isinstance(opened, Path):
             yield open_bytes(opened, policy) if isinstance(opened, bytes) else opened
             return
-        try:
-            policy.check_num_bytes(opened.stat().st_size)
-            file = opened.open("rb")
-        except OSError as error:
-            raise _unreadable(opened, error) from error
-        with file:
+        with open_file(opened, policy) as file:
+            policy.check_num_bytes(os.fstat(file.fileno()).st_size)
             yield identify_stream(file, policy, name=str(opened))
 
 
@@ -137,7 +123,7 @@ def _resolve_encoded(source: Any, policy: MediaPolicy) -> Path | bytes:
     if isinstance(source, str):
         return _resolve_text(source, policy)
     if isinstance(source, os.PathLike):
-        return _checked_path(named_path(source), policy)
+        return checked_file(named_path(source, policy), policy)
     if isinstance(source, Mapping):
         return _resolve_encoded(_of_row(source), policy)
     return read_file(source, policy)
@@ -202,12 +188,12 @@ def _resolve_text(text: str, policy: MediaPolicy) -> Path | bytes:
     if scheme == "data":
         return data_url_bytes(text, policy)
     if scheme == "file":
-        return _checked_path(_file_url_path(text), policy)
+        return checked_file(_file_url_path(text), policy)
     if scheme in ("http", "https") and ":" in text[:8]:
         return fetch_url(text, policy)
     if is_picture_in_base64(text):
         return bare_bytes(text, policy)
-    return _checked_path(named_path(text), policy)
+    return checked_file(named_path(text, policy), policy)
 
 
 def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) -> bytes:
@@ -228,7 +214,7 @@ def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) 
         return fetch_remote(url, policy)
     if not policy.allow_hosts:
         raise MediaForbiddenError(
-            f"the source is on the network ({scheme}://{_host(url)})",
+            f"the source is on the network ({shown_url(url)})",
             expected="a local file, bytes or an array",
             hint="MediaPolicy(allow_hosts=[...]), or download it yourself and pass the bytes",
         )
@@ -237,16 +223,21 @@ def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) 
     return fetch(url, policy, is_enough=is_enough)
 
 
-def named_path(source: str | os.PathLike[str]) -> Path:
-    """The path that a source names; one that looks like a URL is a path if it exists.
+def named_path(source: str | os.PathLike[str], policy: MediaPolicy) -> Path:
+    """The path that a source names.
+
+    One that looks like a URL is a path if it exists. Where files are fenced in, its form alone
+    tells: whether it exists is not for those who name it.
 
     Raises:
         MediaSourceError: a URL of a scheme that the kit does not open.
     """
     name = os.fsdecode(source)
     scheme = _SCHEME.match(name)
-    if scheme and isinstance(source, str) and not os.path.exists(name):
-        raise _unknown_scheme(name, scheme.group(1)[:20])
+    if scheme and isinstance(source, str):
+        is_fenced = policy.allow_folders is not None
+        if "://" in name if is_fenced else not os.path.exists(name):
+            raise _unknown_scheme(name, scheme.group(1)[:20])
     return Path(name)
 
 
@@ -254,8 +245,11 @@ def _unknown_scheme(url: str, scheme: str) -> MediaSourceError:
     hint = "open it, and pass the bytes" if "://" in url else ""
     if hint and "::" not in url and is_store(scheme.lower()):
         hint = f"MediaPolicy(allow_schemes=[{scheme.lower()!r}]), or {hint}"
+    is_user = "@" in url and "://" not in url  # as in me:secret@host
     return MediaSourceError(
-        f"a source with scheme {scheme} was given", expected="file://, data: or a path", hint=hint
+        f"a source with scheme {'...' if is_user else scheme} was given",
+        expected="file://, data: or a path",
+        hint=hint,
     )
 
 
@@ -266,11 +260,11 @@ def _file_url_path(url: str) -> Path:
         parts = urlsplit(url)
     except ValueError as error:
         raise MediaSourceError(
-            f"{shown(url)} is not a URL ({error})", expected="file:///home/me/photo.jpg"
+            "the file URL cannot be read", expected="file:///home/me/photo.jpg"
         ) from error
     if parts.netloc not in ("", "localhost"):
         raise MediaForbiddenError(
-            f"the file URL names another machine ({parts.netloc})",
+            f"the file URL names another machine ({shown_url(url)})",
             expected="three slashes, as in file:///home/me/photo.jpg",
         )
     # A '#' or '?' is a legal character of a file name, though a URL gives it a meaning.
@@ -280,88 +274,7 @@ def _file_url_path(url: str) -> Path:
     return Path(url2pathname(parts.path) + unquote(tail))
 
 
-def _checked_path(given: Path, policy: MediaPolicy) -> Path:
-    """The path of a file that may be read; messages name it as it was given."""
-    try:
-        path = policy.check_path(given.expanduser())
-        status = path.stat()
-    except MediaForbiddenError:
-        raise
-    except FileNotFoundError as error:
-        raise _no_file(str(given), policy) from error
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a name too long, an odd ~
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise MediaNotFoundError(
-            f"{shown(str(given))} cannot be a file ({_shorten(why)})",
-            expected="a file",
-            hint=DATA_URL if looks_like_base64(str(given)) else "",
-        ) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise MediaSourceError(f"{given} is a directory", expected="a file")
-    if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe might never end
-        raise MediaSourceError(f"{given} is a device or a pipe", expected="a file")
-    return path
-
-
-def _no_file(given: str, policy: MediaPolicy) -> MediaNotFoundError:
-    words = shown(given)
-    if words != repr(given):
-        is_base64 = looks_like_base64(given)
-        return MediaNotFoundError(
-            f"no file has {words} for its name",
-            expected=f"a path, or {DATA_URL}" if is_base64 else "a path",
-        )
-    # Where files are fenced in, the one who names them is not to learn where this is.
-    hint = f"an absolute path; the working directory is {_working_directory()}"
-    is_ours = policy.allow_folders is None
-    return MediaNotFoundError(f"no file at {given}", hint=hint if is_ours else "")
-
-
-def _read_file(path: Path, policy: MediaPolicy) -> bytes:
-    try:
-        policy.check_num_bytes(path.stat().st_size)
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def read_start(path: Path, num_bytes: int) -> bytes:
-    """How a file begins.
-
-    Raises:
-        MediaNotFoundError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(num_bytes)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> MediaNotFoundError:
-    return MediaNotFoundError(
-        f"{path} cannot be read ({error.strerror})", expected="a file that you may read"
-    )
-
-
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return "gone"
-
-
-def _host(url: str) -> str:
-    """The machine that a URL names, without the password and query that it may hold."""
-    return re.split(r"[/?#;\\]", url.partition("//")[2], maxsplit=1)[0].rpartition("@")[2][:100]
-
-
 def _named(source: object) -> str:
     """A source that names a file, as it was given."""
     path = source.get("path") if isinstance(source, Mapping) else source
     return shown(str(path))
-
-
-def _shorten(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else f"{text[:150]}...{text[-20:]}"

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from qwenvl_kit.showing import escaped
 from qwenvl_kit.tool_parts import UnreadCall
 from qwenvl_kit.tools.json_calls import read_json_calls
 from qwenvl_kit.tools.literals import UnreadError
@@ -82,7 +83,8 @@ class _Answer:
         lookalike = lookalike_in(said, self._schemas)
         if lookalike is not None:
             self._note_unread(lookalike)
-        return WrittenCalls(said, tuple(self._calls), tuple(self._warnings), tuple(self._unread))
+        warnings = tuple(map(escaped, self._warnings))
+        return WrittenCalls(said, tuple(self._calls), warnings, tuple(self._unread))
 
     def _read(self, found: re.Match[str]) -> None:
         """Read what begins with an opening tag."""

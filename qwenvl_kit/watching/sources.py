@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSourceError
 from qwenvl_kit.media.images import decode_image
-from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.policy import DEFAULT_POLICY, MediaPolicy
 from qwenvl_kit.media.sources import resolve_source
 from qwenvl_kit.media.video.feeds import VideoFeed
 
@@ -30,6 +31,9 @@ _PROTOCOLS = {
     "https": "https,tls,tcp,hls,crypto",
 }
 """What FFmpeg may use for an address, and nothing else: a playlist cannot name a local file."""
+
+_READ_IN_TWO_WAYS = re.compile(r"[\s\\]|//[^/?#]*[/?#].*@")
+"""Of which a part of the user's name could be taken for the host, or for the path."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,21 @@ class FileSource(_PlayedSource):
     Attributes:
         path: the file.
         speed: how much faster; intervals and windows are in the film's own time.
+        policy: what may be opened; a chat that watches it judges it by its own, too.
 
     Raises:
         InputError: the speed is not a number above 0.
-        MediaError: there is no such file.
+        MediaError: there is no such file, or the policy refuses it.
     """
 
     path: str | os.PathLike[str]
     speed: float = 1.0
+    policy: MediaPolicy = field(default=DEFAULT_POLICY, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.speed, (int, float)) or not 0 < self.speed < float("inf"):
             raise InputError(f"speed={self.speed!r} was given", expected="a number above 0")
-        opened = resolve_source(self.path, MediaPolicy())
+        opened = resolve_source(self.path, self.policy)
         if not isinstance(opened, Path):
             raise MediaSourceError(
                 f"a film of type {type(self.path).__name__} was given to be played",
@@ -170,6 +176,11 @@ class StreamSource(_PlayedSource):
 
     def __post_init__(self) -> None:
         scheme, self._host = _parts_of(self.url)
+        if self._host and _READ_IN_TWO_WAYS.search(self.url):
+            raise MediaSourceError(
+                "the address of the stream can be read in two ways",
+                expected="a host that ends at the first slash, and a password in percent escapes",
+            )
         if scheme not in _PROTOCOLS:
             raise MediaSourceError(
                 f"a stream with scheme {scheme[:20]!r} was given",
@@ -197,8 +208,9 @@ class StreamSource(_PlayedSource):
 class _IterableSource:
     """Frames that somebody else's code gives, each a picture or a `LiveFrame`."""
 
-    def __init__(self, frames: Iterable[Any]) -> None:
+    def __init__(self, frames: Iterable[Any], policy: MediaPolicy) -> None:
         self._frames = frames
+        self._policy = policy
         self._is_closed = False
 
     def frames(self, max_fps: float) -> Iterator[LiveFrame]:
@@ -211,48 +223,50 @@ class _IterableSource:
             if not isinstance(given, LiveFrame):
                 seconds = time.monotonic() - started
                 frame = LiveFrame(given, datetime.now(timezone.utc), seconds)
-            yield LiveFrame(reduced(frame.image), frame.captured_at, frame.seconds)
+            yield LiveFrame(reduced(frame.image, self._policy), frame.captured_at, frame.seconds)
 
     def close(self) -> None:
         """See `FrameSource`."""
         self._is_closed = True
 
 
-def reduced(image: Any) -> Any:
+def reduced(image: Any, policy: MediaPolicy) -> Any:
     """A picture of which the longer side is within `MAX_LONG_EDGE_PX`, no longer shared."""
-    picture = decode_image(image, MediaPolicy()).copy()
+    picture = decode_image(image, policy).copy()
     picture.thumbnail((MAX_LONG_EDGE_PX, MAX_LONG_EDGE_PX))
     return picture
 
 
-def as_source(source: Any) -> FrameSource:
-    """A source from whatever a caller wrote.
+def as_source(source: Any, policy: MediaPolicy) -> FrameSource:
+    """A source from whatever a caller wrote, as far as the policy of who watches admits it.
 
     Raises:
         MediaSourceError: nothing that can be watched.
         MediaForbiddenError: an address on the network, which must be a `StreamSource`.
         MediaNotFoundError: there is no such file.
     """
+    if isinstance(source, FileSource):
+        return replace(source, policy=policy)
     if isinstance(source, FrameSource):
         return source
     if isinstance(source, int) and not isinstance(source, bool):
         return CameraSource(source)
     if isinstance(source, (str, os.PathLike)):
-        return _named_source(os.fspath(source))
+        return _named_source(os.fspath(source), policy)
     if isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray, memoryview)):
-        return _IterableSource(source)
+        return _IterableSource(source, policy)
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
         expected="a video file, the number of a camera, a StreamSource, or an iterator of frames",
     )
 
 
-def _named_source(name: str) -> FrameSource:
+def _named_source(name: str, policy: MediaPolicy) -> FrameSource:
     if name.startswith(("/dev/video", "video=")):
         return CameraSource(name)
     if _parts_of(name)[0] in _PROTOCOLS:
         return StreamSource(name)  # which says what is missing
-    return FileSource(name)
+    return FileSource(name, policy=policy)
 
 
 def _parts_of(url: str) -> tuple[str, str]:

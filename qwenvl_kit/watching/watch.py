@@ -81,7 +81,7 @@ class Watch:
         self._num_events = 0
         self._last_due = 0
         self._asked_seconds = -math.inf
-        self._feed = _Feed(as_source(source), FrameWindow(window_seconds, max_frames))
+        self._feed = _Feed(as_source(source, chat.policy), FrameWindow(window_seconds, max_frames))
         self._feed.start(max_fps=max_frames / window_seconds)
 
     def __iter__(self) -> Iterator[WatchEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +11,21 @@ from dataclasses import replace
 import PIL.Image
 import pytest
 
-from qwenvl_kit import Failure, ImagePart, Message, Reply, Request, Sampling, VideoPart, VisionChat
+from qwenvl_kit import (
+    DocumentPart,
+    Failure,
+    ImagePart,
+    MediaPolicy,
+    Message,
+    Reply,
+    Request,
+    Sampling,
+    VideoPart,
+    VisionChat,
+)
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import GenerationError, InputError, JournalError
+from qwenvl_kit.errors import GenerationError, InputError, JournalError, MediaForbiddenError
+from qwenvl_kit.media.identity import identify_content
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 BLUE = PIL.Image.new("RGB", (84, 56), "blue")
@@ -212,3 +225,37 @@ def test_killed_at_200_moments_a_run_loses_nothing_and_doubles_nothing(tmp_path)
     assert sorted(keys, key=int) == [str(index) for index in range(1200)]
     asked = [path.read_text().splitlines() for path in sorted(tmp_path.glob("asked*"))]
     assert sum(map(len, asked)) <= 1200 + 4 * 200  # those on their way when it was killed
+
+
+def _sparse(path, num_bytes):
+    """A file that takes no room on the disk; hashed whole it would take minutes."""
+    path.touch()
+    try:
+        os.truncate(path, num_bytes)
+    except OSError:
+        pytest.skip("the file system has no such files")
+    return path
+
+
+def test_a_file_is_judged_by_its_size_before_it_is_known_by_its_bytes(path, tmp_path):
+    file = _sparse(tmp_path / "a.png", 2**40)
+    chat = VisionChat(ScriptedBackend(lambda _: "A"), media=MediaPolicy(max_bytes=1000))
+    for part in (ImagePart(file), DocumentPart(file), VideoPart([file, file], fps=1)):
+        (told,) = chat.ask_many([Message.user(part, "?")], journal=path)
+        assert isinstance(told.error, MediaForbiddenError), part
+        assert "1099511627776 bytes" in str(told.error)
+
+
+def test_a_film_of_any_size_is_known_by_samples_of_its_bytes(tmp_path):
+    film, policy = _sparse(tmp_path / "a.mp4", 2**40), MediaPolicy()
+    known = identify_content(VideoPart(film), policy)
+    status = film.stat()
+    for place in (0, 2**40 - 1, (2**40 - 2**16) // 15 * 7 + 8):
+        with film.open("r+b") as file:
+            file.seek(place)
+            file.write(b"x")
+        os.utime(film, ns=(status.st_atime_ns, status.st_mtime_ns))
+        now = identify_content(VideoPart(film), policy)
+        assert now != known
+        known = now
+    assert identify_content(VideoPart(film), policy) == known

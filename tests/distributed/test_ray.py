@@ -28,6 +28,7 @@ from qwenvl_kit.errors import (
     QwenVLKitError,
 )
 from qwenvl_kit.media.encoding import source_url
+from qwenvl_kit.media.policy import DEFAULT_POLICY
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 pytest.importorskip("ray.data", reason="Ray Data is not installed")
@@ -102,7 +103,7 @@ def test_a_row_that_fails_has_its_error_in_its_columns(tmp_path: Path) -> None:
     given = [
         {"id": "path", "image": str(tmp_path / "red.png")},
         {"id": "missing", "image": str(tmp_path / "none.png")},
-        {"id": "url", "image": source_url(picture)},
+        {"id": "url", "image": source_url(picture, DEFAULT_POLICY)},
         {"id": "none", "image": None},
     ]
     answers = ask_dataset(ray.data.from_items(given), factory(), question="What?").take_all()

@@ -113,7 +113,7 @@ def test_an_error_of_the_kit_is_one_line_and_exit_code_2(
     pretend_inspection(monkeypatch, inspect)
     assert program.main(["inspect", "there"]) == 2
     captured = capsys.readouterr()
-    assert captured.err == "no folder at there. Try: another\n"
+    assert captured.err == "no folder\\nat there. Try: another\n"
     assert captured.out == ""
 
 

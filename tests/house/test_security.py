@@ -44,6 +44,24 @@ def test_no_guard_is_an_assert(path: Path) -> None:
     assert not asserts
 
 
+DOORS = {"dialects.py", "integrations/qwen_vl_utils.py", "opening.py", "watching/sources.py"}
+"""Where somebody comes in who has no chat, or makes one."""
+
+
+def test_the_policy_that_holds_without_one_is_made_once_and_taken_at_the_doors_alone() -> None:
+    made, taken = set(), set()
+    for path in MODULES:
+        module = path.relative_to(ROOT / "qwenvl_kit").as_posix()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            is_made = isinstance(node, ast.Call) and _name(node.func).endswith("MediaPolicy")
+            if is_made and not (node.args or node.keywords):  # type: ignore[attr-defined]
+                made.add(module)
+            if isinstance(node, ast.Name) and node.id == "DEFAULT_POLICY":
+                taken.add(module)
+    assert made == {"media/policy.py"}
+    assert taken == {"media/policy.py", *DOORS}
+
+
 def test_each_test_that_the_security_page_names_is_there() -> None:
     page = (ROOT / "SECURITY.md").read_text("utf-8")
     file = ""

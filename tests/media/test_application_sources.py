@@ -173,9 +173,9 @@ def test_one_open_file_serves_many_requests_at_once(kind: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", FILES)
 def test_an_open_file_has_the_identity_of_its_bytes(kind: str, tmp_path: Path) -> None:
-    assert identify_source(FILES[kind](tmp_path)) == identify_source(PNG)
-    assert identify_source({"bytes": PNG, "path": None}) == identify_source(PNG)
-    assert identify_source(base64.b64encode(PNG).decode()) == identify_source(PNG)
+    assert identify_source(FILES[kind](tmp_path), POLICY) == identify_source(PNG, POLICY)
+    assert identify_source({"bytes": PNG, "path": None}, POLICY) == identify_source(PNG, POLICY)
+    assert identify_source(base64.b64encode(PNG).decode(), POLICY) == identify_source(PNG, POLICY)
 
 
 def test_a_file_that_cannot_go_back_is_read_once() -> None:
@@ -463,7 +463,9 @@ def test_a_frame_of_a_film_is_a_picture() -> None:
         shown = list(pool.map(lambda _: decode_image(frame, POLICY).tobytes(), range(16)))
     assert set(shown) == {IMAGE.tobytes()}
     assert measure_image(frame, POLICY) == Size(20, 30)
-    assert identify_source(frame) == identify_source(av.VideoFrame.from_image(IMAGE))
+    assert identify_source(frame, POLICY) == identify_source(
+        av.VideoFrame.from_image(IMAGE), POLICY
+    )
 
 
 def test_pictures_in_every_wrapping_become_data_urls_for_others() -> None:

@@ -14,6 +14,7 @@ from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaArrayError, MediaDecodeError, MediaSourceError
 from qwenvl_kit.media import decode_image
 from qwenvl_kit.media.encoding import source_url
+from qwenvl_kit.media.policy import DEFAULT_POLICY
 
 
 @pytest.mark.parametrize(
@@ -21,13 +22,13 @@ from qwenvl_kit.media.encoding import source_url
     ["https://example.com/a.png?b=c#d", "http://a/b", "file:///a%20b.png", "data:image/png,x"],
 )
 def test_a_url_stays_as_it_is(url):
-    assert source_url(url) == url
+    assert source_url(url, DEFAULT_POLICY) == url
 
 
 def test_a_path_becomes_a_file_url_from_the_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert source_url("a b.png") == (tmp_path / "a b.png").as_uri()
-    assert source_url(Path("a#b.png")) == (tmp_path / "a#b.png").as_uri()
+    assert source_url("a b.png", DEFAULT_POLICY) == (tmp_path / "a b.png").as_uri()
+    assert source_url(Path("a#b.png"), DEFAULT_POLICY) == (tmp_path / "a#b.png").as_uri()
 
 
 @given(arrays.arrays("uint8", (3, 5, 3)))
@@ -35,7 +36,7 @@ def test_a_path_becomes_a_file_url_from_the_root(tmp_path, monkeypatch):
 def test_pixels_in_memory_lose_nothing(array):
     image = PIL.Image.fromarray(array)
     for source in (array, image):
-        decoded = decode_image(source_url(source), MediaPolicy())
+        decoded = decode_image(source_url(source, DEFAULT_POLICY), MediaPolicy())
         assert numpy.array_equal(numpy.asarray(decoded), array)
 
 
@@ -44,7 +45,7 @@ def test_pixels_in_memory_lose_nothing(array):
 def test_encoded_bytes_are_kept_byte_for_byte_with_their_type(format_name, kind):
     buffer = io.BytesIO()
     PIL.Image.new("RGB", (4, 4)).save(buffer, format_name)
-    head, _, payload = source_url(kind(buffer.getvalue())).partition(",")
+    head, _, payload = source_url(kind(buffer.getvalue()), DEFAULT_POLICY).partition(",")
     assert head == f"data:image/{format_name.lower()};base64"
     assert base64.b64decode(payload) == buffer.getvalue()
 
@@ -52,7 +53,7 @@ def test_encoded_bytes_are_kept_byte_for_byte_with_their_type(format_name, kind)
 def test_a_turned_picture_in_memory_is_sent_upright():
     image = PIL.Image.new("RGB", (4, 2))
     image.getexif()[0x0112] = 6
-    sent = decode_image(source_url(image), MediaPolicy())
+    sent = decode_image(source_url(image, DEFAULT_POLICY), MediaPolicy())
     assert sent.size == (2, 4)
 
 
@@ -68,10 +69,10 @@ def test_a_turned_picture_in_memory_is_sent_upright():
 )
 def test_what_is_no_picture_has_no_url(source, error):
     with pytest.raises(error):
-        source_url(source)
+        source_url(source, DEFAULT_POLICY)
 
 
 @pytest.mark.parametrize("path", ["\ud800.png", "~no such user here/a.png"])
 def test_a_path_that_no_url_can_hold_is_a_typed_error(path):
     with pytest.raises(MediaSourceError):
-        source_url(path)
+        source_url(path, DEFAULT_POLICY)

@@ -192,7 +192,7 @@ def test_colours_are_the_same_in_every_thread() -> None:
 def test_pictures_of_the_same_numbers_and_other_profiles_have_other_identities() -> None:
     plain, wide = picture(20, 10, 2), picture(20, 10, 2)
     wide.info["icc_profile"] = profiles.display_p3()
-    assert identify_source(plain) != identify_source(wide)
+    assert identify_source(plain, POLICY) != identify_source(wide, POLICY)
 
 
 def test_what_was_converted_does_not_carry_its_old_profile_to_a_server() -> None:

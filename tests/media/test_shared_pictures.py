@@ -226,7 +226,7 @@ def test_a_callers_picture_and_its_file_are_as_they_were(
     before = (image.mode, image.size, image.tell(), dict(image.info), file and file.tell())
     decode_image(image, POLICY)
     measure_image(image, POLICY)
-    identify_source(image)
+    identify_source(image, POLICY)
     after = (image.mode, image.size, image.tell(), dict(image.info))
     assert after == before[:-1]
     assert image.fp is file
@@ -300,14 +300,14 @@ def test_one_identity_for_a_picture_whether_it_was_read_or_not() -> None:
     content = _encoded("PNG", _noise().quantize(32))
     lazily, read = (PIL.Image.open(io.BytesIO(content)) for _ in range(2))
     read.load()
-    names = _at_once(lambda index: str(identify_source(lazily if index % 2 else read)))
+    names = _at_once(lambda index: str(identify_source(lazily if index % 2 else read, POLICY)))
     assert len(set(names)) == 1
 
 
 def test_pictures_of_16_bits_that_differ_have_different_identities() -> None:
     bright = numpy.full((4, 4), 40_000, "uint16")
     pictures = [PIL.Image.fromarray(bright), PIL.Image.fromarray(bright + 10_000)]
-    assert identify_source(pictures[0]) != identify_source(pictures[1])
+    assert identify_source(pictures[0], POLICY) != identify_source(pictures[1], POLICY)
 
 
 @pytest.mark.parametrize("format_name", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])

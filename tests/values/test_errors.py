@@ -9,6 +9,7 @@ import re
 import pytest
 
 from qwenvl_kit import errors
+from qwenvl_kit.diagnosis.findings import Diagnosis, Finding
 from qwenvl_kit.errors import (
     InputError,
     MediaNotFoundError,
@@ -16,6 +17,8 @@ from qwenvl_kit.errors import (
     QwenVLKitError,
     located,
 )
+from qwenvl_kit.results import Failure
+from qwenvl_kit.tables import Table
 
 KINDS = [
     kind
@@ -110,3 +113,58 @@ def test_no_message_says_where_something_lies_in_memory():
         error = InputError(f"{given!r} was given", expected=f"not {given!r}", hint=repr(given))
         assert "0x" not in str(error)
         assert type(given).__name__ in str(error) or "<" in str(error)
+
+
+STEERING = [
+    "\x00", "\x07", "\x08", "\t", "\n", "\r", "\x1b[31m", "\x7f", "\x85", "\x9b31m", "\u2028",
+    "\u2029", "\u202e", "\u2066", "\u200b", "\u200e", "\ufeff", "\ud800", "\U000e0041",
+    "\x1b]8;;x\x07",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_is_one_line_that_steers_no_terminal_whoever_wrote_its_words(kind):
+    for mark in STEERING:
+        words = f"a{mark}ERROR forged"
+        error = kind(words, expected=words, hint=words, where=words)
+        error.hint = words
+        error.rename("nothing", "something")
+        for said in (str(error), *_fields(error), *error.args, *_fields(copy.copy(error))):
+            assert not any(character in said for character in mark if not character.isprintable())
+            assert "ERROR forged" in said
+
+
+def test_words_of_all_scripts_and_emoji_stay_as_they_are():
+    words = "照片　写真 사진 ภาพ عکس‌ها صورة Bild\xa0ß 👨\u200d👩\u200d👧 ✈️ .png"
+    assert str(InputError(words)) == words
+
+
+def test_what_is_printed_as_a_whole_has_no_lines_of_strangers():
+    for mark in STEERING:
+        name = f"a{mark}ERROR forged"
+        finding = Finding(name="torch", status="problem", detail=name, cure=name)
+        table = Table(("part", name), [("a", name)], [name])
+        failure = Failure(0, InputError(name))
+        for text, num_lines in (
+            (str(Diagnosis((finding,))), 4), (table.to_text(), 4), (str(failure), 1),
+        ):  # fmt: skip
+            assert len(text.splitlines()) == num_lines, repr(text)
+            assert not any(c in text for c in mark if not c.isprintable() and c not in "\n")
+
+
+def test_addresses_of_servers_keep_their_path_and_lose_what_may_be_a_secret():
+    for said, told in {
+        "asked http://127.0.0.1:8000/v1 twice": "asked http://127.0.0.1:8000/v1 twice",
+        "403 for url: https://cdn.example/w?X-Signature=s3cret&a=b": "403 for url: https://cdn.example/w...",
+        "(https://me:s3cret@host/a)": "(https://...",
+        "see 'https://host/a#s3cret'": "see 'https://host/a...'",
+        "at //me:s3cret@host/a": "at //...",
+        "HTTP://ME:S3CRET@HOST": "HTTP://...",
+        "https://host/a;jsessionid=s3cret": "https://host/a...",
+    }.items():
+        assert str(InputError(said)) == told
+
+
+def test_long_words_are_judged_in_time_that_grows_with_their_length():
+    for words in ("a" * 10**6, "a://" * 250_000, "://" * 300_000, "//" * 500_000, "+.-" * 300_000):
+        assert len(InputError(words).problem) <= 2 * 10**6

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwenvl_kit.media.files import read_file
 from qwenvl_kit.media.isolation.process import POOL
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import opened_source
@@ -31,7 +32,8 @@ def ask_apart(
     Raises:
         MediaError: what the process says of it; the process died, or took too long.
     """
-    with opened_source(source, policy) as opened:
+    with opened_source(source, policy) as found:
+        opened = _held(found, policy)
         payload = opened if isinstance(opened, bytes) else b""
         policy.check_num_bytes(len(payload))
         request = {
@@ -47,6 +49,14 @@ def ask_apart(
         ):
             for facts, pixels in answers:  # which are overwritten once the process is another's
                 yield facts, _picture(facts, pixels) if pixels else None
+
+
+def _held(
+    found: PIL.Image.Image | Path | bytes, policy: MediaPolicy
+) -> PIL.Image.Image | Path | bytes:
+    """The bytes of a file where files are fenced in: the process could not judge what it opens."""
+    is_fenced = policy.allow_folders is not None
+    return read_file(found, policy) if is_fenced and isinstance(found, Path) else found
 
 
 def _picture(facts: Mapping[str, Any], pixels: memoryview) -> PIL.Image.Image:
