@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
+from qwenvl_kit.backends.server.access import Access
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
 from qwenvl_kit.backends.server.counting import PromptCounter
 from qwenvl_kit.backends.server.dialects import ServerDialect, dialect_of
 from qwenvl_kit.backends.server.line import Line, Patience
+from qwenvl_kit.backends.server.lookup import published_on_hub
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.pictures import ENCODINGS, ImageEncoding
 from qwenvl_kit.backends.server.serving import Desk, Served, Talents
@@ -41,7 +44,6 @@ _LEAST_CONTEXT = 32_768
 _NAMED = re.compile(
     r"qwen(?:[-_]?vl)?[-_]?([0-9](?:[._][0-9])?)(?:[-_]?(?:vl|exp))?", re.IGNORECASE
 )
-_NO_KEY = "none"
 
 
 def connect_backend(
@@ -57,6 +59,9 @@ def connect_backend(
     send_links: bool = False,
     headers: Mapping[str, str] | None = None,
     timeout_seconds: float = 600.0,
+    answer_timeout_seconds: float = 3600.0,
+    setup_timeout_seconds: float = 600.0,
+    use_environment_proxy: bool = False,
     max_retries: int = 4,
     max_concurrent_requests: int = 32,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
@@ -68,22 +73,38 @@ def connect_backend(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
     )
-    _check_choices(image_encoding, send_links, timeout_seconds)
-    address = _address(base_url)
-    desk = Desk(address, api_key or _NO_KEY, dict(headers or {}), timeout_seconds, max_retries)
-    served = desk.find(model)
-    known = _known(served, checkpoint)
+    _check_seconds(
+        timeout_seconds=timeout_seconds,
+        answer_timeout_seconds=answer_timeout_seconds,
+        setup_timeout_seconds=setup_timeout_seconds,
+    )
+    _check_flags(send_links=send_links, use_environment_proxy=use_environment_proxy)
+    _check_encoding(image_encoding)
+    access = Access(
+        address=_address(base_url),
+        api_key=api_key,
+        headers=dict(headers or {}),
+        timeout_seconds=timeout_seconds,
+        max_retries=max_retries,
+        use_environment_proxy=use_environment_proxy,
+    )
+    with Desk(access, setup_timeout_seconds) as desk:
+        served = desk.find(model)
+        spoken = dialect_of(dialect, access.address, served.owner)
+        if family is not None:
+            family_of(family)
+        talents = desk.probe(served.name, spoken)
+        known = _known(served, checkpoint, desk.seconds_left)
     chosen = _family(served, known, family)
-    spoken = dialect_of(dialect, address, served.owner)
-    found = _Found(address, served, known.published, known.reason, chosen, spoken)
-    talents = desk.probe(served.name, spoken)
+    found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
     wanted = _Wanted(image_encoding, send_links, context_tokens)
     patience = Patience(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
         max_retries=max_retries,
+        answer_timeout_seconds=answer_timeout_seconds,
     )
-    line = Line(desk.make_async_client, desk.api_key, patience)
+    line = Line(access.make_api, access.faults, patience)
     return ServerBackend(_served_model(found, talents, wanted), line)
 
 
@@ -162,19 +183,25 @@ class _Known:
     reason: str
 
 
-def _known(served: Served, checkpoint: str | os.PathLike[str] | None) -> _Known:
+def _known(
+    served: Served, checkpoint: str | os.PathLike[str] | None, seconds_left: float
+) -> _Known:
     """The small files of the checkpoint that a server runs, if they can be had."""
     if checkpoint is None:
         return _Known(None, "none: checkpoint=None")
     if checkpoint != "auto":
         return _loaded(checkpoint)
-    reasons = []
-    for name in served.checkpoint_names:
+    reasons, ends_at = [], time.monotonic() + seconds_left
+    for name in served.hub_ids:
         try:
-            return _loaded(name)
+            return _Known(published_on_hub(name, ends_at - time.monotonic()), name)
         except ModelLoadError as error:  # most names of models are no checkpoints
             reasons.append(f"{name}: {error.problem}")
-    why = "; ".join(reasons) or f"{served.name!r} is no checkpoint's name"
+    said = served.root or served.name
+    why = (
+        "; ".join(reasons)
+        or f"{said[:200]!r} is no id of a hub: checkpoint='folder or id' names it"
+    )
     return _Known(None, f"none ({why})")
 
 
@@ -274,14 +301,21 @@ def _check_numbers(**given: Any) -> None:
             )
 
 
-def _check_choices(image_encoding: object, send_links: object, timeout_seconds: object) -> None:
+def _check_encoding(image_encoding: object) -> None:
     if image_encoding not in ENCODINGS:
         raise InputError(
             f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
         )
-    if not isinstance(send_links, bool):
-        raise InputError(f"send_links={send_links!r} was given", expected="True or False")
-    if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < 1e6:
-        raise InputError(
-            f"timeout_seconds={timeout_seconds!r} was given", expected="a number of seconds"
-        )
+
+
+def _check_flags(**given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name}={value!r} was given", expected="True or False")
+
+
+def _check_seconds(**given: object) -> None:
+    for name, value in given.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not 0 < value < 1e6:  # type: ignore[operator]  # a number by now
+            raise InputError(f"{name}={value!r} was given", expected="a number of seconds")
