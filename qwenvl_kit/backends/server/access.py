@@ -45,7 +45,8 @@ class Access:
 
     def __post_init__(self) -> None:
         _check_headers({"api_key": self.api_key or _NO_KEY, **self.headers})
-        self._transport()
+        if self.use_environment_proxy:
+            self._transport()  # while an error is the caller's to see
 
     @property
     def faults(self) -> Faults:

@@ -12,24 +12,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.server.access import Access
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
+from qwenvl_kit.backends.server.checks import (
+    api_address,
+    check_encoding,
+    check_flags,
+    check_numbers,
+    check_seconds,
+)
 from qwenvl_kit.backends.server.counting import PromptCounter
 from qwenvl_kit.backends.server.dialects import ServerDialect, dialect_of
 from qwenvl_kit.backends.server.line import Line, Patience
 from qwenvl_kit.backends.server.lookup import published_on_hub
 from qwenvl_kit.backends.server.payloads import PayloadRules
-from qwenvl_kit.backends.server.pictures import ENCODINGS, ImageEncoding
+from qwenvl_kit.backends.server.pictures import ImageEncoding
 from qwenvl_kit.backends.server.serving import Desk, Served, Talents
 from qwenvl_kit.backends.server.shielding import TokenBreaker
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
-from qwenvl_kit.errors import InputError, ModelLoadError, UnknownFamilyError
+from qwenvl_kit.errors import ModelLoadError, UnknownFamilyError
 from qwenvl_kit.families import FAMILIES, Family, family_of
 from qwenvl_kit.options import Sampling, describe_sampling
 from qwenvl_kit.processing.prompts import PromptEncoder
@@ -67,21 +73,21 @@ def connect_backend(
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
 ) -> ServerBackend:
     """Connect to a server; the arguments and errors are those of `VisionChat.connect`."""
-    _check_numbers(
+    check_numbers(
         context_tokens=context_tokens,
         max_retries=max_retries,
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
     )
-    _check_seconds(
+    check_seconds(
         timeout_seconds=timeout_seconds,
         answer_timeout_seconds=answer_timeout_seconds,
         setup_timeout_seconds=setup_timeout_seconds,
     )
-    _check_flags(send_links=send_links, use_environment_proxy=use_environment_proxy)
-    _check_encoding(image_encoding)
+    check_flags(send_links=send_links, use_environment_proxy=use_environment_proxy)
+    check_encoding(image_encoding)
     access = Access(
-        address=_address(base_url),
+        address=api_address(base_url),
         api_key=api_key,
         headers=dict(headers or {}),
         timeout_seconds=timeout_seconds,
@@ -266,56 +272,3 @@ def _vocabulary(published: Published | None, dialect: ServerDialect) -> Vocabula
     if published is None or not dialect.tells_ids:
         return None
     return Vocabulary(published.processor.tokenizer, published.end_ids)
-
-
-def _address(base_url: object) -> str:
-    """The address of an API, without what belongs to a single call."""
-    if not isinstance(base_url, str):
-        raise InputError(
-            f"base_url of type {type(base_url).__name__} was given", expected="a string"
-        )
-    try:
-        parts = urlsplit(base_url.strip())
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
-        has_login = parts.username is not None or parts.password is not None
-        _ = parts.port
-    except ValueError:
-        is_url = has_login = False
-    if not is_url:
-        raise InputError(
-            f"base_url={base_url[:100]!r} was given",
-            expected="the URL of an API, such as 'http://127.0.0.1:8000/v1'",
-        )
-    if has_login:
-        raise InputError("base_url holds a name or password", expected="api_key=... or headers=...")
-    return base_url.strip().rstrip("/").removesuffix("/chat/completions")
-
-
-def _check_numbers(**given: Any) -> None:
-    for name, value in given.items():
-        least = 0 if name == "max_retries" else 1
-        is_open = value is None and name == "context_tokens"
-        if not is_open and (type(value) is not int or value < least):
-            raise InputError(
-                f"{name}={value!r} was given", expected=f"a whole number of at least {least}"
-            )
-
-
-def _check_encoding(image_encoding: object) -> None:
-    if image_encoding not in ENCODINGS:
-        raise InputError(
-            f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
-        )
-
-
-def _check_flags(**given: object) -> None:
-    for name, value in given.items():
-        if not isinstance(value, bool):
-            raise InputError(f"{name}={value!r} was given", expected="True or False")
-
-
-def _check_seconds(**given: object) -> None:
-    for name, value in given.items():
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not 0 < value < 1e6:  # type: ignore[operator]  # a number by now
-            raise InputError(f"{name}={value!r} was given", expected="a number of seconds")

@@ -17,6 +17,7 @@ from qwenvl_kit.errors import (
     ModelNotFoundError,
     QwenVLKitError,
     ServerAnswerError,
+    ServerBusyError,
     ServerError,
     ServerTimeoutError,
 )
@@ -185,6 +186,8 @@ class Desk:
 
         try:
             return self._answer(choice)
+        except ServerBusyError:
+            raise  # which tells nothing of what it can do
         except ServerError as error:
             if error.status in (None, 401, 403):
                 raise

@@ -1,0 +1,88 @@
+"""A server that means harm: whatever it does ends, in time and in little memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qwenvl_kit import Sampling
+
+from .conftest import Connect
+from .malice import ANSWERS, END, QUESTIONS, SAID, Malice, begin
+from .speaking import Handler, Speaker
+
+SECONDS = 0.4
+"""Of the deadline where it is what ends an answer."""
+
+LONG_SECONDS = 300.0
+"""Of the deadline where something else has to."""
+
+BUSY_SECONDS = 30.0
+"""How late the machine that runs the tests may be: what hangs is still hanging then."""
+
+
+def ended(run: Callable[[], Any]) -> Any:
+    """What comes of it, which has to come of itself."""
+    came: list[Any] = []
+
+    def catch() -> None:
+        try:
+            came.append(run())
+        except BaseException as error:
+            came.append(error)
+
+    thread = threading.Thread(target=catch, daemon=True)
+    thread.start()
+    thread.join(SECONDS + BUSY_SECONDS)
+    assert came, "it hangs"
+    return came[0]
+
+
+def named(malice: Malice) -> str:
+    return malice.name
+
+
+@pytest.mark.parametrize("malice", ANSWERS, ids=named)
+def test_an_answer_ends_whatever_a_server_does(
+    connect: Connect, malice: Malice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qwenvl_kit.backends.server.line._LAST_WORD_SECONDS", 0.2)
+    monkeypatch.setattr("qwenvl_kit.backends.server.bounds._THOUGHTS", 2000)
+    seconds = SECONDS if malice.takes_ever else LONG_SECONDS
+    speaker = Speaker(failures=deque([malice.act] * 100))
+    chat = connect(speaker, answer_timeout_seconds=seconds, max_retries=0)
+    came = ended(lambda: chat.ask("What?", sampling=Sampling(max_new_tokens=8)))
+    if malice.ends:
+        assert isinstance(came, malice.ends), repr(came)
+        assert len(str(came)) < 700
+    else:
+        assert str(came) == "A red circle."
+
+
+@pytest.mark.parametrize("place", ["listing", "probing"])
+@pytest.mark.parametrize("malice", QUESTIONS, ids=named)
+def test_what_connect_asks_ends_whatever_a_server_does(
+    connect: Connect, malice: Malice, place: str
+) -> None:
+    speaker = Speaker(**{place: malice.act})  # type: ignore[arg-type]
+    seconds = SECONDS if malice.takes_ever else LONG_SECONDS
+    came = ended(lambda: connect(speaker, setup_timeout_seconds=seconds, max_retries=0))
+    assert isinstance(came, malice.ends), repr(came)
+
+
+def test_an_answer_may_be_kept_open_until_its_deadline(connect: Connect) -> None:
+    def patient(handler: Handler) -> None:
+        begin(handler)
+        ends_at = time.monotonic() + 0.5
+        while time.monotonic() < ends_at:
+            handler.wfile.write(b": OPENROUTER PROCESSING\n\n")
+            time.sleep(0.02)
+        handler.wfile.write(SAID + END)
+
+    chat = connect(Speaker(failures=deque([patient])), timeout_seconds=20.0)
+    assert str(chat.ask("What?")) == "A red circle."
