@@ -33,6 +33,7 @@ class Speaker:
         probing: what happens in place of the answers to what connect asks.
         requests: the requests for an answer, the probes apart.
         headers: those of each.
+        paths: where all requests went, in their order.
         usage: what it says that an answer took.
         pause_seconds: between tokens.
     """
@@ -50,6 +51,7 @@ class Speaker:
     probing: Fail | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     usage: dict[str, Any] = field(
         default_factory=lambda: {
             "prompt_tokens": 33,
@@ -81,6 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         """In silence."""
 
     def do_GET(self) -> None:
+        self.speaker.paths.append(self.path)
         if self.speaker.listing is not None:
             self.perform(self.speaker.listing)
         elif self.path.endswith("/models"):
@@ -91,6 +94,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         speaker = self.speaker
+        speaker.paths.append(self.path)
         if not body.get("stream"):  # a probe
             self.perform(speaker.probing or (lambda _: self.say(200, self.probed(body))))
             return

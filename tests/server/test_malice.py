@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +12,8 @@ import pytest
 from qwenvl_kit import Sampling
 
 from .conftest import Connect
-from .malice import ANSWERS, END, QUESTIONS, SAID, Malice, begin
-from .speaking import Handler, Speaker
+from .malice import ANSWERS, QUESTIONS, Malice
+from .speaking import Speaker
 
 SECONDS = 0.4
 """Of the deadline where it is what ends an answer."""
@@ -73,16 +72,3 @@ def test_what_connect_asks_ends_whatever_a_server_does(
     seconds = SECONDS if malice.takes_ever else LONG_SECONDS
     came = ended(lambda: connect(speaker, setup_timeout_seconds=seconds, max_retries=0))
     assert isinstance(came, malice.ends), repr(came)
-
-
-def test_an_answer_may_be_kept_open_until_its_deadline(connect: Connect) -> None:
-    def patient(handler: Handler) -> None:
-        begin(handler)
-        ends_at = time.monotonic() + 0.5
-        while time.monotonic() < ends_at:
-            handler.wfile.write(b": OPENROUTER PROCESSING\n\n")
-            time.sleep(0.02)
-        handler.wfile.write(SAID + END)
-
-    chat = connect(Speaker(failures=deque([patient])), timeout_seconds=20.0)
-    assert str(chat.ask("What?")) == "A red circle."

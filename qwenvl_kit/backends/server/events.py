@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+_BYTES_PER_LINE = 64
+"""What a line takes beside its bytes."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -24,7 +27,7 @@ class EventSplitter:
 
     @property
     def num_bytes(self) -> int:
-        """How many bytes are held of an event that is not whole."""
+        """How many bytes of memory an event takes that is not whole."""
         return len(self._rest) + self._lines_bytes
 
     def feed(self, chunk: bytes) -> bytes:
@@ -58,7 +61,7 @@ class EventSplitter:
                 self._lines, self._lines_bytes = [], 0
             elif not line.startswith(b":"):
                 self._lines.append(line)
-                self._lines_bytes += len(line)
+                self._lines_bytes += len(line) + _BYTES_PER_LINE
 
 
 def _holds_data(line: bytes) -> bool:
