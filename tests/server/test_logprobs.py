@@ -20,8 +20,9 @@ from .malice import event, sending
 from .speaking import Speaker
 
 GOOD = -0.25
+IMPOSSIBLE = float("-inf")
 NONE = [
-    *(float("nan"), float("inf"), float("-inf"), 0.01, 5, 10**400, True, False, None),
+    *(float("nan"), float("inf"), IMPOSSIBLE, 0.01, 5, 10**400, True, False, None),
     *("-0.25", "NaN", [], {}, [-0.25]),
 ]
 """What a server may write in place of a log-probability, as Python reads it."""
@@ -39,13 +40,15 @@ def answer(logprob: Any, alternative: Any = GOOD) -> Speaker:
     return Speaker(failures=deque([sending(lambda: [*pieces, event({}, "stop")])]))
 
 
-@pytest.mark.parametrize("value", NONE, ids=repr)
-@pytest.mark.parametrize("place", ["its own", "an alternative's"])
+@pytest.mark.parametrize(
+    ("of_token", "of_alternative"),
+    [*((value, GOOD) for value in NONE), *((GOOD, value) for value in NONE if value != IMPOSSIBLE)],
+    ids=repr,
+)
 def test_what_is_no_logprob_leaves_an_answer_without_scores_and_says_so(
-    connect: Connect, value: Any, place: str
+    connect: Connect, of_token: Any, of_alternative: Any
 ) -> None:
-    speaker = answer(value) if place == "its own" else answer(GOOD, value)
-    with connect(speaker).stream("What?", sampling=Sampling(num_alternatives=1)) as stream:
+    with connect(answer(of_token, of_alternative)).stream("What?", sampling=Sampling(num_alternatives=1)) as stream:
         deltas = list(stream)
     reply = stream.reply
     assert reply.text == "A circle."
@@ -53,6 +56,13 @@ def test_what_is_no_logprob_leaves_an_answer_without_scores_and_says_so(
     assert (reply.tokens, reply.confidence, reply.logprob) == (None, None, None)
     assert reply.warnings == (UNUSABLE,)
     assert reply.usage.completion_tokens == 2
+
+
+def test_a_token_that_is_impossible_is_no_alternative(connect: Connect) -> None:
+    """SGLang 2955 and others: as many are told as were asked for, whatever is left of them."""
+    reply = connect(answer(GOOD, IMPOSSIBLE)).ask("?", sampling=Sampling(num_alternatives=1))
+    assert [token.alternatives for token in reply.tokens or ()] == [(), ()]
+    assert reply.warnings == ()
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 1e-7, -1e-7, -9999.0, -3])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .conftest import Connect
-from .malice import begin, event, sending
+from .malice import JSON, begin, event, sending
 from .speaking import Handler, Speaker
 
 USAGE = {"prompt_tokens": 33, "completion_tokens": 5, "total_tokens": 38}
@@ -28,6 +28,7 @@ class Seen:
         thinking: its thoughts.
         calls: names of the tools that are called.
         kind: its content type.
+        encoding: how it is said to be compressed.
     """
 
     where: str
@@ -36,6 +37,7 @@ class Seen:
     thinking: str | None = None
     calls: tuple[str, ...] = ()
     kind: str = "text/event-stream"
+    encoding: str = "identity"
 
 
 def chunk(*choices: dict[str, Any], **beside: Any) -> bytes:
@@ -45,6 +47,17 @@ def chunk(*choices: dict[str, Any], **beside: Any) -> bytes:
 
 def said(content: str | None, **beside: Any) -> bytes:
     return event({"content": content}, **beside)
+
+
+def called(arguments: str = "{}", **of_call: Any) -> bytes:
+    """The first piece of a call."""
+    function = {"name": "weather", "arguments": arguments}
+    return event({"tool_calls": [{**of_call, "type": "function", "function": function}]})
+
+
+def piece(**of_call: Any) -> bytes:
+    """Another piece of it, which closes its arguments."""
+    return event({"tool_calls": [{**of_call, "function": {"arguments": "}"}}]})
 
 
 A, RED, END, DONE = said("A red "), said("circle."), event({}, "stop"), b"data: [DONE]\n\n"
@@ -93,6 +106,64 @@ SEEN = [
         "litellm#10686: a role without content, and null in place of scores",
         event({"role": "assistant"}, logprobs=None) + said(None, logprobs=None) + WHOLE,
     ),
+    Seen(
+        "sglang#3912, ollama#4357: an empty text in place of no reason",
+        said("A red ", finish="") + said("circle.", finish="") + said("", finish="stop"),
+    ),
+    Seen("mistral-vibe#793: space behind the end", A + RED + END + b"data: [DONE] \r\n\r\n"),
+    Seen(
+        "opencodex#1188: no space behind the colon",
+        WHOLE.replace(b"data: ", b"data:") + b"data:[DONE]\n\n",
+    ),
+    Seen("anything-llm#1475: empty lines", WHOLE.replace(b"\n\n", b"\n\n\n\n")),
+    Seen("CRLF", WHOLE.replace(b"\n", b"\r\n")),
+    Seen("terrapod#71: an encoding that is none", WHOLE, encoding="none"),
+    Seen(
+        "alfred-openai-workflow#52: usage in each chunk",
+        chunk({"index": 0, "delta": {"content": "A red circle."}}, usage=USAGE)
+        + chunk({"index": 0, "delta": {}, "finish_reason": "stop"}, usage=USAGE),
+    ),
+    Seen(
+        "bounty-challenge#17821: JSON in place of a stream",
+        json.dumps(
+            {
+                "object": "chat.completion",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": "A red circle."},
+                        "finish_reason": "stop",
+                    }
+                ],
+            },
+            indent=2,
+        ).encode(),
+        kind=JSON,
+    ),
+    Seen(
+        "maka#1976: all calls at the same place",
+        called(index=0, id="a") + called(index=0, id="b") + event({}, "tool_calls"),
+        text="",
+        calls=("weather", "weather"),
+    ),
+    Seen(
+        "spring-ai#5973: the name of a call in each of its pieces",
+        called(index=0, id="a", arguments="{") + piece(index=0, id="a") + event({}, "tool_calls"),
+        text="",
+        calls=("weather",),
+    ),
+    Seen(
+        "term-llm#314: calls without places and names",
+        called(arguments="{") + piece() + called() + event({}, "tool_calls"),
+        text="",
+        calls=("weather", "weather"),
+    ),
+    Seen(
+        "openai-python#3246, AstrBot#6661: calls without places",
+        called(id="a", arguments="{") + piece() + called(id="b") + event({}, "tool_calls"),
+        text="",
+        calls=("weather", "weather"),
+    ),
 ]
 
 
@@ -105,7 +176,9 @@ def test_what_was_published_is_read_as_it_is_meant(connect: Connect, seen: Seen)
     speaker = Speaker(
         owner="openai",
         logprob=None,
-        failures=deque([sending(lambda: [seen.sent], kind=seen.kind)]),
+        failures=deque(
+            [sending(lambda: [seen.sent], kind=seen.kind, Content_Encoding=seen.encoding)]
+        ),
     )
     tools = [weather] if seen.calls else None
     reply = connect(speaker, max_retries=0).ask("What?", tools=tools)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.growing import GrowingAnswer
 from qwenvl_kit.backends.server.bounds import HELD_PER_PIECE, most_held_characters
+from qwenvl_kit.backends.server.calls import CallPieces
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
 from qwenvl_kit.errors import ServerAnswerError, ServerConnectionError
 from qwenvl_kit.options import Sampling
@@ -55,7 +56,7 @@ class AnswerReader:
         self._stream = None if vocabulary is None else vocabulary.stream(keep_special_tokens=keeps)
         self._begins_in_thought = begins_in_thought
         self._is_thinking = False
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls = CallPieces()
         self._usage: Any = None
         self._reason: FinishReason | None = None
         self.completed_at: float | None = None
@@ -103,7 +104,7 @@ class AnswerReader:
                 "the server ended its stream within an answer", text=self.text
             )
         rest = self._stream.flush() if self._stream is not None else ""
-        shown = self._answer.complete(rest, "".join(map(_written_call, self._calls.values())))
+        shown = self._answer.complete(rest, self._calls.written())
         if shown:
             yield Delta(shown)
 
@@ -157,13 +158,13 @@ class AnswerReader:
         else:
             yield from self._feed_text(choice, scores)
 
-    def _hold(self, text: str, num_pieces: int = 1) -> None:
+    def _hold(self, num_characters: int, num_pieces: int = 1) -> None:
         """Count what is held of the answer.
 
         Raises:
             ServerAnswerError: it is more than can have been meant.
         """
-        self._num_held += len(text) + num_pieces * HELD_PER_PIECE
+        self._num_held += num_characters + num_pieces * HELD_PER_PIECE
         if self._num_held > self._most_held:
             raise ServerAnswerError(
                 "the server writes on and on, whatever max_new_tokens it was given",
@@ -179,7 +180,7 @@ class AnswerReader:
             is_end = token_id in vocabulary.end_ids
             piece = "" if is_end else stream.feed(token_id)
             hidden = "" if is_end or piece else vocabulary.special_text(token_id)
-            self._hold(piece + hidden)
+            self._hold(len(piece + hidden))
             token = None
             if at < len(scores):
                 token = self._score(piece + hidden, token_id, scores[at], is_hidden=bool(hidden))
@@ -188,11 +189,13 @@ class AnswerReader:
     def _feed_text(self, choice: Mapping[str, Any], scores: Sequence[Any]) -> Iterator[Delta]:
         """Text as the server has it. Its tokens come beside it and may be cut otherwise."""
         delta = choice.get("delta") or choice.get("message") or {}
-        self._note_calls(delta.get("tool_calls") or ())
+        calls = delta.get("tool_calls") or ()
+        if calls:
+            self._hold(self._calls.add(calls), len(calls))
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         piece = self._thought(thought or "") + self._said(delta.get("content") or "")
         if piece:
-            self._hold(piece, 0 if scores else 1)
+            self._hold(len(piece), 0 if scores else 1)
         shown = [self._answer.add(piece, hash(piece))] if piece and not scores else []
         for at, entry in enumerate(scores):
             is_end = entry["token"] in _END_TOKENS
@@ -214,18 +217,6 @@ class AnswerReader:
         self._is_thinking = False
         return f"\n{CLOSE}\n\n{piece}"
 
-    def _note_calls(self, fragments: Sequence[Any]) -> None:
-        """Calls that the server has told apart come in fragments."""
-        for at, fragment in enumerate(fragments):
-            index = fragment.get("index")
-            place = index if type(index) is int else at
-            call = self._calls.setdefault(place, {"name": "", "arguments": ""})
-            function = _object(fragment.get("function"))
-            for part in call:
-                piece = function.get(part) or ""
-                call[part] += piece
-                self._hold(piece)
-
     def _note_end(self, reason: str) -> None:
         if reason in _FAILED:
             raise ServerAnswerError(f"the server ended the answer with {reason!r}", text=self.text)
@@ -242,9 +233,10 @@ class AnswerReader:
     ) -> TokenScore | None:
         """A token with its score; without scores for all, if a number in it is none."""
         others = entry.get("top_logprobs") or ()
-        self._hold(text, 1 + len(others))
+        self._hold(len(text), 1 + len(others))
+        possible = (other for other in others if other.get("logprob") != -math.inf)
         try:
-            alternatives = tuple(map(self._alternative, others))
+            alternatives = tuple(map(self._alternative, possible))
             logprob = as_logprob(entry.get("logprob"))
         except UnusableLogprobError:
             self._is_unscored = True
@@ -273,13 +265,3 @@ def _number(token: str) -> int | None:
     """The id of a token that vLLM writes by its id."""
     number = token.removeprefix(_NUMBERED)
     return int(number) if number != token and number.isdecimal() else None
-
-
-def _written_call(call: dict[str, str]) -> str:
-    """A call as Qwen's models write it, so that it is read like any other."""
-    try:
-        arguments = json.loads(call["arguments"] or "{}")
-    except (ValueError, RecursionError):
-        arguments = call["arguments"]
-    content = {"name": call["name"], "arguments": arguments}
-    return f"\n<tool_call>\n{json.dumps(content, ensure_ascii=False)}\n</tool_call>"

@@ -82,7 +82,7 @@ def _origin(url: Any) -> tuple[str, str, int | None]:
 def _bounded_body(response: Any, bounds: Bounds) -> Any:
     """A response's body, judged as it comes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    is_plain = encoding in ("", "identity")
+    is_plain = encoding in ("", "identity", "none")
     if response.status_code >= 300:
         _refuse_long_waits(response, bounds)
         if not is_plain:  # the status says enough
