@@ -27,6 +27,8 @@ NONE = [
 ]
 """What a server may write in place of a log-probability, as Python reads it."""
 
+OF_ALTERNATIVES = [value for value in NONE if value != IMPOSSIBLE]
+
 
 def answer(logprob: Any, alternative: Any = GOOD) -> Speaker:
     others = [{"token": " blue", "logprob": alternative}]
@@ -42,13 +44,15 @@ def answer(logprob: Any, alternative: Any = GOOD) -> Speaker:
 
 @pytest.mark.parametrize(
     ("of_token", "of_alternative"),
-    [*((value, GOOD) for value in NONE), *((GOOD, value) for value in NONE if value != IMPOSSIBLE)],
+    [*((value, GOOD) for value in NONE), *((GOOD, value) for value in OF_ALTERNATIVES)],
     ids=repr,
 )
 def test_what_is_no_logprob_leaves_an_answer_without_scores_and_says_so(
     connect: Connect, of_token: Any, of_alternative: Any
 ) -> None:
-    with connect(answer(of_token, of_alternative)).stream("What?", sampling=Sampling(num_alternatives=1)) as stream:
+    with connect(answer(of_token, of_alternative)).stream(
+        "What?", sampling=Sampling(num_alternatives=1)
+    ) as stream:
         deltas = list(stream)
     reply = stream.reply
     assert reply.text == "A circle."

@@ -63,6 +63,15 @@ def test_an_answer_ends_whatever_a_server_does(
         assert str(came) == "A red circle."
 
 
+@pytest.mark.parametrize("malice", [m for m in ANSWERS if not m.ends], ids=named)
+def test_an_answer_that_is_complete_at_its_deadline_is_the_answer(
+    connect: Connect, malice: Malice
+) -> None:
+    """What may come after it would be waited for longer than there is time."""
+    chat = connect(Speaker(failures=deque([malice.act])), answer_timeout_seconds=1.5)
+    assert str(ended(lambda: chat.ask("What?"))) == "A red circle."
+
+
 @pytest.mark.parametrize("place", ["listing", "probing"])
 @pytest.mark.parametrize("malice", QUESTIONS, ids=named)
 def test_what_connect_asks_ends_whatever_a_server_does(

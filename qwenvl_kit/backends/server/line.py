@@ -173,18 +173,17 @@ class Line:
     async def _watched(self, job: Job) -> Completion:
         """The answer, as far as it is wanted."""
         task = asyncio.ensure_future(self._answered(job))
-        while True:
-            reason = job.must_end
-            if reason is not None or job.is_overdue:
-                task.cancel()
-                await asyncio.wait({task})
-            if reason is not None:
-                return replace(job.reader.completion(reason), degradations=job.notes)
-            if job.is_overdue:
+        while not task.done():
+            reason, is_overdue = job.must_end, job.is_overdue
+            if reason is None and not is_overdue:
+                await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+                continue
+            task.cancel()
+            await asyncio.wait({task})
+            if reason is None:
                 raise self._overdue_error(job)
-            done, _ = await asyncio.wait({task}, timeout=_LOOK_SECONDS)
-            if done:
-                return task.result()
+            return replace(job.reader.completion(reason), degradations=job.notes)
+        return task.result()
 
     def _overdue_error(self, job: Job) -> ServerTimeoutError:
         return ServerTimeoutError(
@@ -240,7 +239,7 @@ class Line:
         try:
             with self._faults.translated(lambda: reader.text):
                 while not reader.has_ended:
-                    chunk = await _next_chunk(stream, reader)
+                    chunk = await _next_chunk(stream, reader, job.ends_at)
                     if chunk is None:
                         break
                     job.tell(reader.feed(chunk))
@@ -278,16 +277,16 @@ class Line:
         self._thread.stop()
 
 
-async def _next_chunk(stream: EventStream, reader: AnswerReader) -> Any:
+async def _next_chunk(stream: EventStream, reader: AnswerReader, ends_at: float) -> Any:
     """The next chunk of an answer; None at its end.
 
-    Once the answer is complete only its usage can come, which is not worth a long wait; and
-    whatever else happens then costs the answer nothing.
+    Once the answer is complete only its usage can come, which is not worth a long wait, nor one
+    until the time for it is over; and whatever else happens then costs the answer nothing.
     """
     if reader.completed_at is None:
         return await stream.next()
-    seconds_left = reader.completed_at + _LAST_WORD_SECONDS - time.monotonic()
+    until = min(reader.completed_at + _LAST_WORD_SECONDS, ends_at - 2 * _LOOK_SECONDS)
     try:
-        return await asyncio.wait_for(stream.next(), seconds_left)
+        return await asyncio.wait_for(stream.next(), until - time.monotonic())
     except Exception:  # its own errors among them, and that the time is over
         return None
