@@ -5,18 +5,38 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from qwenvl_kit import Sampling
+from qwenvl_kit.errors import QwenVLKitError, ServerAnswerError
 
 from .conftest import Connect
-from .malice import ANSWERS, QUESTIONS, Malice
+from .malice import ANSWERS, JSON, QUESTIONS, Malice, sending
 from .speaking import Speaker
 
 SECONDS = 0.4
 """Of the deadline where it is what ends an answer."""
+
+ODD = [
+    *("null", "7", '"a"', "[]", "{}", '{"error": 7}', '{"error": {"message": [1]}}'),
+    *('{"choices": null}', '{"choices": {}}', '{"choices": [7]}', '{"choices": [{}]}'),
+    *('{"choices": [{"message": 7, "logprobs": [1]}]}', '{"choices": [[["message", 1]]]}'),
+    '{"choices": [{"message": {"content": 7}, "logprobs": {"content": 3}}]}',
+    '{"choices": [{"delta": {"tool_calls": {"a": 1}}}], "usage": 4}',
+    '{"choices": [{"delta": {"tool_calls": [{"index": [], "id": {}, "function": 3}]}}]}',
+    '{"choices": [{"delta": {"content": {"a": 1}}, "finish_reason": {}}]}',
+    '{"choices": [{"message": {"content": "a"}, "finish_reason": ["stop"]}], "usage": [1]}',
+    '{"choices": [{"message": {"content": "a"}, "finish_reason": "stop", "token_ids": [-1]}]}',
+    '{"choices": [{"message": {"content": "a"}, "finish_reason": "stop", "token_ids": "ab"}]}',
+    *('{"data": [7]}', '{"data": [{"id": 7}]}', '{"data": [{}]}', '{"data": {"id": "a"}}'),
+    '{"data": [{"id": "Qwen2-VL", "owned_by": {}, "root": [], "max_model_len": 1e999}]}',
+    '{"data": [{"id": "Qwen2-VL", "max_model_len": 1%s}]}' % ("0" * 3000),
+    '{"data": [{"id": "Qwen2-VL\\ud800"}]}',
+]
+"""JSON that is no answer, or an answer of which a part is none."""
 
 LONG_SECONDS = 300.0
 """Of the deadline where something else has to."""
@@ -61,6 +81,24 @@ def test_an_answer_ends_whatever_a_server_does(
         assert len(str(came)) < 700
     else:
         assert str(came) == "A red circle."
+
+
+@pytest.mark.parametrize("place", ["listing", "probing", "answer"])
+@pytest.mark.parametrize("text", ODD)
+def test_odd_json_is_an_error_of_the_kit_or_passed_over(
+    connect: Connect, text: str, place: str
+) -> None:
+    act = sending(lambda: [text.encode()], kind=JSON)
+    speaker = Speaker(failures=deque([act])) if place == "answer" else Speaker(**{place: act})  # type: ignore[arg-type]
+    with suppress(QwenVLKitError):
+        connect(speaker, max_retries=0).ask("What?")
+
+
+def test_an_error_that_comes_as_a_success_says_what_it_says(connect: Connect) -> None:
+    act = sending(lambda: [b'{"error": {"message": "quota exceeded"}}'], kind=JSON)
+    for speaker in (Speaker(listing=act), Speaker(probing=act), Speaker(failures=deque([act]))):
+        with pytest.raises(ServerAnswerError, match="quota exceeded"):
+            connect(speaker, max_retries=0).ask("What?")
 
 
 @pytest.mark.parametrize("malice", [m for m in ANSWERS if not m.ends], ids=named)

@@ -11,9 +11,10 @@ import openai
 from qwenvl_kit.backends.server.bounds import Bounds, bounded
 from qwenvl_kit.backends.server.faults import Faults
 from qwenvl_kit.backends.server.masking import Mask
+from qwenvl_kit.backends.server.objects import answer_object
 from qwenvl_kit.backends.server.proxies import environment_proxy
 from qwenvl_kit.backends.server.transport import GuardedTransport, http
-from qwenvl_kit.errors import InputError, ServerAnswerError
+from qwenvl_kit.errors import InputError
 
 _NO_KEY = "none"
 _FROM_ENVIRONMENT = ("OpenAI-Organization", "OpenAI-Project")
@@ -31,6 +32,7 @@ class Access:
         timeout_seconds: how long it may say nothing.
         max_retries: how often a request is repeated that came to nothing.
         use_environment_proxy: whether to go by the proxy that the environment names.
+        named_proxy: the one that it names; None if there is none for the address.
 
     Raises:
         InputError: a key or headers that cannot be sent, or a proxy that cannot be used.
@@ -42,8 +44,10 @@ class Access:
     timeout_seconds: float
     max_retries: int
     use_environment_proxy: bool = False
+    named_proxy: str | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "named_proxy", environment_proxy(self.address))
         _check_headers({"api_key": self.api_key or _NO_KEY, **self.headers})
         if self.use_environment_proxy:
             self._transport()  # while an error is the caller's to see
@@ -51,9 +55,8 @@ class Access:
     @property
     def faults(self) -> Faults:
         """What turns the client's errors into the kit's."""
-        proxy = environment_proxy(self.address)
-        secrets = [*self.headers.values(), self.api_key or "", proxy or ""]
-        is_passed_over = proxy is not None and not self.use_environment_proxy
+        secrets = [*self.headers.values(), self.api_key or "", self.named_proxy or ""]
+        is_passed_over = self.named_proxy is not None and not self.use_environment_proxy
         return Faults(Mask(secrets), _PASSED_OVER if is_passed_over else "")
 
     def make_api(self) -> Api:
@@ -76,7 +79,7 @@ class Access:
         )
 
     def _transport(self) -> GuardedTransport:
-        proxy = environment_proxy(self.address) if self.use_environment_proxy else None
+        proxy = self.named_proxy if self.use_environment_proxy else None
         try:
             inner = http.AsyncHTTPTransport(limits=openai.DEFAULT_CONNECTION_LIMITS, proxy=proxy)
         except (ImportError, ValueError, http.InvalidURL) as error:
@@ -102,9 +105,18 @@ class Api:
         self._client = client
 
     async def list_models(self, bounds: Bounds) -> Mapping[str, Any]:
-        """What the server serves."""
+        """What the server serves.
+
+        Args:
+            bounds: what the list may take.
+
+        Raises:
+            ServerAnswerError: it is too long, a web page, or no object.
+            Exception: whatever the client raises.
+        """
         with bounded(bounds):
-            return _as_object(await self._client.get("/models", cast_to=object))
+            listed = await self._client.get("/models", cast_to=object)
+            return answer_object(listed, "data")
 
     async def answer(self, payload: Mapping[str, Any], bounds: Bounds) -> Mapping[str, Any]:
         """The whole answer to a request.
@@ -119,7 +131,7 @@ class Api:
         """
         with bounded(bounds):
             answer = await self._client.post(_CHAT, body=_body(payload), cast_to=object)
-            return _as_object(answer)
+            return answer_object(answer, "choices")
 
     async def stream(self, payload: Mapping[str, Any], bounds: Bounds) -> EventStream:
         """The answer to a request, as it comes.
@@ -170,16 +182,6 @@ def _body(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a request holds: the arguments, and those that OpenAI's API does not have."""
     arguments = {name: value for name, value in payload.items() if name != "extra_body"}
     return {**arguments, **payload.get("extra_body", {})}
-
-
-def _as_object(answer: object) -> Mapping[str, Any]:
-    if not isinstance(answer, dict):
-        raise ServerAnswerError(
-            f"the server's answer is JSON of the kind {type(answer).__name__}",
-            expected="an object, as OpenAI's API has it",
-            hint="check that base_url leads to the API itself: it often ends in /v1",
-        )
-    return answer
 
 
 def _check_headers(given: Mapping[str, Any]) -> None:

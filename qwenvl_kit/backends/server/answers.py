@@ -12,6 +12,7 @@ from qwenvl_kit.backends.growing import GrowingAnswer
 from qwenvl_kit.backends.server.bounds import HELD_PER_PIECE, most_held_characters
 from qwenvl_kit.backends.server.calls import CallPieces
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
+from qwenvl_kit.backends.server.objects import as_object
 from qwenvl_kit.errors import ServerAnswerError, ServerConnectionError
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.processing.vocabulary import Vocabulary
@@ -122,7 +123,7 @@ class AnswerReader:
         """
         ended = time.perf_counter()
         first, usage = self._first or ended, self._usage
-        details = _object(usage).get("prompt_tokens_details")
+        details = as_object(usage).get("prompt_tokens_details")
         is_scored = not self._is_unscored
         return Completion(
             text=self.text,
@@ -150,7 +151,7 @@ class AnswerReader:
         return self._begins_in_thought is not False and CLOSE in self.text
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
-        scores = _object(choice.get("logprobs")).get("content") or ()
+        scores = as_object(choice.get("logprobs")).get("content") or ()
         ids = choice.get("token_ids") or [_number(entry["token"]) for entry in scores]
         self._num_tokens += len(ids)
         if self._stream is not None and ids and None not in ids:
@@ -250,14 +251,9 @@ class AnswerReader:
         return TokenAlternative(text, number, as_logprob(entry.get("logprob")))
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    """An object of JSON; an empty one in place of anything else."""
-    return value if isinstance(value, dict) else {}
-
-
 def _count(usage: object, name: str) -> int | None:
     """A number of tokens that a server tells; None if it tells none, or something else."""
-    value = _object(usage).get(name)
+    value = as_object(usage).get(name)
     return value if type(value) is int and value >= 0 else None
 
 

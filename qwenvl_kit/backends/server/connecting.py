@@ -230,7 +230,7 @@ def _family(served: Served, known: _Known, asked: str | None) -> Family:
         if name in FAMILIES:
             return FAMILIES[name]
     raise UnknownFamilyError(
-        f"{served.name!r} does not tell which family the model is of",
+        f"{served.name[:200]!r} does not tell which family the model is of",
         expected=f"family=..., one of {', '.join(FAMILIES)}",
         hint="or checkpoint=..., a folder or hub id with the model's small files",
     )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from qwenvl_kit.backends.server.access import Access, Api
 from qwenvl_kit.backends.server.bounds import Bounds
 from qwenvl_kit.backends.server.dialects import ServerDialect
+from qwenvl_kit.backends.server.objects import as_object
 from qwenvl_kit.backends.server.threads import LoopThread
 from qwenvl_kit.checkpoints.sources import is_hub_id
 from qwenvl_kit.errors import (
@@ -169,10 +170,10 @@ class Desk:
         bound: Mapping[str, Any] = {}
         if dialect.constraints:
             bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
-        written = (bound.get("message") or {}).get("content")
+        written = as_object(bound.get("message")).get("content")
         return Talents(
-            gives_logprobs=bool((scored.get("logprobs") or {}).get("content")),
-            binds_answers=_PROBE_WORD in (written or ""),
+            gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
+            binds_answers=isinstance(written, str) and _PROBE_WORD in written,
         )
 
     def _ask(self, model: str, **wanted: Any) -> Mapping[str, Any]:
@@ -182,7 +183,7 @@ class Desk:
 
         async def choice(api: Api) -> Mapping[str, Any]:
             answer = await api.answer(payload, self._bounds)
-            return dict(answer["choices"][0])
+            return as_object(answer["choices"][0])
 
         try:
             return self._answer(choice)

@@ -6,6 +6,7 @@ import email.utils
 import importlib
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import openai
@@ -106,10 +107,9 @@ def _refuse_long_waits(response: Any, bounds: Bounds) -> None:
 def _asked_pause_seconds(headers: Any) -> float:
     """How long a server wants to be left alone; 0 if it does not say."""
     said = headers.get("retry-after", "")
-    try:
-        return float(said)
-    except ValueError:
-        pass
+    for text, per_second in ((headers.get("retry-after-ms", ""), 1000), (said, 1)):
+        with suppress(ValueError):
+            return float(text) / per_second
     try:
         return email.utils.parsedate_to_datetime(said).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
