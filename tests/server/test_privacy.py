@@ -20,6 +20,7 @@ from qwenvl_kit.errors import (
     ModelNotFoundError,
     ServerConnectionError,
     ServerRefusedError,
+    UnknownFamilyError,
 )
 
 from .conftest import Connect
@@ -85,6 +86,9 @@ def test_a_model_that_is_named_like_the_key_is_not_shown(connect: Connect) -> No
     with pytest.raises(ModelNotFoundError) as caught:
         connect(Speaker(models=["of-no-known-form", "b"]), api_key="of-no-known-form")
     assert "known" not in str(caught.value)
+    with pytest.raises(UnknownFamilyError) as unknown:
+        connect(Speaker(models=["of-no-known-form"]), api_key="of-no-known-form")
+    assert "known-form" not in str(unknown.value)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -101,7 +101,8 @@ def connect_backend(
             family_of(family)
         talents = desk.probe(served.name, spoken)
         known = _known(served, checkpoint, desk.seconds_left)
-    chosen = _family(served, known, family)
+    with access.faults.translated():  # a server may name its model like a key
+        chosen = _family(served, known, family)
     found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
     wanted = _Wanted(image_encoding, send_links, context_tokens)
     patience = Patience(
