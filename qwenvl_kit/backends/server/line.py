@@ -29,6 +29,9 @@ _LOOK_SECONDS = 0.1
 
 _FIRST_PAUSE_SECONDS = 0.5
 
+_CLOSING_SECONDS = 0.5
+"""How long the connection of an answer that is not wanted may take to close."""
+
 _LAST_WORD_SECONDS = 2.0
 """How long a server may take for its usage, once an answer is complete."""
 
@@ -179,7 +182,7 @@ class Line:
                 await asyncio.wait({task}, timeout=_LOOK_SECONDS)
                 continue
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=_CLOSING_SECONDS)
             if reason is None:
                 raise self._overdue_error(job)
             return replace(job.reader.completion(reason), degradations=job.notes)
