@@ -44,7 +44,7 @@
         +-- OverloadError                too many requests wait already
         `-- ServerError                  a server that gives no whole answer
             +-- ServerConnectionError    it cannot be reached, or the line was cut
-            +-- ServerTimeoutError       it says nothing for too long
+            +-- ServerTimeoutError       it says nothing for too long, or does not come to an end
             +-- ServerBusyError          it has too much to do, however often it is asked
             +-- ServerRefusedError       it does not take the request, or the key
             `-- ServerAnswerError        what it says is no answer to a chat request
@@ -305,7 +305,7 @@ class ServerConnectionError(ServerError):
 
 
 class ServerTimeoutError(ServerError):
-    """A server says nothing for too long."""
+    """A server says nothing for too long, or does not come to an end in time."""
 
 
 class ServerBusyError(ServerError):

@@ -136,6 +136,9 @@ class Opening(Talking):
         send_links: bool = False,
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 600.0,
+        answer_timeout_seconds: float = 3600.0,
+        setup_timeout_seconds: float = 600.0,
+        use_environment_proxy: bool = False,
         max_retries: int = 4,
         max_concurrent_requests: int = 32,
         max_queued_requests: int = MAX_QUEUED_REQUESTS,
@@ -155,8 +158,10 @@ class Opening(Talking):
             api_key: what the server wants to see. It is never taken from the environment, which
                 may hold that of another server.
             checkpoint: where the model's small files are, a folder or hub id: with them prompts
-                are counted, without them estimated; "auto" looks where the server says that its
-                model comes from; None does without.
+                are counted, without them estimated. "auto" looks on the hub for what the server
+                says that its model comes from, if that is the id of a repository: without
+                credentials, for small files alone, and never in a folder of this machine. None
+                does without.
             family: the model's family, such as "qwen2_5_vl", where neither checkpoint nor name
                 tells it.
             dialect: what the server speaks beside OpenAI's API: "vllm", "sglang", "dashscope",
@@ -167,8 +172,17 @@ class Opening(Talking):
             send_links: have the server fetch pictures on the network by itself. Of each the header
                 is fetched here, for its plan; what is to be turned, cut or made smaller than the
                 server would, or has transparent parts, is fetched and sent all the same.
-            headers: what every request carries beside.
-            timeout_seconds: how long the server may say nothing.
+            headers: what every request carries beside. As the key, their values are no part of a
+                message, and no other server is sent them: a redirect to one is an error.
+            timeout_seconds: how long the server may say nothing: from one byte to the next.
+            answer_timeout_seconds: how long an answer may take as a whole, from the moment at which
+                it is sent to the last byte: pauses, repeats and scores included, comments and
+                empty events too. `Sampling.max_seconds` ends a request earlier, with what there is.
+            setup_timeout_seconds: how long this call may take to find out what the server is, all
+                of its questions and what it looks up on the hub together.
+            use_environment_proxy: whether to go by the proxy that the environment names
+                (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), which then sees what is
+                sent over http; never for this machine itself.
             max_retries: how often a request that came to nothing is repeated, after pauses that
                 grow, or as long as the server says.
             max_concurrent_requests: most that the server has at a time.
@@ -198,6 +212,9 @@ class Opening(Talking):
             send_links=send_links,
             headers=headers,
             timeout_seconds=timeout_seconds,
+            answer_timeout_seconds=answer_timeout_seconds,
+            setup_timeout_seconds=setup_timeout_seconds,
+            use_environment_proxy=use_environment_proxy,
             max_retries=max_retries,
             max_concurrent_requests=max_concurrent_requests,
             max_queued_requests=max_queued_requests,

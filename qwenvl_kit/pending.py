@@ -151,5 +151,5 @@ class Pending:
         )
         settled = prepared.settled
         apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
-        told = replace(apart, warnings=(*plan.warnings, *apart.warnings))
+        told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
         return self._pipeline.judged(told, settled)

@@ -176,6 +176,10 @@ def engines() -> None:
         api_key="key",
         image_encoding="png",
         headers={"X-Team": "blue"},
+        timeout_seconds=60,
+        answer_timeout_seconds=600.0,
+        setup_timeout_seconds=120,
+        use_environment_proxy=True,
         budget="standard",
     )
     assert_type(chat, VisionChat)

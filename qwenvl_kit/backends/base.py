@@ -73,6 +73,7 @@ class Completion:
         begins_in_thought: whether the text begins within the model's thoughts, as its prompt had
             opened them.
         raw_text: the answer with its special tokens; None where that is the text itself.
+        warnings: what of the answer could not be used, in words; empty if nothing.
     """
 
     text: str
@@ -88,6 +89,7 @@ class Completion:
     degradations: tuple[str, ...] = ()
     begins_in_thought: bool = False
     raw_text: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Observer(Protocol):

@@ -44,18 +44,23 @@ TensorHeaders: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
 
 _NUM_AT_ONCE = 8
 _NUM_WEIGHTS_AT_ONCE = 2  # those on their way are lost together when the network breaks
+_MOST_STRANGERS_BYTES = 64 * 2**20
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _GO_ONLINE = "load it once with a network, without offline=True or HF_HUB_OFFLINE"
 _LOG_IN = "`hf auth login`, or the variable HF_TOKEN"
 
 
-def find_on_hub(name: str, *, revision: str | None, offline: bool) -> Checkpoint:
+def find_on_hub(
+    name: str, *, revision: str | None, offline: bool, is_strangers: bool = False
+) -> Checkpoint:
     """Fetch the small files of a repository, all of the commit that a revision names now.
 
     Args:
         name: its id.
         revision: branch, tag or commit; None is the main branch.
         offline: use the cache alone.
+        is_strangers: whether somebody else chose the name: it is asked for without credentials, and
+            64 MiB are fetched at most.
 
     Raises:
         ModelLoadError: of the kinds that `find_checkpoint` lists.
@@ -66,13 +71,30 @@ def find_on_hub(name: str, *, revision: str | None, offline: bool) -> Checkpoint
             raise _not_cached(name, revision)
         return cached
     try:
-        commit, files = _look_up(name, revision)
+        api = HfApi(token=False if is_strangers else None)
+        commit, files = _look_up(name, revision, api)
     except DownloadError:
         cached = _cached(name, revision)
         if cached is None:
             raise
         return cached
-    return _fetch_small_files(name, revision, commit, files)
+    if is_strangers:
+        _check_strangers(name, files)
+    return _fetch_small_files(name, revision, commit, files, api)
+
+
+def _check_strangers(name: str, files: Mapping[str, RepoSibling]) -> None:
+    """Refuse what is not small at all.
+
+    Raises:
+        CheckpointError: it is too large, or its size is not known.
+    """
+    sizes = [file.size for path, file in files.items() if _is_small(path)]
+    if None in sizes or sum(filter(None, sizes)) > _MOST_STRANGERS_BYTES:
+        raise CheckpointError(
+            f"the small files of {name!r} are larger than {_MOST_STRANGERS_BYTES >> 20} MiB",
+            hint="checkpoint=..., which may be of any size",
+        )
 
 
 def fetch_from_hub(checkpoint: Checkpoint, *, offline: bool) -> None:
@@ -137,10 +159,12 @@ def fetch_tensor_headers(checkpoint: Checkpoint, *, offline: bool = False) -> Te
     return {tensor: header for part in parts for tensor, header in part.items()}
 
 
-def _look_up(name: str, revision: str | None) -> tuple[str, Mapping[str, RepoSibling]]:
+def _look_up(
+    name: str, revision: str | None, api: HfApi | None = None
+) -> tuple[str, Mapping[str, RepoSibling]]:
     """The commit that a revision names now, and all files of it."""
     with _translated(name, revision):
-        found = HfApi().model_info(
+        found = (api or HfApi()).model_info(
             name,
             revision=revision,
             files_metadata=True,
@@ -152,14 +176,14 @@ def _look_up(name: str, revision: str | None) -> tuple[str, Mapping[str, RepoSib
 
 
 def _fetch_small_files(
-    name: str, revision: str | None, commit: str, files: Mapping[str, RepoSibling]
+    name: str, revision: str | None, commit: str, files: Mapping[str, RepoSibling], api: HfApi
 ) -> Checkpoint:
     if "config.json" not in files:
         raise no_config_error(repr(name), files)
     small = [file for file in files if _is_small(file) and file != "config.json"]
-    _download(name, commit, small)
+    _download(name, commit, small, api=api)
     # Last, so that a commit with its config.json in the cache has the others too.
-    folder = _download(name, commit, ["config.json"])[0].parent
+    folder = _download(name, commit, ["config.json"], api=api)[0].parent
     _note_revision(folder, revision or constants.DEFAULT_REVISION, commit)
     return Checkpoint(name, folder, "huggingface", commit)
 
@@ -170,13 +194,18 @@ def _is_small(file: str) -> bool:
 
 
 def _download(
-    name: str, commit: str | None, files: Sequence[str], *, num_at_once: int = _NUM_AT_ONCE
+    name: str,
+    commit: str | None,
+    files: Sequence[str],
+    *,
+    num_at_once: int = _NUM_AT_ONCE,
+    api: HfApi | None = None,
 ) -> list[Path]:
     """Fetch some files of a commit into the cache; those that are there cost no request.
 
     File by file rather than by `snapshot_download`, which lists a repository without a timeout.
     """
-    api = HfApi()
+    api = api or HfApi()
     pool = ThreadPoolExecutor(num_at_once)
     with _translated(name, commit):
         try:

@@ -179,12 +179,17 @@ def _as_id(model: str | os.PathLike[str]) -> str:
             expected=f"a checkpoint's folder, or {_EXAMPLE}",
             hint="install the package again if this is the folder of its embedded model",
         )
-    if not _ID.fullmatch(name) or ".." in name:
+    if not is_hub_id(name):
         raise ModelNotFoundError(
             f"{shown(name)} is neither a folder nor a hub id",
             expected=f"a checkpoint's folder, or {_EXAMPLE}: an owner, one '/' and a name",
         )
     return name
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a repository's id on a hub: an owner, one '/' and a name."""
+    return _ID.fullmatch(name) is not None and ".." not in name
 
 
 def weights_to_fetch(checkpoint: Checkpoint, listed: Collection[str]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _server_sides(images: list[PIL.Image.Image]) -> tuple[Side, Side, Callable[[
     module = ("-m", "vllm.entrypoints.openai.api_server", "--model", str(MODEL_FOLDER))
     started = running(*module, *VLLM_SERVER)
     address = f"{started.__enter__()}/v1"
-    chat = VisionChat.connect(address, max_concurrent_requests=16)
+    chat = VisionChat.connect(address, checkpoint=MODEL_FOLDER, max_concurrent_requests=16)
 
     async def ask_all() -> list[str]:
         free = asyncio.Semaphore(16)

@@ -40,6 +40,7 @@ class FakeHub:
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
+    credentials: list[str | None] = field(default_factory=list)
     address: str = ""
 
     def publish(self, files: Mapping[str, bytes], branch: str = "main") -> str:
@@ -110,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.hub.requests.append((self.command, path))
+        self.hub.credentials.append(self.headers["Authorization"])
         fault = next((fault for fault in self.hub.faults if fault.where in path), None)
         if fault is not None and fault.status:
             self._refuse(fault.status, fault.code, fault.message)

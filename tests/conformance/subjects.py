@@ -105,7 +105,7 @@ def vllm(truth: VisionChat) -> Iterator[VisionChat]:
 def vllm_server(truth: VisionChat) -> Iterator[VisionChat]:
     module = ("-m", "vllm.entrypoints.openai.api_server")  # `vllm serve` fails to find its metadata
     with running(*module, "--model", str(MODEL_FOLDER), *VLLM_SERVER) as address:
-        with VisionChat.connect(f"{address}/v1") as chat:
+        with VisionChat.connect(f"{address}/v1", checkpoint=MODEL_FOLDER) as chat:
             yield chat
 
 
@@ -114,8 +114,10 @@ def transformers_server(truth: VisionChat) -> Iterator[VisionChat]:
     serve = "from transformers.cli.transformers import main; main()"
     wanted = ("serve", str(MODEL_FOLDER), "--device", "cpu", "--dtype", "float32")
     with running("-c", serve, *wanted) as address:
-        options = {"dialect": "transformers", "model": str(MODEL_FOLDER)}
-        with VisionChat.connect(f"{address}/v1", **options) as chat:  # type: ignore[arg-type]
+        model = str(MODEL_FOLDER)
+        with VisionChat.connect(
+            f"{address}/v1", dialect="transformers", model=model, checkpoint=model
+        ) as chat:
             yield chat
 
 

@@ -71,6 +71,7 @@ def test_a_server_fetches_the_pictures_that_are_linked_to(
             told["server"],
             model=told["model"],
             dialect=told["dialect"],
+            checkpoint=told["checkpoint"],
             send_links=True,
             media=admitting(web),
         ) as linked:

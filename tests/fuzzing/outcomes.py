@@ -6,9 +6,10 @@ import re
 
 from qwenvl_kit.errors import QwenVLKitError
 from tests.fuzzing.files import FILE_TARGETS
+from tests.fuzzing.streams import STREAM_TARGETS
 from tests.fuzzing.targets import TEXT_TARGETS, Fuzzed
 
-TARGETS = {**TEXT_TARGETS, **FILE_TARGETS}
+TARGETS = {**TEXT_TARGETS, **FILE_TARGETS, **STREAM_TARGETS}
 """All of them."""
 
 

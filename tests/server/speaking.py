@@ -29,8 +29,11 @@ class Speaker:
         finish: why an answer ends.
         deltas: pieces of an answer in place of the words', as the API has them.
         failures: what happens to the next requests for an answer, in their turn.
+        listing: what happens in place of the list of its models.
+        probing: what happens in place of the answers to what connect asks.
         requests: the requests for an answer, the probes apart.
         headers: those of each.
+        paths: where all requests went, in their order.
         usage: what it says that an answer took.
         pause_seconds: between tokens.
     """
@@ -44,8 +47,11 @@ class Speaker:
     finish: str = "stop"
     deltas: list[dict[str, Any]] = field(default_factory=list)
     failures: deque[Fail] = field(default_factory=deque)
+    listing: Fail | None = None
+    probing: Fail | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     usage: dict[str, Any] = field(
         default_factory=lambda: {
             "prompt_tokens": 33,
@@ -77,7 +83,10 @@ class Handler(BaseHTTPRequestHandler):
         """In silence."""
 
     def do_GET(self) -> None:
-        if self.path.endswith("/models"):
+        self.speaker.paths.append(self.path)
+        if self.speaker.listing is not None:
+            self.perform(self.speaker.listing)
+        elif self.path.endswith("/models"):
             self.say(200, self.speaker.described())
         else:
             self.say(404, {"error": {"message": "nothing here"}})
@@ -85,8 +94,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         speaker = self.speaker
+        speaker.paths.append(self.path)
         if not body.get("stream"):  # a probe
-            self.say(200, self.probed(body))
+            self.perform(speaker.probing or (lambda _: self.say(200, self.probed(body))))
             return
         with self.lock:
             speaker.requests.append(body)
@@ -95,17 +105,19 @@ class Handler(BaseHTTPRequestHandler):
             speaker.most_running = max(speaker.most_running, speaker.num_running)
             fail = speaker.failures.popleft() if speaker.failures else None
         try:
-            if fail is not None:
-                fail(self)
-            else:
-                self.stream(self.chunks(body))
-        except (BrokenPipeError, ConnectionResetError):
-            with self.lock:
-                speaker.num_cut += 1
-            self.close_connection = True
+            self.perform(fail or (lambda _: self.stream(self.chunks(body))))
         finally:
             with self.lock:
                 speaker.num_running -= 1
+
+    def perform(self, act: Fail) -> None:
+        """Do something, until the client has had enough of it."""
+        try:
+            act(self)
+        except (BrokenPipeError, ConnectionResetError):
+            with self.lock:
+                self.speaker.num_cut += 1
+            self.close_connection = True
 
     def probed(self, body: Mapping[str, Any]) -> dict[str, Any]:
         bound = '{"quartz": 7}' if self.speaker.binds and "response_format" in body else "seven"

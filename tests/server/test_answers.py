@@ -81,8 +81,8 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_found_where_a_prompt_may_
     deltas: list[dict[str, Any]] = [{"content": "It is round."}, {"content": "\n</think>\n\nA"}]
     unknown = connect(Speaker(deltas=deltas, logprob=None, owner="openai")).ask("What?")
     assert (unknown.thinking, unknown.text) == ("It is round.", "A")
-    known = Speaker(deltas=deltas, logprob=None, extra={"root": str(tiny_folder)})
-    reply = connect(known).ask("What?")
+    known = Speaker(deltas=deltas, logprob=None)
+    reply = connect(known, checkpoint=tiny_folder).ask("What?")
     assert (reply.thinking, reply.text) == (None, "It is round.\n</think>\n\nA")
 
 

@@ -254,7 +254,7 @@ def test_scores_are_told_of_the_whole_answer_that_goes_on() -> None:
 def test_prompts_are_counted_by_the_checkpoint_where_it_is_at_hand(
     connect: Connect, tiny_folder: Any
 ) -> None:
-    chat = connect(Speaker(extra={"root": str(tiny_folder), "max_model_len": 2048}))
+    chat = connect(Speaker(extra={"max_model_len": 2048}), checkpoint=tiny_folder)
     here = VisionChat.from_pretrained(tiny_folder)
     question = "How many circles are there, and of what colour is each of them?"
     mine, its = chat.plan(question, RED), here.plan(question, RED)

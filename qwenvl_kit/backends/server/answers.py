@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.growing import GrowingAnswer
+from qwenvl_kit.backends.server.bounds import HELD_PER_PIECE, most_held_characters
+from qwenvl_kit.backends.server.calls import CallPieces
+from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
+from qwenvl_kit.backends.server.objects import as_object
 from qwenvl_kit.errors import ServerAnswerError, ServerConnectionError
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.processing.vocabulary import Vocabulary
@@ -35,6 +38,10 @@ class AnswerReader:
         vocabulary: tokens to text; None where ids are not known.
         begins_in_thought: whether the prompt had opened the model's thoughts; None if that is not
             known.
+
+    Attributes:
+        completed_at: when the server said that it is at its end, by `time.monotonic`; None before.
+            What follows is its usage.
     """
 
     def __init__(
@@ -50,9 +57,14 @@ class AnswerReader:
         self._stream = None if vocabulary is None else vocabulary.stream(keep_special_tokens=keeps)
         self._begins_in_thought = begins_in_thought
         self._is_thinking = False
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls = CallPieces()
         self._usage: Any = None
         self._reason: FinishReason | None = None
+        self.completed_at: float | None = None
+        self._most_held = most_held_characters(sampling.max_new_tokens, sampling.num_alternatives)
+        self._num_held = 0
+        self._num_tokens = 0
+        self._is_unscored = False
         self._started = time.perf_counter()
         self._first: float | None = None
 
@@ -66,23 +78,21 @@ class AnswerReader:
         """Whether nothing more of it is wanted."""
         return self._answer.reason is not None
 
-    def feed(self, chunk: Any) -> Iterator[Delta]:
+    def feed(self, chunk: Mapping[str, Any]) -> Iterator[Delta]:
         """What a chunk of the stream adds to the answer.
 
         Raises:
-            ServerAnswerError: the server gave up.
+            ServerAnswerError: the server gave up, or writes without end.
         """
-        self._usage = getattr(chunk, "usage", None) or self._usage
-        for choice in getattr(chunk, "choices", None) or ():
+        self._usage = chunk.get("usage") or self._usage
+        for choice in chunk.get("choices") or ():
             self._first = self._first or time.perf_counter()
-            scores = getattr(getattr(choice, "logprobs", None), "content", None) or ()
-            ids = getattr(choice, "token_ids", None) or [_number(entry.token) for entry in scores]
-            if self._stream is not None and ids and None not in ids:
-                yield from self._feed_ids(ids, scores)
-            else:
-                yield from self._feed_text(choice, scores)
-            if choice.finish_reason is not None:
-                self._note_end(choice.finish_reason)
+            num_held = self._num_held
+            yield from self._feed_choice(choice)
+            if self._num_held > num_held:  # some say of each chunk, or of thoughts, that it ends
+                self._reason = self.completed_at = None
+            if choice.get("finish_reason"):
+                self._note_end(choice["finish_reason"])
 
     def finish(self) -> Iterator[Delta]:
         """What comes to light at its end.
@@ -95,7 +105,7 @@ class AnswerReader:
                 "the server ended its stream within an answer", text=self.text
             )
         rest = self._stream.flush() if self._stream is not None else ""
-        shown = self._answer.complete(rest, "".join(map(_written_call, self._calls.values())))
+        shown = self._answer.complete(rest, self._calls.written())
         if shown:
             yield Delta(shown)
 
@@ -113,19 +123,21 @@ class AnswerReader:
         """
         ended = time.perf_counter()
         first, usage = self._first or ended, self._usage
-        details = getattr(usage, "prompt_tokens_details", None)
+        details = as_object(usage).get("prompt_tokens_details")
+        is_scored = not self._is_unscored
         return Completion(
             text=self.text,
             finish_reason=reason or self._answer.reason or self._reason or "stop",
-            tokens=self._answer.tokens,
-            end_token=self._answer.end_token,
-            completion_tokens=_count(usage, "completion_tokens") or self._answer.num_tokens,
+            tokens=self._answer.tokens if is_scored else None,
+            end_token=self._answer.end_token if is_scored else None,
+            completion_tokens=_count(usage, "completion_tokens") or self._num_tokens,
             reused_tokens=_count(details, "cached_tokens") or 0,
             prompt_tokens=_count(usage, "prompt_tokens"),
             prefill_seconds=first - self._started,
             decode_seconds=ended - first,
             begins_in_thought=self._began_in_thought(),
             raw_text=self._answer.raw_text,
+            warnings=() if is_scored else (UNUSABLE,),
         )
 
     def _began_in_thought(self) -> bool:
@@ -138,6 +150,28 @@ class AnswerReader:
             return self._begins_in_thought is True
         return self._begins_in_thought is not False and CLOSE in self.text
 
+    def _feed_choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
+        scores = as_object(choice.get("logprobs")).get("content") or ()
+        ids = choice.get("token_ids") or [_number(entry["token"]) for entry in scores]
+        self._num_tokens += len(ids)
+        if self._stream is not None and ids and None not in ids:
+            yield from self._feed_ids(ids, scores)
+        else:
+            yield from self._feed_text(choice, scores)
+
+    def _hold(self, num_characters: int, num_pieces: int = 1) -> None:
+        """Count what is held of the answer.
+
+        Raises:
+            ServerAnswerError: it is more than can have been meant.
+        """
+        self._num_held += num_characters + num_pieces * HELD_PER_PIECE
+        if self._num_held > self._most_held:
+            raise ServerAnswerError(
+                "the server writes on and on, whatever max_new_tokens it was given",
+                expected="an end after max_new_tokens",
+            )
+
     def _feed_ids(self, ids: Sequence[int], scores: Sequence[Any]) -> Iterator[Delta]:
         """Tokens, each with its score if it has one."""
         vocabulary, stream = self._vocabulary, self._stream
@@ -147,23 +181,27 @@ class AnswerReader:
             is_end = token_id in vocabulary.end_ids
             piece = "" if is_end else stream.feed(token_id)
             hidden = "" if is_end or piece else vocabulary.special_text(token_id)
+            self._hold(len(piece + hidden))
             token = None
             if at < len(scores):
-                token = self._score(piece + hidden, token_id, scores[at])
-                token = replace(token, is_hidden=bool(hidden))
+                token = self._score(piece + hidden, token_id, scores[at], is_hidden=bool(hidden))
             yield self._answer.add(piece, token_id, token, is_end=is_end, hidden=hidden)
 
-    def _feed_text(self, choice: Any, scores: Sequence[Any]) -> Iterator[Delta]:
+    def _feed_text(self, choice: Mapping[str, Any], scores: Sequence[Any]) -> Iterator[Delta]:
         """Text as the server has it. Its tokens come beside it and may be cut otherwise."""
-        delta = choice.delta
-        self._note_calls(getattr(delta, "tool_calls", None) or ())
-        thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
-        piece = self._thought(thought or "") + self._said(getattr(delta, "content", None) or "")
+        delta = choice.get("delta") or choice.get("message") or {}
+        calls = delta.get("tool_calls") or ()
+        if calls:
+            self._hold(self._calls.add(calls), len(calls))
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        piece = self._thought(thought or "") + self._said(delta.get("content") or "")
+        if piece:
+            self._hold(len(piece), 0 if scores else 1)
         shown = [self._answer.add(piece, hash(piece))] if piece and not scores else []
         for at, entry in enumerate(scores):
-            is_end = entry.token in _END_TOKENS
-            text = "" if is_end else entry.token
-            token = self._score(text, _number(entry.token), entry)
+            is_end = entry["token"] in _END_TOKENS
+            text = "" if is_end else entry["token"]
+            token = self._score(text, _number(entry["token"]), entry)
             shown.append(self._answer.add("" if at else piece, hash(text), token, is_end=is_end))
         yield from shown
 
@@ -180,36 +218,42 @@ class AnswerReader:
         self._is_thinking = False
         return f"\n{CLOSE}\n\n{piece}"
 
-    def _note_calls(self, fragments: Sequence[Any]) -> None:
-        """Calls that the server has told apart come in fragments."""
-        for fragment in fragments:
-            call = self._calls.setdefault(fragment.index, {"name": "", "arguments": ""})
-            function = fragment.function
-            call["name"] += getattr(function, "name", None) or ""
-            call["arguments"] += getattr(function, "arguments", None) or ""
-
     def _note_end(self, reason: str) -> None:
         if reason in _FAILED:
             raise ServerAnswerError(f"the server ended the answer with {reason!r}", text=self.text)
         self._reason = _REASONS.get(reason, "stop")
+        self.completed_at = self.completed_at or time.monotonic()
 
-    def _score(self, text: str, token_id: int | None, entry: Any) -> TokenScore:
-        alternatives = [
-            TokenAlternative(self._text_of(other), _number(other.token), float(other.logprob))
-            for other in entry.top_logprobs or ()
-        ]
-        return TokenScore(text, token_id, min(0.0, float(entry.logprob)), tuple(alternatives))
+    def _score(
+        self,
+        text: str,
+        token_id: int | None,
+        entry: Mapping[str, Any],
+        *,
+        is_hidden: bool = False,
+    ) -> TokenScore | None:
+        """A token with its score; without scores for all, if a number in it is none."""
+        others = entry.get("top_logprobs") or ()
+        self._hold(len(text), 1 + len(others))
+        possible = (other for other in others if other.get("logprob") != -math.inf)
+        try:
+            alternatives = tuple(map(self._alternative, possible))
+            logprob = as_logprob(entry.get("logprob"))
+        except UnusableLogprobError:
+            self._is_unscored = True
+            return None
+        return TokenScore(text, token_id, logprob, alternatives, is_hidden)
 
-    def _text_of(self, entry: Any) -> str:
-        number = _number(entry.token)
-        if number is None or self._vocabulary is None:
-            return str(entry.token)
-        return self._vocabulary.text(number)
+    def _alternative(self, entry: Mapping[str, Any]) -> TokenAlternative:
+        token, number = entry["token"], _number(entry["token"])
+        known = None if number is None or self._vocabulary is None else self._vocabulary
+        text = str(token) if known is None or number is None else known.text(number)
+        return TokenAlternative(text, number, as_logprob(entry.get("logprob")))
 
 
-def _count(usage: Any, name: str) -> int | None:
+def _count(usage: object, name: str) -> int | None:
     """A number of tokens that a server tells; None if it tells none, or something else."""
-    value = getattr(usage, name, None)
+    value = as_object(usage).get(name)
     return value if type(value) is int and value >= 0 else None
 
 
@@ -217,13 +261,3 @@ def _number(token: str) -> int | None:
     """The id of a token that vLLM writes by its id."""
     number = token.removeprefix(_NUMBERED)
     return int(number) if number != token and number.isdecimal() else None
-
-
-def _written_call(call: dict[str, str]) -> str:
-    """A call as Qwen's models write it, so that it is read like any other."""
-    try:
-        arguments = json.loads(call["arguments"] or "{}")
-    except (ValueError, RecursionError):
-        arguments = call["arguments"]
-    content = {"name": call["name"], "arguments": arguments}
-    return f"\n<tool_call>\n{json.dumps(content, ensure_ascii=False)}\n</tool_call>"

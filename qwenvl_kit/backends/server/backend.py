@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
 from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.backends.server.answers import AnswerReader
+from qwenvl_kit.backends.server.bounds import answer_bounds
 from qwenvl_kit.backends.server.counting import PromptCounter
 from qwenvl_kit.backends.server.line import Job, Line
 from qwenvl_kit.backends.server.payloads import PayloadRules
@@ -139,6 +140,11 @@ class ServerBackend:
         return line.submit(
             Job(
                 payload,
+                answer_bounds(
+                    request.plan.prompt_tokens,
+                    request.plan.max_new_tokens,
+                    request.sampling.num_alternatives,
+                ),
                 make_reader,
                 observer,
                 max_seconds=request.sampling.max_seconds,

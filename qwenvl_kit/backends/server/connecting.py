@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
+from qwenvl_kit.backends.server.access import Access
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
+from qwenvl_kit.backends.server.checks import (
+    api_address,
+    check_encoding,
+    check_flags,
+    check_numbers,
+    check_seconds,
+)
 from qwenvl_kit.backends.server.counting import PromptCounter
 from qwenvl_kit.backends.server.dialects import ServerDialect, dialect_of
 from qwenvl_kit.backends.server.line import Line, Patience
+from qwenvl_kit.backends.server.lookup import published_on_hub
 from qwenvl_kit.backends.server.payloads import PayloadRules
-from qwenvl_kit.backends.server.pictures import ENCODINGS, ImageEncoding
+from qwenvl_kit.backends.server.pictures import ImageEncoding
 from qwenvl_kit.backends.server.serving import Desk, Served, Talents
 from qwenvl_kit.backends.server.shielding import TokenBreaker
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
-from qwenvl_kit.errors import InputError, ModelLoadError, UnknownFamilyError
+from qwenvl_kit.errors import ModelLoadError, UnknownFamilyError
 from qwenvl_kit.families import FAMILIES, Family, family_of
 from qwenvl_kit.options import Sampling, describe_sampling
 from qwenvl_kit.processing.prompts import PromptEncoder
@@ -41,7 +50,6 @@ _LEAST_CONTEXT = 32_768
 _NAMED = re.compile(
     r"qwen(?:[-_]?vl)?[-_]?([0-9](?:[._][0-9])?)(?:[-_]?(?:vl|exp))?", re.IGNORECASE
 )
-_NO_KEY = "none"
 
 
 def connect_backend(
@@ -57,33 +65,53 @@ def connect_backend(
     send_links: bool = False,
     headers: Mapping[str, str] | None = None,
     timeout_seconds: float = 600.0,
+    answer_timeout_seconds: float = 3600.0,
+    setup_timeout_seconds: float = 600.0,
+    use_environment_proxy: bool = False,
     max_retries: int = 4,
     max_concurrent_requests: int = 32,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
 ) -> ServerBackend:
     """Connect to a server; the arguments and errors are those of `VisionChat.connect`."""
-    _check_numbers(
+    check_numbers(
         context_tokens=context_tokens,
         max_retries=max_retries,
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
     )
-    _check_choices(image_encoding, send_links, timeout_seconds)
-    address = _address(base_url)
-    desk = Desk(address, api_key or _NO_KEY, dict(headers or {}), timeout_seconds, max_retries)
-    served = desk.find(model)
-    known = _known(served, checkpoint)
-    chosen = _family(served, known, family)
-    spoken = dialect_of(dialect, address, served.owner)
-    found = _Found(address, served, known.published, known.reason, chosen, spoken)
-    talents = desk.probe(served.name, spoken)
+    check_seconds(
+        timeout_seconds=timeout_seconds,
+        answer_timeout_seconds=answer_timeout_seconds,
+        setup_timeout_seconds=setup_timeout_seconds,
+    )
+    check_flags(send_links=send_links, use_environment_proxy=use_environment_proxy)
+    check_encoding(image_encoding)
+    access = Access(
+        address=api_address(base_url),
+        api_key=api_key,
+        headers=dict(headers or {}),
+        timeout_seconds=timeout_seconds,
+        max_retries=max_retries,
+        use_environment_proxy=use_environment_proxy,
+    )
+    with Desk(access, setup_timeout_seconds) as desk:
+        served = desk.find(model)
+        spoken = dialect_of(dialect, access.address, served.owner)
+        if family is not None:
+            family_of(family)
+        talents = desk.probe(served.name, spoken)
+        known = _known(served, checkpoint, desk.seconds_left)
+    with access.faults.translated():  # a server may name its model like a key
+        chosen = _family(served, known, family)
+    found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
     wanted = _Wanted(image_encoding, send_links, context_tokens)
     patience = Patience(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
         max_retries=max_retries,
+        answer_timeout_seconds=answer_timeout_seconds,
     )
-    line = Line(desk.make_async_client, desk.api_key, patience)
+    line = Line(access.make_api, access.faults, patience)
     return ServerBackend(_served_model(found, talents, wanted), line)
 
 
@@ -162,19 +190,25 @@ class _Known:
     reason: str
 
 
-def _known(served: Served, checkpoint: str | os.PathLike[str] | None) -> _Known:
+def _known(
+    served: Served, checkpoint: str | os.PathLike[str] | None, seconds_left: float
+) -> _Known:
     """The small files of the checkpoint that a server runs, if they can be had."""
     if checkpoint is None:
         return _Known(None, "none: checkpoint=None")
     if checkpoint != "auto":
         return _loaded(checkpoint)
-    reasons = []
-    for name in served.checkpoint_names:
+    reasons, ends_at = [], time.monotonic() + seconds_left
+    for name in served.hub_ids:
         try:
-            return _loaded(name)
+            return _Known(published_on_hub(name, ends_at - time.monotonic()), name)
         except ModelLoadError as error:  # most names of models are no checkpoints
             reasons.append(f"{name}: {error.problem}")
-    why = "; ".join(reasons) or f"{served.name!r} is no checkpoint's name"
+    said = served.root or served.name
+    why = (
+        "; ".join(reasons)
+        or f"{said[:200]!r} is no id of a hub: checkpoint='folder or id' names it"
+    )
     return _Known(None, f"none ({why})")
 
 
@@ -197,7 +231,7 @@ def _family(served: Served, known: _Known, asked: str | None) -> Family:
         if name in FAMILIES:
             return FAMILIES[name]
     raise UnknownFamilyError(
-        f"{served.name!r} does not tell which family the model is of",
+        f"{served.name[:200]!r} does not tell which family the model is of",
         expected=f"family=..., one of {', '.join(FAMILIES)}",
         hint="or checkpoint=..., a folder or hub id with the model's small files",
     )
@@ -239,49 +273,3 @@ def _vocabulary(published: Published | None, dialect: ServerDialect) -> Vocabula
     if published is None or not dialect.tells_ids:
         return None
     return Vocabulary(published.processor.tokenizer, published.end_ids)
-
-
-def _address(base_url: object) -> str:
-    """The address of an API, without what belongs to a single call."""
-    if not isinstance(base_url, str):
-        raise InputError(
-            f"base_url of type {type(base_url).__name__} was given", expected="a string"
-        )
-    try:
-        parts = urlsplit(base_url.strip())
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
-        has_login = parts.username is not None or parts.password is not None
-        _ = parts.port
-    except ValueError:
-        is_url = has_login = False
-    if not is_url:
-        raise InputError(
-            f"base_url={base_url[:100]!r} was given",
-            expected="the URL of an API, such as 'http://127.0.0.1:8000/v1'",
-        )
-    if has_login:
-        raise InputError("base_url holds a name or password", expected="api_key=... or headers=...")
-    return base_url.strip().rstrip("/").removesuffix("/chat/completions")
-
-
-def _check_numbers(**given: Any) -> None:
-    for name, value in given.items():
-        least = 0 if name == "max_retries" else 1
-        is_open = value is None and name == "context_tokens"
-        if not is_open and (type(value) is not int or value < least):
-            raise InputError(
-                f"{name}={value!r} was given", expected=f"a whole number of at least {least}"
-            )
-
-
-def _check_choices(image_encoding: object, send_links: object, timeout_seconds: object) -> None:
-    if image_encoding not in ENCODINGS:
-        raise InputError(
-            f"image_encoding={image_encoding!r} was given", expected=f"one of {ENCODINGS}"
-        )
-    if not isinstance(send_links, bool):
-        raise InputError(f"send_links={send_links!r} was given", expected="True or False")
-    if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < 1e6:
-        raise InputError(
-            f"timeout_seconds={timeout_seconds!r} was given", expected="a number of seconds"
-        )

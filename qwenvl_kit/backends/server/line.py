@@ -12,23 +12,28 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qwenvl_kit.backends.base import Completion, Load, Observer
+from qwenvl_kit.backends.server.access import Api, EventStream
 from qwenvl_kit.backends.server.answers import AnswerReader
-from qwenvl_kit.backends.server.faults import translated_errors
+from qwenvl_kit.backends.server.bounds import Bounds
+from qwenvl_kit.backends.server.faults import Faults
 from qwenvl_kit.backends.server.scoring import AnswerScorer
 from qwenvl_kit.backends.server.threads import LoopThread
 from qwenvl_kit.errors import OverloadError, ServerConnectionError, ServerTimeoutError
 from qwenvl_kit.results import Delta, FinishReason
 
-if TYPE_CHECKING:
-    import openai
-
 _LOOK_SECONDS = 0.1
 """How often it is asked whether anybody still wants an answer."""
 
 _FIRST_PAUSE_SECONDS = 0.5
+
+_CLOSING_SECONDS = 0.5
+"""How long the connection of an answer that is not wanted may take to close."""
+
+_LAST_WORD_SECONDS = 2.0
+"""How long a server may take for its usage, once an answer is complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +44,14 @@ class Patience:
         max_concurrent_requests: most that it has at a time.
         max_queued_requests: most that wait for that.
         max_retries: how often a request is repeated that came to nothing.
+        answer_timeout_seconds: how long it may take for an answer as a whole, from the moment at
+            which it is sent to the last byte; repeats, pauses and scores included.
     """
 
     max_concurrent_requests: int
     max_queued_requests: int
     max_retries: int
+    answer_timeout_seconds: float
 
 
 @dataclass
@@ -52,27 +60,36 @@ class Job:
 
     Attributes:
         payload: the arguments of `chat.completions.create`.
+        bounds: what the answer may take.
         make_reader: what collects an answer to it.
         observer: who follows it; None for nobody.
         max_seconds: when to stop at the latest, from now on; None for never.
         notes: what was given up for it so far.
         fixed_text: the answer, where only one may come.
         scorer: tells how probable the answer was; None where the server does that as it answers.
+        ends_at: until when the server may take for it, by `time.monotonic`.
         reader: what collects its answer at the moment.
     """
 
     payload: Mapping[str, Any]
+    bounds: Bounds
     make_reader: Callable[[], AnswerReader]
     observer: Observer | None = None
     max_seconds: float | None = None
     notes: tuple[str, ...] = ()
     fixed_text: str | None = None
     scorer: AnswerScorer | None = None
+    ends_at: float = math.inf
     reader: AnswerReader = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader = self.make_reader()
         self._deadline = time.perf_counter() + (self.max_seconds or math.inf)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the server has taken too long for it."""
+        return time.monotonic() >= self.ends_at
 
     @property
     def must_end(self) -> FinishReason | None:
@@ -97,21 +114,19 @@ class Line:
     """Sends requests to a server, so many at a time, in an event loop of its own.
 
     Args:
-        make_client: a client of the openai package, to be used in one event loop.
-        api_key: what no message may hold.
+        make_api: the server's API, to be used in one event loop.
+        faults: what turns a client's errors into the kit's.
         patience: how much is asked of the server.
     """
 
-    def __init__(
-        self, make_client: Callable[[], openai.AsyncOpenAI], api_key: str, patience: Patience
-    ) -> None:
-        self._make_client = make_client
-        self._api_key = api_key
+    def __init__(self, make_api: Callable[[], Api], faults: Faults, patience: Patience) -> None:
+        self._make_api = make_api
+        self._faults = faults
         self._patience = patience
         self._thread = LoopThread("qwenvl_kit server")
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._open: tuple[openai.AsyncOpenAI, asyncio.Semaphore] | None = None
+        self._open: tuple[Api, asyncio.Semaphore] | None = None
         self._num_waiting = 0
         self._num_running = 0
         self._is_closed = False
@@ -161,39 +176,57 @@ class Line:
     async def _watched(self, job: Job) -> Completion:
         """The answer, as far as it is wanted."""
         task = asyncio.ensure_future(self._answered(job))
-        while True:
-            reason = job.must_end
-            if reason is not None:
-                task.cancel()
-                await asyncio.wait({task})
-                return replace(job.reader.completion(reason), degradations=job.notes)
-            done, _ = await asyncio.wait({task}, timeout=_LOOK_SECONDS)
-            if done:
-                return task.result()
+        while not task.done():
+            reason, is_overdue = job.must_end, job.is_overdue
+            if reason is None and not is_overdue:
+                await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+                continue
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CLOSING_SECONDS)
+            if reason is None:
+                raise self._overdue_error(job)
+            return replace(job.reader.completion(reason), degradations=job.notes)
+        return task.result()
+
+    def _overdue_error(self, job: Job) -> ServerTimeoutError:
+        return ServerTimeoutError(
+            "the server's answer was not whole after "
+            f"{self._patience.answer_timeout_seconds:g} seconds",
+            hint="connect(answer_timeout_seconds=...), or Sampling(max_seconds=...), with which "
+            "what there is by then is the answer",
+            text=job.reader.text,
+        )
 
     async def _answered(self, job: Job) -> Completion:
         """The answer, and its scores where they take a request of their own."""
-        async with self._turn() as client:
+        async with self._turn() as api:
+            job.ends_at = time.monotonic() + self._patience.answer_timeout_seconds
             if job.fixed_text is None:
-                await self._generated(client, job)
+                await self._generated(api, job)
                 completion = job.reader.completion()
             else:
                 completion = job.reader.given(job.fixed_text)
             if job.scorer is not None and completion.text:
-                with translated_errors(self._api_key, lambda: completion.text):
-                    request = job.scorer.request(completion.text)
-                    answer = await client.chat.completions.create(**request)
-                    completion = job.scorer.scored(completion, answer)
+                completion = await self._scored(api, job, job.scorer, completion)
             if job.fixed_text is not None:  # nobody generated it
-                job.tell(Delta(token.text, token=token) for token in completion.tokens or ())
+                scored = [Delta(token.text, token=token) for token in completion.tokens or ()]
+                job.tell(scored or [Delta(completion.text)])
         return replace(completion, degradations=job.notes)
 
-    async def _generated(self, client: openai.AsyncOpenAI, job: Job) -> None:
+    async def _scored(
+        self, api: Api, job: Job, scorer: AnswerScorer, completion: Completion
+    ) -> Completion:
+        with self._faults.translated(lambda: completion.text):
+            bounds = scorer.bounds.until(job.ends_at)
+            answer = await api.answer(scorer.request(completion.text), bounds)
+            return scorer.scored(completion, answer)
+
+    async def _generated(self, api: Api, job: Job) -> None:
         """Read an answer; one that was cut off is asked for again, unless somebody has seen it."""
         for num_failures in range(self._patience.max_retries + 1):
             job.reader = job.make_reader()
-            with translated_errors(self._api_key):  # what can be asked again, the client asks
-                stream = await client.chat.completions.create(**job.payload)
+            with self._faults.translated():  # what can be asked again, the client asks
+                stream = await api.stream(job.payload, job.bounds.until(job.ends_at))
             try:
                 await self._read(stream, job)
             except (ServerConnectionError, ServerTimeoutError):
@@ -204,27 +237,28 @@ class Line:
             else:
                 break
 
-    async def _read(self, stream: Any, job: Job) -> None:
+    async def _read(self, stream: EventStream, job: Job) -> None:
         reader = job.reader
         try:
-            with translated_errors(self._api_key, lambda: reader.text):
-                async for chunk in stream:
-                    job.tell(reader.feed(chunk))
-                    if reader.has_ended:
+            with self._faults.translated(lambda: reader.text):
+                while not reader.has_ended:
+                    chunk = await _next_chunk(stream, reader, job.ends_at)
+                    if chunk is None:
                         break
+                    job.tell(reader.feed(chunk))
                 job.tell(reader.finish())
         finally:
             await stream.close()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[openai.AsyncOpenAI]:
+    async def _turn(self) -> AsyncIterator[Api]:
         """Wait until the server has fewer requests than it may have."""
         if self._open is None:
             self._open = (
-                self._make_client(),
+                self._make_api(),
                 asyncio.Semaphore(self._patience.max_concurrent_requests),
             )
-        client, free = self._open
+        api, free = self._open
         try:
             await free.acquire()
         finally:
@@ -232,7 +266,7 @@ class Line:
                 self._num_waiting -= 1
         self._num_running += 1
         try:
-            yield client
+            yield api
         finally:
             self._num_running -= 1
             free.release()
@@ -244,3 +278,18 @@ class Line:
         if opened is not None:
             await opened[0].close()
         self._thread.stop()
+
+
+async def _next_chunk(stream: EventStream, reader: AnswerReader, ends_at: float) -> Any:
+    """The next chunk of an answer; None at its end.
+
+    Once the answer is complete only its usage can come, which is not worth a long wait, nor one
+    until the time for it is over; and whatever else happens then costs the answer nothing.
+    """
+    if reader.completed_at is None:
+        return await stream.next()
+    until = min(reader.completed_at + _LAST_WORD_SECONDS, ends_at - 2 * _LOOK_SECONDS)
+    try:
+        return await asyncio.wait_for(stream.next(), until - time.monotonic())
+    except Exception:  # its own errors among them, and that the time is over
+        return None

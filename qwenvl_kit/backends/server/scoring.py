@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qwenvl_kit.backends.base import Completion
+from qwenvl_kit.backends.server.bounds import Bounds, scores_bounds
+from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
 from qwenvl_kit.processing.vocabulary import Vocabulary
 from qwenvl_kit.results import TokenAlternative, TokenScore
 
@@ -40,6 +42,11 @@ class AnswerScorer:
     vocabulary: Vocabulary
     only_answer: str | None = None
 
+    @property
+    def bounds(self) -> Bounds:
+        """What the answer to that may take."""
+        return scores_bounds(self.prompt_tokens, self.payload["max_tokens"], self.num_alternatives)
+
     def request(self, text: str) -> dict[str, Any]:
         """The arguments of `chat.completions.create`."""
         kept = {name: part for name, part in self.payload.items() if name not in _NOT_OF_SCORES}
@@ -61,30 +68,34 @@ class AnswerScorer:
         settings = {"max_tokens": 1, "temperature": 0.0, "top_logprobs": 0}
         return {**kept, **settings, "messages": said, "extra_body": extra}
 
-    def scored(self, completion: Completion, answer: Any) -> Completion:
+    def scored(self, completion: Completion, answer: Mapping[str, Any]) -> Completion:
         """The completion with the scores of an answer to that; without any, if they do not fit."""
-        ids = list(getattr(answer, "prompt_token_ids", None) or ())[self.prompt_tokens :]
-        entries = list(getattr(answer, "prompt_logprobs", None) or ())[self.prompt_tokens :]
-        tokens = self._tokens(ids, entries) if ids and len(ids) == len(entries) else []
+        unscored = replace(completion, tokens=None, end_token=None)
+        ids = (answer.get("prompt_token_ids") or ())[self.prompt_tokens :]
+        entries = (answer.get("prompt_logprobs") or ())[self.prompt_tokens :]
+        try:
+            tokens = self._tokens(ids, entries) if ids and len(ids) == len(entries) else []
+            end_token = self._end(answer) if completion.finish_reason == "stop" else None
+        except UnusableLogprobError:
+            return replace(unscored, warnings=(*completion.warnings, UNUSABLE))
         if "".join(token.text for token in tokens) != (completion.raw_text or completion.text):
-            return replace(completion, tokens=None, end_token=None)
-        ended = completion.finish_reason == "stop"
-        return replace(
-            completion, tokens=tuple(tokens), end_token=self._end(answer) if ended else None
-        )
+            return unscored
+        return replace(completion, tokens=tuple(tokens), end_token=end_token)
 
     def _tokens(
         self, ids: Sequence[int], entries: Sequence[Mapping[str, Any] | None]
     ) -> list[TokenScore]:
         stream, tokens = self.vocabulary.stream(), list[TokenScore]()
         for token_id, entry in zip(ids, entries):
-            known = {int(name): score["logprob"] for name, score in (entry or {}).items()}
+            known = {
+                int(name): as_logprob(score["logprob"]) for name, score in (entry or {}).items()
+            }
             likeliest = sorted(known.items(), key=lambda item: -item[1])[: self.num_alternatives]
             others = [
                 TokenAlternative(self.vocabulary.text(name), name, logprob)
                 for name, logprob in likeliest
             ]
-            score = known.get(token_id, float("-inf"))
+            score = as_logprob(known.get(token_id))
             piece = stream.feed(token_id)
             hidden = "" if piece else self.vocabulary.special_text(token_id)
             tokens.append(TokenScore(piece + hidden, token_id, score, tuple(others), bool(hidden)))
@@ -93,14 +104,14 @@ class AnswerScorer:
             tokens[-1] = replace(tokens[-1], text=tokens[-1].text + rest)
         return tokens
 
-    def _end(self, answer: Any) -> TokenScore | None:
+    def _end(self, answer: Mapping[str, Any]) -> TokenScore | None:
         """The likeliest of the tokens that end an answer."""
-        content = getattr(answer.choices[0].logprobs, "content", None) or ()
+        content = (answer["choices"][0].get("logprobs") or {}).get("content") or ()
         ends = {f"token_id:{end}": end for end in self.vocabulary.end_ids}
         found = [
-            TokenScore("", ends[entry.token], entry.logprob)
+            TokenScore("", ends[entry["token"]], as_logprob(entry.get("logprob")))
             for place in content
-            for entry in (place, *place.top_logprobs)
-            if entry.token in ends
+            for entry in (place, *(place.get("top_logprobs") or ()))
+            if entry["token"] in ends
         ]
         return max(found, key=lambda token: token.logprob, default=None)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import openai
-
+from qwenvl_kit.backends.server.access import Access, Api
+from qwenvl_kit.backends.server.bounds import Bounds
 from qwenvl_kit.backends.server.dialects import ServerDialect
-from qwenvl_kit.backends.server.faults import translated_errors
+from qwenvl_kit.backends.server.objects import as_object
+from qwenvl_kit.backends.server.threads import LoopThread
+from qwenvl_kit.checkpoints.sources import is_hub_id
 from qwenvl_kit.errors import (
-    InputError,
     ModelNotFoundError,
+    QwenVLKitError,
+    ServerAnswerError,
+    ServerBusyError,
     ServerError,
-    ServerRefusedError,
+    ServerTimeoutError,
 )
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-_FROM_ENVIRONMENT = ("OpenAI-Organization", "OpenAI-Project")
-"""What the client would take from the environment, which is meant for another server."""
+_Made = TypeVar("_Made")
+
+_CLOSING_SECONDS = 0.5
+_LONGEST_NAME = 4096
+_MOST_SHOWN = 200
+_MOST_TOKENS = 10**9
+"""Beyond any context."""
 
 _PROBE_WORD = "quartz"
 """Nothing that a model would say of itself when it is asked for a number."""
@@ -58,10 +66,13 @@ class Served:
     context_tokens: int | None = None
 
     @property
-    def checkpoint_names(self) -> tuple[str, ...]:
-        """Where its checkpoint may be found: folders of this machine, ids of a hub."""
+    def hub_ids(self) -> tuple[str, ...]:
+        """Under which ids its checkpoint may be found on a hub.
+
+        A server may say anything: none of it names a folder of this machine.
+        """
         names = dict.fromkeys(filter(None, (self.root, self.name)))
-        return tuple(name for name in names if Path(name).is_dir() or _HUB_ID.fullmatch(name))
+        return tuple(name for name in names if is_hub_id(name))
 
 
 @dataclass(frozen=True)
@@ -91,42 +102,35 @@ class Talents:
 
 
 class Desk:
-    """Asks a server about itself.
+    """Asks a server about itself, in a thread of its own: `with Desk(...) as desk`.
 
     Args:
-        address: of its API.
-        api_key: what it wants to see.
-        headers: what every request carries beside.
-        timeout_seconds: how long it may say nothing.
-        max_retries: how often a request is repeated that came to nothing.
-
-    Raises:
-        InputError: a key or headers that cannot be sent.
+        access: how it is reached.
+        timeout_seconds: how long all questions may take together, from now on.
     """
 
-    def __init__(
-        self,
-        address: str,
-        api_key: str,
-        headers: Mapping[str, str],
-        timeout_seconds: float,
-        max_retries: int,
-    ) -> None:
-        self.api_key = api_key
-        self._address = address
-        self._options: dict[str, Any] = {
-            "base_url": address,
-            "api_key": api_key,
-            "default_headers": {**dict.fromkeys(_FROM_ENVIRONMENT, openai.Omit()), **headers},
-            "timeout": timeout_seconds,
-            "max_retries": max_retries,
-        }
-        _check_headers({"api_key": api_key, **headers})
-        self._client = openai.OpenAI(**self._options)
+    def __init__(self, access: Access, timeout_seconds: float) -> None:
+        self._access = access
+        self._faults = access.faults
+        self._timeout_seconds = timeout_seconds
+        self._bounds = Bounds(ends_at=time.monotonic() + timeout_seconds)
+        self._thread = LoopThread("qwenvl_kit connecting")
+        self._api: Api | None = None
 
-    def make_async_client(self) -> openai.AsyncOpenAI:
-        """A client, to be used in one event loop."""
-        return openai.AsyncOpenAI(**self._options)
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        api, self._api = self._api, None
+        if api is None:
+            self._thread.stop()
+        else:
+            self._thread.run(_closed(api, self._thread))
+
+    @property
+    def seconds_left(self) -> float:
+        """How long what is still to be found out may take."""
+        return self._bounds.seconds_left
 
     def find(self, model: str | None) -> Served:
         """The model of that name, or the only one.
@@ -135,25 +139,24 @@ class Desk:
             ModelNotFoundError: the server has none of that name, or several to choose from.
             ServerError: it gives no answer.
         """
-        with translated_errors(self.api_key):
-            try:
-                listed = [_served(entry) for entry in self._client.models.list().data or ()]
-            except Exception as error:
-                status = getattr(error, "status_code", None)
-                if model is None or status in (None, 401, 403):
-                    raise
-                return Served(model)  # it does not list what it serves
+        try:
+            listed = self._answer(self._listed)
+        except QwenVLKitError as error:
+            status = _status_of(error)
+            if model is None or status in (None, 401, 403):
+                raise
+            return Served(model)  # it does not list what it serves
         if model is None:
             if len(listed) != 1:
                 raise ModelNotFoundError(
-                    f"the server has {len(listed)} models: {_names(listed)}",
+                    f"the server has {len(listed)} models: {self._names(listed)}",
                     expected="model=..., one of them",
                 )
             return listed[0]
         same = [served for served in listed if served.name == model]
         if not same and listed and not _loads_any(listed):
             raise ModelNotFoundError(
-                f"the server has no model {model!r}", expected=f"one of {_names(listed)}"
+                f"the server has no model {model!r}", expected=f"one of {self._names(listed)}"
             )
         return same[0] if same else Served(model, listed[0].owner if listed else None)
 
@@ -164,58 +167,99 @@ class Desk:
             ServerError: the server does not answer questions at all.
         """
         scored = self._ask(model, logprobs=True, max_tokens=1)
-        bound = None
+        bound: Mapping[str, Any] = {}
         if dialect.constraints:
             bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
-        written = getattr(getattr(bound, "message", None), "content", None)
+        written = as_object(bound.get("message")).get("content")
         return Talents(
-            gives_logprobs=bool(getattr(getattr(scored, "logprobs", None), "content", None)),
-            binds_answers=_PROBE_WORD in (written or ""),
+            gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
+            binds_answers=isinstance(written, str) and _PROBE_WORD in written,
         )
 
-    def _ask(self, model: str, **wanted: Any) -> Any:
-        """The choice of an answer; None where the server refuses what is wanted."""
-        question: Any = [{"role": "user", "content": "Say a number."}]
+    def _ask(self, model: str, **wanted: Any) -> Mapping[str, Any]:
+        """The choice of an answer; an empty one where the server refuses what is wanted."""
+        question = [{"role": "user", "content": "Say a number."}]
+        payload = {"model": model, "messages": question, "temperature": 0.0, **wanted}
+
+        async def choice(api: Api) -> Mapping[str, Any]:
+            answer = await api.answer(payload, self._bounds)
+            return as_object(answer["choices"][0])
+
         try:
-            with translated_errors(self.api_key):
-                answer = self._client.chat.completions.create(
-                    model=model, messages=question, temperature=0.0, **wanted
-                )
-                return answer.choices[0]
-        except ServerRefusedError as error:
-            if error.status in (401, 403):
-                raise
-            return None
+            return self._answer(choice)
+        except ServerBusyError:
+            raise  # which tells nothing of what it can do
         except ServerError as error:
-            if error.status is None:
+            if error.status in (None, 401, 403):
                 raise
-            return None  # some fail where they ought to refuse
+            return {}  # it refuses, and some fail where they ought to refuse
+
+    async def _listed(self, api: Api) -> list[Served]:
+        listed = await api.list_models(self._bounds)
+        return [_served(entry) for entry in listed.get("data") or ()]
+
+    def _answer(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
+        """Wait for the answer to a question.
+
+        Raises:
+            ServerTimeoutError: the time for all of them is over.
+        """
+        waited = self._thread.run(self._in_time(question))
+        try:
+            return waited.result()
+        except BaseException:
+            waited.cancel()  # where the wait itself was interrupted
+            raise
+
+    async def _in_time(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
+        self._api = self._api or self._access.make_api()
+        asked = asyncio.ensure_future(self._translated(question(self._api)))
+        done, _ = await asyncio.wait({asked}, timeout=self.seconds_left)
+        if done:
+            return asked.result()
+        asked.cancel()
+        await asyncio.wait({asked}, timeout=_CLOSING_SECONDS)
+        hints = ("connect(setup_timeout_seconds=...)", self._faults.unreachable_hint)
+        raise ServerTimeoutError(
+            f"the server did not answer what connect asks within {self._timeout_seconds:g} seconds",
+            hint="; or ".join(filter(None, hints)),
+        )
+
+    async def _translated(self, answer: Awaitable[_Made]) -> _Made:
+        with self._faults.translated():
+            return await answer
+
+    def _names(self, listed: list[Served]) -> str:
+        names = (self._faults.mask(served.name[:_MOST_SHOWN]) for served in listed[:10])
+        return ", ".join(names) or "none"
 
 
-def _served(entry: Any) -> Served:
-    length = getattr(entry, "max_model_len", None)
-    root = getattr(entry, "root", None)
+async def _closed(api: Api, thread: LoopThread) -> None:
+    await api.close()
+    thread.stop()
+
+
+def _status_of(error: QwenVLKitError) -> int | None:
+    """The status of a refusal; 404 for what means that there is nothing of that name."""
+    return 404 if isinstance(error, ModelNotFoundError) else getattr(error, "status", None)
+
+
+def _served(entry: Mapping[str, Any]) -> Served:
+    name, owner, root = (entry.get(key) for key in ("id", "owned_by", "root"))
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        raise ServerAnswerError(
+            "the server lists a model without a name that can be asked for",
+            expected=f"a text of {_LONGEST_NAME} characters at most under 'id'",
+        )
+    length = entry.get("max_model_len")
     return Served(
-        name=str(entry.id),
-        owner=getattr(entry, "owned_by", None),
+        name=name,
+        owner=owner if isinstance(owner, str) else None,
         root=root if isinstance(root, str) else None,
-        context_tokens=length if type(length) is int and length > 0 else None,
+        context_tokens=length if type(length) is int and 0 < length < _MOST_TOKENS else None,
     )
 
 
 def _loads_any(listed: list[Served]) -> bool:
     """Whether the server loads what it is asked for, and lists only what it has already."""
     return listed[0].owner not in ("vllm", "sglang")
-
-
-def _names(listed: list[Served]) -> str:
-    return ", ".join(served.name for served in listed[:10]) or "none"
-
-
-def _check_headers(given: Mapping[str, Any]) -> None:
-    for name, value in given.items():
-        is_text = isinstance(name, str) and isinstance(value, str) and bool(value)
-        if not is_text or not value.isascii() or not value.isprintable():
-            raise InputError(
-                f"{name} holds something that no header can hold", expected="printable ASCII"
-            )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _Made = TypeVar("_Made")
 
+_CLOSING_SECONDS = 1.0
+
 
 class LoopThread:
     """Runs coroutines in a thread of its own, which is started by the first of them.
@@ -51,10 +53,19 @@ class LoopThread:
             return self._loop
 
 
+async def _left_undone(tasks: set[asyncio.Task[Any]]) -> None:
+    """Let connections close that are being closed; then nothing may go on."""
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+        for task in late:
+            task.cancel()
+
+
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        loop.run_until_complete(_left_undone(asyncio.all_tasks(loop)))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:

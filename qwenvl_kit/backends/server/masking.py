@@ -1,0 +1,83 @@
+"""Keeps what is secret out of messages, whatever a server makes of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+_CREDENTIALS = re.compile(r"(?i)\b(?:bearer\s+\S+|sk-[\w-]{6,}|hf_\w{6,})|(?<=://)[^/\s@]*@")
+_PART = 6
+"""So many characters of a secret in a row are masked wherever they stand: it may have been cut."""
+
+_MOST_CHARACTERS = 50_000
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_MASKED = "***"
+
+
+class Mask:
+    """Masks secrets in text: whole and in part, in the forms in which servers repeat them.
+
+    Args:
+        secrets: keys, and the values of headers.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {_lower(form) for secret in secrets if secret for form in _forms(secret)}
+        self._parts = {form[at : at + _PART] for form in forms for at in _starts(form)}
+        short = sorted((re.escape(form) for form in forms if len(form) < _PART), key=len)
+        self._short = (
+            re.compile(rf"(?<!\w)(?:{'|'.join(reversed(short))})(?!\w)") if short else None
+        )
+
+    def __call__(self, text: str) -> str:
+        """The text without them, cut to what a message has room for at most."""
+        text = text[:_MOST_CHARACTERS]
+        plain = _lower(text)
+        spans = [(at, at + _PART) for at in _starts(plain) if plain[at : at + _PART] in self._parts]
+        if self._short is not None:
+            spans += [found.span() for found in self._short.finditer(plain)]
+        return _CREDENTIALS.sub(_MASKED, _without(text, sorted(spans)))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret may be written: as it is, for a URL, in JSON, in HTML; a login in clear."""
+    clear = _login(secret)
+    for form in (secret, clear) if clear else (secret,):
+        yield from (form, quote(form), quote(form, safe=""), quote_plus(form), html.escape(form))
+        yield json.dumps(form)[1:-1]
+        yield json.dumps(form)[1:-1].replace("/", "\\/")
+        yield repr(form)[1:-1]
+
+
+def _login(secret: str) -> str:
+    """Name and password of a value for HTTP's basic authentication; empty if it is none."""
+    scheme, _, value = secret.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def _lower(text: str) -> str:
+    """In small letters of ASCII, character by character, so that places stay what they are."""
+    return text.translate(_LOWER)
+
+
+def _starts(text: str) -> range:
+    return range(max(0, len(text) - _PART + 1))
+
+
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    kept: list[str] = []
+    at = 0
+    for start, end in spans:
+        if start > at or not kept:
+            kept += [text[at:start], _MASKED]
+        at = max(at, end)
+    return "".join([*kept, text[at:]])
