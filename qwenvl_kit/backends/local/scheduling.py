@@ -270,9 +270,19 @@ class Scheduler:
                 choose_tokens(group.jobs, done.computed.logits, self._running.dtype)
                 self._running.join(group.jobs, done.computed)
         except QwenVLKitError as error:
-            self._fail(group.jobs, error)
+            self._read_apart(group, error)
         else:
             self._show(group.jobs)
+
+    def _read_apart(self, group: Group, error: QwenVLKitError) -> None:
+        """A group that failed: each by itself, so that one's fault costs no other."""
+        is_shared = len(group.jobs) > 1 and not isinstance(error, OutOfMemoryError)
+        if not is_shared:
+            self._fail(group.jobs, error)
+            return
+        release_frames(error)
+        for job in group.jobs:
+            self._read_group(Group([job], group.base))
 
     def _write(self) -> None:
         """One token more of each answer."""
@@ -311,7 +321,8 @@ class Scheduler:
                 self._tickets.pop(job).future.set_exception(error)
                 continue
             if is_over:
-                self._keep(job)
+                if job.row.error is None:
+                    self._keep(job)
                 self._end(job)
         with _as_memory_allows():
             self._running.drop_ended()  # or at a later step
@@ -325,6 +336,7 @@ class Scheduler:
     def _end(self, job: Job) -> None:
         future = self._tickets.pop(job).future
         if job.row.error is not None:
+            release_frames(job.row.error)
             future.set_exception(job.row.error)
         else:
             future.set_result(_completion(job))
