@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from qwenvl_kit.structure.kinds import read_json
+
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PLAIN = re.compile(r"[-+0-9.eE]+|true|false|null")
@@ -130,7 +132,7 @@ class PartialJson:
         self._at = found.end()
         is_ended = self._at < len(self._text) or found[0] in ("true", "false", "null")
         try:
-            value = json.loads(found[0])
+            value = read_json(found[0])
         except ValueError:
             is_ended, value = False, None
         if not is_ended:
