@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +41,7 @@ from qwenvl_kit.tasks import (
     translate_text_in_image,
     write_from_image,
 )
+from qwenvl_kit.tasks.scoring import ScoredAnswers
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")
@@ -179,3 +182,42 @@ def test_answers_that_have_no_probability_are_an_error(logprob: float) -> None:
 
     with pytest.raises(AnswerError, match="probab"):
         ask_yes_no(VisionChat(ScriptedBackend(script, logprob=logprob)), "Is it?", RED)
+
+
+@dataclass
+class Items:
+    """A long list."""
+
+    names: list[str]
+
+
+def test_a_streamed_answer_is_read_once_however_often_it_is_shown() -> None:
+    """By calls of functions, since times are for benchmarks."""
+
+    def num_calls(num_names: int) -> int:
+        answer = json.dumps({"names": ["a b c"] * num_names})
+        chat = VisionChat(ScriptedBackend([answer], context_tokens=2**20))
+        calls = 0
+
+        def count_call(_: object, event: str, __: object) -> None:
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sampling = Sampling(max_new_tokens=10_000, max_cycle_tokens=None)
+        shown = stream_extract(chat, RED, Items, sampling=sampling)
+        sys.setprofile(count_call)
+        try:
+            *_, value = shown
+        finally:
+            sys.setprofile(None)
+        assert value.names == ["a b c"] * num_names
+        return calls
+
+    assert num_calls(600) < 2.6 * num_calls(300)
+
+
+def test_probabilities_of_many_answers_are_computed_once() -> None:
+    scored = ScoredAnswers(tuple("abc"), (-1.0, -2.0, -math.inf), ())
+    assert scored.probabilities is scored.probabilities
+    assert sum(scored.probabilities) == pytest.approx(1.0)
+    assert scored.probabilities[2] == 0.0
