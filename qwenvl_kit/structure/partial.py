@@ -221,7 +221,7 @@ class PartialJson:
         found = _TEXT.match(self._text, read.at)
         end = read.at if found is None else found.end()
         is_ended = self._text.startswith('"', end)
-        is_cut = end == len(self._text) or _CUT_ESCAPE.fullmatch(self._text, end)
+        is_cut = end == len(self._text) or bool(_CUT_ESCAPE.fullmatch(self._text, end))
         try:
             read.pieces.append(str(json.loads(f'"{self._text[read.at : end]}"', strict=False)))
         except ValueError:

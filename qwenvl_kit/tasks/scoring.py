@@ -14,6 +14,7 @@ from qwenvl_kit.errors import AnswerError, ContextLengthError, UnsupportedFeatur
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
+from qwenvl_kit.tasks.answers import unusable
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,11 @@ def _logprob(reply: Reply, answer: str, where: str) -> float:
             hint="a local model, or a server that gives logprobs",
         )
     if reply.text.strip() != answer.strip() or math.isnan(reply.logprob):
-        error = AnswerError(
+        raise unusable(
+            reply,
             f"the backend wrote {reply.text[:60]!r} with a log-probability of {reply.logprob}",
             expected=f"{answer[:60]!r}, which it was bound to, with its log-probability",
             hint="a local model, or a server that binds answers to a form",
             where=where,
         )
-        error.reply = reply
-        raise error
     return reply.logprob

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import AnswerError
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.results import Reply
+from qwenvl_kit.tasks.answers import unusable
 from qwenvl_kit.tasks.classification import Classification, classify
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.scoring import ScoredAnswers, score_each
@@ -193,17 +193,16 @@ def _number(reply: Reply, form: str) -> float:
     """The number that an answer is; not every backend binds it to its form."""
     text = unicodedata.normalize("NFKC", reply.text.strip())  # full-width digits are digits
     if reply.finish_reason != "stop":
-        error = AnswerError(
+        raise unusable(
+            reply,
             f"the answer was cut short ({reply.finish_reason})",
             hint="a larger Sampling(max_new_tokens=..., max_seconds=...)",
         )
-    elif re.fullmatch(form, text):
-        return float(text) if form == NUMBER else int(text)
-    else:
-        error = AnswerError(
+    if not re.fullmatch(form, text):
+        raise unusable(
+            reply,
             f"the answer is {text[:60]!r}",
             expected=_EXPECTED[form],
             hint="a local model or a server that binds answers to a form, or another prompt",
         )
-    error.reply = reply
-    raise error
+    return float(text) if form == NUMBER else int(text)
