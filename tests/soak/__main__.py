@@ -73,7 +73,7 @@ MODES: Mapping[str, tuple[int, Callable[[Path, int], bool]]] = MappingProxyType(
         "load": (20_000, under_load),
         "reload": (20_000, lambda folder, number: under_load(folder, number, reloads=True)),
         "leak": (5_000, with_leaks),
-        "rows": (4_000, with_bad_rows),
+        "rows": (1_000, with_bad_rows),
     }
 )
 """How many requests each asks, and how."""

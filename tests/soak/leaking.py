@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -60,7 +61,15 @@ def leak(chat: VisionChat, num_asks: int, num_before: int) -> list[tuple[int, in
 
 
 def left_behind() -> str:
-    """What else a process may hold without end: threads, open files, children."""
+    """What else a process may hold without end: threads, open files, children.
+
+    Threads that end by themselves are waited for: of pools that were left, and of an idle model.
+    """
+    deadline = time.monotonic() + 20
+    while any(t.name.startswith("qwenvl_kit") for t in threading.enumerate()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
     own = psutil.Process()
     num_files = own.num_fds() if hasattr(own, "num_fds") else own.num_handles()
     return f"{threading.active_count()} threads, {num_files} files, {len(own.children())} children"
