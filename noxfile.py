@@ -190,11 +190,11 @@ def guided(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
-    """20,000 requests while things fail, with one model and with models that are replaced."""
+    """Requests while things fail, models are replaced, rows are no numbers; and what leaks."""
     session.install("-e", ".", *group("test"))
-    session.run("python", "-m", "tests.soak", *session.posargs, env=OFFLINE)
-    if not session.posargs:
-        session.run("python", "-m", "tests.soak", "--reload", env=OFFLINE)
+    modes = [session.posargs] if session.posargs else [["load"], ["reload"], ["leak"], ["rows"]]
+    for mode in modes:
+        session.run("python", "-m", "tests.soak", *mode, env=OFFLINE)
 
 
 @nox.session(default=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.agreement import ask_with_samples
@@ -24,12 +25,11 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.desk import BatchDesk
 from qwenvl_kit.dialects import Prompt
-from qwenvl_kit.errors import OutOfMemoryError
 from qwenvl_kit.health import health_of
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
-from qwenvl_kit.pending import Follower, Pending
+from qwenvl_kit.pending import Follower, Pending, fails_for_memory
 from qwenvl_kit.pipeline import Pipeline, Settled, check_sampling
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
@@ -202,9 +202,7 @@ class Asking(StaysHere):
         follower = Follower()
         try:
             pending = await asyncio.to_thread(self._begin, pipeline, settled, follower)
-            ended = asyncio.wrap_future(pending.future)
-            (outcome,) = await asyncio.gather(ended, return_exceptions=True)
-            if isinstance(outcome, OutOfMemoryError):  # it may be asked once more, smaller
+            if await fails_for_memory(pending):  # it may be asked once more, smaller
                 return await asyncio.to_thread(pending.result)
             return pending.result()
         except asyncio.CancelledError:
@@ -282,8 +280,8 @@ class Asking(StaysHere):
         requests = checked_requests(requests)
         with self._desk(sampling, budget, fit, abstain_below, journal) as desk:
             run = BatchRun(requests, desk, max_in_flight=max_batch_size)
-            with counted(requests, is_shown=progress) as note:
-                return collect(run.events(), on_error, note)
+            with counted(requests, is_shown=progress) as note, closing(run.events()) as events:
+                return collect(events, on_error, note)
 
     def stream_many(
         self,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Union
 
@@ -16,10 +15,10 @@ from qwenvl_kit.errors import (
     OutOfMemoryError,
     OverloadError,
     QwenVLKitError,
-    release_frames,
 )
 from qwenvl_kit.pending import Follower, Pending
 from qwenvl_kit.pipeline import Prepared, Settled
+from qwenvl_kit.raising import fresh, release_frames
 from qwenvl_kit.requests import Request, RequestLike, as_request
 from qwenvl_kit.results import Delta, Failure, Reply
 
@@ -86,7 +85,11 @@ class Desk(Protocol):
 
 
 class _Item:
-    """One of the requests on its way."""
+    """One of the requests on its way.
+
+    What is called when it goes on must hold its index alone: it holds, by its future, what is
+    called, and both would live on together, with its pictures.
+    """
 
     def __init__(self, index: int, given: RequestLike, follower: Follower) -> None:
         self.index = index
@@ -97,6 +100,11 @@ class _Item:
         self.prepared: Prepared | None = None
         self.pending: Pending | None = None
         self.num_bytes = 0
+
+    def let_go(self) -> None:
+        """Forget what was asked, with its pictures; whoever runs it holds what it needs."""
+        self.given = ""
+        self.settled = self.prepared = self.pending = None
 
 
 _Told: TypeAlias = Union[Delta, Reply, Exception, Literal["prepared", "ended"]]
@@ -123,25 +131,26 @@ class BatchRun:
         max_in_flight: int | None = None,
         shows_deltas: bool = False,
     ) -> None:
-        self._requests = enumerate(requests)
+        self._requests = iter(requests)  # `enumerate` would keep the last one
+        self._num_read = 0
         self._desk = desk
         self._max_in_flight = max_in_flight or _MAX_IN_FLIGHT
         self._shows_deltas = shows_deltas
-        self._told: queue.SimpleQueue[tuple[_Item, _Told]] = queue.SimpleQueue()
-        self._in_flight: set[_Item] = set()
+        self._told: queue.SimpleQueue[tuple[int, _Told]] = queue.SimpleQueue()
+        self._in_flight: dict[int, _Item] = {}
         self._ready: dict[int, _Item] = {}
         self._num_preparing = self._num_bytes = self._next_index = 0
         self._gathers_until = 0.0
-        self._is_read = self._is_cancelled = False
+        self._is_read = self._is_cancelled = self._is_over = False
         self._error: Exception | None = None
 
     def cancel(self) -> None:
         """Read no more requests, and end those on their way; for any thread."""
         self._is_cancelled = True
-        for item in tuple(self._in_flight):
+        for item in tuple(self._in_flight.values()):
             item.follower.cancel()
 
-    def events(self) -> Iterator[BatchEvent]:
+    def events(self) -> Generator[BatchEvent, None, None]:
         """What happens, as it happens.
 
         Raises:
@@ -160,6 +169,16 @@ class BatchRun:
         finally:
             self.cancel()
             pool.shutdown(wait=False, cancel_futures=True)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget the requests on their way, of which nobody will hear."""
+        self._is_over = True
+        for item in self._in_flight.values():
+            item.let_go()
+        self._in_flight.clear()
+        self._ready.clear()
+        self._requests = iter(())
 
     def _may_begin(self) -> bool:
         return not (
@@ -172,40 +191,43 @@ class BatchRun:
 
     def _begin_next(self, pool: ThreadPoolExecutor) -> None:
         try:
-            index, given = next(self._requests)
+            given = next(self._requests)
         except StopIteration:
             self._is_read = True
             return
         except Exception as error:  # the caller's own; what it gave before is answered first
             self._is_read, self._error = True, error
             return
-        item = _Item(index, given, Follower())
-        if self._shows_deltas:
-            item.follower = Follower(lambda delta: self._told.put((item, delta)))
-        self._in_flight.add(item)
+        index, self._num_read = self._num_read, self._num_read + 1
+        item = self._in_flight[index] = _Item(index, given, self._follower(index))
         self._num_preparing += 1
         pool.submit(self._prepare, item)
+
+    def _follower(self, index: int) -> Follower:
+        """Who follows a request."""
+        told = self._told
+        return Follower((lambda delta: told.put((index, delta))) if self._shows_deltas else None)
 
     def _prepare(self, item: _Item) -> None:
         """In a thread of the pool: open what a request shows."""
         try:
             item.settled = self._desk.settle(as_request(item.given))
             known = self._desk.recall(item.index, item.settled)
-            if known is not None:
-                self._told.put((item, known))
-                return
-            item.prepared = self._desk.prepare(item.settled)
+            if known is None:
+                item.prepared = self._desk.prepare(item.settled)
+            self._told.put((item.index, "prepared" if known is None else known))
         except Exception as error:
-            self._told.put((item, error))
-            return
-        self._told.put((item, "prepared"))
+            self._told.put((item.index, error))
+        if self._is_over:
+            item.let_go()
 
     def _happened(self, pool: ThreadPoolExecutor) -> Iterator[BatchEvent]:
         """What has been told by now; waits for something if no other request may begin."""
         while self._in_flight:
             is_held_up = self._submit_ready()
             outcomes = []
-            for item, told in self._take(_RETRY_SECONDS if is_held_up else None):
+            for index, told in self._take(_RETRY_SECONDS if is_held_up else None):
+                item = self._in_flight[index]
                 if isinstance(told, Delta):
                     yield BatchEvent(item.index, delta=told)
                 elif told == "prepared":
@@ -218,7 +240,7 @@ class BatchRun:
                 return
             yield from self._ended(outcomes)
 
-    def _take(self, wait_seconds: float | None) -> list[tuple[_Item, _Told]]:
+    def _take(self, wait_seconds: float | None) -> list[tuple[int, _Told]]:
         """All that has been told; nothing if there is none within that time."""
         try:
             first = self._told.get(block=not self._may_begin(), timeout=wait_seconds)
@@ -254,9 +276,10 @@ class BatchRun:
         except Exception as error:
             if isinstance(error, OverloadError) and not item.follower.is_cancelled():
                 return False
-            self._told.put((item, error))
+            self._told.put((item.index, error))
         else:
-            item.pending.future.add_done_callback(lambda _: self._told.put((item, "ended")))
+            told, index = self._told, item.index
+            item.pending.future.add_done_callback(lambda _: told.put((index, "ended")))
         return True
 
     def _gathers(self) -> bool:
@@ -277,17 +300,14 @@ class BatchRun:
             self._wait(item)
 
     def _wait(self, item: _Item) -> None:
-        try:
-            if item.pending is not None:
-                self._told.put((item, item.pending.result()))
-        except Exception as error:
-            self._told.put((item, error))
+        if item.pending is not None:
+            self._told.put((item.index, item.pending.outcome()))
 
     def _ended(self, outcomes: Sequence[tuple[_Item, Reply | Exception]]) -> Iterator[BatchEvent]:
         """The ends of requests, once all of them have been noted."""
         answered = []
         for item, outcome in outcomes:
-            self._in_flight.remove(item)
+            del self._in_flight[item.index]
             self._num_bytes -= item.num_bytes
             if item.prepared is None:
                 self._note_prepared(item)  # as far as it comes
@@ -295,24 +315,18 @@ class BatchRun:
                 answered.append((item.index, item.settled, outcome))
         self._desk.keep(answered)
         for item, outcome in outcomes:
+            item.let_go()
             result = outcome if isinstance(outcome, Reply) else _failure(item, outcome)
             yield BatchEvent(item.index, result=result)
 
 
 def _failure(item: _Item, cause: Exception) -> Failure:
     """The failure of one request; an error that nobody expected must not cost its neighbours."""
-    error = _copied(cause) if isinstance(cause, QwenVLKitError) else _translated(cause)
+    error = fresh(cause) if isinstance(cause, QwenVLKitError) else _translated(cause)
     place = f"requests[{item.index}]"
     error.where = f"{place}.{error.where}" if error.where else place
     release_frames(error)
     return Failure(index=item.index, error=error, request_id=item.request_id)
-
-
-def _copied(error: QwenVLKitError) -> QwenVLKitError:
-    """The same error once more: one object may fail several requests, each in its own place."""
-    copied = copy(error)
-    copied.__cause__ = error.__cause__
-    return copied.with_traceback(error.__traceback__)
 
 
 def _translated(cause: Exception) -> GenerationError:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from qwenvl_kit.batch import BatchEvent, Result
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.messages import Message
+from qwenvl_kit.raising import fresh
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Failure
 
@@ -80,6 +81,6 @@ def collect(
         while len(results) in early:
             result = early.pop(len(results))
             if on_error == "raise" and isinstance(result, Failure):
-                raise result.error
+                raise fresh(result.error)
             results.append(result)
     return results

@@ -58,7 +58,6 @@ What is likely a mistake and can be answered all the same is told by a `QwenVLKi
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -322,19 +321,6 @@ class ServerAnswerError(ServerError):
 
 class QwenVLKitWarning(UserWarning):
     """A request is likely not meant as it is written; told once in a process for each kind."""
-
-
-def release_frames(error: BaseException | None) -> None:
-    """Let go of the local variables that an error's traceback holds, its causes' too.
-
-    An error that is kept would otherwise keep the tensors of the call that failed, and with them
-    the memory that the next call needs.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__
 
 
 @contextmanager

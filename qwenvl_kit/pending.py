@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.errors import OutOfMemoryError
 from qwenvl_kit.pipeline import Pipeline, Prepared
+from qwenvl_kit.raising import fresh
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
 from qwenvl_kit.tools.replies import told_apart
 from qwenvl_kit.totals import Totals
@@ -101,19 +102,38 @@ class Pending:
         Raises:
             GenerationError: it failed.
         """
+        outcome = self.outcome()
+        if isinstance(outcome, Reply):
+            return outcome
+        try:
+            raise fresh(outcome)
+        finally:
+            del outcome, self  # which the traceback would hold, and they it
+
+    def outcome(self) -> Reply | Exception:
+        """Wait for the reply, or for the error by which it failed."""
         try:
             while self.retry():
                 pass
-            reply = self._reply(self._future.result())
-        except BaseException as error:
-            self.cancel()  # also where the wait itself was interrupted
-            if isinstance(error, Exception):
-                self._totals.add_failure()
-                self._pipeline.listeners.failure(error)
+            outcome = self._ended_with()
+        except Exception as error:
+            outcome = error
+        except BaseException:  # the wait itself was interrupted
+            self.cancel()
             raise
-        self._totals.add(reply)
-        self._pipeline.listeners.reply(reply)
-        return reply
+        if isinstance(outcome, Reply):
+            self._totals.add(outcome)
+            self._pipeline.listeners.reply(outcome)
+            return outcome
+        self.cancel()
+        self._totals.add_failure()
+        self._pipeline.listeners.failure(outcome)
+        return outcome
+
+    def _ended_with(self) -> Reply | Exception:
+        """What the backend gave; an error is not raised, which would have it refer to this."""
+        failed = self._future.exception()
+        return failed if isinstance(failed, Exception) else self._reply(self._future.result())
 
     def _submit(self, prepared: Prepared) -> None:
         self._prepared = prepared
@@ -153,3 +173,16 @@ class Pending:
         apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
         told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
         return self._pipeline.judged(told, settled)
+
+
+async def fails_for_memory(pending: Pending) -> bool:
+    """Wait until a backend is done with a request; whether the memory was too little for it."""
+    import asyncio
+
+    ended = asyncio.wrap_future(pending.future)
+    try:
+        await asyncio.wait([ended])  # which raises nothing: an error here would refer to itself
+    except asyncio.CancelledError:
+        ended.cancel()
+        raise
+    return isinstance(ended.exception(), OutOfMemoryError)

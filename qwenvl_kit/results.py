@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.errors import QwenVLKitError
@@ -212,26 +216,32 @@ class Reply:
         Where `text` is not the end of `raw_text`, as calls of tools stand among it, places in
         `raw_text` are meant.
         """
+        bounds = self._token_bounds
+        first = bisect_right(bounds, start, lo=1) - 1
+        last = bisect_left(bounds, stop, hi=len(bounds) - 1)
+        return (self.tokens or ())[first:last]
+
+    @cached_property
+    def _token_bounds(self) -> Sequence[int]:
+        """Where the first token begins, and then where each ends; never less than before."""
         shown = self._shown_of_raw()
         is_raw = not self.text or not shown.endswith(self.text)
-        found, at = [], 0 if is_raw else len(self.text) - len(shown)
-        for token in self.tokens or ():
-            end = at + (len(token.text) if is_raw or not token.is_hidden else 0)
-            if at < stop and start < end:
-                found.append(token)
-            at = end
-        return tuple(found)
+        lengths = [
+            len(token.text) if is_raw or not token.is_hidden else 0 for token in self.tokens or ()
+        ]
+        return tuple(accumulate(lengths, initial=0 if is_raw else len(self.text) - len(shown)))
 
     def _shown_of_raw(self) -> str:
         """All that it wrote, without what is hidden."""
         if self.raw_text is None:
             return self.text
-        shown, at = "", 0
+        shown, at = list[str](), 0
         for token in self.tokens or ():
             end = at + len(token.text)
-            shown += "" if token.is_hidden else self.raw_text[at:end]
+            if not token.is_hidden:
+                shown.append(self.raw_text[at:end])
             at = end
-        return shown + self.raw_text[at:]
+        return "".join((*shown, self.raw_text[at:]))
 
     def confidence_between(self, start: int, stop: int) -> float | None:
         """How sure the model was of `text[start:stop]`: as `confidence`, of these tokens alone."""

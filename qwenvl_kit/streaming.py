@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Union
 
 from qwenvl_kit.batch import BatchEvent, BatchRun, Result
 from qwenvl_kit.pending import Follower, Pending
+from qwenvl_kit.raising import fresh, release_frames
 from qwenvl_kit.results import Delta, Reply
 from qwenvl_kit.staying import StaysHere
 
@@ -35,9 +36,9 @@ class ReplyStream(StaysHere):
     def __init__(self, begin: Callable[[Follower], Pending]) -> None:
         self._told: queue.SimpleQueue[Union[Delta, None]] = queue.SimpleQueue()
         self._follower = Follower(self._told.put)
-        self._outcome: Reply | BaseException | None = None
-        self._pending = begin(self._follower)
-        self._await_end()
+        self._outcome: Reply | Exception | None = None
+        self._pending: Pending | None = begin(self._follower)
+        self._await_end(self._pending)
 
     def __iter__(self) -> Iterator[Delta]:
         return self
@@ -49,7 +50,7 @@ class ReplyStream(StaysHere):
                 return delta
             self._end()
         if isinstance(self._outcome, BaseException):
-            raise self._outcome
+            raise fresh(self._outcome)
         raise StopIteration
 
     @property
@@ -73,24 +74,28 @@ class ReplyStream(StaysHere):
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
-        self._pending.wait()
+        if self._pending is not None:
+            self._pending.wait()
 
     def __del__(self) -> None:
         if hasattr(self, "_follower"):
             self._follower.cancel()
 
-    def _await_end(self) -> None:
+    def _await_end(self, pending: Pending) -> None:
         told = self._told  # what runs must not hold the stream itself, which may be dropped
-        self._pending.future.add_done_callback(lambda _: told.put(None))
+        pending.future.add_done_callback(lambda _: told.put(None))
 
     def _end(self) -> None:
-        if self._pending.retry():
-            self._await_end()
+        pending = self._pending
+        if pending is None:  # another reader was here first
             return
-        try:
-            self._outcome = self._pending.result()
-        except Exception as error:
-            self._outcome = error
+        if pending.retry():
+            self._await_end(pending)
+            return
+        self._outcome = pending.outcome()
+        self._pending = None  # which holds the pictures
+        if isinstance(self._outcome, Exception):
+            release_frames(self._outcome)
         self._told.put(None)  # for another reader that waits
 
 
@@ -142,4 +147,4 @@ class BatchStream(StaysHere):
 
     def __exit__(self, *_: object) -> None:
         self._run.cancel()
-        self._events.close()  # type: ignore[attr-defined]  # a generator
+        self._events.close()

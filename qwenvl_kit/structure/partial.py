@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, Union
+
+from qwenvl_kit.structure.kinds import read_json
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_HEX = "[0-9a-fA-F]"
+_FIRST_HALF = rf"\\u[dD][89abAB]{_HEX}{{2}}"
+"""The first half of a character that is written as two, which what follows may belong to."""
+_TEXT = re.compile(
+    rf'(?:[^"\\]|\\[^u]|\\u(?![dD][89abAB]){_HEX}{{4}}'
+    rf"|{_FIRST_HALF}(?:\\u{_HEX}{{4}}|(?=[^\\]|\\[^u])))*"
+)
+_CUT_ESCAPE = re.compile(rf"\\(?:u{_HEX}{{0,3}})?|{_FIRST_HALF}(?:\\(?:u{_HEX}{{0,3}})?)?")
 _PLAIN = re.compile(r"[-+0-9.eE]+|true|false|null")
 _MAX_DEPTH = 100
-_BROKEN_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{0,3})?$")
+Path: TypeAlias = tuple[Union[str, int], ...]
+Due: TypeAlias = Literal["value", "first", "name", "colon", "next", "nothing"]
+"""What comes next. After a bracket that opens, "first" is a name, a value or the one that closes;
+after an item, "next" is a comma or that bracket."""
 
 
 @dataclass(frozen=True)
@@ -24,125 +35,221 @@ class Leaf:
         start, stop: its characters in the text, and the one after them, which ended it.
     """
 
-    path: tuple[str | int, ...]
+    path: Path
     start: int
     stop: int
 
 
-class PartialJson:
-    """What a text holds that may be cut off anywhere.
+@dataclass
+class _Level:
+    """An object or list that is open, with what has ended in it.
 
-    Strings count as far as they go; numbers and words only once they have ended.
+    Attributes:
+        found: its items.
+        name: of the field whose value is due, in an object.
+    """
+
+    found: Any
+    name: str = ""
+
+    @property
+    def due(self) -> Due:
+        """What an item begins with."""
+        return "name" if isinstance(self.found, dict) else "value"
+
+    @property
+    def step(self) -> str | int:
+        """Where the next item stands in it."""
+        return self.name if isinstance(self.found, dict) else len(self.found)
+
+    def put(self, value: Any) -> None:
+        """Take in an item."""
+        if isinstance(self.found, dict):
+            self.found[self.name] = value
+        else:
+            self.found.append(value)
+
+    def with_item(self, value: Any) -> Any:
+        """A copy that holds one more item."""
+        if isinstance(self.found, dict):
+            return {**self.found, self.name: value}
+        return [*self.found, value]
+
+
+@dataclass
+class _String:
+    """A string that is being written.
+
+    Attributes:
+        start: where its quotation mark stands.
+        at: up to where it is read.
+        pieces: what that stands for.
+    """
+
+    start: int
+    at: int
+    pieces: list[str] = field(default_factory=list)
+
+
+class PartialJson:
+    """What a text holds that may be cut off anywhere, and may go on.
+
+    Strings count as far as they go; numbers and words only once they have ended. What is fed is
+    read once, so that all of it takes time in proportion to its length. Values that have ended are
+    the same objects in all that `value` gives.
 
     Args:
         text: JSON, or the beginning of it.
-
-    Attributes:
-        value: what it stands for so far; None if it is nothing yet.
-        leaves: values that have ended, in their order.
-        is_whole: whether nothing is missing.
     """
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str = "") -> None:
+        self._text = ""
         self._at = 0
-        self.leaves: list[Leaf] = []
-        self.is_whole = True
-        self.value = self._value(())
+        self._due: Due = "value"
+        self._levels: list[_Level] = []
+        self._string: _String | None = None
+        self._ended: list[tuple[Path, int, int]] = []
+        self._whole: Any = None
+        self._is_broken = False
+        self.feed(text)
 
-    def _value(self, path: tuple[str | int, ...]) -> Any:
-        self._skip()
-        if len(path) > _MAX_DEPTH:
-            self.is_whole, self._at = False, len(self._text)
-            return None
-        first = self._text[self._at : self._at + 1]
-        if first == "{":
-            return self._object(path)
-        if first == "[":
-            return self._array(path)
-        start = self._at
-        value = self._string() if first == '"' else self._plain()
+    def feed(self, text: str) -> None:
+        """Read what comes next."""
+        self._text += text
+        while not self._is_broken and self._due != "nothing" and self._step():
+            pass
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing."""
+        return self._due == "nothing"
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """Values that have ended, in their order."""
+        length = len(self._text)
+        return [Leaf(path, start, min(end + 1, length)) for path, start, end in self._ended]
+
+    @property
+    def value(self) -> Any:
+        """What it stands for so far; None if it is nothing yet."""
         if self.is_whole:
-            self.leaves.append(Leaf(path, start, min(self._at + 1, len(self._text))))
-        return value
+            return self._whole
+        begun = self._string if self._due == "value" else None
+        inner = "".join(begun.pieces) if begun else None
+        for level in reversed(self._levels):
+            inner = level.found.copy() if inner is None else level.with_item(inner)
+        return inner
 
-    def _object(self, path: tuple[str | int, ...]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _step(self) -> bool:
+        """Read one mark, name or value; False where more must be written first."""
+        if self._string is None:
+            found = _SPACE.match(self._text, self._at)
+            self._at = self._at if found is None else found.end()
+        if self._at >= len(self._text) and self._string is None:
+            return False
+        if self._due == "colon":
+            return self._take(":") or self._break_off()
+        if self._due == "next":
+            return self._close() or self._take(",") or self._break_off()
+        if self._due == "first":
+            if self._close():
+                return True
+            self._due = self._levels[-1].due
+        return self._name() if self._due == "name" else self._item()
+
+    def _take(self, mark: str) -> bool:
+        """Go past a colon or comma, if it is there."""
+        if not self._text.startswith(mark, self._at):
+            return False
         self._at += 1
-        for _ in self._items("}"):
-            name = self._string()
-            self._skip()
-            if not self.is_whole or not self._take(":"):
-                self.is_whole = False
-                break
-            value = self._value((*path, name))
-            if self.is_whole or value is not None:
-                found[name] = value
-        return found
+        self._due = "value" if mark == ":" else self._levels[-1].due
+        return True
 
-    def _array(self, path: tuple[str | int, ...]) -> list[Any]:
-        found: list[Any] = []
+    def _close(self) -> bool:
+        """Go past the bracket that closes, if it is there."""
+        level = self._levels[-1]
+        if not self._text.startswith("}" if isinstance(level.found, dict) else "]", self._at):
+            return False
         self._at += 1
-        for _ in self._items("]"):
-            value = self._value((*path, len(found)))
-            if self.is_whole or value is not None:
-                found.append(value)
-        return found
+        self._levels.pop()
+        self._put(level.found)
+        return True
 
-    def _items(self, end: str) -> Iterator[None]:
-        """Once for each item, until the end or where the text breaks off."""
-        self._skip()
-        if self._take(end):
-            return
-        while self._at < len(self._text):
-            yield
-            self._skip()
-            if not self.is_whole or self._take(end):
-                return
-            if not self._take(","):
-                break
-            self._skip()
-        self.is_whole = False
+    def _name(self) -> bool:
+        name = self._read_string()
+        if name is None:
+            return False
+        self._levels[-1].name = name
+        self._due = "colon"
+        return True
 
-    def _string(self) -> str:
-        if not self._text.startswith('"', self._at):  # where a name was due
-            self.is_whole, self._at = False, len(self._text)
-            return ""
-        whole = _STRING.match(self._text, self._at)
-        if whole is None:
-            self.is_whole = False
-            begun = _BROKEN_ESCAPE.sub("", self._text[self._at :])
-            self._at = len(self._text)
-            written = f'{begun}"'
+    def _item(self) -> bool:
+        if len(self._levels) > _MAX_DEPTH:
+            return self._break_off()
+        mark = self._text[self._at : self._at + 1]
+        if self._string is None and mark in "{[":
+            self._levels.append(_Level({} if mark == "{" else []))
+            self._at += 1
+            self._due = "first"
+            return True
+        is_string = self._string is not None or mark == '"'
+        start = self._string.start if self._string else self._at
+        value = self._read_string() if is_string else self._read_plain()
+        if self._at == start or self._string is not None or self._is_broken:
+            return False
+        self._ended.append((tuple(level.step for level in self._levels), start, self._at))
+        self._put(value)
+        return True
+
+    def _put(self, value: Any) -> None:
+        """Take in a value that has ended."""
+        if self._levels:
+            self._levels[-1].put(value)
+            self._due = "next"
         else:
-            self._at, written = whole.end(), whole[0]
-        try:
-            return str(json.loads(written, strict=False))
-        except ValueError:  # nothing yet, or an escape that JSON does not have
-            self.is_whole = False
-            return ""
+            self._whole, self._due = value, "nothing"
 
-    def _plain(self) -> Any:
+    def _read_string(self) -> str | None:
+        """A string, if it has ended; otherwise what there is of it is kept."""
+        if self._string is None:
+            if self._text[self._at] != '"':  # where a name was due
+                self._break_off()
+                return None
+            self._string = _String(self._at, self._at + 1)
+        read = self._string
+        found = _TEXT.match(self._text, read.at)
+        end = read.at if found is None else found.end()
+        is_ended = self._text.startswith('"', end)
+        is_cut = end == len(self._text) or bool(_CUT_ESCAPE.fullmatch(self._text, end))
+        try:
+            read.pieces.append(str(json.loads(f'"{self._text[read.at : end]}"', strict=False)))
+        except ValueError:
+            is_ended = is_cut = False
+        read.at = end
+        if is_ended:
+            self._string, self._at = None, end + 1
+            return "".join(read.pieces)
+        if not is_cut:  # an escape that JSON does not have
+            read.pieces.clear()
+            self._break_off()
+        return None
+
+    def _read_plain(self) -> Any:
+        """A number or word, if it has ended; otherwise it is read again when there is more."""
         found = _PLAIN.match(self._text, self._at)
-        if found is None:
-            self.is_whole, self._at = False, len(self._text)
+        is_word = found is not None and found[0] in ("true", "false", "null")
+        if found is None or not (is_word or found.end() < len(self._text)):
+            return None
+        try:
+            value = read_json(found[0])
+        except ValueError:
+            self._break_off()
             return None
         self._at = found.end()
-        is_ended = self._at < len(self._text) or found[0] in ("true", "false", "null")
-        try:
-            value = json.loads(found[0])
-        except ValueError:
-            is_ended, value = False, None
-        if not is_ended:
-            self.is_whole = False
-            return None
         return value
 
-    def _skip(self) -> None:
-        found = _SPACE.match(self._text, self._at)
-        self._at = self._at if found is None else found.end()
-
-    def _take(self, character: str) -> bool:
-        is_there = self._text.startswith(character, self._at)
-        self._at += is_there
-        return is_there
+    def _break_off(self) -> bool:
+        """Read nothing more: what comes is no JSON."""
+        self._is_broken = True
+        return False

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 import typing_extensions
 
 from qwenvl_kit.errors import AnswerError, SchemaError
+from qwenvl_kit.structure.kinds import misfit, read_json
 from qwenvl_kit.structure.schemas import object_schema, without_keyword
 
 _Value = TypeVar("_Value")
@@ -82,15 +83,18 @@ class Target(Generic[_Value]):
         """The typed value that a whole answer stands for.
 
         Raises:
-            AnswerError: it is no JSON, or the type refuses it.
+            AnswerError: it is no JSON, or not of the type.
         """
         try:
-            content = self.unwrapped(json.loads(text))
+            written = read_json(text)
         except (ValueError, RecursionError) as error:
             raise AnswerError(
                 f"the answer is no JSON ({error})", expected=f"a {self.name}"
             ) from error
+        content = self.unwrapped(written)
         if self._adapter is None:
+            if fault := misfit(written, self.answer_schema):
+                raise AnswerError(f"the answer is no {self.name} ({fault})")
             return cast(_Value, content)
         try:
             return cast(_Value, self._adapter.validate_json(json.dumps(content)))

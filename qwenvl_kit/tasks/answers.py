@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from qwenvl_kit.errors import AnswerError
+from qwenvl_kit.raising import fresh
 from qwenvl_kit.results import Failure, Reply
 
 if TYPE_CHECKING:
@@ -34,6 +36,15 @@ class Answer:
     def confidence(self) -> float | None:
         """How sure the answer is, in [0, 1]; see `Reply.confidence`."""
         return self.reply.confidence
+
+
+def unusable(
+    reply: Reply, problem: str, *, expected: str = "", hint: str = "", where: str = ""
+) -> AnswerError:
+    """The error of an answer that is not of the form that was asked for; it has the reply."""
+    error = AnswerError(problem, expected=expected, hint=hint, where=where)
+    error.reply = reply
+    return error
 
 
 _Answer = TypeVar("_Answer", bound=Answer)
@@ -69,7 +80,7 @@ class Answers(Mapping[str, _Answer], Generic[_Answer]):
 
     def __getitem__(self, question: str) -> _Answer:
         if question in self.failures:
-            raise self.failures[question].error
+            raise fresh(self.failures[question].error)
         return self._answers[question]
 
     def __contains__(self, question: object) -> bool:

@@ -8,7 +8,7 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
-from qwenvl_kit.tasks.typed_answers import NumberAnswer, ask_number
+from qwenvl_kit.tasks.typed_answers import COUNT, NUMBER_PROMPTS, NumberAnswer, asked_number
 
 PROMPTS = MappingProxyType({"en": "How many {what} are there?", "zh": "有多少{what}？"})
 
@@ -23,7 +23,7 @@ def count(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> NumberAnswer:
-    """Count things in a picture; the value is a whole number.
+    """Count things in a picture; the value is a whole number of 0 or more.
 
     Where each of them matters, `len(locate(chat, image, "all cups"))` counts what was found.
 
@@ -39,9 +39,9 @@ def count(
     Raises:
         MessageError: nothing to count was named.
         InputError: the picture cannot be used.
+        AnswerError: the answer is no such number, or was cut short; it has the `reply`.
     """
     counted = checked_words(what, "what to count, in words", "what")
     question = chosen_prompt(PROMPTS, language, prompt, what=counted)
-    return ask_number(
-        chat, question, image, whole=True, language=language, sampling=sampling, budget=budget
-    )
+    asked = chosen_prompt(NUMBER_PROMPTS, language, None, question=question)
+    return asked_number(chat, asked, [image], COUNT, sampling=sampling, budget=budget)

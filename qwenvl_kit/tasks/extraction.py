@@ -116,7 +116,8 @@ def stream_extract(
     """What has been read so far, each time that it grows, and at last the typed value.
 
     The arguments and errors are those of `extract`. What is yielded before the end is JSON's own:
-    dicts, lists, texts and numbers, without what has not been reached; texts grow.
+    dicts, lists, texts and numbers, without what has not been reached; texts grow. Parts that have
+    ended are the same objects each time: copy what you change.
     """
     form: _Form[_Value] = _Form(wanted, language, prompt)
     stream = chat.stream(
@@ -127,17 +128,41 @@ def stream_extract(
         constraint=form.constraint,
     )
     with stream:
-        text, shown = "", None
+        answer, shown = _GrowingAnswer(), None
         for delta in stream:
-            text += delta.text
-            # What a prompt has opened is known at the end alone; the answer begins with a brace.
-            is_thought = not text.lstrip().startswith("{")
-            answer = split_thoughts(text, begins_inside=is_thought).answer
-            value = form.unwrapped(PartialJson(answer).value)
+            answer.feed(delta.text)
+            value = form.unwrapped(answer.value)
             if value is not None and value != shown:
                 shown = value
                 yield value
     yield form.extraction(stream.reply).value
+
+
+class _GrowingAnswer:
+    """An answer in JSON while it is written, after what the model may think before it.
+
+    What a prompt has opened is known at the end alone; the answer begins with a brace.
+    """
+
+    def __init__(self) -> None:
+        self._before = ""
+        self._written: PartialJson | None = None
+
+    @property
+    def value(self) -> Any:
+        """What it holds so far; None if it is nothing yet."""
+        return None if self._written is None else self._written.value
+
+    def feed(self, text: str) -> None:
+        """Take in what comes next."""
+        if self._written is not None:
+            self._written.feed(text)
+            return
+        self._before += text
+        is_thought = not self._before.lstrip().startswith("{")
+        answer = split_thoughts(self._before, begins_inside=is_thought).answer
+        if answer:
+            self._written = PartialJson(answer)
 
 
 class _Form(Generic[_Value]):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import ContextLengthError, UnsupportedFeatureError
+from qwenvl_kit.errors import AnswerError, ContextLengthError, UnsupportedFeatureError
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
+from qwenvl_kit.tasks.answers import unusable
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ class ScoredAnswers:
     logprobs: tuple[float, ...]
     replies: tuple[Reply, ...]
 
-    @property
+    @cached_property
     def probabilities(self) -> tuple[float, ...]:
         """Of each, given that it is one of them: they sum to 1."""
         highest = max(self.logprobs)
         weights = [math.exp(logprob - highest) for logprob in self.logprobs]
-        return tuple(weight / sum(weights) for weight in weights)
+        total = sum(weights)
+        return tuple(weight / total for weight in weights)
 
     @property
     def coverage(self) -> float:
@@ -66,6 +69,7 @@ def score_answers(
         SchemaError: no answers, or one twice.
         ContextLengthError: an answer that the context has no room for.
         UnsupportedFeatureError: the backend gives no scores.
+        AnswerError: it does not write what it is bound to, or no answer is possible.
     """
     (scored,) = score_each(chat, [question], media, answers, budget=budget)
     return scored
@@ -93,16 +97,22 @@ def score_each(
     sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
     replies = chat.ask_many(requests, sampling=sampling, budget=budget, on_error="raise")
     logprobs = [
-        _logprob(reply, f"answers[{at % len(answers)}]") for at, reply in enumerate(replies)
+        _logprob(reply, answers[at % len(answers)], f"answers[{at % len(answers)}]")
+        for at, reply in enumerate(replies)
     ]
     spans = [slice(at, at + len(answers)) for at in range(0, len(replies), len(answers))]
+    if not all(any(map(math.isfinite, logprobs[span])) for span in spans):
+        raise AnswerError(
+            "the model holds none of the answers possible: each has a probability of 0",
+            expected="answers that it could give",
+        )
     return [
         ScoredAnswers(tuple(answers), tuple(logprobs[span]), tuple(replies[span])) for span in spans
     ]
 
 
-def _logprob(reply: Reply, where: str) -> float:
-    """Of a whole answer."""
+def _logprob(reply: Reply, answer: str, where: str) -> float:
+    """Of a whole answer, which the model was made to write."""
     if reply.finish_reason != "stop":
         raise ContextLengthError(
             "the answer is longer than the model's context leaves room for", where=where
@@ -111,5 +121,13 @@ def _logprob(reply: Reply, where: str) -> float:
         raise UnsupportedFeatureError(
             "the backend gives no scores, by which answers are judged",
             hint="a local model, or a server that gives logprobs",
+        )
+    if reply.text.strip() != answer.strip() or math.isnan(reply.logprob):
+        raise unusable(
+            reply,
+            f"the backend wrote {reply.text[:60]!r} with a log-probability of {reply.logprob}",
+            expected=f"{answer[:60]!r}, which it was bound to, with its log-probability",
+            hint="a local model, or a server that binds answers to a form",
+            where=where,
         )
     return reply.logprob

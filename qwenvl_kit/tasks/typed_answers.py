@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,6 +13,7 @@ from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.results import Reply
+from qwenvl_kit.tasks.answers import unusable
 from qwenvl_kit.tasks.classification import Classification, classify
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.scoring import ScoredAnswers, score_each
@@ -23,8 +26,13 @@ NUMBER_PROMPTS = MappingProxyType(
 )
 _YES = MappingProxyType({"en": ("Yes", "yes", "Yes."), "zh": ("是", "是。", "是的")})
 _NO = MappingProxyType({"en": ("No", "no", "No."), "zh": ("否", "不是", "否。")})
-_NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?"
-_WHOLE_NUMBER = r"-?(0|[1-9][0-9]{0,14})"
+NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?"
+WHOLE_NUMBER = r"-?(0|[1-9][0-9]{0,14})"
+COUNT = r"(0|[1-9][0-9]{0,14})"
+"""How numbers are written: within what a float holds exactly."""
+_EXPECTED = MappingProxyType(
+    {NUMBER: "a number", WHOLE_NUMBER: "a whole number", COUNT: "a whole number of 0 or more"}
+)
 
 
 @dataclass(frozen=True)
@@ -149,14 +157,52 @@ def ask_number(
 
     Raises:
         InputError: a picture cannot be used.
+        AnswerError: the answer is no such number, or was cut short; it has the `reply`.
         GenerationError: the model failed.
     """
+    question = chosen_prompt(NUMBER_PROMPTS, language, prompt, question=question)
+    form = WHOLE_NUMBER if whole else NUMBER
+    return asked_number(chat, question, media, form, sampling=sampling, budget=budget)
+
+
+def asked_number(
+    chat: VisionChat,
+    prompt: str,
+    media: Sequence[Media],
+    form: str,
+    *,
+    sampling: Sampling | None,
+    budget: BudgetChoice | None,
+) -> NumberAnswer:
+    """The answer to a prompt that asks for a number of that form.
+
+    Raises:
+        AnswerError: as `ask_number`.
+    """
     reply = chat.ask(
-        chosen_prompt(NUMBER_PROMPTS, language, prompt, question=question),
+        prompt,
         *media,
         sampling=sampling or Sampling(max_new_tokens=32),
         budget=budget,
-        constraint=Constraint.from_regex(_WHOLE_NUMBER if whole else _NUMBER),
+        constraint=Constraint.from_regex(form),
     )
-    number = float(reply.text)
-    return NumberAnswer(int(number) if whole else number, reply)
+    return NumberAnswer(_number(reply, form), reply)
+
+
+def _number(reply: Reply, form: str) -> float:
+    """The number that an answer is; not every backend binds it to its form."""
+    text = unicodedata.normalize("NFKC", reply.text.strip())  # full-width digits are digits
+    if reply.finish_reason != "stop":
+        raise unusable(
+            reply,
+            f"the answer was cut short ({reply.finish_reason})",
+            hint="a larger Sampling(max_new_tokens=..., max_seconds=...)",
+        )
+    if not re.fullmatch(form, text):
+        raise unusable(
+            reply,
+            f"the answer is {text[:60]!r}",
+            expected=_EXPECTED[form],
+            hint="a local model or a server that binds answers to a form, or another prompt",
+        )
+    return float(text) if form == NUMBER else int(text)

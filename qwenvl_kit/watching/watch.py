@@ -11,9 +11,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.conversation import Asks
-from qwenvl_kit.errors import InputError, MediaTimeoutError, QwenVLKitError, release_frames
+from qwenvl_kit.errors import InputError, MediaTimeoutError, QwenVLKitError
 from qwenvl_kit.messages import Message, VideoPart
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+from qwenvl_kit.raising import release_frames
 from qwenvl_kit.results import Reply
 from qwenvl_kit.watching.events import WatchEvent
 from qwenvl_kit.watching.sources import FrameSource, LiveFrame, as_source

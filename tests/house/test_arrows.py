@@ -13,7 +13,7 @@ import qwenvl_kit
 PACKAGE = Path(qwenvl_kit.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
-    "errors": ("errors", "showing"),
+    "errors": ("errors", "raising", "showing"),
     "arguments": ("arguments",),
     "values": (
         "constraints",

@@ -234,6 +234,17 @@ def test_a_quantisation_that_transformers_would_pass_over_is_refused(
         VisionChat.from_pretrained(mark_as_published(copy, config))
 
 
+@needs_bitsandbytes
+@pytest.mark.usefixtures("nothing_read")
+@pytest.mark.parametrize("bits", BITS)
+def test_plain_weights_that_are_said_to_be_quantised_are_refused_before_they_are_read(
+    copy: Path, bits: str
+) -> None:
+    folder = mark_as_published(copy, METHODS[f"bitsandbytes {bits[0]}-bit"][0])
+    with pytest.raises(QuantizationError, match=r"they are plain.*delete quantization_config"):
+        VisionChat.from_pretrained(folder, device="cpu")
+
+
 @pytest.fixture(params=[(b, d) for b in BITS for d in ("bfloat16", "float16")], ids="-".join)
 def saved(request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path) -> Path:
     """A checkpoint as bitsandbytes saves it, the rest of it in either type."""

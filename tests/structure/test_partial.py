@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -61,7 +62,76 @@ def test_a_value_that_has_not_ended_is_not_there(text):
     assert PartialJson(text).value in (None, {})
 
 
+@settings(deadline=None)
+@given(VALUES, st.booleans(), st.data())
+def test_what_comes_piece_by_piece_is_what_is_given_at_once(value, is_ascii, data):
+    text = json.dumps([value], ensure_ascii=is_ascii)
+    found, at = PartialJson(), 0
+    while at < len(text):
+        size = data.draw(st.integers(1, 5))
+        found.feed(text[at : at + size])
+        at += size
+        assert begins(found.value, [value])
+        assert found.value == PartialJson(text[:at]).value
+    assert found.value == [value]
+    assert found.leaves == PartialJson(text).leaves
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='{}[]",:\\ tfn01.e-ud8', max_size=60))
+def test_what_is_no_json_is_the_same_piece_by_piece(text):
+    found = PartialJson()
+    for character in text:
+        found.feed(character)
+    at_once = PartialJson(text)
+    assert (found.value, found.leaves, found.is_whole) == (
+        at_once.value,
+        at_once.leaves,
+        at_once.is_whole,
+    )
+
+
+def num_calls(run):
+    """How many calls of functions, those in C included, something takes."""
+    calls = 0
+
+    def count(_, event, __):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_what_comes_piece_by_piece_is_read_once():
+    def read(num_items):
+        found = PartialJson()
+        for piece in ['{"items": [', *['{"name": "a\\n', 'b", "cents": 12}, '] * num_items]:
+            found.feed(piece)
+            assert found.value is not None
+
+    assert num_calls(lambda: read(400)) < 2.2 * num_calls(lambda: read(200))
+
+
+def test_what_has_ended_is_the_same_object_afterwards():
+    found = PartialJson('{"a": {"b": [1, 2]}, "c": [')
+    before = found.value
+    found.feed("3, 4")
+    assert found.value["a"] is before["a"]
+    assert before["c"] == []
+
+
+def test_a_number_is_finite():
+    assert PartialJson('{"a": 1e999, "b": 2}').value == {}
+    assert not PartialJson('{"a": 1e999, "b": 2}').is_whole
+
+
 def test_a_text_counts_as_far_as_it_goes():
+    assert PartialJson('{"a": "one\\\\').value == {"a": "one\\"}
     assert PartialJson('{"a": "one tw').value == {"a": "one tw"}
     assert PartialJson('{"a": "one\\').value == {"a": "one"}
     assert PartialJson('{"a": "one\\u00').value == {"a": "one"}

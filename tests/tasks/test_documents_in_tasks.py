@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 
 from qwenvl_kit import DocumentPart, ImagePart, VisionChat
+from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import (
     MediaDecodeError,
@@ -61,7 +62,11 @@ TASKS: dict[str, tuple[str, Callable[[VisionChat, object], object]]] = {
 @pytest.mark.parametrize("given", [PDF, SCAN, DocumentPart(PDF), ImagePart(PDF)])
 def test_a_task_about_pictures_sees_all_pages(task: str, given: object) -> None:
     answer, run = TASKS[task]
-    backend = ScriptedBackend(lambda _: answer, context_tokens=100_000)
+
+    def script(request: BackendRequest) -> str:
+        return (request.constraint and request.constraint.only_answer) or answer
+
+    backend = ScriptedBackend(script, context_tokens=100_000)
     run(VisionChat(backend), given)
     assert len(backend.requests[0].plan.images) == 3
     assert "Page 3:" in backend.requests[0].messages[-1].text

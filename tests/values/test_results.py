@@ -98,3 +98,35 @@ def test_a_failure_survives_pickling_with_its_place():
     assert (failure.index, failure.request_id) == (2, "page-3")
     assert failure.error.where == "requests[2].messages[0].parts[0]"
     assert str(failure).startswith("request 2 failed: MediaNotFoundError: requests[2].messages[0]")
+
+
+class Counted(tuple[TokenScore, ...]):
+    """Tokens that count how often all of them are gone through."""
+
+    times = 0
+
+    def __iter__(self):
+        self.times += 1
+        return super().__iter__()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3), max_size=9), st.integers(-1, 9), st.integers(-1, 9))
+def test_the_tokens_of_a_part_are_those_that_wrote_any_of_it(lengths, start, stop):
+    tokens = tuple(TokenScore("x" * length, at, -0.1) for at, length in enumerate(lengths))
+    ends = [sum(lengths[: at + 1]) for at in range(len(lengths))]
+    expected = tuple(
+        token for token, end in zip(tokens, ends) if end - len(token.text) < stop and start < end
+    )
+    assert _reply(tokens).tokens_between(start, stop) == expected
+
+
+def test_a_long_answer_is_gone_through_once_for_all_of_its_parts():
+    tokens = Counted(TokenScore("word ", at, -0.1) for at in range(1000))
+    reply = _reply(tokens)
+    before = tokens.times
+    for at in range(0, 5000, 5):
+        assert len(reply.tokens_between(at, at + 5)) == 1
+        assert reply.confidence_between(at, at + 5) == pytest.approx(math.exp(-0.1))
+    assert tokens.times <= before + 2
+    assert pickle.loads(pickle.dumps(reply)) == reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from transformers import LogitsProcessorList
 
 from qwenvl_kit.backends.local.processors import Setting, make_processors
 from qwenvl_kit.errors import GenerationError
-from qwenvl_kit.options import Sampling
+from qwenvl_kit.options import Sampling, describe_sampling
 from qwenvl_kit.processing.generation_rules import GenerationRules
 
 _AFTER_THE_CHOICE = frozenset({"renormalize_logits", "top_h", "typical_p"}) | frozenset(
@@ -76,26 +77,54 @@ class TokenChooser:
             logits: raw logits, (vocabulary,), fp32; minus infinity for what may not come.
 
         Raises:
-            GenerationError: nothing may come.
+            GenerationError: nothing may come, or what is left are not numbers.
         """
-        if self.takes_the_likeliest:
-            return int(logits.argmax())
+        scores = logits if self.takes_the_likeliest else self._processed(ids, logits)
+        highest = scores.amax(dim=-1)
+        token = self._picked(scores, highest)
+        token_id, value = torch.stack([token.float(), highest]).tolist()  # exact below 2**24
+        if not math.isfinite(value):
+            raise self._no_choice(value)
+        return int(token_id)
+
+    def _processed(self, ids: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+        """What the settings of the answer make of logits, (vocabulary,)."""
         if self._processors is None:
             self._processors = self._choice.processors(logits)
         context: Any = torch.tensor([ids], device=logits.device)
         scores = self._processors(context, logits[None].clone())
         # A rule that forces a token may not force one that the form of the answer forbids.
-        scores = scores.masked_fill(logits[None] == -torch.inf, -torch.inf)
-        if scores.max() == -torch.inf:
-            raise GenerationError(
+        left: torch.Tensor = scores.masked_fill(logits[None] == -torch.inf, -torch.inf)[0]
+        return left
+
+    def _picked(self, scores: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
+        """The likeliest token or one by chance, on the device, which is not waited for.
+
+        A GPU ends the process that draws from what is no number. So zeros are drawn from in its
+        place, and whoever reads the token sees by the highest score that it is none.
+        """
+        if self._choice.sampling.is_greedy:
+            return scores.argmax(dim=-1)
+        sound = torch.where(highest.isfinite(), scores, torch.zeros_like(scores))
+        drawn = torch.multinomial(
+            torch.softmax(sound, dim=-1), 1, generator=self._seeded(scores.device)
+        )
+        return drawn[0]
+
+    def _no_choice(self, highest: float) -> GenerationError:
+        """Why none of some scores can be taken, by the highest of them."""
+        if highest == -math.inf:
+            return GenerationError(
                 "no token is left that may come next: what generation_config.json of the "
                 "checkpoint and the form of the answer allow has nothing in common",
                 hint="chat.report()['generation_rules'], or another form",
             )
-        if self._choice.sampling.is_greedy:
-            return int(scores.argmax(dim=-1))
-        probabilities = torch.softmax(scores, dim=-1)
-        return int(torch.multinomial(probabilities, 1, generator=self._seeded(logits.device)))
+        return GenerationError(
+            "the settings of the answer make of its logits what are not numbers "
+            f"({describe_sampling(self._choice.sampling)})",
+            hint="settings nearer to those of Sampling(), or chat.report()['generation_rules'] for "
+            "what the checkpoint adds",
+        )
 
     def _seeded(self, device: torch.device) -> torch.Generator:
         """The row's own generator, where the logits are."""

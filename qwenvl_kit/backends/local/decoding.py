@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from transformers.generation.logits_process import InfNanRemoveLogitsProcessor
 
+from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.jobs import Job
-from qwenvl_kit.errors import GenerationError
+from qwenvl_kit.backends.local.soundness import LANGUAGE_MODEL, highest_logits, not_numbers
+from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError
 
 
 def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor, dtype: torch.dtype) -> None:
-    """Give each row that has not ended its next token.
+    """Give each row that has not ended its next token; one that can have none ends by an error.
 
     Scores are those of the raw distribution: what temperature and top-p leave of it would
     overstate how sure the model was.
@@ -22,47 +25,38 @@ def choose_tokens(jobs: Sequence[Job], logits: torch.Tensor, dtype: torch.dtype)
         jobs: the requests.
         logits: raw logits, fp32 (batch, vocabulary).
         dtype: what the model computes in, for messages.
-
-    Raises:
-        GenerationError: they are not numbers.
     """
     if any(job.row.removes_invalid_values for job in jobs):
         logits = InfNanRemoveLogitsProcessor()(None, logits)
-    likeliest = logits.argmax(dim=-1).tolist()
-    chosen = [
-        likeliest[at]
-        if job.row.takes_the_likeliest or job.row.finish_reason
-        else _chosen(job, logits[at], instead=likeliest[at])
-        for at, job in enumerate(jobs)
-    ]
+    likeliest, highest = highest_logits(logits)
+    for job, value in zip(jobs, highest):
+        if not math.isfinite(value):  # before anything is drawn: a GPU ends its process for that
+            job.row.fail(not_numbers(LANGUAGE_MODEL, dtype))
+    chosen = [_chosen(*each) for each in zip(jobs, logits, likeliest)]
     logprobs = torch.log_softmax(logits, dim=-1)
     columns = torch.tensor(chosen, device=logits.device)[:, None]
     scores = logprobs.gather(1, columns)[:, 0].tolist()
-    for at, (job, token_id, score) in enumerate(zip(jobs, chosen, scores)):
-        if job.row.finish_reason is not None:
-            continue
-        if math.isnan(score):
-            raise _not_numbers(dtype)
-        job.row.append(token_id, score, logprobs[at])
+    for job, token_id, score, row in zip(jobs, chosen, scores, logprobs):
+        if job.row.finish_reason is None:
+            with _costing_itself(job):
+                job.row.append(token_id, score, row)
 
 
-def _not_numbers(dtype: torch.dtype) -> GenerationError:
-    """Only fp16 is too small for sound weights; elsewhere one of them is likely no number."""
-    if dtype == torch.float16:
-        hint = "dtype='bfloat16' or 'float32'; fp16 has too small a range"
-    else:
-        hint = (
-            "download the checkpoint again: one of its weights may be no number (NaN) or infinite, "
-            "as after a training run that diverged; torch.isfinite tells which"
-        )
-    name = str(dtype).removeprefix("torch.")
-    return GenerationError(f"the model's logits are not numbers (it computes in {name})", hint=hint)
+def _chosen(job: Job, logits: torch.Tensor, likeliest: int) -> int:
+    """The next token of a row; any where it has ended."""
+    if job.row.finish_reason is None and not job.row.takes_the_likeliest:
+        with _costing_itself(job):
+            return job.row.choose(job.ids, logits)
+    return likeliest
 
 
-def _chosen(job: Job, logits: torch.Tensor, instead: int) -> int:
-    """The next token of a row; one that has none ends by an error, and its neighbours go on."""
+@contextmanager
+def _costing_itself(job: Job) -> Iterator[None]:
+    """A fault of one row ends that row, and its neighbours go on; but all share the memory."""
     try:
-        return job.row.choose(job.ids, logits)
-    except GenerationError as error:
+        with translated_errors():
+            yield
+    except OutOfMemoryError:
+        raise
+    except QwenVLKitError as error:
         job.row.fail(error)
-        return instead

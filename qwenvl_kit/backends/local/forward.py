@@ -21,6 +21,7 @@ from qwenvl_kit.backends.local.caches import (
 from qwenvl_kit.backends.local.jobs import Job
 from qwenvl_kit.backends.local.keywords import cache_keyword
 from qwenvl_kit.backends.local.shared_attention import has_shared_attention
+from qwenvl_kit.backends.local.soundness import check_logits
 from qwenvl_kit.backends.local.vision import Features, as_encoder_output
 from qwenvl_kit.errors import GenerationError
 
@@ -78,6 +79,9 @@ class Forward:
             stops: up to where each is computed now.
             base: the cache after those, of a single row or one for each job.
             features: of each job's pictures and videos that are computed now, by their number.
+
+        Raises:
+            GenerationError: a row gives what is no number; nothing of it may be kept.
         """
         device = self._model.device
         width = max(stops) - start
@@ -100,7 +104,10 @@ class Forward:
             logits_to_keep=1,
             **({"mm_encoder_outputs": shown} if shown else {}),
         )
-        return Computed(cache, read_state(cache), mask, logits[:, -1])
+        last = logits[:, -1]
+        if not any(job.row.removes_invalid_values for job in jobs):
+            check_logits(last, self._model.dtype)
+        return Computed(cache, read_state(cache), mask, last)
 
     def read_in_turn(
         self,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy
 import torch
 
+from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.local.lookup import Guesser
 from qwenvl_kit.backends.local.rows import Row
 from qwenvl_kit.backends.local.sequences import MediaSpan, TokenSequence
@@ -126,3 +127,21 @@ class Job:
         """Which of its pictures and videos stand there."""
         spans = enumerate(self.prompt.spans)
         return [at for at, span in spans if start <= span.start and span.end <= stop]
+
+    def completion(self) -> Completion:
+        """Its answer as it stands, for who asked."""
+        answer = self.row.answer
+        return Completion(
+            text=answer.text,
+            finish_reason=self.row.finish_reason or "length",
+            tokens=answer.tokens or (),
+            end_token=answer.end_token,
+            completion_tokens=answer.num_tokens,
+            reused_tokens=self.reused_tokens,
+            vision_seconds=self.times.vision,
+            prefill_seconds=self.times.prefill,
+            decode_seconds=self.times.decode,
+            degradations=tuple(self.losses),
+            begins_in_thought=self.prompt.opens_thought,
+            raw_text=answer.raw_text,
+        )

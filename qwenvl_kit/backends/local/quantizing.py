@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -28,6 +29,16 @@ Quantization: TypeAlias = Literal["4bit", "8bit"]
 
 VISION_TOWER = "model.visual"
 """Left whole: it is small, and what it does not see the language model cannot make up for."""
+
+_MARKS = MappingProxyType(
+    {
+        "bitsandbytes 4-bit": ".absmax",
+        "bitsandbytes 8-bit": ".SCB",
+        "gptq": ".qweight",
+        "awq": ".qweight",
+    }
+)
+"""The end of a name that each method gives some tensor of a quantised layer."""
 
 _ROW_MULTIPLE = 32
 _COLUMN_MULTIPLE = 64
@@ -83,6 +94,22 @@ def _check_method(stored: StoredQuantization) -> None:
             hint=CURES.get(
                 stored.method, "pip install --upgrade transformers, or another form of the model"
             ),
+        )
+
+
+def check_stored_weights(stored: StoredQuantization | None, tensors: Iterable[TensorInfo]) -> None:
+    """Refuse plain weights that config.json says are quantised: they load, and cannot run.
+
+    Raises:
+        QuantizationError: none of them has beside it what its method saves.
+    """
+    mark = "" if stored is None else _MARKS.get(str(stored), "")
+    if mark and not any(tensor.name.endswith(mark) for tensor in tensors):
+        raise QuantizationError(
+            f"config.json says that the weights are {stored}, and they are plain: no tensor is "
+            f"called *{mark}",
+            hint="delete quantization_config from config.json, and give quantization=... to have "
+            "them quantised as they are loaded; or download the checkpoint again",
         )
 
 

@@ -12,7 +12,12 @@ from qwenvl_kit.backends.local.attention import Attention, choose_attention
 from qwenvl_kit.backends.local.devices import computes_in_fp8, read_hardware
 from qwenvl_kit.backends.local.placement import Need, Placement, choose_placement
 from qwenvl_kit.backends.local.precision import Precision, choose_precision
-from qwenvl_kit.backends.local.quantizing import check_fp8, check_quantization, check_shapes
+from qwenvl_kit.backends.local.quantizing import (
+    check_fp8,
+    check_quantization,
+    check_shapes,
+    check_stored_weights,
+)
 from qwenvl_kit.checkpoints.memory import predict_weight_bytes
 from qwenvl_kit.checkpoints.quantization import StoredQuantization
 from qwenvl_kit.checkpoints.settings import Settings
@@ -98,6 +103,7 @@ def choose_recipe(
     kind = _device_kind(device)
     hardware = read_hardware(None if device == "auto" else kind)
     kind = torch.device(hardware.roomiest(str(kind)))
+    check_stored_weights(stored, tensors)
     check_fp8(stored, kind)
     precision = choose_precision(
         dtype,

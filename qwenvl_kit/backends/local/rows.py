@@ -51,8 +51,8 @@ class Row:
 
     @property
     def last_id(self) -> int:
-        """Its last token."""
-        return self.token_ids[-1]
+        """Its last token; any where it ended before its first, and waits to be dropped."""
+        return self.token_ids[-1] if self.token_ids else 0
 
     @property
     def takes_the_likeliest(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import torch
 
-from qwenvl_kit.backends.base import Completion, Load, Work
+from qwenvl_kit.backends.base import Load, Work
 from qwenvl_kit.backends.local.decoding import choose_tokens
 from qwenvl_kit.backends.local.faults import translated_errors
 from qwenvl_kit.backends.local.jobs import Job
@@ -24,8 +24,8 @@ from qwenvl_kit.errors import (
     GenerationError,
     OutOfMemoryError,
     QwenVLKitError,
-    release_frames,
 )
+from qwenvl_kit.raising import release_frames
 
 _IDLE_SECONDS = 1.0
 """A thread that has nothing to do for so long ends; the next request starts another."""
@@ -189,12 +189,23 @@ class Scheduler:
     def _serve(self) -> None:
         try:
             with torch.inference_mode(), torch.autocast(self._device_type, enabled=False):
-                while (admitted := self._next()) is not None:
-                    self._read(admitted)
-                    self._write()
+                while self._goes_on():
+                    pass
         except BaseException as error:  # a fault of ours must not leave anybody waiting
             release_frames(error)
             self._give_up(error)
+
+    def _goes_on(self) -> bool:
+        """Take in what may begin, and write a token of each answer; False when nothing comes.
+
+        A frame of its own: while a thread waits, it must not hold the requests before.
+        """
+        admitted = self._next()
+        if admitted is None:
+            return False
+        self._read(admitted)
+        self._write()
+        return True
 
     def _give_up(self, error: BaseException) -> None:
         with self._changed:
@@ -270,9 +281,19 @@ class Scheduler:
                 choose_tokens(group.jobs, done.computed.logits, self._running.dtype)
                 self._running.join(group.jobs, done.computed)
         except QwenVLKitError as error:
-            self._fail(group.jobs, error)
+            self._read_apart(group, error)
         else:
             self._show(group.jobs)
+
+    def _read_apart(self, group: Group, error: QwenVLKitError) -> None:
+        """A group that failed: each by itself, so that one's fault costs no other."""
+        is_shared = len(group.jobs) > 1 and not isinstance(error, OutOfMemoryError)
+        if not is_shared:
+            self._fail(group.jobs, error)
+            return
+        release_frames(error)
+        for job in group.jobs:
+            self._read_group(Group([job], group.base))
 
     def _write(self) -> None:
         """One token more of each answer."""
@@ -311,7 +332,8 @@ class Scheduler:
                 self._tickets.pop(job).future.set_exception(error)
                 continue
             if is_over:
-                self._keep(job)
+                if job.row.error is None:
+                    self._keep(job)
                 self._end(job)
         with _as_memory_allows():
             self._running.drop_ended()  # or at a later step
@@ -325,9 +347,10 @@ class Scheduler:
     def _end(self, job: Job) -> None:
         future = self._tickets.pop(job).future
         if job.row.error is not None:
+            release_frames(job.row.error)
             future.set_exception(job.row.error)
         else:
-            future.set_result(_completion(job))
+            future.set_result(job.completion())
 
     def _fail(self, jobs: Sequence[Job], error: QwenVLKitError) -> None:
         """End requests by an error, unless they can be computed once more with more room."""
@@ -364,21 +387,3 @@ def _as_memory_allows() -> Iterator[None]:
             yield
     except OutOfMemoryError as error:
         release_frames(error)
-
-
-def _completion(job: Job) -> Completion:
-    answer = job.row.answer
-    return Completion(
-        text=answer.text,
-        finish_reason=job.row.finish_reason or "length",
-        tokens=answer.tokens or (),
-        end_token=answer.end_token,
-        completion_tokens=answer.num_tokens,
-        reused_tokens=job.reused_tokens,
-        vision_seconds=job.times.vision,
-        prefill_seconds=job.times.prefill,
-        decode_seconds=job.times.decode,
-        degradations=tuple(job.losses),
-        begins_in_thought=job.prompt.opens_thought,
-        raw_text=answer.raw_text,
-    )

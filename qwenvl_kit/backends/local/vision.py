@@ -13,6 +13,7 @@ import torch
 from qwenvl_kit.backends.base import KnownMedia
 from qwenvl_kit.backends.local.devices import on_cpu
 from qwenvl_kit.backends.local.pixels import PatchEncoder
+from qwenvl_kit.backends.local.soundness import VISION_ENCODER, are_all_finite, not_numbers
 from qwenvl_kit.backends.local.storage import Kept, Storage
 from qwenvl_kit.media.requests import DecodedMedia
 
@@ -85,7 +86,11 @@ class VisionEncoder:
         self._storage.put((SOURCES, key), Kept(SOURCES, digest, _SOURCE_BYTES))
 
     def encode(self, media: Mapping[bytes, DecodedMedia | Features]) -> dict[bytes, Features]:
-        """The features of each by its digest; what was seen before is not encoded again."""
+        """The features of each by its digest; what was seen before is not encoded again.
+
+        Raises:
+            GenerationError: those of one are not numbers; they are not kept.
+        """
         known: dict[bytes, Features] = {}
         unknown: dict[bytes, DecodedMedia] = {}
         for digest, item in media.items():
@@ -95,9 +100,13 @@ class VisionEncoder:
                 known[digest] = kept
             elif not isinstance(item, Features):
                 unknown[digest] = item
-        for made in self._computed(unknown):
+        computed = self._computed(unknown)
+        sound = [made for made, is_sound in zip(computed, _are_sound(computed)) if is_sound]
+        for made in sound:
             known[made.digest] = made
             self._storage.put((FEATURES, made.digest), Kept(FEATURES, made, made.num_bytes))
+        if len(sound) < len(computed):
+            raise not_numbers(VISION_ENCODER, self._model.dtype)
         return known
 
     def _computed(self, media: dict[bytes, DecodedMedia]) -> list[Features]:
@@ -108,6 +117,15 @@ class VisionEncoder:
         return made + _run(
             self._model.get_video_features, encode_videos, videos, self._model.device
         )
+
+
+def _are_sound(features: Sequence[Features]) -> list[bool]:
+    """Which of them are numbers; the device is waited for once."""
+    if not features:
+        return []
+    found = [are_all_finite((item.pooled, *item.deep)) for item in features]
+    sound: list[bool] = torch.stack(found).tolist()
+    return sound
 
 
 def as_encoder_output(features: Sequence[Features]) -> Any:

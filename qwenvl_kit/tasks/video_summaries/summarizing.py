@@ -16,6 +16,7 @@ from qwenvl_kit.media.requests import fetch_part
 from qwenvl_kit.media.videos import is_sequence
 from qwenvl_kit.messages import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.raising import fresh
 from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Failure, Reply
@@ -138,7 +139,7 @@ def _located(failure: Failure, index: int) -> Failure:
 def _summary(planner: Planner, segments: tuple[VideoSegment, ...], notes: Journal) -> VideoSummary:
     answered = [segment for segment in segments if segment.failure is None]
     if not answered:
-        raise next(segment.failure.error for segment in segments if segment.failure)
+        raise fresh(next(segment.failure.error for segment in segments if segment.failure))
     merger = Merger(
         planner.wording,
         fits=lambda prompt: planner.has_room(planner.chat.plan(prompt, sampling=planner.sampling)),
