@@ -34,7 +34,10 @@ _CHARACTERS_A_SECOND = 1_000_000
 """Conversations that are longer than this have a second more for each as many characters."""
 
 _STEPS_A_LOOK = 64
-"""Steps between two looks at the clock, which costs as much as a few of them."""
+"""Steps between two looks at the clock, which costs as much as a few of them; a power of two."""
+
+SCALARS = frozenset((str, int, float, bool, type(None)))
+"""Types that hold nothing."""
 
 
 class Meter:
@@ -59,12 +62,15 @@ class Meter:
         self._steps += 1
         if self.left < 0:
             raise _too_costly("memory")
-        if self._steps % _STEPS_A_LOOK == 0 and time.thread_time() > self._end:
+        if not self._steps & (_STEPS_A_LOOK - 1) and time.thread_time() > self._end:
             raise _too_costly(f"{self._seconds:.0f} seconds of the processor")
 
     def spend_on(self, value: Any) -> None:
         """Pay for reading all of a value, as writing it out does."""
-        self.spend(len(value) if type(value) is str else weight(value, self.left))
+        if type(value) in SCALARS:
+            self.spend(len(value) if type(value) is str else ITEM_CHARACTERS)
+        else:
+            self.spend(weight(value, self.left))
 
     def passed(self, items: Iterable[Any], price: int = ITEM_CHARACTERS) -> Iterator[Any]:
         """The items, each paid for as it is taken."""
@@ -108,8 +114,8 @@ def weight(value: Any, limit: float = float("inf")) -> int:
     total, waiting = 0, [value]
     while waiting and total <= limit:
         item = waiting.pop()
-        if isinstance(item, str):
-            total += len(item)
+        if type(item) in SCALARS:
+            total += len(item) if type(item) is str else ITEM_CHARACTERS
             continue
         held = _held(item)
         total += ITEM_CHARACTERS * max(1, len(held))
@@ -124,6 +130,8 @@ def _held(value: Any) -> Any:
         value = value._Namespace__attrs
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
+    if isinstance(value, str):
+        return (str(value),)  # a kind of text, such as Markup
     if isinstance(value, (KeysView, ValuesView, ItemsView, set, frozenset)):
         return list(value)
     return value if isinstance(value, (list, tuple, range)) else ()

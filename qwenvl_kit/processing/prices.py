@@ -76,6 +76,7 @@ def _rounded(_: Any, precision: int = 0, *__: Any, **___: Any) -> int:
 FILTER_PRICES: Mapping[str, Callable[..., int]] = {
     **dict.fromkeys(("batch", "slice"), _parted),
     **dict.fromkeys(("dictsort", "groupby", "list", "sort"), _listed),
+    **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _listed),
     **dict.fromkeys(("int", "float"), _number),
     "center": _widened,
     "format": price_of_pattern,

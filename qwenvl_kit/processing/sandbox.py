@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import wraps
 from types import BuiltinMethodType, MethodWrapperType
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-from qwenvl_kit.processing.metering import ITEM_CHARACTERS, meter
+from qwenvl_kit.processing.metering import ITEM_CHARACTERS, SCALARS, meter
 from qwenvl_kit.processing.prices import (
     FILTER_PRICES,
     MAX_INDENT,
@@ -36,30 +36,35 @@ _MAX_BITS = 16_384
 _TOLL, _PASSED, _PAID, _READ = " toll", " passed", " paid", " read"
 """Filters that only `_Tolls` can call: no template can write these names."""
 
-_SHALLOW_FILTERS = frozenset(
-    "abs attr count d default first float items last length list map random reject rejectattr "
-    "reverse safe select selectattr".split()
-)
+_SHALLOW_FILTERS = frozenset((
+    "abs", "attr", "count", "d", "default", "first", "float", "items", "last", "length", "list",
+    "map", "random", "reject", "rejectattr", "reverse", "safe", "select", "selectattr",
+))  # fmt: skip
 """Filters that do not look inside of what they are given."""
 
-_EAGER_FILTERS = frozenset("groupby join max min sort sum unique".split())
+_EAGER_FILTERS = frozenset((
+    "groupby", "join", "max", "min", "sort", "sum", "unique",
+))  # fmt: skip
 """Filters that read all of what comes one by one."""
 
 _REFUSED_FILTERS = frozenset(("striptags", "urlize"))
 """Filters for web pages, whose time grows with the square of the text."""
 
-_DEEP_TESTS = frozenset(
-    "in == eq equalto != ne > gt greaterthan ge >= < lt lessthan <= le upper lower".split()
-)
+_DEEP_TESTS = frozenset((
+    "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt",
+    "lessthan", "<=", "le", "upper", "lower",
+))  # fmt: skip
 """Tests that look inside of what they are given."""
 
-_METHODS = frozenset(
-    "as_integer_ratio bit_count bit_length capitalize casefold center copy count endswith "
-    "expandtabs find format format_map get index is_integer isalnum isalpha isascii isdecimal "
-    "isdigit isidentifier islower isnumeric isprintable isspace istitle isupper items join keys "
-    "ljust lower lstrip partition removeprefix removesuffix replace rfind rindex rjust rpartition "
-    "rsplit rstrip split splitlines startswith strip swapcase title upper values zfill".split()
-)
+_METHODS = frozenset((
+    "as_integer_ratio", "bit_count", "bit_length", "capitalize", "casefold", "center", "copy",
+    "count", "endswith", "expandtabs", "find", "format", "format_map", "get", "index",
+    "is_integer", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier",
+    "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper", "items", "join",
+    "keys", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace",
+    "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
+    "startswith", "strip", "swapcase", "title", "upper", "values", "zfill",
+))  # fmt: skip
 """Methods of texts, numbers, lists and dicts: those that change nothing and have a price."""
 
 
@@ -80,11 +85,11 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
             finalize=_written,
             extensions=[_Generation, loopcontrols],
         )
-        self.concat = _concatenated  # type: ignore[assignment]
+        self.concat = _concatenated  # type: ignore[method-assign]
         self.filters["tojson"] = _to_json
         self.filters = {name: _filter(name, each) for name, each in self.filters.items()}
         self.filters |= {_TOLL: _toll, _PASSED: _passed, _PAID: _paid, _READ: _read}
-        self.tests = {name: _test(name, each) for name, each in self.tests.items()}
+        self.tests |= {name: _deep_test(cast(Any, self.tests[name])) for name in _DEEP_TESTS}
         del self.globals["lipsum"]
         self.globals.update(
             raise_exception=_raise, strftime_now=_now, dict=_Dict(), namespace=_Names
@@ -94,13 +99,14 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         """A template that pays as it is rendered."""
         return self.from_string(_Tolls().visit(self.parse(source)))
 
-    def call(  # type: ignore[override]
-        __self,  # noqa: B902, N805  # a template may name any argument
+    def call(
+        __self,  # noqa: N805  # a template may name any argument
         __context: Context,
         __called: Any,
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        """Call, and pay for what is given and made."""
         if isinstance(__called, Macro):
             meter().spend(ITEM_CHARACTERS)
         else:
@@ -108,10 +114,12 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         return _pay(super().call(__context, __called, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Reckon, and pay for what is made."""
         _pay_for_operator(operator, left, right)
         return _pay(super().call_binop(context, operator, left, right))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        """Look up; a key that holds others is read as a whole."""
         if isinstance(argument, tuple):
             meter().spend_on(argument)
         return super().getitem(obj, argument)
@@ -128,6 +136,9 @@ class _Tolls(NodeTransformer):
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
+        pair = [node.expr, *(operand.expr for operand in node.ops)]
+        if len(pair) == 2 and any(isinstance(each, nodes.Const) for each in pair):
+            return node  # a constant is a text or number, which is compared in one step
         node.expr = _through(_READ, node.expr)
         for operand in node.ops:
             operand.expr = _through(_READ, operand.expr)
@@ -157,7 +168,7 @@ class _Tolls(NodeTransformer):
     visit_List = visit_Dict = visit_Tuple = _literal  # noqa: N815
 
 
-def _through(name: str, node: nodes.Expr, *args: nodes.Expr) -> nodes.Expr:
+def _through(name: str, node: Any, *args: nodes.Expr) -> nodes.Expr:
     if isinstance(node, nodes.Const) and not args and name != _TOLL:
         return node
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
@@ -181,14 +192,14 @@ def _paid(value: Any) -> Any:
 
 
 def _read(value: Any) -> Any:
-    if not isinstance(value, (str, int, float, type(None))):
+    if type(value) not in SCALARS and not isinstance(value, Undefined):
         meter().spend_on(value)
     return value
 
 
 @jinja2.pass_context  # so that Jinja does not call it while it compiles
 def _written(_: Context, value: Any) -> Any:
-    return _read(value)
+    return value if type(value) is str else _read(value)
 
 
 def _concatenated(pieces: Iterable[str]) -> str:
@@ -230,7 +241,7 @@ def _pay_for_call(called: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
 
 def _pay_for_operator(operator: str, left: Any, right: Any) -> None:
     pair = (left, right)
-    if all(isinstance(value, (int, float)) for value in pair):
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
         _check_numbers(operator, left, right)
     elif operator == "*":
         number = next((value for value in pair if isinstance(value, int)), 0)
@@ -273,16 +284,14 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return paid
 
 
-def _test(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _deep_test(function: Callable[..., Any]) -> Callable[..., Any]:
     """A test that is paid for."""
 
     @wraps(function)
-    def paid(*args: Any, **kwargs: Any) -> Any:
-        meter().spend(1)
-        if name in _DEEP_TESTS:
-            for value in args:
-                _read(value)
-        return function(*args, **kwargs)
+    def paid(*args: Any) -> Any:
+        for value in args:
+            meter().spend_on(value)
+        return function(*args)
 
     return paid
 

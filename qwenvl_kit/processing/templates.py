@@ -16,14 +16,41 @@ from qwenvl_kit.errors import CheckpointError
 from qwenvl_kit.processing.metering import metered, weight
 from qwenvl_kit.processing.sandbox import MeteredEnvironment
 
-_MAX_SOURCE = 262_144
-"""Characters of a template: thirty times the longest of a Qwen-VL."""
+_MAX_SOURCE = 65_536
+"""Characters of a template: eight times the longest of a Qwen-VL; compiling it takes a second."""
 
 _END = "THE_FINAL_MESSAGE_ENDS_HERE "
 """Marks where an answer that goes on breaks off; the blank shows whether blanks were trimmed."""
 
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 """Names for thoughts, the one first that counts; templates of others read the second."""
+
+
+def chat_template_of(processor: Any, *, with_tools: bool = False) -> ChatTemplate:
+    """The template by which a processor renders.
+
+    A tokenizer keeps several, and takes the one for tools by itself (`get_chat_template`). A
+    processor has a rule of its own: it never takes one unasked. It counts where the templates are
+    those of the processor.
+
+    Args:
+        processor: the checkpoint's processor, as `AutoProcessor` loads it.
+        with_tools: whether the conversation offers any.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be used.
+    """
+    templates = processor.chat_template
+    if not isinstance(templates, dict):
+        return ChatTemplate(str(templates or ""), processor.tokenizer.special_tokens_map)
+    is_adopted = templates is processor.tokenizer.chat_template
+    name = "tool_use" if with_tools and is_adopted and "tool_use" in templates else "default"
+    if name not in templates:
+        raise CheckpointError(
+            f"the checkpoint has the chat templates {', '.join(templates)}",
+            expected="one of them with the name 'default'",
+        )
+    return ChatTemplate(templates[name], processor.tokenizer.special_tokens_map)
 
 
 class ChatTemplate:
@@ -80,7 +107,14 @@ def _compiled(source: str) -> jinja2.Template:
             expected=f"at most {_MAX_SOURCE}",
             hint="the chat template of the base model",
         )
-    return MeteredEnvironment().compiled(source)
+    try:
+        return MeteredEnvironment().compiled(source)
+    except Exception as error:  # a template may be wrong in any way
+        raise CheckpointError(
+            f"the chat template cannot be used ({type(error).__name__}: {error})",
+            expected="a template of Jinja",
+            hint="the chat template of the base model",
+        ) from error
 
 
 def _plain(value: Any) -> Any:
