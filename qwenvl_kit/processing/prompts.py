@@ -146,7 +146,13 @@ class PromptEncoder:
         return replace(expanded, opens_thought=opens_thought(prompt))
 
     def _turns(self, messages: Sequence[Message], shield: TokenShield) -> Turns:
-        return render_turns(messages, shield, knows_tools=self.knows_tools)
+        try:
+            return render_turns(messages, shield, knows_tools=self.knows_tools)
+        except RecursionError as error:
+            raise MessageError(
+                "a tool or a call holds lists and dicts that are nested too deep",
+                expected="a few levels",
+            ) from error
 
     def _ids(self, shield: TokenShield, prompt: str) -> list[int]:
         ids: list[int] = []

@@ -66,6 +66,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, special_tokens: Mapping[str, Any]) -> None:
         self._template = _compiled(source)
+        self._writes_content = "content" in source
         self._special_tokens = dict(special_tokens)
 
     def render(
@@ -91,6 +92,8 @@ class ChatTemplate:
         """
         messages = [_with_thoughts(_plain(turn)) for turn in turns]
         given = {"messages": messages, "tools": _plain(tools), "documents": None}
+        if goes_on and not self._writes_content:
+            raise jinja2.TemplateError("it writes no content that could go on")
         final = _marked(messages[-1]["content"]) if goes_on else None
         with metered(weight(given)):
             prompt = self._template.render(
