@@ -20,6 +20,7 @@ from qwenvl_kit.checkpoints.processors import (
 )
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.checkpoints.wholeness import check_counts
 from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
@@ -67,6 +68,7 @@ def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
     Raises:
         CheckpointError: a file is damaged, or they do not fit together.
     """
+    check_counts(checkpoint, settings)
     check_generation(checkpoint)
     processor = load_processor(checkpoint)
     with damage_of(checkpoint.name):

@@ -111,13 +111,18 @@ def _compiled(source: str) -> jinja2.Template:
             hint="the chat template of the base model",
         )
     try:
-        return MeteredEnvironment().compiled(source)
+        return _environment().compiled(source)
     except Exception as error:  # a template may be wrong in any way
         raise CheckpointError(
             f"the chat template cannot be used ({type(error).__name__}: {error})",
             expected="a template of Jinja",
             hint="the chat template of the base model",
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _environment() -> MeteredEnvironment:
+    return MeteredEnvironment()
 
 
 def _plain(value: Any) -> Any:
