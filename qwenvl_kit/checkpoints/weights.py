@@ -180,7 +180,9 @@ def _read_index(path: Path) -> Mapping[str, str]:
 
 def _check_shard_name(index: Path, name: str) -> None:
     path = PureWindowsPath(name)  # it knows both kinds of separators, and drives
-    is_name = "\0" not in name and all(len(part.encode(errors="surrogatepass")) <= 255 for part in path.parts)
+    is_name = "\0" not in name and all(
+        len(part.encode(errors="surrogatepass")) <= 255 for part in path.parts
+    )
     if path.drive or path.root or ".." in path.parts or not is_name or len(name) > _MAX_PATH:
         raise WeightsError(f"{index} names {name!r}", expected="files inside its folder")
     if path.suffix != ".safetensors":  # transformers would unpickle it
