@@ -16,15 +16,29 @@ from qwenvl_kit.processing.metering import ITEM_CHARACTERS, weight
 MAX_INDENT = 100
 """Of JSON, and of what else has a size and no need of much."""
 
+_WIDE_BY_PERCENT = re.compile(r"%(\([^)]*\))?[-#0 +_^E]*(\d{4}|\*|\d*\.(\d{4}|\*))")
+_WIDE_BY_BRACES = re.compile(r"\{[^{}]*:[^{}]*(\d{4}|\{)")
+"""Widths of four digits, and such as are not told before."""
+
 _MAX_DIGITS = 4_000
 """Of a text that is read as a number."""
 
 
 def price_of_pattern(pattern: Any, *args: Any, **kwargs: Any) -> int:
-    """A few signs of `format`, `%` or `strftime` can ask for any number of blanks."""
-    if re.search(r"\d{4}|\*|\{[^{}]*\{", str(pattern)):
+    """What `%` makes: a few signs in it, as in those of `strftime`, can ask for endless blanks."""
+    return _price_of_fields(str(pattern), _WIDE_BY_PERCENT, "%", [*args, kwargs])
+
+
+def _price_of_braces(pattern: Any, *args: Any, **kwargs: Any) -> int:
+    """What `format` of a text makes, likewise."""
+    fields = str(pattern).replace("{{", "").replace("}}", "")
+    return _price_of_fields(fields, _WIDE_BY_BRACES, "{", [*args, kwargs])
+
+
+def _price_of_fields(fields: str, too_wide: re.Pattern[str], sign: str, values: Any) -> int:
+    if too_wide.search(fields):
         raise SecurityError("a format with a width that is long or not known")
-    return sum(map(str(pattern).count, "%{")) * (1000 + weight([*args, kwargs]))
+    return fields.count(sign) * (1000 + weight(values))
 
 
 def _replaced(text: Any, old: Any, new: Any, *_: Any) -> int:
@@ -90,7 +104,7 @@ FILTER_PRICES: Mapping[str, Callable[..., int]] = {
 
 METHOD_PRICES: Mapping[str, Callable[..., int]] = {
     **dict.fromkeys(("center", "ljust", "rjust", "zfill"), _widened),
-    **dict.fromkeys(("format", "format_map"), price_of_pattern),
+    **dict.fromkeys(("format", "format_map"), _price_of_braces),
     **dict.fromkeys(("split", "rsplit"), _split),
     "expandtabs": lambda text, size=8: text.count("\t") * abs(size),
     "join": lambda between, items: _joined(items, between),
