@@ -59,7 +59,8 @@ def check_small_files(folder: Path) -> None:
         kind = _kind(found.st_mode) or _kernels(path, found.st_size)
         if kind:
             raise CheckpointError(
-                f"{path} is no file, but {kind}", expected="the file as it was published"
+                f"{path} cannot be read: it is no file, but {kind}",
+                expected="the file as it was published",
             )
         check_size(str(path), path.name, found.st_size)
 

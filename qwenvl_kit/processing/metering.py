@@ -2,8 +2,7 @@
 
 A template comes from whoever published a checkpoint, and Jinja's sandbox bounds neither its time
 nor its memory. Each step of it is paid for in characters, before it is taken where that can be
-known. What it may spend grows with the conversation: an honest template copies each text some ten
-times.
+known. What it may spend grows with the conversation.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _LEAST_CHARACTERS = 4_000_000
 """What any rendering may spend: a template that compares each of 700 messages with each."""
 
 _COPIES = 100
-"""How often a template may write the whole conversation: ten times of what honest ones do."""
+"""How often a template may write the whole conversation; published ones do it 1 to 13 times."""
 
 _MAX_SECONDS = 5.0
 """Processor time of a rendering; published templates take milliseconds."""
