@@ -7,6 +7,7 @@ before the template runs, and put back afterwards as plain text.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class TokenShield:
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._hidden: list[str] = []
         self._open = _unused_mark(messages)
-        self._mark = re.compile(f"{re.escape(self._open)}([0-9]+);")
+        self._mark = re.compile(rf"(?:{_written_forms(self._open)})([0-9]{{1,9}});")
 
     def hide(self, text: str) -> str:
         """The text with a mark in place of each special token."""
@@ -77,9 +78,11 @@ class TokenShield:
         """The rendered prompt, cut where a mark stands for a token that is plain text."""
         position = 0
         for found in self._mark.finditer(prompt):
-            yield PromptPiece(prompt[position : found.start()], is_plain=False)
-            yield PromptPiece(self._hidden[int(found.group(1))], is_plain=True)
-            position = found.end()
+            number = int(found.group(1))
+            if number < len(self._hidden):  # no text holds a mark, but a template may
+                yield PromptPiece(prompt[position : found.start()], is_plain=False)
+                yield PromptPiece(self._hidden[number], is_plain=True)
+                position = found.end()
         yield PromptPiece(prompt[position:], is_plain=False)
 
     def _replace(self, found: re.Match[str]) -> str:
@@ -243,10 +246,30 @@ def _is_trusted(part: Part) -> bool:
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:
-    """A character of Unicode's private use areas that no text of the conversation holds."""
-    used = set().union(*map(text_of, messages))
+    """A character of Unicode's private use areas that no text of the conversation holds.
+
+    Nor an escape that means it, which could be taken for what a template makes of the mark.
+    """
+    text = "".join(map(text_of, messages))
+    used, lowered = set(text), text.lower()
     free = (chr(code) for area in _PRIVATE_USE for code in area)
-    mark = next((character for character in free if character not in used), None)
+    mark = next((each for each in free if not (each in used or _is_spelled(each, lowered))), None)
     if mark is None:
         raise MessageError("the text holds every character of private use", expected="text")
     return mark
+
+
+def _escapes(mark: str) -> tuple[str, ...]:
+    r"""What JSON in ASCII writes for a character, and Python: `\ue000`, `\U000f0000`."""
+    return json.dumps(mark)[1:-1], ascii(mark)[1:-1]
+
+
+def _is_spelled(mark: str, lowered: str) -> bool:
+    """Whether a text ends as an escape of the mark does, which may begin elsewhere."""
+    return any(each.lower().rpartition("\\")[2] in lowered for each in _escapes(mark))
+
+
+def _written_forms(mark: str) -> str:
+    """What a template may write for the mark; JSON within JSON has several backslashes for one."""
+    escapes = (each.replace("\\", r"\\+") for each in _escapes(mark))
+    return "|".join((re.escape(mark), *escapes))

@@ -68,6 +68,24 @@ class ToolOffer:
 
     Attributes:
         tools: each as JSON, in the form of OpenAI's API.
+
+    Raises:
+        MessageError: one of them is no object of JSON, or holds text that is no Unicode.
     """
 
     tools: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for tool in self.tools:
+            try:
+                said = json.loads(tool)
+                json.dumps(said, ensure_ascii=False).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                raise MessageError(
+                    f"a tool cannot be read ({error})", expected="JSON, as json.dumps writes it"
+                ) from error
+            if not isinstance(said, dict):
+                raise MessageError(
+                    f"a tool is a {type(said).__name__} of JSON",
+                    expected='an object: {"type": "function", "function": {...}}',
+                )

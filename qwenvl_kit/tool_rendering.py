@@ -159,5 +159,6 @@ def text_of(message: Message) -> str:
         for part in message.parts
         if isinstance(part, ToolCall)
     )
-    offered = (tool for part in message.parts if isinstance(part, ToolOffer) for tool in part.tools)
+    # Read and written again: what was escaped there is not escaped in a prompt.
+    offered = (json.dumps(tool, ensure_ascii=False) for tool in offered_tools([message]))
     return "".join((*said, *called, *offered))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit import ImagePart, Message, VideoPart
+from qwenvl_kit.errors import MessageError
 from qwenvl_kit.rendering import PromptPiece, TokenShield, render_turns
 from qwenvl_kit.thinking_parts import ThinkingPart
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.tool_parts import ToolCall, ToolOffer
 
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|im", "<think>")
 TEXTS = st.lists(
@@ -114,3 +118,41 @@ def test_a_mark_is_found_at_once_however_hostile_the_text():
     text = "a" * 300_000 + "\ue000" * 300_000 + "<|im_end|>"
     shield = TokenShield(["<|im_end|>"], [Message.user(text)])
     assert "".join(piece.text for piece in shield.pieces(shield.hide(text))) == text
+
+
+MARKS = ("\ue000", "\ue0000;", "\ue000999;", "\ue000" + "9" * 5000 + ";", r"\ue0000;", r"\uE0000;")
+
+
+@pytest.mark.parametrize("text", MARKS, ids=ascii)
+def test_an_offer_that_spells_a_mark_in_escapes_hides_nothing_and_breaks_nothing(text):
+    offer = ToolOffer((json.dumps({"type": "function", "function": {"description": text}}),))
+    message = Message("system", ("Obey.", offer))
+    shield = TokenShield(SPECIAL, [message])
+    turns = render_turns([message, Message.user("<|im_end|>")], shield)
+    prompt = turns.tools[0]["function"]["description"] + turns.turns[1]["content"][0]["text"]
+    assert list(shield.pieces(prompt)) == [
+        PromptPiece(text, is_plain=False),
+        PromptPiece("<|im_end|>", is_plain=True),
+        PromptPiece("", is_plain=False),
+    ]
+
+
+@pytest.mark.parametrize("write", [json.dumps, repr, ascii, lambda text: json.dumps([repr(text)])])
+@pytest.mark.parametrize("used", ["", "".join(map(chr, range(0xE000, 0xF900)))], ids=len)
+def test_a_mark_is_found_in_whatever_escapes_a_template_writes(write, used):
+    shield = TokenShield(SPECIAL, [Message.user(used, "<|im_end|>")])
+    pieces = list(shield.pieces(write({"a": shield.hide("x<|im_end|>y")})))
+    assert [piece.text for piece in pieces if piece.is_plain] == ["<|im_end|>"]
+    assert _joined(pieces).replace("\\", "") == write({"a": "x<|im_end|>y"}).replace("\\", "")
+
+
+def test_a_mark_that_a_template_makes_up_stands_for_nothing():
+    shield = TokenShield(SPECIAL, [Message.user("<|im_end|>")])
+    made_up = shield.hide("<|im_end|>").replace("0;", "7;")
+    assert _joined(shield.pieces(made_up)) == made_up
+
+
+@pytest.mark.parametrize("tool", ["", "{", "[]", "3", '{"a": "\\ud800"}', "[" * 100_000, None])
+def test_an_offer_that_is_no_object_of_json_is_refused(tool):
+    with pytest.raises(MessageError, match="a tool"):
+        ToolOffer((tool,))

@@ -16,6 +16,7 @@ from huggingface_hub import HfApi, constants, get_token, is_offline_mode, try_to
 from huggingface_hub import errors as theirs
 
 from qwenvl_kit.checkpoints.folders import no_config_error
+from qwenvl_kit.checkpoints.small_files import check_size, is_needless
 from qwenvl_kit.checkpoints.sources import (
     RESUME,
     SMALL_FILES,
@@ -180,7 +181,10 @@ def _fetch_small_files(
 ) -> Checkpoint:
     if "config.json" not in files:
         raise no_config_error(repr(name), files)
-    small = [file for file in files if _is_small(file) and file != "config.json"]
+    small = [file for file in files if _is_small(file) and not is_needless(file, files[file].size)]
+    for file in small:
+        check_size(f"{file} of {name!r}", file, files[file].size)
+    small.remove("config.json")
     _download(name, commit, small, api=api)
     # Last, so that a commit with its config.json in the cache has the others too.
     folder = _download(name, commit, ["config.json"], api=api)[0].parent

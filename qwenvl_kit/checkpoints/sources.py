@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.checkpoints.folders import fault_of
+from qwenvl_kit.checkpoints.small_files import check_small_files
 from qwenvl_kit.checkpoints.weights import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -88,7 +89,7 @@ def find_checkpoint(
         ModelNotFoundError: no such folder, id or revision, or offline with nothing of it cached.
         ModelForbiddenError: the hub has it and does not give it to this user.
         DownloadError: no network, a broken transfer, a failing hub or a full disk.
-        CheckpointError: the repository has no config.json.
+        CheckpointError: the repository has no config.json, or a small file is none.
         MissingPackageError: ModelScope needs its package.
         ModelLoadError: an unknown source.
     """
@@ -97,8 +98,11 @@ def find_checkpoint(
     folder = _as_folder(model)
     if folder is not None:
         _check_unversioned(model, revision)
-        return Checkpoint(os.fspath(model), folder, "folder", None)
-    return _find_on_a_hub(_as_id(model), source, revision, offline)
+        found = Checkpoint(os.fspath(model), folder, "folder", None)
+    else:
+        found = _find_on_a_hub(_as_id(model), source, revision, offline)
+    check_small_files(found.folder)
+    return found
 
 
 def fetch_weights(checkpoint: Checkpoint, *, offline: bool = False) -> None:

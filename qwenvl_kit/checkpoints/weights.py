@@ -26,6 +26,9 @@ _TIED = "lm_head.weight"
 
 _AGAIN = "download it again"
 
+_MAX_PATH = 1000
+"""Characters of a path within a folder; file systems refuse a part of more than 255 bytes."""
+
 # The data types that the safetensors format names (its `Dtype`).
 _BITS: Mapping[str, int] = {
     "F4": 4,
@@ -177,7 +180,10 @@ def _read_index(path: Path) -> Mapping[str, str]:
 
 def _check_shard_name(index: Path, name: str) -> None:
     path = PureWindowsPath(name)  # it knows both kinds of separators, and drives
-    if path.drive or path.root or ".." in path.parts:
+    is_name = "\0" not in name and all(
+        len(part.encode(errors="surrogatepass")) <= 255 for part in path.parts
+    )
+    if path.drive or path.root or ".." in path.parts or not is_name or len(name) > _MAX_PATH:
         raise WeightsError(f"{index} names {name!r}", expected="files inside its folder")
     if path.suffix != ".safetensors":  # transformers would unpickle it
         raise UnsafeWeightsError(f"{index} names {name!r}", expected="safetensors files")

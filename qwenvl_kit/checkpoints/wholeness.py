@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,17 @@ _SETTINGS_FILES = (
     "video_preprocessor_config.json",
 )
 
-_COUNTS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_layer", "num_layers")
-"""Entries of config.json of which transformers makes as many objects, however little they take."""
-
 _TEXT_LAYER = re.compile(r"((?:model\.|language_model\.)+layers\.)(\d+)\.")
 _VISION_BLOCK = re.compile(r"((?:model\.)?visual\.blocks\.)(\d+)\.")
 
-_MANY = 1000
-"""More layers than any of these models has."""
-
-_MANY_ROWS = 10**9
-"""More rows than any table of n-grams has: transformers looks for the next prime by trial."""
+_LAYERS = ("num_hidden_layers", "depth", "ngram_size", "heads_per_ngram", "n_layer", "num_layers")
+_MOST: Mapping[str, int] = {
+    **dict.fromkeys(_LAYERS, 1000),  # more than any of these models has
+    "num_labels": 100_000,  # each gets a name
+    **dict.fromkeys(("head_dim", "partial_rotary_factor"), 100_000),  # angles are computed of it
+    "ngram_vocab_size_base": 10**9,  # transformers looks for the next prime by trial
+}
+"""Entries of config.json of which transformers makes as many objects, however little they take."""
 
 
 def check_settings_files(folder: Path) -> None:
@@ -66,7 +66,28 @@ def check_layout(checkpoint: Checkpoint, settings: Settings) -> None:
     check_processor(checkpoint.folder)
     _check_text(checkpoint, settings)
     _check_deepstack(checkpoint, settings)
-    _check_counts(checkpoint, settings)
+    check_counts(checkpoint, settings)
+
+
+def check_counts(checkpoint: Checkpoint, settings: Settings) -> None:
+    """Refuse so many layers, or so many of anything, that to prepare them takes all memory.
+
+    Before transformers reads config.json: it makes room for some of them as it reads.
+
+    Args:
+        checkpoint: for messages.
+        settings: its config.json.
+
+    Raises:
+        CheckpointError: it says what.
+    """
+    for name, count in _counts(settings.config):
+        if count > _MOST[name]:
+            raise CheckpointError(
+                f"config.json of {checkpoint.name} says {name}={count}",
+                expected=f"at most {_MOST[name]}",
+                hint="config.json as it was published",
+            )
 
 
 def check_weights(
@@ -96,12 +117,13 @@ def _check_layers(
     found = {int(match[2]): match[1] for t in tensors if (match := pattern.match(t.name))}
     if not found or not isinstance(count, int):
         return
-    absent = [number for number in range(count) if number not in found]
-    if absent:
+    num_absent = count - sum(number < count for number in found)
+    if num_absent > 0:
         root = next(iter(found.values()))
+        first = next(number for number in range(count) if number not in found)
         raise WeightsError(
-            f"the weights of {checkpoint.name} lack {len(absent)} of the {count} layers that "
-            f"config.json describes, all tensors of '{root}{absent[0]}.' first",
+            f"the weights of {checkpoint.name} lack {num_absent} of the {count} layers that "
+            f"config.json describes, all tensors of '{root}{first}.' first",
             expected="the weights of all layers",
             hint="download the checkpoint again; or the config.json of the very model whose "
             "weights these are",
@@ -160,18 +182,6 @@ def _check_text(checkpoint: Checkpoint, settings: Settings) -> None:
     )
 
 
-def _check_counts(checkpoint: Checkpoint, settings: Settings) -> None:
-    """Even a layer without a value takes memory: so many are refused before one is built."""
-    most = {**dict.fromkeys(_COUNTS, _MANY), "ngram_vocab_size_base": _MANY_ROWS}
-    for name, count in _counts(settings.config, most):
-        if count > most[name]:
-            raise CheckpointError(
-                f"config.json of {checkpoint.name} says {name}={count}",
-                expected=f"at most {most[name]}",
-                hint="config.json as it was published",
-            )
-
-
 def _check_deepstack(checkpoint: Checkpoint, settings: Settings) -> None:
     """A block that is not there gives no features, and transformers answers without them."""
     indexes, depth = (settings.vision.get(key) for key in ("deepstack_visual_indexes", "depth"))
@@ -186,9 +196,10 @@ def _check_deepstack(checkpoint: Checkpoint, settings: Settings) -> None:
         )
 
 
-def _counts(config: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Counts of these names, at the top and in the settings of the parts."""
-    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-        for name in names:
-            if isinstance(count := part.get(name), int):
-                yield name, count
+def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Counts of the names in `_MOST`, in the settings of the parts and of their parts."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _counts(value)
+        elif name in _MOST and isinstance(value, (int, float)):
+            yield name, value

@@ -15,6 +15,7 @@ from qwenvl_kit.families import Family
 from qwenvl_kit.messages import ImagePart, Message, Part, VideoPart
 from qwenvl_kit.order import has_late_instructions
 from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.processing.templates import chat_template_of
 from qwenvl_kit.rendering import TokenShield, Turns, render_turns, render_videos
 from qwenvl_kit.thinking import opens_thought
 
@@ -77,9 +78,12 @@ class PromptEncoder:
     """
 
     def __init__(self, processor: Any, family: Family) -> None:
-        self._processor = processor
         self._family = family
-        template = _template_of(processor)
+        template = _sources_of(processor)
+        self._templates = {
+            with_tools: chat_template_of(processor, with_tools=with_tools)
+            for with_tools in (False, True)
+        }
         self.knows_tools = "tools" in template
         self._switches_thinking = "enable_thinking" in template
         self._recent: dict[Any, Prompt] = {}
@@ -142,7 +146,13 @@ class PromptEncoder:
         return replace(expanded, opens_thought=opens_thought(prompt))
 
     def _turns(self, messages: Sequence[Message], shield: TokenShield) -> Turns:
-        return render_turns(messages, shield, knows_tools=self.knows_tools)
+        try:
+            return render_turns(messages, shield, knows_tools=self.knows_tools)
+        except RecursionError as error:
+            raise MessageError(
+                "a tool or a call holds lists and dicts that are nested too deep",
+                expected="a few levels",
+            ) from error
 
     def _ids(self, shield: TokenShield, prompt: str) -> list[int]:
         ids: list[int] = []
@@ -158,15 +168,11 @@ class PromptEncoder:
         if conversation.thinking is not None and self._switches_thinking:
             switch["enable_thinking"] = conversation.thinking
         try:
-            prompt: str = self._processor.apply_chat_template(
-                conversation.turns,
-                tools=conversation.tools or None,
-                tokenize=False,
-                add_generation_prompt=not goes_on,
-                continue_final_message=goes_on,
-                **_template_for(self._processor, conversation),
-                **switch,
+            prompt = self._templates[bool(conversation.tools)].render(
+                conversation.turns, tools=conversation.tools or None, goes_on=goes_on, **switch
             )
+        except CheckpointError:
+            raise
         except Exception as error:  # templates refuse conversations by errors of their own
             raise MessageError(
                 f"the checkpoint's chat template refuses the conversation ({error})",
@@ -251,23 +257,10 @@ def _check_thinking(prompt: str, wanted: bool | None) -> None:
     )
 
 
-def _template_of(processor: Any) -> str:
-    """The source of the templates that render conversations."""
+def _sources_of(processor: Any) -> str:
+    """The texts of the templates that render conversations."""
     templates = processor.chat_template
     return "\n".join(templates.values()) if isinstance(templates, dict) else str(templates or "")
-
-
-def _template_for(processor: Any, conversation: Turns) -> dict[str, str]:
-    """The template that a tokenizer keeps for tools, and takes by itself (`get_chat_template`).
-
-    A processor has a rule of its own: it never takes one unasked. It counts where the templates
-    are those of the processor.
-    """
-    templates = processor.chat_template
-    is_adopted = templates is processor.tokenizer.chat_template and isinstance(templates, dict)
-    if conversation.tools and is_adopted and "tool_use" in templates:
-        return {"chat_template": templates["tool_use"]}
-    return {}
 
 
 def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:

@@ -20,12 +20,14 @@ from qwenvl_kit.checkpoints.processors import (
 )
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.checkpoints.wholeness import check_counts
 from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
 from qwenvl_kit.processing.generation_rules import GenerationRules, read_rules
 from qwenvl_kit.processing.resizing import Resizer
+from qwenvl_kit.processing.templates import chat_template_of
 from qwenvl_kit.thinking import opens_thought
 
 spare_docstrings()
@@ -66,6 +68,7 @@ def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
     Raises:
         CheckpointError: a file is damaged, or they do not fit together.
     """
+    check_counts(checkpoint, settings)
     check_generation(checkpoint)
     processor = load_processor(checkpoint)
     with damage_of(checkpoint.name):
@@ -330,8 +333,7 @@ def _lengths(generation: Any, fallback: Sampling) -> dict[str, Any]:
 def _opens_with_thinking(processor: Any) -> bool:
     """Whether the checkpoint's template leaves a block of thoughts open for the answer."""
     question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    prompt = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
-    return opens_thought(str(prompt))
+    return opens_thought(chat_template_of(processor).render(question))
 
 
 def _end_ids(config: Any, generation: Any, processor: Any) -> frozenset[int]:

@@ -18,6 +18,7 @@ import pytest
 from huggingface_hub import constants, file_download
 
 from qwenvl_kit.checkpoints import hub as hub_room
+from qwenvl_kit.checkpoints import small_files
 from qwenvl_kit.checkpoints.hub import fetch_tensor_headers
 from qwenvl_kit.checkpoints.sources import Checkpoint, fetch_weights, find_checkpoint
 from qwenvl_kit.errors import (
@@ -108,6 +109,18 @@ def test_the_first_step_fetches_small_files_and_the_second_weights(hub: FakeHub)
 def test_nothing_but_allowed_files_is_ever_asked_for(hub: FakeHub) -> None:
     fetch_tensor_headers(load())
     assert hub.asked_files == {*SMALL, "model.safetensors"}
+
+
+def test_small_files_of_gigabytes_are_not_fetched(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_files, "_MOST", 1 << 20)
+    hub.publish({**FILES, "notes.txt": bytes(2 << 20)})
+    assert not (find_checkpoint(NAME).folder / "notes.txt").exists()
+    hub.publish({**FILES, "tokenizer_config.json": bytes(5 << 20)})
+    with pytest.raises(CheckpointError, match=r"tokenizer_config\.json of .* has 5 MiB"):
+        find_checkpoint(NAME)
+    assert "notes.txt" not in hub.asked_files
 
 
 def test_all_files_are_of_one_commit_though_the_branch_moves(hub: FakeHub) -> None:

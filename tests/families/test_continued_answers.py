@@ -90,7 +90,11 @@ def test_frames_and_earlier_turns_may_come_before(chat: VisionChat) -> None:
 
 def _encoder(name: str) -> PromptEncoder:
     kind = json.loads((FILES / name / "config.json").read_text(encoding="utf-8"))["model_type"]
-    return PromptEncoder(AutoProcessor.from_pretrained(FILES / name), family_of(kind))
+    return PromptEncoder(_processor(name), family_of(kind))
+
+
+def _processor(name: str) -> Any:
+    return AutoProcessor.from_pretrained(FILES / name)
 
 
 def _rendered(encoder: PromptEncoder, said: list[Message]) -> str:
@@ -106,7 +110,7 @@ def test_published_templates_render_it_as_transformers_does(name: str, beginning
     encoder = _encoder(name)
     ours = _rendered(encoder, [Message.user("Why?"), Message.assistant(beginning)])
     turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": beginning}]
-    assert ours == encoder._processor.apply_chat_template(
+    assert ours == _processor(name).apply_chat_template(
         turns, tokenize=False, continue_final_message=True
     )
     assert ours.rstrip().endswith(beginning.strip())
@@ -123,7 +127,7 @@ def test_a_late_system_message_is_taken_where_the_published_template_takes_it(na
         assert caught.value.hint == "one system message, first, with the instructions of all"
         return
     turns = [{"role": message.role, "content": message.text} for message in said]
-    assert _rendered(encoder, said) == encoder._processor.apply_chat_template(
+    assert _rendered(encoder, said) == _processor(name).apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True
     )
 

@@ -86,8 +86,9 @@ def _checkpoint(name: str) -> Callable[[bytes], None]:
             for kept in MODEL_FOLDER.glob("*.json"):
                 (Path(folder) / kept.name).symlink_to(kept)
             weights = Path(folder) / "model.safetensors"
-            weights.symlink_to(MODEL_FOLDER / "model.safetensors")
-            (Path(folder) / name).unlink()
+            if "index" not in name:  # which counts where there is no single file
+                weights.symlink_to(MODEL_FOLDER / "model.safetensors")
+            (Path(folder) / name).unlink(missing_ok=True)
             (Path(folder) / name).write_bytes(content)
             str(inspect(folder))
 
@@ -158,6 +159,11 @@ def _files(name: str) -> tuple[bytes, ...]:
     return ((MODEL_FOLDER / name).read_bytes(),)
 
 
+def _indexes() -> tuple[bytes, ...]:
+    index = {"metadata": {}, "weight_map": {"a": "b/1.safetensors", "b": "2.safetensors"}}
+    return (json.dumps(index).encode(),)
+
+
 def _weights() -> tuple[bytes, ...]:
     header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
     text = json.dumps(header).encode()
@@ -174,5 +180,9 @@ FILE_TARGETS = {
     "processors": Fuzzed(
         _checkpoint("processor_config.json"), _files("processor_config.json"), share=0.2
     ),
+    "tokenizer settings": Fuzzed(
+        _checkpoint("tokenizer_config.json"), _files("tokenizer_config.json"), share=0.2
+    ),
+    "indexes": Fuzzed(_checkpoint("model.safetensors.index.json"), _indexes(), share=0.2),
     "weights": Fuzzed(_checkpoint("model.safetensors"), _weights(), share=0.2),
 }

@@ -19,8 +19,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from qwenvl_kit import Sampling, VisionChat
+from qwenvl_kit import Sampling, VisionChat, inspect
 from qwenvl_kit.backends.local import backend, checking, loading
+from qwenvl_kit.checkpoints.settings import read_settings
+from qwenvl_kit.checkpoints.sources import find_checkpoint
 from qwenvl_kit.errors import (
     AdapterError,
     CheckpointError,
@@ -31,6 +33,7 @@ from qwenvl_kit.errors import (
     UnsafeWeightsError,
     WeightsError,
 )
+from qwenvl_kit.processing.published import load_published
 from tests.by_hand import picture
 
 WEIGHTS = "model.safetensors"
@@ -193,6 +196,32 @@ def test_a_wrong_entry_of_config_is_blamed_on_config(copy: Path, name: str) -> N
     refuse(edit(copy, "config.json", *where, **changes), CheckpointError, r"config\.json")
 
 
+ENDLESS_CONFIGS: Mapping[str, Any] = {
+    "layers": (("text_config",), {"num_hidden_layers": 10**8}),
+    "blocks": (("vision_config",), {"depth": 10**8}),
+    "labels": ((), {"num_labels": 10**8}),
+    "labels of a part": (("vision_config",), {"num_labels": 1e8}),
+    "angles": (("text_config",), {"head_dim": 10**8}),
+    "angles of a part": (("text_config", "rope_parameters"), {"partial_rotary_factor": 1e8}),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS_CONFIGS)
+def test_a_config_of_endlessly_many_things_is_refused_before_one_is_made(
+    copy: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, changes = ENDLESS_CONFIGS[name]
+    edit(copy, "config.json", *where, **changes)
+    monkeypatch.setattr(loading, "_LOADING", None)  # others load meanwhile
+    said = rf"says {next(iter(changes))}=1.*; expected at most"
+    with pytest.raises(CheckpointError, match=said):
+        VisionChat.from_pretrained(copy, device="cpu")
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match=said):  # as `connect` does
+        load_published(find_checkpoint(copy), read_settings(copy))
+    assert "expected at most" in " ".join(inspect(copy).missing)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -328,6 +357,21 @@ def test_a_pickle_that_the_index_names_is_never_opened(copy: Path, marker: Path)
     refuse(copy, UnsafeWeightsError, r"pytorch_model\.bin")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../other.safetensors", "a/../../other.safetensors", "/etc/other.safetensors"),
+        *("..\\other.safetensors", "C:\\other.safetensors", "\\\\host\\other.safetensors"),
+        *("x" * 300 + ".safetensors", "a/" * 600 + "b.safetensors", "\0.safetensors"),
+    ],
+)
+def test_a_shard_outside_of_the_folder_is_never_opened(copy: Path, name: str) -> None:
+    (copy / WEIGHTS).rename(copy.parent / "other.safetensors")
+    index = {"metadata": {}, "weight_map": {TABLE: name}}
+    (copy / INDEX).write_text(json.dumps(index))
+    refuse(copy, WeightsError, "expected files inside its folder")
+
+
 def test_a_pickle_that_config_names_is_never_opened(copy: Path, marker: Path) -> None:
     (copy / "evil.bin").write_bytes(pickle.dumps(Harm(marker)))
     refuse(edit(copy, transformers_weights="evil.bin"), WeightsError, "remove that entry")
@@ -387,9 +431,15 @@ def test_code_that_a_checkpoint_brings_is_never_run(copy: Path, marker: Path, wa
     assert not marker.exists()
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["_attn_implementation", "_attn_implementation_internal", "attn_implementation"],
+)
 @pytest.mark.parametrize("where", [(), ("text_config",), ("vision_config",)], ids=str)
-def test_a_kernel_that_config_names_is_not_fetched(copy: Path, where: tuple[str, ...]) -> None:
-    edit(copy, "config.json", *where, _attn_implementation="nobody/kernel")
+def test_a_kernel_that_config_names_is_not_fetched(
+    copy: Path, where: tuple[str, ...], entry: str
+) -> None:
+    edit(copy, "config.json", *where, **{entry: "nobody/kernel"})
     assert VisionChat.from_pretrained(copy, device="cpu").report()["attention"] == "sdpa"
 
 

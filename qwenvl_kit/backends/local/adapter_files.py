@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from qwenvl_kit.checkpoints.folders import fault_of, names_in
-from qwenvl_kit.errors import AdapterError, UnsafeWeightsError
+from qwenvl_kit.checkpoints.small_files import check_small_files
+from qwenvl_kit.errors import AdapterError, CheckpointError, UnsafeWeightsError
 from qwenvl_kit.families import FAMILIES
 
 EXPECTED = "the folder of a LoRA adapter: adapter_config.json and adapter_model.safetensors"
@@ -59,6 +60,10 @@ def _read_settings(folder: Path) -> Mapping[str, Any]:
     if (folder / "config.json").is_file() and not path.is_file():
         hint = "VisionChat.from_pretrained"
         raise AdapterError(f"{folder} is a whole model", expected=EXPECTED, hint=hint)
+    try:
+        check_small_files(folder)
+    except CheckpointError as error:
+        raise AdapterError(error.problem, expected=error.expected, hint=error.hint) from error
     _check_is_adapter(folder, path)
     settings = {**json.loads(path.read_text(encoding="utf-8"))}
     for name, allowed in _ALLOWED.items():
