@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
 
 from qwenvl_kit.document_parts import check_dpi
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
@@ -18,7 +18,6 @@ from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import ScanPages, is_tiff
 from qwenvl_kit.media.sources import (
-    is_encoded,
     is_on_the_web,
     open_header,
     open_image,
@@ -135,22 +134,25 @@ def measure_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> list[PageSize]:
     """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
-    if _is_apart(source, policy):
-        from qwenvl_kit.media.isolation.documents import measure_pages_apart
+    from qwenvl_kit.media.isolation.documents import measure_pages_apart
 
-        return measure_pages_apart(source, policy, pages, dpi, password)
-    return list(size_pages(source, policy, pages, dpi, password))
+    with opened_source(source, policy) as opened:
+        if _is_apart(opened, policy):
+            return measure_pages_apart(opened, policy, pages, dpi, password)
+        return list(size_pages(opened, policy, pages, dpi, password))
 
 
 def pages_of(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, here or in the process that draws; as `read_pages`."""
-    if _is_apart(source, policy):
-        from qwenvl_kit.media.isolation.documents import read_pages_apart
+    from qwenvl_kit.media.isolation.documents import read_pages_apart
 
-        return read_pages_apart(source, policy, pages, dpi, password)
-    return draw_pages(source, policy, pages, dpi, password)
+    with opened_source(source, policy) as opened:
+        if _is_apart(opened, policy):
+            yield from read_pages_apart(opened, policy, pages, dpi, password)
+        else:
+            yield from draw_pages(opened, policy, pages, dpi, password)
 
 
 def size_pages(
@@ -172,14 +174,16 @@ def draw_pages(
             yield Page(number, document.draw(number, dpi))
 
 
-def _is_apart(source: Any, policy: MediaPolicy) -> bool:
+def _is_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
     """Whether a document is read by another process.
 
     What that would miss is missed here, as it can tell of media alone.
     """
-    if not (policy.isolate_images and is_encoded(source)):
+    from qwenvl_kit.media.isolation.choice import is_document_apart
+
+    if not is_document_apart(opened, policy):
         return False
-    if not is_tiff(first_bytes(source, policy)):
+    if not is_tiff(first_bytes(opened, policy)):
         check_pdfium()
     return True
 

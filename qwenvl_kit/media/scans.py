@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError, MediaDecodeError, MediaSizeError, located
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.blocks import check_tiles
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.pillow_objects import load
 from qwenvl_kit.media.policy import MediaPolicy
@@ -111,6 +112,7 @@ class ScanPages:
                 f"picture {frame + 1} of the TIFF has a damaged header ({error})",
                 hint="save it again, or page by page",
             ) from error
+        check_tiles(self._image, self._policy)
         return True
 
     def _kind(self) -> int:

@@ -27,7 +27,9 @@ from qwenvl_kit.options import PixelBudget
 from tests.fuzzing.targets import Fuzzed
 from tests.videos import write_video
 
-POLICY = MediaPolicy(max_pixels=2**20, max_frames=64, max_pages=3, isolate_video=False)
+POLICY = MediaPolicy(
+    max_pixels=2**20, max_frames=64, max_pages=3, isolate_video=False, isolate_images=False
+)
 BUDGET = PixelBudget(4, 16)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
 FILMS = ("mp4", "webm", "avi", "mpegts", "gif", "flv")

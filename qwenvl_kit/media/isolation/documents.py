@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.isolation.asking import ask_apart, source_of
+from qwenvl_kit.media.isolation.memory import document_bytes, within
 from qwenvl_kit.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -20,7 +22,11 @@ DOCUMENTS = (_SIZES, _PAGES)
 
 
 def measure_pages_apart(
-    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+    opened: Path | bytes,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    dpi: float,
+    password: str | None,
 ) -> list[PageSize]:
     """As `measure_pages`, of an encoded document, in the decoding process; errors as below."""
     from qwenvl_kit.media.pages import PageSize
@@ -28,12 +34,16 @@ def measure_pages_apart(
     wanted = {"pages": pages, "dpi": dpi, "password": password}
     return [
         PageSize(facts["number"], Size(facts["page_height_px"], facts["page_width_px"]))
-        for facts, _ in ask_apart(_SIZES, source, policy, **wanted)
+        for facts, _ in ask_apart(_SIZES, opened, policy, policy.timeout_seconds, **wanted)
     ]
 
 
 def read_pages_apart(
-    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+    opened: Path | bytes,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    dpi: float,
+    password: str | None,
 ) -> Iterator[Page]:
     """As `read_pages`, of an encoded document, in the decoding process.
 
@@ -43,7 +53,7 @@ def read_pages_apart(
     from qwenvl_kit.media.pages import Page
 
     wanted = {"pages": pages, "dpi": dpi, "password": password}
-    for facts, image in ask_apart(_PAGES, source, policy, **wanted):
+    for facts, image in ask_apart(_PAGES, opened, policy, policy.timeout_seconds, **wanted):
         yield Page(facts["number"], cast("PIL.Image.Image", image))
 
 
@@ -55,9 +65,18 @@ def answer_document(
     Raises:
         MediaError: it cannot be used.
     """
+    source, policy = source_of(request, payload)
+    num_bytes = len(payload) if isinstance(source, bytes) else source.stat().st_size
+    most = document_bytes(num_bytes, policy.max_pixels)
+    with within(request["max_memory_bytes"], most):
+        yield from _answered(request, source, policy)
+
+
+def _answered(
+    request: Mapping[str, Any], source: Path | bytes, policy: MediaPolicy
+) -> Iterator[tuple[dict[str, Any], PIL.Image.Image | bytes]]:
     from qwenvl_kit.media.pages import draw_pages, size_pages
 
-    source, policy = source_of(request, payload)
     asked = request["pages"], request["dpi"], request["password"]
     if request["kind"] == _SIZES:
         for number, size in size_pages(source, policy, *asked):
