@@ -16,12 +16,13 @@ _BYTES_PER_BYTE = 3
 
 _BYTES_PER_PIXEL = 64
 """Of a picture: JPEG 2000 takes four numbers of four bytes for a pixel, as much again to put them
-together, and the kit four bytes each for the picture, what is behind it, and both in one."""
+together, and the kit four bytes each for the picture, what is behind it, and both in one. A decoder
+of films keeps 17 frames."""
 
 _BYTES_PER_DRAWN_PIXEL = 8
 """Of a document, where a page may hold a picture of as many pixels as may be decoded."""
 
-_BYTES_PER_FILM_BYTE = 8
+_BYTES_PER_FILM_BYTE = 16
 """Of a film: the entries for its packets, of which each takes 20 bytes of the file or more."""
 
 _BYTES_PER_THREAD = 16 * 2**20
@@ -38,9 +39,9 @@ def document_bytes(num_bytes: int, max_pixels: int) -> int:
     return SPARE_BYTES + _BYTES_PER_BYTE * num_bytes + _BYTES_PER_DRAWN_PIXEL * max_pixels
 
 
-def tables_bytes(num_bytes: int) -> int:
-    """What a film of so many bytes may take before a frame of it is decoded."""
-    return SPARE_BYTES + _BYTES_PER_FILM_BYTE * num_bytes
+def tables_bytes(num_bytes: int, num_pixels: int) -> int:
+    """What a film of so many bytes may take until its first frame, of so many pixels, is there."""
+    return SPARE_BYTES + _BYTES_PER_FILM_BYTE * num_bytes + _BYTES_PER_PIXEL * num_pixels
 
 
 def threads_bytes(num_threads: int) -> int:
@@ -49,16 +50,19 @@ def threads_bytes(num_threads: int) -> int:
 
 
 @contextmanager
-def within(max_memory_bytes: int, judged_bytes: int | None = None) -> Iterator[None]:
+def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Iterator[None]:
     """No more memory than that, beyond what the process has; where the system can bound it.
 
     Args:
-        max_memory_bytes: what the policy admits.
+        max_memory_bytes: what the policy admits; None for no bound at all.
         judged_bytes: what a file of its size and header may need, where that is known.
 
     Raises:
         MediaSizeError: it takes more.
     """
+    if max_memory_bytes is None:
+        yield
+        return
     try:
         import resource
 

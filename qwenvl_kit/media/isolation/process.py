@@ -25,6 +25,9 @@ _START = (
 _PIPE_BYTES = 2**20
 """Pixels come in few large pieces; where the system allows it."""
 
+_MAX_ARENAS = "2"
+"""In how many places glibc's threads hold memory; each takes addresses that count as memory."""
+
 _MAX_IDLE = 2
 """Processes that are kept for the next request; each takes about 50 MB."""
 
@@ -47,6 +50,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={"MALLOC_ARENA_MAX": _MAX_ARENAS, **os.environ},
                 pipesize=_PIPE_BYTES,
             )
         except BaseException:
