@@ -13,6 +13,7 @@ from qwenvl_kit.document_parts import check_dpi
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
+from qwenvl_kit.media.bounds import Bound, unbounded
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
@@ -156,19 +157,29 @@ def pages_of(
 
 
 def size_pages(
-    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+    source: Any,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    dpi: float,
+    password: str | None,
+    bound: Bound = unbounded,
 ) -> Iterator[PageSize]:
     """The sizes of pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, pages, password, draws=False) as document:
+    with _opened(source, policy, pages, password, bound, draws=False) as document:
         for number in _wanted(pages, document, policy):
             yield PageSize(number, _checked_size(document, number, dpi, policy))
 
 
 def draw_pages(
-    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+    source: Any,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    dpi: float,
+    password: str | None,
+    bound: Bound = unbounded,
 ) -> Iterator[Page]:
     """The pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, pages, password, draws=True) as document:
+    with _opened(source, policy, pages, password, bound, draws=True) as document:
         for number in _wanted(pages, document, policy):
             _checked_size(document, number, dpi, policy)
             yield Page(number, document.draw(number, dpi))
@@ -194,13 +205,14 @@ def _opened(
     policy: MediaPolicy,
     pages: Sequence[int] | None,
     password: str | None,
+    bound: Bound,
     *,
     draws: bool,
 ) -> Iterator[_Document]:
     """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
     if is_tiff(first_bytes(source, policy)):
         with closing(open_image(source, policy)) if draws else open_header(source, policy) as image:
-            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)))
+            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
         return
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):
@@ -211,7 +223,7 @@ def _opened(
             )
         policy.check_num_bytes(opened.stat().st_size if isinstance(opened, Path) else len(opened))
         content = opened.read_bytes() if isinstance(opened, Path) else opened
-    with closing(PdfPages(content, password)) as document:
+    with closing(PdfPages(content, password, policy, bound)) as document:
         yield document
 
 

@@ -60,7 +60,7 @@ class Deadline:
     def _start(self, seconds: float) -> None:
         if self._answer_seconds is not None:
             seconds = min(seconds, self._answer_seconds)
-        self._timer = threading.Timer(seconds, self._expire)
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._expire)
         self._timer.daemon = True
         self._timer.start()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.bounds import Bound
 from qwenvl_kit.media.isolation.asking import ask_apart, source_of
-from qwenvl_kit.media.isolation.memory import document_bytes, within
+from qwenvl_kit.media.isolation.memory import picture_bytes, within
 from qwenvl_kit.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -65,19 +67,11 @@ def answer_document(
     Raises:
         MediaError: it cannot be used.
     """
-    source, policy = source_of(request, payload)
-    num_bytes = len(payload) if isinstance(source, bytes) else source.stat().st_size
-    most = document_bytes(num_bytes, policy.max_pixels)
-    with within(request["max_memory_bytes"], most):
-        yield from _answered(request, source, policy)
-
-
-def _answered(
-    request: Mapping[str, Any], source: Path | bytes, policy: MediaPolicy
-) -> Iterator[tuple[dict[str, Any], PIL.Image.Image | bytes]]:
     from qwenvl_kit.media.pages import draw_pages, size_pages
 
-    asked = request["pages"], request["dpi"], request["password"]
+    source, policy = source_of(request, payload)
+    bound = _bound(request, len(payload) or source.stat().st_size)  # type: ignore[union-attr]
+    asked = request["pages"], request["dpi"], request["password"], bound
     if request["kind"] == _SIZES:
         for number, size in size_pages(source, policy, *asked):
             sides = {"page_height_px": size.height_px, "page_width_px": size.width_px}
@@ -85,3 +79,10 @@ def _answered(
         return
     for number, image in draw_pages(source, policy, *asked):
         yield {"number": number}, image
+
+
+def _bound(request: Mapping[str, Any], num_bytes: int) -> Bound:
+    def bound(num_pixels: int) -> AbstractContextManager[None]:
+        return within(request["max_memory_bytes"], picture_bytes(num_bytes, num_pixels))
+
+    return bound

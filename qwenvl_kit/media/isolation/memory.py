@@ -19,9 +19,6 @@ _BYTES_PER_PIXEL = 64
 together, and the kit four bytes each for the picture, what is behind it, and both in one. A decoder
 of films keeps 17 frames."""
 
-_BYTES_PER_DRAWN_PIXEL = 8
-"""Of a document, where a page may hold a picture of as many pixels as may be decoded."""
-
 _BYTES_PER_FILM_BYTE = 16
 """Of a film: the entries for its packets, of which each takes 20 bytes of the file or more."""
 
@@ -32,11 +29,6 @@ _BYTES_PER_THREAD = 16 * 2**20
 def picture_bytes(num_bytes: int, num_pixels: int) -> int:
     """What a picture may take that is in so many bytes, and whose header says so many pixels."""
     return SPARE_BYTES + _BYTES_PER_BYTE * num_bytes + _BYTES_PER_PIXEL * num_pixels
-
-
-def document_bytes(num_bytes: int, max_pixels: int) -> int:
-    """What a document may take that is in so many bytes, where pages may have so many pixels."""
-    return SPARE_BYTES + _BYTES_PER_BYTE * num_bytes + _BYTES_PER_DRAWN_PIXEL * max_pixels
 
 
 def tables_bytes(num_bytes: int, num_pixels: int) -> int:
