@@ -162,6 +162,7 @@ def size_pages(
     pages: Sequence[int] | None,
     dpi: float,
     password: str | None,
+    *,
     bound: Bound = unbounded,
 ) -> Iterator[PageSize]:
     """The sizes of pages one by one, in this process; as `read_pages`."""
@@ -176,6 +177,7 @@ def draw_pages(
     pages: Sequence[int] | None,
     dpi: float,
     password: str | None,
+    *,
     bound: Bound = unbounded,
 ) -> Iterator[Page]:
     """The pages one by one, in this process; as `read_pages`."""

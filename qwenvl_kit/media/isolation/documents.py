@@ -71,13 +71,13 @@ def answer_document(
 
     source, policy = source_of(request, payload)
     bound = _bound(request, len(payload) or source.stat().st_size)  # type: ignore[union-attr]
-    asked = request["pages"], request["dpi"], request["password"], bound
+    asked = request["pages"], request["dpi"], request["password"]
     if request["kind"] == _SIZES:
-        for number, size in size_pages(source, policy, *asked):
+        for number, size in size_pages(source, policy, *asked, bound=bound):
             sides = {"page_height_px": size.height_px, "page_width_px": size.width_px}
             yield {"number": number, **sides}, b""
         return
-    for number, image in draw_pages(source, policy, *asked):
+    for number, image in draw_pages(source, policy, *asked, bound=bound):
         yield {"number": number}, image
 
 
