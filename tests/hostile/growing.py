@@ -132,14 +132,7 @@ def _pages() -> bytes:
 
 def _documents() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
     """Pages that are drawn for ever, or in gigabytes."""
-    step = b"/XStep 0.0001/YStep 0.0001/Resources<<>>"
-    pattern = b"/Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 1 1]" + step
-    tiny = pdf(
-        b"/Pattern cs /P scn 0 0 99 99 re f",
-        b"/Pattern<</P 5 0 R>>",
-        stream(pattern, b"0 0 1 1 re f"),
-    )
-    yield "PDF of a pattern of tiny tiles", tiny, MediaTimeoutError
+    yield "PDF of a pattern of tiny tiles", endless_pdf(), MediaTimeoutError
     form, box = b"/Type/XObject/Subtype/Form", b"/BBox[0 0 99 99]"
     forms = [
         stream(form + box + b"/Resources<</XObject<</F %d 0 R>>>>" % (6 + n), b"/F Do /F Do")
@@ -155,6 +148,17 @@ def _documents() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
         b"q 99 0 0 99 0 0 cm /I Do Q", b"/XObject<</I 5 0 R>>", stream(picture + filters, zeros)
     )
     yield "PDF with a picture of 400 megapixels", large, MediaSizeError
+
+
+def endless_pdf() -> bytes:
+    """A page of one square, filled with a pattern of tiles that are far too small to be seen."""
+    step = b"/XStep 0.0001/YStep 0.0001/Resources<<>>"
+    pattern = b"/Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 1 1]" + step
+    return pdf(
+        b"/Pattern cs /P scn 0 0 99 99 re f",
+        b"/Pattern<</P 5 0 R>>",
+        stream(pattern, b"0 0 1 1 re f"),
+    )
 
 
 def pdf(content: bytes, resources: bytes = b"", *more: bytes) -> bytes:
