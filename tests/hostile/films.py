@@ -21,10 +21,10 @@ def films() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
     yield "MP4 of 60 million frames in a fragment", _fragment(60_000_000), MediaError
     large = mp4(3, 30_000, 30_000, b"raw ")
     yield "MP4 of frames of 900 megapixels", large, MediaSizeError
-    small, grown = _h264(64, 40), _h264(SIDE, 2)
+    small, grown = h264(64, 40), h264(SIDE, 2)
     for name in ("mp4", "mpegts", "matroska"):
-        yield f"film that grows late, {name}", _muxed(small + grown, name), MediaDecodeError
-    early = _muxed(_h264(64, 2) + grown, "mpegts")
+        yield f"film that grows late, {name}", muxed(small + grown, name), MediaDecodeError
+    early = muxed(h264(64, 2) + grown, "mpegts")
     yield "film that grows while it is probed", early, MediaError
     sides = struct.pack("<HH", 65_535, 65_535)
     gif = b"GIF89a" + sides + b"\x80\0\0" + bytes(6) + b"!\xf9\4\0\n\0\0\0," + bytes(4) + sides
@@ -90,7 +90,7 @@ def _fragment(num_frames: int) -> bytes:
     return mp4(0, 64, 64, b"mp4v", part, rest, extends=_box(b"mvex", defaults))
 
 
-def _h264(side: int, num_frames: int) -> bytes:
+def h264(side: int, num_frames: int) -> bytes:
     """Grey frames as raw H.264, which says anew with each key frame how large it is."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="h264") as container:
@@ -108,7 +108,7 @@ def _h264(side: int, num_frames: int) -> bytes:
     return buffer.getvalue()
 
 
-def _muxed(raw: bytes, container_format: str) -> bytes:
+def muxed(raw: bytes, container_format: str) -> bytes:
     """The same frames in a container, which knows the size of the first alone."""
     buffer = io.BytesIO()
     with (

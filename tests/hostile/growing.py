@@ -64,14 +64,14 @@ def _tiles() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
 def _inner_sizes() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
     """Small outside and large inside."""
     buffer = io.BytesIO()
-    PIL.Image.new("RGB", (8_000, 8_000)).save(buffer, "AVIF", speed=10, quality=1)
+    PIL.Image.new("RGB", (6_000, 6_000)).save(buffer, "AVIF", speed=10, quality=1)
     avif = bytearray(buffer.getvalue())
     struct.pack_into(">II", avif, avif.index(b"ispe") + 8, 16, 16)
-    yield "AVIF of 64 megapixels that says 16 x 16", bytes(avif), MediaError
+    yield "AVIF of 36 megapixels that says 16 x 16", bytes(avif), MediaError
     buffer = io.BytesIO()
     PIL.Image.new("L", (900, 800)).save(buffer, "PNG")
     yield "ICO of a PNG that is larger", _ico(buffer.getvalue()), None
-    png = zlib.compress(bytes(30_001 * 30_000), 1)[:100]
+    png = zlib.compress(bytes(1_000))
     head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
     chunks = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
