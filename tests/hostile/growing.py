@@ -85,6 +85,9 @@ def _inner_sizes() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
     struct.pack_into(">II", jpeg2000, at, 2**31, 2**31)
     yield "JPEG 2000 of tiles of 4 exapixels", bytes(jpeg2000), None
     yield "WebP of 268 megapixels that says 16 x 16", _webp(), MediaError
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\2\2D\1\0;"
+    gif = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0x80, 0, 0) + bytes(6) + frame
+    yield "GIF of 3,600 megapixels that says 16 x 16", gif, MediaSizeError
 
 
 def _ico(png: bytes) -> bytes:
@@ -148,6 +151,9 @@ def _documents() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
         b"q 99 0 0 99 0 0 cm /I Do Q", b"/XObject<</I 5 0 R>>", stream(picture + filters, zeros)
     )
     yield "PDF with a picture of 400 megapixels", large, MediaSizeError
+    inline = b"q 99 0 0 99 0 0 cm BI /W 30000 /H 30000 /BPC 8 /CS /G /F /RL ID \x80 EI Q"
+    yield "PDF with a picture of 900 megapixels in its text", pdf(inline), MediaSizeError
+    yield "PDF of 5 million states on its stack", pdf(b"q " * 5_000_000), MediaError
 
 
 def endless_pdf() -> bytes:
