@@ -12,6 +12,7 @@ import PIL.Image
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaSizeError, MediaTimeoutError
 from tests.hostile.cases import Hostile
 from tests.hostile.films import films
+from tests.pdfs import stream, written
 
 LIMITS = {"max_pixels": 1_000_000, "max_bytes": 16 * 2**20}
 HUGE = 46_336
@@ -138,17 +139,17 @@ def _documents() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
     yield "PDF of a pattern of tiny tiles", endless_pdf(), MediaTimeoutError
     form, box = b"/Type/XObject/Subtype/Form", b"/BBox[0 0 99 99]"
     forms = [
-        stream(form + box + b"/Resources<</XObject<</F %d 0 R>>>>" % (6 + n), b"/F Do /F Do")
+        stream(b"/F Do /F Do", form + box + b"/Resources<</XObject<</F %d 0 R>>>>" % (6 + n))
         for n in range(24)
     ]
-    nested = pdf(b"/F Do", b"/XObject<</F 5 0 R>>", *forms, stream(form + box, b"0 0 9 9 re f"))
+    nested = pdf(b"/F Do", b"/XObject<</F 5 0 R>>", *forms, stream(b"0 0 9 9 re f", form + box))
     yield "PDF of forms in forms, 16 million in all", nested, MediaError
     yield "PDF of 200 MB of curves", pdf(b"0 0 m 99 99 l S\n" * 8_000_000), MediaError
     picture = b"/Type/XObject/Subtype/Image/Width 20000/Height 20000/BitsPerComponent 8"
     zeros = zlib.compress(zlib.compress(bytes(20_000 * 2_000), 9), 9)
     filters = b"/ColorSpace/DeviceGray/Filter[/FlateDecode/FlateDecode]"
     large = pdf(
-        b"q 99 0 0 99 0 0 cm /I Do Q", b"/XObject<</I 5 0 R>>", stream(picture + filters, zeros)
+        b"q 99 0 0 99 0 0 cm /I Do Q", b"/XObject<</I 5 0 R>>", stream(zeros, picture + filters)
     )
     yield "PDF with a picture of 400 megapixels", large, MediaSizeError
     inline = b"q 99 0 0 99 0 0 cm BI /W 30000 /H 30000 /BPC 8 /CS /G /F /RL ID \x80 EI Q"
@@ -163,31 +164,13 @@ def endless_pdf() -> bytes:
     return pdf(
         b"/Pattern cs /P scn 0 0 99 99 re f",
         b"/Pattern<</P 5 0 R>>",
-        stream(pattern, b"0 0 1 1 re f"),
+        stream(b"0 0 1 1 re f", pattern),
     )
 
 
 def pdf(content: bytes, resources: bytes = b"", *more: bytes) -> bytes:
     """A page with its content; further objects have the numbers from 5 on."""
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<<%s>>>>"
-    objects = (
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
-        page % resources,
-        stream(b"/Filter/FlateDecode", zlib.compress(content, 9)),
-        *more,
-    )
-    made, places = b"%PDF-1.7\n", []
-    for number, written in enumerate(objects, 1):
-        places.append(len(made))
-        made += b"%d 0 obj%sendobj\n" % (number, written)
-    table = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    rows = b"".join(b"%010d 00000 n \n" % place for place in places)
-    trailer = b"trailer<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF"
-    return made + table + rows + trailer % (len(objects) + 1, len(made))
-
-
-def stream(dictionary: bytes, content: bytes) -> bytes:
-    """An object of a PDF that holds bytes."""
-    head = b"<<%s/Length %d>>stream\n" % (dictionary, len(content))
-    return head + content + b"\nendstream"
+    pages = b"<</Type/Pages/Count 1/Kids[3 0 R]>>"
+    drawn = stream(zlib.compress(content, 9), b"/Filter/FlateDecode")
+    return written([b"<</Type/Catalog/Pages 2 0 R>>", pages, page % resources, drawn, *more])

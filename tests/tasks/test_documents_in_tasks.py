@@ -10,7 +10,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from qwenvl_kit import DocumentPart, ImagePart, VisionChat
+from qwenvl_kit import DocumentPart, ImagePart, MediaPolicy, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import (
     MediaDecodeError,
