@@ -69,16 +69,17 @@ def picture_format(start: bytes) -> str:
     return "AVIF" if _brands(start) & _AVIF_BRANDS else ""
 
 
-def is_left_to_plain(start: bytes) -> bool:
-    """Whether a file begins as no picture, or as one that decoders of plain pictures read.
+def is_other_picture(start: bytes) -> bool:
+    """Whether a file begins as a picture that is not plain.
 
     Plain are those whose decoders take time and memory in proportion to the size that the header
     says: JPEG, PNG, GIF, WebP, and BMP without compression, which Pillow unpacks byte by byte.
     """
     known = picture_format(start)
     if known == "BMP":
-        return start[30:34] in _UNPACKED_BMP or start[14:18] == _OLDEST_BMP
-    return known in PLAIN_FORMATS or not (known or start.startswith((_ICO_START, *NETPBM_STARTS)))
+        return start[30:34] not in _UNPACKED_BMP and start[14:18] != _OLDEST_BMP
+    is_picture = bool(known) or start.startswith((_ICO_START, *NETPBM_STARTS))
+    return is_picture and known not in PLAIN_FORMATS
 
 
 def is_heif(start: bytes) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.signatures import HEAD_BYTES, is_left_to_plain
+from qwenvl_kit.media.signatures import HEAD_BYTES, is_other_picture
 from qwenvl_kit.media.sources import read_start
 
 
@@ -24,7 +24,7 @@ def is_picture_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | by
         return False
     if policy.isolate_images:
         return True
-    return not is_left_to_plain(_start_of(opened))
+    return is_other_picture(_start_of(opened))
 
 
 def is_document_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.bounds import Bound
-from qwenvl_kit.media.isolation.asking import ask_apart, source_of
+from qwenvl_kit.media.isolation.asking import ask_apart, num_bytes_of, source_of
 from qwenvl_kit.media.isolation.memory import picture_bytes, within
 from qwenvl_kit.media.policy import MediaPolicy
 
@@ -70,7 +70,7 @@ def answer_document(
     from qwenvl_kit.media.pages import draw_pages, size_pages
 
     source, policy = source_of(request, payload)
-    bound = _bound(request, len(payload) or source.stat().st_size)  # type: ignore[union-attr]
+    bound = _bound(request, num_bytes_of(source))
     asked = request["pages"], request["dpi"], request["password"]
     if request["kind"] == _SIZES:
         for number, size in size_pages(source, policy, *asked, bound=bound):

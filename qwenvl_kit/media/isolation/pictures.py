@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.isolation.asking import ask_apart, source_of
+from qwenvl_kit.media.isolation.asking import ask_apart, num_bytes_of, source_of
 from qwenvl_kit.media.isolation.memory import picture_bytes, within
 from qwenvl_kit.media.policy import MediaPolicy
 
@@ -52,7 +52,7 @@ def answer_picture(
 
     source, policy = source_of(request, payload)
     most = request["max_memory_bytes"]
-    num_bytes = len(payload) if isinstance(source, bytes) else source.stat().st_size
+    num_bytes = num_bytes_of(source)
     with within(most, picture_bytes(num_bytes, 0)):
         header = read_header(source, policy)
     if request["kind"] == _HEADER:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.machine import count_cores
+from qwenvl_kit.media.isolation.asking import num_bytes_of
 from qwenvl_kit.media.isolation.memory import tables_bytes, threads_bytes, within
 from qwenvl_kit.media.video.index import VideoIndex, check_pixels, open_video, scan
 
@@ -25,7 +26,7 @@ def scan_within(path: str, max_pixels: int, max_memory_bytes: int | None) -> Vid
     Raises:
         MediaSizeError: it takes more; or as `scan`.
     """
-    num_bytes = os.stat(path).st_size if os.path.exists(path) else 0
+    num_bytes = num_bytes_of(Path(path))
     with within(max_memory_bytes, tables_bytes(num_bytes, 0)):
         num_pixels = _num_pixels(path, num_bytes, max_pixels)
     judged = tables_bytes(num_bytes, num_pixels) + threads_bytes(2 * count_cores())
