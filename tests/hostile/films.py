@@ -18,7 +18,7 @@ SIDE = 2_048
 def films() -> Iterator[tuple[str, bytes, type[MediaError] | None]]:
     """All of them; more than a million pixels are more than may be."""
     yield "MP4 of 60 million frames in 684 bytes", mp4(60_000_000), MediaDecodeError
-    yield "MP4 of 60 million frames in a fragment", _fragment(60_000_000), MediaError
+    yield "MP4 of 60 million frames in a fragment", _fragment(60_000_000), MediaSizeError
     large = mp4(3, 30_000, 30_000, b"raw ")
     yield "MP4 of frames of 900 megapixels", large, MediaSizeError
     small, grown = h264(64, 40), h264(SIDE, 2)

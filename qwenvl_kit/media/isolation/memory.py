@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qwenvl_kit.errors import MediaSizeError
+from qwenvl_kit.errors import MediaError, MediaSizeError
 
 SPARE_BYTES = 64 * 2**20
 """What any decoder may take, whatever its file says."""
@@ -69,7 +69,7 @@ def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Ite
     resource.setrlimit(resource.RLIMIT_AS, (end, before[1]))
     try:
         yield
-    except (MemoryError, MediaSizeError) as error:
+    except (MemoryError, MediaError) as error:
         if not isinstance(error.__cause__ or error, MemoryError):
             raise
         raise _too_much(most, is_judged=most < max_memory_bytes) from error
@@ -81,7 +81,7 @@ def _too_much(num_bytes: int, *, is_judged: bool) -> MediaSizeError:
     return MediaSizeError(
         f"decoding it takes more than {num_bytes} bytes",
         expected="no more than a file of such a size and header needs" if is_judged else "",
-        hint="save it again; if you trust it, MediaPolicy(isolate_images=False)"
+        hint="save it again; if you trust it, MediaPolicy(isolate_images=False, isolate_video=False)"
         if is_judged
         else "MediaPolicy(max_decoder_bytes=...) if you trust it",
     )
