@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.document_pages import PageImage, PageName, PagePlace
 from qwenvl_kit.document_parts import DocumentPart
-from qwenvl_kit.errors import MediaError, MediaSourceError
+from qwenvl_kit.errors import MediaError, MediaSourceError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.images import ImageHeader, Resize, read_header, show_image
@@ -50,7 +51,8 @@ class Document:
         self.source = source
         self.dpi = dpi
         self._password = password
-        self._lock = threading.Lock()
+        self._lock, self._known_lock = threading.Lock(), threading.Lock()
+        self._late: MediaTimeoutError | None = None
         self._shown: dict[tuple[int, ImagePlan], PIL.Image.Image] = {}
         self._known: object = None
 
@@ -67,9 +69,13 @@ class Document:
     def show(
         self, wanted: Sequence[tuple[int, ImagePlan]], policy: MediaPolicy, resize: Resize
     ) -> list[PIL.Image.Image]:
-        """Pages, each by its number and as planned; one at a time is held at its full size."""
+        """Pages, each by its number and as planned; one at a time is held at its full size.
+
+        Raises:
+            MediaTimeoutError: drawing them took too long, here or where it was waited for.
+        """
         keys = [(number, replace(plan, where="")) for number, plan in wanted]
-        with self._lock:
+        with self._turn(policy):
             missing = dict.fromkeys(key for key in keys if key not in self._shown)
             numbers = [*dict.fromkeys(number for number, _ in missing)]
             for number, image in self._drawn(numbers, policy):
@@ -78,6 +84,25 @@ class Document:
                         self._shown[key] = show_image(image, key[1], resize)
             return [self._shown[key] for key in keys]
 
+    @contextmanager
+    def _turn(self, policy: MediaPolicy) -> Iterator[None]:
+        """Pages are drawn by one thread, and those that waited for it end as late as it does."""
+        late = self._late
+        if not self._lock.acquire(timeout=min(policy.timeout_seconds, threading.TIMEOUT_MAX)):
+            raise MediaTimeoutError(
+                f"other requests drew pages of the document for {policy.timeout_seconds:g} s",
+                hint="MediaPolicy(timeout_seconds=...) for a document that needs longer",
+            )
+        try:
+            if self._late is not None and self._late is not late:
+                raise _again(self._late)
+            yield
+        except MediaTimeoutError as error:
+            self._late = _again(error)
+            raise
+        finally:
+            self._lock.release()
+
     def _drawn(self, numbers: Sequence[int], policy: MediaPolicy) -> Iterable[Page]:
         if not numbers:
             return ()
@@ -85,10 +110,15 @@ class Document:
 
     def known_as(self, identify: Any) -> object:
         """What `identify` says of its source, asked once."""
-        with self._lock:
+        with self._known_lock:
             if self._known is None:
                 self._known = identify(self.source)
             return self._known
+
+
+def _again(error: MediaTimeoutError) -> MediaTimeoutError:
+    """The same error for another request, each of which adds its own place."""
+    return MediaTimeoutError(error.problem, expected=error.expected, hint=error.hint)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from typing import Any
 from qwenvl_kit.errors import MediaSourceError
 from qwenvl_kit.media.base64_text import is_picture_in_base64
 from qwenvl_kit.media.files import read_file
-from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.images import decode_image, read_header
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import is_tiff
 from qwenvl_kit.media.sources import (
     is_encoded,
     named_path,
-    open_image,
     opened_source,
     resolve_source,
 )
@@ -47,7 +46,7 @@ def source_url(source: Any, policy: MediaPolicy) -> str:
     if isinstance(source, (bytes, bytearray, memoryview)):
         import PIL.Image
 
-        image_format = open_image(source, policy).format or "PNG"
+        image_format = read_header(source, policy).format or "PNG"
         return _data_url(bytes(source), PIL.Image.MIME.get(image_format, "image/png"))
     buffer = io.BytesIO()
     decode_image(source, policy).save(buffer, "PNG")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.grey import check_sign, is_deep_grey, to_8_bits
@@ -19,7 +21,7 @@ from qwenvl_kit.media.pillow_objects import (
 )
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.profiles import is_srgb, to_srgb
-from qwenvl_kit.media.sources import is_encoded, open_header, open_image
+from qwenvl_kit.media.sources import open_header, open_image, opened_source
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
@@ -44,11 +46,13 @@ class ImageHeader:
         orientation: the EXIF orientation by which it is turned, 1 to 8 (EXIF 2.32, tag 274).
         is_plain: whether it is RGB or grey, of 8 bits, opaque and sRGB, which every program shows
             alike.
+        format: Pillow's name of the format; empty for pixels.
     """
 
     size: Size
     orientation: int
     is_plain: bool = False
+    format: str = ""
 
 
 def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
@@ -65,12 +69,14 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
         return ImageHeader(size, 1)
     if isinstance(source, PIL.Image.Image):
         return _callers_header(source, policy)
-    if policy.isolate_images and is_encoded(source):
-        from qwenvl_kit.media.isolation.pictures import read_header_apart
+    from qwenvl_kit.media.isolation.choice import is_picture_apart
+    from qwenvl_kit.media.isolation.pictures import read_header_apart
 
-        return read_header_apart(source, policy)
-    with open_header(source, policy) as image:
-        return _checked_header(image, policy)
+    with opened_source(source, policy) as opened:
+        if is_picture_apart(opened, policy):
+            return read_header_apart(opened, policy)
+        with open_header(opened, policy) as image:
+            return _checked_header(image, policy)
 
 
 def _callers_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
@@ -100,18 +106,35 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
     """
     import PIL.Image
 
-    from qwenvl_kit.media.isolation.pictures import decode_image_apart
-
-    if is_encoded(source) and (policy.isolate_images or accepts_cut_pictures()):
-        return decode_image_apart(source, policy)
     if isinstance(source, PIL.Image.Image):
         return _decode_callers(source, policy)
-    image = open_image(source, policy)
-    orientation = _checked_header(image, policy).orientation
+    with opened_source(source, policy) as opened:
+        return _decode_opened(opened, policy)
+
+
+def _decode_opened(opened: PIL.Image.Image | Path | bytes, policy: MediaPolicy) -> PIL.Image.Image:
+    from qwenvl_kit.media.isolation.choice import is_picture_apart
+    from qwenvl_kit.media.isolation.pictures import decode_image_apart
+
+    if is_picture_apart(opened, policy) or _is_filled_up(opened):
+        return decode_image_apart(opened, policy)
+    image = open_image(opened, policy)
+    header = _checked_header(image, policy)
     image = load(image)
-    if is_encoded(source) and accepts_cut_pictures():  # since a moment ago
-        return decode_image_apart(source, policy)
-    return _to_rgb(_turned(image, orientation))
+    if _is_filled_up(opened):  # since a moment ago
+        return decode_image_apart(opened, policy)
+    return _as_judged(_to_rgb(_turned(image, header.orientation)), header)
+
+
+def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
+    """The picture, if it is as large as the header said by which it was judged."""
+    if (image.height, image.width) == (header.size.height_px, header.size.width_px):
+        return image
+    raise MediaDecodeError(
+        f"the picture is {image.width} x {image.height} px, and its header says {header.size}",
+        expected="a picture as large as its header says",
+        hint="save it again",
+    )
 
 
 def _decode_callers(image: PIL.Image.Image, policy: MediaPolicy) -> PIL.Image.Image:
@@ -132,6 +155,11 @@ def accepts_cut_pictures() -> bool:
     from PIL import ImageFile
 
     return bool(ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+def _is_filled_up(opened: object) -> TypeGuard[Path | bytes]:
+    """Whether a file or bytes, if cut short, would be filled up here."""
+    return isinstance(opened, (Path, bytes)) and accepts_cut_pictures()
 
 
 def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
@@ -165,7 +193,7 @@ def _header(image: PIL.Image.Image, orientation: int, policy: MediaPolicy) -> Im
     policy.check_size(size)
     if orientation in _SIDEWAYS:
         size = Size(height_px=size.width_px, width_px=size.height_px)
-    return ImageHeader(size, orientation, _is_plain(image))
+    return ImageHeader(size, orientation, _is_plain(image), image.format or "")
 
 
 def _is_plain(image: PIL.Image.Image) -> bool:

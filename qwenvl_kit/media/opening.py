@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, QwenVLKitError
 from qwenvl_kit.media.base64_text import is_start_in_base64
+from qwenvl_kit.media.blocks import check_tiles
 from qwenvl_kit.media.pillow_objects import png_exif
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import (
     HEAD_BYTES,
+    NETPBM_STARTS,
+    PLAIN_FORMATS,
     VIDEO_HINT,
     described,
     is_heif,
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _START_OF_SCAN = b"\xff\xda"
+_MAX_NETPBM_HEADER = 65_536
 _MAX_PASSES = 100
 """Of a progressive JPEG; encoders write about ten, and a picture may hold others beside it."""
 
@@ -73,8 +78,36 @@ def _open_stream(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.
         from qwenvl_kit.media.heif import open_heif
 
         return open_heif(stream, policy, name)
-    formats = tuple(known for known in policy.image_formats if known != "HEIF")
-    return PIL.Image.open(stream, formats=formats)
+    _check_netpbm(stream, start, name)
+    image = PIL.Image.open(stream, formats=_decoders(policy))
+    check_tiles(image, policy)
+    return image
+
+
+def _check_netpbm(stream: BinaryIO, start: bytes, name: str) -> None:
+    """Refuse a header of comments without end, which Pillow reads byte by byte."""
+    if not start.startswith(NETPBM_STARTS):
+        return
+    head = stream.read(_MAX_NETPBM_HEADER)
+    stream.seek(0)
+    uncommented = re.sub(rb"#[^\r\n]*[\r\n]?", b" ", head)
+    # The kind, the sides, and what white is; a further piece shows that they have ended.
+    if len(head) == _MAX_NETPBM_HEADER and len(uncommented.split(maxsplit=4)) < 5:
+        raise MediaDecodeError(
+            f"{name} has a header of more than {_MAX_NETPBM_HEADER} bytes",
+            expected="no more comments than fit in",
+            hint="save it again, as PNG",
+        )
+
+
+def _decoders(policy: MediaPolicy) -> tuple[str, ...]:
+    """The formats that are tried: no more than the plain ones where others are read apart."""
+    is_plain_only = policy.isolate_images is None
+    return tuple(
+        known
+        for known in policy.image_formats
+        if known != "HEIF" and (not is_plain_only or known in PLAIN_FORMATS)
+    )
 
 
 def check_passes(image: PIL.Image.Image, data: bytes, name: str) -> None:

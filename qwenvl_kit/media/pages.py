@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
 
 from qwenvl_kit.document_parts import check_dpi
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
+from qwenvl_kit.media.bounds import Bound, unbounded
 from qwenvl_kit.media.faults import reading
 from qwenvl_kit.media.files import read_file, read_start
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.scans import ScanPages, is_tiff
 from qwenvl_kit.media.sources import (
-    is_encoded,
     is_on_the_web,
     open_header,
     open_image,
@@ -135,51 +135,68 @@ def measure_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> list[PageSize]:
     """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
-    if _is_apart(source, policy):
-        from qwenvl_kit.media.isolation.documents import measure_pages_apart
+    from qwenvl_kit.media.isolation.documents import measure_pages_apart
 
-        return measure_pages_apart(source, policy, pages, dpi, password)
-    return list(size_pages(source, policy, pages, dpi, password))
+    with opened_source(source, policy) as opened:
+        if _is_apart(opened, policy):
+            return measure_pages_apart(opened, policy, pages, dpi, password)
+        return list(size_pages(opened, policy, pages, dpi, password))
 
 
 def pages_of(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, here or in the process that draws; as `read_pages`."""
-    if _is_apart(source, policy):
-        from qwenvl_kit.media.isolation.documents import read_pages_apart
+    from qwenvl_kit.media.isolation.documents import read_pages_apart
 
-        return read_pages_apart(source, policy, pages, dpi, password)
-    return draw_pages(source, policy, pages, dpi, password)
+    with opened_source(source, policy) as opened:
+        if _is_apart(opened, policy):
+            yield from read_pages_apart(opened, policy, pages, dpi, password)
+        else:
+            yield from draw_pages(opened, policy, pages, dpi, password)
 
 
 def size_pages(
-    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+    source: Any,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    dpi: float,
+    password: str | None,
+    *,
+    bound: Bound = unbounded,
 ) -> Iterator[PageSize]:
     """The sizes of pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, pages, password, draws=False) as document:
+    with _opened(source, policy, pages, password, bound, draws=False) as document:
         for number in _wanted(pages, document, policy):
             yield PageSize(number, _checked_size(document, number, dpi, policy))
 
 
 def draw_pages(
-    source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
+    source: Any,
+    policy: MediaPolicy,
+    pages: Sequence[int] | None,
+    dpi: float,
+    password: str | None,
+    *,
+    bound: Bound = unbounded,
 ) -> Iterator[Page]:
     """The pages one by one, in this process; as `read_pages`."""
-    with _opened(source, policy, pages, password, draws=True) as document:
+    with _opened(source, policy, pages, password, bound, draws=True) as document:
         for number in _wanted(pages, document, policy):
             _checked_size(document, number, dpi, policy)
             yield Page(number, document.draw(number, dpi))
 
 
-def _is_apart(source: Any, policy: MediaPolicy) -> bool:
+def _is_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
     """Whether a document is read by another process.
 
     What that would miss is missed here, as it can tell of media alone.
     """
-    if not (policy.isolate_images and is_encoded(source)):
+    from qwenvl_kit.media.isolation.choice import is_document_apart
+
+    if not is_document_apart(opened, policy):
         return False
-    if not is_tiff(first_bytes(source, policy)):
+    if not is_tiff(first_bytes(opened, policy)):
         check_pdfium()
     return True
 
@@ -190,13 +207,14 @@ def _opened(
     policy: MediaPolicy,
     pages: Sequence[int] | None,
     password: str | None,
+    bound: Bound,
     *,
     draws: bool,
 ) -> Iterator[_Document]:
     """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
     if is_tiff(first_bytes(source, policy)):
         with closing(open_image(source, policy)) if draws else open_header(source, policy) as image:
-            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)))
+            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
         return
     with opened_source(source, policy) as opened:
         if not isinstance(opened, (Path, bytes)):
@@ -207,7 +225,7 @@ def _opened(
             )
         content = read_file(opened, policy) if isinstance(opened, Path) else opened
         policy.check_num_bytes(len(content))
-    with closing(PdfPages(content, password)) as document:
+    with closing(PdfPages(content, password, policy, bound)) as document:
         yield document
 
 

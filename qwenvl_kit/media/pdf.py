@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import (
@@ -15,6 +15,9 @@ from qwenvl_kit.errors import (
     UnsupportedFeatureError,
 )
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.bounds import Bound, unbounded
+from qwenvl_kit.media.pdf_pictures import check_pictures
+from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import HEAD_BYTES, described
 from qwenvl_kit.media.user_units import may_have_units, user_unit
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 _POINTS_PER_INCH = 72
 NUM_FIRST_BYTES = 1024
 """Among which viewers look for the name of a PDF: writers may put something before it."""
+_READ_SHARE = 16
+"""A document without its pictures may take that part of what the largest picture may."""
 _PDFIUM = threading.Lock()
 """PDFium must not be called from two threads (its own documentation, `fpdfview.h`)."""
 
@@ -50,6 +55,8 @@ class PdfPages:
     Args:
         content: its bytes.
         password: what it was locked with; None for none.
+        policy: how large the pictures in it may be.
+        bound: what it may take to read it, and to draw a page.
 
     Raises:
         DocumentPasswordError: it is locked, and the password is missing or wrong.
@@ -59,10 +66,18 @@ class PdfPages:
 
     name = "PDF"
 
-    def __init__(self, content: bytes, password: str | None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        password: str | None,
+        policy: MediaPolicy,
+        bound: Bound = unbounded,
+    ) -> None:
         self._pdfium = check_pdfium()
+        self._max_pixels = policy.max_pixels
+        self._bound = bound
         self._units: dict[int, float] | None = {} if may_have_units(content) else None
-        with _PDFIUM:
+        with _PDFIUM, self._reading():
             self._document = self._opened(content, password)
             try:
                 self._begin_forms()
@@ -76,7 +91,7 @@ class PdfPages:
             self._document.close()
 
     def __len__(self) -> int:
-        with _PDFIUM:
+        with _PDFIUM, self._reading():
             return len(self._document)
 
     def size(self, number: int, dpi: float) -> Size:
@@ -85,7 +100,7 @@ class PdfPages:
         Raises:
             MediaDecodeError: it is damaged.
         """
-        with _PDFIUM, self._judged(number, "is damaged"):
+        with _PDFIUM, self._reading(), self._judged(number, "is damaged"):
             width, height = self._document.get_page_size(number - 1)
             scale = self._scale(number, dpi)
             # As `render` rounds them.
@@ -96,18 +111,26 @@ class PdfPages:
 
         Raises:
             MediaDecodeError: it is damaged.
+            MediaSizeError: a picture in it has too many pixels.
         """
-        with (
-            _PDFIUM,
-            self._judged(number, "is damaged"),
-            closing(self._document[number - 1]) as page,
-        ):
+        with _PDFIUM, closing(self._page(number)) as page:
             scale = self._scale(number, dpi)
+            num_pixels = math.prod(math.ceil(side * scale) for side in page.get_size())
+            num_pixels += check_pictures(page, number, self._max_pixels)
             with (
+                self._bound(num_pixels),
                 self._judged(number, "cannot be drawn"),
                 closing(page.render(scale=scale, rev_byteorder=True)) as bitmap,
             ):
                 return bitmap.to_pil().convert("RGB")  # type: ignore[no-any-return]
+
+    def _page(self, number: int) -> Any:
+        with self._reading(), self._judged(number, "is damaged"):
+            return self._document[number - 1]
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """The bound of what is read before it is known how much there is to draw."""
+        return self._bound(self._max_pixels // _READ_SHARE)
 
     def _opened(self, content: bytes, password: str | None) -> Any:
         try:

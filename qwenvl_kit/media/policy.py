@@ -65,15 +65,20 @@ class MediaPolicy:
         max_duration_seconds: longest video to open; None for any.
         max_pages: most pages of one document to draw.
         max_redirects: how often a server may send to another place; each is judged anew.
-        timeout_seconds: how long decoding one video may take; what hangs is ended then.
+        timeout_seconds: how long decoding one video, or all pages of a document, may take; what
+            hangs is ended then.
         fetch_timeout_seconds: how long fetching one URL may take, redirects and tries included.
         image_formats: Pillow's names of the formats that pictures may have.
         isolate_video: decode video files in a process of its own, which a hang or a crash of a
             decoder costs and nothing else. False where no process may be started.
         isolate_images: the same for pictures and documents in files and bytes, at some milliseconds
-            each.
-        image_timeout_seconds: how long such a process may take for one picture or document.
-        max_decoder_bytes: memory that it may take for one of them, on Linux.
+            each. None for what is not plain: documents, and pictures that do not begin as JPEG,
+            PNG, GIF, WebP or BMP (without compression). True for all of them; False for none, where
+            no process may be started: what takes long can then not be ended.
+        image_timeout_seconds: how long such a process may take for one picture, or for one page.
+        max_decoder_bytes: most memory that it may take for one of them, or for a video, on Linux.
+            For a picture it is less, in proportion to the size that its header says; see
+            `qwenvl_kit.media.isolation.memory`.
 
     Raises:
         InputError: a value that cannot be meant.
@@ -93,7 +98,7 @@ class MediaPolicy:
     fetch_timeout_seconds: float = 30.0
     image_formats: Sequence[str] = IMAGE_FORMATS
     isolate_video: bool = True
-    isolate_images: bool = False
+    isolate_images: bool | None = None
     image_timeout_seconds: float = 30.0
     max_decoder_bytes: int = 2 * 2**30
 
@@ -105,11 +110,9 @@ class MediaPolicy:
             _check_seconds(name, getattr(self, name))
         if self.max_duration_seconds is not None:
             _check_seconds("max_duration_seconds", self.max_duration_seconds)
-        for name in ("isolate_video", "isolate_images", "allow_private_addresses"):
-            if type(getattr(self, name)) is not bool:
-                raise InputError(
-                    f"{name}={getattr(self, name)!r} was given", expected="True or False"
-                )
+        for name in ("isolate_video", "allow_private_addresses"):
+            _check_choice(name, getattr(self, name), (True, False))
+        _check_choice("isolate_images", self.isolate_images, (True, False, None))
         self._set(
             "allow_hosts", tuple(map(_host_pattern, _listed("allow_hosts", self.allow_hosts)))
         )
@@ -238,6 +241,12 @@ def _check_seconds(name: str, value: object) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value < float("inf"):  # type: ignore[operator]
         raise InputError(f"{name}={value!r} was given", expected="a number of seconds above 0")
+
+
+def _check_choice(name: str, value: object, choices: tuple[bool | None, ...]) -> None:
+    if not any(value is choice for choice in choices):
+        *others, last = map(str, choices)
+        raise InputError(f"{name}={value!r} was given", expected=f"{', '.join(others)} or {last}")
 
 
 def _listed(name: str, values: object) -> list[Any]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError, MediaDecodeError, MediaSizeError, located
 from qwenvl_kit.geometry import Size
+from qwenvl_kit.media.blocks import check_tiles
+from qwenvl_kit.media.bounds import Bound, unbounded
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.pillow_objects import load
 from qwenvl_kit.media.policy import MediaPolicy
@@ -37,6 +39,7 @@ class ScanPages:
         image: it, as Pillow opened it.
         policy: what may be opened.
         most_pages: how many pages are looked for.
+        bound: what one of them may take.
 
     Raises:
         MediaError: it is damaged, or the policy refuses it.
@@ -44,10 +47,18 @@ class ScanPages:
 
     name = "TIFF"
 
-    def __init__(self, image: PIL.Image.Image, policy: MediaPolicy, most_pages: int) -> None:
+    def __init__(
+        self,
+        image: PIL.Image.Image,
+        policy: MediaPolicy,
+        most_pages: int,
+        bound: Bound = unbounded,
+    ) -> None:
         self._policy = policy
+        self._bound = bound
         self._image = image
-        self._frames = self._found(most_pages)
+        with bound(0):
+            self._frames = self._found(most_pages)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -64,8 +75,9 @@ class ScanPages:
         Raises:
             MediaDecodeError: it is damaged.
         """
-        self._policy.check_size(self.size(number, dpi))
-        with located(f"pages[{number}]"):
+        size = self.size(number, dpi)
+        self._policy.check_size(size)
+        with located(f"pages[{number}]"), self._bound(size.area_pixels):
             return decode_image(self._page(number), self._policy)
 
     def _page(self, number: int) -> PIL.Image.Image:
@@ -111,6 +123,7 @@ class ScanPages:
                 f"picture {frame + 1} of the TIFF has a damaged header ({error})",
                 hint="save it again, or page by page",
             ) from error
+        check_tiles(self._image, self._policy)
         return True
 
     def _kind(self) -> int:

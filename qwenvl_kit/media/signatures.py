@@ -21,9 +21,22 @@ _PICTURES = (
     (b"MM\x00*", "TIFF"),
     (b"II+\x00", "TIFF"),
     (b"MM\x00+", "TIFF"),
+    (b"II\x00*", "TIFF"),  # bytes in the wrong order, which Pillow reads
+    (b"MM*\x00", "TIFF"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
+PLAIN_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+NETPBM_STARTS = tuple(b"P%c" % letter for letter in b"0123456fy")
+"""How the Netpbm formats begin, as Pillow knows them; so may a text."""
+_ICO_START = b"\0\0\1\0"
+
+_UNPACKED_BMP = (bytes(4), b"\3\0\0\0")
+"""What a BMP of 40 bytes of header and more says of its compression: none, or masks of bits."""
+
+_OLDEST_BMP = b"\x0c\0\0\0"
+"""The length of a BMP's header that has no place for a compression."""
+
 _OTHERS = (
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -54,6 +67,19 @@ def picture_format(start: bytes) -> str:
     if is_heif(start):
         return "HEIF"
     return "AVIF" if _brands(start) & _AVIF_BRANDS else ""
+
+
+def is_other_picture(start: bytes) -> bool:
+    """Whether a file begins as a picture that is not plain.
+
+    Plain are those whose decoders take time and memory in proportion to the size that the header
+    says: JPEG, PNG, GIF, WebP, and BMP without compression, which Pillow unpacks byte by byte.
+    """
+    known = picture_format(start)
+    if known == "BMP":
+        return start[30:34] not in _UNPACKED_BMP and start[14:18] != _OLDEST_BMP
+    is_picture = bool(known) or start.startswith((_ICO_START, *NETPBM_STARTS))
+    return is_picture and known not in PLAIN_FORMATS
 
 
 def is_heif(start: bytes) -> bool:

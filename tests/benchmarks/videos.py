@@ -18,12 +18,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 
 from tests.videos import read_number, write_video
+
+if TYPE_CHECKING:
+    from qwenvl_kit.media import MediaPolicy
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30_000, 25, 504, 280
 ROUNDS = 5
@@ -93,20 +96,22 @@ def _indices(picks: int) -> list[int]:
     return [int(index) for index in np.linspace(0, NUM_FRAMES - 1, picks).round()]
 
 
-def _by_kit(film: Path, picks: int) -> Frames:
+def by_kit(film: Path, picks: int, policy: MediaPolicy | None = None) -> Frames:
+    """Some frames, evenly spread, by the kit."""
     from qwenvl_kit import Size, VideoPart, VideoPlan
     from qwenvl_kit.budget.frames import sample_frames
     from qwenvl_kit.media import MediaPolicy
     from qwenvl_kit.media.video import decode_file, measure_file
     from qwenvl_kit.processing.resizing import resize_image
 
-    measured = measure_file(film, MediaPolicy())
+    policy = policy or MediaPolicy()
+    measured = measure_file(film, policy)
     times = measured.times_seconds
     chosen = sample_frames(VideoPart(film, num_frames=picks), times)
     plan = VideoPlan(
         "film", measured.size, Size(HEIGHT, WIDTH), chosen, tuple(times[at] for at in chosen), 0
     )
-    return decode_file(film, plan, MediaPolicy(), resize_image)
+    return decode_file(film, plan, policy, resize_image)
 
 
 def _in_sequence(film: Path, picks: int) -> Frames:
@@ -167,7 +172,7 @@ def _no_fallback(_: Any) -> Any:
 
 
 READERS: dict[str, Callable[[Path, int], Frames]] = {
-    "kit": _by_kit,
+    "kit": by_kit,
     "PyAV, all frames in sequence": _in_sequence,
     "PyAV, seeking, frame threads": lambda film, picks: _by_seeking(film, picks, "AUTO"),
     "PyAV, seeking, slice threads": lambda film, picks: _by_seeking(film, picks, "SLICE"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import io
 import json
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,12 @@ from qwenvl_kit.media.requests import decode_media, measure_media
 from qwenvl_kit.messages import Message, VideoPart
 from qwenvl_kit.options import PixelBudget
 from tests.fuzzing.targets import Fuzzed
+from tests.hostile.films import h264, muxed
 from tests.videos import write_video
 
-POLICY = MediaPolicy(max_pixels=2**20, max_frames=64, max_pages=3, isolate_video=False)
+POLICY = MediaPolicy(
+    max_pixels=2**20, max_frames=64, max_pages=3, isolate_video=False, isolate_images=False
+)
 BUDGET = PixelBudget(4, 16)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
 FILMS = ("mp4", "webm", "avi", "mpegts", "gif", "flv")
@@ -119,6 +124,49 @@ def _pictures() -> tuple[bytes, ...]:
     return tuple(made)
 
 
+def _tiled() -> tuple[bytes, ...]:
+    """TIFFs of 32 x 32 pixels in four tiles, in both orders of bytes, packed in two ways."""
+    made = []
+    for order in ("<", ">"):
+        for packing, tile in ((1, bytes(256)), (8, zlib.compress(bytes(256)))):
+            sides = [(256, 4, 1, 32), (257, 4, 1, 32), (322, 4, 1, 16), (323, 4, 1, 16)]
+            facts = [(258, 3, 1, 8), (259, 3, 1, packing), (262, 3, 1, 1), (277, 3, 1, 1)]
+            end = 8 + 2 + 12 * 10 + 4  # behind the directory
+            lists = [(324, 4, 4, end), (325, 4, 4, end + 16)]
+            packed = struct.pack(f"{order}H", 10)
+            for tag, kind, count, value in sorted([*sides, *facts, *lists]):
+                form = "HHIHH" if kind == 3 else "HHII"
+                packed += struct.pack(f"{order}{form}", tag, kind, count, *(
+                    (value, 0) if kind == 3 else (value,)
+                ))  # fmt: skip
+            places = [end + 32 + at * len(tile) for at in range(4)]
+            tables = struct.pack(f"{order}8I", *places, *[len(tile)] * 4)
+            head = b"II*\0\x08\0\0\0" if order == "<" else b"MM\0*\0\0\0\x08"
+            made.append(head + packed + bytes(4) + tables + tile * 4)
+    return tuple(made)
+
+
+def _avifs() -> tuple[bytes, ...]:
+    made = []
+    for mode, options in (
+        ("RGB", {}),
+        ("RGBA", {"subsampling": "4:4:4"}),
+        ("L", {"tile_rows": 1}),
+        ("RGB", {"save_all": True, "append_images": [PIL.Image.new("RGB", (16, 12), 9)]}),
+    ):
+        buffer = io.BytesIO()
+        image = PIL.Image.new(mode, (16, 12), 1)
+        image.save(buffer, "AVIF", speed=10, **options)  # type: ignore[arg-type]
+        made.append(buffer.getvalue())
+    return tuple(made)
+
+
+def _growing_films() -> tuple[bytes, ...]:
+    """H.264 whose frames grow in the middle, in every container."""
+    frames = h264(32, 3) + h264(96, 2)
+    return tuple(muxed(frames, name) for name in ("mp4", "mpegts", "matroska", "avi"))
+
+
 def _films() -> tuple[bytes, ...]:
     made = []
     with tempfile.TemporaryDirectory() as folder:
@@ -173,6 +221,9 @@ def _weights() -> tuple[bytes, ...]:
 FILE_TARGETS = {
     "pictures": Fuzzed(_picture, _pictures()),
     "videos": Fuzzed(_video, _films(), share=0.1),
+    "tiles": Fuzzed(_picture, _tiled(), share=0.5),
+    "AVIF": Fuzzed(_picture, _avifs(), share=0.3),
+    "growing films": Fuzzed(_video, _growing_films(), share=0.05),
     "documents": Fuzzed(_document, _documents(), share=0.3),
     "journals": Fuzzed(_journal, _journals(), share=0.5),
     "calibrations": Fuzzed(_calibration, _files("calibration.json"), share=0.3),

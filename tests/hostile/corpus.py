@@ -8,7 +8,6 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import PIL.Image
 import pypdfium2
@@ -20,27 +19,9 @@ from qwenvl_kit.errors import (
     MediaForbiddenError,
     MediaSizeError,
 )
+from tests.hostile.cases import Hostile
+from tests.hostile.growing import growing
 from tests.media.test_pages import _locked, pdf_of
-
-
-class Hostile(NamedTuple):
-    """A file, and what must become of it.
-
-    Attributes:
-        kind: what it is used as: "picture", "video", "document" or "data URL".
-        harm: what it is meant to do.
-        name: which of those it is.
-        content: its bytes.
-        ends: the error; None where it does no harm and is taken.
-        limits: other limits than a policy's own.
-    """
-
-    kind: str
-    harm: str
-    name: str
-    content: bytes
-    ends: type[MediaError] | None
-    limits: dict[str, object] = {}  # noqa: RUF012  # never changed
 
 
 def corpus() -> Iterator[Hostile]:
@@ -54,6 +35,7 @@ def corpus() -> Iterator[Hostile]:
     yield from _videos()
     yield from _documents()
     yield from _data_urls()
+    yield from growing()
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -14,7 +14,7 @@ from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 from tests.pdfs import drawing, form_of, page_of
 
-POLICY, APART = MediaPolicy(), MediaPolicy(isolate_images=True)
+POLICY, APART = MediaPolicy(isolate_images=False), MediaPolicy(isolate_images=True)
 TEXT = drawing(b"/Tx BMC q BT /F1 14 Tf 0 g 2 5 Td (JOHN SMITH) Tj ET Q EMC", height=30)
 TICK, NOTHING = drawing(b"0 0 30 30 re f", height=30), drawing(b" ", height=30)
 

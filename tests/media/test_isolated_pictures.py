@@ -31,7 +31,7 @@ from qwenvl_kit.media.isolation import process
 from qwenvl_kit.media.isolation.room import Room
 from tests.by_hand import picture
 
-HERE, APART = MediaPolicy(), MediaPolicy(isolate_images=True)
+HERE, APART = MediaPolicy(isolate_images=False), MediaPolicy(isolate_images=True)
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000"]
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F", "CMYK"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")

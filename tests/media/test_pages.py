@@ -25,7 +25,7 @@ from qwenvl_kit.errors import (
 from qwenvl_kit.media.pages import is_pdf, read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 
-POLICY, APART = MediaPolicy(), MediaPolicy(isolate_images=True)
+POLICY, APART = MediaPolicy(isolate_images=False), MediaPolicy(isolate_images=True)
 
 
 def pdf_of(*colours: str, size: tuple[int, int] = (200, 100)) -> bytes:

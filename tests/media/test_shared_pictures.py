@@ -17,7 +17,7 @@ import pytest
 
 from qwenvl_kit import MediaPolicy, Message, Request, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import MediaDecodeError, MediaSourceError
+from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
 from qwenvl_kit.media import decode_image, measure_image
 from qwenvl_kit.media.identity import identify_source
 from qwenvl_kit.media.pillow_objects import content_of
@@ -368,3 +368,17 @@ def test_frames_of_an_animation_are_copied_by_the_one_who_walks_through_it() -> 
     parts = [frame.copy() for frame in PIL.ImageSequence.Iterator(image)]
     VisionChat(backend).ask([Message.user(VideoPart(parts, fps=1), "What?")])
     assert backend.pixels == [frame.tobytes() for frame in frames]
+
+
+@pytest.mark.parametrize("format_name", ["MPO", "TIFF"])
+def test_each_picture_of_a_file_is_judged_when_its_owner_has_moved_to_it(format_name: str) -> None:
+    buffer = io.BytesIO()
+    small, large = PIL.Image.new("RGB", (16, 16)), PIL.Image.new("RGB", (600, 500))
+    small.save(buffer, format_name, save_all=True, append_images=[large])
+    image = PIL.Image.open(buffer)
+    policy = MediaPolicy(max_pixels=100_000)
+    assert measure_image(image, policy).area_pixels == 256
+    image.seek(1)
+    for use in (measure_image, decode_image):
+        with pytest.raises(MediaSizeError, match="600 x 500"):
+            use(image, policy)

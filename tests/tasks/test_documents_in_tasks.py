@@ -10,7 +10,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from qwenvl_kit import DocumentPart, ImagePart, VisionChat
+from qwenvl_kit import DocumentPart, ImagePart, MediaPolicy, VisionChat
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import (
@@ -210,7 +210,8 @@ def test_a_document_is_drawn_once_for_all_questions(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pdf.PdfPages, "draw", counted)
     backend = ScriptedBackend(lambda _: '{"answer": "x", "page": 1}', context_tokens=100_000)
     questions = [f"Question {number}?" for number in range(8)]
-    assert not document_qa(VisionChat(backend), PDF, questions).failures
+    chat = VisionChat(backend, media=MediaPolicy(isolate_images=False))
+    assert not document_qa(chat, PDF, questions).failures
     assert sorted(drawn) == [1, 2, 3]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.isolation.asking import ask_apart, source_of
+from qwenvl_kit.media.isolation.asking import ask_apart, num_bytes_of, source_of
+from qwenvl_kit.media.isolation.memory import picture_bytes, within
 from qwenvl_kit.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -19,22 +21,22 @@ PICTURES = (_HEADER, _PIXELS)
 """Kinds of requests that are about pictures."""
 
 
-def read_header_apart(source: Any, policy: MediaPolicy) -> ImageHeader:
-    """As `read_header`, of an encoded picture, in the decoding process.
+def read_header_apart(opened: Path | bytes, policy: MediaPolicy) -> ImageHeader:
+    """As `read_header`, of a file or bytes, in the decoding process.
 
     Raises:
         MediaError: as there; the process died, or took too long or too much memory.
     """
     from qwenvl_kit.media.images import ImageHeader
 
-    ((facts, _),) = ask_apart(_HEADER, source, policy)
+    ((facts, _),) = ask_apart(_HEADER, opened, policy, policy.image_timeout_seconds)
     size = Size(height_px=facts["height_px"], width_px=facts["width_px"])
-    return ImageHeader(size, facts["orientation"], facts["is_plain"])
+    return ImageHeader(size, facts["orientation"], facts["is_plain"], facts["format"])
 
 
-def decode_image_apart(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
-    """As `decode_image`, of an encoded picture, in the decoding process; errors as above."""
-    ((_, image),) = ask_apart(_PIXELS, source, policy)
+def decode_image_apart(opened: Path | bytes, policy: MediaPolicy) -> PIL.Image.Image:
+    """As `decode_image`, of a file or bytes, in the decoding process; errors as above."""
+    ((_, image),) = ask_apart(_PIXELS, opened, policy, policy.image_timeout_seconds)
     return cast("PIL.Image.Image", image)
 
 
@@ -49,9 +51,14 @@ def answer_picture(
     from qwenvl_kit.media.images import decode_image, read_header
 
     source, policy = source_of(request, payload)
-    if request["kind"] == _HEADER:
+    most = request["max_memory_bytes"]
+    num_bytes = num_bytes_of(source)
+    with within(most, picture_bytes(num_bytes, 0)):
         header = read_header(source, policy)
+    if request["kind"] == _HEADER:
         sides = {"height_px": header.size.height_px, "width_px": header.size.width_px}
-        yield {**sides, "orientation": header.orientation, "is_plain": header.is_plain}, b""
-    else:
+        facts = {"orientation": header.orientation, "is_plain": header.is_plain}
+        yield {**sides, **facts, "format": header.format}, b""
+        return
+    with within(most, picture_bytes(num_bytes, header.size.area_pixels)):
         yield {}, decode_image(source, policy)

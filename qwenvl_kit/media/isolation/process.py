@@ -15,6 +15,7 @@ from typing import Any
 
 from qwenvl_kit import errors
 from qwenvl_kit.errors import MediaDecodeError, MediaTimeoutError, QwenVLKitError
+from qwenvl_kit.media.isolation.deadlines import Deadline
 from qwenvl_kit.media.isolation.room import Room
 
 _START = (
@@ -23,6 +24,9 @@ _START = (
 )
 _PIPE_BYTES = 2**20
 """Pixels come in few large pieces; where the system allows it."""
+
+_MAX_ARENAS = "2"
+"""In how many places glibc's threads hold memory; each takes addresses that count as memory."""
 
 _MAX_IDLE = 2
 """Processes that are kept for the next request; each takes about 50 MB."""
@@ -46,6 +50,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={"MALLOC_ARENA_MAX": _MAX_ARENAS, **os.environ},
                 pipesize=_PIPE_BYTES,
             )
         except BaseException:
@@ -54,7 +59,11 @@ class DecoderProcess:
             raise
 
     def ask(
-        self, request: Mapping[str, Any], timeout_seconds: float, payload: bytes = b""
+        self,
+        request: Mapping[str, Any],
+        timeout_seconds: float,
+        payload: bytes = b"",
+        answer_seconds: float | None = None,
     ) -> Generator[tuple[dict[str, Any], memoryview], None, None]:
         """The answers to a request, each with the bytes that came with it.
 
@@ -64,34 +73,30 @@ class DecoderProcess:
             request: what is wanted, as JSON has it.
             timeout_seconds: when it is ended.
             payload: bytes that go with the request.
+            answer_seconds: when it is ended if it owes an answer; None for no bound but the other.
 
         Raises:
             MediaTimeoutError: the time is over; the process is gone.
             MediaDecodeError: the process died.
             QwenVLKitError: what the process says of the file.
         """
-        late = threading.Event()
-        timer = threading.Timer(timeout_seconds, self._end, (late,))
-        timer.daemon = True
-        timer.start()
+        deadline = Deadline(self.kill, timeout_seconds, answer_seconds)
         try:
-            yield from self._exchange({**request, "num_bytes": len(payload)}, payload)
+            with deadline:
+                for answer in self._exchange({**request, "num_bytes": len(payload)}, payload):
+                    deadline.pause()
+                    yield answer
+                    deadline.go_on()
         except QwenVLKitError:  # some are a ValueError
             raise
         except Exception as error:
             self.kill()  # what it has yet to say must not be taken for the answer to another
-            if late.is_set():
-                raise MediaTimeoutError(
-                    f"decoding the file took longer than {timeout_seconds:g} s",
-                    expected="a file that is whole, or less of it",
-                    hint="MediaPolicy(timeout_seconds=...) for a video that needs longer",
-                ) from error
+            if deadline.is_over:
+                raise deadline.error() from error
             raise MediaDecodeError(
                 f"the decoder died while it read the file (exit status {self._status()})",
                 hint="convert the file, or take another",
             ) from error
-        finally:
-            timer.cancel()
 
     def kill(self) -> None:
         """End the process at once; may be called from any thread, and again."""
@@ -107,10 +112,6 @@ class DecoderProcess:
             if pipe is not None:
                 with suppress(OSError):  # what was written cannot be sent any more
                     pipe.close()
-
-    def _end(self, late: threading.Event) -> None:
-        late.set()  # before it dies, so that who waits for it knows why
-        self.kill()
 
     def _status(self) -> int | None:
         try:

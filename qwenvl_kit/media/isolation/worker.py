@@ -20,7 +20,6 @@ import PIL.ImageFile
 
 from qwenvl_kit.errors import MediaDecodeError, QwenVLKitError
 from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
-from qwenvl_kit.media.isolation.memory import within
 from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
 from qwenvl_kit.media.isolation.room import MAX_BYTES, write_pixels
 from qwenvl_kit.media.video.answers import Answer, answer_video
@@ -49,12 +48,12 @@ def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]
 
 
 def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
-    if request["kind"] not in (*PICTURES, *DOCUMENTS):
+    if request["kind"] in PICTURES:
+        yield from answer_picture(request, payload)
+    elif request["kind"] in DOCUMENTS:
+        yield from answer_document(request, payload)
+    else:
         yield from answer_video(request)
-        return
-    answer_still = answer_picture if request["kind"] in PICTURES else answer_document
-    with within(request["max_memory_bytes"]):
-        yield from answer_still(request, payload)
 
 
 def main(room: int | None = None) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError
-from qwenvl_kit.media.video.index import VideoIndex, scan
+from qwenvl_kit.media.isolation.memory import threads_bytes, within
+from qwenvl_kit.media.video.index import VideoIndex
 from qwenvl_kit.media.video.picking import decode_picks
 from qwenvl_kit.media.video.playing import play
+from qwenvl_kit.media.video.tables import scan_within
 
 Answer = tuple[dict[str, Any], Any]
 """A line of JSON, and the bytes that follow it."""
@@ -21,12 +23,18 @@ def answer_video(request: Mapping[str, Any]) -> Iterator[Answer]:
     if request["kind"] == "play":
         yield from play(request)
         return
-    index = _INDICES.get(request["path"], request["max_pixels"])
+    path, max_pixels, most = (request[name] for name in ("path", "max_pixels", "max_memory_bytes"))
+    index = _INDICES.get(path, max_pixels, most)
     if request["kind"] == "scan":
         yield _described(index), array.array("d", index.times_seconds).tobytes()
         return
-    indices = request["indices"]
     _check_unchanged(index, request)
+    with within(most and most + threads_bytes(2 * request["num_cores"])):
+        yield from _decoded(index, request)
+
+
+def _decoded(index: VideoIndex, request: Mapping[str, Any]) -> Iterator[Answer]:
+    indices = request["indices"]
     for pick in decode_picks(request["path"], index, indices, request["num_cores"]):
         height, width, _ = pick.pixels.shape
         facts = {"position": pick.position, "height": height, "width": width}
@@ -59,12 +67,12 @@ class IndexCache:
     def __init__(self) -> None:
         self._last: tuple[Any, VideoIndex] | None = None
 
-    def get(self, path: str, max_pixels: int) -> VideoIndex:
+    def get(self, path: str, max_pixels: int, max_memory_bytes: int | None) -> VideoIndex:
         """The index of a file as it is now; several threads may ask at once."""
         key = (path, max_pixels, *_state(path))
         last = self._last
         if last is None or last[0] != key:
-            last = self._last = (key, scan(path, max_pixels))
+            last = self._last = (key, scan_within(path, max_pixels, max_memory_bytes))
         return last[1]
 
 

@@ -102,7 +102,9 @@ def decode_file(
 def _ask(
     request: Mapping[str, Any], policy: MediaPolicy
 ) -> Generator[tuple[Mapping[str, Any], Any], None, None]:
-    """The decoder's answers, from a process of its own or from this one."""
+    """The decoder's answers, from a process of its own or from this one, which is not bounded."""
+    most = policy.max_decoder_bytes if policy.isolate_video else None
+    request = {**request, "max_memory_bytes": most}
     if not policy.isolate_video:
         from qwenvl_kit.media.isolation.worker import answer
 

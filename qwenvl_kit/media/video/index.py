@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,7 +37,7 @@ _MISSING_SECONDS = 1.0
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One packet, which holds one frame, in the order in which it is decoded.
 
@@ -67,6 +67,7 @@ class VideoIndex:
         times_seconds: when each of them is shown, from the first on.
         missing_seconds: how much of it the file promises and does not hold; 0 where it is whole.
         has_pts: whether frames are known by their times, or by their order alone.
+        max_pixels: no frame is decoded that has more, whatever the first ones have.
     """
 
     size: Size
@@ -76,6 +77,7 @@ class VideoIndex:
     times_seconds: Sequence[float]
     missing_seconds: float
     has_pts: bool
+    max_pixels: int
 
 
 def scan(path: str, max_pixels: int) -> VideoIndex:
@@ -95,8 +97,8 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
         MediaSizeError: its frames are larger than `max_pixels`.
         VideoTimingError: it has neither times nor a rate.
     """
-    with open_video(path) as (container, stream):
-        _check_pixels(stream.codec_context, max_pixels)
+    with open_video(path, max_pixels) as (container, stream):
+        check_pixels(stream.codec_context, max_pixels)
         entries, has_pts = _entries(container, stream)
         declared = _declared_seconds(container, stream)
         num_promised = stream.frames
@@ -111,7 +113,7 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
             hint="decode it and pass VideoPart(frames, fps=...)",
         )
     first_key = next((at for at, entry in enumerate(entries) if entry.is_key), 0)
-    first = _first_frame(path, first_key)
+    first = _first_frame(path, first_key, max_pixels)
     begins = first.pts if has_pts and first.pts is not None else entries[first_key].pts
     shown = sorted({entry.pts for entry in entries if entry.is_shown and entry.pts >= begins})
     if not shown:
@@ -119,7 +121,7 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
     unit = float(time_base) if has_pts else float(1 / rate)
     is_short = len(entries) < num_promised
     missing = _missing_seconds([entry.pts * unit for entry in entries], declared, is_short)
-    if missing and not is_short and (num_promised or _reaches_end(path, declared)):
+    if missing and not is_short and (num_promised or _reaches_end(path, declared, max_pixels)):
         missing = 0.0
     return VideoIndex(
         size=first.size,
@@ -129,18 +131,29 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
         times_seconds=[(pts - shown[0]) * unit for pts in shown],
         missing_seconds=missing,
         has_pts=has_pts,
+        max_pixels=max_pixels,
     )
 
 
 @contextmanager
-def open_video(path: str) -> Iterator[tuple[Any, Any]]:
+def open_video(
+    path: str, max_pixels: int, options: Mapping[str, str] | None = None
+) -> Iterator[tuple[Any, Any]]:
     """The opened file and its video stream.
+
+    Args:
+        path: the file.
+        max_pixels: what decoders are told; a frame that has more is an error to them, whether it
+            is one of those by which FFmpeg finds out what the file is, or comes late.
+        options: further ones for FFmpeg.
 
     Raises:
         MediaNotFoundError, MediaDecodeError: as `scan`.
     """
     try:
-        container = av.open(path, options=dict(_OPTIONS), metadata_errors="ignore")
+        bound = {"max_pixels": str(max_pixels)}
+        given = {**_OPTIONS, **bound, **(options or {})}
+        container = av.open(path, options=given, metadata_errors="ignore")
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise MediaNotFoundError(
             f"{path} cannot be read ({error.strerror})", expected="a file that you may read"
@@ -152,7 +165,9 @@ def open_video(path: str) -> Iterator[tuple[Any, Any]]:
             hint=_hint_for(path),
         ) from error
     with container:
-        yield container, video_stream(container, path)
+        stream = video_stream(container, path)
+        stream.codec_context.options = bound
+        yield container, stream
 
 
 def video_stream(container: Any, path: str) -> Any:
@@ -182,11 +197,15 @@ def _hint_for(path: str) -> str:
     return "it may be cut short: fetch or save it again"
 
 
-def _check_pixels(context: Any, max_pixels: int) -> None:
-    """Refuse a film by what its header says, before a frame of it takes memory."""
-    if context.width * context.height > max_pixels:
+def check_pixels(frame: Any, max_pixels: int) -> None:
+    """Refuse a frame before its pixels are taken; or a film, by what its decoder says of it.
+
+    Raises:
+        MediaSizeError: it has too many pixels.
+    """
+    if frame.width * frame.height > max_pixels:
         raise MediaSizeError(
-            f"the frames of the video are {context.width} x {context.height} px",
+            f"the frames of the video are {frame.width} x {frame.height} px",
             expected=f"at most {max_pixels} pixels",
             hint="MediaPolicy(max_pixels=...) if you trust it",
         )
@@ -249,10 +268,10 @@ def _missing_seconds(
     return missing if missing > least else 0.0
 
 
-def _reaches_end(path: str, declared: float | None) -> bool:
+def _reaches_end(path: str, declared: float | None, max_pixels: int) -> bool:
     """Whether the file holds sound, say, up to its end, and the film merely ends before it."""
     times = []
-    with open_video(path) as (container, _):
+    with open_video(path, max_pixels) as (container, _):
         try:
             for packet in container.demux():
                 if packet.pts is not None and packet.size:
@@ -269,10 +288,10 @@ class _Frame:
     pts: int | None
 
 
-def _first_frame(path: str, first_key: int) -> _Frame:
+def _first_frame(path: str, first_key: int, max_pixels: int) -> _Frame:
     """The first frame that can be decoded, from the first key frame on."""
     problem = "no frame"
-    with open_video(path) as (container, stream):
+    with open_video(path, max_pixels) as (container, stream):
         for order, packet in enumerate(container.demux(stream)):
             try:
                 frames = stream.codec_context.decode(packet) if order >= first_key else []
@@ -281,6 +300,7 @@ def _first_frame(path: str, first_key: int) -> _Frame:
                 continue
             for frame in frames:
                 if not frame.is_corrupt:
+                    check_pixels(frame, max_pixels)
                     return _described(frame, stream)
     raise _undecodable(path, problem)
 

@@ -22,7 +22,7 @@ import av
 import numpy
 
 from qwenvl_kit.errors import MediaDecodeError
-from qwenvl_kit.media.video.index import VideoIndex, open_video
+from qwenvl_kit.media.video.index import VideoIndex, check_pixels, open_video
 
 _SEEK_BYTES = 4 * 2**20
 """Reading packets costs less than seeking across so much, and cannot land in a wrong place."""
@@ -175,7 +175,9 @@ class _GroupReader:
         """Read the file from its beginning, anew if it was open."""
         self._files.close()
         self._is_careful = is_careful
-        self._container, self._stream = self._files.enter_context(open_video(self._path))
+        self._container, self._stream = self._files.enter_context(
+            open_video(self._path, self._index.max_pixels)
+        )
         _set_up(self._stream, self._num_threads)
         self._packets = self._demux()
         self._at = 0  # the entry that comes next
@@ -192,7 +194,7 @@ class _GroupReader:
             for frame in self._frames(group, missing):
                 position = missing.pop(frame.pts, None)
                 if position is not None:
-                    yield Pick(position, _pixels(frame))
+                    yield Pick(position, _pixels(frame, self._index.max_pixels))
             if not missing:
                 return
             if self._is_careful:
@@ -259,8 +261,9 @@ class _GroupReader:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
 
 
-def _pixels(frame: Any) -> Any:
+def _pixels(frame: Any, max_pixels: int) -> Any:
     """Where the width is odd, PyAV gives rows with gaps between them."""
+    check_pixels(frame, max_pixels)
     return numpy.ascontiguousarray(frame.to_ndarray(format="rgb24"))
 
 
@@ -297,7 +300,7 @@ def _decode_in_order(
 ) -> Iterator[Pick]:
     """Frames of a file without times, counted as they come from the first key frame on."""
     missing = {chosen: position for position, chosen in enumerate(indices)}
-    with open_video(path) as (container, stream):
+    with open_video(path, index.max_pixels) as (container, stream):
         _set_up(stream, num_cores)
         packets = islice(container.demux(stream), index.shown[0], None)
         frames = _sound(stream.codec_context.decode(packet) for packet in packets)
@@ -305,7 +308,7 @@ def _decode_in_order(
             for at, frame in enumerate(frames):
                 position = missing.pop(at, None)
                 if position is not None:
-                    yield Pick(position, _pixels(frame))
+                    yield Pick(position, _pixels(frame, index.max_pixels))
                 if not missing:
                     return
     raise _damage(index, min(missing), missing[min(missing)])
@@ -315,5 +318,6 @@ def _damage(index: VideoIndex, chosen: int, position: int) -> MediaDecodeError:
     return MediaDecodeError(
         f"the video is damaged at {index.times_seconds[chosen]:.2f} s: frame {position} of those "
         "that were chosen cannot be decoded",
+        expected=f"whole frames of at most {index.max_pixels} pixels",
         hint="start_seconds and end_seconds around the damage, or a copy that is whole",
     )

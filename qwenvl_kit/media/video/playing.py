@@ -13,6 +13,9 @@ import numpy
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.video.index import video_stream
 
+_MAX_PIXELS = str(128 * 2**20)
+"""Of a frame, as a policy has it by default."""
+
 _LATE_SECONDS = 1.0
 """A film that plays so far behind its clock passes frames over."""
 
@@ -28,13 +31,16 @@ def play(request: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
     """
     try:
         container = av.open(
-            request["target"], format=request["format"], options=dict(request["options"])
+            request["target"],
+            format=request["format"],
+            options={"max_pixels": _MAX_PIXELS, **request["options"]},
         )
     except Exception as error:  # demuxers and devices raise nearly anything
         raise MediaDecodeError(f"{request['name']} cannot be opened ({_reason(error)})") from error
     with container:
         stream = video_stream(container, request["name"])
         stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": _MAX_PIXELS}
         try:
             yield from _shown(container.decode(stream), request)
         except av.FFmpegError as error:

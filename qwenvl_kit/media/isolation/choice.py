@@ -1,0 +1,38 @@
+"""Which sources are read by the decoding process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeGuard
+
+from qwenvl_kit.media.files import read_start
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.signatures import HEAD_BYTES, is_other_picture
+
+
+def is_picture_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+    """Whether a picture, as `opened_source` gives it, is read by another process.
+
+    Args:
+        opened: a file, encoded bytes, or what needs no decoder.
+        policy: what it says of that; by default it is a question of how the picture begins.
+
+    Raises:
+        MediaNotFoundError: the file cannot be read.
+    """
+    if not isinstance(opened, (Path, bytes)) or policy.isolate_images is False:
+        return False
+    if policy.isolate_images:
+        return True
+    return is_other_picture(_start_of(opened, policy))
+
+
+def is_document_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+    """Whether a document, as `opened_source` gives it, is read by another process."""
+    return isinstance(opened, (Path, bytes)) and policy.isolate_images is not False
+
+
+def _start_of(opened: Path | bytes, policy: MediaPolicy) -> bytes:
+    if isinstance(opened, Path):
+        return read_start(opened, HEAD_BYTES, policy)
+    return opened[:HEAD_BYTES]
