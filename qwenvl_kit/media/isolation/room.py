@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import PIL.Image
 
+_CLOSED = -1
 MAX_BYTES = 48 * 2**20
 """What is larger goes through the pipe: a room keeps the memory that it once took."""
 
@@ -49,9 +50,13 @@ class Room:
         return memoryview(self._mapped)[start:end]
 
     def close(self) -> None:
-        """Let go of it; who still reads may go on."""
-        self._mapped = None
-        os.close(self.descriptor)
+        """Let go of it, once; who still reads may go on.
+
+        A descriptor that is closed twice may be somebody else's by then.
+        """
+        descriptor, self.descriptor, self._mapped = self.descriptor, _CLOSED, None
+        if descriptor != _CLOSED:
+            os.close(descriptor)
 
 
 def write_pixels(descriptor: int, image: PIL.Image.Image) -> int:
