@@ -222,7 +222,10 @@ class _Feed:
         """Raise what the source broke off with, once."""
         error, self.error = self.error, None
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # this frame is in its traceback: each would keep the other
 
     def _run(self, max_fps: float) -> None:
         try:

@@ -9,6 +9,7 @@ import http.server
 import itertools
 import threading
 import time
+import weakref
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -160,6 +161,32 @@ def test_a_source_that_breaks_off_raises_after_the_events_before():
     with pytest.raises(OSError, match="unplugged"):
         list(watch)
     assert list(watch) == []
+
+
+def test_what_a_source_broke_off_with_goes_without_python_looking_for_cycles():
+    class UnpluggedError(OSError):
+        pass
+
+    def breaking():
+        yield from _frames(1)
+        error = UnpluggedError("unplugged")
+        alive.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    alive = []
+    gc.collect()
+    gc.disable()
+    try:
+        watch = _chat(lambda _: "x").watch(breaking(), "?", every_seconds=0.5)
+        with contextlib.suppress(UnpluggedError):
+            list(watch)
+        watch.stop()
+        assert alive[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_source_that_gives_nothing_is_given_up():

@@ -143,7 +143,10 @@ def _collect(results: queue.Queue[Any], num_running: int) -> Iterator[Pick]:
         if result is None:
             num_running -= 1
         elif isinstance(result, BaseException):
-            raise result
+            try:
+                raise result
+            finally:
+                del result  # this frame is in its traceback: each would keep the other
         else:
             yield result
 

@@ -105,7 +105,10 @@ class Dialer(httpcore2.NetworkBackend):
             else:
                 self._streams.callback(stream.close)
                 return _TimedStream(stream, self._deadline)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # this frame is in its traceback: each would keep the other
 
     def _judged(self, host: str, port: int) -> list[Address]:
         addresses = [_address(text) for text in self._looked_up(host, port)]
@@ -139,7 +142,10 @@ class Dialer(httpcore2.NetworkBackend):
         if isinstance(answer, (OSError, UnicodeError)) or not answer:
             raise MediaFetchError(f"the name {host} is not known", hint="check the URL")
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer
         return answer
 
 
