@@ -58,7 +58,7 @@ class Receipt:
 
 def sent(task: Callable[..., Any], *args: Any, answer: str = "No") -> str:
     """The question that a task of the package sends first."""
-    backend = ScriptedBackend(lambda _: answer)
+    backend = ScriptedBackend(lambda r: (r.constraint and r.constraint.only_answer) or answer)
     task(VisionChat(backend), *args)
     return backend.requests[0].messages[-1].text
 

@@ -18,6 +18,7 @@ class Hostile(NamedTuple):
         ends: the error; None where it does no harm and is taken.
         limits: other limits than a policy's own.
         is_bounded_here: whether it can do no harm where it is decoded in this process either.
+        may_be_taken: whether it is taken where a decoder finds room for it within its bound.
     """
 
     kind: str
@@ -27,3 +28,4 @@ class Hostile(NamedTuple):
     ends: type[MediaError] | None
     limits: dict[str, object] = {}  # noqa: RUF012  # never changed
     is_bounded_here: bool = True
+    may_be_taken: bool = False

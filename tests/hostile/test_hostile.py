@@ -39,7 +39,7 @@ def no_process_is_left() -> Iterator[None]:
 )
 def test_it_ends_as_it_should_soon_and_in_little_memory(case: Hostile, way: str) -> None:
     outcome = open_hostile(case, way)
-    if case.ends is None:
+    if case.ends is None or (case.may_be_taken and outcome.error is None):
         assert outcome.error is None
     else:
         assert isinstance(outcome.error, case.ends)

@@ -24,7 +24,8 @@ PDF = pdf_of("red", "lime", "blue")
 @pytest.fixture
 def chat(tiny_folder: Path) -> VisionChat:
     """A chat with a cache of its own, which is empty."""
-    return VisionChat(load_backend(tiny_folder), budget=SMALL)
+    here = MediaPolicy(isolate_images=False)  # so that what is drawn can be counted
+    return VisionChat(load_backend(tiny_folder), media=here, budget=SMALL)
 
 
 @pytest.fixture

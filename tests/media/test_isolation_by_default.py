@@ -87,7 +87,7 @@ def test_no_decoder_of_this_process_sees_a_header_that_is_not_plain(
     content = _saved(format_name)
     assert read_header(content, POLICY).size == Size(32, 32)
     assert decode_image(content, POLICY).size == (32, 32)
-    assert source_url(content).startswith(("data:image/", "data:application/"))
+    assert source_url(content, POLICY).startswith(("data:image/", "data:application/"))
 
 
 def test_a_policy_has_all_of_them_read_there_or_none(asked: list[str]) -> None:

@@ -374,7 +374,8 @@ def test_a_url_that_fails_costs_its_own_request_alone() -> None:
 
 def test_many_questions_about_one_url_fetch_it_once() -> None:
     with serving({"/a.png": response(PNG), "/b.png": response(PNG)}) as server:
-        chat = VisionChat(ScriptedBackend(lambda _: "cat"), media=admitting(server))
+        backend = ScriptedBackend(lambda r: (r.constraint and r.constraint.only_answer) or "cat")
+        chat = VisionChat(backend, media=admitting(server))
         first, second = (server.url(path, "127.0.0.1") for path in ("/a.png", "/b.png"))
         assert classify(chat, first, ["cat", "dog", "cow"]).label == "cat"
         assert len(server.asked) == 1
