@@ -31,7 +31,10 @@ def no_process_is_left() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("case", "way"),
     [
-        pytest.param(case, way, id=f"{case.name}, {way}")
+        # What is apart by default is apart once more; the other pictures are long there.
+        pytest.param(
+            case, way, id=f"{case.name}, {way}", marks=[pytest.mark.long] * (way == "apart")
+        )
         for case in CASES
         for way in WAYS
         if case.is_bounded_here or way != "here"

@@ -17,7 +17,7 @@ from .conftest import Connect
 from .malice import ANSWERS, JSON, QUESTIONS, Malice, sending
 from .speaking import Speaker
 
-SECONDS = 0.4
+SECONDS = 0.2
 """Of the deadline where it is what ends an answer."""
 
 ODD = [
