@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from qwenvl_kit import Reply
 from qwenvl_kit.errors import (
     QwenVLKitError,
     ServerAnswerError,
@@ -36,13 +37,13 @@ class Malice:
     Attributes:
         name: of it.
         act: what it does with a request.
-        ends: the errors that it may end in; none where the answer is complete all the same.
+        ends: what it may end in; nothing where the answer is complete all the same.
         takes_ever: whether only the deadline is sure to end it.
     """
 
     name: str
     act: Fail
-    ends: Errors
+    ends: tuple[type[object], ...]
     takes_ever: bool = False
 
 
@@ -175,15 +176,19 @@ FLOODS = [
     for name, act in {
         "content": sending(numbered("content")),
         "thoughts": sending(numbered("reasoning_content")),
-        "content after its end": sending(
-            lambda: itertools.chain([SAID, END], numbered("content")())
-        ),
         "calls": sending(lambda: (event(call(number, "")) for number in itertools.count())),
         "empty events": sending(always(event() * 200)),
         "comments in a flood": sending(always(b": x\n" * 9000)),
     }.items()
 ]
 """What does not end, as fast as it is taken."""
+
+LATE_FLOOD = Malice(
+    "content after its end",
+    sending(lambda: itertools.chain([SAID, END], numbered("content")())),
+    (*ENDLESS, Reply),  # the answer, where the deadline comes before the flood
+    takes_ever=True,
+)
 
 LENGTHS = [
     Malice(name, act, NO_ANSWER)
@@ -245,7 +250,7 @@ AFTER_THE_END = [
 ]
 """What comes when the answer is complete."""
 
-ANSWERS = [*DRIPS, *FLOODS, *LENGTHS, *PACKED, *FORMS, *AFTER_THE_END]
+ANSWERS = [*DRIPS, *FLOODS, LATE_FLOOD, *LENGTHS, *PACKED, *FORMS, *AFTER_THE_END]
 
 QUESTIONS = [
     Malice("a body in drips", dripping(always(b" "), kind=JSON), TIMEOUT, takes_ever=True),
