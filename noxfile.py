@@ -38,11 +38,11 @@ GUIDED = (
 )
 EARLY = ("huggingface-hub", "safetensors", "tokenizers", "torch", "torchvision", "transformers")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-AT_ONCE = ("-n", "2", "--dist", "worksteal")
+AT_ONCE = ("-n", "3", "--dist", "worksteal")
 SHORT = ("-m", "not (long or slow or alone)")
 SHARING = ("-m", "not alone")
 ONE_THREAD = {**OFFLINE, "OMP_NUM_THREADS": "1"}
-"""Two processes with a thread each are sooner done than one process with two."""
+"""Three processes with a thread each: some wait for servers and decoders while others compute."""
 
 
 def group(*names: str) -> list[str]:

@@ -76,6 +76,7 @@ def arguments_for(folder: Path) -> argparse.Namespace:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_run_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     first = Trainer(arguments_for(tmp_path), rank=0)
     first.step()
@@ -92,6 +93,7 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert again.state.step == 3
 
 
+@pytest.mark.long
 def test_a_small_run_prints_and_measures_with_the_fonts_of_matplotlib_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,6 +186,7 @@ def test_labels_that_cannot_be_told_apart_are_refused(chat: VisionChat, labels: 
         classify(chat, RED, labels)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_a_label_of_any_length_is_scored_whole_or_refused(chat: VisionChat) -> None:
     found = classify(chat, RED, ["x" * 400, "y"], prompt="Which?")
     assert len(found.scores.replies[0].text) == 400

@@ -22,6 +22,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.long
 def test_asks_of_all_kinds_leave_nothing_behind(tiny_folder: Path) -> None:
     with VisionChat.from_pretrained(tiny_folder, max_cache_bytes=1_000_000) as chat:
         leak(chat, 14, 14)

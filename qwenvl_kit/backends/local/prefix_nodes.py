@@ -83,7 +83,7 @@ class PrefixNode:
 
     def usable_length(self, sequence: TokenSequence) -> int:
         """How many tokens of a sequence it spares; never the last, whose logits are needed."""
-        length = min(self.common_stop(sequence), len(sequence.ids) - 1)
+        length = self.common_stop(sequence.all_but_last)
         return length if self.is_usable_at(length) else 0
 
     def split(self, stop: int, name: Hashable) -> PrefixNode:

@@ -57,6 +57,11 @@ class TokenSequence:
             marks.append(mark)
         return tuple(marks)
 
+    @cached_property
+    def all_but_last(self) -> TokenSequence:
+        """Its beginning, without the last token, and without a picture that this is a part of."""
+        return self.first(len(self.ids) - 1)
+
     def first(self, length: int) -> TokenSequence:
         """Its beginning, of so many tokens."""
         inside = tuple(item for item in self.media if item.span.end <= length)
