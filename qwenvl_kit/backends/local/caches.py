@@ -287,22 +287,36 @@ def _changed(
         growing: for those with positions, and which of their axes those are.
         whole: for the states of linear attention, which have none.
     """
-
-    def along(tensor: torch.Tensor | None, axis: int) -> torch.Tensor | None:
-        return None if tensor is None else growing(tensor, axis)
-
     return tuple(
-        LayerState(
-            along(layer.keys, 2),
-            along(layer.values, 2),
-            {number: whole(tensor) for number, tensor in layer.convolutions.items()},
-            {number: whole(tensor) for number, tensor in layer.recurrences.items()},
-            layer.kernel_sizes,
-            along(layer.indices, 1),
-            along(layer.index_positions, 2),
-            shared=layer.shared,
+        replace(
+            each_growing(layer, growing),
+            convolutions={number: whole(tensor) for number, tensor in layer.convolutions.items()},
+            recurrences={number: whole(tensor) for number, tensor in layer.recurrences.items()},
         )
         for layer in state.layers
+    )
+
+
+def each_growing(
+    layer: LayerState, change: Callable[[torch.Tensor, int], torch.Tensor]
+) -> LayerState:
+    """A layer with those of its tensors changed that have positions, but for what is shared.
+
+    Args:
+        layer: the layer.
+        change: is given each tensor, and which of its axes those are.
+    """
+
+    def changed(tensor: torch.Tensor | None, axis: int) -> torch.Tensor | None:
+        return None if tensor is None else change(tensor, axis)
+
+    return replace(
+        layer,
+        keys=changed(layer.keys, 2),
+        values=changed(layer.values, 2),
+        indices=changed(layer.indices, 1),
+        index_positions=changed(layer.index_positions, 2),
+        rooms=None,
     )
 
 

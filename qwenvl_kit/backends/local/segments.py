@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from qwenvl_kit.backends.local.caches import CacheState, LayerState
+from qwenvl_kit.backends.local.caches import CacheState, LayerState, each_growing
 from qwenvl_kit.backends.local.layers import roomy
 
 
@@ -40,7 +40,7 @@ class Segment:
         def cut(tensor: torch.Tensor, axis: int) -> torch.Tensor:
             return tensor.narrow(axis, start, stop - start).clone()
 
-        return Segment(tuple(_each(cut, layer) for layer in self.layers), stop - start)
+        return Segment(tuple(each_growing(layer, cut) for layer in self.layers), stop - start)
 
 
 @dataclass(frozen=True)
@@ -107,21 +107,6 @@ def joined(segments: Sequence[Segment], length: int, end: EndState | None) -> Ca
 
 def _only_positions(layer: LayerState) -> LayerState:
     return replace(layer, convolutions={}, recurrences={}, kernel_sizes={}, rooms=None)
-
-
-def _each(change: Callable[[torch.Tensor, int], torch.Tensor], layer: LayerState) -> LayerState:
-    """A layer with its tensors that have positions changed, each with the axis of those."""
-
-    def changed(tensor: torch.Tensor | None, axis: int) -> torch.Tensor | None:
-        return None if tensor is None else change(tensor, axis)
-
-    return replace(
-        layer,
-        keys=changed(layer.keys, 2),
-        values=changed(layer.values, 2),
-        indices=changed(layer.indices, 1),
-        index_positions=changed(layer.index_positions, 2),
-    )
 
 
 def _concatenated(
