@@ -29,7 +29,12 @@ FULL = ("lint", "types", "tests", "docs", "long", "examples", "lowest", "newest"
 
 GUARDS = (
     *("tests/media/web", "tests/media/test_sources.py", "tests/media/test_video_trouble.py"),
-    *("tests/values", "tests/test_bad_input.py", "tests/test_rendering.py", "tests/house"),
+    *(
+        "tests/values",
+        "tests/test_bad_input.py",
+        "tests/prompts/test_template_input.py",
+        "tests/house",
+    ),
     *("tests/local/test_damaged_checkpoints.py", "tests/hostile", "tests/fuzzing"),
 )
 GUIDED = (

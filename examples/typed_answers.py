@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qwenvl_kit import VisionChat
-from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import ask_number, ask_yes_no, classify, describe, judge_description
 
 PICTURES = Path(__file__).parent / "pictures"

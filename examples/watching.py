@@ -18,7 +18,7 @@ import PIL.ImageDraw
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.errors import QwenVLKitError
-from qwenvl_kit.watching import CameraSource, FileSource
+from qwenvl_kit.live import CameraSource, FileSource
 
 SIDE_PX, FPS, NUM_SECONDS = 192, 5, 40
 

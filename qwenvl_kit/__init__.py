@@ -9,22 +9,22 @@ Importing the package loads neither torch nor transformers; loading a model does
 """
 
 from qwenvl_kit import errors
-from qwenvl_kit.batch import BatchEvent
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.conversation import Conversation
-from qwenvl_kit.diagnosis import Diagnosis, Finding, doctor
-from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
-from qwenvl_kit.document_parts import DocumentPart
+from qwenvl_kit.diagnostics import Diagnosis, Finding, doctor
+from qwenvl_kit.formats.dicts import from_dicts, to_openai, to_qwen
 from qwenvl_kit.geometry import PixelMap, Point, Region, Size
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.messages import ImagePart, Message, TextPart, VideoPart
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import PixelBudget, Sampling
+from qwenvl_kit.pipeline.batch import BatchEvent
+from qwenvl_kit.pipeline.stats import ChatStats
+from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Delta, Failure, Reply, Timing, TokenAlternative, TokenScore, Usage
-from qwenvl_kit.streaming import BatchStream, ReplyStream
-from qwenvl_kit.totals import ChatStats
 
 __version__ = "0.1.0"
 

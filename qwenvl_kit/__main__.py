@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from qwenvl_kit.diagnosis import Diagnosis, doctor
+from qwenvl_kit.diagnostics import Diagnosis, doctor
 from qwenvl_kit.errors import QwenVLKitError
 
 _EXIT_CODES = "exit codes: 0 all is well, 1 the doctor found problems, 2 it could not be done"

@@ -8,35 +8,35 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from qwenvl_kit.agreement import ask_with_samples
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends.base import Backend, Working
 from qwenvl_kit.backends.closed import ClosedBackend
-from qwenvl_kit.batch import BatchRun, Result
-from qwenvl_kit.closing import is_let_go_within
-from qwenvl_kit.collecting import (
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.formats.dicts import Prompt
+from qwenvl_kit.journal import Journal, model_facts
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
+from qwenvl_kit.pipeline.batch import BatchRun, Result
+from qwenvl_kit.pipeline.closing import is_let_go_within
+from qwenvl_kit.pipeline.collecting import (
     OnError,
     check_batch_arguments,
     checked_requests,
     collect,
     counted,
 )
-from qwenvl_kit.constraints import Constraint
-from qwenvl_kit.conversation import Media
-from qwenvl_kit.desk import BatchDesk
-from qwenvl_kit.dialects import Prompt
-from qwenvl_kit.health import health_of
-from qwenvl_kit.journal import Journal, model_facts
-from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling, as_budget, check_fit
-from qwenvl_kit.pending import Follower, Pending, fails_for_memory
-from qwenvl_kit.pipeline import Pipeline, Settled, check_sampling
+from qwenvl_kit.pipeline.core import Pipeline, Settled, check_sampling
+from qwenvl_kit.pipeline.desk import BatchDesk
+from qwenvl_kit.pipeline.health import health_of
+from qwenvl_kit.pipeline.inflight import Follower, Pending, fails_for_memory
+from qwenvl_kit.pipeline.process_bound import StaysHere
+from qwenvl_kit.pipeline.self_consistency import ask_with_samples
+from qwenvl_kit.pipeline.stats import ChatStats, Totals
+from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Reply
-from qwenvl_kit.staying import StaysHere
-from qwenvl_kit.streaming import BatchStream, ReplyStream
-from qwenvl_kit.totals import ChatStats, Totals
+from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
     from qwenvl_kit.calibration import Calibrator

@@ -7,21 +7,21 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends.base import (
     Adaptable,
     AdapterSet,
     CacheInfo,
     Remembering,
 )
-from qwenvl_kit.diagnosis.findings import Diagnosis
+from qwenvl_kit.diagnostics.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
-from qwenvl_kit.health import Health, health_of
 from qwenvl_kit.opening import Opening
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.telemetry.listening import Listeners
+from qwenvl_kit.pipeline.health import Health, health_of
+from qwenvl_kit.pipeline.listeners import Listeners
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -143,7 +143,7 @@ class VisionChat(Opening):
         Returns:
             A finding for each check; `is_healthy` if all are passed.
         """
-        from qwenvl_kit.selftest import run_self_test
+        from qwenvl_kit.pipeline.self_test import run_self_test
 
         report = self.report()
         is_embedded = report.get("model") == os.fspath(MODEL_FOLDER)

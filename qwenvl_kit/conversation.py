@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, Union
 
-from qwenvl_kit.arguments.checking import tells_arguments
-from qwenvl_kit.dialects import Prompt, as_messages
-from qwenvl_kit.document_parts import DocumentPart
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.errors import MessageError
+from qwenvl_kit.formats.dicts import Prompt, as_messages
+from qwenvl_kit.media.loader import fetch_media
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import fetch_media
-from qwenvl_kit.messages import ImagePart, ImageSource, Message, VideoPart
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, ImageSource, Message, VideoPart
+from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
-from qwenvl_kit.order import is_continued
+from qwenvl_kit.pipeline.process_bound import StaysHere
 from qwenvl_kit.results import Reply
-from qwenvl_kit.staying import StaysHere
 
 Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart, DocumentPart]
 """What may follow a question: the source of a picture, PDF or TIFF, or a part."""

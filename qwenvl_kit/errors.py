@@ -62,7 +62,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qwenvl_kit.showing import plain
+from qwenvl_kit.safe_text import plain
 
 _SAID = frozenset({"problem", "expected", "hint", "where"})
 

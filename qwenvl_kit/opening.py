@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS, Backend
 from qwenvl_kit.checkpoints.sources import Source

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
 
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.errors import BudgetError, SamplingError
 
 MIN_TEMPERATURE = 1e-4

@@ -7,13 +7,13 @@ from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, TypeAlias, Union
 
-from qwenvl_kit.arguments.checking import tells_arguments
-from qwenvl_kit.constraints import Constraint, check_constraint
-from qwenvl_kit.dialects import Prompt, as_messages
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.errors import InputError
-from qwenvl_kit.messages import Message, with_system_part
+from qwenvl_kit.formats.dicts import Prompt, as_messages
+from qwenvl_kit.messages.message import Message, with_system_part
+from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, check_fit
-from qwenvl_kit.thinking import ThinkingSwitch
+from qwenvl_kit.structured_output.constraints import Constraint, check_constraint
 from qwenvl_kit.tools.offering import with_tools
 
 

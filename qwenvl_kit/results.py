@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.messages.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.plans import Plan
-from qwenvl_kit.tool_parts import ToolCall, UnreadCall
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "repetition"]
 """Why an answer ended: the model or a stop string ended it, `max_new_tokens` was reached, the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qwenvl_kit.showing import escaped
+from qwenvl_kit.safe_text import escaped
 
 
 @dataclass(frozen=True)

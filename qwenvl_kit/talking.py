@@ -6,21 +6,21 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.asking import Asking
 from qwenvl_kit.conversation import Conversation, Media
-from qwenvl_kit.dialects import Prompt, as_messages
 from qwenvl_kit.errors import InputError, MessageError
+from qwenvl_kit.formats.dicts import Prompt, as_messages
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages.message import Message
+from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
-from qwenvl_kit.order import is_continued
+from qwenvl_kit.pipeline.tool_loop import ToolRun, run_tools
 from qwenvl_kit.results import Reply
-from qwenvl_kit.tool_runs import ToolRun, run_tools
 from qwenvl_kit.tools.functions import as_tools
 
 if TYPE_CHECKING:
-    from qwenvl_kit.watching import FrameSource, Watch
+    from qwenvl_kit.live import FrameSource, Watch
 
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
@@ -122,7 +122,7 @@ class Talking(Asking):
         Raises:
             InputError: an argument cannot be used.
         """
-        from qwenvl_kit.watching import Watch
+        from qwenvl_kit.live import Watch
 
         return Watch(
             self,

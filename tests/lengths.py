@@ -19,9 +19,9 @@ REPEATED = (
     *("tests/checkpoints/test_memory.py", "tests/families/test_tasks.py"),
     *("tests/families/test_generation_config.py",),
     *("tests/families/test_unlike_lengths.py", "tests/families/test_video_files.py"),
-    *("tests/local/test_adapters.py", "tests/local/test_constraints.py"),
-    *("tests/local/test_frozen.py", "tests/local/test_lookup.py"),
-    *("tests/local/test_memory_prediction.py", "tests/local/test_quantized.py"),
+    *("tests/local/test_lora.py", "tests/local/test_grammar.py"),
+    *("tests/local/test_frozen.py", "tests/local/test_prompt_lookup.py"),
+    *("tests/local/test_memory_prediction.py", "tests/local/test_quantization.py"),
 )
 """Files whose promises depend little on the family: of each test one family is short."""
 

@@ -41,7 +41,7 @@ from qwenvl_kit.errors import (
     SamplingError,
     VideoTimingError,
 )
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.messages.tool_parts import ToolCall
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 PART = "messages[1].parts[1]"

@@ -36,10 +36,13 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
-from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.grounding.all_places import read_places
+from qwenvl_kit.grounding.boxes import Box, Boxes, Mark
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
-from qwenvl_kit.places.reading import read_places
-from qwenvl_kit.places.values import Box, Boxes, Mark
+from qwenvl_kit.live import FileSource, StreamSource, WatchEvent
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
+from qwenvl_kit.messages.tool_parts import ToolCall
+from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
     Click,
     Extraction,
@@ -61,9 +64,6 @@ from qwenvl_kit.tasks import (
     summarize_video,
     translate_text_in_image,
 )
-from qwenvl_kit.thinking_parts import ThinkingPart
-from qwenvl_kit.tool_parts import ToolCall
-from qwenvl_kit.watching import FileSource, StreamSource, WatchEvent
 
 
 def asking() -> None:

@@ -12,7 +12,7 @@ import json
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.embedded import GOLDEN_FILE
-from qwenvl_kit.selftest import GoldenCase, picture_of_squares
+from qwenvl_kit.pipeline.self_test import GoldenCase, picture_of_squares
 
 CASES = (
     ("Describe this image.", ("red",), "A red square."),

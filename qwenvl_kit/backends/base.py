@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from qwenvl_kit.budget.measures import PlanningRules
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.links import Link
-from qwenvl_kit.media.requests import DecodedMedia
-from qwenvl_kit.messages import Message
+from qwenvl_kit.media.loader import DecodedMedia
+from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
+from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

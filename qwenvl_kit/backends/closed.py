@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
     from qwenvl_kit.budget.measures import PlanningRules
     from qwenvl_kit.geometry import Size
-    from qwenvl_kit.messages import Message
+    from qwenvl_kit.messages.message import Message
     from qwenvl_kit.options import Sampling
     from qwenvl_kit.plans import ImagePlan, VideoPlan
 

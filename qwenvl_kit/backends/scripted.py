@@ -12,14 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
-from qwenvl_kit.backends.stops import StopText
+from qwenvl_kit.backends.stop_strings import StopText
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.errors import GenerationError, InputError
 from qwenvl_kit.families import family_of
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.images import resize_image
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore

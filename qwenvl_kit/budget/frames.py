@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from qwenvl_kit.errors import VideoTimingError
-from qwenvl_kit.messages import VideoPart
+from qwenvl_kit.messages.message import VideoPart
 
 DEFAULT_FPS = 2.0
 MIN_FRAMES = 4

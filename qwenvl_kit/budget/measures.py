@@ -11,7 +11,7 @@ from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.memory import ModelShape
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.messages import ImagePart, VideoPart
+from qwenvl_kit.messages.message import ImagePart, VideoPart
 
 
 @dataclass(frozen=True)

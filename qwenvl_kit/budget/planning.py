@@ -35,7 +35,7 @@ from qwenvl_kit.budget.sharing import share_tokens
 from qwenvl_kit.errors import BudgetError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.messages import ImagePart, VideoPart
+from qwenvl_kit.messages.message import ImagePart, VideoPart
 from qwenvl_kit.options import PixelBudget, as_budget
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 

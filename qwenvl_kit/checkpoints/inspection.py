@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.folders import fault_of, names_in
-from qwenvl_kit.checkpoints.heads import with_own_head
 from qwenvl_kit.checkpoints.memory import (
     count_parameters,
     possible_precisions,
     predict_weight_bytes,
 )
-from qwenvl_kit.checkpoints.notes import notes_on
+from qwenvl_kit.checkpoints.oddities import notes_on
+from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.packages import install_command, lacking, requirements_of
 from qwenvl_kit.checkpoints.quantization import (
     CURES,
@@ -31,10 +32,9 @@ from qwenvl_kit.checkpoints.weights import (
     pickled_weights,
     read_tensors,
 )
-from qwenvl_kit.checkpoints.wholeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError
-from qwenvl_kit.machine import as_gigabytes
-from qwenvl_kit.showing import plain
+from qwenvl_kit.hardware import as_gigabytes
+from qwenvl_kit.safe_text import plain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,8 +27,8 @@ from qwenvl_kit.errors import (
     UnsafeWeightsError,
     WeightsError,
 )
-from qwenvl_kit.machine import as_gigabytes
-from qwenvl_kit.showing import shown
+from qwenvl_kit.hardware import as_gigabytes
+from qwenvl_kit.safe_text import shown
 
 Source: TypeAlias = Literal["huggingface", "modelscope"]
 
@@ -121,7 +121,7 @@ def fetch_weights(checkpoint: Checkpoint, *, offline: bool = False) -> None:
         DownloadError: too little disk, no network, a broken transfer, or offline and not cached.
     """
     if checkpoint.origin == "huggingface":
-        from qwenvl_kit.checkpoints.hub import fetch_from_hub
+        from qwenvl_kit.checkpoints.huggingface import fetch_from_hub
 
         fetch_from_hub(checkpoint, offline=offline)
     elif checkpoint.origin == "modelscope":
@@ -132,7 +132,7 @@ def fetch_weights(checkpoint: Checkpoint, *, offline: bool = False) -> None:
 
 def _find_on_a_hub(name: str, source: str, revision: str | None, offline: bool) -> Checkpoint:
     if source == "huggingface":
-        from qwenvl_kit.checkpoints.hub import find_on_hub
+        from qwenvl_kit.checkpoints.huggingface import find_on_hub
 
         return find_on_hub(name, revision=revision, offline=offline)
     from qwenvl_kit.checkpoints.modelscope import find_on_modelscope

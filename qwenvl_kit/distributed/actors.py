@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.distributed.columns import with_answers
-from qwenvl_kit.distributed.outputs import Output
+from qwenvl_kit.distributed.parquet_output import Output
 from qwenvl_kit.errors import InputError, QwenVLKitError
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.requests import Request, RequestLike

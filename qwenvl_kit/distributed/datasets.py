@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.distributed.actors import Asked, Asker, ToRequest
-from qwenvl_kit.distributed.checks import (
+from qwenvl_kit.distributed.error_mapping import translated_errors
+from qwenvl_kit.distributed.parquet_output import Output
+from qwenvl_kit.distributed.validation import (
     check_asked,
     check_counts,
     check_dataset,
@@ -18,10 +20,8 @@ from qwenvl_kit.distributed.checks import (
     check_ray,
     check_shares,
 )
-from qwenvl_kit.distributed.faults import translated_errors
-from qwenvl_kit.distributed.outputs import Output
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
-from qwenvl_kit.pipeline import check_sampling
+from qwenvl_kit.pipeline.core import check_sampling
 
 if TYPE_CHECKING:
     import ray.data

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.media.encoding import document_url
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.messages.document_parts import DocumentPart
 
 DOCUMENT_KEYS = ("pages", "password", "dpi", "page_name")
 """What a document's dict may say beside its source and budget, under this package's names."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, shown
 from qwenvl_kit.formats.sources import as_source, find_source, read_base64, read_url
-from qwenvl_kit.messages import ImagePart, Part, TextPart, VideoPart
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, Part, TextPart, VideoPart
 
 _EXPECTED = '{"type": "file", "file": {"file_data": "data:application/pdf;base64,..."}}'
 _KEYS = ("type", "source_type", "filename", "file_data", "file_url", "file_id", "name", "title")

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.showing import plain
-from qwenvl_kit.showing import shown as shown_text
+from qwenvl_kit.safe_text import plain
+from qwenvl_kit.safe_text import shown as shown_text
 
 OF_NO_EFFECT = frozenset(
     {

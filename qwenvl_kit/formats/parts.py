@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError
 from qwenvl_kit.formats.documents import DOCUMENT_KEYS
 from qwenvl_kit.formats.files import parse_file
+from qwenvl_kit.formats.frame_rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, nearest, shown
 from qwenvl_kit.formats.numbers import read_count
-from qwenvl_kit.formats.rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.sources import as_source, find_source, source_keys
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.messages import ImagePart, Part, TextPart, VideoPart
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, Part, TextPart, VideoPart
 from qwenvl_kit.options import PixelBudget, as_budget
 
 BUDGET_KEYS = (

@@ -8,7 +8,7 @@ from typing import Any
 from qwenvl_kit.errors import MessageError, located
 from qwenvl_kit.formats.parts import settings_of
 from qwenvl_kit.formats.sources import given_sources
-from qwenvl_kit.messages import ImagePart, VideoPart
+from qwenvl_kit.messages.message import ImagePart, VideoPart
 
 _PARTS = {"image": ImagePart, "video": VideoPart}
 

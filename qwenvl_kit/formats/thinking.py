@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.messages import Message
-from qwenvl_kit.thinking_parts import ThinkingPart
+from qwenvl_kit.messages.message import Message
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
 
 THINKING_KEYS = ("reasoning_content", "reasoning")
 """Keys of an assistant's message dict that hold its thoughts."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.formats.keys import shown
-from qwenvl_kit.messages import Message
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.messages.message import Message
+from qwenvl_kit.messages.tool_parts import ToolCall
 
 
 def results_in_order(given: Sequence[Any], messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -22,7 +22,7 @@ from torchvision.transforms.functional import pil_to_tensor, resize
 from qwenvl_kit.budget.frames import frame_rate
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.policy import DEFAULT_POLICY, MediaPolicy
-from qwenvl_kit.media.video import decode_file, measure_file
+from qwenvl_kit.media.video_files import decode_file, measure_file
 from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:

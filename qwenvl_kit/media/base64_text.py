@@ -9,7 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import HEAD_BYTES, VIDEO_HINT, picture_format
-from qwenvl_kit.showing import looks_like_base64, shown
+from qwenvl_kit.safe_text import looks_like_base64, shown
 
 DATA_URL = "data:image/png;base64,..."
 

@@ -8,13 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from qwenvl_kit.document_pages import PageImage, PageName, PagePlace
-from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MediaError, MediaSourceError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.error_mapping import reading
 from qwenvl_kit.media.images import ImageHeader, Resize, read_header, show_image
-from qwenvl_kit.media.links import Link
 from qwenvl_kit.media.pages import (
     DEFAULT_DPI,
     check_pages,
@@ -23,8 +20,11 @@ from qwenvl_kit.media.pages import (
     pages_of,
 )
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.scans import is_tiff
-from qwenvl_kit.messages import ImagePart, Message, Part, TextPart, iter_parts
+from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.tiff_pages import is_tiff
+from qwenvl_kit.messages.document_pages import PageImage, PageName, PagePlace
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, iter_parts
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:

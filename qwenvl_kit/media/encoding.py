@@ -10,17 +10,17 @@ from typing import Any
 
 from qwenvl_kit.errors import MediaSourceError
 from qwenvl_kit.media.base64_text import is_picture_in_base64
-from qwenvl_kit.media.files import read_file
 from qwenvl_kit.media.images import decode_image, read_header
+from qwenvl_kit.media.local_files import read_file
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.scans import is_tiff
 from qwenvl_kit.media.sources import (
     is_encoded,
     named_path,
     opened_source,
     resolve_source,
 )
-from qwenvl_kit.showing import shown
+from qwenvl_kit.media.tiff_pages import is_tiff
+from qwenvl_kit.safe_text import shown
 
 
 def source_url(source: Any, policy: MediaPolicy) -> str:

@@ -9,23 +9,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
 
-from qwenvl_kit.document_parts import check_dpi
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
-from qwenvl_kit.media.bounds import Bound, unbounded
-from qwenvl_kit.media.faults import reading
-from qwenvl_kit.media.files import read_file, read_start
+from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.local_files import read_file, read_start
+from qwenvl_kit.media.memory_bounds import Bound, unbounded
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.scans import ScanPages, is_tiff
 from qwenvl_kit.media.sources import (
     is_on_the_web,
     open_header,
     open_image,
     opened_source,
 )
-from qwenvl_kit.video_timing import is_count
+from qwenvl_kit.media.tiff_pages import ScanPages, is_tiff
+from qwenvl_kit.messages.document_parts import check_dpi
+from qwenvl_kit.messages.video_timing import is_count
 
 if TYPE_CHECKING:
     import PIL.Image

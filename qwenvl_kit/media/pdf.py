@@ -15,11 +15,11 @@ from qwenvl_kit.errors import (
     UnsupportedFeatureError,
 )
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.bounds import Bound, unbounded
-from qwenvl_kit.media.pdf_pictures import check_pictures
+from qwenvl_kit.media.memory_bounds import Bound, unbounded
+from qwenvl_kit.media.pdf_images import check_pictures
+from qwenvl_kit.media.pdf_units import may_have_units, user_unit
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import HEAD_BYTES, described
-from qwenvl_kit.media.user_units import may_have_units, user_unit
 
 if TYPE_CHECKING:
     import PIL.Image

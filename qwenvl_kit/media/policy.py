@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Size
 
@@ -78,7 +78,7 @@ class MediaPolicy:
         image_timeout_seconds: how long such a process may take for one picture, or for one page.
         max_decoder_bytes: most memory that it may take for one of them, or for a video, on Linux.
             For a picture it is less, in proportion to the size that its header says; see
-            `qwenvl_kit.media.isolation.memory`.
+            `qwenvl_kit.media.worker.limits`.
 
     Raises:
         InputError: a value that cannot be meant.

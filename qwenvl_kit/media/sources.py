@@ -15,17 +15,17 @@ from qwenvl_kit.errors import MediaError, MediaForbiddenError, MediaSourceError
 from qwenvl_kit.media.arrays import array_to_image, is_array
 from qwenvl_kit.media.base64_text import bare_bytes, data_url_bytes, is_picture_in_base64
 from qwenvl_kit.media.file_objects import is_file, read_file
-from qwenvl_kit.media.files import checked_file, open_file
-from qwenvl_kit.media.files import read_file as read_path
+from qwenvl_kit.media.image_headers import check_passes, identify_stream, open_bytes
+from qwenvl_kit.media.local_files import checked_file, open_file
+from qwenvl_kit.media.local_files import read_file as read_path
 from qwenvl_kit.media.locks import alone_with
-from qwenvl_kit.media.opening import check_passes, identify_stream, open_bytes
 from qwenvl_kit.media.policy import MediaPolicy, is_store
-from qwenvl_kit.showing import shown, shown_url
+from qwenvl_kit.safe_text import shown, shown_url
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from qwenvl_kit.media.web.fetching import IsEnough
+    from qwenvl_kit.media.web.fetcher import IsEnough
 
 _SOURCES = (
     "a path, file:// or data URL, base64, bytes, an open file, Pillow image, NumPy array "
@@ -209,7 +209,7 @@ def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) 
     """
     scheme = url.partition(":")[0].lower()
     if scheme in policy.allow_schemes:
-        from qwenvl_kit.media.remote import fetch_remote
+        from qwenvl_kit.media.stores import fetch_remote
 
         return fetch_remote(url, policy)
     if not policy.allow_hosts:

@@ -2,24 +2,24 @@
 
 from inspect import isfunction as _isfunction
 
-from qwenvl_kit.arguments.checking import tells_arguments as _tells_arguments
-from qwenvl_kit.tasks.answers import Answer, Answers
-from qwenvl_kit.tasks.classification import Classification, classify
-from qwenvl_kit.tasks.comparison import (
+from qwenvl_kit.arguments.checks import tells_arguments as _tells_arguments
+from qwenvl_kit.tasks.ask_typed import (
+    NumberAnswer,
+    YesNo,
+    ask_choice,
+    ask_number,
+    ask_yes_no,
+)
+from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
+from qwenvl_kit.tasks.classify import Classification, classify
+from qwenvl_kit.tasks.compare import (
     Comparison,
     Difference,
     compare,
     compare_by_aspects,
     find_differences,
 )
-from qwenvl_kit.tasks.counting import count
-from qwenvl_kit.tasks.description import Description, describe
-from qwenvl_kit.tasks.document_questions import DocumentAnswer, DocumentAnswers, document_qa
-from qwenvl_kit.tasks.extraction import Extraction, extract, stream_extract
-from qwenvl_kit.tasks.judging import Claim, Judgement, judge_description
-from qwenvl_kit.tasks.location import locate, point_at
-from qwenvl_kit.tasks.reading import ReadText, TextLine, read_text
-from qwenvl_kit.tasks.screens.actions import (
+from qwenvl_kit.tasks.computer_use.actions import (
     Click,
     Done,
     DragTo,
@@ -29,20 +29,20 @@ from qwenvl_kit.tasks.screens.actions import (
     TypeText,
     Wait,
 )
-from qwenvl_kit.tasks.screens.stepping import Step, next_action
-from qwenvl_kit.tasks.tables import ReadTable, chart_to_table, read_table
-from qwenvl_kit.tasks.translation import TextPair, Translation, translate_text_in_image
-from qwenvl_kit.tasks.typed_answers import (
-    NumberAnswer,
-    YesNo,
-    ask_choice,
-    ask_number,
-    ask_yes_no,
-)
-from qwenvl_kit.tasks.video_questions import VideoAnswer, ask_video
-from qwenvl_kit.tasks.video_summaries import summarize_video
-from qwenvl_kit.tasks.video_summaries.segments import VideoSegment, VideoSummary
-from qwenvl_kit.tasks.writing import Writing, write_from_image
+from qwenvl_kit.tasks.computer_use.next_action import Step, next_action
+from qwenvl_kit.tasks.count import count
+from qwenvl_kit.tasks.describe import Description, describe
+from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, document_qa
+from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
+from qwenvl_kit.tasks.judge import Claim, Judgement, judge_description
+from qwenvl_kit.tasks.locate import locate, point_at
+from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
+from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
+from qwenvl_kit.tasks.summarize_video import summarize_video
+from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
+from qwenvl_kit.tasks.task_result import Answer, Answers
+from qwenvl_kit.tasks.translate import TextPair, Translation, translate_text_in_image
+from qwenvl_kit.tasks.write import Writing, write_from_image
 
 __all__ = [
     "Answer",

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.document_parts import DocumentPart
 from qwenvl_kit.errors import MediaError, MessageError, located
 from qwenvl_kit.media.documents import document_pages, has_pages
-from qwenvl_kit.media.faults import reading
+from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.loader import fetch_part
 from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.requests import fetch_part
-from qwenvl_kit.messages import ImagePart, VideoPart
-from qwenvl_kit.tasks.pictures import as_image_part, as_media, one_picture
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, VideoPart
+from qwenvl_kit.tasks.task_input import as_image_part, as_media, one_picture
 
 
 class ShownPage(NamedTuple):

@@ -4,7 +4,7 @@ from qwenvl_kit.telemetry import PrometheusMetrics
 metrics = PrometheusMetrics(chat)
 """
 
-from qwenvl_kit.telemetry.listening import Listener, Listeners
+from qwenvl_kit.pipeline.listeners import Listener, Listeners
 from qwenvl_kit.telemetry.metrics import PrometheusMetrics
 
 __all__ = ["Listener", "Listeners", "PrometheusMetrics"]

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.docstrings import spare_docstrings
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.families import family_of
+from qwenvl_kit.processing.docstrings import spare_docstrings
 
 __all__ = ["build_tiny_model"]
 

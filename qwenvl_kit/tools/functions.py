@@ -11,7 +11,7 @@ from typing import Any
 import typing_extensions
 
 from qwenvl_kit.errors import ToolError
-from qwenvl_kit.structure.schemas import without_keyword
+from qwenvl_kit.structured_output.json_schema import without_keyword
 
 _ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _SECTION = re.compile(r"^\w[\w ]*:\s*$")

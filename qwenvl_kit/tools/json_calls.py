@@ -13,7 +13,7 @@ from typing import Any
 
 from qwenvl_kit.tools.arguments import Parameters
 from qwenvl_kit.tools.literals import UnreadError, read_literal, read_whole
-from qwenvl_kit.tools.written import Block, WrittenCall
+from qwenvl_kit.tools.raw_calls import Block, WrittenCall
 
 _BETWEEN = re.compile(r"[\s,;]*")
 _SURPLUS = re.compile(r"[\s}\])]*")

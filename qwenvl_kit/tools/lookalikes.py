@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from qwenvl_kit.tool_parts import UnreadCall
+from qwenvl_kit.messages.tool_parts import UnreadCall
 
 _STRAY = re.compile(
     r"</?tool_call>|</?(?:function|parameter)\b[^<>\n]{0,80}(?:>|\Z)|✿FUNCTION✿|<invoke\b"

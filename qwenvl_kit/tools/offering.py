@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qwenvl_kit.messages import Message, with_system_part
-from qwenvl_kit.tool_parts import ToolOffer
+from qwenvl_kit.messages.message import Message, with_system_part
+from qwenvl_kit.messages.tool_parts import ToolOffer
 from qwenvl_kit.tools.functions import as_tools
 
 

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from qwenvl_kit.showing import escaped
-from qwenvl_kit.tool_parts import UnreadCall
+from qwenvl_kit.messages.tool_parts import UnreadCall
+from qwenvl_kit.safe_text import escaped
 from qwenvl_kit.tools.json_calls import read_json_calls
 from qwenvl_kit.tools.literals import UnreadError
 from qwenvl_kit.tools.lookalikes import lookalike_in
+from qwenvl_kit.tools.raw_calls import Block, WrittenCall, WrittenCalls
 from qwenvl_kit.tools.tagged_calls import TaggedCalls
-from qwenvl_kit.tools.written import Block, WrittenCall, WrittenCalls
 
 __all__ = ["WrittenCall", "WrittenCalls", "parse_calls"]
 

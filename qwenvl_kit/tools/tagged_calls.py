@@ -11,8 +11,8 @@ from typing import Any
 
 from qwenvl_kit.tools.arguments import Parameters
 from qwenvl_kit.tools.literals import UnreadError, read_literal
+from qwenvl_kit.tools.raw_calls import Block, WrittenCall
 from qwenvl_kit.tools.tags import Tag, Tags
-from qwenvl_kit.tools.written import Block, WrittenCall
 
 _NO_TAG = re.compile(
     r"^[ \t]*<parameter\b(?!=[ \t]*[^<>\s]+[ \t]*>)|</parameter(?!>)", re.MULTILINE

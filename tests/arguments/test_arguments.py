@@ -24,10 +24,10 @@ from qwenvl_kit import (
     VideoPart,
     VisionChat,
 )
-from qwenvl_kit.arguments.checking import tells_arguments
+from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import ArgumentError, InputError, SamplingError
-from qwenvl_kit.messages import ROLE_PARTS
+from qwenvl_kit.messages.message import ROLE_PARTS
 
 
 def _chat() -> VisionChat:

@@ -18,7 +18,7 @@ import PIL.Image
 
 from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
 from qwenvl_kit.backends.base import BackendRequest, Observer
-from qwenvl_kit.backends.server.pictures import picture_url
+from qwenvl_kit.backends.server.image_encoding import picture_url
 from qwenvl_kit.embedded import MODEL_FOLDER
 from tests.benchmarks.photographs import photograph
 from tests.by_hand import picture

@@ -13,10 +13,10 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from qwenvl_kit import Request, Sampling, VisionChat
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.errors import AnswerError
-from qwenvl_kit.structure.targets import Target
+from qwenvl_kit.structured_output.constraints import Constraint
+from qwenvl_kit.structured_output.target import Target
 from tests.benchmarks.reuse import ROUNDS
 from tests.benchmarks.reuse_models import Subject, opened
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from qwenvl_kit import Message, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from qwenvl_kit.dialects import to_qwen
+from qwenvl_kit.formats.dicts import to_qwen
 from tests.benchmarks.reuse_models import (
     Answers,
     Messages,

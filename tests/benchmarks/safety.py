@@ -16,10 +16,10 @@ import PIL.Image
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaError
 from qwenvl_kit.media.images import decode_image, read_header
-from qwenvl_kit.media.isolation.process import POOL
+from qwenvl_kit.media.isolation.process_pool import POOL
 from qwenvl_kit.media.pages import read_pages
-from qwenvl_kit.media.web import dialing
-from qwenvl_kit.media.web.fetching import fetch
+from qwenvl_kit.media.web import connections
+from qwenvl_kit.media.web.fetcher import fetch
 from tests.benchmarks.videos import by_kit
 from tests.by_hand import picture
 from tests.hostile.__main__ import rows as hostile_rows
@@ -151,9 +151,11 @@ def _bomb() -> tuple[float, float]:
 def _beyond() -> int:
     """Bytes that are read of an answer that is too long, beyond what is allowed."""
     read = 0
-    original = dialing._TimedStream.read
+    original = connections._TimedStream.read
 
-    def counted(self: dialing._TimedStream, max_bytes: int, timeout: float | None = None) -> bytes:
+    def counted(
+        self: connections._TimedStream, max_bytes: int, timeout: float | None = None
+    ) -> bytes:
         nonlocal read
         content = original(self, max_bytes, timeout)
         read += len(content)
@@ -169,11 +171,11 @@ def _beyond() -> int:
         policy = MediaPolicy(
             allow_hosts=["*:" + str(server.port)], allow_private_addresses=True, max_bytes=limit
         )
-        dialing._TimedStream.read = counted  # type: ignore[method-assign]
+        connections._TimedStream.read = counted  # type: ignore[method-assign]
         try:
             fetch(server.url(), policy, lambda *_: ["127.0.0.1"])
         except MediaError:
             pass
         finally:
-            dialing._TimedStream.read = original  # type: ignore[method-assign]
+            connections._TimedStream.read = original  # type: ignore[method-assign]
     return read - limit

@@ -101,7 +101,7 @@ def by_kit(film: Path, picks: int, policy: MediaPolicy | None = None) -> Frames:
     from qwenvl_kit import Size, VideoPart, VideoPlan
     from qwenvl_kit.budget.frames import sample_frames
     from qwenvl_kit.media import MediaPolicy
-    from qwenvl_kit.media.video import decode_file, measure_file
+    from qwenvl_kit.media.video_files import decode_file, measure_file
     from qwenvl_kit.processing.resizing import resize_image
 
     policy = policy or MediaPolicy()
@@ -217,10 +217,10 @@ class _PeakMemory:
 
 def _start_decoder() -> None:
     """Load what the kit loads, its process that decodes included, as those of others are loaded."""
-    import qwenvl_kit.backends.local.pixels
+    import qwenvl_kit.processing.patches
     from qwenvl_kit.errors import MediaDecodeError
     from qwenvl_kit.media import MediaPolicy
-    from qwenvl_kit.media.video import measure_file
+    from qwenvl_kit.media.video_files import measure_file
 
     del qwenvl_kit
     with contextlib.suppress(MediaDecodeError):

@@ -13,11 +13,11 @@ import pytest
 
 from qwenvl_kit import ImagePart, Message, Request, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
 from qwenvl_kit.errors import InputError, MessageError, ToolError, ToolLimitError
-from qwenvl_kit.thinking import ThinkingSwitch
-from qwenvl_kit.thinking_parts import ThinkingPart
-from qwenvl_kit.tool_parts import ToolCall, ToolOffer
+from qwenvl_kit.formats.dicts import from_dicts, to_openai, to_qwen
+from qwenvl_kit.messages.thinking import ThinkingSwitch
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
+from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
 

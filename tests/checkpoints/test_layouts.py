@@ -14,11 +14,11 @@ import torch
 import transformers
 
 from qwenvl_kit import inspect
-from qwenvl_kit.backends.local.checking import check_size, count_described
+from qwenvl_kit.backends.local.loading.validation import check_size, count_described
+from qwenvl_kit.checkpoints.completeness import check_layout
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
 from qwenvl_kit.checkpoints.weights import read_tensors
-from qwenvl_kit.checkpoints.wholeness import check_layout
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError, WeightsError
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.testing import build_tiny_model

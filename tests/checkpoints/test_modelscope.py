@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from qwenvl_kit.checkpoints.hub import fetch_tensor_headers
+from qwenvl_kit.checkpoints.huggingface import fetch_tensor_headers
 from qwenvl_kit.checkpoints.sources import Checkpoint, fetch_weights, find_checkpoint
 from qwenvl_kit.errors import (
     CheckpointError,

@@ -12,7 +12,7 @@ import pytest
 from qwenvl_kit import VisionChat, inspect
 from qwenvl_kit.checkpoints.sources import find_checkpoint
 from qwenvl_kit.errors import CheckpointError
-from qwenvl_kit.processing.published import load_processor
+from qwenvl_kit.processing.processor_config import load_processor
 
 WHOLE, ALONE = "processor_config.json", "preprocessor_config.json"
 

@@ -84,7 +84,7 @@ def test_thousands_of_templates_are_refused(copy: Path) -> None:
 
 
 def test_the_settings_of_an_adapter_are_held_to_the_same(tmp_path: Path) -> None:
-    from qwenvl_kit.backends.local.adapter_files import read_adapter
+    from qwenvl_kit.backends.local.lora.files import read_adapter
 
     os.mkfifo(tmp_path / "adapter_config.json")
     (tmp_path / "adapter_model.safetensors").touch()

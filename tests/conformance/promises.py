@@ -17,11 +17,11 @@ import PIL.ImageDraw
 import pytest
 
 from qwenvl_kit import Failure, ImagePart, Message, PixelBudget, Sampling, VideoPart, VisionChat
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import ContextLengthError, MediaError, UnsupportedFeatureError
+from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.results import Reply, TokenScore
+from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import classify, extract, locate
-from qwenvl_kit.tool_parts import ToolCall
 
 Promise = Callable[[VisionChat, VisionChat], None]
 _Told = TypeVar("_Told")

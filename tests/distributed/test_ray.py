@@ -37,8 +37,8 @@ import pyarrow  # noqa: E402
 import pyarrow.parquet  # noqa: E402
 
 from qwenvl_kit.distributed import ask_dataset  # noqa: E402
-from qwenvl_kit.distributed.faults import translated_errors  # noqa: E402
-from qwenvl_kit.distributed.outputs import Output  # noqa: E402
+from qwenvl_kit.distributed.error_mapping import translated_errors  # noqa: E402
+from qwenvl_kit.distributed.parquet_output import Output  # noqa: E402
 
 from .clusters import running_cluster  # noqa: E402
 

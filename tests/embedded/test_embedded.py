@@ -14,7 +14,7 @@ from PIL import Image
 
 from qwenvl_kit import Sampling, VideoPart, VisionChat
 from qwenvl_kit.embedded import MODEL_FOLDER
-from qwenvl_kit.places.values import Box
+from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.tasks import (
     classify,
     compare,

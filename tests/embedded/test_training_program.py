@@ -25,7 +25,7 @@ from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.families import family_of
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-from qwenvl_kit.processing.prompts import PromptEncoder
+from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
 SMALL = Options(small_fonts=True, outliers=0.0)
 

@@ -13,8 +13,8 @@ from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat, from
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError
 from qwenvl_kit.families import family_of
-from qwenvl_kit.processing.prompts import PromptEncoder
-from qwenvl_kit.rendering import TokenShield
+from qwenvl_kit.processing.prompt_encoder import PromptEncoder
+from qwenvl_kit.prompts.template_input import TokenShield
 from tests.by_hand import generate_by_hand, ids_of, picture
 
 FILES = Path(__file__).parents[3] / "shared" / "checkpoints"

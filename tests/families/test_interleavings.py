@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from qwenvl_kit import ImagePart, Message, Reply, Sampling, VideoPart, VisionChat
-from qwenvl_kit.backends.local import forward
-from qwenvl_kit.backends.local.caches import is_croppable
+from qwenvl_kit.backends.local.cache.kv_cache import is_croppable
+from qwenvl_kit.backends.local.engine import model_runner
 from tests.by_hand import ids_of, picture
 
 NUM_INTERLEAVINGS = int(os.environ.get("QWENVL_KIT_INTERLEAVINGS", "200"))
@@ -58,7 +58,7 @@ class Play:
 
     def act(self) -> None:
         """One thing of all that users do."""
-        self._monkeypatch.setattr(forward, "_MIN_SAVED", self._rng.choice((2, 60, 10_000)))
+        self._monkeypatch.setattr(model_runner, "_MIN_SAVED", self._rng.choice((2, 60, 10_000)))
         acts = [self._talk, self._talk, self._talk, self._many, self._many, self._cancel]
         acts += [self._threads, self._tasks, self._streams, self._fail]
         if self._rng.random() < 0.03:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from qwenvl_kit import ImagePart, Message, Request, Sampling, VisionChat
-from qwenvl_kit.backends.local import forward, running
+from qwenvl_kit.backends.local.engine import decode, model_runner
 from tests.by_hand import ids_of, picture
 
 REQUESTS = [
@@ -27,10 +27,10 @@ REQUESTS = [
     )
 ]
 COPYING = (
-    (running, "join_states"),
-    (running, "select_rows"),
-    (running, "read_state"),
-    (forward, "repeat_row"),
+    (decode, "join_states"),
+    (decode, "select_rows"),
+    (decode, "read_state"),
+    (model_runner, "repeat_row"),
 )
 
 
@@ -53,7 +53,7 @@ def steps_told(chat: VisionChat, tell: Callable[[str], None]) -> Iterator[None]:
         return tell_and_act
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forward, "_MIN_SAVED", 16)
+        patch.setattr(model_runner, "_MIN_SAVED", 16)
         for module, name in COPYING:
             patch.setattr(module, name, telling(name, getattr(module, name)))
         yield

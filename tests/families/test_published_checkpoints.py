@@ -14,8 +14,8 @@ import torch
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat, inspect
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.errors import CheckpointError, UnsupportedFeatureError
+from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.testing.architectures import SHAPES, Dimensions
-from qwenvl_kit.thinking import ThinkingSwitch
 from tests.by_hand import CONVERSATIONS, by_hand, generate_by_hand, ids_of, kit_batch, picture
 
 FILES = Path(__file__).parents[3] / "shared" / "checkpoints"

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from qwenvl_kit import Sampling, VideoPart, VisionChat
 from qwenvl_kit.errors import AnswerError
-from qwenvl_kit.places.values import Boxes, Marks
+from qwenvl_kit.grounding.boxes import Boxes, Marks
 from qwenvl_kit.tasks import (
     ask_choice,
     ask_number,

@@ -12,10 +12,10 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from qwenvl_kit import ImagePart, Message, VisionChat
 from qwenvl_kit.backends.local import load_backend
-from qwenvl_kit.dialects import from_dicts
-from qwenvl_kit.rendering import TokenShield, render_turns
-from qwenvl_kit.thinking_parts import ThinkingPart
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.formats.dicts import from_dicts
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
+from qwenvl_kit.messages.tool_parts import ToolCall
+from qwenvl_kit.prompts.template_input import TokenShield, render_turns
 from qwenvl_kit.tools.offering import with_tools
 from tests.by_hand import picture
 

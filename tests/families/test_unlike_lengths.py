@@ -8,8 +8,8 @@ import pytest
 
 from qwenvl_kit import Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from qwenvl_kit.backends.local import forward as forward_module
-from qwenvl_kit.backends.local.forward import Forward
+from qwenvl_kit.backends.local.engine import model_runner as forward_module
+from qwenvl_kit.backends.local.engine.model_runner import Forward
 from tests.by_hand import by_hand, generate_by_hand, ids_of, picture
 
 WORDS = ("what where who when why how which one of these is there and not another " * 2).split()

@@ -21,7 +21,7 @@ import pytest
 from qwenvl_kit import ImagePart, MediaPolicy, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import QwenVLKitError
-from qwenvl_kit.media.isolation.process import POOL
+from qwenvl_kit.media.isolation.process_pool import POOL
 from qwenvl_kit.media.pages import read_pages
 from tests.by_hand import picture
 from tests.faults.injecting import Site, Watch, watching

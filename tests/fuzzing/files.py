@@ -22,9 +22,9 @@ from qwenvl_kit.checkpoints.inspection import inspect
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.journal import Journal
 from qwenvl_kit.media.images import decode_image, read_header
+from qwenvl_kit.media.loader import decode_media, measure_media
 from qwenvl_kit.media.pages import read_pages
-from qwenvl_kit.media.requests import decode_media, measure_media
-from qwenvl_kit.messages import Message, VideoPart
+from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.options import PixelBudget
 from tests.fuzzing.targets import Fuzzed
 from tests.hostile.films import h264, muxed

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwenvl_kit import Sampling
-from qwenvl_kit.backends.server.answers import AnswerReader
-from qwenvl_kit.backends.server.events import EventSplitter
-from qwenvl_kit.backends.server.faults import Faults
+from qwenvl_kit.backends.server.error_mapping import Faults
+from qwenvl_kit.backends.server.event_stream import EventSplitter
+from qwenvl_kit.backends.server.stream_reader import AnswerReader
 from tests.fuzzing.targets import Fuzzed
 
 SAMPLING = Sampling(max_new_tokens=64, num_alternatives=1)

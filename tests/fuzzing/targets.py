@@ -11,14 +11,14 @@ from typing import Any
 from unittest import mock
 
 from qwenvl_kit import MediaPolicy
-from qwenvl_kit.dialects import from_dicts, to_openai, to_qwen
+from qwenvl_kit.formats.dicts import from_dicts, to_openai, to_qwen
+from qwenvl_kit.grounding.parsing import parse_places
 from qwenvl_kit.media.sources import resolve_source
 from qwenvl_kit.media.web.urls import parse_url
-from qwenvl_kit.messages import Message
-from qwenvl_kit.places.parsing import parse_places
-from qwenvl_kit.structure.partial import PartialJson
-from qwenvl_kit.structure.targets import Target
-from qwenvl_kit.thinking import split_thoughts
+from qwenvl_kit.messages.message import Message
+from qwenvl_kit.messages.thinking import split_thoughts
+from qwenvl_kit.structured_output.partial_json import PartialJson
+from qwenvl_kit.structured_output.target import Target
 from qwenvl_kit.tools.parsing import parse_calls
 
 POLICY = MediaPolicy()
@@ -118,7 +118,7 @@ def _encoder() -> tuple[Any, frozenset[int]]:
 
     from qwenvl_kit.embedded import MODEL_FOLDER
     from qwenvl_kit.families import family_of
-    from qwenvl_kit.processing.prompts import PromptEncoder
+    from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
     processor = AutoProcessor.from_pretrained(MODEL_FOLDER)
     return PromptEncoder(processor, family_of("qwen2_vl")), frozenset(
@@ -140,13 +140,13 @@ def _prompt(content: bytes) -> None:
 
 def _template(content: bytes) -> None:
     """A chat template, as loading renders it, with less to spend, so that many are tried."""
-    from qwenvl_kit.processing import metering
-    from qwenvl_kit.processing.published import damage_of
-    from qwenvl_kit.processing.templates import ChatTemplate
+    from qwenvl_kit.processing.processor_config import damage_of
+    from qwenvl_kit.prompts import render_meter
+    from qwenvl_kit.prompts.chat_template import ChatTemplate
 
     turns = [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image"}]}]
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-    with mock.patch.object(metering, "_LEAST_CHARACTERS", 100_000), damage_of("it"):
+    with mock.patch.object(render_meter, "_LEAST_CHARACTERS", 100_000), damage_of("it"):
         assert len(ChatTemplate(_text(content), {}).render(turns, tools=tools)) < 10_000_000
 
 

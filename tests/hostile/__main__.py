@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from qwenvl_kit import MediaPolicy
-from qwenvl_kit.media.isolation.process import POOL
+from qwenvl_kit.media.isolation.process_pool import POOL
 from tests.hostile.corpus import corpus
 from tests.hostile.outcomes import Outcome, open_hostile, policy_of
 

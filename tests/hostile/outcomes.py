@@ -14,9 +14,9 @@ import PIL.Image
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaError
 from qwenvl_kit.media.images import decode_image, read_header
+from qwenvl_kit.media.loader import decode_media, measure_media
 from qwenvl_kit.media.pages import read_pages
-from qwenvl_kit.media.requests import decode_media, measure_media
-from qwenvl_kit.messages import Message, VideoPart
+from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.plans import VideoPlan
 from tests.hostile.cases import Hostile
 from tests.hostile.peaks import PeakMemory

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import PIL.Image
 import pytest
 
-from qwenvl_kit.media.isolation.process import POOL
+from qwenvl_kit.media.isolation.process_pool import POOL
 from tests.hostile.cases import Hostile
 from tests.hostile.corpus import corpus
 from tests.hostile.outcomes import WAYS, open_hostile, policy_of

@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import Sampling, VisionChat, inspect
-from qwenvl_kit.backends.local import backend, checking, loading
+from qwenvl_kit.backends.local import backend
+from qwenvl_kit.backends.local.loading import loader, validation
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
 from qwenvl_kit.errors import (
@@ -33,7 +34,7 @@ from qwenvl_kit.errors import (
     UnsafeWeightsError,
     WeightsError,
 )
-from qwenvl_kit.processing.published import load_published
+from qwenvl_kit.processing.processor_config import load_published
 from tests.by_hand import picture
 
 WEIGHTS = "model.safetensors"
@@ -51,7 +52,7 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
 def nothing_is_left_behind() -> Iterator[None]:
     """After each refusal another model can be loaded: no lock is held."""
     yield
-    assert not loading._LOADING.locked()
+    assert not loader._LOADING.locked()
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_another_model_is_told_what_it_is(copy: Path, model_type: Any, message: 
 def test_a_family_that_is_newer_than_transformers_names_the_version_and_the_command(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "transformers", SimpleNamespace(__version__="4.40.1"))
+    monkeypatch.setattr(validation, "transformers", SimpleNamespace(__version__="4.40.1"))
     refuse(
         tiny_folder,
         OutdatedPackageError,
@@ -163,7 +164,7 @@ def test_a_family_that_is_newer_than_transformers_names_the_version_and_the_comm
 def test_a_family_that_is_newer_than_torch_names_the_version_and_the_command(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "lacking", tuple)
+    monkeypatch.setattr(validation, "lacking", tuple)
     message = r'qwen2_vl needs torch >= [\d.]+, and .*pip install --upgrade "torch>=[\d.]+"'
     refuse(tiny_folder, OutdatedPackageError, message)
 
@@ -212,7 +213,7 @@ def test_a_config_of_endlessly_many_things_is_refused_before_one_is_made(
 ) -> None:
     where, changes = ENDLESS_CONFIGS[name]
     edit(copy, "config.json", *where, **changes)
-    monkeypatch.setattr(loading, "_LOADING", None)  # others load meanwhile
+    monkeypatch.setattr(loader, "_LOADING", None)  # others load meanwhile
     said = rf"says {next(iter(changes))}=1.*; expected at most"
     with pytest.raises(CheckpointError, match=said):
         VisionChat.from_pretrained(copy, device="cpu")
@@ -607,6 +608,6 @@ def test_a_wrong_adapter_is_refused_before_a_weight_is_read(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("peft")
-    monkeypatch.setattr(loading, "_load_network", None)
+    monkeypatch.setattr(loader, "_load_network", None)
     with pytest.raises(AdapterError, match="nowhere"):
         VisionChat.from_pretrained(copy, adapter=tmp_path / "nowhere")

@@ -52,7 +52,7 @@ def test_no_gpu_is_asked_for_the_processor(
 def test_gpus_that_all_fail_do_not_mean_the_processor(
     two_gpus: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qwenvl_kit.backends.local.placement import SMALL_BYTES, Need, choose_placement
+    from qwenvl_kit.backends.local.loading.device_map import SMALL_BYTES, Need, choose_placement
 
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
     monkeypatch.setattr(devices, "_unusable_gpu", lambda: "cuda:0 does not answer")

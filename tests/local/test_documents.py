@@ -15,7 +15,7 @@ from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.media.policy import MediaPolicy
 from tests.by_hand import ids_of
 from tests.media.test_pages import pdf_of
-from tests.media.test_scans import scan_of
+from tests.media.test_tiff_pages import scan_of
 
 SHORT, SMALL = Sampling(max_new_tokens=6), PixelBudget(max_tokens=16)
 PDF = pdf_of("red", "lime", "blue")

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from qwenvl_kit import Sampling, VisionChat, inspect
 from qwenvl_kit.errors import DownloadError, PlacementError, UnknownFamilyError
-from qwenvl_kit.machine import Machine
+from qwenvl_kit.hardware import Machine
 from tests.by_hand import CONVERSATIONS
 from tests.checkpoints.hub_server import NAME, FakeHub, serve
 

@@ -13,10 +13,10 @@ import torch
 
 from qwenvl_kit import Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.choosing import Choice, TokenChooser
-from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.backends.local.engine.sampler import Choice, TokenChooser
 from qwenvl_kit.errors import CheckpointError, GenerationError, UnsupportedFeatureError
 from qwenvl_kit.processing.generation_rules import GenerationRules
+from qwenvl_kit.structured_output.constraints import Constraint
 from tests.by_hand import ids_of
 
 Maker = Callable[..., VisionChat]

@@ -9,7 +9,7 @@ import torch
 
 from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import load_backend
-from qwenvl_kit.backends.local.placement import WORKING_BYTES
+from qwenvl_kit.backends.local.loading.device_map import WORKING_BYTES
 from qwenvl_kit.errors import PlacementError
 from tests.by_hand import picture
 

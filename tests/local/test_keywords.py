@@ -11,7 +11,8 @@ import pytest
 import transformers
 
 from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
-from qwenvl_kit.backends.local import forward, load_backend
+from qwenvl_kit.backends.local import load_backend
+from qwenvl_kit.backends.local.engine import model_runner
 from qwenvl_kit.backends.local.keywords import cache_keyword, names_of
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.errors import GenerationError, OutdatedPackageError
@@ -129,7 +130,7 @@ def test_positions_that_would_not_be_told_of_a_video_refuse_the_load(
 def test_what_rows_begin_with_is_an_error_where_transformers_loses_it(
     tiny_folder: Path, replace_forward: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward, "_MIN_SAVED", 8)
+    monkeypatch.setattr(model_runner, "_MIN_SAVED", 8)
     chat = VisionChat.from_pretrained(tiny_folder)
     replace_forward(_dropping("shared_prefix"))
     texts = ("One?", "Two?", "Six?")

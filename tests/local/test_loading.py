@@ -15,7 +15,7 @@ import torch
 from packaging.version import Version
 
 from qwenvl_kit import Sampling, VisionChat
-from qwenvl_kit.backends.local import attention, loading, recipes
+from qwenvl_kit.backends.local.loading import attention, load_plan, loader
 from qwenvl_kit.errors import (
     BudgetError,
     CheckpointError,
@@ -104,7 +104,7 @@ def test_a_closed_chat_says_so(tiny_folder: Path) -> None:
 def test_missing_flash_attention_says_what_to_do(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipes, "_device_kind", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(load_plan, "_device_kind", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(attention, "find_spec", lambda _: None)
     with pytest.raises(MissingPackageError, match=r"pip install flash-attn.*attention='sdpa'"):
@@ -228,14 +228,14 @@ def test_a_model_that_finds_no_memory_is_loaded_once_more_without_what_others_ke
 ) -> None:
     other = VisionChat.from_pretrained(tiny_folder)
     other.ask("hello " * 20, sampling=Sampling(max_new_tokens=2))
-    read = loading._read_weights
+    read = loader._read_weights
 
     def fail_while_something_is_kept(*args: Any) -> Any:
         if other.cache_info().used_bytes:
             raise torch.OutOfMemoryError("injected")
         return read(*args)
 
-    monkeypatch.setattr(loading, "_read_weights", fail_while_something_is_kept)
+    monkeypatch.setattr(loader, "_read_weights", fail_while_something_is_kept)
     report = VisionChat.from_pretrained(tiny_folder).report()
     assert "other models kept" in report["recovery"]
     assert other.ask("hello", sampling=Sampling(max_new_tokens=2)).usage.completion_tokens == 2
@@ -247,6 +247,6 @@ def test_a_model_that_finds_no_memory_with_nothing_to_let_go_fails(
     def fail(*_: Any) -> Any:
         raise torch.OutOfMemoryError("injected")
 
-    monkeypatch.setattr(loading, "_read_weights", fail)
+    monkeypatch.setattr(loader, "_read_weights", fail)
     with pytest.raises(PlacementError, match="memory ran out"):
         VisionChat.from_pretrained(tiny_folder)

@@ -13,8 +13,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from qwenvl_kit import ImagePart, Message, Sampling, TextPart, VideoPart, VisionChat
-from qwenvl_kit.backends.local import LocalBackend, load_backend, scheduling
-from qwenvl_kit.backends.local.shapes import free_bytes, shape_of
+from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local.memory import free_bytes, shape_of
 from qwenvl_kit.budget.memory import (
     predict_activation_bytes,
     predict_cache_bytes,
@@ -22,7 +22,7 @@ from qwenvl_kit.budget.memory import (
 from qwenvl_kit.checkpoints.packages import lacking
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.families import FAMILIES
-from qwenvl_kit.machine import read_machine
+from qwenvl_kit.hardware import read_machine
 from qwenvl_kit.results import Reply
 from qwenvl_kit.testing import build_tiny_model
 
@@ -104,7 +104,7 @@ def check_prediction(backend: LocalBackend, parts: list[ImagePart | VideoPart | 
     while scheduler._thread is not None:
         time.sleep(0.001)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scheduling.threading, "Thread", Inline)
+        patched.setattr(scheduler.threading, "Thread", Inline)
         peak, reply = measure_peak_bytes(ask)
     plan, answered = reply.plan, reply.usage.completion_tokens
     shape = shape_of(backend.model, backend.processor)
@@ -174,7 +174,7 @@ def test_the_fullest_of_several_devices_counts(
 ) -> None:
     room = {"cuda:0": 7 * 10**9, "cuda:1": 3 * 10**9, "cpu": 10**9}
     monkeypatch.setattr(
-        "qwenvl_kit.backends.local.shapes.read_free_bytes", lambda device: room[str(device)]
+        "qwenvl_kit.backends.local.memory.read_free_bytes", lambda device: room[str(device)]
     )
 
     class Spread:

@@ -115,7 +115,7 @@ def test_a_film_seen_before_is_neither_decoded_nor_encoded(
     film = write_video(tmp_path / "film.mp4", 10, width=112, height=84)
     part = VideoPart(film, num_frames=4)
     reusing.ask([Message.user(part, "What happens?")], sampling=SHORT)
-    monkeypatch.setattr("qwenvl_kit.media.requests.decode_file", None)
+    monkeypatch.setattr("qwenvl_kit.media.loader.decode_file", None)
     with counted(reusing) as runs:
         reply = reusing.ask([Message.system("Speak."), Message.user(part, "And?")], sampling=SHORT)
     assert runs == []
@@ -134,7 +134,7 @@ def test_a_picture_seen_before_is_not_decoded_and_a_changed_one_is(
 
     reusing.ask("?", source(), sampling=SHORT)
     with monkeypatch.context() as patched:
-        patched.setattr("qwenvl_kit.media.requests.decode_image", None)
+        patched.setattr("qwenvl_kit.media.loader.decode_image", None)
         reusing.ask("Why?", source(), sampling=SHORT)
     picture(90, 60, 2).save(path)
     os.utime(path, ns=(1, 1))

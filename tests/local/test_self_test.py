@@ -12,9 +12,10 @@ import torch
 from torch.nn.functional import pad
 
 from qwenvl_kit import VisionChat
-from qwenvl_kit.backends.local import LocalBackend, caches, load_backend
+from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local.cache import kv_cache
 from qwenvl_kit.embedded import GOLDEN_FILE
-from qwenvl_kit.selftest import GoldenCase, run_self_test
+from qwenvl_kit.pipeline.self_test import GoldenCase, run_self_test
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -44,7 +45,7 @@ def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
 def test_padding_on_the_wrong_side_is_found(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    join = caches._joined_with_room
+    join = kv_cache._joined_with_room
 
     def pad_on_the_right(parts: Sequence[torch.Tensor], length: int) -> torch.Tensor:
         padded = [pad(part, (0, 0, 0, length - part.shape[2])) for part in parts]
@@ -52,7 +53,7 @@ def test_padding_on_the_wrong_side_is_found(
         assert joined is not None
         return joined
 
-    monkeypatch.setattr(caches, "_joined_with_room", pad_on_the_right)
+    monkeypatch.setattr(kv_cache, "_joined_with_room", pad_on_the_right)
     result = VisionChat(backend).self_test()
     assert "batch equals single" in [finding.name for finding in result.problems]
 

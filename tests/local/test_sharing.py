@@ -21,7 +21,7 @@ import torch
 
 from qwenvl_kit import Failure, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.scheduling import StandStill
+from qwenvl_kit.backends.local.engine.scheduler import StandStill
 from qwenvl_kit.errors import CheckpointError, GenerationError, ModelLoadError
 from tests.by_hand import CONVERSATIONS
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from qwenvl_kit import Request, Sampling, VisionChat
-from qwenvl_kit.machine import release_free_memory
+from qwenvl_kit.hardware import release_free_memory
 from tests.by_hand import picture
 
 pytestmark = pytest.mark.long

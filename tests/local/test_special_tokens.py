@@ -25,8 +25,10 @@ def scripted(tiny_folder: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         def choose(row: Any, *_: Any) -> int:
             return int(ids[len(row.token_ids)])
 
-        monkeypatch.setattr("qwenvl_kit.backends.local.rows.Row.choose", choose)
-        monkeypatch.setattr("qwenvl_kit.backends.local.rows.Row.takes_the_likeliest", False)
+        monkeypatch.setattr("qwenvl_kit.backends.local.engine.sequence.Row.choose", choose)
+        monkeypatch.setattr(
+            "qwenvl_kit.backends.local.engine.sequence.Row.takes_the_likeliest", False
+        )
         return VisionChat(backend)
 
     return answering

@@ -9,14 +9,14 @@ import torch
 
 from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.choosing import Choice
-from qwenvl_kit.backends.local.constraining import Binder
-from qwenvl_kit.backends.local.rows import Row
-from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.backends.local.engine.grammar import Binder
+from qwenvl_kit.backends.local.engine.sampler import Choice
+from qwenvl_kit.backends.local.engine.sequence import Row
 from qwenvl_kit.errors import UnsupportedFeatureError
-from qwenvl_kit.processing.vocabulary import Vocabulary
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
+from qwenvl_kit.processing.detokenizer import Vocabulary
+from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.testing import build_tiny_model
-from qwenvl_kit.thinking_parts import ThinkingPart
 from tests.by_hand import ids_of
 
 SWITCH = "{%- if enable_thinking is defined and enable_thinking %}{{- '<think>\\n' }}{%- endif %}"

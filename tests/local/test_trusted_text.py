@@ -13,9 +13,9 @@ import transformers
 
 from qwenvl_kit import ImagePart, Message, Sampling, TextPart, VisionChat, from_dicts
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.server.shielding import BREAK, TokenBreaker
-from qwenvl_kit.dialects import to_openai, to_qwen
+from qwenvl_kit.backends.server.token_escaping import BREAK, TokenBreaker
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError
+from qwenvl_kit.formats.dicts import to_openai, to_qwen
 from tests.by_hand import by_hand, picture
 
 PLACE = "Detect <|object_ref_start|>the cat<|object_ref_end|>, <think>, <tool_call>."

@@ -25,7 +25,6 @@ from starlette.datastructures import UploadFile
 
 from qwenvl_kit import ImagePart, MediaPolicy, Message, Request, Size, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.dialects import to_openai
 from qwenvl_kit.errors import (
     InputError,
     MediaDecodeError,
@@ -34,9 +33,10 @@ from qwenvl_kit.errors import (
     MediaNotFoundError,
     MediaSourceError,
 )
+from qwenvl_kit.formats.dicts import to_openai
+from qwenvl_kit.live.frame_sources import FileSource
 from qwenvl_kit.media import decode_image, measure_image
-from qwenvl_kit.media.identity import identify_source
-from qwenvl_kit.watching.sources import FileSource
+from qwenvl_kit.media.fingerprints import identify_source
 from tests.by_hand import picture
 
 POLICY = MediaPolicy()

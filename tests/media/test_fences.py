@@ -21,10 +21,16 @@ from qwenvl_kit.errors import (
     MediaSourceError,
     QwenVLKitError,
 )
-from qwenvl_kit.media import files
-from qwenvl_kit.media.files import checked_file, open_file, read_file, read_start, sha256_of_file
+from qwenvl_kit.live import FileSource
+from qwenvl_kit.media import local_files
 from qwenvl_kit.media.images import read_header
-from qwenvl_kit.watching import FileSource
+from qwenvl_kit.media.local_files import (
+    checked_file,
+    open_file,
+    read_file,
+    read_start,
+    sha256_of_file,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="of the file systems of POSIX")
 
@@ -178,7 +184,7 @@ def test_a_file_that_cannot_be_read_is_named_as_it_was_given(
     def refused(*_: Any, **__: Any) -> int:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr(files, "_opened", refused)
+    monkeypatch.setattr(local_files, "_opened", refused)
     chat = VisionChat(ScriptedBackend(lambda _: "A"), media=MediaPolicy(allow_folders=["."]))
     for part in (ImagePart("a.png"), VideoPart("a.png"), DocumentPart("a.png")):
         (failure,) = chat.ask_many([Message.user(part, "?")], journal=journal)
@@ -200,7 +206,7 @@ OPENINGS: dict[str, Callable[[Path, MediaPolicy], object]] = {
 def test_a_link_that_is_put_in_place_of_what_was_judged_is_not_followed(
     place: Path, monkeypatch: pytest.MonkeyPatch, exchanged: str, has_folders: bool, opening: str
 ) -> None:
-    monkeypatch.setattr(files, "_HAS_FOLDERS", has_folders)
+    monkeypatch.setattr(local_files, "_HAS_FOLDERS", has_folders)
     policy = MediaPolicy(allow_folders=["in"])
     path = checked_file(Path("in/sub/a.png"), policy)
     Path(exchanged).rename("in/was")
@@ -232,13 +238,13 @@ def test_a_file_that_grows_while_it_is_read_is_refused_at_the_limit(
     path, policy = tmp_path / "a.png", MediaPolicy(max_bytes=1000)
     path.write_bytes(b"a" * 1000)
     assert len(read_file(path, policy)) == 1000
-    read_piece = files.read_piece
+    read_piece = local_files.read_piece
 
     def grown(*arguments: Any) -> bytes:
         path.write_bytes(b"a" * 5000)
         return read_piece(*arguments)
 
-    monkeypatch.setattr(files, "read_piece", grown)
+    monkeypatch.setattr(local_files, "read_piece", grown)
     for read in (read_file, sha256_of_file):
         path.write_bytes(b"a" * 1000)
         with pytest.raises(MediaForbiddenError, match="1001 bytes"):
@@ -274,6 +280,6 @@ def test_what_gives_nothing_without_waiting_is_not_waited_for(tmp_path: Path) ->
             def read(self, num_bytes: int) -> None:
                 return None
 
-        assert files.read_piece(file, path, 4) == PNG[:4]
+        assert local_files.read_piece(file, path, 4) == PNG[:4]
         with pytest.raises(MediaNotFoundError, match="cannot be read"):
-            files.read_piece(Waiting(), path, 4)  # type: ignore[arg-type]
+            local_files.read_piece(Waiting(), path, 4)  # type: ignore[arg-type]

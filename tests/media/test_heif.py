@@ -99,7 +99,7 @@ def test_without_the_package_the_command_that_installs_it_is_told(
     if isolated:  # a module of that name that cannot be imported
         (tmp_path / "pillow_heif.py").write_text("raise ImportError('none')")
         monkeypatch.syspath_prepend(tmp_path)
-        from qwenvl_kit.media.isolation.process import POOL
+        from qwenvl_kit.media.isolation.process_pool import POOL
 
         POOL.close()
     else:

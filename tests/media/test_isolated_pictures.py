@@ -27,8 +27,8 @@ from qwenvl_kit.errors import (
     MediaTimeoutError,
 )
 from qwenvl_kit.media.images import decode_image, read_header
-from qwenvl_kit.media.isolation import process
-from qwenvl_kit.media.isolation.room import Room
+from qwenvl_kit.media.isolation import process_pool
+from qwenvl_kit.media.isolation.shared_memory import Room
 from tests.by_hand import picture
 
 HERE, APART = MediaPolicy(isolate_images=False), MediaPolicy(isolate_images=True)
@@ -54,7 +54,7 @@ def _encoded(
 @pytest.fixture(autouse=True, scope="module")
 def no_process_is_left() -> Iterator[None]:
     yield
-    process.POOL.close()
+    process_pool.POOL.close()
 
 
 @pytest.mark.parametrize("as_path", [True, False])
@@ -122,9 +122,9 @@ def test_a_picture_that_takes_too_much_memory_costs_itself_alone() -> None:
 
 def _next_process() -> int:
     """The id of the process that will answer next."""
-    process.POOL.close()
+    process_pool.POOL.close()
     read_header(_encoded(), APART)
-    (idle,) = process.POOL._idle
+    (idle,) = process_pool.POOL._idle
     return idle._process.pid
 
 
@@ -166,7 +166,7 @@ def test_what_a_process_had_yet_to_say_is_no_answer_to_the_next_question(
     def fail(_: bytes) -> None:
         raise ValueError("injected")
 
-    monkeypatch.setattr(process.json, "loads", fail)
+    monkeypatch.setattr(process_pool.json, "loads", fail)
     with pytest.raises(MediaDecodeError, match="died"):
         decode_image(_encoded("JPEG"), APART)
     monkeypatch.undo()
@@ -177,15 +177,15 @@ def test_what_a_process_had_yet_to_say_is_no_answer_to_the_next_question(
 def test_pixels_come_back_whole_whichever_way_they_come(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process.POOL.close()
+    process_pool.POOL.close()
     if where == "through a pipe":
-        monkeypatch.setattr(process.Room, "make", lambda: None)
+        monkeypatch.setattr(process_pool.Room, "make", lambda: None)
     for width, height in ((30, 20), (1, 1), (900, 700), (17, 5_000), (64, 48)):
         content = io.BytesIO()
         picture(width, height, width).save(content, "PNG")
         here, apart = (decode_image(content.getvalue(), policy) for policy in (HERE, APART))
         assert here.tobytes() == apart.tobytes()
-    process.POOL.close()
+    process_pool.POOL.close()
 
 
 def test_a_picture_is_taken_before_its_process_may_read_another(
@@ -194,10 +194,10 @@ def test_a_picture_is_taken_before_its_process_may_read_another(
     make, idle = PIL.Image.frombytes, list[int]()
 
     def late(*arguments: object) -> PIL.Image.Image:
-        idle.append(len(process.POOL._idle))
+        idle.append(len(process_pool.POOL._idle))
         return make(*arguments)  # type: ignore[arg-type]
 
-    process.POOL.close()
+    process_pool.POOL.close()
     content = _encoded()
     expected = decode_image(content, HERE).tobytes()
     monkeypatch.setattr(PIL.Image, "frombytes", late)
@@ -230,8 +230,8 @@ def test_memory_that_both_have_cannot_shrink_under_who_reads_it() -> None:
 def test_where_no_process_can_be_started_nothing_stays_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    process.POOL.close()
-    monkeypatch.setattr(process.sys, "executable", "")
+    process_pool.POOL.close()
+    monkeypatch.setattr(process_pool.sys, "executable", "")
     before = psutil.Process().num_fds()
     for _ in range(3):
         with pytest.raises(MediaDecodeError, match="isolate_images=False"):

@@ -1,4 +1,4 @@
-"""What is not plain is read by another process, unless the policy says otherwise."""
+"""What is not plain is read by another process_pool, unless the policy says otherwise."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from qwenvl_kit.geometry import Size
 from qwenvl_kit.media import documents, images
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.media.images import decode_image, read_header, resize_image
-from qwenvl_kit.media.isolation import process
+from qwenvl_kit.media.isolation import process_pool
 from qwenvl_kit.media.isolation.deadlines import Deadline
-from qwenvl_kit.media.isolation.memory import within
 from qwenvl_kit.media.pages import Page, read_pages
+from qwenvl_kit.media.worker.limits import within
 from qwenvl_kit.plans import ImagePlan
 from tests.by_hand import picture
 from tests.hostile.growing import endless_pdf
@@ -44,20 +44,20 @@ def _saved(format_name: str) -> bytes:
 @pytest.fixture(autouse=True, scope="module")
 def no_process_is_left() -> Iterator[None]:
     yield
-    process.POOL.close()
+    process_pool.POOL.close()
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What other processes are asked."""
     found: list[str] = []
-    ask = process.DecoderProcess.ask
+    ask = process_pool.DecoderProcess.ask
 
     def noted(self: Any, request: Any, *arguments: Any) -> Any:
         found.append(request["kind"])
         return ask(self, request, *arguments)
 
-    monkeypatch.setattr(process.DecoderProcess, "ask", noted)
+    monkeypatch.setattr(process_pool.DecoderProcess, "ask", noted)
     return found
 
 
@@ -139,7 +139,7 @@ def test_documents_are_read_by_another_process(asked: list[str]) -> None:
 
 
 def test_a_document_that_hangs_keeps_no_other_waiting() -> None:
-    process.POOL.close()
+    process_pool.POOL.close()
     ends: list[BaseException] = []
 
     def hang() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from qwenvl_kit.errors import MediaSizeError
 from qwenvl_kit.media.pages import measure_pages, read_pages
+from qwenvl_kit.media.pdf_units import may_have_units
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.user_units import may_have_units
 from tests.pdfs import SQUARE, drawing, layered, page_of
 
 POLICY = MediaPolicy()

@@ -16,7 +16,8 @@ import pytest
 from qwenvl_kit import MediaPolicy, Message, Size, VideoPart, VideoPlan, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.media import resize_image
-from qwenvl_kit.media.video import VideoFile, decode_file, measure_file, picking
+from qwenvl_kit.media.video_files import VideoFile, decode_file, measure_file
+from qwenvl_kit.media.worker import video_decode
 from tests.videos import (
     decode_all,
     read_number,
@@ -148,7 +149,7 @@ def test_the_frames_are_those_that_decoding_the_whole_film_gives(film, name):
 
 @pytest.mark.parametrize("name", FILMS)
 def test_the_frames_are_the_same_where_the_reader_jumps_ahead(film, name, monkeypatch):
-    monkeypatch.setattr(picking, "_SEEK_BYTES", -1)
+    monkeypatch.setattr(video_decode, "_SEEK_BYTES", -1)
     stored = decode_all(film(name))
     for indices in _choices(len(stored))[1:]:
         decoded = _frames(film(name), indices)
@@ -158,7 +159,7 @@ def test_the_frames_are_the_same_where_the_reader_jumps_ahead(film, name, monkey
 @pytest.mark.parametrize("name", ["groups.mp4", "open_groups.mp4", "one_giant_group.mp4"])
 @pytest.mark.parametrize("num_cores", [1, 2, 7])
 def test_the_frames_are_the_same_on_any_number_of_cores(film, name, num_cores, monkeypatch):
-    monkeypatch.setattr("qwenvl_kit.media.video.files.count_cores", lambda: num_cores)
+    monkeypatch.setattr("qwenvl_kit.media.video_files.count_cores", lambda: num_cores)
     expected = numpy.stack(decode_all(film(name)))
     assert numpy.array_equal(_frames(film(name), range(NUM_FRAMES)), expected)
     assert numpy.array_equal(_frames(film(name), [5, 44, 45]), expected[[5, 44, 45]])

@@ -33,8 +33,8 @@ from qwenvl_kit.errors import (
     VideoTimingError,
 )
 from qwenvl_kit.media import resize_image
-from qwenvl_kit.media.isolation import process
-from qwenvl_kit.media.video import decode_file, measure_file
+from qwenvl_kit.media.isolation import process_pool
+from qwenvl_kit.media.video_files import decode_file, measure_file
 from tests.videos import read_number, remux_video, write_sound, write_video
 
 APART = MediaPolicy()
@@ -363,9 +363,9 @@ def test_a_file_that_shrinks_is_noticed_and_one_that_grows_is_read(tmp_path, fil
 
 def _process_of(policy: MediaPolicy, path: Path) -> int:
     """The id of the process that will answer next."""
-    process.POOL.close()
+    process_pool.POOL.close()
     measure_file(path, policy)
-    (idle,) = process.POOL._idle
+    (idle,) = process_pool.POOL._idle
     return idle._process.pid
 
 
@@ -446,7 +446,7 @@ def test_ctrl_c_at_the_terminal_does_not_reach_the_decoder(films):
     pid = _process_of(APART, films.mp4)
     os.kill(pid, signal.SIGINT)
     measure_file(films.mp4, APART)
-    assert process.POOL._idle[0]._process.pid == pid
+    assert process_pool.POOL._idle[0]._process.pid == pid
 
 
 @both
@@ -463,7 +463,7 @@ def test_eight_threads_read_eight_films_at_once(tmp_path, films, policy):
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(read, range(8)))
     assert found == [[n * 100 + index for index in (2, 21, 39)] for n in range(8)]
-    assert len(process.POOL._idle) <= 2
+    assert len(process_pool.POOL._idle) <= 2
     assert threading.active_count() <= before
 
 
@@ -474,7 +474,7 @@ def test_a_forked_process_starts_a_decoder_of_its_own(films):
         f"""
         import os, sys
         from qwenvl_kit import MediaPolicy
-        from qwenvl_kit.media.video import measure_file
+        from qwenvl_kit.media.video_files import measure_file
         count = lambda: len(measure_file({str(films.mp4)!r}, MediaPolicy()).times_seconds)
         assert count() == 100
         child = os.fork()
@@ -501,9 +501,9 @@ def test_a_program_prints_its_own_words_alone_and_leaves_no_process(films):
         f"""
         from qwenvl_kit import MediaPolicy
         from qwenvl_kit.media.isolation import process
-        from qwenvl_kit.media.video import measure_file
+        from qwenvl_kit.media.video_files import measure_file
         assert len(measure_file({str(films.mp4)!r}, MediaPolicy()).times_seconds) == 100
-        print(process.POOL._idle[0]._process.pid)
+        print(process_pool.POOL._idle[0]._process.pid)
         """
     )
     if os.name == "posix":
@@ -518,7 +518,7 @@ def test_a_script_without_a_main_guard_reads_films(tmp_path, films):
             print("once")
             import sys; sys.path.insert(0, {str(ROOT)!r})
             from qwenvl_kit import MediaPolicy
-            from qwenvl_kit.media.video import measure_file
+            from qwenvl_kit.media.video_files import measure_file
             print(len(measure_file({str(films.mp4)!r}, MediaPolicy()).times_seconds))
             """
         )
@@ -534,7 +534,7 @@ def test_the_decoder_finds_the_kit_where_the_program_left_its_folder(tmp_path, f
         f"""
         import os
         from qwenvl_kit import MediaPolicy
-        from qwenvl_kit.media.video import measure_file
+        from qwenvl_kit.media.video_files import measure_file
         os.chdir({str(tmp_path)!r})
         assert len(measure_file({str(films.mp4)!r}, MediaPolicy()).times_seconds) == 100
         """
@@ -542,7 +542,7 @@ def test_the_decoder_finds_the_kit_where_the_program_left_its_folder(tmp_path, f
 
 
 def test_where_no_process_can_be_started_the_way_out_is_named(films, monkeypatch):
-    process.POOL.close()
+    process_pool.POOL.close()
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(MediaDecodeError, match="isolate_video=False"):
         measure_file(films.mp4, APART)

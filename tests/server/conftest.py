@@ -16,7 +16,7 @@ Connect = Callable[..., VisionChat]
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Chats with servers of this process; all of them end with the test."""
-    monkeypatch.setattr("qwenvl_kit.backends.server.line._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("qwenvl_kit.backends.server.client._FIRST_PAUSE_SECONDS", 0.01)
     with ExitStack() as stack:
 
         def connected(speaker: Speaker, **options: Any) -> VisionChat:

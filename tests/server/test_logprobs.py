@@ -13,7 +13,7 @@ import pytest
 from qwenvl_kit import Sampling
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.server.logprobs import UNUSABLE
-from qwenvl_kit.backends.server.scoring import AnswerScorer
+from qwenvl_kit.backends.server.rescoring import AnswerScorer
 
 from .conftest import Connect
 from .malice import event, sending

@@ -70,8 +70,8 @@ def named(malice: Malice) -> str:
 def test_an_answer_ends_whatever_a_server_does(
     connect: Connect, malice: Malice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qwenvl_kit.backends.server.line._LAST_WORD_SECONDS", 0.2)
-    monkeypatch.setattr("qwenvl_kit.backends.server.bounds._THOUGHTS", 2000)
+    monkeypatch.setattr("qwenvl_kit.backends.server.client._LAST_WORD_SECONDS", 0.2)
+    monkeypatch.setattr("qwenvl_kit.backends.server.response_limits._THOUGHTS", 2000)
     seconds = SECONDS if malice.takes_ever else LONG_SECONDS
     speaker = Speaker(failures=deque([malice.act] * 100))
     chat = connect(speaker, answer_timeout_seconds=seconds, max_retries=0)

@@ -13,8 +13,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from qwenvl_kit import VisionChat
-from qwenvl_kit.backends.server.masking import Mask
 from qwenvl_kit.backends.server.proxies import environment_proxy, is_this_machine
+from qwenvl_kit.backends.server.secret_masks import Mask
 from qwenvl_kit.errors import (
     InputError,
     ModelNotFoundError,

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from qwenvl_kit import Sampling
-from qwenvl_kit.backends.server.answers import AnswerReader
-from qwenvl_kit.backends.server.bounds import (
+from qwenvl_kit.backends.server.event_stream import EventSplitter
+from qwenvl_kit.backends.server.response_limits import (
     Bounds,
     answer_bounds,
     bounded,
     most_held_characters,
 )
-from qwenvl_kit.backends.server.events import EventSplitter
+from qwenvl_kit.backends.server.stream_reader import AnswerReader
 from qwenvl_kit.backends.server.transport import GuardedTransport, http
 from qwenvl_kit.errors import ServerAnswerError
 
@@ -117,7 +117,7 @@ def test_a_server_is_asked_for_nothing_compressed() -> None:
 def test_an_answer_that_does_not_end_is_held_up_to_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qwenvl_kit.backends.server.bounds._THOUGHTS", 100)
+    monkeypatch.setattr("qwenvl_kit.backends.server.response_limits._THOUGHTS", 100)
     sampling = Sampling(max_new_tokens=8, max_cycle_tokens=None)
     for delta in ({"content": "ab"}, {"reasoning": "ab"}, {"tool_calls": [{"index": 0}]}):
         reader = AnswerReader(sampling, None)

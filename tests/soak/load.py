@@ -19,7 +19,7 @@ import torch
 
 from qwenvl_kit import Failure, ImagePart, Message, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.errors import MediaError, OutOfMemoryError, QwenVLKitError
-from qwenvl_kit.machine import release_free_memory
+from qwenvl_kit.hardware import release_free_memory
 from tests.by_hand import picture
 
 SAMPLING = Sampling(max_new_tokens=6)

@@ -33,7 +33,7 @@ from qwenvl_kit.tasks import (
     stream_extract,
 )
 from tests.media.test_pages import pdf_of
-from tests.media.test_scans import scan_of
+from tests.media.test_tiff_pages import scan_of
 from tests.media.web.servers import admitting, response, serving
 
 RED = PIL.Image.new("RGB", (60, 40), "red")

@@ -32,9 +32,9 @@ from qwenvl_kit.tasks import (
     read_text,
     write_from_image,
 )
-from qwenvl_kit.tasks.comparison import ASPECTS
-from qwenvl_kit.tasks.description import PROMPTS
-from qwenvl_kit.tasks.judging import claims_of
+from qwenvl_kit.tasks.compare import ASPECTS
+from qwenvl_kit.tasks.describe import PROMPTS
+from qwenvl_kit.tasks.judge import claims_of
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")

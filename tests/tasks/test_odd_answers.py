@@ -41,7 +41,7 @@ from qwenvl_kit.tasks import (
     translate_text_in_image,
     write_from_image,
 )
-from qwenvl_kit.tasks.scoring import ScoredAnswers
+from qwenvl_kit.tasks.answer_scores import ScoredAnswers
 
 RED = PIL.Image.new("RGB", (56, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")

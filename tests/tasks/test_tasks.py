@@ -17,7 +17,7 @@ from qwenvl_kit import (
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import BudgetError, GenerationError, MediaNotFoundError, MessageError
 from qwenvl_kit.tasks import compare, describe, document_qa, read_text, translate_text_in_image
-from qwenvl_kit.tasks.document_questions import INSTRUCTION, PAGE_PROMPTS
+from qwenvl_kit.tasks.document_qa import INSTRUCTION, PAGE_PROMPTS
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qwenvl_kit import VideoPart
 from qwenvl_kit.errors import VideoTimingError
-from qwenvl_kit.tasks.video_summaries.windows import (
+from qwenvl_kit.tasks.summarize_video.windows import (
     Footage,
     smallest_fitting,
     split_at_times,

@@ -15,7 +15,7 @@ from qwenvl_kit.errors import (
     MessageError,
     UnsupportedFeatureError,
 )
-from qwenvl_kit.messages import ImagePart, iter_media, iter_parts
+from qwenvl_kit.messages.message import ImagePart, iter_media, iter_parts
 
 
 def test_pages_may_come_as_any_series_of_numbers() -> None:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from qwenvl_kit import errors
-from qwenvl_kit.diagnosis.findings import Diagnosis, Finding
+from qwenvl_kit.diagnostics.findings import Diagnosis, Finding
 from qwenvl_kit.errors import (
     InputError,
     MediaNotFoundError,

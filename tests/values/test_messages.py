@@ -9,9 +9,9 @@ import pytest
 
 from qwenvl_kit import ImagePart, Message, PixelBudget, TextPart, VideoPart
 from qwenvl_kit.errors import BudgetError, MessageError, VideoTimingError
-from qwenvl_kit.messages import ROLE_PARTS, iter_media
-from qwenvl_kit.order import check_conversation
-from qwenvl_kit.tool_parts import ToolCall
+from qwenvl_kit.messages.message import ROLE_PARTS, iter_media
+from qwenvl_kit.messages.order import check_conversation
+from qwenvl_kit.messages.tool_parts import ToolCall
 
 PARTS = {
     TextPart: TextPart("hello"),

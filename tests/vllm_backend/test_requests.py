@@ -14,7 +14,6 @@ import PIL.Image
 import pytest
 
 from qwenvl_kit import Failure, Message, Reply, Request, Sampling, VideoPart, VisionChat
-from qwenvl_kit.constraints import Constraint
 from qwenvl_kit.errors import (
     AdapterError,
     ContextLengthError,
@@ -22,6 +21,7 @@ from qwenvl_kit.errors import (
     OverloadError,
     UnsupportedFeatureError,
 )
+from qwenvl_kit.structured_output.constraints import Constraint
 
 from .pretending import Core, Running, opened
 

@@ -24,16 +24,16 @@ from qwenvl_kit.backends.base import (
     Work,
 )
 from qwenvl_kit.backends.closed import closed_error
-from qwenvl_kit.backends.local.adapters import Adapters
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
-from qwenvl_kit.backends.local.engine import Engine
-from qwenvl_kit.backends.local.faults import translated_errors
-from qwenvl_kit.backends.local.probing import Probe
-from qwenvl_kit.backends.local.scheduling import StandStill
-from qwenvl_kit.backends.local.shapes import free_bytes
+from qwenvl_kit.backends.local.engine.engine import Engine
+from qwenvl_kit.backends.local.engine.scheduler import StandStill
+from qwenvl_kit.backends.local.error_mapping import translated_errors
+from qwenvl_kit.backends.local.lora.adapters import Adapters
+from qwenvl_kit.backends.local.lora.probe import Probe
+from qwenvl_kit.backends.local.memory import free_bytes
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.generation_rules import GenerationRules

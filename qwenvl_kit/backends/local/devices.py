@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from qwenvl_kit.backends.local.placement import Device, Hardware
-from qwenvl_kit.machine import find_nvidia_driver, read_available_bytes, read_machine
+from qwenvl_kit.backends.local.loading.device_map import Device, Hardware
+from qwenvl_kit.hardware import find_nvidia_driver, read_available_bytes, read_machine
 
 
 def read_hardware(device: torch.device | None = None) -> Hardware:

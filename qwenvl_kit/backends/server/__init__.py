@@ -1,5 +1,5 @@
 """Models that an OpenAI-compatible server runs. Needs the package openai."""
 
-from qwenvl_kit.backends.server.connecting import connect_backend
+from qwenvl_kit.backends.server.connect import connect_backend
 
 __all__ = ["connect_backend"]

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
 from qwenvl_kit.backends.closed import closed_error
-from qwenvl_kit.backends.server.answers import AnswerReader
-from qwenvl_kit.backends.server.bounds import answer_bounds
-from qwenvl_kit.backends.server.counting import PromptCounter
-from qwenvl_kit.backends.server.line import Job, Line
+from qwenvl_kit.backends.server.client import Job, Line
 from qwenvl_kit.backends.server.payloads import PayloadRules
-from qwenvl_kit.backends.server.scoring import AnswerScorer
-from qwenvl_kit.backends.server.shielding import TokenBreaker
+from qwenvl_kit.backends.server.rescoring import AnswerScorer
+from qwenvl_kit.backends.server.response_limits import answer_bounds
+from qwenvl_kit.backends.server.stream_reader import AnswerReader
+from qwenvl_kit.backends.server.token_counter import PromptCounter
+from qwenvl_kit.backends.server.token_escaping import TokenBreaker
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-from qwenvl_kit.processing.vocabulary import Vocabulary
+from qwenvl_kit.processing.detokenizer import Vocabulary
 
 if TYPE_CHECKING:
     import PIL.Image

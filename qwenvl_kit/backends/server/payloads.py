@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.backends.clocks import CLOCK_HERTZ, num_ticks, ticks
-from qwenvl_kit.backends.server.dialects import ServerDialect
-from qwenvl_kit.backends.server.pictures import ImageEncoding, frames_url, picture_url
-from qwenvl_kit.constraints import Constraint
+from qwenvl_kit.backends.server.image_encoding import ImageEncoding, frames_url, picture_url
+from qwenvl_kit.backends.server.server_kinds import ServerDialect
+from qwenvl_kit.backends.video_timestamps import CLOCK_HERTZ, num_ticks, ticks
 from qwenvl_kit.errors import UnsupportedFeatureError
-from qwenvl_kit.media.links import Link
-from qwenvl_kit.messages import Message, TextPart
+from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.messages.message import Message, TextPart
+from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.order import is_continued
 from qwenvl_kit.plans import VideoPlan
-from qwenvl_kit.rendering import Turns, render_turns
+from qwenvl_kit.prompts.template_input import Turns, render_turns
+from qwenvl_kit.structured_output.constraints import Constraint
 
 _RESULT_BEGINS = {"type": "text", "text": "<tool_response>\n"}
 _RESULT_ENDS = {"type": "text", "text": "\n</tool_response>"}

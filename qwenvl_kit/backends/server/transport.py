@@ -11,8 +11,8 @@ from typing import Any
 
 import openai
 
-from qwenvl_kit.backends.server.bounds import Bounds, current_bounds
-from qwenvl_kit.backends.server.events import EventSplitter
+from qwenvl_kit.backends.server.event_stream import EventSplitter
+from qwenvl_kit.backends.server.response_limits import Bounds, current_bounds
 from qwenvl_kit.errors import ServerAnswerError, ServerRefusedError
 
 http: Any = importlib.import_module(

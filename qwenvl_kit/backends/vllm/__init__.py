@@ -1,5 +1,5 @@
 """vLLM in this process. Needs the package vllm."""
 
-from qwenvl_kit.backends.vllm.loading import load_vllm_backend
+from qwenvl_kit.backends.vllm.loader import load_vllm_backend
 
 __all__ = ["load_vllm_backend"]

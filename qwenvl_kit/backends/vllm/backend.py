@@ -15,15 +15,15 @@ from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.prompts import prompt_of
-from qwenvl_kit.backends.vllm.tickets import Ticket
+from qwenvl_kit.backends.vllm.request import Ticket
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.messages import Message
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-from qwenvl_kit.processing.prompts import PromptEncoder
+from qwenvl_kit.processing.detokenizer import Vocabulary
+from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 from qwenvl_kit.processing.resizing import Resizer
-from qwenvl_kit.processing.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from qwenvl_kit.backends.base import Load
-from qwenvl_kit.backends.vllm.faults import translated
-from qwenvl_kit.backends.vllm.tickets import Ticket
+from qwenvl_kit.backends.vllm.error_mapping import translated
+from qwenvl_kit.backends.vllm.request import Ticket
 from qwenvl_kit.errors import OverloadError
 
 _IDLE_SECONDS = 1.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.backends.clocks import CLOCK_HERTZ, num_ticks, ticks
+from qwenvl_kit.backends.video_timestamps import CLOCK_HERTZ, num_ticks, ticks
 from qwenvl_kit.plans import VideoPlan
 
 

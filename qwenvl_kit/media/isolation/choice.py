@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeGuard
 
-from qwenvl_kit.media.files import read_start
+from qwenvl_kit.media.local_files import read_start
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import HEAD_BYTES, is_other_picture
 

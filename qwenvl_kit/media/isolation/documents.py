@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.bounds import Bound
-from qwenvl_kit.media.isolation.asking import ask_apart, num_bytes_of, source_of
-from qwenvl_kit.media.isolation.memory import picture_bytes, within
+from qwenvl_kit.media.isolation.client import ask_apart, num_bytes_of, source_of
+from qwenvl_kit.media.memory_bounds import Bound
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.worker.limits import picture_bytes, within
 
 if TYPE_CHECKING:
     import PIL.Image

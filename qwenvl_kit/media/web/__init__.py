@@ -1,5 +1,5 @@
 """Pictures and videos from the network, as far as the media policy lets them in."""
 
-from qwenvl_kit.media.web.fetching import fetch
+from qwenvl_kit.media.web.fetcher import fetch
 
 __all__ = ["fetch"]

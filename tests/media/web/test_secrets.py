@@ -22,14 +22,14 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaSourceError, QwenVLKitError
+from qwenvl_kit.formats.file_names import warnings_of_names
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.identity import identify_source
+from qwenvl_kit.live.frame_sources import FileSource, StreamSource, as_source
+from qwenvl_kit.media.fingerprints import identify_source
 from qwenvl_kit.media.images import ImageHeader
-from qwenvl_kit.media.links import Link
-from qwenvl_kit.media.remote import fetch_remote
-from qwenvl_kit.named_files import warnings_of_names
-from qwenvl_kit.tasks.video_summaries import summarize_video
-from qwenvl_kit.watching.sources import FileSource, StreamSource, as_source
+from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.stores import fetch_remote
+from qwenvl_kit.tasks.summarize_video import summarize_video
 
 URLS = [
     "https://example.com?token=SECRET", "https://example.com#SECRET", "https://example.com;SECRET/",

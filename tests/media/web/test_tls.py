@@ -12,8 +12,8 @@ import trustme
 
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaFetchError
-from qwenvl_kit.media.web import fetching
-from qwenvl_kit.media.web.fetching import fetch
+from qwenvl_kit.media.web import fetcher
+from qwenvl_kit.media.web.fetcher import fetch
 from tests.media.web.servers import response, serving
 
 CONTENT = b"a picture"
@@ -25,8 +25,8 @@ PAST = datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)
 def trust(monkeypatch: pytest.MonkeyPatch) -> None:
     context = ssl.create_default_context()
     TRUSTED.configure_trust(context)
-    monkeypatch.setattr(fetching, "_tls", lambda: context)
-    monkeypatch.setattr(fetching, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(fetcher, "_tls", lambda: context)
+    monkeypatch.setattr(fetcher, "_FIRST_PAUSE_SECONDS", 0.01)
 
 
 def _over_tls(

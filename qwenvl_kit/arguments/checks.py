@@ -1,0 +1,61 @@
+"""Calls that do not fit: a wrong argument is an error of the kit, with the line to write instead.
+
+The signatures stay as they are written, for type checkers, editors and `inspect`: whether a call
+fits is left to Python, and only what it says is translated.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from qwenvl_kit.arguments.suggestions import Call, argument_error
+
+_Target = TypeVar("_Target", bound=Callable[..., Any])
+
+
+def tells_arguments(target: _Target) -> _Target:
+    """Have a function, or the public methods of a class, refuse arguments as an `ArgumentError`.
+
+    What is raised within a call is let through as it is.
+    """
+    if not isinstance(target, type):
+        return _telling(target)  # type: ignore[return-value]
+    for name, member in list(vars(target).items()):
+        if name == "__init__" or not name.startswith("_"):
+            if isinstance(member, (classmethod, staticmethod)):
+                setattr(target, name, type(member)(_telling(member.__func__)))
+            elif inspect.isfunction(member):
+                setattr(target, name, _telling(member))
+    return target
+
+
+def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def told(*args: Any, **kwargs: Any) -> Any:
+            return await _called(function, args, kwargs)
+
+        return told
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _called(function, args, kwargs)
+
+    return call
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    call = Call(function, args, kwargs)
+    if call.is_of_vllm and call.unknown:  # it would take them, and vLLM would not
+        raise argument_error(call)
+    try:
+        return function(*args, **kwargs)
+    except TypeError as error:
+        trace = error.__traceback__
+        if trace is None or trace.tb_next is not None:  # it comes from within the call
+            raise
+    raise argument_error(call)

@@ -1,0 +1,180 @@
+"""Attention of rows that begin alike, over one copy of what they begin with.
+
+The keys of the beginning are read once for all rows, and only what follows is read for each:
+Juravsky et al., "Hydragen: High-Throughput LLM Inference with Shared Prefixes", 2024
+(arXiv:2402.05099). Its result is that of attention over both parts together. Where nothing is
+shared, torch's own attention runs, without copies that transformers makes for it on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from qwenvl_kit.backends.local.loading.attention import PLAIN
+
+_NAME = "qwenvl_kit_shared"
+_MAX_SCORES = 2**23
+"""Most scores that are held at a time: 32 MiB in fp32, up to which the C library hands out memory
+that it has had before, instead of new pages."""
+
+SharedPrefix: TypeAlias = Mapping[int, tuple[torch.Tensor, torch.Tensor]]
+"""By the number of a layer: keys and values that all rows begin with, each
+(1, key heads, length, head size)."""
+
+
+def offer_shared_attention(model: Any) -> None:
+    """Let a language model that runs torch's own attention take a `shared_prefix` as well."""
+    if model.config.get_text_config()._attn_implementation == PLAIN:
+        AttentionInterface.register(_NAME, _attend)
+        AttentionMaskInterface.register(_NAME, AttentionMaskInterface()[PLAIN])
+        model.set_attn_implementation({"text_config": _NAME})
+
+
+def has_shared_attention(model: Any) -> bool:
+    """Whether a language model takes a `shared_prefix` now."""
+    return bool(model.config.get_text_config()._attn_implementation == _NAME)
+
+
+def _attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    shared_prefix: SharedPrefix | None = None,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """What transformers asks of an implementation of attention.
+
+    Args:
+        module: the layer that attends.
+        query: (batch, heads, tokens, head size).
+        key: (batch, key heads, length, head size), without what is shared.
+        value: likewise.
+        attention_mask: what each token may see, bool (batch, 1, tokens, shared length + length);
+            None for all.
+        shared_prefix: what the rows begin with, and all of their tokens see.
+        scaling: of the scores; 1 / sqrt(head size) where None.
+        options: for torch's own implementation, which runs where nothing is shared.
+
+    Returns:
+        (batch, tokens, heads, head size), and no weights.
+    """
+    shared = None if shared_prefix is None else shared_prefix.get(module.layer_idx)
+    if shared is None:
+        if attention_mask is not None and query.shape[2] > 1 and query.device.type == "cpu":
+            return _attend_in_groups(query, key, value, attention_mask, scaling), None
+        plain = AttentionInterface()[PLAIN]
+        output: tuple[torch.Tensor, None] = plain(
+            module, query, key, value, attention_mask, scaling=scaling, **options
+        )
+        return output
+    return _attend_with_shared(query, shared, (key, value), attention_mask, scaling), None
+
+
+def _attend_in_groups(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention in which heads have keys in common, (batch, tokens, heads, head size).
+
+    Where there is a mask, transformers copies the keys for each head first: with 8 heads, 2 of
+    keys and 4,000 positions that takes longer than the rest. A CPU does without; on a GPU torch
+    would take a slow way.
+    """
+    output = scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scaling, enable_gqa=key.shape[1] < query.shape[1]
+    )
+    return output.transpose(1, 2).contiguous()
+
+
+def _attend_with_shared(
+    query: torch.Tensor,
+    shared: tuple[torch.Tensor, torch.Tensor],
+    own: tuple[torch.Tensor, torch.Tensor],
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention to what rows share and to their own, (batch, tokens, heads, head size).
+
+    Some tokens at a time, so that there is room for their scores.
+    """
+    batch, heads, num_tokens, size = query.shape
+    num_shared = shared[0].shape[2]
+    at_a_time = max(1, _MAX_SCORES // (batch * heads * num_shared))
+    parts = [
+        _attend_to_both(
+            query[:, :, part],
+            shared,
+            own,
+            None if mask is None else mask[:, :, part, num_shared:],
+            size**-0.5 if scaling is None else scaling,
+        )
+        for part in (slice(at, at + at_a_time) for at in range(0, num_tokens, at_a_time))
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
+
+
+def _attend_to_both(
+    query: torch.Tensor,
+    shared: tuple[torch.Tensor, torch.Tensor],
+    own: tuple[torch.Tensor, torch.Tensor],
+    mask: torch.Tensor | None,
+    scaling: float,
+) -> torch.Tensor:
+    """One softmax over two parts, (batch, heads, tokens, head size).
+
+    Heads that have their keys in common are taken as more tokens of one, so that none is copied.
+    """
+    batch, heads, num_tokens, size = query.shape
+    key_heads = own[0].shape[1]
+    num_queries = heads // key_heads * num_tokens
+    grouped = query.reshape(batch, key_heads, num_queries, size)
+    of_all = grouped.transpose(0, 1).reshape(key_heads, batch * num_queries, size)
+    shared_scores = _scores(of_all, shared[0][0], scaling)
+    own_scores = _scores(grouped.flatten(0, 1), own[0].flatten(0, 1), scaling).unflatten(
+        0, (batch, key_heads)
+    )
+    if mask is not None:
+        seen = mask.expand(-1, heads // key_heads, -1, -1).reshape(batch, 1, num_queries, -1)
+        own_scores = own_scores.masked_fill(~seen, -torch.inf)
+    highest = torch.maximum(
+        _of_rows(shared_scores.amax(-1, keepdim=True), batch), own_scores.amax(-1, keepdim=True)
+    )
+    own_weights = (own_scores - highest).exp_()
+    shared_weights = shared_scores.sub_(_of_heads(highest)).exp_()
+    total = own_weights.sum(-1, keepdim=True) + _of_rows(
+        shared_weights.sum(-1, keepdim=True), batch
+    )
+    dtype = query.dtype
+    output: torch.Tensor = (own_weights.to(dtype) @ own[1]).float()
+    output += _of_rows(shared_weights.to(dtype) @ shared[1][0], batch)
+    output /= total
+    return output.to(dtype).view(batch, heads, num_tokens, size)
+
+
+def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Tensor:
+    nothing = query.new_empty(1, 1, 1)
+    scores = torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=scaling)
+    return scores.float()
+
+
+def _of_rows(tensor: torch.Tensor, batch: int) -> torch.Tensor:
+    """(key heads, batch * queries, size) as (batch, key heads, queries, size)."""
+    rows: torch.Tensor = tensor.unflatten(1, (batch, -1))
+    return rows.transpose(0, 1)
+
+
+def _of_heads(tensor: torch.Tensor) -> torch.Tensor:
+    """(batch, key heads, queries, size) as (key heads, batch * queries, size)."""
+    return tensor.transpose(0, 1).flatten(1, 2)

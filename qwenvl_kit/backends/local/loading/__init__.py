@@ -1,0 +1,1 @@
+"""Loading: from a checkpoint to a model in memory."""

@@ -1,0 +1,189 @@
+"""How a checkpoint will be loaded: every decision with its reason, before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from qwenvl_kit.backends.local.devices import computes_in_fp8, read_hardware
+from qwenvl_kit.backends.local.loading.attention import Attention, choose_attention
+from qwenvl_kit.backends.local.loading.device_map import Need, Placement, choose_placement
+from qwenvl_kit.backends.local.loading.dtype import Precision, choose_precision
+from qwenvl_kit.backends.local.loading.quantization import (
+    check_fp8,
+    check_quantization,
+    check_shapes,
+    check_stored_weights,
+)
+from qwenvl_kit.checkpoints.memory import predict_weight_bytes
+from qwenvl_kit.checkpoints.quantization import StoredQuantization
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.weights import TensorInfo
+from qwenvl_kit.errors import PlacementError
+from qwenvl_kit.hardware import as_gigabytes
+
+_DEVICES = "'auto', 'cpu', or an accelerator such as 'cuda' or 'cuda:1'"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint will be loaded.
+
+    Attributes:
+        precision: the type of its weights.
+        placement: where they go.
+        attention: how it attends.
+        quantization: "4bit", "8bit" or None.
+        stored: how the checkpoint is quantised as it is published.
+        weight_bytes: what the weights will take.
+    """
+
+    precision: Precision
+    placement: Placement
+    attention: Attention
+    quantization: str | None
+    stored: StoredQuantization | None
+    weight_bytes: int
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights are, by the kit or by their publisher."""
+        return self.quantization is not None or self.stored is not None
+
+    @property
+    def device_map(self) -> Any:
+        """Where accelerate puts the parts, as `from_pretrained` takes it."""
+        return "auto" if self.placement.is_spread else {"": self.placement.device}
+
+    @property
+    def max_memory(self) -> Mapping[int, int] | None:
+        """What each device may take, as `from_pretrained` takes it; nothing for the processor."""
+        if not self.placement.is_spread:
+            return None
+        return {torch.device(name).index: size for name, size in self.placement.max_bytes.items()}
+
+    def facts(self) -> dict[str, str]:
+        """The decisions in words."""
+        return {
+            "device_reason": self.placement.reason,
+            "dtype_reason": self.precision.reason,
+            "quantization": str(self.stored or self.quantization or "none"),
+            "weights": as_gigabytes(self.weight_bytes),
+        }
+
+
+def choose_recipe(
+    tensors: Sequence[TensorInfo],
+    settings: Settings,
+    *,
+    dtype: str | torch.dtype,
+    device: str | torch.device,
+    quantization: str | None,
+    attention: str,
+) -> Recipe:
+    """Decide how to load a checkpoint, from its small files and the headers of its weights.
+
+    Args:
+        tensors: what its weights are.
+        settings: its config.json.
+        dtype: as it was asked for, like all that follows.
+        device: where to.
+        quantization: by bitsandbytes, or None.
+        attention: its implementation.
+
+    Raises:
+        PlacementError: no device holds them, or the device cannot be used.
+        QuantizationError, MissingPackageError: it cannot be quantised, or run, as asked.
+        ModelLoadError: an unknown dtype or attention.
+    """
+    stored = check_quantization(quantization, settings)
+    kind = _device_kind(device)
+    hardware = read_hardware(None if device == "auto" else kind)
+    kind = torch.device(hardware.roomiest(str(kind)))
+    check_stored_weights(stored, tensors)
+    check_fp8(stored, kind)
+    precision = choose_precision(
+        dtype,
+        kind,
+        is_quantized=quantization is not None,
+        published=_published_dtype(tensors, settings) if stored else None,
+    )
+    chosen = choose_attention(attention, kind, precision.dtype)
+    check_shapes(quantization, tensors, settings.family, kind)
+    rest = "bfloat16" if dtype == "auto" else precision.name  # what is left whole, if quantised
+    need = _need(_Weights(tensors, settings, precision, rest), quantization, stored)
+    return Recipe(
+        precision=precision,
+        placement=choose_placement(_device_name(device, kind), need, hardware),
+        attention=chosen,
+        quantization=quantization,
+        stored=stored,
+        weight_bytes=need.weight_bytes,
+    )
+
+
+def _published_dtype(tensors: Iterable[TensorInfo], settings: Settings) -> torch.dtype:
+    """The type of what a quantised checkpoint leaves whole, such as its embeddings."""
+    names = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+    for tensor in tensors:
+        if tensor.name.endswith("embed_tokens.weight") and tensor.dtype in names:
+            return names[tensor.dtype]
+    said = settings.config.get("dtype") or settings.config.get("torch_dtype")
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in names.values()}
+    return known.get(str(said), torch.bfloat16)
+
+
+def _device_name(device: str | torch.device, kind: torch.device) -> str:
+    """As torch writes it; there is one processor, whatever its number."""
+    if device == "auto":
+        return "auto"
+    return "cpu" if kind.type == "cpu" else str(kind)
+
+
+def _device_kind(device: str | torch.device) -> torch.device:
+    """The device that a choice stands for, as far as its kind goes."""
+    if not isinstance(device, (str, torch.device)):
+        raise PlacementError(f"device={device!r} was given", expected=_DEVICES)
+    if device == "auto":
+        is_there = torch.accelerator.is_available()
+        return (is_there and torch.accelerator.current_accelerator()) or torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # some go on for pages
+        raise PlacementError(
+            f"device={str(device)!r} cannot be used ({reason})", expected=_DEVICES
+        ) from error
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The weights of a checkpoint, to be counted in one way or another."""
+
+    tensors: Sequence[TensorInfo]
+    settings: Settings
+    precision: Precision
+    rest: str
+
+    def count(self, name: str) -> int:
+        return predict_weight_bytes(self.tensors, self.settings, name, rest=self.rest)  # type: ignore[arg-type]
+
+
+def _need(weights: _Weights, quantization: str | None, stored: StoredQuantization | None) -> Need:
+    """What the weights take, and what they would take if something else were asked for."""
+    if stored is not None:
+        runs_as_stored = not stored.can_be_dequantized or computes_in_fp8()
+        return Need(weights.count("stored" if runs_as_stored else "bfloat16"))
+    needed = weights.count(quantization or weights.precision.name)
+    others = {
+        "dtype='bfloat16'": "bfloat16",
+        "quantization='8bit'": "8bit",
+        "quantization='4bit'": "4bit",
+    }
+    sizes = {how: weights.count(name) for how, name in others.items()}
+    return Need(needed, {how: size for how, size in sizes.items() if size < 0.95 * needed})

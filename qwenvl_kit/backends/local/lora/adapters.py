@@ -1,0 +1,342 @@
+"""LoRA adapters of a loaded model, through peft: load, switch, detach, merge.
+
+Where an adapter does not fit, peft warns at most. Here it fits whole or not at all: its file holds
+the very names that peft would save it under, and the model's logits change.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from packaging.version import Version
+
+from qwenvl_kit.backends.local.error_mapping import is_out_of_memory
+from qwenvl_kit.backends.local.lora.files import (
+    EXPECTED,
+    AdapterFiles,
+    lora_config,
+    read_adapter,
+)
+from qwenvl_kit.errors import (
+    AdapterError,
+    MissingPackageError,
+    ModelLoadError,
+    OutdatedPackageError,
+    OutOfMemoryError,
+    QwenVLKitError,
+)
+
+_LOWEST_PEFT = "0.21"
+
+
+class Adapters:
+    """The LoRA adapters of one loaded model. At most one is active.
+
+    Args:
+        model: a model of transformers; it stays the same object, its layers are wrapped in place.
+        probe: gives the model's logits for one fixed input, without taking `lock`.
+        lock: held while adapters change, so that nothing runs meanwhile. A fork needs a new one.
+        on_change: called under the lock after a change: what was computed before is out of date.
+        on_failure: called when a change broke off half-way and the model is of no use any more.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        probe: Callable[[], torch.Tensor],
+        lock: AbstractContextManager[Any],
+        on_change: Callable[[], object] = lambda: None,
+        on_failure: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.lock = lock
+        self._model, self._probe, self._on_change = model, probe, on_change
+        self._on_failure = on_failure
+        self._peft: Any = None
+        self._keys: dict[str, str] = {}  # what peft calls them
+        self._active: str | None = None
+        self._numbers = itertools.count()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The loaded adapters, in the order in which they were loaded."""
+        return tuple(self._keys)
+
+    @property
+    def active(self) -> str | None:
+        """The adapter that is in use; None where the base model answers."""
+        return self._active
+
+    def load(self, folder: str | os.PathLike[str], name: str | None = None) -> str:
+        """Load an adapter and use it.
+
+        Args:
+            folder: holds adapter_config.json and adapter_model.safetensors.
+            name: what to call it; None takes the folder's name.
+
+        Returns:
+            Its name.
+
+        Raises:
+            AdapterError: it does not fit, changes nothing, or has no new name; all is as before.
+            UnsafeWeightsError: its weights are pickled.
+            MissingPackageError: peft is not installed.
+            OutOfMemoryError: the device has too little memory for it.
+        """
+        check_peft()
+        with _translated(f"the adapter {str(folder)!r}"):
+            files = read_adapter(folder)
+            chosen = files.folder.name or "adapter" if name is None else name
+            with self._changing():
+                if not isinstance(chosen, str) or not chosen or chosen in self._keys:
+                    expected = f"a name beside {self.names}, which are loaded"
+                    raise AdapterError(f"name={name!r} was given", expected=expected)
+                with _undone_on_failure(self, *(self._peft or self._model).modules()):
+                    self._add(chosen, files)
+        return chosen
+
+    def use(self, name: str | None) -> None:
+        """Switch to a loaded adapter, or with None back to the base model.
+
+        Raises:
+            AdapterError: no adapter of that name is loaded.
+        """
+        with self._changing():
+            self._activate(name)
+
+    def remove(self, name: str) -> None:
+        """Drop a loaded adapter. If it was in use, the base model answers.
+
+        Raises:
+            AdapterError: no adapter of that name is loaded.
+        """
+        with self._changing():
+            key = self._key_of(name)
+            active = None if self._active == name else self._active
+            if len(self._keys) == 1:
+                self._peft.base_model.unload()
+                self._forget_all()
+            else:
+                del self._keys[name]
+                # If the active one went, peft would choose another and warn.
+                self._peft.set_adapter(next(iter(self._keys.values())))
+                self._peft.delete_adapter(key)
+                self._activate(active)
+
+    def merge(self) -> None:
+        """Add the adapter in use to the model's weights for good, and drop the others.
+
+        Raises:
+            AdapterError: no adapter is in use, or this one cannot be merged. If it fails half-way,
+                the model is closed and must be loaded again.
+        """
+        with self._changing():
+            if self._active is None:
+                raise AdapterError("no adapter is in use", expected="a call of `use` before")
+            key = self._keys[self._active]
+            _check_mergeable(self._model, key)
+            with self._broken_on_failure(), _translated(f"the adapter {self._active!r}"):
+                self._peft.base_model.merge_and_unload(safe_merge=True, adapter_names=[key])
+            self._forget_all()
+
+    def close(self) -> None:
+        """Let go of the model; waits for nothing."""
+        self._model, self._peft, self._active, self._keys = None, None, None, {}
+        self._probe, self.lock, self._on_change = _no_probe, nullcontext(), _nothing
+
+    @contextmanager
+    def _broken_on_failure(self) -> Iterator[None]:
+        """Some layers may be merged and others not: such a model must answer nothing."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            self._on_failure()
+            raise
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self.lock, torch.inference_mode(False), torch.no_grad():
+            if self._model is None:
+                raise ModelLoadError("the model was closed", hint="load it again")
+            yield
+            self._on_change()
+
+    def _key_of(self, name: str) -> str:
+        if name not in self._keys:
+            raise AdapterError(f"no adapter {name!r} is loaded", expected=f"one of {self.names}")
+        return self._keys[name]
+
+    def _add(self, name: str, files: AdapterFiles) -> None:
+        # peft looks for an adapter's name within the names of parameters: it must not hold a dot,
+        # hold another's, or be a word of the model. So it never learns what users call theirs.
+        key = f"kit_adapter_{next(self._numbers)}_"
+        config = lora_config(files, self._model)
+        self._activate(None)
+        before, again = self._probe(), self._probe()
+        self._inject(key, config)
+        _fill(self._peft, key, files, str(self._model.name_or_path))
+        self._keys[name] = key
+        self._activate(name)
+        _check_effect(before, again, self._probe())
+
+    def _inject(self, key: str, config: Any) -> None:
+        from peft import PeftModel
+
+        # It draws weights that `_fill` replaces, and asks transformers for an old attribute.
+        with torch.random.fork_rng(devices=()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            if self._peft is None:
+                self._peft = PeftModel(self._model, config, adapter_name=key)
+            else:
+                self._peft.add_adapter(key, config)
+        self._peft.eval()
+
+    def _activate(self, name: str | None) -> None:
+        if name is not None:
+            key = self._key_of(name)
+            self._peft.base_model.enable_adapter_layers()
+            self._peft.set_adapter(key)
+        elif self._peft is not None:
+            self._peft.base_model.disable_adapter_layers()
+        for parameter in self._peft.parameters() if self._peft else ():
+            parameter.requires_grad_(False)  # peft would train what it activates
+        self._active = name
+
+    def _forget_all(self) -> None:
+        vars(self._model).pop("peft_config", None)
+        self._peft, self._active, self._keys = None, None, {}
+
+
+def _fill(peft_model: Any, key: str, files: AdapterFiles, base: str) -> None:
+    """Copy the file's tensors to their places, if each has one and each place has one."""
+    from peft import get_peft_model_state_dict
+
+    # `state_dict()` would scramble a model that bitsandbytes runs in 4 bits on a CPU.
+    own = dict(peft_model.named_parameters(remove_duplicate=False))
+    places = get_peft_model_state_dict(
+        peft_model, {**own, **dict(peft_model.named_buffers())}, key, save_embedding_layers=False
+    )
+    given = files.tensors
+    both = [n for n in places if n in given]
+    # peft saves an embedding that it adapts, too. The model's own, repeated, is no fault.
+    repeated = {n for n in given.keys() & own if own[n].cpu().equal(given[n].to(own[n].dtype))}
+    extra = [files.old_names[n] for n in given if n not in places and n not in repeated]
+    _refuse(files, base, "have no place in the model", extra)
+    _refuse(files, base, "are missing", [n for n in places if n not in given])
+    _refuse(files, base, "differ in shape", [n for n in both if places[n].shape != given[n].shape])
+    _refuse(files, base, "are for offloaded layers", [n for n in both if places[n].is_meta])
+    for name in both:
+        places[name].copy_(given[name])
+
+
+def _refuse(files: AdapterFiles, base: str, fault: str, names: list[str]) -> None:
+    if names:
+        trained_on = files.settings.get("base_model_name_or_path") or "an unnamed model"
+        raise AdapterError(
+            f"{len(names)} weights of {files.folder} {fault}, {names[0]!r} first",
+            expected=f"an adapter of {base or 'this model'}; this one is of {trained_on}",
+            hint="the adapter and the base model of one family and size, layers named as here",
+        )
+
+
+def _check_effect(before: torch.Tensor, again: torch.Tensor, after: torch.Tensor) -> None:
+    """Logits must change by more than between two passes of the base model.
+
+    Those are equal, but for kernels of a GPU that add in any order.
+    """
+    if bool(before.isfinite().all()) and not bool(after.isfinite().all()):
+        raise AdapterError("with this adapter the model's logits are infinite or NaN")
+    if bool((after - before).abs().max() <= (again - before).abs().max()):
+        raise AdapterError(
+            "the adapter changes nothing: all logits stay as they are",
+            expected="trained weights; lora_B is zero before the first step of training",
+        )
+
+
+def _check_mergeable(model: Any, key: str) -> None:
+    ends = model.get_input_embeddings(), model.get_output_embeddings()
+    parts = [getattr(end, part, ()) for end in ends for part in ("lora_A", "lora_embedding_A")]
+    states = [getattr(parameter, "quant_state", None) for parameter in model.parameters()]
+    fault = ""
+    if ends[0].weight is ends[1].weight and any(key in part for part in parts):
+        fault = "it changes one of embedding and head, which are one weight in this model"
+    if any(getattr(state, "packing_format_for_cpu", False) for state in states):
+        fault = "bitsandbytes has packed the weights for this CPU, in a way that peft cannot read"
+    if fault:
+        raise AdapterError(f"the adapter cannot be merged: {fault}", hint="use it unmerged")
+
+
+@contextmanager
+def _undone_on_failure(*objects: Any) -> Iterator[None]:
+    """If what is done inside fails, put these objects together again as they were."""
+    held: list[Any] = [vars(thing) for thing in objects]
+    held += [v for at in held for v in at.values() if isinstance(v, (dict, list, set))]
+    copies = [copy.copy(container) for container in held]
+    dicts = [container for container in held if isinstance(container, dict)]
+    parameters = {v for at in dicts for v in at.values() if isinstance(v, torch.nn.Parameter)}
+    trained = {parameter for parameter in parameters if parameter.requires_grad}
+    try:
+        yield
+    except BaseException:
+        for container, before in zip(held, copies):
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(before)
+        for parameter in parameters:
+            parameter.requires_grad_(parameter in trained)
+        raise
+
+
+def _nothing() -> None:
+    """In place of what went with the model."""
+
+
+def _no_probe() -> torch.Tensor:
+    raise ModelLoadError("the model was closed", hint="load it again")
+
+
+def check_adapter(folder: str | os.PathLike[str]) -> None:
+    """Refuse what is no adapter, before a model is loaded for it.
+
+    Raises:
+        AdapterError, UnsafeWeightsError, MissingPackageError: see `Adapters.load`.
+    """
+    check_peft()
+    with _translated(f"the adapter {str(folder)!r}"):
+        read_adapter(folder)
+
+
+def check_peft() -> None:
+    """Refuse a peft that merges wrongly beside adapters that hold whole modules, or is not there.
+
+    Raises:
+        MissingPackageError, OutdatedPackageError: with the command that installs it.
+    """
+    install = f'pip install --upgrade "peft>={_LOWEST_PEFT}"'
+    try:
+        found = version("peft")
+    except PackageNotFoundError as error:
+        raise MissingPackageError("adapters need peft", hint=install) from error
+    if Version(found) < Version(_LOWEST_PEFT):
+        raise OutdatedPackageError(f"peft {found} is installed", hint=install)
+
+
+@contextmanager
+def _translated(what: object) -> Iterator[None]:
+    """Turn what peft and torch raise into errors of the kit."""
+    try:
+        yield
+    except QwenVLKitError:
+        raise
+    except Exception as error:  # peft raises whatever its parts raise
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(f"there is no memory for {what} ({error})") from error
+        fault = f"{what} cannot be used ({type(error).__name__}: {error})"
+        raise AdapterError(fault, expected=EXPECTED) from error

@@ -1,0 +1,265 @@
+"""What a server says of itself, and what it does when it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from qwenvl_kit.backends.server.endpoint import Access, Api
+from qwenvl_kit.backends.server.event_loop import LoopThread
+from qwenvl_kit.backends.server.json_objects import as_object
+from qwenvl_kit.backends.server.response_limits import Bounds
+from qwenvl_kit.backends.server.server_kinds import ServerDialect
+from qwenvl_kit.checkpoints.sources import is_hub_id
+from qwenvl_kit.errors import (
+    ModelNotFoundError,
+    QwenVLKitError,
+    ServerAnswerError,
+    ServerBusyError,
+    ServerError,
+    ServerTimeoutError,
+)
+
+_Made = TypeVar("_Made")
+
+_CLOSING_SECONDS = 0.5
+_LONGEST_NAME = 4096
+_MOST_SHOWN = 200
+_MOST_TOKENS = 10**9
+"""Beyond any context."""
+
+_PROBE_WORD = "quartz"
+"""Nothing that a model would say of itself when it is asked for a number."""
+
+_PROBE_FORM = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "probe",
+        "schema": {
+            "type": "object",
+            "properties": {_PROBE_WORD: {"const": 7}},
+            "required": [_PROBE_WORD],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that a server runs.
+
+    Attributes:
+        name: by which it is asked for.
+        owner: who the server says that it is owned by, which is the server's own name.
+        root: what the server loaded; None if it does not say.
+        context_tokens: prompt and answer together; None if it does not say.
+    """
+
+    name: str
+    owner: str | None = None
+    root: str | None = None
+    context_tokens: int | None = None
+
+    @property
+    def hub_ids(self) -> tuple[str, ...]:
+        """Under which ids its checkpoint may be found on a hub.
+
+        A server may say anything: none of it names a folder of this machine.
+        """
+        names = dict.fromkeys(filter(None, (self.root, self.name)))
+        return tuple(name for name in names if is_hub_id(name))
+
+
+@dataclass(frozen=True)
+class Talents:
+    """What a server does when it is asked to.
+
+    Attributes:
+        gives_logprobs: whether it tells the log-probabilities of tokens.
+        binds_answers: whether it binds answers to a form.
+    """
+
+    gives_logprobs: bool
+    binds_answers: bool
+
+    def facts(self, dialect: ServerDialect) -> dict[str, str]:
+        """The same in words, with what is known of its kind."""
+        forms = ", ".join(sorted(dialect.constraints)) if self.binds_answers else ""
+        thinking = dialect.thinking or "cannot be switched"
+        return {
+            "logprobs": f"yes, {dialect.max_alternatives} alternatives at most"
+            if self.gives_logprobs
+            else "no",
+            "constraints": forms or "no",
+            "videos": dialect.videos or "no",
+            "thinking": thinking,
+        }
+
+
+class Desk:
+    """Asks a server about itself, in a thread of its own: `with Desk(...) as desk`.
+
+    Args:
+        access: how it is reached.
+        timeout_seconds: how long all questions may take together, from now on.
+    """
+
+    def __init__(self, access: Access, timeout_seconds: float) -> None:
+        self._access = access
+        self._faults = access.faults
+        self._timeout_seconds = timeout_seconds
+        self._bounds = Bounds(ends_at=time.monotonic() + timeout_seconds)
+        self._thread = LoopThread("qwenvl_kit connecting")
+        self._api: Api | None = None
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        api, self._api = self._api, None
+        if api is None:
+            self._thread.stop()
+        else:
+            self._thread.run(_closed(api, self._thread))
+
+    @property
+    def seconds_left(self) -> float:
+        """How long what is still to be found out may take."""
+        return self._bounds.seconds_left
+
+    def find(self, model: str | None) -> Served:
+        """The model of that name, or the only one.
+
+        Raises:
+            ModelNotFoundError: the server has none of that name, or several to choose from.
+            ServerError: it gives no answer.
+        """
+        try:
+            listed = self._answer(self._listed)
+        except QwenVLKitError as error:
+            status = _status_of(error)
+            if model is None or status in (None, 401, 403):
+                raise
+            return Served(model)  # it does not list what it serves
+        if model is None:
+            if len(listed) != 1:
+                raise ModelNotFoundError(
+                    f"the server has {len(listed)} models: {self._names(listed)}",
+                    expected="model=..., one of them",
+                )
+            return listed[0]
+        same = [served for served in listed if served.name == model]
+        if not same and listed and not _loads_any(listed):
+            raise ModelNotFoundError(
+                f"the server has no model {model!r}", expected=f"one of {self._names(listed)}"
+            )
+        return same[0] if same else Served(model, listed[0].owner if listed else None)
+
+    def probe(self, model: str, dialect: ServerDialect) -> Talents:
+        """Ask two short questions, and see whether what was asked for comes.
+
+        Raises:
+            ServerError: the server does not answer questions at all.
+        """
+        scored = self._ask(model, logprobs=True, max_tokens=1)
+        bound: Mapping[str, Any] = {}
+        if dialect.constraints:
+            bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
+        written = as_object(bound.get("message")).get("content")
+        return Talents(
+            gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
+            binds_answers=isinstance(written, str) and _PROBE_WORD in written,
+        )
+
+    def _ask(self, model: str, **wanted: Any) -> Mapping[str, Any]:
+        """The choice of an answer; an empty one where the server refuses what is wanted."""
+        question = [{"role": "user", "content": "Say a number."}]
+        payload = {"model": model, "messages": question, "temperature": 0.0, **wanted}
+
+        async def choice(api: Api) -> Mapping[str, Any]:
+            answer = await api.answer(payload, self._bounds)
+            return as_object(answer["choices"][0])
+
+        try:
+            return self._answer(choice)
+        except ServerBusyError:
+            raise  # which tells nothing of what it can do
+        except ServerError as error:
+            if error.status in (None, 401, 403):
+                raise
+            return {}  # it refuses, and some fail where they ought to refuse
+
+    async def _listed(self, api: Api) -> list[Served]:
+        listed = await api.list_models(self._bounds)
+        return [_served(entry) for entry in listed.get("data") or ()]
+
+    def _answer(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
+        """Wait for the answer to a question.
+
+        Raises:
+            ServerTimeoutError: the time for all of them is over.
+        """
+        waited = self._thread.run(self._in_time(question))
+        try:
+            return waited.result()
+        except BaseException:
+            waited.cancel()  # where the wait itself was interrupted
+            raise
+
+    async def _in_time(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
+        self._api = self._api or self._access.make_api()
+        asked = asyncio.ensure_future(self._translated(question(self._api)))
+        done, _ = await asyncio.wait({asked}, timeout=self.seconds_left)
+        if done:
+            return asked.result()
+        asked.cancel()
+        await asyncio.wait({asked}, timeout=_CLOSING_SECONDS)
+        hints = ("connect(setup_timeout_seconds=...)", self._faults.unreachable_hint)
+        raise ServerTimeoutError(
+            f"the server did not answer what connect asks within {self._timeout_seconds:g} seconds",
+            hint="; or ".join(filter(None, hints)),
+        )
+
+    async def _translated(self, answer: Awaitable[_Made]) -> _Made:
+        with self._faults.translated():
+            return await answer
+
+    def _names(self, listed: list[Served]) -> str:
+        names = (self._faults.mask(served.name[:_MOST_SHOWN]) for served in listed[:10])
+        return ", ".join(names) or "none"
+
+
+async def _closed(api: Api, thread: LoopThread) -> None:
+    await api.close()
+    thread.stop()
+
+
+def _status_of(error: QwenVLKitError) -> int | None:
+    """The status of a refusal; 404 for what means that there is nothing of that name."""
+    return 404 if isinstance(error, ModelNotFoundError) else getattr(error, "status", None)
+
+
+def _served(entry: Mapping[str, Any]) -> Served:
+    name, owner, root = (entry.get(key) for key in ("id", "owned_by", "root"))
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        raise ServerAnswerError(
+            "the server lists a model without a name that can be asked for",
+            expected=f"a text of {_LONGEST_NAME} characters at most under 'id'",
+        )
+    length = entry.get("max_model_len")
+    return Served(
+        name=name,
+        owner=owner if isinstance(owner, str) else None,
+        root=root if isinstance(root, str) else None,
+        context_tokens=length if type(length) is int and 0 < length < _MOST_TOKENS else None,
+    )
+
+
+def _loads_any(listed: list[Served]) -> bool:
+    """Whether the server loads what it is asked for, and lists only what it has already."""
+    return listed[0].owner not in ("vllm", "sglang")

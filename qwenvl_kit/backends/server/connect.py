@@ -1,0 +1,275 @@
+"""From a server's address to a backend.
+
+What can be known is found out once, at the beginning: which models it serves, what it speaks, and
+by two short requests whether it tells log-probabilities and binds answers to a form.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
+from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
+from qwenvl_kit.backends.server.capabilities import Desk, Served, Talents
+from qwenvl_kit.backends.server.client import Line, Patience
+from qwenvl_kit.backends.server.endpoint import Access
+from qwenvl_kit.backends.server.image_encoding import ImageEncoding
+from qwenvl_kit.backends.server.model_lookup import published_on_hub
+from qwenvl_kit.backends.server.payloads import PayloadRules
+from qwenvl_kit.backends.server.server_kinds import ServerDialect, dialect_of
+from qwenvl_kit.backends.server.token_counter import PromptCounter
+from qwenvl_kit.backends.server.token_escaping import TokenBreaker
+from qwenvl_kit.backends.server.validation import (
+    api_address,
+    check_encoding,
+    check_flags,
+    check_numbers,
+    check_seconds,
+)
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.settings import read_settings
+from qwenvl_kit.checkpoints.sources import find_checkpoint
+from qwenvl_kit.errors import ModelLoadError, UnknownFamilyError
+from qwenvl_kit.families import FAMILIES, Family, family_of
+from qwenvl_kit.options import Sampling, describe_sampling
+from qwenvl_kit.processing.detokenizer import Vocabulary
+from qwenvl_kit.processing.prompt_encoder import PromptEncoder
+
+if TYPE_CHECKING:
+    from qwenvl_kit.processing.processor_config import Published
+
+_LEAST_CONTEXT = 32_768
+"""`max_position_embeddings` of the smallest published checkpoint, Qwen2-VL-2B-Instruct."""
+
+_NAMED = re.compile(
+    r"qwen(?:[-_]?vl)?[-_]?([0-9](?:[._][0-9])?)(?:[-_]?(?:vl|exp))?", re.IGNORECASE
+)
+
+
+def connect_backend(
+    base_url: str,
+    *,
+    model: str | None = None,
+    api_key: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = "auto",
+    family: str | None = None,
+    dialect: str | None = None,
+    context_tokens: int | None = None,
+    image_encoding: ImageEncoding = "auto",
+    send_links: bool = False,
+    headers: Mapping[str, str] | None = None,
+    timeout_seconds: float = 600.0,
+    answer_timeout_seconds: float = 3600.0,
+    setup_timeout_seconds: float = 600.0,
+    use_environment_proxy: bool = False,
+    max_retries: int = 4,
+    max_concurrent_requests: int = 32,
+    max_queued_requests: int = MAX_QUEUED_REQUESTS,
+) -> ServerBackend:
+    """Connect to a server; the arguments and errors are those of `VisionChat.connect`."""
+    check_numbers(
+        context_tokens=context_tokens,
+        max_retries=max_retries,
+        max_concurrent_requests=max_concurrent_requests,
+        max_queued_requests=max_queued_requests,
+    )
+    check_seconds(
+        timeout_seconds=timeout_seconds,
+        answer_timeout_seconds=answer_timeout_seconds,
+        setup_timeout_seconds=setup_timeout_seconds,
+    )
+    check_flags(send_links=send_links, use_environment_proxy=use_environment_proxy)
+    check_encoding(image_encoding)
+    access = Access(
+        address=api_address(base_url),
+        api_key=api_key,
+        headers=dict(headers or {}),
+        timeout_seconds=timeout_seconds,
+        max_retries=max_retries,
+        use_environment_proxy=use_environment_proxy,
+    )
+    with Desk(access, setup_timeout_seconds) as desk:
+        served = desk.find(model)
+        spoken = dialect_of(dialect, access.address, served.owner)
+        if family is not None:
+            family_of(family)
+        talents = desk.probe(served.name, spoken)
+        known = _known(served, checkpoint, desk.seconds_left)
+    with access.faults.translated():  # a server may name its model like a key
+        chosen = _family(served, known, family)
+    found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
+    wanted = _Wanted(image_encoding, send_links, context_tokens)
+    patience = Patience(
+        max_concurrent_requests=max_concurrent_requests,
+        max_queued_requests=max_queued_requests,
+        max_retries=max_retries,
+        answer_timeout_seconds=answer_timeout_seconds,
+    )
+    line = Line(access.make_api, access.faults, patience)
+    return ServerBackend(_served_model(found, talents, wanted), line)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found out about a server and the model that it runs."""
+
+    address: str
+    served: Served
+    published: Published | None
+    checkpoint: str
+    family: Family
+    dialect: ServerDialect
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller wants of requests."""
+
+    image_encoding: ImageEncoding
+    send_links: bool
+    context_tokens: int | None
+
+
+def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedModel:
+    """What a backend needs to know of it."""
+    encoder = (
+        None if found.published is None else PromptEncoder(found.published.processor, found.family)
+    )
+    vocabulary = _vocabulary(found.published, found.dialect) if talents.gives_logprobs else None
+    context_tokens = wanted.context_tokens or found.served.context_tokens
+    rules = _rules(found.family, found.published, context_tokens)
+    sampling = _sampling(found.family, found.published, found.dialect)
+    counter = PromptCounter(found.family, encoder)
+    payloads = PayloadRules(
+        dialect=found.dialect,
+        model=found.served.name,
+        knows_tools=None if encoder is None else encoder.knows_tools,
+        gives_logprobs=talents.gives_logprobs,
+        binds_answers=talents.binds_answers,
+        knows_ids=vocabulary is not None,
+        tells_times=found.family.positions_in_seconds or found.family.video_layout != "one span",
+        encoding=wanted.image_encoding,
+    )
+    facts = {
+        "model": found.served.name,
+        "server": found.address,
+        "dialect": found.dialect.name,
+        "family": found.family.model_type,
+        "checkpoint": found.checkpoint,
+        "prompt_tokens": "counted" if counter.is_exact else "estimated",
+        "context_tokens": str(rules.context_tokens),
+        **talents.facts(found.dialect),
+        "images": wanted.image_encoding + (", or links" if wanted.send_links else ""),
+        **_generation_facts(found.published, sampling),
+    }
+    return ServedModel(
+        payloads=payloads,
+        rules=rules,
+        sampling=sampling,
+        counter=counter,
+        breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
+        vocabulary=vocabulary,
+        facts=facts,
+        takes_links=wanted.send_links,
+        generation=None if found.published is None else found.published.generation,
+        resizer=None if found.published is None else found.published.resizer,
+    )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a checkpoint here, and why, in words."""
+
+    published: Published | None
+    reason: str
+
+
+def _known(
+    served: Served, checkpoint: str | os.PathLike[str] | None, seconds_left: float
+) -> _Known:
+    """The small files of the checkpoint that a server runs, if they can be had."""
+    if checkpoint is None:
+        return _Known(None, "none: checkpoint=None")
+    if checkpoint != "auto":
+        return _loaded(checkpoint)
+    reasons, ends_at = [], time.monotonic() + seconds_left
+    for name in served.hub_ids:
+        try:
+            return _Known(published_on_hub(name, ends_at - time.monotonic()), name)
+        except ModelLoadError as error:  # most names of models are no checkpoints
+            reasons.append(f"{name}: {error.problem}")
+    said = served.root or served.name
+    why = (
+        "; ".join(reasons)
+        or f"{said[:200]!r} is no id of a hub: checkpoint='folder or id' names it"
+    )
+    return _Known(None, f"none ({why})")
+
+
+def _loaded(name: str | os.PathLike[str]) -> _Known:
+    from qwenvl_kit.processing.processor_config import load_published  # which imports transformers
+
+    checkpoint = find_checkpoint(name)
+    settings = read_settings(checkpoint.folder)
+    return _Known(load_published(checkpoint, settings), checkpoint.name)
+
+
+def _family(served: Served, known: _Known, asked: str | None) -> Family:
+    if asked is not None:
+        return family_of(asked)
+    if known.published is not None:
+        return known.published.rules.family
+    found = _NAMED.search(served.name)
+    number = found[1].replace(".", "_") if found else ""
+    for name in (f"qwen{number}_vl", f"qwen{number}"):
+        if name in FAMILIES:
+            return FAMILIES[name]
+    raise UnknownFamilyError(
+        f"{served.name[:200]!r} does not tell which family the model is of",
+        expected=f"family=..., one of {', '.join(FAMILIES)}",
+        hint="or checkpoint=..., a folder or hub id with the model's small files",
+    )
+
+
+def _rules(
+    family: Family, published: Published | None, context_tokens: int | None
+) -> PlanningRules:
+    if published is not None:
+        length = context_tokens or published.rules.context_tokens
+        return replace(published.rules, context_tokens=length, limits_are_fixed=True)
+    return PlanningRules(
+        family=family,
+        image_limits=PixelLimits(family.min_pixels, family.max_pixels),
+        video_limits=PixelLimits(family.min_video_pixels, family.max_video_pixels),
+        context_tokens=context_tokens or _LEAST_CONTEXT,
+        limits_are_fixed=True,
+    )
+
+
+def _sampling(family: Family, published: Published | None, dialect: ServerDialect) -> Sampling:
+    """The published settings, without those that the server does not take."""
+    sampling = family.sampling if published is None else published.sampling
+    unknown = {"top_k", "min_p", "repetition_penalty"} - dialect.sampling
+    without: dict[str, Any] = dict.fromkeys(unknown)
+    return replace(sampling, **without)
+
+
+def _generation_facts(published: Published | None, sampling: Sampling) -> dict[str, str]:
+    """How answers are made, and what of generation_config.json is not obeyed, in words."""
+    if published is None:
+        return {"sampling": describe_sampling(sampling)}
+    rules = published.generation
+    said = rules.search or describe_sampling(sampling)
+    return {"sampling": said, **rules.facts_elsewhere("the server, as nothing asks it to")}
+
+
+def _vocabulary(published: Published | None, dialect: ServerDialect) -> Vocabulary | None:
+    if published is None or not dialect.tells_ids:
+        return None
+    return Vocabulary(published.processor.tokenizer, published.end_ids)

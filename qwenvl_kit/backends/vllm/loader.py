@@ -1,0 +1,118 @@
+"""From a checkpoint to vLLM in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
+from qwenvl_kit.backends.vllm.adapters import VllmAdapters
+from qwenvl_kit.backends.vllm.backend import VllmBackend, VllmModel, scoring_params
+from qwenvl_kit.backends.vllm.engine import Engine
+from qwenvl_kit.backends.vllm.error_mapping import translated_load
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.settings import read_settings
+from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
+from qwenvl_kit.errors import InputError, MissingPackageError, ModelLoadError
+from qwenvl_kit.options import describe_sampling
+from qwenvl_kit.processing.detokenizer import Vocabulary
+from qwenvl_kit.processing.processor_config import load_published
+from qwenvl_kit.processing.prompt_encoder import PromptEncoder
+
+_OURS = ("model", "tokenizer", "trust_remote_code", "revision", "tokenizer_revision")
+"""Arguments of vLLM that this backend answers for."""
+
+
+def load_vllm_backend(
+    model: str | os.PathLike[str],
+    *,
+    source: Source = "huggingface",
+    revision: str | None = None,
+    offline: bool = False,
+    max_queued_requests: int = MAX_QUEUED_REQUESTS,
+    **engine_args: Any,
+) -> VllmBackend:
+    """Load a checkpoint; the arguments and errors are those of `VisionChat.from_vllm`."""
+    _check(max_queued_requests, engine_args)
+    try:
+        import vllm
+    except ImportError as error:
+        raise MissingPackageError(
+            f"vLLM cannot be imported ({error})",
+            hint="pip install vllm (on Linux, for the CUDA that is there)",
+        ) from error
+    checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
+    settings = read_settings(checkpoint.folder)
+    published = load_published(checkpoint, settings)
+    fetch_weights(checkpoint, offline=offline)
+    # vLLM's own choice would take pickled weights where there are no others.
+    arguments = {"load_format": "safetensors", "logprobs_mode": "raw_logprobs", **engine_args}
+    try:
+        core = vllm.LLM(model=str(checkpoint.folder), **arguments).llm_engine
+    except Exception as error:  # it fails in many ways
+        raise translated_load(error, checkpoint.name) from error
+    family, processor = settings.family, published.processor
+    length = int(core.model_config.max_model_len)
+    facts = {
+        "model": checkpoint.name,
+        "source": checkpoint.origin,
+        "revision": checkpoint.revision or "local",
+        "family": family.model_type,
+        "engine": f"vllm {vllm.__version__}",
+        "dtype": str(core.model_config.dtype).removeprefix("torch."),
+        "context_tokens": str(length),
+        "vllm_arguments": ", ".join(f"{name}={value}" for name, value in engine_args.items()),
+        "sampling": published.generation.search or describe_sampling(published.sampling),
+        **published.generation.facts_elsewhere("vLLM"),
+    }
+    engine = Engine(core, partial(scoring_params, published.end_ids), max_queued_requests)
+    adapters = VllmAdapters(core, are_enabled=bool(engine_args.get("enable_lora")))
+    return VllmBackend(
+        VllmModel(
+            engine=engine,
+            adapters=adapters,
+            rules=_rules(published.rules, length, engine_args.get("mm_processor_kwargs")),
+            sampling=published.sampling,
+            encoder=PromptEncoder(processor, family),
+            vocabulary=Vocabulary(processor.tokenizer, published.end_ids),
+            facts=facts,
+            generation=published.generation,
+            resizer=published.resizer,
+        )
+    )
+
+
+def _rules(
+    published: PlanningRules, context_tokens: int, given: Mapping[str, Any] | None
+) -> PlanningRules:
+    """What the model lays down, with the limits that vLLM was started with."""
+    limits = published.image_limits
+    sizes = (given or {}).get("size") or {}
+    low = (given or {}).get("min_pixels") or sizes.get("shortest_edge") or limits.min_pixels
+    high = (given or {}).get("max_pixels") or sizes.get("longest_edge") or limits.max_pixels
+    return replace(
+        published,
+        image_limits=PixelLimits(int(low), int(high)),
+        context_tokens=context_tokens,
+        limits_are_fixed=True,
+    )
+
+
+def _check(max_queued_requests: int, engine_args: Mapping[str, Any]) -> None:
+    if type(max_queued_requests) is not int or max_queued_requests < 1:
+        raise InputError(
+            f"max_queued_requests={max_queued_requests!r} was given",
+            expected="a whole number above 0",
+        )
+    if engine_args.get("trust_remote_code"):
+        raise ModelLoadError(
+            "trust_remote_code=True was given, and code of a checkpoint is never run",
+            expected="a checkpoint of a family that vLLM itself knows",
+        )
+    ours = [name for name in engine_args if name in _OURS]
+    if ours:
+        raise InputError(f"{ours[0]} is not passed to vLLM", hint="model=..., revision=...")

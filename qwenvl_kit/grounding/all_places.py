@@ -1,0 +1,64 @@
+"""All places of a reply, whatever was asked: boxes, points, outlines and boxes in space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qwenvl_kit.errors import MessageError
+from qwenvl_kit.families import Family
+from qwenvl_kit.grounding.boxes import Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.coordinates import PlaceMapper
+from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.results import Reply
+
+
+@dataclass(frozen=True)
+class FoundPlaces:
+    """The places of one reply, each kind in the order of the answer.
+
+    Attributes:
+        boxes: in pixels of the upright original, as all but boxes in space.
+        marks: points.
+        polygons: outlines.
+        boxes_3d: boxes in the space before the camera.
+        warnings: what could not be read, or had to be set right, in words.
+    """
+
+    boxes: tuple[Box, ...]
+    marks: tuple[Mark, ...]
+    polygons: tuple[Polygon, ...]
+    boxes_3d: tuple[Box3D, ...]
+    warnings: tuple[str, ...]
+
+
+def read_places(
+    reply: Reply, family: Family, *, image_index: int = 0, default_label: str = ""
+) -> FoundPlaces:
+    """What a reply to a question of one's own says of places in a picture.
+
+    Example:
+        reply = chat.ask("Outline the road signs as JSON with poly_2d and label.", "street.jpg")
+        found = read_places(reply, chat.family)
+
+    Args:
+        reply: the answer.
+        family: whose coordinates they are; `chat.family`.
+        image_index: of which picture of the request they are, counted from 0.
+        default_label: of places that have none.
+
+    Raises:
+        MessageError: the request had no such picture.
+    """
+    images = reply.plan.images
+    if not 0 <= image_index < len(images):
+        raise MessageError(
+            f"image_index={image_index!r} was given",
+            expected=f"the number of one of the {len(images)} pictures of the request, from 0",
+            where="read_places",
+        )
+    mapper = PlaceMapper(images[image_index], family, reply, default_label)
+    written = parse_places(reply.text)
+    boxes, marks = mapper.boxes(written.boxes), mapper.marks(written.points)
+    polygons, boxes_3d = mapper.polygons(written.polygons), mapper.boxes_3d(written.boxes_3d)
+    warnings = (*written.warnings, *mapper.warnings)
+    return FoundPlaces(tuple(boxes), tuple(marks), tuple(polygons), tuple(boxes_3d), warnings)

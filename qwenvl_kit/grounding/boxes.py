@@ -1,0 +1,227 @@
+"""Boxes, points and outlines in a picture, in pixels of the upright original; boxes in space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, overload
+
+from qwenvl_kit.geometry import Point, Region, Size
+from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.results import Reply
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+class Attributes(Mapping[str, Any]):
+    """What else an answer says of a place, by name, as it is written there; it cannot be changed.
+
+    A `MappingProxyType` would be the same, but cannot be sent to another process.
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where something is.
+
+    Attributes:
+        label: what it is, in the model's words; what was asked for where the model says nothing.
+        x1_px, y1_px: its upper left corner, from the upper left corner of the picture.
+        x2_px, y2_px: its lower right corner.
+        confidence: how sure the model was of these numbers, in [0, 1]: the geometric mean of the
+            probabilities of their tokens; None without scores.
+        attributes: what else the model says of it, by name: a colour, a name in two languages.
+    """
+
+    label: str
+    x1_px: float
+    y1_px: float
+    x2_px: float
+    y2_px: float
+    confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+    @property
+    def centre(self) -> Point:
+        """Its middle."""
+        return Point((self.x1_px + self.x2_px) / 2, (self.y1_px + self.y2_px) / 2)
+
+    @property
+    def area_pixels(self) -> float:
+        """Its height times its width."""
+        return (self.x2_px - self.x1_px) * (self.y2_px - self.y1_px)
+
+    @property
+    def region(self) -> Region:
+        """All pixels that it touches, as `ImagePart(crop=...)` takes them."""
+        x1, y1 = math.floor(self.x1_px), math.floor(self.y1_px)
+        return Region(
+            x1, y1, max(x1 + 1, math.ceil(self.x2_px)), max(y1 + 1, math.ceil(self.y2_px))
+        )
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union with another box, in [0, 1]."""
+        across = min(self.x2_px, other.x2_px) - max(self.x1_px, other.x1_px)
+        down = min(self.y2_px, other.y2_px) - max(self.y1_px, other.y1_px)
+        shared = max(0.0, across) * max(0.0, down)
+        union = self.area_pixels + other.area_pixels - shared
+        return shared / union if union else 0.0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point on something; the attributes are those of `Box`."""
+
+    label: str
+    x_px: float
+    y_px: float
+    confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """An outline of something; label, confidence and attributes are those of `Box`.
+
+    Attributes:
+        corners: three or more, in the model's order, in pixels of the upright original.
+    """
+
+    label: str
+    corners: tuple[Point, ...]
+    confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around it."""
+        xs, ys = [at.x_px for at in self.corners], [at.y_px for at in self.corners]
+        sides = (min(xs), min(ys), max(xs), max(ys))
+        return Box(self.label, *sides, self.confidence, self.attributes)
+
+
+@dataclass(frozen=True)
+class Box3D:
+    """A box in the space before the camera; label, confidence and attributes are those of `Box`.
+
+    Numbers are the model's own, whatever became of the picture: x goes to the right, y down and z
+    away from the camera, which is at 0 (cookbook `3d_grounding.ipynb` of Qwen3-VL).
+
+    Attributes:
+        x_m, y_m, z_m: its middle, in metres.
+        x_size_m, y_size_m, z_size_m: its sides before it is turned, in metres.
+        x_degrees, y_degrees, z_degrees: by how much it is turned around the x axis, then y, then z,
+            in the sense of the cookbook's `rotate_xyz`. The model writes halves of a full turn. The
+            cookbook's prompts call the three "roll, pitch, yaw", its code "pitch, yaw, roll".
+    """
+
+    label: str
+    x_m: float
+    y_m: float
+    z_m: float
+    x_size_m: float
+    y_size_m: float
+    z_size_m: float
+    x_degrees: float
+    y_degrees: float
+    z_degrees: float
+    confidence: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+
+_Place = TypeVar("_Place", bound=Union[Box, Mark])
+
+
+class Places(Sequence[_Place], Generic[_Place]):
+    """Boxes or points that a model found in a picture, in the order of its answer.
+
+    Args:
+        places: the boxes or points.
+        reply: the answer that they were read from.
+        warnings: what could not be read of it, or had to be set right, in words.
+        image_size: the upright picture's size.
+        source: the picture.
+        policy: how it may be opened.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[_Place],
+        *,
+        reply: Reply,
+        warnings: Sequence[str],
+        image_size: Size,
+        source: Any,
+        policy: MediaPolicy,
+    ) -> None:
+        self._places = tuple(places)
+        self.reply = reply
+        self.warnings = tuple(warnings)
+        self.image_size = image_size
+        self._source = source
+        self._policy = policy
+
+    @overload
+    def __getitem__(self, index: int) -> _Place: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[_Place, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> _Place | tuple[_Place, ...]:
+        return self._places[index]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[_Place]:
+        return iter(self._places)
+
+    def __repr__(self) -> str:
+        warned = f", warnings={self.warnings}" if self.warnings else ""
+        return f"{type(self).__name__}({list(self._places)}{warned})"
+
+    def draw(self) -> PIL.Image.Image:
+        """The upright picture with the places and their labels drawn on it; a new picture.
+
+        Raises:
+            MediaError: the picture cannot be opened any more.
+        """
+        from qwenvl_kit.grounding.drawing import draw_places
+
+        return draw_places(decode_image(self._source, self._policy), self._places)
+
+    def _repr_png_(self) -> bytes:
+        import io
+
+        buffer = io.BytesIO()
+        self.draw().save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+class Boxes(Places[Box]):
+    """Boxes that a model found in a picture; see `Places`."""
+
+
+class Marks(Places[Mark]):
+    """Points that a model found in a picture; see `Places`."""

@@ -1,0 +1,148 @@
+"""From coordinates as a family writes them to pixels of the upright original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from qwenvl_kit.families import Family
+from qwenvl_kit.geometry import Point
+from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.raw_places import WrittenPlace
+from qwenvl_kit.plans import ImagePlan
+from qwenvl_kit.results import Reply
+
+PARTS = 1000
+"""A picture's sides have so many parts where coordinates are relative (model cards of Qwen2-VL,
+Qwen3-VL and Qwen3.5)."""
+
+HALF_TURN_DEGREES = 180.0
+"""What 1 stands for in the angles of a box in space (cookbook `3d_grounding.ipynb` of Qwen3-VL)."""
+
+_FAR_OUTSIDE = 0.02
+"""What lies further outside than this share of the picture's side is told of."""
+
+
+class PlaceMapper:
+    """Brings places into the pixels of the picture that they were asked of.
+
+    Args:
+        plan: what became of the picture.
+        family: whose coordinates they are.
+        reply: the answer that they stand in.
+        default_label: of those that have none.
+    """
+
+    def __init__(self, plan: ImagePlan, family: Family, reply: Reply, default_label: str) -> None:
+        self._map = plan.pixel_map
+        self._family = family
+        self._reply = reply
+        self._default_label = default_label
+        shown = plan.original if plan.crop is None else plan.crop.size
+        left, top = (0, 0) if plan.crop is None else (plan.crop.x1_px, plan.crop.y1_px)
+        self._low = Point(left, top)
+        self._high = Point(left + shown.width_px, top + shown.height_px)
+        self.warnings: list[str] = []
+
+    def boxes(self, written: Iterable[WrittenPlace]) -> list[Box]:
+        """Those that are boxes and hold any of the picture; the others are told of.
+
+        Of an outline the box around it.
+        """
+        found = []
+        for place in self._without_fractions(written):
+            if len(place.numbers) == 2:
+                self._warn("a point where a box was asked for")
+                continue
+            x1, y1, x2, y2 = self._sides(place)
+            if x1 > x2 or y1 > y2:
+                self._warn("corners in the wrong order")
+            low = self._clamped(self._original(min(x1, x2), min(y1, y2)))
+            high = self._clamped(self._original(max(x1, x2), max(y1, y2)))
+            if low.x_px < high.x_px and low.y_px < high.y_px:
+                sides = (low.x_px, low.y_px, high.x_px, high.y_px)
+                found.append(Box(self._label(place), *sides, *self._rest(place)))
+            else:
+                self._warn("a box that holds nothing of the picture")
+        return found
+
+    def marks(self, written: Iterable[WrittenPlace]) -> list[Mark]:
+        """All places as points; of a box or an outline its middle."""
+        found = []
+        for place in self._without_fractions(written):
+            xs, ys = place.numbers[::2], place.numbers[1::2]
+            if len(xs) > 1:
+                kind = "a box" if len(xs) == 2 else "an outline"
+                self._warn(f"{kind} where a point was asked for; its middle is given")
+            at = self._clamped(self._original(sum(xs) / len(xs), sum(ys) / len(ys)))
+            found.append(Mark(self._label(place), at.x_px, at.y_px, *self._rest(place)))
+        return found
+
+    def polygons(self, written: Iterable[WrittenPlace]) -> list[Polygon]:
+        """Outlines; corners beyond the picture are moved to its edge."""
+        found = []
+        for place in self._without_fractions(written):
+            pairs = zip(place.numbers[::2], place.numbers[1::2])
+            corners = tuple(self._clamped(self._original(x, y)) for x, y in pairs)
+            found.append(Polygon(self._label(place), corners, *self._rest(place)))
+        return found
+
+    def boxes_3d(self, written: Iterable[WrittenPlace]) -> list[Box3D]:
+        """Boxes in space, which have nothing to do with the picture's pixels."""
+        found = []
+        for place in written:
+            x, y, z, width, height, depth, *turns = place.numbers
+            first, second, third = (turn * HALF_TURN_DEGREES for turn in turns)
+            numbers = (x, y, z, width, height, depth, first, second, third)
+            found.append(Box3D(self._label(place), *numbers, *self._rest(place)))
+        return found
+
+    def _without_fractions(self, written: Iterable[WrittenPlace]) -> Iterator[WrittenPlace]:
+        """Those whose numbers may be what the family counts in: shares of the sides are not."""
+        for place in written:
+            is_within = all(0 <= number <= 1 for number in place.numbers)
+            if is_within and not all(number.is_integer() for number in place.numbers):
+                self._warn(f"numbers that look like fractions of 1, not {self._unit}; left out")
+            else:
+                yield place
+
+    @property
+    def _unit(self) -> str:
+        return "thousandths" if self._family.coordinates == "thousandths" else "pixels"
+
+    def _sides(self, place: WrittenPlace) -> tuple[float, float, float, float]:
+        if len(place.numbers) == 4:
+            x1, y1, x2, y2 = place.numbers
+            return x1, y1, x2, y2
+        self._warn("an outline where a box was asked for; the box around it is given")
+        xs, ys = place.numbers[::2], place.numbers[1::2]
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def _original(self, x: float, y: float) -> Point:
+        if self._family.coordinates == "thousandths":
+            x *= self._map.resized.width_px / PARTS
+            y *= self._map.resized.height_px / PARTS
+        return self._map.to_original(Point(x, y))
+
+    def _clamped(self, place: Point) -> Point:
+        low, high = self._low, self._high
+        inside = Point(
+            min(max(place.x_px, low.x_px), high.x_px), min(max(place.y_px, low.y_px), high.y_px)
+        )
+        far = abs(place.x_px - inside.x_px) > _FAR_OUTSIDE * (high.x_px - low.x_px) or abs(
+            place.y_px - inside.y_px
+        ) > _FAR_OUTSIDE * (high.y_px - low.y_px)
+        if far:
+            self._warn("coordinates beyond the picture")
+        return inside
+
+    def _label(self, place: WrittenPlace) -> str:
+        return place.label or self._default_label
+
+    def _rest(self, place: WrittenPlace) -> tuple[float | None, Attributes]:
+        """How sure the model was of the numbers, and what else it says."""
+        confidence = self._reply.confidence_between(place.start, place.stop)
+        return confidence, Attributes(place.attributes)
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)

@@ -1,0 +1,84 @@
+"""What one call has fetched: a URL that many of its requests show is fetched once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Literal, TypeAlias, cast
+
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.remote_images import Link, look_at
+from qwenvl_kit.media.sources import fetch_url
+
+_MAX_BYTES = 256 * 2**20
+
+_Key: TypeAlias = tuple[Literal["file", "look"], str]
+
+
+class Fetches:
+    """What a call has fetched, the last of it; any thread may ask.
+
+    Those who want the same at the same time wait for one of them. What failed is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[_Key, Future[Link | bytes]] = OrderedDict()
+
+    def get(self, url: str, policy: MediaPolicy) -> bytes:
+        """What is at a URL.
+
+        Raises:
+            MediaError: as `fetch_url`.
+        """
+        return cast("bytes", self._get(("file", url), partial(fetch_url, url, policy)))
+
+    def look_at(self, url: str, policy: MediaPolicy) -> Link | bytes:
+        """As `qwenvl_kit.media.remote_images.look_at`."""
+        return self._get(("look", url), partial(look_at, url, policy))
+
+    def _get(self, key: _Key, fetch: Callable[[], Link | bytes]) -> Link | bytes:
+        while True:
+            with self._lock:
+                found = self._found.get(key)
+                if found is None:
+                    mine = self._found[key] = Future()
+                else:
+                    self._found.move_to_end(key)
+            if found is None:
+                return self._fetch(key, fetch, mine)
+            if found.exception() is None:  # waits for whoever fetches it
+                return found.result()
+
+    def _fetch(
+        self, key: _Key, fetch: Callable[[], Link | bytes], mine: Future[Link | bytes]
+    ) -> Link | bytes:
+        try:
+            content = fetch()
+        except BaseException as error:
+            with self._lock:
+                self._found.pop(key, None)
+            mine.set_exception(error)
+            raise
+        mine.set_result(content)
+        with self._lock:
+            self._make_room()
+        return content
+
+    def _make_room(self) -> None:
+        """Let the oldest go; of what is being fetched the size is not known yet."""
+        done = [(key, _num_bytes(found)) for key, found in self._found.items() if found.done()]
+        used = sum(num_bytes for _, num_bytes in done)
+        for key, num_bytes in done:
+            if used <= _MAX_BYTES:
+                return
+            used -= num_bytes
+            self._found.pop(key, None)
+
+
+def _num_bytes(found: Future[Link | bytes]) -> int:
+    content = found.result()
+    return 0 if isinstance(content, Link) else len(content)

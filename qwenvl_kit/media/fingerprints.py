@@ -1,0 +1,175 @@
+"""What a picture or video is known by when results are kept: enough to notice another one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qwenvl_kit.errors import located
+from qwenvl_kit.media.arrays import is_array
+from qwenvl_kit.media.documents import DocumentPage
+from qwenvl_kit.media.frame_sequences import is_sequence
+from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.local_files import open_file, read_piece, sha256_of_file
+from qwenvl_kit.media.pillow_objects import frame_of
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.sources import is_elsewhere, is_encoded, opened_source, resolve_source
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import ImagePart, VideoPart
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+
+_NUM_SAMPLES = 16
+_SAMPLE_BYTES = 64 * 2**10
+
+
+def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
+    """What tells a video from another.
+
+    A file is known by its path, size, time of change and samples of its bytes: reading gigabytes to
+    be sure would take longer than it is worth. What is on the network is known by its URL, so that
+    a run goes on without fetching again what it has an answer to; what is kept is a hash of it, as
+    it may hold credentials. What is in memory is known by its content, an open file too.
+
+    Raises:
+        MediaSourceError: frames of a kind that cannot be told apart.
+        MediaNotFoundError: there is no such file.
+        MediaError: the policy refuses it.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return {"sha256": hashlib.sha256(source).hexdigest()}
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
+    if is_elsewhere(source, policy):
+        return {"url_sha256": hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()}
+    if is_encoded(source):
+        return _identify_encoded(source, policy)
+    if isinstance(source, Sequence):
+        return {"frames": len(source), "sha256": _identify_frames(source, policy)}
+    return _identify_pixels(source, policy)
+
+
+def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy) -> str | None:
+    """What a source gives as planned, without decoding it; None for what is in memory.
+
+    A file is known by its place, size and times of change, encoded bytes by their content.
+
+    Raises:
+        MediaError: it is not there, or the policy refuses it.
+    """
+    if isinstance(plan, VideoPlan) and is_sequence(source):
+        return None
+    if isinstance(source, DocumentPage):
+        document = source.document
+        file = document.known_as(lambda given: _identify_opened(given, policy))
+        known: object = file and (file, source.number, document.dpi)
+    else:
+        known = _identify_opened(source, policy)
+    if known is None:
+        return None
+    return hashlib.sha256(repr((known, replace(plan, where=""))).encode()).hexdigest()
+
+
+def _identify_opened(source: Any, policy: MediaPolicy) -> object:
+    """A file by its place, size and times of change, bytes by their content; None for others."""
+    if not is_encoded(source):  # nor is an array made a picture for nothing
+        return None
+    opened = resolve_source(source, policy)
+    if not isinstance(opened, Path):
+        return hashlib.sha256(_encoded(opened)).hexdigest()
+    status = os.stat(opened)
+    form = (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+    return os.path.realpath(opened), form
+
+
+def identify_content(
+    part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
+) -> dict[str, Any]:
+    """What tells a picture, video or document from another, and how it is shown.
+
+    For a run to go on with. Pictures and documents in files are known by their bytes, all else as
+    in `identify_source`.
+
+    Raises:
+        MediaError: it is not there, the policy refuses it, or it has nothing that it is known by.
+    """
+    settings = {
+        field.name: getattr(part, field.name) for field in fields(part) if field.name != "source"
+    }
+    shown = {name: _as_plain(value) for name, value in settings.items() if value is not None}
+    return {"kind": type(part).__name__, "source": _identify_bytes(part, policy), **shown}
+
+
+def _identify_bytes(
+    part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
+) -> dict[str, Any]:
+    is_named = is_encoded(part.source) and not is_elsewhere(part.source, policy)
+    if isinstance(part, (ImagePart, DocumentPart)) and is_named:
+        with opened_source(part.source, policy) as opened:
+            if isinstance(opened, Path):
+                return {"sha256": sha256_of_file(opened, policy)}
+    source = part.source
+    if isinstance(part, ImagePart):
+        source = frame_of(part.source, part.frame_index)  # type: ignore[arg-type]
+    return identify_source(source, policy)
+
+
+def _as_plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _identify_encoded(source: Any, policy: MediaPolicy) -> dict[str, Any]:
+    with opened_source(source, policy) as opened:
+        if not isinstance(opened, Path):
+            return {"sha256": hashlib.sha256(_encoded(opened)).hexdigest()}
+        return {"path": os.path.realpath(opened), **_form_of(opened, policy)}
+
+
+def _form_of(path: Path, policy: MediaPolicy) -> dict[str, Any]:
+    """Size, time of change and samples of a file that may be of any size: 1 MiB of it at most."""
+    with open_file(path, policy) as file:
+        status = os.fstat(file.fileno())
+        digest = hashlib.sha256()
+        last = max(0, status.st_size - _SAMPLE_BYTES)
+        for index in range(_NUM_SAMPLES):
+            start = last * index // (_NUM_SAMPLES - 1)
+            digest.update(read_piece(file, path, _SAMPLE_BYTES, start))
+    return {
+        "num_bytes": status.st_size,
+        "changed_ns": status.st_mtime_ns,
+        "samples_sha256": digest.hexdigest(),
+    }
+
+
+def _encoded(opened: Any) -> bytes:
+    """What an encoded source was resolved to, where that is no file."""
+    return bytes(opened)
+
+
+def _identify_frames(frames: Sequence[Any], policy: MediaPolicy) -> str:
+    digest = hashlib.sha256()
+    for index, frame in enumerate(frames):
+        with located(f"source[{index}]"):
+            digest.update(json.dumps(identify_source(frame, policy), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _identify_pixels(source: Any, policy: MediaPolicy) -> dict[str, Any]:
+    """A NumPy array or a torch tensor by its values, another picture by what is shown of it."""
+    if not is_array(source):
+        picture = decode_image(source, policy)
+        form, pixels = [picture.mode, list(picture.size)], picture.tobytes()
+    else:
+        array = source.detach().cpu().numpy() if hasattr(source, "detach") else source
+        form, pixels = [str(array.dtype), list(array.shape)], array.tobytes()
+    return {"form": form, "sha256": hashlib.sha256(pixels).hexdigest()}

@@ -1,0 +1,81 @@
+"""How the decoding process is asked about a file or bytes, under the policy of who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.media.isolation.process_pool import POOL
+from qwenvl_kit.media.local_files import read_file
+from qwenvl_kit.media.policy import MediaPolicy
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_LIMITS = ("max_bytes", "max_pixels", "max_pages", "image_formats")
+
+
+def ask_apart(
+    kind: str,
+    opened: Path | bytes,
+    policy: MediaPolicy,
+    timeout_seconds: float,
+    **wanted: Any,
+) -> Iterator[tuple[Mapping[str, Any], PIL.Image.Image | None]]:
+    """The answers about an encoded source: facts, and the picture that comes with them, if any.
+
+    Args:
+        kind: what is asked.
+        opened: a file, or bytes.
+        policy: what it may be, and what of memory and time that may take.
+        timeout_seconds: how long all answers may take; each may take `image_timeout_seconds`.
+        wanted: more that the process has to know, as JSON has it.
+
+    Raises:
+        MediaError: what the process says of it; the process died, or took too long.
+    """
+    opened = _held(opened, policy)
+    payload = opened if isinstance(opened, bytes) else b""
+    policy.check_num_bytes(len(payload))
+    request = {
+        "kind": kind,
+        "path": str(opened.absolute()) if isinstance(opened, Path) else None,
+        "limits": {name: getattr(policy, name) for name in _LIMITS},
+        "max_memory_bytes": policy.max_decoder_bytes,
+        **wanted,
+    }
+    with (
+        POOL.lease() as process,
+        closing(
+            process.ask(request, timeout_seconds, payload, policy.image_timeout_seconds)
+        ) as answers,
+    ):
+        for facts, pixels in answers:  # which are overwritten once the process is another's
+            yield facts, _picture(facts, pixels) if pixels else None
+
+
+def _held(opened: Path | bytes, policy: MediaPolicy) -> Path | bytes:
+    """The bytes of a file where files are fenced in: the process could not judge what it opens."""
+    is_fenced = policy.allow_folders is not None
+    return read_file(opened, policy) if is_fenced and isinstance(opened, Path) else opened
+
+
+def _picture(facts: Mapping[str, Any], pixels: memoryview) -> PIL.Image.Image:
+    import PIL.Image
+
+    return PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
+
+
+def source_of(request: Mapping[str, Any], payload: bytes) -> tuple[Path | bytes, MediaPolicy]:
+    """What the decoding process was asked about, and what it may do with it."""
+    source = payload if request["path"] is None else Path(request["path"])
+    return source, MediaPolicy(**request["limits"], isolate_images=False)
+
+
+def num_bytes_of(source: Path | bytes) -> int:
+    """How long it is; 0 for a file that is gone, which is told when it is opened."""
+    if isinstance(source, bytes):
+        return len(source)
+    return source.stat().st_size if source.exists() else 0

@@ -1,0 +1,235 @@
+"""Decoders in processes of their own, kept warm, each ended when its time is over."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from qwenvl_kit import errors
+from qwenvl_kit.errors import MediaDecodeError, MediaTimeoutError, QwenVLKitError
+from qwenvl_kit.media.isolation.deadlines import Deadline
+from qwenvl_kit.media.isolation.shared_memory import Room
+
+_START = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from qwenvl_kit.media.worker.main import main; main({room!r})"
+)
+_PIPE_BYTES = 2**20
+"""Pixels come in few large pieces; where the system allows it."""
+
+_MAX_ARENAS = "2"
+"""In how many places glibc's threads hold memory; each takes addresses that count as memory."""
+
+_MAX_IDLE = 2
+"""Processes that are kept for the next request; each takes about 50 MB."""
+
+
+class DecoderProcess:
+    """One child process, which answers one request at a time.
+
+    It is started by a command and not by `multiprocessing`, which would run the user's main
+    module a second time.
+    """
+
+    def __init__(self) -> None:
+        self._room = Room.make()
+        descriptor = None if self._room is None else self._room.descriptor
+        start = _START.format(path=_search_path(), room=descriptor)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable or "", "-c", start],
+                pass_fds=() if descriptor is None else (descriptor,),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"MALLOC_ARENA_MAX": _MAX_ARENAS, **os.environ},
+                pipesize=_PIPE_BYTES,
+            )
+        except BaseException:
+            if self._room is not None:
+                self._room.close()
+            raise
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        timeout_seconds: float,
+        payload: bytes = b"",
+        answer_seconds: float | None = None,
+    ) -> Generator[tuple[dict[str, Any], memoryview], None, None]:
+        """The answers to a request, each with the bytes that came with it.
+
+        The bytes are overwritten by the next answer.
+
+        Args:
+            request: what is wanted, as JSON has it.
+            timeout_seconds: when it is ended.
+            payload: bytes that go with the request.
+            answer_seconds: when it is ended if it owes an answer; None for no bound but the other.
+
+        Raises:
+            MediaTimeoutError: the time is over; the process is gone.
+            MediaDecodeError: the process died.
+            QwenVLKitError: what the process says of the file.
+        """
+        deadline = Deadline(self.kill, timeout_seconds, answer_seconds)
+        try:
+            with deadline:
+                for answer in self._exchange({**request, "num_bytes": len(payload)}, payload):
+                    deadline.pause()
+                    yield answer
+                    deadline.go_on()
+        except QwenVLKitError:  # some are a ValueError
+            raise
+        except Exception as error:
+            self.kill()  # what it has yet to say must not be taken for the answer to another
+            if deadline.is_over:
+                raise deadline.error() from error
+            raise MediaDecodeError(
+                f"the decoder died while it read the file (exit status {self._status()})",
+                hint="convert the file, or take another",
+            ) from error
+
+    def kill(self) -> None:
+        """End the process at once; may be called from any thread, and again."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and wait until it is gone."""
+        self.kill()
+        self._process.wait()
+        if self._room is not None:
+            self._room.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what was written cannot be sent any more
+                    pipe.close()
+
+    def _status(self) -> int | None:
+        try:
+            return self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _exchange(
+        self, request: Mapping[str, Any], payload: bytes
+    ) -> Iterator[tuple[dict[str, Any], memoryview]]:
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        if pipe_in is None or pipe_out is None:
+            raise EOFError
+        pipe_in.write(json.dumps(request).encode() + b"\n")
+        pipe_in.write(payload)
+        pipe_in.flush()
+        piece = bytearray()
+        while True:
+            facts = json.loads(pipe_out.readline() or b"")  # nothing at all is a ValueError
+            if "error" in facts:
+                raise _as_error(facts)
+            if "done" in facts:
+                return
+            if self._room is not None and facts["room_start"] is not None:
+                yield facts, self._room.read(facts["room_start"], facts["num_bytes"])
+                continue
+            if len(piece) != facts["num_bytes"]:
+                piece = bytearray(facts["num_bytes"])
+            _fill(pipe_out, memoryview(piece))
+            yield facts, memoryview(piece)
+
+
+def _search_path() -> list[str]:
+    """Where the process finds the kit; an empty entry stands for a folder that may have changed."""
+    path = [entry for entry in sys.path if entry]
+    root = str(Path(__file__).absolute().parents[3])
+    return path if root in path else [*path, root]
+
+
+def _fill(pipe: Any, room: memoryview) -> None:
+    filled = 0
+    while filled < len(room):
+        count = pipe.readinto(room[filled:])
+        if not count:
+            raise EOFError
+        filled += count
+
+
+def _as_error(facts: Mapping[str, Any]) -> QwenVLKitError:
+    kind = getattr(errors, facts["error"], MediaDecodeError)
+    said = {name: facts[name] for name in ("expected", "hint", "where")}
+    error: QwenVLKitError = kind(facts["problem"], **said)
+    return error
+
+
+class _Pool:
+    """Idle processes, for whichever thread needs one next."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[DecoderProcess] = []
+
+    @contextmanager
+    def lease(self) -> Iterator[DecoderProcess]:
+        """A process for one request; one in which anything went wrong is not used again."""
+        process = self._take()
+        try:
+            yield process
+        except QwenVLKitError as error:
+            if isinstance(error, MediaTimeoutError) or not self._is_alive(process):
+                process.close()
+            else:
+                self._give_back(process)
+            raise
+        except BaseException:  # its answers were not read to the end
+            process.close()
+            raise
+        self._give_back(process)
+
+    def close(self) -> None:
+        """End all idle processes."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def forget(self) -> None:
+        """Let go of processes that belong to the parent of a forked process."""
+        self._lock, self._idle = threading.Lock(), []
+
+    def _take(self) -> DecoderProcess:
+        with self._lock:
+            while self._idle:
+                process = self._idle.pop()
+                if self._is_alive(process):
+                    return process
+                process.close()
+        try:
+            return DecoderProcess()
+        except OSError as error:
+            raise MediaDecodeError(
+                f"no process could be started to decode the file ({error})",
+                hint="MediaPolicy(isolate_video=False, isolate_images=False)",
+            ) from error
+
+    def _give_back(self, process: DecoderProcess) -> None:
+        with self._lock:
+            if len(self._idle) < _MAX_IDLE:
+                self._idle.append(process)
+                return
+        process.close()
+
+    @staticmethod
+    def _is_alive(process: DecoderProcess) -> bool:
+        return process._process.poll() is None
+
+
+POOL = _Pool()
+"""The processes of this program."""
+
+atexit.register(POOL.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.forget)

@@ -1,0 +1,203 @@
+"""The bytes behind a URL, if the media policy admits where it leads, hop by hop."""
+
+from __future__ import annotations
+
+import functools
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from qwenvl_kit.errors import (
+    MediaError,
+    MediaFetchError,
+    MediaForbiddenError,
+    MediaNotFoundError,
+    MediaTimeoutError,
+)
+from qwenvl_kit.media.web.urls import WebUrl, parse_url
+
+if TYPE_CHECKING:
+    from qwenvl_kit.media.policy import MediaPolicy
+    from qwenvl_kit.media.web.connections import Deadline, Resolve
+
+IsEnough: TypeAlias = Callable[[bytearray], bool]
+"""Told what has come so far; True leaves the rest where it is."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TRY_AGAIN = (408, 429, 500, 502, 503, 504)
+_GONE = (404, 410)
+_TRIES = 3
+_FIRST_PAUSE_SECONDS = 0.2
+_STALLED_SECONDS = 10.0
+"""A server that says nothing for so long is given up, even where the deadline is later."""
+
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "qwenvl-kit"}
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """What is the same on all hops of a fetch."""
+
+    policy: MediaPolicy
+    deadline: Deadline
+    resolve: Resolve | None
+    is_enough: IsEnough | None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a server answered: the status, what may matter of the headers, and the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def fetch(
+    source: str,
+    policy: MediaPolicy,
+    resolve: Resolve | None = None,
+    is_enough: IsEnough | None = None,
+) -> bytes:
+    """What is at a URL.
+
+    Each hop is judged: its host by the policy, its address when it is known. Bytes are counted as
+    they come, whatever the server says about their number and kind. A server that is busy is asked
+    again, twice at most, and never beyond the deadline.
+
+    Args:
+        source: the URL.
+        policy: where it may lead, and how much may come.
+        resolve: the addresses of a name; None asks the system.
+        is_enough: asked as bytes come; where it says so, the rest is not fetched.
+
+    Raises:
+        MediaForbiddenError: the policy admits no such host, address or size.
+        MediaSourceError: it is no URL.
+        MediaNotFoundError: the server has nothing there.
+        MediaFetchError: no connection, or no whole answer.
+        MediaTimeoutError: it took too long.
+    """
+    from qwenvl_kit.media.web.connections import Deadline
+
+    errand = _Errand(policy, Deadline(policy.fetch_timeout_seconds), resolve, is_enough)
+    url = parse_url(source)
+    for _ in range(policy.max_redirects + 1):
+        policy.check_host(url.scheme, url.host, url.port)
+        answer = _asked(url, errand)
+        if answer.status not in _REDIRECTS:
+            return _body(url, answer)
+        if "location" not in answer.headers:
+            raise MediaFetchError(f"{url} redirects to nowhere ({answer.status})")
+        url = url.joined(answer.headers["location"])
+    raise MediaForbiddenError(
+        f"more than {policy.max_redirects} redirects",
+        expected="fewer",
+        hint="MediaPolicy(max_redirects=...), or the URL where they lead",
+    )
+
+
+def _body(url: WebUrl, answer: _Answer) -> bytes:
+    if answer.status in _GONE:
+        raise MediaNotFoundError(f"{url} has nothing there ({answer.status})")
+    if answer.status != 200:
+        raise MediaFetchError(f"{url} answered {answer.status}", expected="200")
+    if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise MediaFetchError(f"{url} sent it compressed, unasked", expected="the file as it is")
+    return answer.body
+
+
+def _asked(url: WebUrl, errand: _Errand) -> _Answer:
+    """One hop, tried again where that is safe and may help."""
+    import httpcore2
+
+    failure: Exception | None = None
+    for attempt in range(1, _TRIES + 1):
+        answer = None
+        try:
+            answer = _once(url, errand)
+        except (
+            httpcore2.NetworkError,
+            httpcore2.TimeoutException,
+            httpcore2.ProtocolError,
+        ) as error:
+            failure = error
+        except MediaError:
+            raise
+        except Exception as error:
+            raise MediaFetchError(f"{url} cannot be asked ({_name(error)})") from error
+        if answer is not None and (answer.status not in _TRY_AGAIN or attempt == _TRIES):
+            return answer
+        if attempt < _TRIES:
+            _pause(attempt, answer, errand.deadline)
+    if isinstance(failure, httpcore2.TimeoutException):
+        errand.deadline.left()
+        raise MediaTimeoutError(f"{url} does not answer ({_name(failure)})") from failure
+    raise MediaFetchError(
+        f"{url} could not be fetched ({_name(failure)})", hint="check the URL and the network"
+    ) from failure
+
+
+def _once(url: WebUrl, errand: _Errand) -> _Answer:
+    import httpcore2
+
+    from qwenvl_kit.media.web.connections import Dialer, system_addresses
+
+    policy, resolve = errand.policy, errand.resolve or system_addresses
+    waits = {"connect": _STALLED_SECONDS, "read": _STALLED_SECONDS, "write": _STALLED_SECONDS}
+    where = httpcore2.URL(
+        scheme=url.scheme.encode(),
+        host=url.host.encode(),
+        port=url.port,
+        target=url.target.encode(),
+    )
+    with (
+        Dialer(resolve, policy.allow_private_addresses, errand.deadline) as dialer,
+        httpcore2.ConnectionPool(_tls(), max_connections=1, network_backend=dialer) as pool,
+        pool.stream("GET", where, headers=_HEADERS, extensions={"timeout": waits}) as response,
+    ):
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers
+        }
+        if response.status != 200:  # of what else it says nothing is wanted
+            return _Answer(response.status, headers, b"")
+        said = headers.get("content-length", "")
+        if said.isascii() and said.isdigit():
+            policy.check_num_bytes(int(said[:20]))
+        received = bytearray()
+        for piece in response.iter_stream():
+            received += piece
+            policy.check_num_bytes(len(received))
+            errand.deadline.left()
+            if errand.is_enough is not None and errand.is_enough(received):
+                break
+        return _Answer(response.status, headers, bytes(received))
+
+
+def _pause(attempt: int, answer: _Answer | None, deadline: Deadline) -> None:
+    """Wait as long as the server asks, or a little longer each time."""
+    asked = "" if answer is None else answer.headers.get("retry-after", "")
+    seconds = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
+    if asked.isascii() and asked.isdigit():
+        seconds = max(seconds, float(asked[:6]))
+    if seconds >= deadline.left():
+        raise MediaTimeoutError(
+            f"the server wants to be asked again in {seconds:.1f} s, after the time for fetching",
+            hint="MediaPolicy(fetch_timeout_seconds=...), or later",
+        )
+    time.sleep(seconds)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    import httpcore2
+
+    return httpcore2.default_ssl_context()
+
+
+def _name(error: BaseException | None) -> str:
+    return type(error).__name__

@@ -1,0 +1,111 @@
+"""The process that decodes: it takes a request a line on its input and answers on its output.
+
+A request is one line of JSON and, where that says `num_bytes`, so many bytes after it. So is an
+answer, but for pixels that were written to memory that both have (`room_start`); the last one says
+`done`. Nothing that comes from a file is ever run or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import av
+import PIL.Image
+import PIL.ImageFile
+
+from qwenvl_kit.errors import MediaDecodeError, QwenVLKitError
+from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
+from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
+from qwenvl_kit.media.isolation.shared_memory import MAX_BYTES, write_pixels
+from qwenvl_kit.media.worker.video import Answer, answer_video
+
+
+def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]:
+    """What a request is answered with: facts, and bytes or a picture in RGB.
+
+    Args:
+        request: what is wanted.
+        payload: the bytes that came with it.
+
+    Raises:
+        MediaError: the file cannot be read as asked.
+        MissingPackageError: it needs a package that is not installed.
+    """
+    try:
+        yield from _answer(request, payload)
+    except QwenVLKitError:
+        raise
+    except Exception as error:  # decoders raise nearly anything
+        raise MediaDecodeError(
+            f"the decoder failed ({type(error).__name__}: {error})",
+            hint="convert the file, or take another",
+        ) from error
+
+
+def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
+    if request["kind"] in PICTURES:
+        yield from answer_picture(request, payload)
+    elif request["kind"] in DOCUMENTS:
+        yield from answer_document(request, payload)
+    else:
+        yield from answer_video(request)
+
+
+def main(room: int | None = None) -> None:
+    """Answer requests until the input ends, as it does when the parent process is gone.
+
+    Args:
+        room: descriptor of the memory that pixels are written to; None for the pipe.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever else prints must not come between the answers
+    av.logging.set_level(None)
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever the machine's own start-up files say
+    for line in requests:
+        request = json.loads(line)
+        payload = requests.read(request.get("num_bytes", 0))
+        try:
+            # Of several answers the next would be written over one that is still being read.
+            once = room if request["kind"] in PICTURES else None
+            for facts, pixels in answer(request, payload):
+                _send(answers, facts, pixels, once)
+            _send(answers, {"done": True})
+        except BrokenPipeError:
+            return
+        except QwenVLKitError as error:
+            _send(answers, _failure(error))
+
+
+def _send(
+    answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", room: int | None = None
+) -> None:
+    """Answer with facts, and bytes behind them, or a picture, behind them or in the room."""
+    said = {**facts, "room_start": None}
+    if isinstance(payload, PIL.Image.Image):
+        said |= {"height_px": payload.height, "width_px": payload.width}
+        said["num_bytes"] = payload.height * payload.width * 3
+        if room is not None and said["num_bytes"] <= MAX_BYTES:
+            said["room_start"], payload = write_pixels(room, payload), b""
+        else:
+            payload = payload.tobytes()
+    view = memoryview(payload).cast("B")
+    said.setdefault("num_bytes", len(view))
+    answers.write(json.dumps(said).encode() + b"\n")
+    while len(view):
+        view = view[answers.write(view) :]
+
+
+def _failure(error: QwenVLKitError) -> dict[str, Any]:
+    return {
+        "error": type(error).__name__,
+        "problem": error.problem,
+        "expected": error.expected,
+        "hint": error.hint,
+        "where": error.where,
+    }

@@ -1,0 +1,1 @@
+"""Messages, and the parts that they hold."""

@@ -1,0 +1,103 @@
+"""Documents as parts of a message: a PDF or a TIFF, of which the model sees the pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field, fields
+from itertools import islice
+from typing import TypeAlias, Union
+
+from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located
+from qwenvl_kit.messages.video_timing import is_count
+from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.safe_text import shown_source
+
+DocumentSource: TypeAlias = Union[str, "os.PathLike[str]", bytes]
+"""A path, `file://`, http(s) or data URL, or bytes."""
+
+_MAX_PAGES = 10_000
+"""Numbers of pages that are gone through: iterables may have no end."""
+
+
+@tells_arguments
+@dataclass(frozen=True, repr=False)
+class DocumentPart:
+    """A document: its pages are shown as pictures, each after its number if there are several.
+
+    Attributes:
+        source: where it is; see `DocumentSource`.
+        pages: which, from 1 on, in the order in which they are shown; None for all.
+        password: of a PDF that is locked.
+        dpi: pixels an inch of a PDF, before the budget; None for 144, at which print of 8 points
+            is 16 pixels high. Pages of a TIFF have pixels already.
+        page_name: what stands before each page, where `{}` stands for its number.
+        budget: what each page may cost; None takes the request's budget.
+
+    Raises:
+        MediaSizeError: a number of a page cannot be meant.
+        MessageError: the name or the password cannot.
+        InputError: the dpi cannot.
+        BudgetError: the budget is unknown.
+    """
+
+    source: DocumentSource
+    _: KW_ONLY
+    pages: tuple[int, ...] | None = None
+    password: str | None = field(default=None, repr=False)
+    dpi: float | None = None
+    page_name: str = "Page {}:"
+    budget: BudgetChoice | None = None
+
+    def __post_init__(self) -> None:
+        if self.pages is not None:
+            object.__setattr__(self, "pages", _as_numbers(self.pages))
+        if self.password is not None and not isinstance(self.password, str):
+            raise MessageError("a password that is no text was given", expected="a string")
+        if not isinstance(self.page_name, str) or "{}" not in self.page_name:
+            raise MessageError(f"page_name={self.page_name!r} was given", expected="'Page {}:'")
+        if self.dpi is not None:
+            check_dpi(self.dpi)
+        if self.budget is not None:
+            with located("budget"):
+                object.__setattr__(self, "budget", as_budget(self.budget))
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{item.name}={shown_source(getattr(self, item.name))}"
+            for item in fields(self)
+            if item.repr and getattr(self, item.name) not in (None, item.default)
+        ]
+        return f"DocumentPart({', '.join(shown)})"
+
+
+def check_dpi(dpi: object) -> None:
+    """Refuse what is no number of pixels an inch.
+
+    Raises:
+        InputError: it is none, or beyond what anybody needs.
+    """
+    is_number = isinstance(dpi, (int, float)) and not isinstance(dpi, bool)
+    if not is_number or not 1 <= dpi <= 1200:  # type: ignore[operator]
+        raise InputError(f"dpi={dpi!r} was given", expected="from 1 to 1200")
+
+
+def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
+    if not isinstance(pages, Iterable) or isinstance(pages, (str, bytes)):
+        raise MessageError(f"pages={pages!r} were given", expected="numbers, such as [1, 3]")
+    numbers: dict[int, None] = {}
+    for number in islice(pages, _MAX_PAGES + 1):
+        if not is_count(number):
+            raise _no_page(number, "was asked for", "a number from 1 on")
+        if number in numbers:
+            raise _no_page(number, "was asked for twice", "each page once")
+        numbers[int(number)] = None
+    if not 0 < len(numbers) <= _MAX_PAGES:
+        count = "no" if not numbers else f"more than {_MAX_PAGES}"
+        raise MediaSizeError(f"{count} pages were asked for", expected="at least one, and an end")
+    return tuple(numbers)
+
+
+def _no_page(number: object, problem: str, expected: str) -> MediaSizeError:
+    return MediaSizeError(f"page {number!r} {problem}", expected=expected, where="pages")

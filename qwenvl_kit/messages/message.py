@@ -1,0 +1,383 @@
+"""Messages and the parts they hold: what a user says to the model.
+
+All of them are values: built once, checked on arrival, comparable, never changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from itertools import islice
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
+
+from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.errors import BudgetError, MessageError, located
+from qwenvl_kit.geometry import Region
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.thinking import ThinkingSwitch
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
+from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
+from qwenvl_kit.messages.video_timing import as_times, check_timing, is_count
+from qwenvl_kit.options import BudgetChoice, as_budget
+from qwenvl_kit.safe_text import shown_source
+
+if TYPE_CHECKING:
+    import numpy
+    import PIL.Image
+    import torch
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+ImageSource: TypeAlias = Union[
+    str,
+    "os.PathLike[str]",
+    bytes,
+    "IO[bytes]",
+    Mapping[str, Any],
+    "PIL.Image.Image",
+    "numpy.ndarray[Any, Any]",
+    "torch.Tensor",
+]
+"""A path, `file://` URL, data URL, base64, encoded bytes, an open file, Pillow image, NumPy array
+(H, W, C) or torch tensor (C, H, W); arrays hold red, green and blue as uint8, or as floats in
+[0, 1]. A mapping is a row of a data set: `{"bytes": ..., "path": ...}`, of which bytes count first.
+"""
+
+VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
+"""A video file as a path, `file://` URL, data URL or bytes; or a sequence of frames, each an
+`ImageSource`, or all in one URL, `data:video/jpeg;base64,<frame>,<frame>`; or an array (N, H, W, C)
+or tensor (N, C, H, W)."""
+
+
+@tells_arguments
+@dataclass(frozen=True)
+class TextPart:
+    """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text.
+
+    Attributes:
+        text: what is said.
+        trusted: whether tokens with a meaning of their own, such as `<|object_ref_start|>` or one
+            that a fine-tune added, are read as such. Only for text that you wrote yourself: never
+            for what users, documents or tools bring. Turns and places of pictures cannot be written
+            in this way.
+
+    Raises:
+        MessageError: it is no text that can be encoded.
+    """
+
+    text: str
+    _: KW_ONLY
+    trusted: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trusted, bool):
+            raise MessageError(f"trusted={self.trusted!r} was given", expected="True or False")
+        if not isinstance(self.text, str):
+            raise MessageError(
+                f"text of type {type(self.text).__name__} was given", expected="a string"
+            )
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which no tokenizer takes
+            raise MessageError(
+                f"the text holds {self.text[error.start]!r} at position {error.start}",
+                expected="text that can be encoded as UTF-8",
+                hint='text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")',
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"TextPart(text={self.text!r}{', trusted=True' if self.trusted else ''})"
+
+
+class _MediaPart:
+    """What picture and video parts share: they compare by content and never print their bytes."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_equal(a, b) for a, b in zip(_values(self), _values(other)))
+
+    __hash__ = None  # type: ignore[assignment]  # sources may be arrays, which have no hash
+
+    def __repr__(self) -> str:
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(
+            f"{name}={shown_source(value)}" for name, value in given if value is not None
+        )
+        return f"{type(self).__name__}({shown})"
+
+
+@tells_arguments
+@dataclass(frozen=True, eq=False, repr=False)
+class ImagePart(_MediaPart):
+    """A picture.
+
+    Attributes:
+        source: where its pixels are; see `ImageSource`.
+        budget: what it may cost; None takes the request's budget.
+        height_px: exact height; given together with the width.
+        width_px: exact width. Both are rounded to the nearest multiple of the family's token
+            side (28 or 32 px).
+        crop: show this region alone, in pixels of the upright picture.
+
+    Raises:
+        BudgetError: the budget is unknown, only one side was given, or the crop is no `Region`.
+    """
+
+    source: ImageSource
+    _: KW_ONLY
+    budget: BudgetChoice | None = None
+    height_px: int | None = None
+    width_px: int | None = None
+    crop: Region | None = None
+
+    @property
+    def frame_index(self) -> int:
+        """The frame at which an animated Pillow object stood when it was given; else 0."""
+        return self._frame_index  # type: ignore[attr-defined, no-any-return]
+
+    def __post_init__(self) -> None:
+        _settle_budget(self)
+        _check_exact_size(self.height_px, self.width_px)
+        object.__setattr__(self, "_frame_index", _frame_index(self.source))
+        if self.crop is not None and not isinstance(self.crop, Region):
+            raise BudgetError(
+                f"crop={self.crop!r} was given", expected="Region(x1_px, y1_px, x2_px, y2_px)"
+            )
+
+
+@tells_arguments
+@dataclass(frozen=True, eq=False, repr=False)
+class VideoPart(_MediaPart):
+    """A video.
+
+    Without fps, num_frames and timestamps_seconds a file is sampled as Qwen's models were trained:
+    two frames a second, at least 4 and at most 768 of them. `min_frames` and `max_frames` are
+    other bounds, and set no rate: a short film gives no more frames because it might.
+
+    Attributes:
+        source: a file, or a sequence of frames; see `VideoSource`.
+        fps: how many frames of a second the model sees; for a sequence of frames, how many of
+            them make a second.
+        timestamps_seconds: rising times instead: of a file the frames that are shown at these
+            times are used; of a sequence of frames they are the time of each.
+        num_frames: use at most this many, evenly spread; None leaves it to the rate.
+        min_frames: use at least this many where a rate gives fewer, as far as there are so many.
+        max_frames: use at most this many where a rate gives more. A file's frames are taken in
+            pairs, as in qwen-vl-utils: the least is rounded up to an even number and the most
+            down, and the most decides.
+        start_seconds: leave out what comes before; times count from the first frame on.
+        end_seconds: leave out what comes after.
+        budget: what each group of frames that share their patches may cost; None takes the
+            request's budget.
+        height_px: exact height of each frame; given together with the width.
+        width_px: exact width. Both are rounded as those of an `ImagePart` are.
+
+    Raises:
+        BudgetError: the budget is unknown, or only one side was given.
+        VideoTimingError: a time, rate or number of frames cannot be meant, or they contradict one
+            another.
+    """
+
+    source: VideoSource
+    _: KW_ONLY
+    fps: float | None = None
+    num_frames: int | None = None
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    budget: BudgetChoice | None = None
+    timestamps_seconds: tuple[float, ...] | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
+    height_px: int | None = None
+    width_px: int | None = None
+
+    def __post_init__(self) -> None:
+        _settle_budget(self)
+        _check_exact_size(self.height_px, self.width_px)
+        object.__setattr__(self, "source", _as_frames(self.source))
+        if self.timestamps_seconds is not None:
+            object.__setattr__(self, "timestamps_seconds", as_times(self.timestamps_seconds))
+        check_timing(self)
+
+
+SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart, DocumentPart]
+Part: TypeAlias = Union[SaidPart, ToolCall, ToolOffer, ThinkingPart, ThinkingSwitch]
+
+ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "system": (TextPart, ToolOffer, ThinkingSwitch),
+        "user": (TextPart, ImagePart, VideoPart, DocumentPart),
+        "assistant": (TextPart, ThinkingPart, ToolCall),
+        "tool": (TextPart, ImagePart, DocumentPart),
+    }
+)
+"""The parts that a message of each role may hold."""
+
+
+@tells_arguments
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: "system", "user", "assistant" or "tool".
+        parts: what it holds, in order; a string is taken for a `TextPart`.
+
+    Raises:
+        MessageError: an unknown role, no parts, or a part that the role may not hold.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.role, str) or self.role not in ROLE_PARTS:
+            raise MessageError(f"role={self.role!r:.80} was given", expected=_one_of(ROLE_PARTS))
+        given = (self.parts,) if isinstance(self.parts, (str, *_PART_TYPES)) else self.parts
+        if not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping, Set)):
+            raise MessageError(
+                f"parts of type {type(given).__name__} were given", expected="a sequence of parts"
+            )
+        parts = tuple(TextPart(part) if isinstance(part, str) else part for part in given)
+        object.__setattr__(self, "parts", parts)
+        _check_parts(self.role, parts)
+
+    @classmethod
+    def system(cls, *parts: Part | str) -> Message:
+        """Instructions for the whole conversation; text only."""
+        return cls("system", tuple(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def user(cls, *parts: Part | str) -> Message:
+        """A user's turn: text, pictures and videos in any order."""
+        return cls("user", tuple(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def assistant(cls, *parts: Part | str) -> Message:
+        """An earlier answer of the model: text, thoughts, and calls of tools."""
+        return cls("assistant", tuple(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def tool(cls, *parts: Part | str) -> Message:
+        """What a tool gave: text and pictures."""
+        return cls("tool", tuple(parts))  # type: ignore[arg-type]
+
+    @property
+    def text(self) -> str:
+        """All its text, without anything between the parts."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+def with_system_part(messages: Sequence[Message], part: Part) -> tuple[Message, ...]:
+    """The conversation with a part more in its system message, which is made if there is none."""
+    if messages and messages[0].role == "system":
+        return (Message("system", (*messages[0].parts, part)), *messages[1:])
+    return (Message("system", (part,)), *messages)
+
+
+def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | VideoPart]]:
+    """Each picture and video in order, with its place, such as `messages[1].parts[0]`."""
+    for where, part in iter_parts(messages):
+        if isinstance(part, (ImagePart, VideoPart)):
+            yield where, part
+
+
+def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
+    """Each part in order, with its place; pages of a document stand in the document's place."""
+    for message_index, message in enumerate(messages):
+        part_index = -1
+        for part in message.parts:
+            place = getattr(part, "page_place", None)  # see `document_pages`
+            part_index = part_index + 1 if place is None else place.part_index
+            page = "" if place is None or place.number is None else f".pages[{place.number}]"
+            yield f"messages[{message_index}].parts[{part_index}]{page}", part
+
+
+def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[Message, ...]:
+    """The conversation with other parts in some places, named as `iter_media` names them."""
+    placed = iter([parts.get(where, part) for where, part in iter_parts(messages)])
+    return tuple(
+        replace(message, parts=tuple(islice(placed, len(message.parts)))) for message in messages
+    )
+
+
+_PART_TYPES = (
+    *(TextPart, ImagePart, VideoPart, DocumentPart),
+    *(ToolCall, ToolOffer, ThinkingPart, ThinkingSwitch),
+)
+
+
+def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
+    if not parts:
+        raise MessageError(f"the {role} message is empty", expected="at least one part")
+    allowed = ROLE_PARTS[role]
+    for index, part in enumerate(parts):
+        if not isinstance(part, allowed):
+            raise MessageError(
+                f"a {role} message cannot hold {shown_source(part)}",
+                expected=f"a string, {_one_of(kind.__name__ for kind in allowed)}",
+                hint="wrap a picture as ImagePart(...)" if role == "user" else "",
+                where=f"parts[{index}]",
+            )
+
+
+def _settle_budget(part: ImagePart | VideoPart) -> None:
+    if part.budget is not None:
+        with located("budget"):
+            object.__setattr__(part, "budget", as_budget(part.budget))
+
+
+def _as_frames(source: VideoSource) -> VideoSource:
+    """The frames of a URL that holds JPEGs one after another, in vLLM's form; else the source."""
+    if not isinstance(source, str) or source[: len(_FRAMES_URL)].lower() != _FRAMES_URL:
+        return source
+    frames = source[len(_FRAMES_URL) :].split(",")
+    return tuple(f"data:image/jpeg;base64,{frame}" for frame in frames)
+
+
+_FRAMES_URL = "data:video/jpeg;base64,"
+
+
+def _frame_index(source: Any) -> int:
+    """Where a Pillow object stands: an animated one is the same object at every frame."""
+    if isinstance(source, type) or not (hasattr(source, "mode") and hasattr(source, "tell")):
+        return 0
+    try:
+        return int(source.tell())
+    except Exception:  # closed, or of a class of its own: to be refused when it is read
+        return 0
+
+
+def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
+    if (height_px is None) != (width_px is None):
+        raise BudgetError(
+            f"height_px={height_px}, width_px={width_px} were given", expected="both or neither"
+        )
+    for name, value in (("height_px", height_px), ("width_px", width_px)):
+        if value is not None and not is_count(value):
+            raise BudgetError(f"{name}={value!r} was given", expected="a whole number above 0")
+
+
+def _values(part: _MediaPart) -> tuple[Any, ...]:
+    return tuple(getattr(part, field.name) for field in fields(part))  # type: ignore[arg-type]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equality that also holds for arrays, whose `==` gives an array."""
+    if a is b:
+        return True
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if type(a) is not type(b):
+        return False
+    if any(getattr(a, name, None) != getattr(b, name, None) for name in ("shape", "dtype")):
+        return False
+    same = a == b
+    return bool(same.all() if hasattr(same, "all") else same)
+
+
+def _one_of(names: Any) -> str:
+    return " or ".join(str(name) for name in names)

@@ -1,0 +1,78 @@
+"""Times and rates at which a video is seen, and how many of its frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from qwenvl_kit.errors import VideoTimingError
+from qwenvl_kit.safe_text import shown_source
+
+if TYPE_CHECKING:
+    from qwenvl_kit.messages.message import VideoPart
+
+
+def check_timing(part: VideoPart) -> None:
+    """Refuse rates, times and numbers of frames that cannot be meant.
+
+    Raises:
+        VideoTimingError: one of them, or two that contradict one another.
+    """
+    if part.fps is not None and part.timestamps_seconds is not None:
+        raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
+    if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
+        raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
+    for name, value in (("start_seconds", part.start_seconds), ("end_seconds", part.end_seconds)):
+        if value is not None and not (_is_finite(value) and value >= 0):
+            raise VideoTimingError(f"{name}={value!r} was given", expected="a number of at least 0")
+    if (part.start_seconds or 0.0) >= (math.inf if part.end_seconds is None else part.end_seconds):
+        raise VideoTimingError(
+            f"start_seconds={part.start_seconds}, end_seconds={part.end_seconds} were given",
+            expected="a start before the end",
+        )
+    _check_num_frames(part)
+
+
+def _check_num_frames(part: VideoPart) -> None:
+    """Refuse numbers of frames that are none, and bounds between which nothing lies."""
+    names = ("min_frames", "num_frames", "max_frames")
+    given = [(name, getattr(part, name)) for name in names if getattr(part, name) is not None]
+    for name, value in given:
+        if not is_count(value):
+            raise VideoTimingError(f"{name}={value!r} was given", expected="a whole number above 0")
+    for (low, least), (high, most) in pairwise(given):
+        if least > most:
+            raise VideoTimingError(
+                f"{low}={least} and {high}={most} were given", expected=f"{low} up to {high}"
+            )
+
+
+def as_times(given: Any) -> tuple[float, ...]:
+    """Times as numbers.
+
+    Raises:
+        VideoTimingError: something else is among them.
+    """
+    times = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(map(_is_finite, times)):
+        raise VideoTimingError(
+            f"timestamps_seconds={shown_source(given)} was given", expected="one number per frame"
+        )
+    return tuple(map(float, times))
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number above 0, NumPy's included."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
+def _is_finite(value: object) -> bool:
+    if not isinstance(value, Real) or isinstance(value, bool):  # NumPy's numbers are real too
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False

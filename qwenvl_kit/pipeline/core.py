@@ -1,0 +1,366 @@
+"""The way of one request: sizes, plan, pixels, tokens, reply."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qwenvl_kit.backends.base import (
+    Backend,
+    BackendRequest,
+    Completion,
+    Gathering,
+    KnownMedia,
+    Linking,
+    Observer,
+    Remembering,
+    ResizingFrames,
+)
+from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
+from qwenvl_kit.budget.measures import Measure
+from qwenvl_kit.budget.planning import has_native_size, plan_media, plan_request
+from qwenvl_kit.errors import (
+    ContextLengthError,
+    InputError,
+    OutOfMemoryError,
+    SamplingError,
+    located,
+)
+from qwenvl_kit.formats.file_names import told_if_exchanged
+from qwenvl_kit.formats.likely_mistakes import remarks_on
+from qwenvl_kit.media.documents import show_documents
+from qwenvl_kit.media.loader import (
+    DecodedMedia,
+    decode_media,
+    fetch_media,
+    identify_media,
+    link_media,
+    links_of,
+    measure_media,
+)
+from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.messages.message import Message
+from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
+from qwenvl_kit.pipeline.listeners import Listeners
+from qwenvl_kit.plans import Plan
+from qwenvl_kit.requests import Request
+from qwenvl_kit.structured_output.constraints import Constraint
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from qwenvl_kit.calibration import Calibrator
+    from qwenvl_kit.media.fetch_cache import Fetches
+    from qwenvl_kit.results import Reply
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A request of which nothing is left to the call any more."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    budget: PixelBudget
+    fit: Fit
+    request_id: str | None
+    abstain_below: float | None = None
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is ready to run.
+
+    Attributes:
+        request: what the backend is given.
+        settled: what was asked.
+        started: when its preparation began, on `time.perf_counter`'s clock.
+        media_seconds: how long its pictures took to open, decode and resize.
+    """
+
+    request: BackendRequest
+    settled: Settled
+    started: float
+    media_seconds: float
+
+    @property
+    def num_bytes(self) -> int:
+        """What the pixels of its pictures take."""
+        return sum(_num_bytes(item) for item in self.request.media)
+
+
+class Pipeline:
+    """Takes requests through a backend; every entrance of a chat leads here.
+
+    Args:
+        backend: what runs the requests.
+        budget: what pictures may cost where a request does not say.
+        policy: what may be opened.
+        calibrator: what makes confidences of how sure the model was; None for none.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        budget: PixelBudget,
+        policy: MediaPolicy,
+        calibrator: Calibrator | None = None,
+    ) -> None:
+        self.backend = backend
+        self.budget = budget
+        self._policy = policy
+        self.calibrator = calibrator
+        self.listeners = Listeners()
+
+    @property
+    def policy(self) -> MediaPolicy:
+        """What may be opened."""
+        return self._policy
+
+    def settle(self, request: Request) -> Settled:
+        """The request, with what it leaves to the chat."""
+        messages = request.conversation()
+        check_sampling(request.sampling)
+        sampling = request.sampling
+        with located("budget"):
+            budget = self.budget if request.budget is None else as_budget(request.budget)
+        return Settled(
+            messages=messages,
+            sampling=self.backend.default_sampling if sampling is None else sampling,
+            budget=budget,
+            fit=request.fit or "refuse",
+            request_id=request.id,
+            abstain_below=request.abstain_below,
+            constraint=request.constraint,
+        )
+
+    def judged(self, reply: Reply, settled: Settled) -> Reply:
+        """The reply with the share of such answers that are right, and what was asked for."""
+        calibrator = self.calibrator
+        return replace(
+            reply,
+            calibrated_confidence=None if calibrator is None else calibrator.confidence(reply),
+            abstain_below=settled.abstain_below,
+        )
+
+    def fetched(self, settled: Settled, fetches: Fetches | None = None) -> Settled:
+        """The request with what it shows of the network fetched, or linked where that will do.
+
+        Documents are opened then: their pages stand in their places.
+        """
+        messages = settled.messages
+        if isinstance(self.backend, Linking) and self.backend.takes_links:
+            messages = link_media(messages, self._policy, fetches)
+        with told_if_exchanged(messages):
+            messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
+            messages = show_documents(messages, self._policy)
+        return settled if messages is settled.messages else replace(settled, messages=messages)
+
+    def plan(self, settled: Settled) -> Plan:
+        """What a request would cost; decodes nothing and runs no model."""
+        return self._planned(settled, self.fetched(settled))
+
+    def _planned(
+        self, given: Settled, settled: Settled, most_visual_tokens: int | None = None
+    ) -> Plan:
+        """The plan of a request.
+
+        Args:
+            given: what is asked, as it was given.
+            settled: the same, fetched.
+            most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
+        """
+        with told_if_exchanged(given.messages):
+            measures = measure_media(settled.messages, self._policy)
+        plan = self._plan_within(settled, measures, most_visual_tokens)
+        while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
+            try:
+                smaller = self._plan_within(settled, measures, plan.visual_tokens // 2)
+            except InputError:  # there is nothing left to give up
+                break
+            plan = smaller
+        advice = advise(plan, measures, settled.budget, self.backend.rules)
+        return replace(plan, advice=advice, warnings=remarks_on(given.messages))
+
+    def prepare(self, request: Settled, fetches: Fetches | None = None) -> Prepared:
+        """Sizes, plan, pixels: everything that is done before the model runs.
+
+        Args:
+            request: what is asked.
+            fetches: what the call has fetched for other requests; None for nothing.
+        """
+        started = time.perf_counter()
+        try:
+            fetched = self.fetched(request, fetches)
+            return self._prepare(fetched, self._planned(request, fetched), started, fetches)
+        except Exception as error:
+            self.listeners.failure(error)
+            raise
+
+    def submit(self, prepared: Prepared, observer: Observer | None = None) -> Future[Completion]:
+        """Have a prepared request answered, along with others.
+
+        Raises:
+            OverloadError: too many requests wait.
+        """
+        try:
+            return self.backend.submit(prepared.request, observer)
+        except Exception as error:
+            self.listeners.failure(error)
+            raise
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is submitted within it is begun together, where the backend can."""
+        backend = self.backend
+        return backend.gather() if isinstance(backend, Gathering) else nullcontext()
+
+    def prepare_smaller(self, prepared: Prepared) -> Prepared | None:
+        """The same request with half its visual tokens; None if it does not allow that."""
+        before = prepared.request.plan
+        if prepared.settled.fit != "shrink" or before.visual_tokens < 2:
+            return None
+        try:
+            settled = prepared.settled
+            plan = self._planned(settled, settled, before.visual_tokens // 2)
+            smaller = self._prepare(settled, plan, prepared.started)
+        except InputError:  # there is nothing left to give up
+            return None
+        return smaller if plan.visual_tokens < before.visual_tokens else None
+
+    def _prepare(
+        self, settled: Settled, plan: Plan, started: float, fetches: Fetches | None = None
+    ) -> Prepared:
+        _check_fits(plan)
+        media, keys = self._media(settled.messages, plan, fetches)
+        return Prepared(
+            request=BackendRequest(
+                settled.messages, plan, media, settled.sampling, keys, settled.constraint
+            ),
+            settled=settled,
+            started=started,
+            media_seconds=time.perf_counter() - started,
+        )
+
+    def _media(
+        self, messages: Sequence[Message], plan: Plan, fetches: Fetches | None
+    ) -> tuple[tuple[DecodedMedia | KnownMedia | Link, ...], tuple[str | None, ...]]:
+        """Pixels, or what the backend remembers of them, and what each source is known by."""
+        backend, known = self.backend, dict[str, KnownMedia]()
+        if not isinstance(backend, Remembering):
+            return self._pixels_or_links(messages, plan, fetches), ()
+        keys = identify_media(messages, plan.media, self._policy)
+        for where, key in zip(plan.media, keys):
+            recalled = None if key is None else backend.recall(key)
+            if recalled is not None:
+                known[where] = recalled
+        decoded = self._decoded(messages, plan, known)
+        media = {**decoded, **known}
+        return tuple(media[where] for where in plan.media), tuple(keys)
+
+    def _pixels_or_links(
+        self, messages: Sequence[Message], plan: Plan, fetches: Fetches | None
+    ) -> tuple[DecodedMedia | Link, ...]:
+        """Links of which others make what was planned, and pixels of all else."""
+        policy, backend = self._policy, self.backend
+        links = links_of(messages)
+        for image in plan.images:
+            if not has_native_size(image, backend.rules):
+                links.pop(image.where, None)
+        messages = fetch_media(messages, policy, fetches, kept=links)
+        decoded = self._decoded(messages, plan, links)
+        media: dict[str, DecodedMedia | Link] = {**decoded, **links}
+        return tuple(media[where] for where in plan.media)
+
+    def _decoded(
+        self, messages: Sequence[Message], plan: Plan, known: Collection[str]
+    ) -> dict[str, DecodedMedia]:
+        """Pixels of what is not known, as the backend resizes them."""
+        backend = self.backend
+        resize_frame = backend.resize_frame if isinstance(backend, ResizingFrames) else None
+        resize = backend.resize_image
+        return decode_media(
+            messages, plan.media, self._policy, resize, known, resize_frame=resize_frame
+        )
+
+    def _plan_within(
+        self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None
+    ) -> Plan:
+        rules, budget = self.backend.rules, settled.budget
+        max_new_tokens = settled.sampling.max_new_tokens
+
+        def count_prompt(media: MediaPlans) -> int:
+            return self.backend.count_prompt_tokens(settled.messages, media)
+
+        if settled.fit == "shrink":
+            media, lost = fit_media(measures, budget, rules, count_prompt, max_new_tokens)
+        else:
+            media, lost = plan_media(measures, budget, rules), ()
+        if most_visual_tokens is not None:
+            text_tokens = count_prompt(media) - sum(plan.tokens for plan in media)
+            narrow = replace(rules, context_tokens=text_tokens + most_visual_tokens + 1)
+            media, lost = fit_media(measures, budget, narrow, count_prompt, 1)
+            lost = (*lost, f"at most {most_visual_tokens} visual tokens, as memory ran out")
+        prompt_tokens = count_prompt(media)
+        return plan_request(
+            media,
+            prompt_tokens,
+            _within_total(settled.sampling, prompt_tokens),
+            rules,
+            available_bytes=self.backend.free_bytes(),
+            degradations=lost,
+        )
+
+
+def _num_bytes(media: DecodedMedia | KnownMedia | Link) -> int:
+    if isinstance(media, (KnownMedia, Link)):
+        return 0
+    shape = getattr(media, "shape", None) or (*media.size, 3)  # type: ignore[misc]
+    return math.prod(shape)  # a byte for each number
+
+
+def _check_fits(plan: Plan) -> None:
+    if not plan.fits_context:
+        raise ContextLengthError(
+            f"the prompt has {plan.prompt_tokens} tokens, {plan.visual_tokens} of them visual",
+            expected=f"fewer than the model's context of {plan.context_tokens}",
+            hint="; or ".join(plan.advice),
+        )
+    if not plan.fits:
+        raise OutOfMemoryError(
+            f"the request would take {plan.needed_bytes} bytes beside the model, and the device "
+            f"has {plan.available_bytes} left",
+            hint="; or ".join(plan.advice),
+        )
+
+
+def _within_total(sampling: Sampling, prompt_tokens: int) -> int:
+    """How long the answer to a prompt may become at most."""
+    total = sampling.max_total_tokens
+    if total is None:
+        return sampling.max_new_tokens
+    if prompt_tokens >= total:
+        raise ContextLengthError(
+            f"the prompt has {prompt_tokens} tokens, and max_total_tokens={total} counts them too",
+            expected="room for an answer",
+            hint="Sampling(max_new_tokens=...), or a smaller budget for pictures",
+        )
+    return min(sampling.max_new_tokens, total - prompt_tokens)
+
+
+def check_sampling(sampling: object) -> None:
+    """Refuse what is no `Sampling`.
+
+    Raises:
+        SamplingError: it is something else.
+    """
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise SamplingError(
+            f"sampling of type {type(sampling).__name__} was given",
+            expected="a Sampling",
+            hint="Sampling(max_new_tokens=..., temperature=...)",
+        )

@@ -1,0 +1,150 @@
+"""Answers that are read while they are generated."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Union
+
+from qwenvl_kit.pipeline.batch import BatchEvent, BatchRun, Result
+from qwenvl_kit.pipeline.inflight import Follower, Pending
+from qwenvl_kit.pipeline.process_bound import StaysHere
+from qwenvl_kit.raising import fresh, release_frames
+from qwenvl_kit.results import Delta, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+
+class ReplyStream(StaysHere):
+    """Iterates over the pieces of an answer; `reply` holds all of it at the end.
+
+    Leaving its `with` block cancels a generation that still runs, and so does dropping the last
+    reference to it; after a mere `break` it runs on. Whatever the generation raises is raised in
+    the reader.
+
+        with chat.stream("Describe this image.", "photo.jpg") as stream:
+            for delta in stream:
+                print(delta.text, end="")
+
+    Args:
+        begin: has the request answered, for the follower that it is given.
+    """
+
+    def __init__(self, begin: Callable[[Follower], Pending]) -> None:
+        self._told: queue.SimpleQueue[Union[Delta, None]] = queue.SimpleQueue()
+        self._follower = Follower(self._told.put)
+        self._outcome: Reply | Exception | None = None
+        self._pending: Pending | None = begin(self._follower)
+        self._await_end(self._pending)
+
+    def __iter__(self) -> Iterator[Delta]:
+        return self
+
+    def __next__(self) -> Delta:
+        while self._outcome is None:
+            delta = self._told.get()
+            if delta is not None:
+                return delta
+            self._end()
+        if isinstance(self._outcome, BaseException):
+            raise fresh(self._outcome)
+        raise StopIteration
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply; reads the rest of the stream first if there is any."""
+        for _ in self:
+            pass
+        if not isinstance(self._outcome, Reply):
+            raise RuntimeError("the stream ended without an outcome")
+        return self._outcome
+
+    def cancel(self) -> None:
+        """Stop at the next token; may be called from any thread.
+
+        What there is by then becomes the reply, with finish reason "cancelled".
+        """
+        self._follower.cancel()
+
+    def __enter__(self) -> ReplyStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+        if self._pending is not None:
+            self._pending.wait()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_follower"):
+            self._follower.cancel()
+
+    def _await_end(self, pending: Pending) -> None:
+        told = self._told  # what runs must not hold the stream itself, which may be dropped
+        pending.future.add_done_callback(lambda _: told.put(None))
+
+    def _end(self) -> None:
+        pending = self._pending
+        if pending is None:  # another reader was here first
+            return
+        if pending.retry():
+            self._await_end(pending)
+            return
+        self._outcome = pending.outcome()
+        self._pending = None  # which holds the pictures
+        if isinstance(self._outcome, Exception):
+            release_frames(self._outcome)
+        self._told.put(None)  # for another reader that waits
+
+
+class BatchStream(StaysHere):
+    """Iterates over what happens to many requests: pieces of their answers, and their results.
+
+        with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
+            for event in stream:
+                if event.delta is not None:
+                    print(event.index, event.delta.text)
+        print(stream.results)
+
+    Requests go on only while it is read. Leaving its `with` block ends those that still run.
+
+    Args:
+        run: takes the requests through a chat.
+    """
+
+    def __init__(self, run: BatchRun) -> None:
+        self._run = run
+        self._events = run.events()
+        self._results: dict[int, Result] = {}
+
+    def __iter__(self) -> Iterator[BatchEvent]:
+        return self
+
+    def __next__(self) -> BatchEvent:
+        event = next(self._events)
+        if event.result is not None:
+            self._results[event.index] = event.result
+        return event
+
+    @property
+    def results(self) -> list[Result]:
+        """The result of each request, in order; reads the rest of the stream first."""
+        for _ in self:
+            pass
+        return [self._results[index] for index in sorted(self._results)]
+
+    def cancel(self) -> None:
+        """Read no more requests, and end each that runs at its next token; for any thread.
+
+        What there is by then are their replies, with finish reason "cancelled".
+        """
+        self._run.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run.cancel()
+        self._events.close()

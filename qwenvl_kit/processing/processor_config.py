@@ -1,0 +1,349 @@
+"""What a checkpoint was published with, apart from its weights: processor, limits, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.completeness import check_counts
+from qwenvl_kit.checkpoints.processors import (
+    PROCESSORS,
+    check_processor,
+    unknown_class_error,
+    where_class_is_said,
+)
+from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.sources import Checkpoint
+from qwenvl_kit.errors import CheckpointError, ModelLoadError
+from qwenvl_kit.families import Family
+from qwenvl_kit.messages.thinking import opens_thought
+from qwenvl_kit.options import MIN_TEMPERATURE, Sampling
+from qwenvl_kit.processing.docstrings import spare_docstrings
+from qwenvl_kit.processing.generation_rules import GenerationRules, read_rules
+from qwenvl_kit.processing.resizing import Resizer
+from qwenvl_kit.prompts.chat_template import chat_template_of
+
+spare_docstrings()
+
+_TOP_K = 50
+"""What `generate` of transformers samples among where a checkpoint samples and says nothing; 0 is
+all (`GenerationConfig._get_default_generation_params`)."""
+
+
+_LEAST_TOP_P = 1e-9
+"""What a `top_p` of 0 comes to: the likeliest token alone is left, as `generate` leaves it."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a checkpoint was published with, apart from its weights.
+
+    Attributes:
+        processor: of transformers.
+        rules: what it lays down for planning; nothing of its weights.
+        sampling: the settings that it was published with.
+        generation: what else it says about answers, which holds whatever is asked.
+        resizer: brings pictures and frames to their planned sizes.
+        end_ids: the tokens that end an answer.
+    """
+
+    processor: Any
+    rules: PlanningRules
+    sampling: Sampling
+    generation: GenerationRules
+    resizer: Resizer
+    end_ids: frozenset[int]
+
+
+def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
+    """All of it, read from a checkpoint's small files.
+
+    Raises:
+        CheckpointError: a file is damaged, or they do not fit together.
+    """
+    check_counts(checkpoint, settings)
+    check_generation(checkpoint)
+    processor = load_processor(checkpoint)
+    with damage_of(checkpoint.name):
+        config = transformers.AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=False, local_files_only=True
+        )
+        generation = _generation(checkpoint.folder, config)
+    return published_of(checkpoint, settings, processor, config, generation)
+
+
+def published_of(
+    checkpoint: Checkpoint, settings: Settings, processor: Any, config: Any, generation: Any
+) -> Published:
+    """All of it, of a checkpoint whose files are loaded.
+
+    Args:
+        checkpoint: where its files are.
+        settings: its config.json.
+        processor: its processor.
+        config: its configuration, as transformers understands it.
+        generation: its settings for generation, likewise.
+
+    Raises:
+        CheckpointError: its files do not fit together, or a setting cannot be used.
+    """
+    with damage_of(checkpoint.name):
+        _check_vocabulary(checkpoint.name, settings, config, processor)
+        _check_embeddings(checkpoint.name, config, processor)
+        _check_patches(checkpoint.name, settings.family, processor)
+        return Published(
+            processor=processor,
+            rules=_rules(settings.family, config, processor),
+            sampling=_default_sampling(checkpoint.folder, settings.family, generation, processor),
+            generation=read_rules(checkpoint.folder, generation),
+            resizer=Resizer.of(processor),
+            end_ids=_end_ids(config, generation, processor),
+        )
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """A checkpoint's processor.
+
+    Raises:
+        CheckpointError: its files are missing or damaged, or it brings code of its own.
+    """
+    check_processor(checkpoint.folder)
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(
+            checkpoint.folder, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # transformers raises many kinds for missing or damaged files
+        if "trust_remote_code" in str(error):
+            raise CheckpointError(
+                f"{checkpoint.name} brings code of its own (auto_map), which is never run",
+                expected="a checkpoint that transformers itself can load",
+                hint="the checkpoint that it was made from",
+            ) from error
+        raise CheckpointError(
+            f"the processor of {checkpoint.name} cannot be loaded "
+            f"({type(error).__name__}: {error})",
+            expected="tokenizer, preprocessor_config.json and a chat template",
+        ) from error
+    _check_parts(checkpoint, processor)
+    _adopt_template(checkpoint.name, processor)
+    return processor
+
+
+def _check_parts(checkpoint: Checkpoint, processor: Any) -> None:
+    """Of a class that it does not know transformers makes a tokenizer alone."""
+    parts = ("tokenizer", "image_processor", "video_processor")
+    if all(getattr(processor, part, None) is not None for part in parts):
+        return
+    said = where_class_is_said(checkpoint.folder)
+    if said is not None:
+        raise unknown_class_error(*said)
+    raise CheckpointError(
+        f"the files of {checkpoint.name} make a {type(processor).__name__}, which sees no pictures",
+        expected=f"processor_class in preprocessor_config.json, one of {', '.join(PROCESSORS)}",
+        hint="the entry of the base model's file",
+    )
+
+
+def _adopt_template(where: str, processor: Any) -> None:
+    """Have the processor render by the tokenizer's template where it has none of its own.
+
+    Many programs save it in tokenizer_config.json alone, where the processors of transformers do
+    not look.
+    """
+    if not processor.chat_template:
+        processor.chat_template = processor.tokenizer.chat_template
+    if not processor.chat_template:
+        raise CheckpointError(
+            f"{where} has no chat template",
+            expected="chat_template.jinja, chat_template.json, or the entry in "
+            "tokenizer_config.json, with a text in it",
+            hint="the file of the base model",
+        )
+
+
+def check_generation(checkpoint: Checkpoint) -> None:
+    """Blame generation_config.json itself for what is wrong in it, not the weights.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
+    if not (checkpoint.folder / "generation_config.json").is_file():
+        return
+    try:
+        transformers.GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+    except Exception as error:  # any of its entries may be wrong in any way
+        raise CheckpointError(
+            f"generation_config.json of {checkpoint.name} cannot be used "
+            f"({type(error).__name__}: {error})",
+            expected="it as it was published",
+        ) from error
+
+
+def _generation(folder: Path, config: Any) -> Any:
+    """A checkpoint's settings for generation, as transformers gives them to its model."""
+    if (folder / "generation_config.json").is_file():
+        return transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return transformers.GenerationConfig.from_model_config(config)
+
+
+@contextmanager
+def damage_of(where: str) -> Iterator[None]:
+    """Blame the checkpoint, not the caller, for settings in its files that cannot be used."""
+    try:
+        yield
+    except ModelLoadError:
+        raise
+    except Exception as error:  # a setting may be missing or wrong in any way
+        raise CheckpointError(
+            f"the settings of {where} cannot be used ({type(error).__name__}: {error})",
+            expected="the configuration files as they were published",
+        ) from error
+
+
+def _check_vocabulary(where: str, settings: Settings, config: Any, processor: Any) -> None:
+    """The tokenizer and the weights must be of one checkpoint: both number the placeholders.
+
+    What config.json leaves out counts as transformers fills it in: the model looks for that id.
+    """
+    family, tokenizer = settings.family, processor.tokenizer
+    for name, token in (
+        ("image_token_id", family.image_token),
+        ("video_token_id", family.video_token),
+    ):
+        expected, found = getattr(config, name, None), tokenizer.convert_tokens_to_ids(token)
+        is_said = name in settings.config
+        if found != expected and (is_said or expected is not None):
+            said = "" if is_said else f"does not say {name}, for which transformers takes "
+            raise CheckpointError(
+                f"the tokenizer of {where} gives {token} the id {found}, config.json "
+                f"{said}{expected}",
+                expected="the tokenizer files that were published with these weights"
+                if is_said
+                else f"{name} in config.json, as in the config.json of the base model",
+            )
+    if tokenizer.pad_token_id is None:
+        raise CheckpointError(
+            f"the tokenizer of {where} names no token for padding",
+            expected="the tokenizer files that were published with these weights",
+        )
+
+
+def _check_embeddings(where: str, config: Any, processor: Any) -> None:
+    """Each token must have its row; one beyond them would break the first answer that has it."""
+    tokenizer, num_rows = processor.tokenizer, int(config.get_text_config().vocab_size)
+    added = tokenizer.added_tokens_decoder
+    last = max(len(tokenizer) - 1, *added)
+    if last >= num_rows:
+        last_token = added[last].content if last in added else tokenizer.convert_ids_to_tokens(last)
+        raise CheckpointError(
+            f"the tokenizer of {where} has tokens up to the id {last} ({last_token!r}), and the "
+            f"model's embedding has {num_rows} rows",
+            expected="a tokenizer that was made for these weights",
+            hint="the tokenizer files of the base model; or resize_token_embeddings, before "
+            "training with tokens that are new",
+        )
+
+
+def _check_patches(where: str, family: Family, processor: Any) -> None:
+    """The pictures that a processor makes must be those that the vision encoder takes."""
+    expected = (family.patch_side_px, family.merge_size, family.temporal_patch_frames)
+    for part in (processor.image_processor, processor.video_processor):
+        names = ("patch_size", "merge_size", "temporal_patch_size")
+        found = tuple(getattr(part, name, None) for name in names)
+        if found != expected:
+            raise CheckpointError(
+                f"the {type(part).__name__} of {where} has {', '.join(names)} = {found}, and the "
+                f"model takes {expected}",
+                expected="the settings for pictures that were published with these weights",
+            )
+
+
+def _rules(family: Family, config: Any, processor: Any) -> PlanningRules:
+    context_tokens = config.get_text_config().max_position_embeddings
+    if context_tokens < 1:
+        raise CheckpointError(
+            f"config.json says max_position_embeddings={context_tokens}",
+            expected="the length of the context in tokens",
+        )
+    return PlanningRules(
+        family=family,
+        image_limits=_limits(processor.image_processor),
+        video_limits=_limits(processor.video_processor),
+        context_tokens=int(context_tokens),
+    )
+
+
+def _limits(processor: Any) -> PixelLimits:
+    """The area limits that transformers writes as `shortest_edge` and `longest_edge`."""
+    areas = [processor.size[edge] for edge in ("shortest_edge", "longest_edge")]
+    if None in areas:
+        raise CheckpointError(
+            f"the {type(processor).__name__} has size={dict(processor.size)}",
+            expected='{"shortest_edge": least area, "longest_edge": largest area}, in pixels',
+            hint="size in preprocessor_config.json and video_preprocessor_config.json as the base "
+            "model has it",
+        )
+    limits = PixelLimits(*map(int, areas))
+    if not 0 < limits.min_pixels <= limits.max_pixels:
+        raise CheckpointError(
+            f"the least and largest areas of a picture are {limits.min_pixels} and "
+            f"{limits.max_pixels} pixels",
+            expected="the settings for pictures as they were published",
+        )
+    return limits
+
+
+def _default_sampling(folder: Path, family: Family, generation: Any, processor: Any) -> Sampling:
+    """The checkpoint's own settings; where it has none, those of its family's model cards."""
+    fallback = family.thinking_sampling if _opens_with_thinking(processor) else family.sampling
+    if not (folder / "generation_config.json").is_file():
+        return fallback
+    temperature = 1.0 if generation.temperature is None else generation.temperature
+    common = {**_lengths(generation, fallback), "repetition_penalty": generation.repetition_penalty}
+    if not generation.do_sample or temperature < MIN_TEMPERATURE:  # Qwen2.5-VL says 0.000001
+        return Sampling(**common)
+    return Sampling(
+        temperature=temperature,
+        top_k=(_TOP_K if generation.top_k is None else generation.top_k) or None,
+        top_p=generation.top_p or (None if generation.top_p is None else _LEAST_TOP_P),
+        min_p=generation.min_p,
+        **common,
+    )
+
+
+def _lengths(generation: Any, fallback: Sampling) -> dict[str, Any]:
+    """What ends an answer; `max_new_tokens` wins over `max_length`, which counts the prompt too."""
+    total = None if generation.max_new_tokens else generation.max_length
+    stop = generation.stop_strings or ()
+    return {
+        "max_new_tokens": generation.max_new_tokens or total or fallback.max_new_tokens,
+        "max_total_tokens": total,
+        "max_seconds": generation.max_time,
+        "stop": (stop,) if isinstance(stop, str) else tuple(stop),
+    }
+
+
+def _opens_with_thinking(processor: Any) -> bool:
+    """Whether the checkpoint's template leaves a block of thoughts open for the answer."""
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    return opens_thought(chat_template_of(processor).render(question))
+
+
+def _end_ids(config: Any, generation: Any, processor: Any) -> frozenset[int]:
+    """All that may end an answer: some checkpoints name only one of the two, some none."""
+    given = [generation.eos_token_id, config.get_text_config().eos_token_id]
+    given.append(processor.tokenizer.eos_token_id)
+    ids: set[int] = set()
+    for entry in given:
+        if entry is not None:
+            ids.update(entry if isinstance(entry, (list, tuple)) else [entry])
+    if not ids:
+        raise CheckpointError("the checkpoint names no token that ends an answer")
+    return frozenset(ids)

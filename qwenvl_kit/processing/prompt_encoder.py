@@ -1,0 +1,295 @@
+"""From messages to the token ids that a model takes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from qwenvl_kit.errors import CheckpointError, MessageError, UnsupportedFeatureError
+from qwenvl_kit.families import Family
+from qwenvl_kit.messages.message import ImagePart, Message, Part, VideoPart
+from qwenvl_kit.messages.order import has_late_instructions
+from qwenvl_kit.messages.thinking import opens_thought
+from qwenvl_kit.plans import ImagePlan, VideoPlan
+from qwenvl_kit.prompts.chat_template import chat_template_of
+from qwenvl_kit.prompts.template_input import TokenShield, Turns, render_turns, render_videos
+
+_NUM_RECENT = 128
+"""Prompts that are planned and have not run: more than are on their way at a time."""
+
+_MAX_RECENT_TOKENS = 16_384
+"""Of a longer prompt, encoding is a small part of the work; to keep many takes memory."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a picture or video stands in a prompt.
+
+    Attributes:
+        start: its first visual token.
+        end: one after its last; the times between the frames of a video are inside.
+    """
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt.
+
+    Attributes:
+        ids: its token ids, each placeholder repeated as often as its plan says.
+        spans: where its pictures and videos stand, in their order.
+        turn_start: where the model's own turn begins; its length if that is not marked.
+        opens_thought: whether it ends within the model's thoughts, which it has opened.
+    """
+
+    ids: list[int]
+    spans: tuple[Span, ...]
+    turn_start: int
+    opens_thought: bool = False
+
+    def contracted(self) -> list[int]:
+        """The ids with one placeholder for each picture; for prompts without videos."""
+        ids: list[int] = []
+        end = 0
+        for span in self.spans:
+            ids += self.ids[end : span.start + 1]
+            end = span.end
+        return ids + self.ids[end:]
+
+
+class PromptEncoder:
+    """Renders conversations by the checkpoint's own template and counts what they take.
+
+    Args:
+        processor: the checkpoint's processor, as `AutoProcessor` loads it.
+        family: the checkpoint's family.
+
+    Attributes:
+        knows_tools: whether the checkpoint's template writes tools.
+        special_tokens: the tokens that carry meaning.
+    """
+
+    def __init__(self, processor: Any, family: Family) -> None:
+        self._family = family
+        template = _sources_of(processor)
+        self._templates = {
+            with_tools: chat_template_of(processor, with_tools=with_tools)
+            for with_tools in (False, True)
+        }
+        self.knows_tools = "tools" in template
+        self._switches_thinking = "enable_thinking" in template
+        self._recent: dict[Any, Prompt] = {}
+        self._tokenizer = _private_copy(processor.tokenizer.backend_tokenizer)
+        self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
+        self._image_id = self._placeholder_id(family.image_token)
+        self._video_id = self._placeholder_id(family.video_token)
+        self._turn_id = self._tokenizer.token_to_id("<|im_start|>")
+        self.special_tokens = tuple(
+            token.content for token in processor.tokenizer.added_tokens_decoder.values()
+        )
+
+    def encode_prompt(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> Prompt:
+        """The prompt of a conversation, its pictures and videos as planned, in their order.
+
+        One that was counted a moment ago, for its plan, is not encoded again.
+        """
+        key = (_form_of(messages), tuple(media))
+        prompt = self._recent.get(key)
+        if prompt is None:
+            prompt = self._encode(messages, media)
+            self._note(key, prompt)
+        return prompt
+
+    def _note(self, key: Any, prompt: Prompt) -> None:
+        """Keep a prompt for a moment; for any thread, as each of these steps is one for Python."""
+        if len(prompt.ids) > _MAX_RECENT_TOKENS:
+            return
+        num_too_many = max(0, len(self._recent) + 1 - _NUM_RECENT)
+        for oldest in list(self._recent)[:num_too_many]:
+            self._recent.pop(oldest, None)
+        self._recent[key] = prompt
+
+    def encode_turns(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> list[int]:
+        """The prompt with one placeholder for each picture and video.
+
+        For an engine that repeats placeholders, and writes out the times of frames, by itself.
+        """
+        if not any(isinstance(plan, VideoPlan) for plan in media):
+            return self.encode_prompt(messages, media).contracted()
+        shield = TokenShield(self.special_tokens, messages)
+        return self._ids(shield, self._render(self._turns(messages, shield)))
+
+    def encode_answer(self, text: str) -> list[int]:
+        """An answer as the tokenizer spells it, special tokens in it as ordinary characters."""
+        return list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _encode(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> Prompt:
+        shield = TokenShield(self.special_tokens, messages)
+        prompt = self._render(self._turns(messages, shield))
+        videos = [plan for plan in media if isinstance(plan, VideoPlan)]
+        prompt = render_videos(prompt, videos, self._family)
+        expanded = self._expanded(self._ids(shield, prompt), media)
+        return replace(expanded, opens_thought=opens_thought(prompt))
+
+    def _turns(self, messages: Sequence[Message], shield: TokenShield) -> Turns:
+        try:
+            return render_turns(messages, shield, knows_tools=self.knows_tools)
+        except RecursionError as error:
+            raise MessageError(
+                "a tool or a call holds lists and dicts that are nested too deep",
+                expected="a few levels",
+            ) from error
+
+    def _ids(self, shield: TokenShield, prompt: str) -> list[int]:
+        ids: list[int] = []
+        for piece in shield.pieces(prompt):
+            tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
+            ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
+        return ids
+
+    def _render(self, conversation: Turns) -> str:
+        roles = [turn["role"] for turn in conversation.turns]
+        goes_on = roles[-1] == "assistant"
+        switch = {}
+        if conversation.thinking is not None and self._switches_thinking:
+            switch["enable_thinking"] = conversation.thinking
+        try:
+            prompt = self._templates[bool(conversation.tools)].render(
+                conversation.turns, tools=conversation.tools or None, goes_on=goes_on, **switch
+            )
+        except CheckpointError:
+            raise
+        except Exception as error:  # templates refuse conversations by errors of their own
+            raise MessageError(
+                f"the checkpoint's chat template refuses the conversation ({error})",
+                hint="one system message, first, with the instructions of all"
+                if has_late_instructions(roles)
+                else "roles and an order of turns that the model was trained with",
+            ) from error
+        if not goes_on:
+            _check_thinking(prompt, conversation.thinking)
+        elif conversation.thinking:
+            raise UnsupportedFeatureError(
+                "thinking=True, and the last message is an answer that goes on",
+                expected="a user's message, which is thought about",
+            )
+        return prompt
+
+    def _expanded(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Prompt:
+        """Repeat each placeholder as often as what it stands for has tokens."""
+        pending: dict[int, deque[tuple[int, int]]] = {
+            self._image_id: deque(),
+            self._video_id: deque(),
+        }
+        for index, plan in enumerate(media):
+            is_image = isinstance(plan, ImagePlan)
+            counts = [plan.tokens] if isinstance(plan, ImagePlan) else self._tokens_of_groups(plan)
+            pending[self._image_id if is_image else self._video_id] += [(index, n) for n in counts]
+        for placeholder, counts_ in pending.items():
+            if ids.count(placeholder) != len(counts_):
+                raise CheckpointError(
+                    f"the chat template renders {ids.count(placeholder)} of {len(counts_)} "
+                    "pictures or videos",
+                    expected="the template of a vision-language checkpoint",
+                )
+        expanded: list[int] = []
+        spans: dict[int, Span] = {}
+        for token_id in ids:
+            if token_id not in pending:
+                expanded.append(token_id)
+                continue
+            index, count = pending[token_id].popleft()
+            start = spans[index].start if index in spans else len(expanded)
+            expanded += [token_id] * count
+            spans[index] = Span(start, len(expanded))
+        return Prompt(
+            expanded, tuple(spans[index] for index in range(len(media))), self._turn_start(expanded)
+        )
+
+    def _turn_start(self, ids: Sequence[int]) -> int:
+        """Where the last turn is opened, which is the one that the model is to write."""
+        for at in range(len(ids) - 1, -1, -1):
+            if ids[at] == self._turn_id:
+                return at
+        return len(ids)
+
+    def _tokens_of_groups(self, video: VideoPlan) -> list[int]:
+        """A video has one placeholder, or one for each group of frames."""
+        if self._family.video_layout == "one span":
+            return [video.tokens]
+        num_groups = math.ceil(len(video.frame_indices) / self._family.temporal_patch_frames)
+        return [video.tokens // num_groups] * num_groups
+
+    def _placeholder_id(self, token: str) -> int:
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
+            raise CheckpointError(
+                f"the tokenizer has no token {token}",
+                expected="the complete tokenizer files of the checkpoint (tokenizer.json, or "
+                "vocab.json with merges.txt)",
+            )
+        return token_id
+
+
+def _check_thinking(prompt: str, wanted: bool | None) -> None:
+    """Refuse what a checkpoint cannot be switched to."""
+    thinks = opens_thought(prompt)
+    if wanted is None or wanted == thinks:
+        return
+    raise UnsupportedFeatureError(
+        f"thinking={wanted}, and this checkpoint {'always' if thinks else 'never'} thinks",
+        expected="thinking=None, or a checkpoint whose template switches it (Qwen3.5)",
+        hint="the sibling of it that does" if wanted else "reply.text, which is without thoughts",
+    )
+
+
+def _sources_of(processor: Any) -> str:
+    """The texts of the templates that render conversations."""
+    templates = processor.chat_template
+    return "\n".join(templates.values()) if isinstance(templates, dict) else str(templates or "")
+
+
+def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
+    """All that a template is given, without what pictures and videos hold."""
+    return tuple((message.role, *map(_shown, message.parts)) for message in messages)
+
+
+def _shown(part: Part) -> Part | type:
+    return type(part) if isinstance(part, (ImagePart, VideoPart)) else part
+
+
+def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:
+    """The same tokenizer, or one for which added tokens are ordinary characters.
+
+    Copies rather than `split_special_tokens`: that is a switch inside the shared tokenizer, which
+    another thread would trip over, and it spares tokens such as `<think>` that steer a model
+    without being marked special. The vocabulary itself is shared; copying it takes a second.
+    """
+    copy = Tokenizer(tokenizer.model)
+    if tokenizer.normalizer is not None:
+        copy.normalizer = tokenizer.normalizer
+    if tokenizer.pre_tokenizer is not None:
+        copy.pre_tokenizer = tokenizer.pre_tokenizer
+    if added_tokens:
+        added = tokenizer.get_added_tokens_decoder()
+        copy.add_tokens([token for _, token in sorted(added.items())])
+        if copy.get_added_tokens_decoder() != added:
+            raise CheckpointError(
+                "the tokenizer's added tokens do not follow its vocabulary",
+                expected="tokenizer.json as it was published",
+            )
+    return copy

@@ -1,0 +1,167 @@
+"""A checkpoint's chat template, as transformers would render it, within bounds.
+
+`apply_chat_template` of transformers renders without a bound of time or memory. What it does around
+the template is done here in the same way, and tests compare the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+
+from qwenvl_kit.errors import CheckpointError
+from qwenvl_kit.prompts.render_meter import metered, weight
+from qwenvl_kit.prompts.sandbox import MeteredEnvironment
+
+_MAX_SOURCE = 65_536
+"""Characters of a template: eight times the longest of a Qwen-VL; compiling it takes a second."""
+
+_END = "THE_FINAL_MESSAGE_ENDS_HERE "
+"""Marks where an answer that goes on breaks off; the blank shows whether blanks were trimmed."""
+
+_THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+"""Names for thoughts, the one first that counts; templates of others read the second."""
+
+
+def chat_template_of(processor: Any, *, with_tools: bool = False) -> ChatTemplate:
+    """The template by which a processor renders.
+
+    A tokenizer keeps several, and takes the one for tools by itself (`get_chat_template`). A
+    processor has a rule of its own: it never takes one unasked. It counts where the templates are
+    those of the processor.
+
+    Args:
+        processor: the checkpoint's processor, as `AutoProcessor` loads it.
+        with_tools: whether the conversation offers any.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be used.
+    """
+    templates = processor.chat_template
+    if not isinstance(templates, dict):
+        return ChatTemplate(str(templates or ""), processor.tokenizer.special_tokens_map)
+    is_adopted = templates is processor.tokenizer.chat_template
+    name = "tool_use" if with_tools and is_adopted and "tool_use" in templates else "default"
+    if name not in templates:
+        raise CheckpointError(
+            f"the checkpoint has the chat templates {', '.join(templates)}",
+            expected="one of them with the name 'default'",
+        )
+    return ChatTemplate(templates[name], processor.tokenizer.special_tokens_map)
+
+
+class ChatTemplate:
+    """A template that is compiled.
+
+    Args:
+        source: as the checkpoint has it.
+        special_tokens: texts by their names, such as `eos_token`, which templates may write.
+
+    Raises:
+        CheckpointError: it is no template, or longer than any.
+    """
+
+    def __init__(self, source: str, special_tokens: Mapping[str, Any]) -> None:
+        self._template = _compiled(source)
+        self._writes_content = "content" in source
+        self._special_tokens = dict(special_tokens)
+
+    def render(
+        self,
+        turns: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        goes_on: bool = False,
+        **switches: Any,
+    ) -> str:
+        """The prompt of a conversation.
+
+        Args:
+            turns: its messages, with their content as a list of parts.
+            tools: what the model may call.
+            goes_on: whether the last message is the beginning of the model's own; else the prompt
+                ends where that is to begin.
+            switches: what else the template is told, such as `enable_thinking`.
+
+        Raises:
+            CheckpointError: it takes more time or memory than the conversation can need.
+            jinja2.TemplateError: it refuses the conversation.
+        """
+        messages = [_with_thoughts(_plain(turn)) for turn in turns]
+        given = {"messages": messages, "tools": _plain(tools), "documents": None}
+        if goes_on and not self._writes_content:
+            raise jinja2.TemplateError("it writes no content that could go on")
+        final = _marked(messages[-1]["content"]) if goes_on else None
+        with metered(weight(given)):
+            prompt = self._template.render(
+                {**self._special_tokens, **switches, **given, "add_generation_prompt": not goes_on}
+            )
+        return prompt if final is None else _broken_off(prompt, final)
+
+
+@lru_cache(maxsize=32)
+def _compiled(source: str) -> jinja2.Template:
+    if len(source) > _MAX_SOURCE:
+        raise CheckpointError(
+            f"the chat template has {len(source)} characters",
+            expected=f"at most {_MAX_SOURCE}",
+            hint="the chat template of the base model",
+        )
+    try:
+        return _environment().compiled(source)
+    except Exception as error:  # a template may be wrong in any way
+        raise CheckpointError(
+            f"the chat template cannot be used ({type(error).__name__}: {error})",
+            expected="a template of Jinja",
+            hint="the chat template of the base model",
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _environment() -> MeteredEnvironment:
+    return MeteredEnvironment()
+
+
+def _plain(value: Any) -> Any:
+    """The same in types of JSON, whose methods the sandbox knows; also a copy of its own."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [*value]
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return f"<{type(value).__name__}>"
+
+
+def _with_thoughts(turn: dict[str, Any]) -> dict[str, Any]:
+    """Thoughts under both of the names that templates read."""
+    thoughts = next((turn[name] for name in _THOUGHTS if turn.get(name) is not None), None)
+    if thoughts is None:
+        return turn
+    return {"thinking": thoughts, **turn, "reasoning_content": thoughts}
+
+
+def _marked(content: Any) -> str:
+    """Mark the end of a message's last text, and give that text."""
+    for part in reversed(content):
+        if "text" in part:
+            text: str = part["text"]
+            part["text"] = text + _END
+            return text
+    raise jinja2.TemplateError("there is no text in the last message to go on with")
+
+
+def _broken_off(prompt: str, final: str) -> str:
+    """The prompt up to where its last message ends."""
+    end = prompt.rfind(_END.strip())
+    if end < 0 or final.strip() not in prompt:
+        raise jinja2.TemplateError("it leaves out the last message, which is to go on")
+    if prompt.startswith(_END, end):
+        return prompt[:end]
+    return prompt[:end].rstrip()  # the template trims messages

@@ -1,0 +1,372 @@
+"""Jinja's sandbox with a meter: the environment in which chat templates are rendered.
+
+All that may take long passes here first: loops, calls, filters, tests, operators, what is written.
+What no price can be put on is refused; no chat template needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import wraps
+from types import BuiltinMethodType, MethodWrapperType
+from typing import Any, cast
+
+import jinja2
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.runtime import Context, Macro, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
+
+from qwenvl_kit.prompts.render_costs import (
+    FILTER_PRICES,
+    MAX_INDENT,
+    METHOD_PRICES,
+    price_of_pattern,
+)
+from qwenvl_kit.prompts.render_meter import ITEM_CHARACTERS, SCALARS, meter
+
+_MAX_BITS = 16_384
+"""Of a whole number; steps with longer ones take time that grows with the square."""
+
+_TOLL, _PASSED, _PAID, _READ = " toll", " passed", " paid", " read"
+"""Filters that only `_Tolls` can call: no template can write these names."""
+
+_SHALLOW_FILTERS = frozenset((
+    "abs", "attr", "count", "d", "default", "first", "float", "items", "last", "length", "list",
+    "map", "random", "reject", "rejectattr", "reverse", "safe", "select", "selectattr",
+))  # fmt: skip
+"""Filters that do not look inside of what they are given."""
+
+_EAGER_FILTERS = frozenset((
+    "groupby", "join", "max", "min", "sort", "sum", "unique",
+))  # fmt: skip
+"""Filters that read all of what comes one by one."""
+
+_REFUSED_FILTERS = frozenset(("striptags", "urlize"))
+"""Filters for web pages, whose time grows with the square of the text."""
+
+_DEEP_TESTS = frozenset((
+    "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt",
+    "lessthan", "<=", "le", "upper", "lower",
+))  # fmt: skip
+"""Tests that look inside of what they are given."""
+
+_METHODS = frozenset((
+    "as_integer_ratio", "bit_count", "bit_length", "capitalize", "casefold", "center", "copy",
+    "count", "endswith", "expandtabs", "find", "format", "format_map", "get", "index",
+    "is_integer", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier",
+    "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper", "items", "join",
+    "keys", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace",
+    "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
+    "startswith", "strip", "swapcase", "title", "upper", "values", "zfill",
+))  # fmt: skip
+"""Methods of texts, numbers, lists and dicts: those that change nothing and have a price."""
+
+
+class MeteredEnvironment(ImmutableSandboxedEnvironment):
+    """The environment of transformers' chat templates, in which everything is paid for.
+
+    It renders what that of transformers renders. Nothing is computed while a template is compiled,
+    where nobody would pay.
+    """
+
+    intercepted_binops = frozenset(("+", "-", "*", "/", "//", "**", "%"))
+
+    def __init__(self) -> None:
+        super().__init__(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            optimized=False,
+            finalize=_written,
+            extensions=[_Generation, loopcontrols],
+        )
+        self.concat = _concatenated  # type: ignore[method-assign]
+        self.filters["tojson"] = _to_json
+        self.filters = {name: _filter(name, each) for name, each in self.filters.items()}
+        self.filters |= {_TOLL: _toll, _PASSED: _passed, _PAID: _paid, _READ: _read}
+        self.tests |= {name: _deep_test(cast(Any, self.tests[name])) for name in _DEEP_TESTS}
+        del self.globals["lipsum"]
+        self.globals.update(
+            raise_exception=_raise, strftime_now=_now, dict=_Dict(), namespace=_Names
+        )
+
+    def compiled(self, source: str) -> jinja2.Template:
+        """A template that pays as it is rendered."""
+        return self.from_string(_Tolls().visit(self.parse(source)))
+
+    def call(
+        __self,  # noqa: N805  # a template may name any argument
+        __context: Context,
+        __called: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Call, and pay for what is given and made."""
+        if isinstance(__called, Macro):
+            meter().spend(ITEM_CHARACTERS)
+        else:
+            _pay_for_call(__called, args, kwargs)
+        return _pay(super().call(__context, __called, *args, **kwargs))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Reckon, and pay for what is made."""
+        _pay_for_operator(operator, left, right)
+        return _pay(super().call_binop(context, operator, left, right))
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Look up; a key that holds others is read as a whole."""
+        if isinstance(argument, tuple):
+            meter().spend_on(argument)
+        return super().getitem(obj, argument)
+
+
+class _Tolls(NodeTransformer):
+    """Has what Jinja compiles to plain Python pass through filters that count."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        price = _price_of(node.body)
+        self.generic_visit(node)
+        node.iter = _through(_PASSED, node.iter, nodes.Const(price))
+        return node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        pair = [node.expr, *(operand.expr for operand in node.ops)]
+        if len(pair) == 2 and any(isinstance(each, nodes.Const) for each in pair):
+            return node  # a constant is a text or number, which is compared in one step
+        node.expr = _through(_READ, node.expr)
+        for operand in node.ops:
+            operand.expr = _through(_READ, operand.expr)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _through(_PAID, node) if isinstance(node.arg, nodes.Slice) else node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.nodes = [_through(_READ, each) for each in node.nodes]
+        return _through(_PAID, node)
+
+    def _body(self, node: Any) -> nodes.Node:
+        price = _price_of(node.body)
+        self.generic_visit(node)
+        node.body.insert(0, nodes.ExprStmt(_through(_TOLL, nodes.Const(price)), lineno=node.lineno))
+        return node  # type: ignore[no-any-return]
+
+    visit_Macro = visit_CallBlock = visit_Block = _body  # noqa: N815
+
+    def _literal(self, node: Any) -> nodes.Node:
+        self.generic_visit(node)
+        return node if getattr(node, "ctx", "load") != "load" else _through(_READ, node)
+
+    visit_List = visit_Dict = visit_Tuple = _literal  # noqa: N815
+
+
+def _through(name: str, node: Any, *args: nodes.Expr) -> nodes.Expr:
+    if isinstance(node, nodes.Const) and not args and name != _TOLL:
+        return node
+    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
+
+
+def _price_of(body: list[nodes.Node]) -> int:
+    """Of running it once: each piece that is written takes a place in a list."""
+    return ITEM_CHARACTERS * (1 + sum(len(list(each.find_all(nodes.Output))) for each in body))
+
+
+def _toll(price: int) -> None:
+    meter().spend(price)
+
+
+def _passed(items: Iterable[Any], price: int) -> Iterator[Any]:
+    return meter().passed(items, price)
+
+
+def _paid(value: Any) -> Any:
+    return _pay(value)
+
+
+def _read(value: Any) -> Any:
+    if type(value) not in SCALARS and not isinstance(value, Undefined):
+        meter().spend_on(value)
+    return value
+
+
+@jinja2.pass_context  # so that Jinja does not call it while it compiles
+def _written(_: Context, value: Any) -> Any:
+    return value if type(value) is str else _read(value)
+
+
+def _concatenated(pieces: Iterable[str]) -> str:
+    spend, kept = meter().spend, list[str]()
+    for piece in pieces:
+        spend(len(piece))
+        kept.append(piece)
+    return "".join(kept)
+
+
+def _pay(value: Any) -> Any:
+    """Pay for what was made."""
+    if isinstance(value, str):
+        meter().spend(len(value))
+    elif isinstance(value, (list, tuple, dict)):
+        meter().spend(ITEM_CHARACTERS * len(value))
+    elif isinstance(value, Iterator):
+        return meter().passed(value)
+    elif isinstance(value, (bytes, bytearray)):
+        raise SecurityError("bytes in a chat template")
+    return value
+
+
+def _pay_for_call(called: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    for value in (*args, *kwargs.values()):
+        meter().spend_on(value)
+    method = getattr(called, "__wrapped__", called)  # the sandbox wraps `format`
+    if not isinstance(method, (BuiltinMethodType, MethodWrapperType)):
+        return
+    if method.__name__ not in _METHODS:
+        raise SecurityError(f"a call of {method.__name__}, which no chat template needs")
+    held = method.__self__
+    if isinstance(held, (list, tuple)):
+        meter().spend_on(held)
+    price = METHOD_PRICES.get(method.__name__)
+    if price is not None and isinstance(held, str):
+        meter().spend(price(held, *args, **kwargs))
+
+
+def _pay_for_operator(operator: str, left: Any, right: Any) -> None:
+    pair = (left, right)
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        _check_numbers(operator, left, right)
+    elif operator == "*":
+        number = next((value for value in pair if isinstance(value, int)), 0)
+        held = left if number is right else right
+        size = len(held) if hasattr(held, "__len__") else 0
+        meter().spend(max(0, number) * size * (1 if isinstance(held, str) else ITEM_CHARACTERS))
+    elif operator == "%" and isinstance(left, str):
+        meter().spend_on(right)
+        meter().spend(price_of_pattern(left, right))
+
+
+def _check_numbers(operator: str, left: Any, right: Any) -> None:
+    bits = [value.bit_length() if isinstance(value, int) else 64 for value in (left, right)]
+    made = {"*": sum(bits), "**": bits[0] * abs(right) if bits[0] > 1 else 1}.get(operator, 0)
+    if max(*bits, made) > _MAX_BITS:
+        raise SecurityError(f"a number of more than {_MAX_BITS} bits")
+
+
+def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that is paid for."""
+    num_own = int(hasattr(function, "jinja_pass_arg"))
+    price = FILTER_PRICES.get(name)
+
+    @wraps(function)
+    def paid(*args: Any, **kwargs: Any) -> Any:
+        if name in _REFUSED_FILTERS:
+            raise SecurityError(f"the filter {name}, which no chat template needs")
+        own, given = args[:num_own], list(args[num_own:])
+        if name in _EAGER_FILTERS and isinstance(given[0], Iterator):
+            given[0] = list(given[0])
+        meter().spend(ITEM_CHARACTERS)
+        if name not in _SHALLOW_FILTERS:
+            for value in (*given, *kwargs.values()):
+                meter().spend_on(value)
+        if price is not None:
+            meter().spend(price(*given, **kwargs))
+        made = function(*own, *given, **kwargs)
+        return made if made is given[0] else _pay(made)
+
+    return paid
+
+
+def _deep_test(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A test that is paid for."""
+
+    @wraps(function)
+    def paid(*args: Any) -> Any:
+        for value in args:
+            meter().spend_on(value)
+        return function(*args)
+
+    return paid
+
+
+class _Generation(Extension):
+    """`{% generation %}`, which marks for training what the model wrote; here it marks nothing."""
+
+    tags = {"generation"}  # noqa: RUF012  # as Jinja declares it
+
+    def parse(self, parser: jinja2.parser.Parser) -> nodes.Node:
+        """What stands between the tags, in a scope of its own."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_as_it_is"), [], [], body, lineno=line)
+
+    def _as_it_is(self, caller: Macro) -> str:
+        return str(caller())
+
+
+class _Dict:
+    """`dict`, without the attributes of a class."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, keys: Iterable[Any], value: Any = None) -> dict[Any, Any]:
+        """As that of `dict`."""
+        return dict.fromkeys(keys, value)
+
+
+class _Names(Namespace):
+    """`namespace`, whose names cannot be those of Python's own attributes."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, given = args[0], dict(*args[1:], **kwargs)
+        for name in given:
+            _check_name(name)
+        Namespace.__init__(self, given)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        Namespace.__setitem__(self, name, value)
+
+
+def _check_name(name: Any) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"an attribute {name!r} of a namespace")
+
+
+def _raise(message: Any) -> None:
+    raise TemplateError(str(message))
+
+
+def _now(pattern: str) -> str:
+    if len(pattern) > MAX_INDENT:
+        raise SecurityError("a long pattern of a date")
+    price_of_pattern(pattern)
+    return datetime.now().strftime(pattern)
+
+
+def _to_json(
+    x: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: Any = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON as transformers' filter writes it: without escapes for HTML."""
+    if len(str(indent)) > MAX_INDENT or (isinstance(indent, int) and indent > MAX_INDENT):
+        raise SecurityError("JSON that is indented further than anybody reads")
+    if any(len(str(each)) > MAX_INDENT for each in separators or ()):
+        raise SecurityError("JSON with long separators")
+    encoder = json.JSONEncoder(
+        ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+    if indent is None:
+        return encoder.encode(x)
+    return _concatenated(encoder.iterencode(x))

@@ -1,0 +1,164 @@
+"""Tools, calls and their results as a chat template takes them, or written out where it does not.
+
+What a user, a tool or the model itself wrote is hidden piece by piece (see `rendering`), so that
+neither a description nor a result can forge a call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
+
+from qwenvl_kit.messages.message import Message, TextPart
+from qwenvl_kit.messages.thinking import ThinkingSwitch
+from qwenvl_kit.messages.thinking_parts import ThinkingPart
+from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
+
+Turn: TypeAlias = dict[str, Any]
+Hide: TypeAlias = Callable[[str], str]
+
+_DEFAULT_SYSTEM = "You are a helpful assistant."
+"""What the templates of Qwen2-VL and Qwen2.5-VL say where no system message is given."""
+
+_TOOLS = """# Tools
+
+You may call one or more functions to assist with the user query.
+
+You are provided with function signatures within <tools></tools> XML tags:
+<tools>
+{tools}
+</tools>
+
+For each function call, return a json object with function name and arguments within \
+<tool_call></tool_call> XML tags:
+<tool_call>
+{{"name": <function-name>, "arguments": <args-json-object>}}
+</tool_call>"""
+"""The words of Qwen3-VL's chat template, which are those of Qwen2.5's text models."""
+
+
+def offered_tools(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The tools that a conversation offers, in the form of OpenAI's API."""
+    return [
+        json.loads(tool)
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ToolOffer)
+        for tool in part.tools
+    ]
+
+
+def hidden(value: Any, hide: Hide) -> Any:
+    """A value of JSON with special tokens hidden in all of its texts."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {hide(str(key)): hidden(item, hide) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [hidden(item, hide) for item in value]
+    return value
+
+
+def calls_of(message: Message, hide: Hide) -> list[dict[str, Any]]:
+    """The calls of an assistant's message as chat templates take them."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": hide(part.name), "arguments": hidden(part.arguments, hide)},
+        }
+        for part in message.parts
+        if isinstance(part, ToolCall)
+    ]
+
+
+def thoughts_of(message: Message, hide: Hide) -> str:
+    """What an assistant's message was thought to say, as chat templates take it."""
+    thoughts = (part.text for part in message.parts if isinstance(part, ThinkingPart))
+    return hide("\n".join(thoughts))
+
+
+def write_out(turns: Sequence[Turn], tools: Sequence[Any]) -> list[Turn]:
+    """Turns in which tools, calls and results are text, for templates that know of none.
+
+    Args:
+        turns: as a template takes them, special tokens hidden.
+        tools: what is offered, likewise.
+    """
+    written = [_with_calls(turn) for turn in turns]
+    if tools:
+        written = _with_tools(written, tools)
+    return list(_with_results(written))
+
+
+def _with_tools(turns: list[Turn], tools: Sequence[Any]) -> list[Turn]:
+    told = _TOOLS.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
+    has_system = bool(turns) and turns[0]["role"] == "system"
+    before = turns[0]["content"] if has_system else []
+    text = "".join(item["text"] for item in before) or _DEFAULT_SYSTEM
+    system = {"role": "system", "content": [_text(f"{text}\n\n{told}")]}
+    return [system, *turns[has_system:]]
+
+
+def _with_calls(turn: Turn) -> Turn:
+    calls = turn.get("tool_calls", ())
+    if not calls:
+        return turn
+    written = "\n".join(
+        f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
+        for call in calls
+    )
+    before = "\n" if turn["content"] else ""
+    told = {key: value for key, value in turn.items() if key != "tool_calls"}
+    return {**told, "content": [*turn["content"], _text(before + written)]}
+
+
+def _with_results(turns: Sequence[Turn]) -> Iterator[Turn]:
+    """Results that follow one another stand in one turn of the user."""
+    for is_result, run in groupby(turns, key=lambda turn: turn["role"] == "tool"):
+        if not is_result:
+            yield from run
+            continue
+        content: list[dict[str, str]] = []
+        for turn in run:
+            before = "\n<tool_response>\n" if content else "<tool_response>\n"
+            content += [_text(before), *turn["content"], _text("\n</tool_response>")]
+        yield {"role": "user", "content": content}
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def asked_thinking(messages: Sequence[Message]) -> bool | None:
+    """Whether the model is to think first; None if a conversation does not say."""
+    switches = (
+        part.is_on
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ThinkingSwitch)
+    )
+    return next(switches, None)
+
+
+def without_offers(message: Message) -> Message | None:
+    """The message without what is not said but settled in it; None if nothing else is there."""
+    settled = (ToolOffer, ThinkingSwitch)
+    parts = tuple(part for part in message.parts if not isinstance(part, settled))
+    if len(parts) == len(message.parts):
+        return message
+    return Message(message.role, parts) if parts else None
+
+
+def text_of(message: Message) -> str:
+    """All that a message says, its calls and thoughts as well: to look for characters in."""
+    said = (part.text for part in message.parts if isinstance(part, (TextPart, ThinkingPart)))
+    called = (
+        part.name + json.dumps(dict(part.arguments), ensure_ascii=False)
+        for part in message.parts
+        if isinstance(part, ToolCall)
+    )
+    # Read and written again: what was escaped there is not escaped in a prompt.
+    offered = (json.dumps(tool, ensure_ascii=False) for tool in offered_tools([message]))
+    return "".join((*said, *called, *offered))

@@ -1,0 +1,77 @@
+"""Say what a picture or video shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.conversation import Media
+from qwenvl_kit.errors import MessageError
+from qwenvl_kit.messages.message import VideoPart
+from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.task_result import Answer
+
+Detail: TypeAlias = Literal["short", "standard", "detailed"]
+
+PROMPTS = MappingProxyType(
+    {
+        "short": {
+            "en": "Describe this {kind} in one sentence.",
+            "zh": "用一句话描述这{kind}。",
+        },
+        "standard": {"en": "Describe this {kind}.", "zh": "描述这{kind}。"},
+        "detailed": {
+            "en": "Describe this {kind} in detail: what it shows, where things are, their colours, "
+            "any text, and what is happening.",
+            "zh": "详细描述这{kind}：画面内容、物体的位置和颜色、其中的文字以及正在发生的事情。",
+        },
+    }
+)
+FOCUS = MappingProxyType({"en": "\nPay attention to {focus}.", "zh": "\n请重点关注{focus}。"})
+_KINDS = MappingProxyType({"en": ("image", "video"), "zh": ("张图片", "段视频")})
+
+
+@dataclass(frozen=True)
+class Description(Answer):
+    """What a picture or video shows."""
+
+
+def describe(
+    chat: VisionChat,
+    media: Media,
+    *,
+    detail: Detail = "standard",
+    focus: str | None = None,
+    language: Language = "en",
+    prompt: str | None = None,
+    sampling: Sampling | None = None,
+    budget: BudgetChoice | None = None,
+) -> Description:
+    """Describe one picture or video.
+
+    Args:
+        chat: who answers.
+        media: the picture, or a `VideoPart`.
+        detail: "short", "standard" or "detailed".
+        focus: what to pay attention to, in words.
+        language: of prompt and answer.
+        prompt: how to ask instead.
+        sampling: how to generate.
+        budget: what the picture may cost.
+
+    Raises:
+        MessageError: the detail or language is not known.
+        InputError: the picture cannot be used.
+        GenerationError: the model failed.
+    """
+    if detail not in PROMPTS:
+        known = ", ".join(map(repr, PROMPTS))
+        raise MessageError(f"detail={detail!r} was given", expected=f"one of {known}")
+    question = chosen_prompt(PROMPTS[detail], language, prompt)
+    question = question.replace("{kind}", _KINDS[language][isinstance(media, VideoPart)])
+    if focus is not None:
+        question += chosen_prompt(FOCUS, language, focus=focus)
+    return Description(chat.ask(question, media, sampling=sampling, budget=budget))

@@ -1,0 +1,230 @@
+"""Sum up a video of any length, in windows where it is longer than the model's context."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from typing import Any, TypeAlias
+
+from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.errors import VideoTimingError, located
+from qwenvl_kit.journal import Journal, Record, fingerprint, model_facts
+from qwenvl_kit.media.fingerprints import identify_source
+from qwenvl_kit.media.frame_sequences import is_sequence
+from qwenvl_kit.media.loader import fetch_part
+from qwenvl_kit.messages.message import VideoPart, VideoSource
+from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
+from qwenvl_kit.raising import fresh
+from qwenvl_kit.records import from_record, to_record
+from qwenvl_kit.requests import Request
+from qwenvl_kit.results import Failure, Reply
+from qwenvl_kit.tasks.summarize_video.merging import Merger
+from qwenvl_kit.tasks.summarize_video.planning import Planner, Windows, load_footage
+from qwenvl_kit.tasks.summarize_video.prompts import MERGE_PROMPT, QUESTION, WINDOW_PROMPT, Wording
+from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
+
+JournalPath: TypeAlias = "str | os.PathLike[str]"
+
+
+def summarize_video(
+    chat: VisionChat,
+    video: VideoSource | VideoPart,
+    question: str | None = None,
+    *,
+    fps: float = 1.0,
+    window_seconds: float | None = None,
+    budget: BudgetChoice | None = None,
+    sampling: Sampling | None = None,
+    journal: JournalPath | None = None,
+    progress: bool = False,
+    window_prompt: str = WINDOW_PROMPT,
+    merge_prompt: str = MERGE_PROMPT,
+) -> VideoSummary:
+    """Sum up a video, or answer a question about all of it.
+
+    A video that fits the context together with an answer is one request. A longer one is cut
+    into as few windows of equal length as fit, each is asked about alone, and the answers are
+    merged by the model, in levels where they are too long for one prompt. Each window's prompt
+    states its place in the whole video. A window that fails costs only itself.
+
+    Args:
+        chat: who answers.
+        video: a file, or a `VideoPart`, which a sequence of frames must be.
+        question: what to ask; None asks what happens.
+        fps: how many frames of a second the model sees, for a video without settings of its own.
+        window_seconds: how long each window is; None takes the longest that fits. A video that
+            is no longer than that is one window.
+        budget: what each group of frames may cost; its total is for one window.
+        sampling: how to generate.
+        journal: a file in which answers are kept as they are made. Called again with the same
+            arguments, only what is missing is asked; what failed is asked again.
+        progress: show a progress bar.
+        window_prompt: how a window is asked about; `{question}`, `{part}`, `{parts}`, `{start}`,
+            `{end}`, `{start_seconds}` and `{end_seconds}` stand for what they say.
+        merge_prompt: how answers are merged; `{answers}`, `{question}`, `{start}` and `{end}`
+            stand for what they say.
+
+    Raises:
+        ContextLengthError: a window, or a single frame, leaves no room for an answer.
+        JournalError: the journal is of something else, or cannot be used.
+        InputError: the video or a setting cannot be used.
+        GenerationError: the model failed, for all windows; the error is that of the first.
+    """
+    wording = Wording(QUESTION if question is None else question, window_prompt, merge_prompt)
+    _check_window(window_seconds)
+    if budget is not None:
+        with located("budget"):
+            as_budget(budget)
+    part = fetch_part(_as_part(video, fps), chat.policy)  # once for all windows
+    footage = load_footage(chat, part, sampling)
+    planner = Planner(chat, footage, wording, sampling, budget)
+    with _open_journal(journal, planner, window_seconds) as notes:
+        windows = _windows(planner, window_seconds, notes)
+        answers = _answer_windows(planner, windows, notes)
+        segments = tuple(_with_progress(answers, len(windows)) if progress else answers)
+        return _summary(planner, segments, notes)
+
+
+def _as_part(video: VideoSource | VideoPart, fps: float) -> VideoPart:
+    """The video with a rate, unless it has times of its own or must have them."""
+    part = video if isinstance(video, VideoPart) else VideoPart(video)
+    has_times = any(v is not None for v in (part.fps, part.num_frames, part.timestamps_seconds))
+    is_film = not is_sequence(part.source)
+    return replace(part, fps=fps) if is_film and not has_times else part
+
+
+def _windows(planner: Planner, window_seconds: float | None, notes: Journal) -> Windows:
+    """The windows; those of the journal, as more memory may be free now than was then."""
+    saved = notes.get("windows")
+    if saved is not None:
+        return tuple(range(start, stop) for start, stop in saved["windows"])
+    windows = planner.split(window_seconds)
+    notes.add("windows", {"windows": [[window.start, window.stop] for window in windows]})
+    return windows
+
+
+def _answer_windows(planner: Planner, windows: Windows, notes: Journal) -> Iterator[VideoSegment]:
+    for index, window in enumerate(windows):
+        start_seconds, end_seconds = planner.footage.span(window)
+        request = planner.request(windows, index)
+        result = _answer(planner.chat, request, f"window {index}", notes)
+        if isinstance(result, Reply):
+            text = result.text.strip()
+            yield VideoSegment(start_seconds, end_seconds, text, reply=result)
+        else:
+            failure = _located(result, index)
+            yield VideoSegment(start_seconds, end_seconds, "", failure=failure)
+
+
+def _answer(chat: VisionChat, request: Request, key: str, notes: Journal) -> Reply | Failure:
+    """The answer to one request, from the journal if it is there."""
+    saved = notes.get(key)
+    if saved is not None:
+        return from_record(Reply, saved)
+    (result,) = chat.ask_many([request])
+    if isinstance(result, Reply):
+        notes.add(key, to_record(result))
+    return result
+
+
+def _located(failure: Failure, index: int) -> Failure:
+    """The failure at its place among the windows."""
+    error = failure.error
+    error.where = error.where.replace("requests[0]", f"windows[{index}]", 1)
+    return replace(failure, index=index)
+
+
+def _summary(planner: Planner, segments: tuple[VideoSegment, ...], notes: Journal) -> VideoSummary:
+    answered = [segment for segment in segments if segment.failure is None]
+    if not answered:
+        raise fresh(next(segment.failure.error for segment in segments if segment.failure))
+    merger = Merger(
+        planner.wording,
+        fits=lambda prompt: planner.has_room(planner.chat.plan(prompt, sampling=planner.sampling)),
+        ask=lambda prompt: _merge(planner, prompt, notes),
+    )
+    text, reply = merger.merge(answered)
+    return VideoSummary(
+        text=text,
+        segments=segments,
+        duration_seconds=segments[-1].end_seconds - segments[0].start_seconds,
+        reply=reply,
+        merges=tuple(merger.replies),
+        warnings=(*_window_warnings(segments), *_cut_merges(merger.replies), *merger.warnings),
+    )
+
+
+def _merge(planner: Planner, prompt: str, notes: Journal) -> Reply | Failure:
+    """The answer to a prompt; kept under the prompt, which is another if an answer is new."""
+    request = Request.about(prompt, sampling=planner.sampling)
+    return _answer(planner.chat, request, f"merge {fingerprint(prompt)}", notes)
+
+
+def _window_warnings(segments: Iterable[VideoSegment]) -> Iterator[str]:
+    for segment in segments:
+        if segment.failure is not None:
+            yield f"{segment.span} is missing: {segment.failure.error}"
+        elif segment.reply is not None and segment.reply.finish_reason == "length":
+            yield f"the answer about {segment.span} was cut at max_new_tokens"
+
+
+def _cut_merges(merges: Iterable[Reply]) -> Iterator[str]:
+    num_cut = sum(reply.finish_reason == "length" for reply in merges)
+    if num_cut:
+        yield f"{num_cut} of the merged answers were cut at max_new_tokens"
+
+
+def _open_journal(
+    path: JournalPath | None, planner: Planner, window_seconds: float | None
+) -> Journal:
+    if path is None:
+        return Journal()
+    settings = {**_settings(planner), "window_seconds": window_seconds}
+    return Journal.open(path, kind="summarize_video", settings=settings)
+
+
+def _settings(planner: Planner) -> Record:
+    """All that the answers depend on."""
+    chat, footage, sampling = planner.chat, planner.footage, planner.sampling
+    part = footage.part
+    with located("video"):
+        source = identify_source(part.source, chat.policy)
+    bounds = {"min_frames": part.min_frames, "max_frames": part.max_frames}
+    first_frame = footage.cut(range(1))
+    seen = chat.plan("", first_frame, sampling=sampling, budget=planner.budget)
+    return {
+        "video": source,
+        "fps": part.fps,
+        "num_frames": part.num_frames,
+        **{name: bound for name, bound in bounds.items() if bound is not None},
+        "start_seconds": part.start_seconds,
+        "end_seconds": part.end_seconds,
+        "times": fingerprint(footage.times_seconds),
+        **asdict(planner.wording),
+        "budget": _budget(planner.budget),
+        "part_budget": _budget(part.budget),
+        "frame_size": str(seen.videos[0].resized),
+        "sampling": asdict(chat.default_sampling if sampling is None else sampling),
+        "model": model_facts(chat.report()),
+    }
+
+
+def _budget(choice: BudgetChoice | None) -> dict[str, Any] | None:
+    return None if choice is None else asdict(as_budget(choice))
+
+
+def _check_window(window_seconds: object) -> None:
+    is_number = isinstance(window_seconds, (int, float)) and not isinstance(window_seconds, bool)
+    if window_seconds is None or (is_number and 0 < window_seconds < float("inf")):  # type: ignore[operator]
+        return
+    raise VideoTimingError(
+        f"window_seconds={window_seconds!r} was given", expected="a number of seconds above 0"
+    )
+
+
+def _with_progress(segments: Iterator[VideoSegment], total: int) -> Iterable[VideoSegment]:
+    from tqdm.auto import tqdm
+
+    return tqdm(segments, total=total, unit="window", disable=sys.stderr is None)  # type: ignore[no-any-return]

@@ -1,0 +1,148 @@
+"""Which stretches of a video to ask about one by one: pure arithmetic on its frames."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from qwenvl_kit.errors import VideoTimingError
+from qwenvl_kit.messages.message import VideoPart
+from qwenvl_kit.plans import VideoPlan
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The frames by which a video is shown.
+
+    Attributes:
+        part: the video as it was given.
+        frame_indices: which of its frames, in order.
+        times_seconds: when each is shown, from the first frame of the video on.
+        is_file: whether the video is a file, and not a sequence of frames.
+    """
+
+    part: VideoPart
+    frame_indices: tuple[int, ...]
+    times_seconds: tuple[float, ...]
+    is_file: bool
+
+    @classmethod
+    def from_plan(cls, part: VideoPart, plan: VideoPlan) -> Footage:
+        """The frames that a plan of the whole video chose."""
+        is_file = plan.duration_seconds is not None
+        return cls(part, plan.frame_indices, plan.timestamps_seconds, is_file)
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are."""
+        return len(self.frame_indices)
+
+    def cut(self, window: range) -> VideoPart:
+        """The part that shows these frames and no others, at their times in the whole video."""
+        times = self.times_seconds[window.start : window.stop]
+        if self.is_file:
+            settled = {"fps": None, "num_frames": None, "min_frames": None, "max_frames": None}
+            return replace(self.part, **settled, timestamps_seconds=times)  # type: ignore[arg-type]
+        source: Sequence[object] = self.part.source  # type: ignore[assignment]
+        frames = [source[index] for index in self.frame_indices[window.start : window.stop]]
+        return VideoPart(frames, timestamps_seconds=times, budget=self.part.budget)  # type: ignore[arg-type]
+
+    def span(self, window: range) -> tuple[float, float]:
+        """Start and end of a window in seconds; the spans of windows leave no gaps.
+
+        A window ends with its last frame, where the next one begins. One of a single frame lasts
+        until the next frame.
+        """
+        last = window.stop - 1 if len(window) > 1 else min(window.stop, self.num_frames - 1)
+        return self.times_seconds[window.start], self.times_seconds[last]
+
+
+def split_evenly(num_frames: int, num_windows: int) -> tuple[range, ...]:
+    """So many windows of equally many frames, up to one; neighbours share a frame.
+
+    The shared frame lets a model see what happens between two windows. With as many windows as
+    frames each window is one frame, and none is shared.
+
+    Args:
+        num_frames: at least 1.
+        num_windows: at least 1; more than there are frames are as many as there are frames.
+    """
+    if num_windows >= num_frames:
+        return tuple(range(index, index + 1) for index in range(num_frames))
+    bounds = [k * (num_frames - 1) // num_windows for k in range(num_windows + 1)]
+    return _between(bounds)
+
+
+def split_at_times(times_seconds: Sequence[float], window_seconds: float) -> tuple[range, ...]:
+    """Windows of so many seconds, the last one of what is left; neighbours share a frame.
+
+    A window begins at the frame that is nearest to its time.
+
+    Args:
+        times_seconds: when the frames are shown, rising.
+        window_seconds: above 0.
+
+    Raises:
+        VideoTimingError: the windows would be shorter than the time between two frames.
+    """
+    first, last = times_seconds[0], times_seconds[-1]
+    if window_seconds >= last - first:
+        return (range(len(times_seconds)),)
+    spacing_seconds = (last - first) / (len(times_seconds) - 1)
+    if window_seconds < spacing_seconds * (1 - 1e-6):
+        raise VideoTimingError(
+            f"window_seconds={window_seconds:g} was given, and the frames are "
+            f"{spacing_seconds:g} s apart",
+            expected="windows that hold two frames or more",
+            hint="longer windows, or a higher fps",
+        )
+    num_bounds = math.ceil((last - first) / window_seconds)
+    bounds = [_nearest(times_seconds, first + k * window_seconds) for k in range(num_bounds)]
+    return _between(sorted({*bounds, len(times_seconds) - 1}))
+
+
+def smallest_fitting(most: int, fits: Callable[[int], bool], guess: int) -> int | None:
+    """The least number from 1 to `most` that fits, where each above one that fits does, too.
+
+    Asks few times where the guess is near. What it returns has been seen to fit, also where
+    `fits` is not as steady as that.
+
+    Args:
+        most: at least 1.
+        fits: whether a number fits.
+        guess: where to begin; may lie outside.
+    """
+    low, high = _enclose(most, fits, min(max(guess, 1), most))
+    if high > most:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _enclose(most: int, fits: Callable[[int], bool], start: int) -> tuple[int, int]:
+    """A number that does not fit, or 0, and one above it that does, or `most` + 1."""
+    step = 1
+    if fits(start):
+        high = start
+        while high > 1 and fits(max(1, high - step)):
+            high, step = max(1, high - step), 2 * step
+        return max(0, high - step), high
+    low = start
+    while low < most and not fits(min(most, low + step)):
+        low, step = min(most, low + step), 2 * step
+    return (low, min(most, low + step)) if low < most else (most, most + 1)
+
+
+def _between(bounds: Sequence[int]) -> tuple[range, ...]:
+    return tuple(range(start, end + 1) for start, end in pairwise(bounds))
+
+
+def _nearest(times: Sequence[float], moment: float) -> int:
+    after = min(bisect_left(times, moment), len(times) - 1)
+    before = max(0, after - 1)
+    return before if moment - times[before] <= times[after] - moment else after

@@ -1,6 +1,0 @@
-"""Videos of any length: windows, an answer about each, and one about all of them."""
-
-from qwenvl_kit.tasks.video_summaries.segments import VideoSegment, VideoSummary
-from qwenvl_kit.tasks.video_summaries.summarizing import summarize_video
-
-__all__ = ["VideoSegment", "VideoSummary", "summarize_video"]

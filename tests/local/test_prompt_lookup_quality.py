@@ -1,0 +1,66 @@
+"""What is guessed, and how much of it, without a model."""
+
+from __future__ import annotations
+
+import numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwenvl_kit.backends.local.engine.prompt_lookup import Guesser, guess_after
+
+IDS = st.lists(st.integers(-1, 4), max_size=60)
+
+
+@given(IDS, st.integers(0, 12))
+@settings(max_examples=300, deadline=None)
+def test_a_guess_is_what_followed_the_longest_and_latest_match(
+    ids: list[int], max_tokens: int
+) -> None:
+    assert guess_after(numpy.array(ids, numpy.int64), max_tokens) == _by_hand(ids, max_tokens)
+
+
+def _by_hand(ids: list[int], max_tokens: int) -> list[int]:
+    for size in (3, 2):
+        tail = ids[-size:]
+        for end in range(len(ids) - 1, size - 1, -1):
+            if -1 not in tail and ids[end - size : end] == tail:
+                guess: list[int] = []
+                while len(guess) < max_tokens and (next_id := [*ids, *guess][end]) >= 0:
+                    guess.append(next_id)
+                    end += 1  # noqa: PLW2901
+                if guess:
+                    return guess
+                break
+    return []
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(1, 9))
+@settings(max_examples=100, deadline=None)
+def test_guesses_keep_to_their_limits_whatever_comes(ids: list[int], max_tokens: int) -> None:
+    prompt, answer = ids[: len(ids) // 2], ids[len(ids) // 2 :]
+    guesser = Guesser(prompt, len(answer), max_tokens, frozenset({3}))
+    at = 1
+    while at <= len(answer):
+        guess = guesser.guess(answer[:at])
+        assert len(guess) <= max_tokens
+        assert at + 1 + len(guess) <= max(len(answer), at + 1)
+        assert 3 not in guess
+        right = 0
+        while right < len(guess) and guess[right] == answer[at + right]:
+            right += 1
+        if guess:
+            guesser.note(len(guess), right)
+        at += right + 1
+
+
+def test_guessing_begins_again_once_guesses_would_have_been_right() -> None:
+    text = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    guesser = Guesser(text, 40, 8, frozenset())
+    assert guesser.guess([1, 2]) == [3, 4, 5, 6, 7, 8, 9, 1]
+    for size in (8, 4, 2, 1):
+        guesser.note(size, 0)
+    assert guesser.guess([1, 2, 3]) == []
+    assert guesser.guess([1, 2, 3, 4]) == []
+    assert guesser.guess([1, 2, 3, 4, 5]) == [6, 7]
+    guesser.note(2, 2)
+    assert len(guesser.guess([1, 2, 3, 4, 5, 6, 7, 8])) == 4
