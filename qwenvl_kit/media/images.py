@@ -21,7 +21,7 @@ from qwenvl_kit.media.pillow_objects import (
 )
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.profiles import is_srgb, to_srgb
-from qwenvl_kit.media.sources import open_header, open_image, opened_source
+from qwenvl_kit.media.sources import Opened, open_header, open_image, opened_source
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
         return _decode_opened(opened, policy)
 
 
-def _decode_opened(opened: PIL.Image.Image | Path | bytes, policy: MediaPolicy) -> PIL.Image.Image:
+def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
     from qwenvl_kit.media.isolation.choice import is_picture_apart
     from qwenvl_kit.media.isolation.pictures import decode_image_apart
 

@@ -212,11 +212,12 @@ def _opened(
     draws: bool,
 ) -> Iterator[_Document]:
     """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
-    if is_tiff(first_bytes(source, policy)):
-        with closing(open_image(source, policy)) if draws else open_header(source, policy) as image:
-            yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
-        return
     with opened_source(source, policy) as opened:
+        if is_tiff(first_bytes(opened, policy)):
+            opening = open_header(opened, policy)
+            with closing(open_image(opened, policy)) if draws else opening as image:
+                yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
+            return
         if not isinstance(opened, (Path, bytes)):
             raise MediaSourceError(
                 "a picture was given",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from qwenvl_kit.errors import MediaError, MediaForbiddenError, MediaSourceError
@@ -35,38 +35,44 @@ _SOURCES = (
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
-def open_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
+Opened: TypeAlias = "PIL.Image.Image | Path | bytes"
+"""What a source stands for: a picture in memory, a file that may be read, or encoded bytes."""
+
+
+def open_image(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
     """A Pillow image, its header read and judged; the pixels of an encoded picture are not.
 
+    Args:
+        opened: what `opened_source` gives.
+        policy: the limits.
+
     Raises:
-        MediaError: what the source is, and why it cannot be opened.
+        MediaError: why it cannot be opened.
     """
-    with opened_source(source, policy) as opened:
-        if isinstance(opened, Path):
-            data, name = read_path(opened, policy), str(opened)
-        elif isinstance(opened, bytes):
-            data, name = opened, "the source"
-        else:
-            return opened
-        image = open_bytes(data, policy, name)
-        check_passes(image, data, name)
-        return image
+    if isinstance(opened, Path):
+        data, name = read_path(opened, policy), str(opened)
+    elif isinstance(opened, bytes):
+        data, name = opened, "the source"
+    else:
+        return opened
+    image = open_bytes(data, policy, name)
+    check_passes(image, data, name)
+    return image
 
 
 @contextmanager
-def open_header(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
+def open_header(opened: Opened, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
     """The same for those who want the header alone: of a file no more than that is read.
 
     Raises:
         MediaError: as `open_image`.
     """
-    with opened_source(source, policy) as opened:
-        if not isinstance(opened, Path):
-            yield open_bytes(opened, policy) if isinstance(opened, bytes) else opened
-            return
-        with open_file(opened, policy) as file:
-            policy.check_num_bytes(os.fstat(file.fileno()).st_size)
-            yield identify_stream(file, policy, name=str(opened))
+    if not isinstance(opened, Path):
+        yield open_bytes(opened, policy) if isinstance(opened, bytes) else opened
+        return
+    with open_file(opened, policy) as file:
+        policy.check_num_bytes(os.fstat(file.fileno()).st_size)
+        yield identify_stream(file, policy, name=str(opened))
 
 
 def is_encoded(source: object) -> bool:
@@ -89,7 +95,7 @@ def is_elsewhere(source: object, policy: MediaPolicy) -> bool:
     return is_on_the_web(source) or (bool(mark) and scheme.lower() in policy.allow_schemes)
 
 
-def resolve_source(source: Any, policy: MediaPolicy) -> PIL.Image.Image | Path | bytes:
+def resolve_source(source: Any, policy: MediaPolicy) -> Opened:
     """What a source stands for: a picture in memory, a file that may be read, or encoded bytes.
 
     Raises:
@@ -166,7 +172,7 @@ def _frame_to_image(frame: Any) -> PIL.Image.Image:
 
 
 @contextmanager
-def opened_source(source: Any, policy: MediaPolicy) -> Iterator[PIL.Image.Image | Path | bytes]:
+def opened_source(source: Any, policy: MediaPolicy) -> Iterator[Opened]:
     """What `resolve_source` says, for as long as it is read.
 
     Where files are fenced in, errors within name a file as it was given: where the fences are, and
