@@ -26,16 +26,15 @@ from qwenvl_kit.diagnostics.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
-from qwenvl_kit.journal import Journal, model_facts
+from qwenvl_kit.journal import Journal
 from qwenvl_kit.media.policy import MediaPolicy, as_policy
 from qwenvl_kit.messages.message import Message
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
-from qwenvl_kit.pipeline.batch import BatchRun, collect, counted
-from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, check_sampling
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
+from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
+from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver, fails_for_memory
 from qwenvl_kit.pipeline.listeners import Listeners
 from qwenvl_kit.pipeline.process_bound import ProcessBound
-from qwenvl_kit.pipeline.resume import BatchJournal
 from qwenvl_kit.pipeline.self_consistency import ask_with_samples
 from qwenvl_kit.pipeline.stats import ChatStats, Health, StatsCounter, health_of
 from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
@@ -46,8 +45,7 @@ from qwenvl_kit.requests import (
     OnError,
     Request,
     RequestLike,
-    check_batch_arguments,
-    check_requests,
+    check_batch,
 )
 from qwenvl_kit.results import Reply, Result
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -57,9 +55,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from qwenvl_kit.calibration import Calibrator
+    from qwenvl_kit.calibration.files import CalibratorChoice
     from qwenvl_kit.live import FrameSource, Watch
 
-    CalibratorChoice = Calibrator | str | os.PathLike[str] | None
     ImageEncoding = Literal["auto", "png", "jpeg"]
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
@@ -162,7 +160,9 @@ class VisionChat(ProcessBound):
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), as_policy(media)
         model = MODEL_FOLDER if model is None else model
-        calibrator = _loaded_calibrator(calibrator, model)
+        from qwenvl_kit.calibration.files import load_calibrator
+
+        calibrator = load_calibrator(calibrator, model)
         backend = load_local(
             model,
             source=source,
@@ -318,7 +318,9 @@ class VisionChat(ProcessBound):
             ModelLoadError: of a kind that says what else is wrong.
         """
         budget, media = as_budget(budget), as_policy(media)
-        calibrator = _loaded_calibrator(calibrator, model)
+        from qwenvl_kit.calibration.files import load_calibrator
+
+        calibrator = load_calibrator(calibrator, model)
         backend = load_vllm(
             model,
             source=source,
@@ -550,8 +552,6 @@ class VisionChat(ProcessBound):
             InputError: an argument of this call cannot be used.
             JournalError: the file cannot be used, or belongs to another model.
         """
-        check_batch_arguments(on_error, max_batch_size)
-        requests = check_requests(requests)
         defaults = Request(
             "",
             sampling=sampling,
@@ -562,8 +562,11 @@ class VisionChat(ProcessBound):
             tools=tools,
             thinking=thinking,
         )
-        with self._journal(journal, defaults) as kept:
-            run = self._batch(requests, defaults, kept, max_batch_size)
+        check_batch(requests, defaults, on_error, max_batch_size)
+        with open_journal(journal, self._backend) as kept:
+            run = BatchRun(
+                requests, self._use(), self._stats, kept, defaults, max_in_flight=max_batch_size
+            )
             with counted(requests, is_shown=progress) as count, closing(run.events()) as events:
                 return collect(events, on_error, count)
 
@@ -592,8 +595,6 @@ class VisionChat(ProcessBound):
                         print(event.index, event.delta.text)
             print(stream.results)
         """
-        check_batch_arguments("return", max_batch_size)
-        requests = check_requests(requests)
         defaults = Request(
             "",
             sampling=sampling,
@@ -604,9 +605,17 @@ class VisionChat(ProcessBound):
             tools=tools,
             thinking=thinking,
         )
-        self._check_defaults(defaults)
+        check_batch(requests, defaults, "return", max_batch_size)
         return BatchStream(
-            self._batch(requests, defaults, Journal(), max_batch_size, shows_deltas=True)
+            BatchRun(
+                requests,
+                self._use(),
+                self._stats,
+                Journal(),
+                defaults,
+                max_in_flight=max_batch_size,
+                shows_deltas=True,
+            )
         )
 
     def plan(
@@ -924,43 +933,6 @@ class VisionChat(ProcessBound):
             resolved = use.pipeline.resolve(request)
             return ask_with_samples(use.pipeline, self._stats, resolved, num_samples, observer)
 
-    def _batch(
-        self,
-        requests: Iterable[RequestLike],
-        defaults: Request,
-        journal: Journal,
-        max_batch_size: int | None,
-        *,
-        shows_deltas: bool = False,
-    ) -> BatchRun:
-        use = self._use()
-        return BatchRun(
-            requests,
-            use,
-            self._stats,
-            BatchJournal(journal, use.pipeline.policy),
-            defaults,
-            max_in_flight=max_batch_size,
-            shows_deltas=shows_deltas,
-        )
-
-    def _journal(self, path: str | os.PathLike[str] | None, defaults: Request) -> Journal:
-        """The journal of a call; one without a file keeps nothing."""
-        self._check_defaults(defaults)
-        if path is None:
-            return Journal()
-        facts = {"model": model_facts(self._backend.report())}
-        return Journal.open(path, kind="ask_many", settings=facts)
-
-    @staticmethod
-    def _check_defaults(defaults: Request) -> None:
-        """Refuse settings of a call that would fail every one of its requests."""
-        check_sampling(defaults.sampling)
-        if defaults.fit is not None:
-            check_fit(defaults.fit)
-        if defaults.budget is not None:
-            as_budget(defaults.budget)
-
     @property
     def _backend(self) -> Backend:
         return self._pipeline.backend
@@ -977,14 +949,3 @@ class VisionChat(ProcessBound):
         if pipeline is not old:
             pipeline.listeners = old.listeners
             old.retire()
-
-
-def _loaded_calibrator(
-    choice: CalibratorChoice, model: str | os.PathLike[str]
-) -> Calibrator | None:
-    """The calibrator that was chosen, or the one in the model's folder."""
-    if choice is None:
-        return None
-    from qwenvl_kit.calibration.files import load_calibrator
-
-    return load_calibrator(choice, model)
