@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from qwenvl_kit.messages.document_parts import DocumentPart
     from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
     from qwenvl_kit.options import PixelBudget, Sampling
-    from qwenvl_kit.pipeline.batch import BatchEvent
     from qwenvl_kit.pipeline.stats import ChatStats
     from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
     from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
     from qwenvl_kit.requests import Request, RequestLike
     from qwenvl_kit.results import (
+        BatchEvent,
         Delta,
         Failure,
         Reply,
@@ -95,12 +95,20 @@ _NAMES_OF_MODULES = {
     "messages.document_parts": ("DocumentPart",),
     "messages.message": ("ImagePart", "Message", "TextPart", "VideoPart"),
     "options": ("PixelBudget", "Sampling"),
-    "pipeline.batch": ("BatchEvent",),
     "pipeline.stats": ("ChatStats",),
     "pipeline.streaming": ("BatchStream", "ReplyStream"),
     "plans": ("ImagePlan", "Plan", "VideoPlan"),
     "requests": ("Request", "RequestLike"),
-    "results": ("Delta", "Failure", "Reply", "Timing", "TokenAlternative", "TokenScore", "Usage"),
+    "results": (
+        "BatchEvent",
+        "Delta",
+        "Failure",
+        "Reply",
+        "Timing",
+        "TokenAlternative",
+        "TokenScore",
+        "Usage",
+    ),
 }
 """The imports above, as `__getattr__` carries them out; tests/house compares the two."""
 
