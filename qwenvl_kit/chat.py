@@ -11,52 +11,39 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
-from qwenvl_kit.backends.base import (
-    MAX_QUEUED_REQUESTS,
-    Adaptable,
-    AdapterSet,
-    Backend,
-    CacheInfo,
-    Remembering,
-    Working,
-)
-from qwenvl_kit.checkpoints.sources import Source
-from qwenvl_kit.conversation import Conversation
-from qwenvl_kit.diagnostics.findings import Diagnosis
-from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
-from qwenvl_kit.families import Family
-from qwenvl_kit.journal import Journal
-from qwenvl_kit.media.policy import MediaPolicy, as_policy
-from qwenvl_kit.messages.message import Message
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
-from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
-from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
-from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver, fails_for_memory
-from qwenvl_kit.pipeline.listeners import Listeners
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.pipeline.process_bound import ProcessBound
-from qwenvl_kit.pipeline.self_consistency import ask_with_samples
-from qwenvl_kit.pipeline.stats import ChatStats, Health, StatsCounter, health_of
-from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
-from qwenvl_kit.pipeline.tool_loop import ToolRun, run_tools
-from qwenvl_kit.plans import Plan
-from qwenvl_kit.requests import (
-    Media,
-    OnError,
-    Request,
-    RequestLike,
-    check_batch,
-)
-from qwenvl_kit.results import Reply, Result
-from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
 
+    from qwenvl_kit.backends.base import AdapterSet, Backend, CacheInfo, Remembering
     from qwenvl_kit.calibration import Calibrator
     from qwenvl_kit.calibration.files import CalibratorChoice
+    from qwenvl_kit.checkpoints.sources import Source
+    from qwenvl_kit.conversation import Conversation
+    from qwenvl_kit.diagnostics.findings import Diagnosis
+    from qwenvl_kit.families import Family
     from qwenvl_kit.live import FrameSource, Watch
+    from qwenvl_kit.media.policy import MediaPolicy
+    from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+    from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
+    from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
+    from qwenvl_kit.pipeline.listeners import Listeners
+    from qwenvl_kit.pipeline.stats import ChatStats, Health
+    from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
+    from qwenvl_kit.pipeline.tool_loop import ToolRun
+    from qwenvl_kit.plans import Plan
+    from qwenvl_kit.requests import (
+        Media,
+        OnError,
+        Request,
+        RequestLike,
+    )
+    from qwenvl_kit.results import Reply, Result
+    from qwenvl_kit.structured_output.constraints import Constraint
 
     ImageEncoding = Literal["auto", "png", "jpeg"]
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
@@ -92,6 +79,11 @@ class VisionChat(ProcessBound):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+        from qwenvl_kit.pipeline.core import Pipeline
+        from qwenvl_kit.pipeline.stats import StatsCounter
+
         if not hasattr(backend, "submit"):
             raise InputError(
                 f"a {type(backend).__name__} was given as the backend",
@@ -157,6 +149,10 @@ class VisionChat(ProcessBound):
         Raises:
             ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
         """
+        from qwenvl_kit.embedded import MODEL_FOLDER
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), as_policy(media)
         model = MODEL_FOLDER if model is None else model
@@ -258,6 +254,9 @@ class VisionChat(ProcessBound):
             MissingPackageError: the package openai is not installed.
             InputError: an argument cannot be used.
         """
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+
         budget, media = as_budget(budget), as_policy(media)
         backend = connect_to_server(
             base_url,
@@ -319,6 +318,9 @@ class VisionChat(ProcessBound):
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+
         budget, media = as_budget(budget), as_policy(media)
         from qwenvl_kit.calibration.files import load_calibrator
 
@@ -374,6 +376,9 @@ class VisionChat(ProcessBound):
                 what to try.
             GenerationError: the model failed.
         """
+        from qwenvl_kit.pipeline.inflight import RequestObserver
+        from qwenvl_kit.requests import Request
+
         request = Request.about(
             prompt,
             *media,
@@ -413,6 +418,9 @@ class VisionChat(ProcessBound):
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
+        from qwenvl_kit.pipeline.streaming import ReplyStream
+        from qwenvl_kit.requests import Request
+
         request = Request.about(
             prompt,
             *media,
@@ -448,6 +456,9 @@ class VisionChat(ProcessBound):
             OverloadError: too many requests wait.
         """
         import asyncio
+
+        from qwenvl_kit.pipeline.inflight import RequestObserver, fails_for_memory
+        from qwenvl_kit.requests import Request
 
         request = Request.about(
             prompt,
@@ -554,6 +565,9 @@ class VisionChat(ProcessBound):
             InputError: an argument of this call cannot be used.
             JournalError: the file cannot be used, or belongs to another model.
         """
+        from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
+        from qwenvl_kit.requests import Request, check_batch
+
         defaults = Request(
             "",
             sampling=sampling,
@@ -597,6 +611,11 @@ class VisionChat(ProcessBound):
                         print(event.index, event.delta.text)
             print(stream.results)
         """
+        from qwenvl_kit.journal import Journal
+        from qwenvl_kit.pipeline.batch import BatchRun
+        from qwenvl_kit.pipeline.streaming import BatchStream
+        from qwenvl_kit.requests import Request, check_batch
+
         defaults = Request(
             "",
             sampling=sampling,
@@ -639,6 +658,8 @@ class VisionChat(ProcessBound):
             InputError: the request cannot be used. A request that is too long for the context or
                 for the device's memory raises nothing: its plan says so, and what would help.
         """
+        from qwenvl_kit.requests import Request
+
         request = Request.about(
             prompt,
             *media,
@@ -658,6 +679,9 @@ class VisionChat(ProcessBound):
         Args:
             system: the instructions for all of it.
         """
+        from qwenvl_kit.conversation import Conversation
+        from qwenvl_kit.messages.message import Message
+
         messages = () if system is None else (Message.system(system),)
         return Conversation(self, messages)
 
@@ -695,6 +719,9 @@ class VisionChat(ProcessBound):
                 `run`.
             InputError: the request cannot be used.
         """
+        from qwenvl_kit.pipeline.tool_loop import run_tools
+        from qwenvl_kit.requests import Request
+
         request = Request.about(
             prompt,
             *media,
@@ -821,6 +848,8 @@ class VisionChat(ProcessBound):
         Raises:
             UnsupportedFeatureError: the backend has none.
         """
+        from qwenvl_kit.backends.base import Adaptable
+
         if not isinstance(self._backend, Adaptable):
             raise UnsupportedFeatureError(
                 f"{type(self._backend).__name__} takes no adapters",
@@ -851,17 +880,23 @@ class VisionChat(ProcessBound):
 
     @property
     def _remembering(self) -> Remembering:
+        from qwenvl_kit.backends.base import Remembering
+
         if not isinstance(self._backend, Remembering):
             raise UnsupportedFeatureError("this backend keeps nothing between requests")
         return self._backend
 
     def stats(self) -> ChatStats:
         """Totals of all replies since this chat was made, and the time of each stage."""
+        from qwenvl_kit.backends.base import Working
+
         backend = self._backend
         return self._stats.stats(backend.work() if isinstance(backend, Working) else None)
 
     def health(self) -> Health:
         """The state of the chat: is it open, how many requests wait and run, the free memory."""
+        from qwenvl_kit.pipeline.stats import health_of
+
         return health_of(self._backend, is_open=not self._pipeline.is_stopped)
 
     def report(self) -> Mapping[str, str]:
@@ -879,6 +914,7 @@ class VisionChat(ProcessBound):
         Returns:
             One finding for each check; `is_healthy` if all passed.
         """
+        from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
         from qwenvl_kit.pipeline.self_test import run_self_test
 
         report = self.report()
@@ -902,6 +938,8 @@ class VisionChat(ProcessBound):
         Raises:
             InputError: grace_seconds is not a number of at least 0.
         """
+        from qwenvl_kit.pipeline.stats import health_of
+
         if not isinstance(grace_seconds, (int, float)) or not 0 <= grace_seconds < math.inf:
             raise InputError(
                 f"grace_seconds={grace_seconds!r} was given", expected="0 or more seconds"
@@ -920,6 +958,8 @@ class VisionChat(ProcessBound):
 
     def _begin(self, request: Request, observer: RequestObserver) -> InFlightRequest:
         """Prepare a request and submit it: the way of every single request."""
+        from qwenvl_kit.pipeline.inflight import InFlightRequest
+
         use = self._use()
         try:
             prepared = use.pipeline.prepare(use.pipeline.resolve(request))
@@ -931,6 +971,8 @@ class VisionChat(ProcessBound):
     def _ask_with_samples(
         self, request: Request, num_samples: int, observer: RequestObserver
     ) -> Reply:
+        from qwenvl_kit.pipeline.self_consistency import ask_with_samples
+
         with self._use() as use:
             resolved = use.pipeline.resolve(request)
             return ask_with_samples(use.pipeline, self._stats, resolved, num_samples, observer)

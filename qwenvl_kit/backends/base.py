@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
 
-MAX_QUEUED_REQUESTS = 256
-"""Most requests that wait while others run, where nothing else is said."""
-
-
 class KnownMedia:
     """A picture or video that a backend has seen before; what it holds is the backend's own."""
 

@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar
 import torch
 import transformers
 
-from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.local.backend import LocalBackend, let_go_of_caches
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.backends.local.engine.request_queue import check_queue_length
@@ -52,6 +51,7 @@ from qwenvl_kit.errors import (
     WeightsError,
 )
 from qwenvl_kit.hardware import release_free_memory
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.processing.processor_config import check_generation, load_processor
 from qwenvl_kit.raising import release_frames
 
