@@ -377,19 +377,9 @@ class VisionChat(ProcessBound):
             GenerationError: the model failed.
         """
         from qwenvl_kit.pipeline.inflight import RequestObserver
-        from qwenvl_kit.requests import Request
 
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         if num_samples:
             return self._ask_with_samples(request, num_samples, RequestObserver())
         return self._begin(request, RequestObserver()).result()
@@ -419,19 +409,9 @@ class VisionChat(ProcessBound):
             print(stream.reply.confidence)
         """
         from qwenvl_kit.pipeline.streaming import ReplyStream
-        from qwenvl_kit.requests import Request
 
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         return ReplyStream(lambda observer: self._begin(request, observer))
 
     async def ask_async(
@@ -458,19 +438,9 @@ class VisionChat(ProcessBound):
         import asyncio
 
         from qwenvl_kit.pipeline.inflight import RequestObserver, fails_for_memory
-        from qwenvl_kit.requests import Request
 
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         observer = RequestObserver()
         try:
             if num_samples:
@@ -566,18 +536,9 @@ class VisionChat(ProcessBound):
             JournalError: the file cannot be used, or belongs to another model.
         """
         from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
-        from qwenvl_kit.requests import Request, check_batch
+        from qwenvl_kit.requests import check_batch
 
-        defaults = Request(
-            "",
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, on_error, max_batch_size)
         with open_journal(journal, self._backend) as kept:
             run = BatchRun(
@@ -614,18 +575,9 @@ class VisionChat(ProcessBound):
         from qwenvl_kit.journal import Journal
         from qwenvl_kit.pipeline.batch import BatchRun
         from qwenvl_kit.pipeline.streaming import BatchStream
-        from qwenvl_kit.requests import Request, check_batch
+        from qwenvl_kit.requests import check_batch
 
-        defaults = Request(
-            "",
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, "return", max_batch_size)
         return BatchStream(
             BatchRun(
@@ -658,18 +610,8 @@ class VisionChat(ProcessBound):
             InputError: the request cannot be used. A request that is too long for the context or
                 for the device's memory raises nothing: its plan says so, and what would help.
         """
-        from qwenvl_kit.requests import Request
-
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        settings = _settings(sampling, budget, fit, None, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         with self._use() as use:
             return use.pipeline.plan(use.pipeline.resolve(request))
 
@@ -720,18 +662,9 @@ class VisionChat(ProcessBound):
             InputError: the request cannot be used.
         """
         from qwenvl_kit.pipeline.tool_loop import run_tools
-        from qwenvl_kit.requests import Request
 
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            tools=tools,
-            thinking=thinking,
-        )
+        settings = _settings(sampling, budget, fit, abstain_below, None, tools, thinking)
+        request = _request(prompt, media, settings)
         return run_tools(self.ask, request, max_rounds)
 
     def watch(
@@ -993,3 +926,34 @@ class VisionChat(ProcessBound):
         if pipeline is not old:
             pipeline.listeners = old.listeners
             old.retire()
+
+
+def _settings(
+    sampling: Sampling | None,
+    budget: BudgetChoice | None,
+    fit: Fit | None,
+    abstain_below: float | None,
+    constraint: Constraint | None,
+    tools: Sequence[Callable[..., Any]],
+    thinking: bool | None,
+) -> Request:
+    """The settings of a call, as a request without a question."""
+    from qwenvl_kit.requests import Request
+
+    return Request(
+        "",
+        sampling=sampling,
+        budget=budget,
+        fit=fit,
+        abstain_below=abstain_below,
+        constraint=constraint,
+        tools=tools,
+        thinking=thinking,
+    )
+
+
+def _request(prompt: RequestLike, media: Sequence[Media], settings: Request) -> Request:
+    """The request that a call means; what it leaves open is taken from the call's settings."""
+    from qwenvl_kit.requests import Request
+
+    return Request.about(prompt, *media).with_defaults(settings)
