@@ -76,7 +76,8 @@ class Engine:
         self.encoder = PromptEncoder(processor, family)
         self.positions = PositionEncoder(model, family)
         self.storage = Storage(max_cache_bytes)
-        self.vision = VisionEncoder(model, PatchEncoder(processor, family), self.storage)
+        self.patches = PatchEncoder(processor, family)
+        self.vision = VisionEncoder(model, self.patches, self.storage)
         self._rules = rules
         self._vocabulary = Vocabulary(processor.tokenizer, end_ids)
         self._binder = Binder(processor.tokenizer, end_ids)
