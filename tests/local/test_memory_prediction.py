@@ -100,7 +100,7 @@ def check_prediction(backend: LocalBackend, parts: list[ImagePart | VideoPart | 
     ask()  # the first call loads what later ones find there
     backend.clear_cache()
     scheduler = backend._engine.scheduler
-    scheduler.let_go()
+    scheduler.release()
     while scheduler._thread is not None:
         time.sleep(0.001)
     with pytest.MonkeyPatch.context() as patched:

@@ -21,7 +21,7 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
-from qwenvl_kit.backends.local.cache.layers import GrowingLayer, Rooms, roomy
+from qwenvl_kit.backends.local.cache.layers import GrowingLayer, KeysAndValues, buffer_size
 from qwenvl_kit.errors import CheckpointError
 
 
@@ -37,7 +37,7 @@ class LayerState:
         kernel_sizes: how many positions each convolution sees.
         indices: what an indexer chooses positions by (Qwen4-Exp), (batch, length, size).
         index_positions: where those stand, (dimensions, batch, length).
-        rooms: what keys and values are the beginning of, for the one who opens the state.
+        buffers: what keys and values are the beginning of, for the one who opens the state.
     """
 
     keys: torch.Tensor | None
@@ -47,8 +47,8 @@ class LayerState:
     kernel_sizes: dict[int, int]
     indices: torch.Tensor | None = None
     index_positions: torch.Tensor | None = None
-    rooms: Rooms | None = None
-    shared: Rooms | None = None
+    buffers: KeysAndValues | None = None
+    shared: KeysAndValues | None = None
 
     @property
     def num_shared(self) -> int:
@@ -161,7 +161,7 @@ def cut_cache(cache: Any, length: int) -> None:
         layer.crop(length - layer.get_seq_length())
 
 
-class NotedPrefix(dict[int, Rooms]):
+class TrackedPrefix(dict[int, KeysAndValues]):
     """Keys and values that all rows of an open cache begin with, by the number of a layer.
 
     Attributes:
@@ -177,15 +177,15 @@ class NotedPrefix(dict[int, Rooms]):
         return super().get(layer, default)
 
 
-def shared_prefix(cache: Any) -> NotedPrefix:
+def read_shared_prefix(cache: Any) -> TrackedPrefix:
     """What all rows of an open cache begin with, for attention."""
     layers = enumerate(cache.layers)
-    return NotedPrefix(
+    return TrackedPrefix(
         {at: layer.shared for at, layer in layers if getattr(layer, "shared", None) is not None}
     )
 
 
-def share_beginning(state: CacheState, length: int) -> CacheState:
+def share_prefix(state: CacheState, length: int) -> CacheState:
     """The same sequences with so many first positions held once; 0 holds all of them for each.
 
     Args:
@@ -210,7 +210,7 @@ def _sharing(layer: LayerState, length: int) -> LayerState:
         beginnings = tuple(_first_row(tensor)[:, :, :length] for tensor in (keys, values))
         keys, values = keys[:, :, length:], values[:, :, length:]
     shared = (beginnings[0], beginnings[1]) if length else None
-    return replace(layer, keys=keys, values=values, rooms=None, shared=shared)
+    return replace(layer, keys=keys, values=values, buffers=None, shared=shared)
 
 
 def _first_row(tensor: torch.Tensor) -> torch.Tensor:
@@ -228,8 +228,8 @@ def join_states(states: Sequence[CacheState]) -> CacheState:
     layers = []
     for parts in zip(*(state.layers for state in states)):
         num_own = length - parts[0].num_shared
-        keys = _joined_with_room([part.keys for part in parts], num_own)
-        values = _joined_with_room([part.values for part in parts], num_own)
+        keys = _joined_buffers([part.keys for part in parts], num_own)
+        values = _joined_buffers([part.values for part in parts], num_own)
         layers.append(
             LayerState(
                 _part(keys, num_own),
@@ -316,7 +316,7 @@ def each_growing(
         values=changed(layer.values, 2),
         indices=changed(layer.indices, 1),
         index_positions=changed(layer.index_positions, 2),
-        rooms=None,
+        buffers=None,
     )
 
 
@@ -338,7 +338,7 @@ def _read_layer(layer: Any) -> LayerState:
 def _fill_layer(layer: Any, kept: LayerState) -> None:
     if kept.keys is not None and kept.values is not None:
         if isinstance(layer, GrowingLayer):
-            layer.fill(kept.keys, kept.values, kept.rooms, kept.shared)
+            layer.fill(kept.keys, kept.values, kept.buffers, kept.shared)
         else:
             layer.lazy_initialization(kept.keys, kept.values)
             layer.keys, layer.values = kept.keys, kept.values
@@ -359,13 +359,13 @@ def _part(tensor: torch.Tensor | None, length: int) -> torch.Tensor | None:
     return None if tensor is None else tensor[:, :, :length]
 
 
-def _joined_with_room(tensors: Sequence[torch.Tensor | None], length: int) -> torch.Tensor | None:
+def _joined_buffers(tensors: Sequence[torch.Tensor | None], length: int) -> torch.Tensor | None:
     """Keys or values one after another in their batch, padded on the left, with room to grow."""
     given = [tensor for tensor in tensors if tensor is not None]
     if not given:
         return None
     _, heads, _, size = given[0].shape
-    room = given[0].new_empty((sum(map(len, given)), heads, roomy(length), size))
+    room = given[0].new_empty((sum(map(len, given)), heads, buffer_size(length), size))
     row = 0
     for tensor in given:
         num_skipped, rows = length - tensor.shape[2], slice(row, row + len(tensor))

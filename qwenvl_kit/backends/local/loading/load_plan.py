@@ -29,7 +29,7 @@ _DEVICES = "'auto', 'cpu', or an accelerator such as 'cuda' or 'cuda:1'"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LoadPlan:
     """How a checkpoint will be loaded.
 
     Attributes:
@@ -75,7 +75,7 @@ class Recipe:
         }
 
 
-def choose_recipe(
+def choose_load_plan(
     tensors: Sequence[TensorInfo],
     settings: Settings,
     *,
@@ -83,7 +83,7 @@ def choose_recipe(
     device: str | torch.device,
     quantization: str | None,
     attention: str,
-) -> Recipe:
+) -> LoadPlan:
     """Decide how to load a checkpoint, from its small files and the headers of its weights.
 
     Args:
@@ -115,7 +115,7 @@ def choose_recipe(
     check_shapes(quantization, tensors, settings.family, kind)
     rest = "bfloat16" if dtype == "auto" else precision.name  # what is left whole, if quantised
     need = _need(_Weights(tensors, settings, precision, rest), quantization, stored)
-    return Recipe(
+    return LoadPlan(
         precision=precision,
         placement=choose_placement(_device_name(device, kind), need, hardware),
         attention=chosen,

@@ -17,14 +17,14 @@ import torch
 import transformers
 
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
-from qwenvl_kit.backends.local.backend import LocalBackend, let_go_of_caches
+from qwenvl_kit.backends.local.backend import LocalBackend, clear_all_caches
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.backends.local.engine.request_queue import check_queue_length
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.loading.assembly import assemble
 from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.loading.compilation import Compilation, compile_layers
-from qwenvl_kit.backends.local.loading.load_plan import Recipe, choose_recipe
+from qwenvl_kit.backends.local.loading.load_plan import LoadPlan, choose_load_plan
 from qwenvl_kit.backends.local.loading.quantization import Quantization, quantization_options
 from qwenvl_kit.backends.local.loading.trial import check_cached_step
 from qwenvl_kit.backends.local.loading.validation import (
@@ -105,8 +105,8 @@ def load_backend(
     check_weights(checkpoint, settings, tensors)
     settings = with_own_head(checkpoint.folder, tensors, settings)
     room = Room()
-    recipe = room.attempt(
-        lambda: choose_recipe(
+    load_plan = room.attempt(
+        lambda: choose_load_plan(
             tensors,
             settings,
             dtype=dtype,
@@ -123,15 +123,15 @@ def load_backend(
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
-        network, used = room.attempt(lambda: _load_network(checkpoint, settings, recipe))
-    if recipe.is_quantized:
+        network, used = room.attempt(lambda: _load_network(checkpoint, settings, load_plan))
+    if load_plan.is_quantized:
         release_free_memory()  # several times the weights, of what they were made from
     _freeze(network)
-    check_cached_step(network, is_exact=_is_exact(network, recipe))
+    check_cached_step(network, is_exact=_is_exact(network, load_plan))
     if compilation.is_on:
         compile_layers(network)
     notes = notes_on(checkpoint.folder, settings, tensors)
-    facts = _facts(checkpoint, settings, recipe, network) | {
+    facts = _facts(checkpoint, settings, load_plan, network) | {
         "attention": str(network.config._attn_implementation),
         "attention_reason": used.reason,
         "compile": compilation.describe(),
@@ -162,7 +162,7 @@ class Room:
             return act()
         except PlacementError as error:
             release_frames(error)
-            freed = let_go_of_caches()
+            freed = clear_all_caches()
             if not freed:
                 raise
             self._num_bytes += freed
@@ -185,69 +185,72 @@ def _tensors_of(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...]
 
 
 def _load_network(
-    checkpoint: Checkpoint, settings: Settings, recipe: Recipe
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
 ) -> tuple[Any, Attention]:
     """The model, and the attention that it runs with."""
-    with _failures_of(checkpoint, settings, recipe):
+    with _failures_of(checkpoint, settings, load_plan):
         try:
-            return _read_weights(checkpoint, settings, recipe, recipe.attention), recipe.attention
+            return _read_weights(
+                checkpoint, settings, load_plan, load_plan.attention
+            ), load_plan.attention
         except ImportError as error:  # flash-attn may be installed for another torch
-            if not recipe.attention.may_fall_back:
+            if not load_plan.attention.may_fall_back:
                 raise
             plain = plain_instead(error)
-        return _read_weights(checkpoint, settings, recipe, plain), plain
+        return _read_weights(checkpoint, settings, load_plan, plain), plain
 
 
 def _read_weights(
-    checkpoint: Checkpoint, settings: Settings, recipe: Recipe, attention: Attention
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, attention: Attention
 ) -> Any:
     network, found = model_class_of(settings).from_pretrained(
         checkpoint.folder,
-        dtype=recipe.precision.dtype,
+        dtype=load_plan.precision.dtype,
         attn_implementation=attention.name,
-        device_map=recipe.device_map,
-        max_memory=recipe.max_memory,
+        device_map=load_plan.device_map,
+        max_memory=load_plan.max_memory,
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are named below
-        **quantization_options(recipe.quantization, settings.family, recipe.precision.dtype),
+        **quantization_options(load_plan.quantization, settings.family, load_plan.precision.dtype),
     )
-    check_complete(checkpoint, recipe, found)
+    check_complete(checkpoint, load_plan, found)
     check_not_offloaded(network)
     return network
 
 
 @contextmanager
-def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> Iterator[None]:
+def _failures_of(checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan) -> Iterator[None]:
     """What transformers and torch raise while they load, in the kit's own errors."""
     try:
         yield
     except QwenVLKitError:
         raise
     except ImportError as error:
-        if recipe.stored is not None and not recipe.stored.is_known:
+        if load_plan.stored is not None and not load_plan.stored.is_known:
             raise MissingPackageError(
-                f"{checkpoint.name} is quantised by {recipe.stored}, which needs a package that is "
-                f"missing ({error})",
+                f"{checkpoint.name} is quantised by {load_plan.stored}, which needs a package that "
+                f"is missing ({error})",
                 hint="the command in brackets, or another form of the model",
             ) from error
         raise MissingPackageError(
-            f"{checkpoint.name} with attention={recipe.attention.name!r} needs a package that is "
-            f"missing ({error})",
+            f"{checkpoint.name} with attention={load_plan.attention.name!r} needs a package that "
+            f"is missing ({error})",
             hint="pip install flash-attn, or attention='sdpa'"
-            if recipe.attention.name == FLASH
+            if load_plan.attention.name == FLASH
             else "python -m qwenvl_kit doctor",
         ) from error
     except Exception as error:  # files may be damaged, and devices fail, in any way
-        if isinstance(error, ValueError) and recipe.attention.name in str(error):
+        if isinstance(error, ValueError) and load_plan.attention.name in str(error):
             raise ModelLoadError(
-                f"attention={recipe.attention.name!r} cannot be used ({error})",
+                f"attention={load_plan.attention.name!r} cannot be used ({error})",
                 expected="attention='auto', 'sdpa' or 'eager'",
             ) from error
         if is_out_of_memory(error):
             raise PlacementError(
-                f"memory ran out while {checkpoint.name} was loaded to {recipe.placement.device}",
+                f"memory ran out while {checkpoint.name} was loaded to "
+                f"{load_plan.placement.device}",
                 hint="quantization='4bit', a smaller checkpoint, or fewer programs beside it",
             ) from error
         count_described(checkpoint, settings)  # it may be config.json that is to blame
@@ -259,9 +262,9 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
         ) from error
 
 
-def _is_exact(network: Any, recipe: Recipe) -> bool:
+def _is_exact(network: Any, load_plan: LoadPlan) -> bool:
     """Whether it computes in fp32, on weights as they were stored."""
-    return network.dtype == torch.float32 and not recipe.is_quantized
+    return network.dtype == torch.float32 and not load_plan.is_quantized
 
 
 def _freeze(network: Any) -> None:
@@ -304,11 +307,11 @@ def _is_no_table(record: logging.LogRecord) -> bool:
 
 
 def _facts(
-    checkpoint: Checkpoint, settings: Settings, recipe: Recipe, network: Any
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, network: Any
 ) -> dict[str, str]:
-    reasons = recipe.facts()
-    if network.dtype != recipe.precision.dtype:
-        reasons["dtype_reason"] = f"{recipe.stored or 'the model'} runs in no other type here"
+    reasons = load_plan.facts()
+    if network.dtype != load_plan.precision.dtype:
+        reasons["dtype_reason"] = f"{load_plan.stored or 'the model'} runs in no other type here"
     return {
         "model": checkpoint.name,
         "source": checkpoint.origin,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from qwenvl_kit.backends.local.cache.kv_cache import open_cache
-from qwenvl_kit.backends.local.engine.model_runner import Forward
+from qwenvl_kit.backends.local.engine.model_runner import ModelRunner
 from qwenvl_kit.backends.local.keywords import unfit
 
 _STARTS = (0, 100, 180)
@@ -54,7 +54,7 @@ def _distance(model: Any, ids: Sequence[int]) -> float:
     Infinity where nothing was kept. Not a number where the logits are none, which is told where an
     answer is made of them.
     """
-    forward, positions = Forward(model, 0), torch.arange(len(ids)).expand(4, 1, -1)
+    forward, positions = ModelRunner(model, 0), torch.arange(len(ids)).expand(4, 1, -1)
     with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
         whole = forward.step(open_cache(model), None, [[*ids]], positions)[0, -1]
         cache = open_cache(model)

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from qwenvl_kit.backends.local.loading.attention import PLAIN
-from qwenvl_kit.backends.local.loading.load_plan import Recipe
+from qwenvl_kit.backends.local.loading.load_plan import LoadPlan
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.memory import count_parameters
 from qwenvl_kit.checkpoints.packages import lacking
@@ -109,7 +109,7 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
     return sum(parameter.numel() for parameter in parameters.values())
 
 
-def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
+def check_complete(checkpoint: Checkpoint, load_plan: LoadPlan, found: Mapping[str, Any]) -> None:
     """Refuse weights that do not fit: transformers fills the gaps with random numbers.
 
     Layers too many are refused as well: they would be missing from the answers. Of quantised
@@ -117,7 +117,7 @@ def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, A
 
     Args:
         checkpoint: for messages.
-        recipe: how it was loaded.
+        load_plan: how it was loaded.
         found: what `from_pretrained` tells with `output_loading_info`.
 
     Raises:
@@ -135,7 +135,7 @@ def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, A
             hint="download the checkpoint again; if it was saved by another program, save it again "
             "by save_pretrained of transformers",
         )
-    if beyond and recipe.stored is None:
+    if beyond and load_plan.stored is None:
         raise WeightsError(
             f"{len(beyond)} weights of {checkpoint.name} belong to layers that config.json does "
             f"not describe, {beyond[0]!r} first",

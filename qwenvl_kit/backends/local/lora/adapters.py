@@ -42,9 +42,9 @@ class Adapters:
 
     Args:
         model: a model of transformers; it stays the same object, its layers are wrapped in place.
-        probe: gives the model's logits for one fixed input, without taking `lock`.
-        lock: held while adapters change, so that nothing runs meanwhile. A fork needs a new one.
-        on_change: called under the lock after a change: what was computed before is out of date.
+        probe: returns the model's logits for one fixed input.
+        paused: returns a context manager; no request runs within it. Adapters change only there.
+        on_change: called after a change, within `paused`: earlier results are out of date.
         on_failure: called when a change broke off half-way and the model is of no use any more.
     """
 
@@ -52,11 +52,11 @@ class Adapters:
         self,
         model: Any,
         probe: Callable[[], torch.Tensor],
-        lock: AbstractContextManager[Any],
+        paused: Callable[[], AbstractContextManager[object]],
         on_change: Callable[[], object] = lambda: None,
         on_failure: Callable[[], object] = lambda: None,
     ) -> None:
-        self.lock = lock
+        self._paused = paused
         self._model, self._probe, self._on_change = model, probe, on_change
         self._on_failure = on_failure
         self._peft: Any = None
@@ -149,7 +149,7 @@ class Adapters:
     def close(self) -> None:
         """Let go of the model; waits for nothing."""
         self._model, self._peft, self._active, self._keys = None, None, None, {}
-        self._probe, self.lock, self._on_change = _no_probe, nullcontext(), _nothing
+        self._probe, self._paused, self._on_change = _no_probe, nullcontext, _nothing
 
     @contextmanager
     def _broken_on_failure(self) -> Iterator[None]:
@@ -163,7 +163,7 @@ class Adapters:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self.lock, torch.inference_mode(False), torch.no_grad():
+        with self._paused(), torch.inference_mode(False), torch.no_grad():
             if self._model is None:
                 raise ModelLoadError("the model was closed", hint="load it again")
             yield
