@@ -107,9 +107,10 @@ class PrefixCache:
         self._tidy()
 
     def _longest(self, key: CacheKey) -> tuple[PrefixNode | None, int]:
-        """The node that goes furthest along a sequence, and up to where."""
-        for mark in reversed(key.block_hashes):
-            stops = {node: node.common_stop(key) for node in self._known(self._index.passing(mark))}
+        """The node that has the longest common prefix with a sequence, and that length."""
+        for block_hash in reversed(key.block_hashes):
+            passing = self._known(self._index.passing(block_hash))
+            stops = {node: node.common_stop(key) for node in passing}
             node = max(stops, key=stops.__getitem__, default=None)
             if node is not None and stops[node] > node.start:
                 return node, stops[node]

@@ -12,20 +12,20 @@ from qwenvl_kit.backends.local.cache.segments import EndState, Segment
 
 @dataclass(eq=False)
 class PrefixNode:
-    """A run of tokens that one or more sequences have in common, after those of its parents.
+    """A node: some tokens that follow those of its parent, and their part of the model's cache.
 
     Attributes:
-        name: under which it is kept.
-        parent: what comes before it; None at the very beginning.
-        start: where it begins in a whole sequence.
-        sequence: its own tokens.
-        marks: of the blocks that end in it, as of the whole sequence.
-        last_block_hash: of the last block that ends in it or before it.
+        name: its key in the cache store.
+        parent: the node before it; None at the beginning of sequences.
+        start: the place in the whole sequence at which its own tokens begin.
+        key: the cache key of its own tokens.
+        block_hashes: the hashes of the blocks that end in it, as in the whole sequence.
+        last_block_hash: the hash of the last block that ends in it or before it.
         segment: its own part of the model's cache.
-        end: the states after its last token, of a model that has such states; None where no prompt
-            ended, from where that model cannot go on.
-        is_prompt: whether a prompt ended there.
-        is_croppable: whether the model can go on from within it.
+        end: the states of linear attention after its last token; None for a model without them,
+            or if no prompt ended here, so that such a model cannot go on from here.
+        is_prompt: True if a prompt ended here.
+        is_croppable: True if the model can go on from any of its tokens.
     """
 
     name: Hashable

@@ -31,10 +31,14 @@ class CacheEntry:
 
 
 class CacheStore:
-    """CacheEntry values by key; the least recently used go first. For any thread.
+    """Cache entries by key; the least recently used are dropped first. Any thread may use it.
 
     Args:
-        max_bytes: what all of them together may take; 0 keeps nothing.
+        max_bytes: the most bytes of all entries together; 0 keeps nothing.
+
+    Attributes:
+        hits: the number of searches that found an entry.
+        misses: the number of searches that found none.
     """
 
     def __init__(self, max_bytes: int) -> None:
