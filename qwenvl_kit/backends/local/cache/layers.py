@@ -10,7 +10,7 @@ from transformers.cache_utils import DynamicLayer
 _MIN_SPARE = 32
 _SPARE_SHARE = 16
 """Room is reserved for this many positions, or for one in this many of those there are. Adding a
-token then copies few positions on average, where concatenation copies all of them."""
+token then copies at most `_SPARE_SHARE` positions on average; concatenation copies all of them."""
 
 
 KeysAndValues: TypeAlias = tuple[torch.Tensor, torch.Tensor]
