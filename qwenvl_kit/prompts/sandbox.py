@@ -33,8 +33,9 @@ from qwenvl_kit.prompts.render_meter import ITEM_CHARACTERS, SCALARS, meter
 _MAX_BITS = 16_384
 """Most bits of a whole number: the time of arithmetic grows with the square of its length."""
 
-_TOLL, _PASSED, _PAID, _READ = " toll", " passed", " paid", " read"
-"""Filters that only `_Tolls` can call: no template can write names that begin with a blank."""
+_CHARGE, _PASSED, _PAID, _READ = " charge", " passed", " paid", " read"
+"""Filters that only `_ChargeInserter` can call: no template can write a name that begins with a
+blank."""
 
 _SHALLOW_FILTERS = frozenset((
     "abs", "attr", "count", "d", "default", "first", "float", "items", "last", "length", "list",
@@ -88,7 +89,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         self.concat = _concatenated  # type: ignore[method-assign]
         self.filters["tojson"] = _to_json
         self.filters = {name: _filter(name, each) for name, each in self.filters.items()}
-        self.filters |= {_TOLL: _toll, _PASSED: _passed, _PAID: _paid, _READ: _read}
+        self.filters |= {_CHARGE: _charge, _PASSED: _passed, _PAID: _paid, _READ: _read}
         self.tests |= {name: _deep_test(cast(Any, self.tests[name])) for name in _DEEP_TESTS}
         del self.globals["lipsum"]
         self.globals.update(
@@ -97,7 +98,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
 
     def compiled(self, source: str) -> jinja2.Template:
         """Compile a template that pays for its steps when it is rendered."""
-        return self.from_string(_Tolls().visit(self.parse(source)))
+        return self.from_string(_ChargeInserter().visit(self.parse(source)))
 
     def call(
         __self,  # noqa: N805  # a template may name any argument
@@ -125,7 +126,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
 
-class _Tolls(NodeTransformer):
+class _ChargeInserter(NodeTransformer):
     """Inserts paying filters where Jinja would compile a step to plain Python."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
@@ -156,7 +157,9 @@ class _Tolls(NodeTransformer):
     def _body(self, node: Any) -> nodes.Node:
         price = _price_of(node.body)
         self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_through(_TOLL, nodes.Const(price)), lineno=node.lineno))
+        node.body.insert(
+            0, nodes.ExprStmt(_through(_CHARGE, nodes.Const(price)), lineno=node.lineno)
+        )
         return node  # type: ignore[no-any-return]
 
     visit_Macro = visit_CallBlock = visit_Block = _body  # noqa: N815
@@ -169,7 +172,7 @@ class _Tolls(NodeTransformer):
 
 
 def _through(name: str, node: Any, *args: nodes.Expr) -> nodes.Expr:
-    if isinstance(node, nodes.Const) and not args and name != _TOLL:
+    if isinstance(node, nodes.Const) and not args and name != _CHARGE:
         return node
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
@@ -179,7 +182,7 @@ def _price_of(body: list[nodes.Node]) -> int:
     return ITEM_CHARACTERS * (1 + sum(len(list(each.find_all(nodes.Output))) for each in body))
 
 
-def _toll(price: int) -> None:
+def _charge(price: int) -> None:
     meter().spend(price)
 
 

@@ -93,11 +93,13 @@ def write_out(turns: Sequence[Turn], tools: Sequence[Any]) -> list[Turn]:
 
 
 def _with_tools(turns: list[Turn], tools: Sequence[Any]) -> list[Turn]:
-    told = _TOOLS.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
+    described = _TOOLS.format(
+        tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+    )
     has_system = bool(turns) and turns[0]["role"] == "system"
     before = turns[0]["content"] if has_system else []
     text = "".join(item["text"] for item in before) or _DEFAULT_SYSTEM
-    system = {"role": "system", "content": [_text(f"{text}\n\n{told}")]}
+    system = {"role": "system", "content": [_text(f"{text}\n\n{described}")]}
     return [system, *turns[has_system:]]
 
 
@@ -110,8 +112,8 @@ def _with_calls(turn: Turn) -> Turn:
         for call in calls
     )
     before = "\n" if turn["content"] else ""
-    told = {key: value for key, value in turn.items() if key != "tool_calls"}
-    return {**told, "content": [*turn["content"], _text(before + written)]}
+    others = {key: value for key, value in turn.items() if key != "tool_calls"}
+    return {**others, "content": [*turn["content"], _text(before + written)]}
 
 
 def _with_results(turns: Sequence[Turn]) -> Iterator[Turn]:
@@ -144,8 +146,8 @@ def asked_thinking(messages: Sequence[Message]) -> bool | None:
 
 def without_offers(message: Message) -> Message | None:
     """The message without its offers of tools and its thinking switch; None if nothing is left."""
-    settled = (ToolOffer, ThinkingSwitch)
-    parts = tuple(part for part in message.parts if not isinstance(part, settled))
+    switches = (ToolOffer, ThinkingSwitch)
+    parts = tuple(part for part in message.parts if not isinstance(part, switches))
     if len(parts) == len(message.parts):
         return message
     return Message(message.role, parts) if parts else None

@@ -116,8 +116,8 @@ def load_backend(
     tensors = _tensors_of(checkpoint, offline)
     check_weights(checkpoint, settings, tensors)
     settings = with_own_head(checkpoint.folder, tensors, settings)
-    room = Room()
-    load_plan = room.attempt(
+    recovery = MemoryRecovery()
+    load_plan = recovery.attempt(
         lambda: choose_load_plan(
             tensors,
             settings,
@@ -135,7 +135,7 @@ def load_backend(
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
-        network, used = room.attempt(lambda: _load_network(checkpoint, settings, load_plan))
+        network, used = recovery.attempt(lambda: _load_network(checkpoint, settings, load_plan))
     if load_plan.is_quantized:
         release_free_memory()  # quantising took several times the memory of the weights
     _freeze(network)
@@ -148,7 +148,7 @@ def load_backend(
         "attention_reason": used.reason,
         "compile": compilation.describe(),
         **({"notes": "; ".join(notes)} if notes else {}),
-        **room.facts(),
+        **recovery.facts(),
     }
     loaded = assemble(checkpoint, settings, network, processor, facts)
     cache_bytes = choose_cache_bytes(network, max_cache_bytes)
@@ -158,7 +158,7 @@ def load_backend(
     return backend
 
 
-class Room:
+class MemoryRecovery:
     """Clears the caches of other models, once, if a model finds too little memory."""
 
     def __init__(self) -> None:

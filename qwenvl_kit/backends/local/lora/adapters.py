@@ -177,7 +177,7 @@ class Adapters:
 
     def _add(self, name: str, files: AdapterFiles) -> None:
         # peft looks for an adapter's name within the names of parameters: it must not hold a dot,
-        # hold another's, or be a word of the model. So it never learns what users call theirs.
+        # hold another's, or be a word of the model. So peft is never given the names of users.
         key = f"kit_adapter_{next(self._numbers)}_"
         config = lora_config(files, self._model)
         self._activate(None)
