@@ -928,7 +928,7 @@ class VisionChat(ProcessBound):
             old.retire()
 
 
-def _settings(
+def _settings(  # noqa: PLR0917  # the settings of `ask`, in its order
     sampling: Sampling | None,
     budget: BudgetChoice | None,
     fit: Fit | None,

@@ -25,7 +25,6 @@ from qwenvl_kit.backends.base import (
 from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine.engine import Engine
-from qwenvl_kit.backends.local.engine.scheduler import StandStill
 from qwenvl_kit.backends.local.error_mapping import translated_errors
 from qwenvl_kit.backends.local.lora.adapters import Adapters
 from qwenvl_kit.backends.local.lora.probe import Probe
@@ -75,7 +74,7 @@ def _start_over_in_child() -> None:
         backend._start_over()
 
 
-def let_go_of_caches() -> int:
+def clear_all_caches() -> int:
     """Clear what all models of this process keep between requests; the bytes that it took."""
     return sum(backend.clear_cache() for backend in tuple(_BACKENDS) if backend._parts is not None)
 
@@ -116,8 +115,8 @@ class LocalBackend:
         self._adapters = Adapters(
             model,
             Probe(model, processor, family),
-            StandStill(self._engine.scheduler),
-            on_change=self._engine.let_go,
+            self._engine.scheduler.paused,
+            on_change=self._engine.clear_cache,
             on_failure=self.close,
         )
         _BACKENDS.add(self)
@@ -175,7 +174,7 @@ class LocalBackend:
             if free is None:
                 return None
             engine = self._engine
-            return free + engine.storage.used_bytes + engine.scheduler.running_bytes
+            return free + engine.store.used_bytes + engine.scheduler.running_bytes
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
@@ -204,7 +203,7 @@ class LocalBackend:
 
     def clear_cache(self) -> int:
         """Let go of all that is kept between requests; the bytes that it took."""
-        return self._engine.let_go()
+        return self._engine.clear_cache()
 
     def load(self) -> Load:
         """What waits and what runs at the moment."""
@@ -239,11 +238,11 @@ class LocalBackend:
         """
         engine, self._parts, self._state = self._parts, None, None
         if engine is not None:
-            engine.scheduler.let_go()
+            engine.scheduler.release()
         self._adapters.close()
         empty_device_cache()
 
     def _start_over(self) -> None:
         """Go on in a forked process."""
         if self._parts is not None:
-            self._parts.start_over()
+            self._parts.reset_after_fork()
