@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from huggingface_hub import HfApi, constants, get_token, is_offline_mode, try_to_load_from_cache
 from huggingface_hub import errors as theirs
 
-from qwenvl_kit.checkpoints.folders import no_config_error
-from qwenvl_kit.checkpoints.small_files import check_size, is_needless
-from qwenvl_kit.checkpoints.sources import (
+from qwenvl_kit.checkpoints.download import (
     RESUME,
     SMALL_FILES,
     Checkpoint,
@@ -27,6 +25,8 @@ from qwenvl_kit.checkpoints.sources import (
     weights_to_fetch,
     words_of,
 )
+from qwenvl_kit.checkpoints.folders import no_config_error
+from qwenvl_kit.checkpoints.small_files import check_size, is_needless
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
     CheckpointError,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.folders import fault_of, names_in
 from qwenvl_kit.checkpoints.memory import (
@@ -25,7 +26,7 @@ from qwenvl_kit.checkpoints.quantization import (
     stored_quantization,
 )
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
-from qwenvl_kit.checkpoints.sources import Checkpoint, Source, find_checkpoint
+from qwenvl_kit.checkpoints.sources import Source, find_checkpoint
 from qwenvl_kit.checkpoints.weights import (
     TensorInfo,
     absent_weights,

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.checkpoints.folders import names_in, no_config_error
-from qwenvl_kit.checkpoints.sources import (
+from qwenvl_kit.checkpoints.download import (
     RESUME,
     SMALL_FILES,
     Checkpoint,
@@ -21,6 +20,7 @@ from qwenvl_kit.checkpoints.sources import (
     weights_to_fetch,
     words_of,
 )
+from qwenvl_kit.checkpoints.folders import names_in, no_config_error
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
     DownloadError,

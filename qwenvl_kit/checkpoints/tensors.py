@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.huggingface import fetch_tensor_headers
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights, read_tensors
 
 

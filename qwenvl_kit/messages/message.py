@@ -19,7 +19,7 @@ from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
-from qwenvl_kit.messages.video_timing import as_times, check_timing, is_count
+from qwenvl_kit.messages.video_timing import as_times, check_frame_counts, check_times, is_count
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.safe_text import shown_source
 
@@ -200,7 +200,15 @@ class VideoPart(_MediaPart):
         object.__setattr__(self, "source", _as_frames(self.source))
         if self.timestamps_seconds is not None:
             object.__setattr__(self, "timestamps_seconds", as_times(self.timestamps_seconds))
-        check_timing(self)
+        check_times(
+            fps=self.fps,
+            timestamps_seconds=self.timestamps_seconds,
+            start_seconds=self.start_seconds,
+            end_seconds=self.end_seconds,
+        )
+        check_frame_counts(
+            min_frames=self.min_frames, num_frames=self.num_frames, max_frames=self.max_frames
+        )
 
 
 SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart, DocumentPart]

@@ -6,40 +6,48 @@ import math
 from collections.abc import Iterable
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qwenvl_kit.errors import VideoTimingError
 from qwenvl_kit.safe_text import shown_source
 
-if TYPE_CHECKING:
-    from qwenvl_kit.messages.message import VideoPart
 
-
-def check_timing(part: VideoPart) -> None:
-    """Refuse rates, times and numbers of frames that cannot be meant.
+def check_times(
+    *,
+    fps: float | None,
+    timestamps_seconds: tuple[float, ...] | None,
+    start_seconds: float | None,
+    end_seconds: float | None,
+) -> None:
+    """Refuse rates and times that no video can have.
 
     Raises:
-        VideoTimingError: one of them, or two that contradict one another.
+        VideoTimingError: one of them is out of range, or two contradict each other.
     """
-    if part.fps is not None and part.timestamps_seconds is not None:
+    if fps is not None and timestamps_seconds is not None:
         raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
-    if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
-        raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
-    for name, value in (("start_seconds", part.start_seconds), ("end_seconds", part.end_seconds)):
+    if fps is not None and not (_is_finite(fps) and fps > 0):
+        raise VideoTimingError(f"fps={fps!r} was given", expected="a number above 0")
+    for name, value in (("start_seconds", start_seconds), ("end_seconds", end_seconds)):
         if value is not None and not (_is_finite(value) and value >= 0):
             raise VideoTimingError(f"{name}={value!r} was given", expected="a number of at least 0")
-    if (part.start_seconds or 0.0) >= (math.inf if part.end_seconds is None else part.end_seconds):
+    if (start_seconds or 0.0) >= (math.inf if end_seconds is None else end_seconds):
         raise VideoTimingError(
-            f"start_seconds={part.start_seconds}, end_seconds={part.end_seconds} were given",
+            f"start_seconds={start_seconds}, end_seconds={end_seconds} were given",
             expected="a start before the end",
         )
-    _check_num_frames(part)
 
 
-def _check_num_frames(part: VideoPart) -> None:
-    """Refuse numbers of frames that are none, and bounds between which nothing lies."""
-    names = ("min_frames", "num_frames", "max_frames")
-    given = [(name, getattr(part, name)) for name in names if getattr(part, name) is not None]
+def check_frame_counts(
+    *, min_frames: int | None, num_frames: int | None, max_frames: int | None
+) -> None:
+    """Refuse numbers of frames that are no counts, or that are not in rising order.
+
+    Raises:
+        VideoTimingError: one of them is no whole number above 0, or two contradict each other.
+    """
+    counts = {"min_frames": min_frames, "num_frames": num_frames, "max_frames": max_frames}
+    given = [(name, value) for name, value in counts.items() if value is not None]
     for name, value in given:
         if not is_count(value):
             raise VideoTimingError(f"{name}={value!r} was given", expected="a whole number above 0")

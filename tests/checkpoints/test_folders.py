@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from qwenvl_kit import VisionChat, inspect
+from qwenvl_kit.checkpoints.download import Checkpoint, weights_to_fetch
 from qwenvl_kit.checkpoints.folders import fault_of
-from qwenvl_kit.checkpoints.sources import Checkpoint, weights_to_fetch
 from qwenvl_kit.errors import (
     CheckpointError,
     ModelLoadError,

@@ -10,8 +10,8 @@ from qwenvl_kit.backends.local.backend import LoadedModel
 from qwenvl_kit.backends.local.engine.logits_processors import check_rules
 from qwenvl_kit.backends.local.loading.quantization import measure_weight_bytes
 from qwenvl_kit.backends.local.memory import shape_of
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.settings import Settings
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.options import describe_sampling
 from qwenvl_kit.processing.processor_config import damage_of, published_of
 
