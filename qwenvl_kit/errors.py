@@ -58,13 +58,18 @@ What is likely a mistake and can be answered all the same is told by a `QwenVLKi
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, TypeVar
 
 from qwenvl_kit.safe_text import plain
 
 _SAID = frozenset({"problem", "expected", "hint", "where"})
+_KEPT_FRAMES = 20
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class QwenVLKitError(Exception):
@@ -331,3 +336,39 @@ def located(where: str) -> Iterator[None]:
     except QwenVLKitError as error:
         error.where = ".".join(filter(None, (where, error.where)))
         raise
+
+
+def fresh(error: _Error) -> _Error:
+    """Return a copy of an error, with its cause and its traceback.
+
+    One object may fail several requests, each in its own thread. An error that is kept is
+    therefore never raised itself: copies of it are, each with a traceback of its own. Errors of
+    other libraries are returned as they are, because some cannot be copied.
+    """
+    if not isinstance(error, QwenVLKitError):
+        return error
+    copied = copy(error)
+    copied.__cause__ = error.__cause__
+    return copied.with_traceback(error.__traceback__)
+
+
+def release_frames(error: BaseException | None) -> None:
+    """Drop the traceback of an error, and those of the errors that caused it.
+
+    A raised error refers to the frames that it passed, and they refer to their variables: tensors,
+    pictures. An error that is kept would keep all of that in memory until Python looks for
+    reference cycles. The text of the traceback stays among the notes of the error, which
+    Python 3.11 shows.
+    """
+    seen, left = set[int](), [error]
+    while left:
+        error = left.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        if error.__traceback__ is not None:
+            lines = traceback.format_tb(error.__traceback__, limit=-_KEPT_FRAMES)
+            vars(error)["__notes__"] = [*vars(error).get("__notes__", ()), "".join(lines)]
+            traceback.clear_frames(error.__traceback__)
+            error.__traceback__ = None
+        left += [error.__cause__, error.__context__]

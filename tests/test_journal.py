@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from qwenvl_kit import ImagePlan, Plan, Reply, Size, Timing, TokenScore, Usage, VideoPlan
 from qwenvl_kit.errors import JournalError
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.journal import Journal, fingerprint
-from qwenvl_kit.records import from_record, to_record
+from qwenvl_kit.journal import Journal, fingerprint, from_record, to_record
 from qwenvl_kit.results import TokenAlternative
 
 SETTINGS = {"model": "scripted", "seed": 7, "question": "What?"}

@@ -15,10 +15,11 @@ from qwenvl_kit.errors import (
     OutOfMemoryError,
     OverloadError,
     QwenVLKitError,
+    fresh,
+    release_frames,
 )
 from qwenvl_kit.pipeline.core import Prepared, Settled
 from qwenvl_kit.pipeline.inflight import Follower, Pending
-from qwenvl_kit.raising import fresh, release_frames
 from qwenvl_kit.requests import Request, RequestLike, as_request
 from qwenvl_kit.results import Delta, Failure, Reply
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
-from qwenvl_kit.errors import InputError
+from qwenvl_kit.errors import InputError, fresh
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.pipeline.batch import BatchEvent, Result
-from qwenvl_kit.raising import fresh
 from qwenvl_kit.requests import Request, RequestLike
 from qwenvl_kit.results import Failure
 

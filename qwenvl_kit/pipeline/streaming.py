@@ -6,10 +6,10 @@ import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
+from qwenvl_kit.errors import fresh, release_frames
 from qwenvl_kit.pipeline.batch import BatchEvent, BatchRun, Result
 from qwenvl_kit.pipeline.inflight import Follower, Pending
 from qwenvl_kit.pipeline.process_bound import StaysHere
-from qwenvl_kit.raising import fresh, release_frames
 from qwenvl_kit.results import Delta, Reply
 
 if TYPE_CHECKING:

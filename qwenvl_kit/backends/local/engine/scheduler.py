@@ -24,8 +24,8 @@ from qwenvl_kit.errors import (
     GenerationError,
     OutOfMemoryError,
     QwenVLKitError,
+    release_frames,
 )
-from qwenvl_kit.raising import release_frames
 
 _IDLE_SECONDS = 1.0
 """A thread that has nothing to do for so long ends; the next request starts another."""

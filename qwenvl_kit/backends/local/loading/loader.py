@@ -51,10 +51,10 @@ from qwenvl_kit.errors import (
     PlacementError,
     QwenVLKitError,
     WeightsError,
+    release_frames,
 )
 from qwenvl_kit.hardware import release_free_memory
 from qwenvl_kit.processing.processor_config import check_generation, load_processor
-from qwenvl_kit.raising import release_frames
 
 _Made = TypeVar("_Made")
 
