@@ -134,7 +134,7 @@ def test_a_journal_of_other_settings_is_refused_with_their_names_and_left_alone(
 
 def test_a_journal_of_another_kind_is_refused(path):
     _filled(path, "a")
-    with pytest.raises(JournalError, match='it is of "test", and this is other'):
+    with pytest.raises(JournalError, match='it is for "test", and this is other'):
         Journal.open(path, kind="other", settings=SETTINGS)
 
 

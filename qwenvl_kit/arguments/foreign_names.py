@@ -1,4 +1,4 @@
-"""What arguments of other libraries are called here, as data.
+"""Argument names of other libraries and their counterparts in the kit, as data.
 
 The names are those of the guides of Qwen's models, of transformers' `from_pretrained` and
 `generate`, of OpenAI's client and of vLLM.
@@ -13,13 +13,13 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Cure:
-    """What stands for an argument of another library.
+    """The counterpart of an argument of another library.
 
     Attributes:
-        targets: arguments here, the first that a call takes being meant; `sampling.top_p` is one
-            of the `Sampling` that goes there, `*ImagePart` a picture that follows the question.
-            Empty for one that is left out.
-        note: why it is another, or none.
+        targets: arguments of the kit; the first one that the call accepts is used.
+            `sampling.top_p` is a field of the `Sampling` to pass, `*ImagePart` a picture after the
+            question. Empty if the argument has no counterpart.
+        note: the reason, for the message.
     """
 
     targets: tuple[str, ...] = ()
@@ -153,7 +153,7 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         **_each("organization project http_client", "headers=... for what a server wants beside"),
     }
 )
-"""By the name elsewhere. A name that a call takes itself is never looked up."""
+"""Counterparts by the name in the other library. A name that the call accepts is not looked up."""
 
 NOT_OF_VLLM = frozenset(
     {
@@ -162,10 +162,10 @@ NOT_OF_VLLM = frozenset(
         *("cache_dir", "token", "local_files_only"),
     }
 )
-"""What is handed on to vLLM without being known there."""
+"""Arguments of transformers that `from_vllm` would pass on to vLLM, which does not know them."""
 
 OF_VLLM = ("dtype", "quantization")
-"""What vLLM has for some of them."""
+"""Arguments of vLLM that some of them correspond to."""
 
 SECRETS = frozenset({"api_key", "headers", "default_headers", "hf_token", "token", "proxies"})
 """Arguments whose values are never shown."""

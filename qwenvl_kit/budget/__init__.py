@@ -1,4 +1,4 @@
-"""How many tokens pictures take and what a request costs: pure arithmetic on sizes."""
+"""Budget arithmetic: the tokens of pictures and videos and the memory of requests, from sizes."""
 
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import ImageMeasure, PlanningRules, VideoMeasure

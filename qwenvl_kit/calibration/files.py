@@ -1,4 +1,4 @@
-"""Which calibrator goes with a model."""
+"""Files of calibrators: the calibrator of a model, from a file or from the model's folder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from qwenvl_kit.errors import CalibrationError
 def load_calibrator(
     choice: Calibrator | str | os.PathLike[str], model: str | os.PathLike[str]
 ) -> Calibrator | None:
-    """A calibrator as it is, or from its file; with "auto" that in the model's folder, if any.
+    """Return a calibrator, loaded from its file if needed.
+
+    Args:
+        choice: a calibrator, its file, or "auto" for the file in the model's folder.
+        model: the model's folder, or its id on a hub.
+
+    Returns:
+        None if "auto" finds no file.
 
     Raises:
-        CalibrationError: the file is not there or is damaged.
+        CalibrationError: the file does not exist or is damaged.
     """
     if isinstance(choice, Calibrator):
         return choice

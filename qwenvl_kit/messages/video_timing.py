@@ -1,4 +1,4 @@
-"""Times and rates at which a video is seen, and how many of its frames."""
+"""Checks of the times, rates and frame counts by which a video is sampled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_times(
     start_seconds: float | None,
     end_seconds: float | None,
 ) -> None:
-    """Refuse rates and times that no video can have.
+    """Raise an error if a rate or a time is out of range.
 
     Raises:
         VideoTimingError: one of them is out of range, or two contradict each other.
@@ -41,10 +41,10 @@ def check_times(
 def check_frame_counts(
     *, min_frames: int | None, num_frames: int | None, max_frames: int | None
 ) -> None:
-    """Refuse numbers of frames that are no counts, or that are not in rising order.
+    """Raise an error if a number of frames is no count, or the minimum is above the maximum.
 
     Raises:
-        VideoTimingError: one of them is no whole number above 0, or two contradict each other.
+        VideoTimingError: one of them is not a whole number above 0, or two contradict each other.
     """
     counts = {"min_frames": min_frames, "num_frames": num_frames, "max_frames": max_frames}
     given = [(name, value) for name, value in counts.items() if value is not None]
@@ -59,10 +59,10 @@ def check_frame_counts(
 
 
 def as_times(given: Any) -> tuple[float, ...]:
-    """Times as numbers.
+    """Return times in seconds as a tuple of floats.
 
     Raises:
-        VideoTimingError: something else is among them.
+        VideoTimingError: one of them is not a finite number.
     """
     times = tuple(given) if isinstance(given, Iterable) else (None,)
     if not all(map(_is_finite, times)):
@@ -73,7 +73,7 @@ def as_times(given: Any) -> tuple[float, ...]:
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is a whole number above 0, NumPy's included."""
+    """True if a value is a whole number above 0; integers of NumPy are accepted too."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 

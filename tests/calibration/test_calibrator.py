@@ -120,7 +120,7 @@ def test_a_reply_without_scores_stays_without_confidence():
 @pytest.mark.parametrize(
     ("replies", "correct", "problem"),
     [
-        ([0.5, 0.6], [True, True], "2 are right"),
+        ([0.5, 0.6], [True, True], "2 are correct"),
         ([], [], "0 answers"),
         ([0.5], [True, False], "2 outcomes"),
         ([0.5, 2.0], [True, False], "2.0"),
