@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.checkpoints.download import Checkpoint
-from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.foreign_formats import fault_of, names_in
 from qwenvl_kit.checkpoints.processors import check_processor
 from qwenvl_kit.checkpoints.settings import Settings, read_json
 from qwenvl_kit.checkpoints.tensor_names import naming_fault

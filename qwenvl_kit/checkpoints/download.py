@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwenvl_kit.checkpoints.folders import fault_of
+from qwenvl_kit.checkpoints.foreign_formats import fault_of
 from qwenvl_kit.checkpoints.weights import (
     INDEX_FILE,
     SINGLE_FILE,

@@ -25,7 +25,7 @@ from qwenvl_kit.checkpoints.download import (
     weights_to_fetch,
     words_of,
 )
-from qwenvl_kit.checkpoints.folders import no_config_error
+from qwenvl_kit.checkpoints.foreign_formats import no_config_error
 from qwenvl_kit.checkpoints.small_files import check_size, is_needless
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
@@ -45,14 +45,14 @@ TensorHeaders: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
 
 _NUM_AT_ONCE = 8
 _NUM_WEIGHTS_AT_ONCE = 2  # those on their way are lost together when the network breaks
-_MOST_STRANGERS_BYTES = 64 * 2**20
+_MAX_UNTRUSTED_BYTES = 64 * 2**20
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _GO_ONLINE = "load it once with a network, without offline=True or HF_HUB_OFFLINE"
 _LOG_IN = "`hf auth login`, or the variable HF_TOKEN"
 
 
 def find_on_hub(
-    name: str, *, revision: str | None, offline: bool, is_strangers: bool = False
+    name: str, *, revision: str | None, offline: bool, is_untrusted: bool = False
 ) -> Checkpoint:
     """Fetch the small files of a repository, all of the commit that a revision names now.
 
@@ -60,7 +60,7 @@ def find_on_hub(
         name: its id.
         revision: branch, tag or commit; None is the main branch.
         offline: use the cache alone.
-        is_strangers: whether somebody else chose the name: it is asked for without credentials, and
+        is_untrusted: whether somebody else chose the name: it is asked for without credentials, and
             64 MiB are fetched at most.
 
     Raises:
@@ -72,28 +72,28 @@ def find_on_hub(
             raise _not_cached(name, revision)
         return cached
     try:
-        api = HfApi(token=False if is_strangers else None)
+        api = HfApi(token=False if is_untrusted else None)
         commit, files = _look_up(name, revision, api)
     except DownloadError:
         cached = _cached(name, revision)
         if cached is None:
             raise
         return cached
-    if is_strangers:
-        _check_strangers(name, files)
+    if is_untrusted:
+        _check_untrusted_size(name, files)
     return _fetch_small_files(name, revision, commit, files, api)
 
 
-def _check_strangers(name: str, files: Mapping[str, RepoSibling]) -> None:
+def _check_untrusted_size(name: str, files: Mapping[str, RepoSibling]) -> None:
     """Refuse what is not small at all.
 
     Raises:
         CheckpointError: it is too large, or its size is not known.
     """
     sizes = [file.size for path, file in files.items() if _is_small(path)]
-    if None in sizes or sum(filter(None, sizes)) > _MOST_STRANGERS_BYTES:
+    if None in sizes or sum(filter(None, sizes)) > _MAX_UNTRUSTED_BYTES:
         raise CheckpointError(
-            f"the small files of {name!r} are larger than {_MOST_STRANGERS_BYTES >> 20} MiB",
+            f"the small files of {name!r} are larger than {_MAX_UNTRUSTED_BYTES >> 20} MiB",
             hint="checkpoint=..., which may be of any size",
         )
 

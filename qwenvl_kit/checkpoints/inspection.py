@@ -10,14 +10,13 @@ from pathlib import Path
 
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.checkpoints.download import Checkpoint
-from qwenvl_kit.checkpoints.files import missing_files
-from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.foreign_formats import fault_of, names_in
 from qwenvl_kit.checkpoints.memory import (
     count_parameters,
     possible_precisions,
     predict_weight_bytes,
 )
-from qwenvl_kit.checkpoints.oddities import notes_on
+from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.packages import install_command, lacking, requirements_of
 from qwenvl_kit.checkpoints.quantization import (
@@ -25,6 +24,7 @@ from qwenvl_kit.checkpoints.quantization import (
     missing_packages,
     stored_quantization,
 )
+from qwenvl_kit.checkpoints.required_files import missing_files
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Source, find_checkpoint
 from qwenvl_kit.checkpoints.weights import (

@@ -20,7 +20,7 @@ from qwenvl_kit.checkpoints.download import (
     weights_to_fetch,
     words_of,
 )
-from qwenvl_kit.checkpoints.folders import names_in, no_config_error
+from qwenvl_kit.checkpoints.foreign_formats import names_in, no_config_error
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
     DownloadError,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.checkpoints.folders import names_in, no_config_error
+from qwenvl_kit.checkpoints.foreign_formats import names_in, no_config_error
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError
 from qwenvl_kit.families import FAMILIES, Family, family_of
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from qwenvl_kit.checkpoints.folders import Fault
+from qwenvl_kit.checkpoints.foreign_formats import Fault
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.families import FAMILIES, Family

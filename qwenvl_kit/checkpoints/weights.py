@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from qwenvl_kit.checkpoints.folders import Fault, fault_of, names_in
+from qwenvl_kit.checkpoints.foreign_formats import Fault, fault_of, names_in
 from qwenvl_kit.checkpoints.settings import read_json
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError, WeightsError
 

@@ -16,7 +16,6 @@ import pytest
 
 from qwenvl_kit.checkpoints import inspection
 from qwenvl_kit.checkpoints.download import Checkpoint
-from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.checkpoints.memory import count_parameters, predict_weight_bytes
 from qwenvl_kit.checkpoints.packages import install_command
@@ -26,6 +25,7 @@ from qwenvl_kit.checkpoints.quantization import (
     missing_packages,
     stored_quantization,
 )
+from qwenvl_kit.checkpoints.required_files import missing_files
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError, WeightsError

@@ -39,7 +39,7 @@ from qwenvl_kit.backends.local.loading.validation import (
 from qwenvl_kit.backends.local.lora.adapters import check_adapter
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.checkpoints.download import Checkpoint
-from qwenvl_kit.checkpoints.oddities import notes_on
+from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint

@@ -11,7 +11,7 @@ import pytest
 
 from qwenvl_kit import VisionChat, inspect
 from qwenvl_kit.checkpoints.download import Checkpoint, weights_to_fetch
-from qwenvl_kit.checkpoints.folders import fault_of
+from qwenvl_kit.checkpoints.foreign_formats import fault_of
 from qwenvl_kit.errors import (
     CheckpointError,
     ModelLoadError,
