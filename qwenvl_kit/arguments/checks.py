@@ -50,12 +50,12 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     call = Call(function, args, kwargs)
-    if call.is_of_vllm and call.unknown:  # it would take them, and vLLM would not
+    if call.is_of_vllm and call.unknown:  # from_vllm accepts any name, but vLLM does not
         raise argument_error(call)
     try:
         return function(*args, **kwargs)
     except TypeError as error:
         trace = error.__traceback__
-        if trace is None or trace.tb_next is not None:  # it comes from within the call
+        if trace is None or trace.tb_next is not None:  # raised inside the call
             raise
     raise argument_error(call)

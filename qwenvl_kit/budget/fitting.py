@@ -52,7 +52,7 @@ def advise(
     if plan.fits_memory is False:
         return (
             f"a smaller budget, fewer pictures or frames, or a shorter answer: it takes "
-            f"{plan.needed_bytes} bytes beside the weights, and {plan.available_bytes} are free",
+            f"{plan.needed_bytes} bytes without the weights, and {plan.available_bytes} are free",
         )
     return ()
 

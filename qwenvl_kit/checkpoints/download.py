@@ -1,4 +1,4 @@
-"""Downloads of checkpoints: the parts that all hubs have in common."""
+"""Downloads of checkpoints: the parts that both hubs have in common."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qwenvl_kit.errors import DownloadError, UnsafeWeightsError, WeightsError
 from qwenvl_kit.hardware import as_gigabytes
 
 SMALL_FILES = ("*.json", "*.txt", "*.jinja", "tokenizer.model")
-"""What `find_checkpoint` fetches, of a repository's top folder: text that is read, never run."""
+"""The files of a repository's top folder that `find_checkpoint` fetches: text to read, no code."""
 
 # Not more: since 1.18 huggingface_hub throws half a file away (its issue 4196).
 RESUME = "call again: the files that came whole are kept, and only the others are fetched"
@@ -33,14 +33,14 @@ _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a checkpoint's files are: one folder, one revision.
+    """A checkpoint on this machine: its folder and its revision.
 
     Attributes:
-        name: what the user asked for.
-        folder: it holds the small files; the weights once `fetch_weights` has been called.
+        name: the name that the user gave.
+        folder: folder of the small files, and of the weights after `fetch_weights`.
         origin: "folder", "huggingface" or "modelscope".
-        revision: the commit that all of its files are of; None for a folder. ModelScope does not
-            name the commit: there it is the branch or tag.
+        revision: commit of all its files; None for a folder. ModelScope does not tell the commit:
+            there it is the branch or tag.
     """
 
     name: str
@@ -50,15 +50,16 @@ class Checkpoint:
 
 
 def weights_to_fetch(checkpoint: Checkpoint, listed: Collection[str]) -> tuple[str, ...]:
-    """Names of the weight files that are not there yet.
+    """Return the names of the weight files that are not in the folder yet.
 
     Args:
-        checkpoint: with its small files in its folder; an index among them names the shards.
-        listed: names of all files that the repository has.
+        checkpoint: a checkpoint whose small files are in its folder; the index among them names
+            the shards.
+        listed: names of all files of the repository.
 
     Raises:
         UnsafeWeightsError: the repository has pickled weights only.
-        WeightsError: it has none, or lacks some of those that its index names.
+        WeightsError: it has no weights, or lacks files that its index names.
     """
     absent = absent_weights(checkpoint.folder)
     lacking = [name for name in absent if name not in listed]
@@ -89,22 +90,22 @@ def _no_weights(name: str, listed: Collection[str]) -> WeightsError:
         return no_weights_error(repr(name), fault_of(listed))
     fault = fault_of(others)
     return WeightsError(
-        f"{name!r} has no weights under a name that is known, only {others[0]!r}",
+        f"{name!r} has no weights under a known name, only {others[0]!r}",
         expected=expected,
         hint=fault.cure if fault else "",
     )
 
 
 def check_space(name: str, folder: Path, num_bytes: int) -> None:
-    """Refuse a download that the disk cannot hold.
+    """Raise an error if the disk has too little space for a download.
 
     Args:
-        name: of the checkpoint.
-        folder: where its files go.
-        num_bytes: what is still to come.
+        name: name of the checkpoint.
+        folder: folder of its files.
+        num_bytes: bytes that are still to be fetched.
 
     Raises:
-        DownloadError: more than is free.
+        DownloadError: fewer bytes are free.
     """
     free_bytes = shutil.disk_usage(folder).free
     if num_bytes > free_bytes:
@@ -116,10 +117,10 @@ def check_space(name: str, folder: Path, num_bytes: int) -> None:
 
 
 def disk_full_error(name: str, folder: Path) -> DownloadError:
-    """What to raise where the disk became full half-way.
+    """Return the error to raise if the disk became full during a download.
 
     Args:
-        name: of the checkpoint.
+        name: name of the checkpoint.
         folder: a folder on that disk; it need not exist yet.
     """
     there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -132,7 +133,7 @@ def disk_full_error(name: str, folder: Path) -> DownloadError:
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error, and all that it was raised from; of each file where several failed."""
+    """Yield an error and all its causes, and those of each file if several files failed."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop(0)
@@ -145,7 +146,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means a full disk, also where a library of Rust says so in words."""
+    """True if an error means a full disk; libraries in Rust tell it in words alone."""
     return any(
         getattr(each, "errno", None) in _FULL or "No space left on device" in str(each)
         for each in causes_of(error)
@@ -153,11 +154,11 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def words_of(error: BaseException, token: str | None = None) -> str:
-    """The kind of a foreign error and its first line, without tokens and signed addresses.
+    """Return the kind of a client's error and its first line, without tokens and signed URLs.
 
     Args:
-        error: what a hub's client raised.
-        token: the one in use, which may be of any form.
+        error: the error that the client of a hub raised.
+        token: the access token in use, which may have any form.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = lines[0] if lines else ""

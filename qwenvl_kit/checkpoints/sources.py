@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder, the Hugging Face hub, or ModelScope."""
+"""Sources of checkpoints: a folder, the Hugging Face hub, or ModelScope."""
 
 from __future__ import annotations
 
@@ -29,23 +29,26 @@ def find_checkpoint(
 ) -> Checkpoint:
     """Find a checkpoint and fetch its small files: configuration, tokenizer, template.
 
-    A name that is both a folder and a hub id is the folder, as in transformers. On the Hugging
-    Face hub the revision becomes one commit first, and all that is fetched, here and by
-    `fetch_weights`, is of it. Without a network the cache is used where it knows the revision.
+    If a name is both a folder and a hub id, the folder is taken, as in transformers. On the Hugging
+    Face hub the revision is first resolved to one commit, and all files come from that commit,
+    here and in `fetch_weights`. Without a network the cache is used if it has the revision.
 
     Args:
         model: a folder, or the id of a repository; a `Path` is always a folder.
-        source: the hub that has the id: "huggingface" or "modelscope".
-        revision: branch, tag or commit; None is the repository's main branch.
-        offline: use the cache alone. `HF_HUB_OFFLINE=1` does the same for the Hugging Face hub.
+        source: the hub of the id: "huggingface" or "modelscope".
+        revision: branch, tag or commit; None is the main branch of the repository.
+        offline: True to use the cache alone. `HF_HUB_OFFLINE=1` does the same for the Hugging Face
+            hub.
 
     Raises:
-        ModelNotFoundError: no such folder, id or revision, or offline with nothing of it cached.
-        ModelForbiddenError: the hub has it and does not give it to this user.
+        ModelNotFoundError: there is no such folder, id or revision, or it is not cached and the
+            hub cannot be asked (offline).
+        ModelForbiddenError: the hub refuses the checkpoint to this user.
         DownloadError: no network, a broken transfer, a failing hub or a full disk.
-        CheckpointError: the repository has no config.json, or a small file is none.
-        MissingPackageError: ModelScope needs its package.
-        ModelLoadError: an unknown source.
+        CheckpointError: the repository has no config.json, or a small file is no regular file or
+            is too large.
+        MissingPackageError: the package of ModelScope is not installed.
+        ModelLoadError: the source is unknown.
     """
     _check_source(source)
     _check_revision(revision)
@@ -60,19 +63,20 @@ def find_checkpoint(
 
 
 def fetch_weights(checkpoint: Checkpoint, *, offline: bool = False) -> None:
-    """Fetch the weights of a checkpoint into its folder; does nothing where they are.
+    """Fetch the weights of a checkpoint into its folder, if they are not there yet.
 
-    Only safetensors files are ever fetched, of the checkpoint's own revision.
+    Only safetensors files are fetched, from the checkpoint's own revision.
 
     Args:
-        checkpoint: as `find_checkpoint` gave it.
-        offline: use the cache alone, as in `find_checkpoint`.
+        checkpoint: the result of `find_checkpoint`.
+        offline: True to use the cache alone, as in `find_checkpoint`.
 
     Raises:
         UnsafeWeightsError: the repository has pickled weights only.
-        WeightsError: it has none, or lacks some of those that its index names.
-        ModelForbiddenError: the hub does not give them to this user.
-        DownloadError: too little disk, no network, a broken transfer, or offline and not cached.
+        WeightsError: it has no weights, or lacks files that its index names.
+        ModelForbiddenError: the hub refuses them to this user.
+        DownloadError: too little disk space, no network, a broken transfer, or offline and not in
+            the cache.
     """
     if checkpoint.origin == "huggingface":
         from qwenvl_kit.checkpoints.huggingface import fetch_from_hub
@@ -129,7 +133,7 @@ def _as_folder(model: object) -> Path | None:
 
 
 def _as_id(model: str | os.PathLike[str]) -> str:
-    """Take what is no folder for a hub id, unless it looks like a path or no hub could have it."""
+    """The name of a model as a hub id; an error if it looks like a path or cannot be an id."""
     name = os.fsdecode(model)
     if not isinstance(model, str) or name.startswith((".", "/", "~")) or os.path.exists(name):
         raise ModelNotFoundError(
@@ -146,5 +150,5 @@ def _as_id(model: str | os.PathLike[str]) -> str:
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form of a repository's id on a hub: an owner, one '/' and a name."""
+    """True if a name has the form of a repository id on a hub: an owner, one '/' and a name."""
     return _ID.fullmatch(name) is not None and ".." not in name

@@ -145,7 +145,7 @@ class ImagePart(_MediaPart):
         return self._frame_index  # type: ignore[attr-defined, no-any-return]
 
     def __post_init__(self) -> None:
-        _settle_budget(self)
+        _resolve_budget(self)
         _check_exact_size(self.height_px, self.width_px)
         object.__setattr__(self, "_frame_index", _frame_index(self.source))
         if self.crop is not None and not isinstance(self.crop, Region):
@@ -206,7 +206,7 @@ class VideoPart(_MediaPart):
     width_px: int | None = None
 
     def __post_init__(self) -> None:
-        _settle_budget(self)
+        _resolve_budget(self)
         _check_exact_size(self.height_px, self.width_px)
         object.__setattr__(self, "source", _as_frames(self.source))
         if self.timestamps_seconds is not None:
@@ -353,7 +353,7 @@ def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
             )
 
 
-def _settle_budget(part: ImagePart | VideoPart) -> None:
+def _resolve_budget(part: ImagePart | VideoPart) -> None:
     if part.budget is not None:
         with located("budget"):
             object.__setattr__(part, "budget", as_budget(part.budget))

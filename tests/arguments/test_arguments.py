@@ -280,7 +280,7 @@ def test_a_wrong_value_stays_an_error_of_its_own_class():
 @pytest.mark.parametrize(
     ("call", "given", "told"),
     [
-        (CHAT.ask, {"min_new_tokens": 3}, "no least length"),
+        (CHAT.ask, {"min_new_tokens": 3}, "no minimum length"),
         (CHAT.ask, {"frequency_penalty": 0.1}, "something else"),
         (CHAT.ask, {"max_images": 1}, "what pictures cost"),
         (CHAT.ask, {"system": "be brief"}, "Message.system"),

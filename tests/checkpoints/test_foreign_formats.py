@@ -157,9 +157,9 @@ def test_an_adapter_that_does_not_say_its_base_is_told_all_the_same(
 
 def test_an_adapter_beside_whole_weights_is_told_by_both(tiny_folder: Path, tmp_path: Path) -> None:
     folder = adapter(Path(shutil.copytree(tiny_folder, tmp_path / "copy")))
-    with pytest.raises(CheckpointError, match="an adapter beside its weights"):
+    with pytest.raises(CheckpointError, match="an adapter in the folder of its weights"):
         VisionChat.from_pretrained(folder)
-    assert "an adapter beside its weights" in inspect(folder).missing[0]
+    assert "an adapter in the folder of its weights" in inspect(folder).missing[0]
 
 
 # Folders around a checkpoint.
@@ -218,7 +218,7 @@ def test_two_templates_that_differ_are_noted_with_the_one_that_counts(copy: Path
     assert inspect(copy).notes == ()
     (copy / "chat_template.json").write_text(json.dumps({"chat_template": f"X{template}"}))
     (note,) = inspect(copy).notes
-    assert "the .json counts, as in transformers" in note
+    assert "the .json file is used, as in transformers" in note
     assert f"note: {note}" in str(inspect(copy))
     assert VisionChat.from_pretrained(copy, device="cpu").report()["notes"] == note
 

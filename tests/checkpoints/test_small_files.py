@@ -70,7 +70,7 @@ def test_a_pipe_in_a_snapshot_of_the_cache_is_refused(copy: Path, tmp_path: Path
     os.mkfifo(tmp_path / "blob")
     (copy / "tokenizer.json").unlink()
     (copy / "tokenizer.json").symlink_to(tmp_path / "blob")
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read: it is no file"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read: it is not a file"):
         find_checkpoint(copy)
 
 
