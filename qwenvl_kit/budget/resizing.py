@@ -44,7 +44,7 @@ def crop_size(size: Size, crop: Region | None) -> Size:
         return size
     if crop.x2_px > size.width_px or crop.y2_px > size.height_px:
         raise MediaSizeError(
-            f"{crop} was to be cut out of a picture of {size}",
+            f"{crop} reaches beyond the picture of {size}",
             expected="a region within the picture, in pixels of its upright original",
         )
     return crop.size

@@ -124,14 +124,14 @@ class CalibrationReport:
             [found.accuracy for found in bins],
             width=width * 0.92,
             color="#4363d8",
-            label="share that was right",
+            label="share of correct answers",
         )
-        left.plot([0, 1], [0, 1], color="#555555", linestyle="--", label="as said")
-        left.set(xlabel="confidence", ylabel="right", xlim=(0, 1), ylim=(0, 1))
+        left.plot([0, 1], [0, 1], color="#555555", linestyle="--", label="perfect calibration")
+        left.set(xlabel="confidence", ylabel="correct", xlim=(0, 1), ylim=(0, 1))
         left.set_title(f"ECE {self.ece:.3f}, Brier {self.brier:.3f}")
         left.legend(loc="upper left", frameon=False)
         right.plot(*zip(*self.risk_coverage), color="#e6194b")
-        right.set(xlabel="share of answers given, surest first", ylabel="wrong among them")
+        right.set(xlabel="coverage, most confident first", ylabel="share of wrong answers")
         right.set(xlim=(0, 1), ylim=(0, None))
         known = "" if self.auroc is None else f"AUROC {self.auroc:.3f}, "
         right.set_title(f"{known}{len(self.correct):,} answers")
@@ -148,14 +148,14 @@ class CalibrationReport:
     def _table(self) -> Table:
         rows = [
             ("answers", f"{len(self.correct):,}"),
-            ("right", f"{self.accuracy:.3f}"),
+            ("correct", f"{self.accuracy:.3f}"),
             ("ECE", f"{self.ece:.3f}"),
             ("Brier", f"{self.brier:.3f}"),
             ("AUROC", "-" if self.auroc is None else f"{self.auroc:.3f}"),
             ("AURC", f"{self.aurc:.3f}"),
         ]
         rows += [
-            (f"right, if the surest {coverage:.0%} are given", f"{self.precision_at(coverage):.3f}")
+            (f"correct in the most confident {coverage:.0%}", f"{self.precision_at(coverage):.3f}")
             for coverage in _SHOWN_COVERAGES[1:]
         ]
         return Table(("measure", "value"), rows, [])

@@ -147,10 +147,10 @@ def _check_no_adapter(checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"{checkpoint.name} holds {fault.what}", expected="a whole checkpoint", hint=fault.cure
         )
-    raise CheckpointError(  # transformers would apply it unseen
-        f"{checkpoint.name} has an adapter beside its weights",
+    raise CheckpointError(  # transformers would apply it without a word
+        f"{checkpoint.name} has an adapter in the folder of its weights",
         expected="a checkpoint without adapter_config.json",
-        hint="the adapter in a folder of its own, and adapter=... with that folder",
+        hint="move the adapter to a folder of its own, and give that folder as adapter=...",
     )
 
 

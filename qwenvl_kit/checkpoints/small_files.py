@@ -1,7 +1,7 @@
 """Checks of a checkpoint's small files by kind and size, before one is opened.
 
 A pipe is waited for, a device never ends, and a file of gigabytes fills the memory. transformers
-opens some of them by itself, so all are judged together.
+opens some of them by itself, so all are checked together.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
         numbers[int(number)] = None
     if not 0 < len(numbers) <= _MAX_PAGES:
         count = "no" if not numbers else f"more than {_MAX_PAGES}"
-        raise MediaSizeError(f"{count} pages were asked for", expected="at least one, and an end")
+        raise MediaSizeError(f"{count} pages were asked for", expected=f"1 to {_MAX_PAGES} pages")
     return tuple(numbers)
 
 

@@ -92,12 +92,14 @@ class _Collector:
             )
             return lambda kind, amount: made.labels(*values, kind).observe(amount)
 
-        self._requests = counter("requests", "Requests by how they ended.", "outcome")
+        self._requests = counter("requests", "Requests by finish reason.", "outcome")
         self._failures = counter("failures", "Requests that failed, by error.", "error")
         self._tokens = counter("tokens", "Tokens of prompts and answers.", "kind")
-        self._degradations = counter("degradations", "What was given up to answer.", "kind")
+        self._degradations = counter(
+            "degradations", "Degradations that were accepted to answer.", "kind"
+        )
         self._seconds = histogram("seconds", "Seconds of a request by stage.", "stage", _SECONDS)
-        self._confidence = histogram("confidence", "How sure answers were.", "outcome", _SHARES)
+        self._confidence = histogram("confidence", "Confidence of answers.", "outcome", _SHARES)
 
     def on_reply(self, reply: Reply) -> None:
         """Count a reply."""
@@ -140,15 +142,15 @@ class _Collector:
 
     def _gauges(self) -> Iterator[tuple[str, str, float]]:
         health = self._chat.health()
-        yield "waiting_requests", "Requests that wait.", health.num_waiting
-        yield "running_requests", "Requests that are being answered.", health.num_running
+        yield "waiting_requests", "Requests that are waiting.", health.num_waiting
+        yield "running_requests", "Requests that are running.", health.num_running
         if health.free_bytes is not None:
-            yield "free_bytes", "Memory that the device has left.", health.free_bytes
+            yield "free_bytes", "Free memory of the device.", health.free_bytes
         try:
             kept = self._chat.cache_info()
         except UnsupportedFeatureError:
             return
-        yield "cache_bytes", "What is kept between requests.", kept.used_bytes
-        yield "cache_max_bytes", "What that may take.", kept.max_bytes
-        yield "cache_hits", "Pictures and prompts that were found again.", kept.hits
-        yield "cache_misses", "Those that were not.", kept.misses
+        yield "cache_bytes", "Memory of the cache between requests.", kept.used_bytes
+        yield "cache_max_bytes", "Limit of the memory of the cache.", kept.max_bytes
+        yield "cache_hits", "Pictures and prompts found in the cache.", kept.hits
+        yield "cache_misses", "Pictures and prompts not found in the cache.", kept.misses
