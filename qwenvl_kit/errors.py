@@ -66,7 +66,7 @@ from typing import Any, TypeVar
 
 from qwenvl_kit.safe_text import plain
 
-_SAID = frozenset({"problem", "expected", "hint", "where"})
+_TEXTS = frozenset({"problem", "expected", "hint", "where"})
 _KEPT_FRAMES = 20
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -92,11 +92,11 @@ class QwenVLKitError(Exception):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the texts lose secrets and control characters, as logs show them."""
-        super().__setattr__(name, plain(value) if name in _SAID else value)
+        super().__setattr__(name, plain(value) if name in _TEXTS else value)
 
     def rename(self, old: str, new: str) -> None:
         """Replace a name in all texts of the error."""
-        for part in _SAID:
+        for part in _TEXTS:
             setattr(self, part, getattr(self, part).replace(plain(old), new))
         self.args = (self.problem,)
 

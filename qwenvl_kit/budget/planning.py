@@ -21,9 +21,8 @@ from qwenvl_kit.budget.measures import (
     times_of,
 )
 from qwenvl_kit.budget.memory import predict_activation_bytes, predict_cache_bytes
-from qwenvl_kit.budget.resizing import (
+from qwenvl_kit.budget.sizes import (
     check_size,
-    count_tokens,
     crop_size,
     exact_size,
     fit_size,
@@ -31,7 +30,7 @@ from qwenvl_kit.budget.resizing import (
     pad_size,
     shrink_size,
 )
-from qwenvl_kit.budget.sharing import share_tokens
+from qwenvl_kit.budget.tokens import count_tokens, share_tokens
 from qwenvl_kit.errors import BudgetError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size

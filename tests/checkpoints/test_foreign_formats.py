@@ -176,7 +176,7 @@ def test_an_adapter_beside_whole_weights_is_told_by_both(tiny_folder: Path, tmp_
 )
 def test_the_folder_that_was_meant_is_named(tmp_path: Path, names: list[str], meant: str) -> None:
     fill(tmp_path, names)
-    said = refused_by_both(tmp_path, CheckpointError, "it holds others")
+    said = refused_by_both(tmp_path, CheckpointError, "it holds checkpoints in inner folders")
     assert said.endswith(f"{meant}'")
 
 

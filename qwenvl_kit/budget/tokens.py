@@ -1,10 +1,16 @@
-"""Sharing of a total among pictures, if it is too small for all of them at their natural size."""
+"""Visual tokens: the number of a picture, and the share of each picture in a total."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from qwenvl_kit.errors import BudgetError
+from qwenvl_kit.geometry import Size
+
+
+def count_tokens(size: Size, token_side_px: int) -> int:
+    """Count the visual tokens of a picture, or of one group of frames, at its resized size."""
+    return (size.height_px // token_side_px) * (size.width_px // token_side_px)
 
 
 def share_tokens(natural: Sequence[int], minimum: Sequence[int], total: int) -> list[int]:

@@ -151,11 +151,6 @@ def exact_size(size: Size, token_side_px: int) -> Size:
     )
 
 
-def count_tokens(size: Size, token_side_px: int) -> int:
-    """Count the visual tokens of a picture, or of one group of frames, at its resized size."""
-    return (size.height_px // token_side_px) * (size.width_px // token_side_px)
-
-
 def _to_multiple(length_px: int, token_side_px: int) -> int:
     return round(length_px / token_side_px) * token_side_px
 
