@@ -152,7 +152,7 @@ class MediaError(InputError):
 
 
 class MediaSourceError(MediaError):
-    """The source is of a kind that the kit does not open."""
+    """The kit does not open this kind of source."""
 
 
 class MediaNotFoundError(MediaError):
@@ -180,7 +180,7 @@ class MediaArrayError(MediaError):
 
 
 class MediaSizeError(MediaError):
-    """The picture has no pixels, too few, too many, or sides of too different length."""
+    """A picture or video has no pixels, too few or too many, or is too long a strip."""
 
 
 class MediaTimeoutError(MediaError):

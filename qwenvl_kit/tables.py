@@ -1,4 +1,4 @@
-"""A small table, for a terminal and for a notebook."""
+"""Tables of text for terminals and notebooks."""
 
 from __future__ import annotations
 

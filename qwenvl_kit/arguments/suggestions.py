@@ -151,7 +151,7 @@ class _Line:
                 self._write(target, name, written)
 
     def text(self) -> str:
-        """The whole line."""
+        """Return the suggested line."""
         places = self._call.args[self._call.is_method :]
         named = {**self._named, **{root: self._maker(root) for root in self._made}}
         if self._is_greedy and "sampling" not in self._call.accepted:
