@@ -1,4 +1,7 @@
-"""`python -m qwenvl_kit`: what is wrong with this installation, and what a checkpoint holds."""
+"""The command line, `python -m qwenvl_kit`.
+
+`doctor` checks the installation; `inspect` shows a checkpoint without loading it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
     Args:
-        arguments: what stands after the program's name; None for those of this process.
+        arguments: the arguments after the program's name; None for those of this process.
 
     Returns:
         The exit code.

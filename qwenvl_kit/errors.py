@@ -1,80 +1,87 @@
-"""Every error that qwenvl_kit raises on purpose, as one tree.
+"""The errors of qwenvl_kit, as one tree: each error that the kit raises on purpose.
 
     QwenVLKitError
-    +-- InputError (ValueError)          what the caller gave cannot be used
+    +-- InputError (ValueError)          an argument or input that cannot be used
     |   +-- MessageError                 roles, parts, message dicts
     |   +-- ArgumentError (TypeError)    an argument that a call does not take
-    |   +-- SamplingError                how to generate
-    |   +-- BudgetError                  how many pixels or tokens a picture may cost
+    |   +-- SamplingError                a setting of generation
+    |   +-- BudgetError                  a limit of pixels or tokens, a size or a region
     |   +-- ContextLengthError           the prompt does not fit the model's context
     |   +-- JournalError                 a file of results that is not of this request
-    |   +-- CalibrationError             answers that confidence cannot be calibrated by
+    |   +-- CalibrationError             answers that are not enough to calibrate confidence
     |   +-- ToolError                    a tool that cannot be offered, or was called wrongly
-    |   +-- SchemaError                  a type or labels that no answer can be bound to
-    |   `-- MediaError                   one picture or video
-    |       +-- MediaSourceError         a kind of source that is not known
-    |       +-- MediaNotFoundError       nothing to read at that place
+    |   +-- SchemaError                  a type, schema or labels that no answer can follow
+    |   `-- MediaError                   a picture, video or document that cannot be used
+    |       +-- MediaSourceError         an unknown kind of source
+    |       +-- MediaNotFoundError       no such file or URL
     |       +-- MediaForbiddenError      the media policy refuses it
-    |       +-- MediaFetchError          a server that gives no whole answer
-    |       +-- MediaDecodeError         the bytes are not a whole picture or video
+    |       +-- MediaFetchError          a download that failed
+    |       +-- MediaDecodeError         the bytes are not a complete picture or video
     |       +-- MediaArrayError          an array of the wrong type, axes or values
-    |       +-- DocumentPasswordError    a document that is locked
-    |       +-- MediaSizeError           no pixels, too few, too many or too long a strip
+    |       +-- DocumentPasswordError    a locked document without the right password
+    |       +-- MediaSizeError           no pixels, too few, too many, or too long a strip
     |       +-- MediaTimeoutError        fetching or decoding took longer than the policy allows
-    |       `-- VideoTimingError         times that are missing or cannot be meant
+    |       `-- VideoTimingError         times or frame counts that are missing or out of range
     +-- UnsupportedFeatureError          this model or backend cannot do that
     |   `-- PicklingError (TypeError)    a chat that cannot be copied or sent to another process
     +-- ModelLoadError                   a checkpoint that cannot be loaded
     |   +-- ModelNotFoundError           no such folder, hub id or revision
-    |   +-- ModelForbiddenError          the hub wants a licence accepted, or a token
+    |   +-- ModelForbiddenError          the hub wants an accepted licence, or a token
     |   +-- DownloadError                no network, a broken transfer, a full disk
     |   +-- CheckpointError              files that are missing or do not fit together
-    |   |   +-- UnknownFamilyError       not a Qwen vision-language model we know
+    |   |   +-- UnknownFamilyError       not a Qwen vision-language model that the kit knows
     |   |   `-- WeightsError             weight files that are missing or damaged
-    |   |       `-- UnsafeWeightsError   weights that could run code when opened
-    |   +-- PlacementError               no device can hold it
-    |   +-- QuantizationError            it cannot be quantised as asked
-    |   +-- AdapterError                 an adapter that does not fit or does nothing
+    |   |       `-- UnsafeWeightsError   weights that could run code when they are opened
+    |   +-- PlacementError               no device has enough memory, or the device is not there
+    |   +-- QuantizationError            a quantisation that is not possible
+    |   +-- AdapterError                 an adapter that does not fit or changes nothing
     |   `-- MissingPackageError (ImportError)   names the install command
     |       `-- OutdatedPackageError     installed, but too old
     `-- GenerationError                  a request that failed while it ran
-        +-- OutOfMemoryError             the device has too little memory for it
+        +-- OutOfMemoryError             the device has too little memory for the request
         +-- ToolLimitError               a model that does not stop calling tools
-        +-- AnswerError                  the model's answer is not of the form that was asked for
-        +-- OverloadError                too many requests wait already
-        `-- ServerError                  a server that gives no whole answer
-            +-- ServerConnectionError    it cannot be reached, or the line was cut
-            +-- ServerTimeoutError       it says nothing for too long, or does not come to an end
-            +-- ServerBusyError          it has too much to do, however often it is asked
-            +-- ServerRefusedError       it does not take the request, or the key
-            `-- ServerAnswerError        what it says is no answer to a chat request
+        +-- AnswerError                  an answer that does not have the requested form
+        +-- OverloadError                too many requests are waiting
+        `-- ServerError                  a server that gives no complete answer
+            +-- ServerConnectionError    it cannot be reached, or the connection broke
+            +-- ServerTimeoutError       it sends nothing for too long, or does not finish
+            +-- ServerBusyError          it is still overloaded after all retries
+            +-- ServerRefusedError       it refuses the request, or the key
+            `-- ServerAnswerError        its response is not an answer to a chat request
 
-An error says what was given, what was expected, what to try, and where
-(`messages[1].parts[0]`). Foreign exceptions are translated once, at the edge
-where they appear, and stay attached as the cause.
+An error says what was given, what was expected, what to try, and the place in the request
+(`messages[1].parts[0]`). Errors of other libraries are translated once, where they appear, and stay
+attached as the cause.
 
-What is likely a mistake and can be answered all the same is told by a `QwenVLKitWarning`.
+A likely mistake in a request that can still be answered is told by a `QwenVLKitWarning`.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, TypeVar
 
 from qwenvl_kit.safe_text import plain
 
-_SAID = frozenset({"problem", "expected", "hint", "where"})
+_TEXTS = frozenset({"problem", "expected", "hint", "where"})
+_KEPT_FRAMES = 20
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class QwenVLKitError(Exception):
-    """Root of the tree: `except QwenVLKitError` catches all that the kit raises on purpose.
+    """The base of all errors of the kit: `except QwenVLKitError` catches each of them.
+
+    `str(error)` joins the four texts, which are also its attributes.
 
     Args:
-        problem: what was given and why it cannot be used, as a sentence without its full stop.
-        expected: what would have been right.
-        hint: what to try next.
-        where: the place in the request, such as `messages[1].parts[0]`.
+        problem: the input and why it cannot be used, as a sentence without its full stop.
+        expected: an input that would be accepted; empty if there is nothing to say.
+        hint: something to try next; empty if there is nothing to say.
+        where: the place in the request, such as `messages[1].parts[0]`; empty outside of one.
     """
 
     def __init__(
@@ -84,12 +91,12 @@ class QwenVLKitError(Exception):
         super().__init__(self.problem)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """What it says is for strangers, terminals and logs, whoever's words are in it."""
-        super().__setattr__(name, plain(value) if name in _SAID else value)
+        """Set an attribute; the texts lose secrets and control characters, as logs show them."""
+        super().__setattr__(name, plain(value) if name in _TEXTS else value)
 
     def rename(self, old: str, new: str) -> None:
-        """Call something by another name in all that it says."""
-        for part in _SAID:
+        """Replace a name in all texts of the error."""
+        for part in _TEXTS:
             setattr(self, part, getattr(self, part).replace(plain(old), new))
         self.args = (self.problem,)
 
@@ -101,55 +108,55 @@ class QwenVLKitError(Exception):
 
 
 class InputError(QwenVLKitError, ValueError):
-    """What the caller gave cannot be used."""
+    """An argument or an input cannot be used."""
 
 
 class MessageError(InputError):
-    """A conversation, message or part is not of a form that can be sent."""
+    """A conversation, message or part has a form that cannot be sent to the model."""
 
 
 class ArgumentError(InputError, TypeError):
-    """A call does not take such an argument, or lacks one; the hint is the line to write."""
+    """A call has an unknown argument, or lacks one; the hint is the line to write instead."""
 
 
 class SamplingError(InputError):
-    """A generation setting is out of its range."""
+    """A setting of generation is out of its range."""
 
 
 class BudgetError(InputError):
-    """A pixel budget or size contradicts itself or cannot be met."""
+    """A pixel budget, size or region is invalid, contradicts itself, or cannot be met."""
 
 
 class ContextLengthError(InputError):
-    """The prompt, visual tokens included, is longer than the model's context."""
+    """The prompt, with its visual tokens, is longer than the model's context."""
 
 
 class JournalError(InputError):
-    """A journal cannot be read or written, or holds the results of something else."""
+    """A journal cannot be read or written, or holds the results of another request."""
 
 
 class CalibrationError(InputError):
-    """Confidence cannot be calibrated, or judged, by what was given."""
+    """Confidence cannot be calibrated or measured with the given answers."""
 
 
 class ToolError(InputError):
-    """A function cannot be offered to a model, or was called with arguments that do not fit."""
+    """A function cannot be offered as a tool, or was called with wrong arguments."""
 
 
 class SchemaError(InputError):
-    """A type, schema or list of labels that no answer can be bound to."""
+    """No answer can be made to follow the given type, schema or list of labels."""
 
 
 class MediaError(InputError):
-    """A picture or video cannot be used."""
+    """A picture, video or document cannot be used."""
 
 
 class MediaSourceError(MediaError):
-    """The source is of a kind that the kit does not open."""
+    """The kit does not open this kind of source."""
 
 
 class MediaNotFoundError(MediaError):
-    """There is nothing to read at the place that the source names."""
+    """The file or URL that the source names does not exist."""
 
 
 class MediaForbiddenError(MediaError):
@@ -157,11 +164,11 @@ class MediaForbiddenError(MediaError):
 
 
 class MediaFetchError(MediaError):
-    """A server that cannot be reached, or gives no whole answer."""
+    """The server of a picture or video cannot be reached, or sends no complete response."""
 
 
 class MediaDecodeError(MediaError):
-    """The bytes are not a complete picture in a known format."""
+    """The bytes are not a complete picture, video or document in a known format."""
 
 
 class DocumentPasswordError(MediaError):
@@ -173,15 +180,15 @@ class MediaArrayError(MediaError):
 
 
 class MediaSizeError(MediaError):
-    """The picture has no pixels, too few, too many, or sides of too different length."""
+    """A picture or video has no pixels, too few or too many, or is too long a strip."""
 
 
 class MediaTimeoutError(MediaError):
-    """Fetching or decoding did not end within the time that the media policy allows."""
+    """Fetching or decoding took longer than the media policy allows."""
 
 
 class VideoTimingError(MediaError):
-    """Frames without the times that the model needs, or times that no frame has."""
+    """Times, rates or frame counts of a video are missing or out of range."""
 
 
 class UnsupportedFeatureError(QwenVLKitError):
@@ -197,15 +204,15 @@ class ModelLoadError(QwenVLKitError):
 
 
 class ModelNotFoundError(ModelLoadError):
-    """No checkpoint is to be had under that name or revision."""
+    """There is no checkpoint under that name or revision."""
 
 
 class ModelForbiddenError(ModelLoadError):
-    """The hub has the checkpoint and does not give it to this user."""
+    """The hub refuses the checkpoint to this user: it wants an accepted licence, or a token."""
 
 
 class DownloadError(ModelLoadError):
-    """The files could not be fetched whole: no network, a broken transfer, a full disk."""
+    """A download is incomplete: no network, a broken transfer, or a full disk."""
 
 
 class CheckpointError(ModelLoadError):
@@ -221,15 +228,15 @@ class WeightsError(CheckpointError):
 
 
 class UnsafeWeightsError(WeightsError):
-    """The weights are pickled; opening them could run any code that their author put in."""
+    """The weights are pickled: to open them could run any code that is in the file."""
 
 
 class PlacementError(ModelLoadError):
-    """No device has room for the weights, or the device that was asked for cannot be used."""
+    """No device has enough memory for the weights, or the requested device cannot be used."""
 
 
 class QuantizationError(ModelLoadError):
-    """The checkpoint cannot be quantised as asked, or is quantised in a way that cannot run."""
+    """The checkpoint cannot be quantised as requested, or its own quantisation cannot run."""
 
 
 class AdapterError(ModelLoadError):
@@ -237,11 +244,11 @@ class AdapterError(ModelLoadError):
 
 
 class MissingPackageError(ModelLoadError, ImportError):
-    """An optional package is needed; the message holds the command that installs it."""
+    """An optional package is missing; the message holds the command that installs it."""
 
 
 class OutdatedPackageError(MissingPackageError):
-    """A package is installed in a version that is too old; the message holds the command."""
+    """An installed package is too old; the message holds the command that updates it."""
 
 
 class GenerationError(QwenVLKitError):
@@ -256,32 +263,32 @@ class ToolLimitError(GenerationError):
     """The model does not stop calling tools.
 
     Attributes:
-        run: what was said and called so far, a `ToolRun`; None where there is none.
+        run: the messages and calls so far, a `ToolRun`; None if there are none.
     """
 
     run: object = None
 
 
 class AnswerError(GenerationError):
-    """The model's answer is not of the form that was asked for.
+    """The model's answer does not have the requested form.
 
     Attributes:
-        reply: the answer, a `Reply`; None where there is none.
+        reply: the answer, a `Reply`; None if there is none.
     """
 
     reply: object = None
 
 
 class OverloadError(GenerationError):
-    """Too many requests wait already; this one was not begun."""
+    """Too many requests are waiting; this one was not started. It can be tried again later."""
 
 
 class ServerError(GenerationError):
-    """A server gives no whole answer.
+    """A server gives no complete answer.
 
     Attributes:
-        status: of HTTP; None where it did not come to that.
-        text: what there was of an answer that was cut off; empty if nothing.
+        status: HTTP status of the response; None if there was no response.
+        text: the part of the answer that arrived before it was cut off; empty if nothing did.
     """
 
     def __init__(
@@ -300,34 +307,70 @@ class ServerError(GenerationError):
 
 
 class ServerConnectionError(ServerError):
-    """A server cannot be reached, or the line to it was cut."""
+    """A server cannot be reached, or the connection to it broke."""
 
 
 class ServerTimeoutError(ServerError):
-    """A server says nothing for too long, or does not come to an end in time."""
+    """A server sends nothing for too long, or does not finish its answer in time."""
 
 
 class ServerBusyError(ServerError):
-    """A server has too much to do, however often it is asked."""
+    """A server is still overloaded after all retries."""
 
 
 class ServerRefusedError(ServerError):
-    """A server does not take a request, or the key that comes with it."""
+    """A server refuses a request, or the key that comes with it."""
 
 
 class ServerAnswerError(ServerError):
-    """What a server says is no answer to a chat request."""
+    """The response of a server is not an answer to a chat request."""
 
 
 class QwenVLKitWarning(UserWarning):
-    """A request is likely not meant as it is written; told once in a process for each kind."""
+    """A warning about a likely mistake in a request; shown once per process for each kind."""
 
 
 @contextmanager
 def located(where: str) -> Iterator[None]:
-    """Put `where` before the location of any kit error that passes through."""
+    """Put `where` before the place of each error of the kit that passes through the block."""
     try:
         yield
     except QwenVLKitError as error:
         error.where = ".".join(filter(None, (where, error.where)))
         raise
+
+
+def fresh(error: _Error) -> _Error:
+    """Return a copy of an error, with its cause and its traceback.
+
+    One object may fail several requests, each in its own thread. An error that is kept is
+    therefore never raised itself: copies of it are, each with a traceback of its own. Errors of
+    other libraries are returned as they are, because some cannot be copied.
+    """
+    if not isinstance(error, QwenVLKitError):
+        return error
+    copied = copy(error)
+    copied.__cause__ = error.__cause__
+    return copied.with_traceback(error.__traceback__)
+
+
+def release_frames(error: BaseException | None) -> None:
+    """Drop the traceback of an error, and those of the errors that caused it.
+
+    A raised error refers to the frames that it passed, and they refer to their variables: tensors,
+    pictures. An error that is kept would keep all of that in memory until Python looks for
+    reference cycles. The text of the traceback stays among the notes of the error, which
+    Python 3.11 shows.
+    """
+    seen, left = set[int](), [error]
+    while left:
+        error = left.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        if error.__traceback__ is not None:
+            lines = traceback.format_tb(error.__traceback__, limit=-_KEPT_FRAMES)
+            vars(error)["__notes__"] = [*vars(error).get("__notes__", ()), "".join(lines)]
+            traceback.clear_frames(error.__traceback__)
+            error.__traceback__ = None
+        left += [error.__cause__, error.__context__]

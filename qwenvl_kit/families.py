@@ -1,4 +1,7 @@
-"""What differs between model families, as data. Code elsewhere asks here and never by name."""
+"""Model families: every difference between them, as data.
+
+Other code reads these fields and never asks for a family by its name.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,24 @@ from qwenvl_kit.errors import UnknownFamilyError
 from qwenvl_kit.options import Sampling
 
 VideoLayout: TypeAlias = Literal["one span", "timestamped groups"]
-"""How a prompt holds a video: all its visual tokens in one run, or each group of frames that share
-their patches in a run of its own, after its time in words."""
+"""The layout of a video in a prompt: all its visual tokens in one run, or one run for each group of
+frames that share their patches, each after its time in words."""
 
 BoxFormat: TypeAlias = Literal["box tokens", "json"]
-"""How a family writes places: between special tokens, or as JSON."""
+"""The format of bounding boxes: between special tokens, or as JSON."""
 
 Coordinates: TypeAlias = Literal["thousandths", "resized pixels"]
-"""In what a family counts them: thousandths of the picture's sides, or pixels as it sees them."""
+"""The unit of coordinates: thousandths of the picture's sides, or pixels of the resized picture."""
 
 LimitScope: TypeAlias = Literal["frame", "video"]
-"""What the checkpoint's area limits for videos are meant for: one frame, or all of them."""
+"""The scope of a checkpoint's pixel limits for videos: one frame, or all frames together."""
 
 
 _GREEDY = Sampling()
 
 _THINKING_TOKENS = 8192
-"""An answer that is cut off among its thoughts is none; the model cards allow 40,960."""
+"""Most tokens while thinking: an answer that is cut off in its thoughts is no answer. The model
+cards allow 40,960."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +48,27 @@ class Family:
         merge_size: patches per side that are merged into one visual token.
         temporal_patch_frames: frames of a video that share their patches.
         max_aspect_ratio: longest side over shortest that its processor accepts.
-        video_layout: how a prompt holds a video.
-        video_limit_scope: what its area limits for videos are meant for.
-        positions_in_seconds: whether the model is told how long a group of frames lasts, and
-            spaces the temporal positions of a video by it.
-        image_token, video_token, vision_start_token, vision_end_token: the placeholder in a
-            rendered prompt that a picture's or a video's visual tokens replace, and what stands
-            around it.
-        box_format: how it writes the places of things.
-        coordinates: in what it counts them.
-        sampling: how its publisher says to generate where the checkpoint itself does not.
-        thinking_sampling: the same while the model thinks first.
-        needs_tokenizer_json: whether transformers reads its vocabulary from tokenizer.json alone,
-            and makes one of a single token where there are only vocab.json and merges.txt.
-        reads_old_layout: whether transformers reads checkpoints as it saved them before 4.52: the
-            language model's settings at the top of config.json, and tensors without
+        video_layout: layout of a video in a prompt.
+        video_limit_scope: scope of the pixel limits for videos.
+        positions_in_seconds: True if the temporal positions of a video follow the duration of a
+            group of frames.
+        image_token, video_token: placeholder in a rendered prompt that the visual tokens of a
+            picture or video replace.
+        vision_start_token, vision_end_token: tokens before and after the placeholder.
+        box_format: format in which it writes bounding boxes.
+        coordinates: unit of the coordinates of boxes and points.
+        sampling: sampling that the publisher recommends, for checkpoints that set none.
+        thinking_sampling: the same for answers with thinking.
+        needs_tokenizer_json: True if transformers reads the vocabulary from tokenizer.json alone.
+            From vocab.json and merges.txt it would build a vocabulary of a single token.
+        reads_old_layout: True if transformers reads checkpoints in the layout before 4.52: the
+            settings of the language model at the top of config.json, and tensors without
             `language_model` in their names.
-        is_mixture_of_experts: whether each token passes through a few of many experts.
-        tensor_marks: parts of tensors' names that together no other family has.
-        min_pixels, max_pixels: area of a picture, as its checkpoints are published.
-        min_video_pixels, max_video_pixels: the same of what `video_limit_scope` says.
-        unquantizable: layers, by the end of their names, whose shape bitsandbytes cannot take.
+        is_mixture_of_experts: True if each token passes through a few of many experts.
+        tensor_marks: parts of tensor names that, together, no other family has.
+        min_pixels, max_pixels: limits of a picture's area in its published checkpoints.
+        min_video_pixels, max_video_pixels: the same for videos, in the `video_limit_scope`.
+        unquantizable: ends of the names of layers whose shape bitsandbytes cannot quantise.
 
     Source of the numbers: the published checkpoints' preprocessor_config.json, the family's
     processor in transformers (`smart_resize`, `replace_video_token`), and for `sampling` the
@@ -102,12 +106,12 @@ class Family:
 
     @property
     def has_deepstack(self) -> bool:
-        """Whether blocks of its vision encoder feed layers of the language model directly."""
+        """True if blocks of the vision encoder feed layers of the language model directly."""
         return any("deepstack" in mark for mark in self.tensor_marks)
 
     @property
     def token_side_px(self) -> int:
-        """Side of the square of pixels that one visual token covers."""
+        """Side in pixels of the square that one visual token covers."""
         return self.patch_side_px * self.merge_size
 
 
@@ -235,11 +239,11 @@ _OTHER_QWEN: tuple[tuple[str, str, str], ...] = (
         f"the program that its publisher names; here {_SIBLING}",
     ),
 )
-"""Model types that no version of the kit will run: what they are, and what to try instead."""
+"""Model types that no version of the kit will run: pattern, description, and the hint."""
 
 
 def family_of(model_type: str) -> Family:
-    """The family of a checkpoint.
+    """Return the family of a checkpoint.
 
     Args:
         model_type: the `model_type` of its config.json.

@@ -1,4 +1,4 @@
-"""Sizes and places in pictures, and the way from what a model sees back to the original."""
+"""Sizes, points and regions of pictures, and the map from resized pixels to the original."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Point:
-    """A place in a picture, in pixels from its left and its upper edge.
+    """A point in a picture, in pixels from its left and its top edge.
 
-    Pixel (i, j) covers the square from i to i + 1 and from j to j + 1, so that its middle is at
-    i + 0.5 and the right edge of a picture at its width.
+    Pixel (i, j) covers the square from i to i + 1 and from j to j + 1: its middle is at i + 0.5,
+    and the right edge of the picture is at its width.
     """
 
     x_px: float
@@ -40,10 +40,11 @@ class Point:
 class Region:
     """A rectangle of whole pixels: from `x1_px` up to `x2_px`, from `y1_px` up to `y2_px`.
 
-    As in NumPy's slices and Pillow's `crop`, the pixels at x2 and y2 are no longer inside.
+    The origin is the top left corner. As in NumPy's slices and Pillow's `crop`, the pixels at x2
+    and y2 are outside.
 
     Raises:
-        BudgetError: the sides are no whole numbers, negative, or hold nothing between them.
+        BudgetError: a side is negative or not a whole number, or the region is empty.
     """
 
     x1_px: int
@@ -64,7 +65,7 @@ class Region:
 
     @property
     def size(self) -> Size:
-        """Its height and width."""
+        """Height and width of the region."""
         return Size(height_px=self.y2_px - self.y1_px, width_px=self.x2_px - self.x1_px)
 
 
@@ -78,23 +79,23 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-"""From upright to stored pixels: whether rows and columns are exchanged, after left and right, and
-above and below (EXIF 2.32, tag 274)."""
+"""The steps from upright to stored pixels by EXIF orientation (EXIF 2.32, tag 274), each True or
+False: swap rows and columns, mirror left to right, flip top to bottom. The swap comes last."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelMap:
-    """Where each place of a resized picture lies in the original, exactly.
+    """The exact map from pixels of a resized picture to pixels of the original.
 
-    A picture is turned upright by its EXIF orientation, cut to a region if one was asked for,
-    padded on the right and below if it is too narrow for a model, and resized.
+    A picture is turned upright by its EXIF orientation, cropped if a region was asked for, padded
+    on the right and below if it is too narrow for the model, and resized.
 
     Attributes:
-        original: its size, upright.
-        crop: what was cut out of it, in upright pixels; None for all of it.
-        padded: the size that was resized: that of the region, or more where it was padded.
-        resized: the size at which the model sees it.
-        orientation: the EXIF orientation by which it was turned, 1 to 8 (EXIF 2.32, tag 274).
+        original: size of the upright picture.
+        crop: the region that was cut out, in upright pixels; None for the whole picture.
+        padded: size before resizing: that of the region, plus the margin if it was padded.
+        resized: size at which the model sees it.
+        orientation: EXIF orientation by which it was turned, 1 to 8 (EXIF 2.32, tag 274).
     """
 
     original: Size
@@ -105,11 +106,11 @@ class PixelMap:
 
     @property
     def is_padded(self) -> bool:
-        """Whether the model also sees margins that the original does not have."""
+        """True if the model also sees a margin that the original does not have."""
         return self.padded != (self.original if self.crop is None else self.crop.size)
 
     def to_original(self, place: Point) -> Point:
-        """From the model's pixels to those of the upright original, as viewers show it."""
+        """Map a point of the resized picture to the upright original, as viewers show it."""
         left, top = (0, 0) if self.crop is None else (self.crop.x1_px, self.crop.y1_px)
         return Point(
             x_px=left + place.x_px * self.padded.width_px / self.resized.width_px,
@@ -117,7 +118,7 @@ class PixelMap:
         )
 
     def to_resized(self, place: Point) -> Point:
-        """From the upright original to the model's pixels; the inverse of `to_original`."""
+        """Map a point of the upright original to the resized picture; inverts `to_original`."""
         left, top = (0, 0) if self.crop is None else (self.crop.x1_px, self.crop.y1_px)
         return Point(
             x_px=(place.x_px - left) * self.resized.width_px / self.padded.width_px,
@@ -125,7 +126,7 @@ class PixelMap:
         )
 
     def to_stored(self, place: Point) -> Point:
-        """From the model's pixels to those of the file as it is stored, before EXIF turns it."""
+        """Map a point of the resized picture to the pixels of the file, before EXIF turns them."""
         upright = self.to_original(place)
         is_turned, is_mirrored, is_flipped = _ORIENTATIONS[self.orientation]
         x = self.original.width_px - upright.x_px if is_mirrored else upright.x_px

@@ -1,4 +1,4 @@
-"""Cores, memory, the processor's abilities and the NVIDIA driver, read from the system.
+"""Hardware of this machine, read from the system: cores, memory, CPU features, NVIDIA driver.
 
 Nothing here imports torch.
 """
@@ -22,7 +22,7 @@ _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _DEVICE_FILE = Path("/dev/nvidiactl")
 
 FAST_TYPES = ("avx512_bf16", "amx_bf16", "amx_int8", "bf16", "i8mm")
-"""What Linux calls a processor's own instructions for the half-sized types of models."""
+"""CPU features that speed up 16-bit and 8-bit types of models, by their names in Linux."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,10 @@ class Machine:
     """The machine, or the part of it that a container may use.
 
     Attributes:
-        num_cores: processor cores that this process may use.
-        available_bytes: memory that can still be taken.
+        num_cores: CPU cores that this process may use.
+        available_bytes: free memory.
         total_bytes: all memory.
-        abilities: which of `FAST_TYPES` the processor has.
+        abilities: the CPU features of `FAST_TYPES` that it has.
     """
 
     num_cores: int
@@ -48,8 +48,8 @@ class NvidiaDriver:
 
     Attributes:
         version: such as "580.82.07"; empty if it could not be read.
-        has_device: whether this process can reach a GPU; a container sees its host's driver even
-            when it was given no GPU.
+        has_device: True if this process can reach a GPU; a container sees the driver of its host
+            even if it was given no GPU.
     """
 
     version: str
@@ -57,19 +57,19 @@ class NvidiaDriver:
 
     @property
     def major(self) -> int | None:
-        """The branch of the driver; None if it could not be read."""
+        """The major version of the driver; None if it could not be read."""
         return int(self.version.partition(".")[0]) if self.version else None
 
 
 def as_gigabytes(num_bytes: float) -> str:
-    """A size for people, in gigabytes of 10**9 bytes; below a tenth of one in megabytes."""
+    """Format a size in gigabytes of 10**9 bytes, such as "4.2 GB"; below 0.1 GB in megabytes."""
     if num_bytes < 1e8:
         return f"{num_bytes / 1e6:.1f} MB"
     return f"{num_bytes / 1e9:.1f} GB"
 
 
 def read_machine() -> Machine:
-    """What this process may use."""
+    """Read the cores, memory and CPU features that this process may use."""
     available_bytes, total_bytes = _memory_bytes()
     return Machine(
         num_cores=count_cores(),
@@ -80,18 +80,18 @@ def read_machine() -> Machine:
 
 
 def read_available_bytes() -> int:
-    """Memory that can still be taken; as `read_machine`, which reads more and takes longer."""
+    """Read the free memory alone: `read_machine` reads more and takes longer."""
     return _memory_bytes()[0]
 
 
 def release_free_memory() -> None:
-    """Give memory that was freed back to the system, where the allocator of C would keep it."""
+    """Give freed memory back to the system; the allocator of C would keep it."""
     with suppress(OSError, AttributeError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def find_nvidia_driver() -> NvidiaDriver | None:
-    """The driver by what the kernel says, or by its own program on Windows and WSL."""
+    """Find the NVIDIA driver: from the kernel, or from nvidia-smi on Windows and WSL."""
     if _DRIVER_FILE.is_file():
         version = _version_in(_DRIVER_FILE.read_text())
         return NvidiaDriver(version=version, has_device=_DEVICE_FILE.exists())
@@ -115,7 +115,7 @@ def _version_in(text: str) -> str:
 
 
 def count_cores() -> int:
-    """Cores that this process may use, a container's quota rounded up."""
+    """Count the cores that this process may use; the quota of a container is rounded up."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
@@ -123,7 +123,7 @@ def count_cores() -> int:
 
 
 def _quota_cores() -> int:
-    """Cores that a container's quota comes to; many where there is none."""
+    """The quota of a container in cores, rounded up; all cores if there is no quota."""
     quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
     if not quota:
         quota = _read(_CGROUP / "cpu" / "cpu.cfs_quota_us")
@@ -134,7 +134,7 @@ def _quota_cores() -> int:
 
 
 def _memory_bytes() -> tuple[int, int]:
-    """What can still be taken, and all memory, within what a container may take."""
+    """Free memory and all memory, within the limit of a container."""
     psutil: Any = importlib.import_module("psutil")  # accelerate needs it
     memory = psutil.virtual_memory()
     limit, used = _memory_limit_bytes()
@@ -142,7 +142,7 @@ def _memory_bytes() -> tuple[int, int]:
 
 
 def _memory_limit_bytes() -> tuple[int, int]:
-    """What a container may take, and what of it is taken; a number beyond any where it may all."""
+    """The memory limit of a container and the part in use; 2**63 and 0 if there is no limit."""
     for limit, usage in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -154,7 +154,7 @@ def _memory_limit_bytes() -> tuple[int, int]:
 
 
 def _reclaimable_bytes(usage: Path) -> int:
-    """Copies of files that count as taken and are given up when memory is asked for."""
+    """Cached files, which count as memory in use and are dropped when memory is needed."""
     text = _read(usage.with_name("memory.stat"))
     match = re.search(r"^(?:total_)?inactive_file (\d+)$", text, re.MULTILINE)
     return int(match.group(1)) if match else 0

@@ -1,13 +1,13 @@
-"""Results on disk while they are made: a file from which a run that was ended goes on.
+"""Journals: files that keep results while a run makes them, so that a stopped run can resume.
 
-One JSON object a line, only ever appended. The first says what the results are of, each other
-holds one result under its key:
+A journal has one JSON object per line and is only ever appended to. The first line says which run
+the results belong to; each other line holds one result under its key:
 
     {"qwenvl_kit_journal": 1, "kind": "summarize_video", "fingerprint": "...", "settings": {...}}
     {"key": "window 0", "record": {...}}
 
-A line is on the disk before `add` or `add_all` returns. One that was being written when its
-process was killed is dropped when the file is opened again.
+A line is on the disk before `add` or `add_all` returns. If the process is killed while it writes a
+line, that line is dropped when the file is opened again.
 """
 
 from __future__ import annotations
@@ -15,20 +15,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from dataclasses import asdict, fields, is_dataclass
+from functools import lru_cache
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from qwenvl_kit.errors import JournalError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_Value = TypeVar("_Value")
+
 Record: TypeAlias = Mapping[str, Any]
-"""What JSON can hold."""
+"""A dict that JSON can hold."""
 
 VERSION = 1
-"""Of the form of the file."""
+"""The version of the file format."""
 
 _MARK = "qwenvl_kit_journal"
 _START = f'{{"{_MARK}": '.encode()
@@ -38,13 +53,13 @@ _MAX_HEADER_BYTES = 2**24
 class Journal:
     """Results by key, kept in a file.
 
-    Only their places are kept in memory. Nothing is kept anywhere but there, so that a journal
-    without a file, `Journal()`, remembers nothing.
+    The records are in the file alone; memory holds only their positions. A journal without a file,
+    `Journal()`, keeps nothing.
 
     Args:
-        file: opened for reading and appending.
-        name: of the file, for messages.
-        places: where each record's line begins, and its bytes.
+        file: a file opened for reading and appending.
+        name: name of the file, for messages.
+        places: the offset and the number of bytes of each record's line, by key.
     """
 
     def __init__(
@@ -60,17 +75,16 @@ class Journal:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, kind: str, settings: Record) -> Self:
-        """The journal at a path; it is made if there is none.
+        """Open the journal at a path, or create it.
 
         Args:
-            path: the file; its folder exists.
-            kind: what the results are of.
-            settings: all that the results depend on.
+            path: the file; its folder must exist.
+            kind: name of the task that makes the results.
+            settings: everything that the results depend on.
 
         Raises:
-            JournalError: the file cannot be used, is no journal, is damaged elsewhere than in its
-                last line, or is the journal of something else: the message names the settings
-                that differ.
+            JournalError: the file cannot be used, is not a journal, is damaged before its last
+                line, or belongs to another request: the message names the settings that differ.
         """
         name = os.fsdecode(path)
         with _translated(name):
@@ -90,7 +104,7 @@ class Journal:
 
     @property
     def is_kept(self) -> bool:
-        """Whether there is a file."""
+        """True if results are kept in a file."""
         return self._file is not None
 
     def __len__(self) -> int:
@@ -100,7 +114,7 @@ class Journal:
         return key in self._places
 
     def get(self, key: str) -> Record | None:
-        """The record of a key, the last one if it was added twice; None if there is none."""
+        """Return the record of a key, the last one if it was added twice; None if there is none."""
         if self._file is None or key not in self._places:
             return None
         offset, num_bytes = self._places[key]
@@ -118,7 +132,7 @@ class Journal:
     def add_all(self, records: Mapping[str, Record]) -> None:
         """Append records by their keys; they are on the disk when this returns.
 
-        A disk takes as long for several as for one.
+        Writing several at once takes the disk no longer than writing one.
 
         Raises:
             JournalError: they cannot be written, or another process writes to the file.
@@ -140,18 +154,66 @@ class Journal:
             self._file.close()
 
 
+def to_record(value: Any) -> dict[str, Any]:
+    """Convert a dataclass, such as a `Reply`, into dicts, tuples, strings and numbers."""
+    return asdict(value)
+
+
+def from_record(kind: type[_Value], record: Mapping[str, Any]) -> _Value:
+    """Build the dataclass that a record was made from.
+
+    Fields are restored by their annotations: dataclasses, tuples of one type, and optional ones.
+    Entries of the record that are no fields were written by a later release and are left out.
+
+    Args:
+        kind: the dataclass.
+        record: the result of `to_record`, directly or through JSON.
+
+    Raises:
+        JournalError: it is not a record of that kind.
+    """
+    try:
+        return _built(kind, record)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise JournalError(
+            f"a record is not a {kind.__name__} ({error})",
+            expected="a record that this release of qwenvl_kit wrote",
+        ) from error
+
+
 _MODEL_FACTS = ("model", "source", "revision", "family", "quantization", "adapter")
 
 
 def model_facts(report: Mapping[str, str]) -> dict[str, str]:
-    """What of `chat.report()` tells a model from another, wherever it runs."""
+    """Return the entries of `chat.report()` that identify a model, on whatever machine it runs."""
     return {name: report[name] for name in _MODEL_FACTS if name in report}
 
 
 def fingerprint(value: Any) -> str:
-    """SHA-256 of what JSON can hold, the same for the same content in whatever order of keys."""
+    """Return the SHA-256 of a JSON value, as hex digits; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _built(kind: type[_Value], record: Mapping[str, Any]) -> _Value:
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable
+    names = [field.name for field in fields(kind) if field.name in record]  # type: ignore[arg-type]
+    return kind(**{name: _restored(hints[name], record[name]) for name in names})
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    kinds = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        others = [kind for kind in kinds if kind is not type(None)]
+        return value if value is None or len(others) > 1 else _restored(others[0], value)
+    if get_origin(hint) is tuple:
+        return tuple(_restored(kinds[0], item) for item in value)
+    return _built(hint, value) if is_dataclass(hint) and isinstance(hint, type) else value
+
+
+@lru_cache(maxsize=64)
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _header(kind: str, settings: Record) -> dict[str, Any]:
@@ -164,7 +226,7 @@ def _header(kind: str, settings: Record) -> dict[str, Any]:
 
 
 def _load(file: BinaryIO, name: str, header: Record) -> dict[str, tuple[int, int]]:
-    """Where the records are; the file has this header afterwards, and ends with a whole line."""
+    """Read the positions of the records; write the header if the file is new, drop a torn line."""
     file.seek(0)
     first = file.readline(_MAX_HEADER_BYTES)
     if not first.endswith(b"\n"):
@@ -180,7 +242,7 @@ def _load(file: BinaryIO, name: str, header: Record) -> dict[str, tuple[int, int
 
 
 def _scan(file: BinaryIO, name: str, start: int) -> tuple[dict[str, tuple[int, int]], int]:
-    """The place of each record, and where the last whole line ends."""
+    """The position of each record, and the offset at which the last whole line ends."""
     places: dict[str, tuple[int, int]] = {}
     end, number = start, 1
     while line := file.readline():
@@ -191,7 +253,7 @@ def _scan(file: BinaryIO, name: str, start: int) -> tuple[dict[str, tuple[int, i
                 raise JournalError(
                     f"line {number} of the journal {name} is damaged",
                     expected="one JSON object with key and record a line",
-                    hint="delete the line: what it held is then done again",
+                    hint="delete the line: its result is then computed again",
                 )
             break
         places[entry[0]] = (end, len(line))
@@ -200,7 +262,7 @@ def _scan(file: BinaryIO, name: str, start: int) -> tuple[dict[str, tuple[int, i
 
 
 def _parse(line: bytes) -> tuple[str, Record] | None:
-    """Key and record of a whole line; None for anything else."""
+    """The key and record of a whole line; None for anything else."""
     entry = _object(line) if line.endswith(b"\n") else {}
     key, record = entry.get("key"), entry.get("record")
     return (key, record) if isinstance(key, str) and isinstance(record, dict) else None
@@ -216,7 +278,7 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def _check_is_torn_header(content: bytes, name: str) -> None:
-    """Refuse a file that is not a journal, before it is overwritten."""
+    """Raise an error if a file is not a journal, before it is overwritten."""
     if not (content.startswith(_START) or _START.startswith(content)):
         raise _no_journal(name)
 
@@ -234,15 +296,15 @@ def _check_header(first: bytes, name: str, wanted: Record) -> None:
     for what in ("kind", "fingerprint"):
         if found.get(what) != wanted[what]:
             raise JournalError(
-                f"the journal {name} is of something else: {_difference(found, wanted)}",
-                expected="the same request as when it was begun",
-                hint="another file, or delete this one to begin anew",
+                f"the journal {name} belongs to another request: {_difference(found, wanted)}",
+                expected="the same request as when the journal was started",
+                hint="use another file, or delete this one to start again",
             )
 
 
 def _difference(found: Record, wanted: Record) -> str:
     if found.get("kind") != wanted["kind"]:
-        return f"it is of {_shorten(found.get('kind'))}, and this is {wanted['kind']}"
+        return f"it is for {_shorten(found.get('kind'))}, and this is {wanted['kind']}"
     before, now = found.get("settings"), wanted["settings"]
     before = before if isinstance(before, dict) else {}
     changed = [
@@ -258,10 +320,10 @@ def _line(value: Record) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """A number of NumPy as Python's."""
+    """A number of NumPy as a number of Python."""
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is nothing that JSON can hold")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _append(file: BinaryIO, line: bytes) -> None:
@@ -282,7 +344,7 @@ def _shorten(value: object) -> str:
 def _no_journal(name: str) -> JournalError:
     return JournalError(
         f"{name} is not a journal",
-        expected="a file that does not exist yet, or one that an earlier run began",
+        expected="a new file name, or a journal that an earlier run started",
     )
 
 
@@ -290,7 +352,7 @@ def _someone_else(name: str) -> JournalError:
     return JournalError(
         f"the journal {name} was changed while it was open",
         expected="one process that writes to it",
-        hint="wait for the other run to end, or give each its own journal",
+        hint="wait for the other run to end, or give each run its own journal",
     )
 
 

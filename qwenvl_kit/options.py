@@ -1,4 +1,4 @@
-"""What a user may choose for a request: how to generate, and what pictures may cost."""
+"""Options of a request: sampling of the answer, and the pixel budget of pictures and videos."""
 
 from __future__ import annotations
 
@@ -16,52 +16,62 @@ MAX_QUEUED_REQUESTS = 256
 """The requests that may wait while others run, unless a chat is opened with another number."""
 
 MIN_TEMPERATURE = 1e-4
-"""Logits divided by less may overflow."""
+"""The lowest temperature: logits that are divided by less may overflow."""
 
 BudgetName: TypeAlias = Literal["native", "quick", "standard", "fine"]
 
 Fit: TypeAlias = Literal["refuse", "shrink"]
-"""What becomes of a request that is longer than the model's context: an error, or smaller pictures
-and fewer frames."""
+"""The treatment of a request that is longer than the model's context: "refuse" raises an error,
+"shrink" makes pictures smaller and takes fewer frames."""
 
 
 @tells_arguments
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen and when to stop. Greedy unless given a temperature.
+    """The settings of generation: how each token is chosen, and when the answer ends.
+
+    Decoding is greedy (the most probable token each time) unless a temperature is given.
+
+        Sampling(max_new_tokens=100)
+        Sampling(temperature=0.7, top_p=0.8, seed=1)
 
     Attributes:
-        max_new_tokens: most tokens to generate, the end token included; at least 1.
-        max_total_tokens: most tokens of prompt and answer together, at least 2; None leaves that to
+        max_new_tokens: most tokens to generate, the end token included; at least 1, 512 by
+            default.
+        max_total_tokens: most tokens of prompt and answer together, at least 2. None leaves it to
             the model's context.
-        temperature: divides the logits before sampling; None or 0 means greedy.
-        top_k: sample among the k most probable tokens only.
+        temperature: divisor of the logits before sampling. Higher values give more varied
+            answers; None or 0 is greedy.
+        top_k: sample among the k most probable tokens only. None for no such limit.
         top_p: sample among the smallest set of tokens whose probability reaches p, in (0, 1]
-            (nucleus sampling, Holtzman et al., 2020, arXiv:1904.09751).
-        min_p: drop tokens less probable than this share of the most probable one, in [0, 1]
-            (Nguyen et al., 2024, arXiv:2407.01082).
-        repetition_penalty: above 1 discourages tokens of the prompt and of the answer so far
-            (Keskar et al., 2019, arXiv:1909.05858).
-        presence_penalty: taken once from the logit of each token that the answer so far holds,
-            in [-2, 2] (OpenAI's API reference); Qwen's model cards advise it against repetition.
-        seed: makes sampling reproducible; in fp32 the same request gives the same answer, alone
-            or in a batch.
+            (nucleus sampling, Holtzman et al., 2020, arXiv:1904.09751). None for no such limit.
+        min_p: leave out tokens whose probability is below this share of the most probable one's,
+            in [0, 1] (Nguyen et al., 2024, arXiv:2407.01082). None for no such limit.
+        repetition_penalty: above 1, makes tokens of the prompt and of the answer so far less
+            probable (Keskar et al., 2019, arXiv:1909.05858); 1 changes nothing.
+        presence_penalty: subtracted once from the logit of each token that the answer already
+            holds, in [-2, 2] (OpenAI's API reference). Qwen's model cards advise it against
+            repetition.
+        seed: seed of the random choice, 0 to 2**64 - 1. In fp32 the same request with the same
+            seed gives the same answer, alone or in a batch.
         stop: strings that end the answer; they are not part of its text.
-        num_alternatives: how many of the likeliest tokens to report at each place.
-        max_seconds: when to stop at the latest, from the moment at which it is asked; what there
-            is by then is the answer.
-        max_cycle_tokens: ends an answer that has repeated the same tokens in the same order for
-            so long, at least 2; None lets it run on.
-        prompt_lookup_tokens: most tokens to guess at a time by what followed the last ones where
-            they stood before, in prompt or answer, at least 1; the answer stays the same and comes
-            faster where it repeats either; None guesses nothing (prompt lookup decoding, Saxena,
-            2023, https://github.com/apoorvumang/prompt-lookup-decoding).
-        keep_special_tokens: whether the text of the answer shows special tokens, such as
-            `<|box_start|>`; `Reply.raw_text` has them all the same. The token that ends the answer
-            is shown nowhere.
+        num_alternatives: number of the most probable tokens to report at each position; 0 by
+            default.
+        max_seconds: time limit in seconds, counted from the call. When it is over, the answer
+            ends with the text generated so far. None for no limit.
+        max_cycle_tokens: end the answer when it has repeated itself for this many tokens, at
+            least 2; 96 by default. None never ends it for this reason.
+        prompt_lookup_tokens: most tokens to guess in one step, at least 1. Guesses are copied
+            from an earlier place in prompt or answer with the same last tokens. The answer stays
+            the same and comes faster where it repeats text. None makes no guesses (prompt lookup
+            decoding, Saxena, 2023, https://github.com/apoorvumang/prompt-lookup-decoding).
+        keep_special_tokens: True if the text of the answer shows special tokens, such as
+            `<|box_start|>`. `Reply.raw_text` has them in any case. The token that ends the
+            answer is never shown.
 
     Raises:
-        SamplingError: a value is out of its range.
+        SamplingError: a value is out of its range, or `top_k`, `top_p` or `min_p` is given without
+            a temperature.
     """
 
     max_new_tokens: int = 512
@@ -99,7 +109,7 @@ class Sampling:
             )
 
     def _check_temperature(self) -> None:
-        """A narrowed choice among one token is likely a forgotten temperature."""
+        """Raise an error if top_k, top_p or min_p has no temperature, which is likely forgotten."""
         given = [name for name in ("top_k", "top_p", "min_p") if getattr(self, name) is not None]
         if given and self.temperature is None:
             raise SamplingError(
@@ -110,7 +120,7 @@ class Sampling:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the most probable token is always taken."""
+        """True if the most probable token is always chosen."""
         return not self.temperature
 
     def _check_integers(self) -> None:
@@ -150,7 +160,7 @@ class Sampling:
 
 
 def describe_sampling(sampling: Sampling) -> str:
-    """The settings that differ from greedy ones, in words."""
+    """Return the settings that differ from the defaults, in words."""
     plain = Sampling()
     changed = {
         name: value
@@ -164,27 +174,34 @@ def describe_sampling(sampling: Sampling) -> str:
 @tells_arguments
 @dataclass(frozen=True)
 class PixelBudget:
-    """What one picture may cost, in visual tokens.
+    """The limits of the visual tokens that a picture or a group of frames may cost.
 
-    For a video: what one group of frames that share their patches may cost, two frames in every
-    Qwen-VL family so far.
+    Pictures are resized to fit the limits. More tokens show finer details and take more time and
+    memory. A visual token covers a square of 28 x 28 px in Qwen2-VL and Qwen2.5-VL, and of
+    32 x 32 px in Qwen3-VL and Qwen3.5, so that a budget in tokens costs the same in every family.
+    A limit that is None is the checkpoint's own limit.
 
-    A visual token covers a square of 28 x 28 px for Qwen2-VL and 2.5, and of 32 x 32 px for
-    Qwen3-VL and 3.5: the same budget means the same cost in every family. A side that is left
-    None keeps the checkpoint's own limit.
+        PixelBudget(max_tokens=1000)
+        PixelBudget.from_pixels(max_pixels=1280 * 28 * 28)
+        PixelBudget.from_name("quick")  # or budget="quick" wherever a budget is taken
 
     Attributes:
-        min_tokens: smaller pictures are enlarged to about this many tokens.
-        max_tokens: larger pictures are reduced to at most this many tokens. A strip whose short
-            side is a single token may keep more: the models' own rule never crops.
-        total_tokens: all pictures and frames together may cost at most this: those of the
-            request, or in a part's own budget those of that part.
-        min_pixels, max_pixels, total_pixels: the same in pixels; see `from_pixels`.
-        max_long_edge_px: the longer side may become at most this long; it wins over the least
-            area, and goes with tokens or pixels. A visual token's side is the least.
+        min_tokens: smaller pictures are enlarged to about this many visual tokens.
+        max_tokens: larger pictures are reduced to at most this many visual tokens. A very long
+            strip may keep more, because the rule of the models never crops.
+        total_tokens: most visual tokens of all pictures and frames together: those of the
+            request, or of one part if the part has a budget of its own.
+        min_pixels, max_pixels, total_pixels: the same limits as areas in pixels, height times
+            width; see `from_pixels`. A budget uses tokens or pixels, never both.
+        max_long_edge_px: most pixels of the longer side, for both kinds of budget. It wins over
+            the minimum; a side is never shorter than one visual token.
+
+    For a video, the limits hold for each group of frames that share their tokens: two frames in
+    every Qwen-VL family so far.
 
     Raises:
-        BudgetError: a value is not a positive whole number, or a minimum is above its maximum.
+        BudgetError: a value is not a whole number above 0, a minimum is above its maximum, or
+            tokens and pixels are mixed.
     """
 
     min_tokens: int | None = None
@@ -216,7 +233,7 @@ class PixelBudget:
         *,
         max_long_edge_px: int | None = None,
     ) -> PixelBudget:
-        """A budget for those who think in pixels (area, height times width)."""
+        """Build a budget from areas in pixels (height times width) in place of visual tokens."""
         return cls(
             min_pixels=min_pixels,
             max_pixels=max_pixels,
@@ -226,7 +243,14 @@ class PixelBudget:
 
     @classmethod
     def from_name(cls, name: str) -> PixelBudget:
-        """The preset of that name: "native", "quick", "standard" or "fine"."""
+        """Return a preset: "native", "quick", "standard" or "fine".
+
+        "native" keeps the checkpoint's limits; the others allow 256 to 512, 512 to 1024, and 1024
+        to 2048 visual tokens.
+
+        Raises:
+            BudgetError: there is no preset of that name.
+        """
         if not isinstance(name, str) or name not in BUDGET_PRESETS:
             known = ", ".join(BUDGET_PRESETS)
             raise BudgetError(f"budget={name!r:.60} was given", expected=f"one of {known}")
@@ -253,7 +277,7 @@ def _check_integer(name: str, value: object, *, minimum: int) -> None:
 
 
 def _as_float(value: object) -> float:
-    """A number as a float; not a number for anything else, infinity for what is too large."""
+    """Return a number as a float; NaN for anything else, infinity for one that is too large."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return math.nan
     try:
@@ -302,7 +326,11 @@ BUDGET_PRESETS: Mapping[str, PixelBudget] = MappingProxyType(
 
 
 def as_budget(choice: BudgetChoice) -> PixelBudget:
-    """A budget from itself or from a preset's name; anything else is a `BudgetError`."""
+    """Return a `PixelBudget` for a budget or the name of a preset.
+
+    Raises:
+        BudgetError: it is something else.
+    """
     if isinstance(choice, PixelBudget):
         return choice
     if isinstance(choice, str):
@@ -314,7 +342,7 @@ def as_budget(choice: BudgetChoice) -> PixelBudget:
 
 
 def check_fit(fit: object) -> None:
-    """Refuse what is neither "refuse" nor "shrink".
+    """Raise an error if `fit` is neither "refuse" nor "shrink".
 
     Raises:
         BudgetError: it is something else.

@@ -1,4 +1,4 @@
-"""What a request will cost: the plan that is made before it runs and kept in its reply."""
+"""Plans: the cost of a request, computed before it runs and kept in its reply."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from qwenvl_kit.tables import Table
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """What becomes of one picture.
+    """The plan of one picture: its sizes and its visual tokens.
 
     Attributes:
-        where: its place in the request, such as `messages[0].parts[1]`.
-        original: its size, upright (after EXIF orientation).
-        resized: the size at which the model sees it.
-        tokens: visual tokens it takes in the prompt.
-        crop: the region that is shown; None for all of it.
-        padded: the size that is resized, where that is more than the picture: one that is
-            narrower than a visual token, or too long a strip, gets a white margin on the right
-            or below.
-        orientation: its EXIF orientation, 1 to 8.
+        where: place in the request, such as `messages[0].parts[1]`.
+        original: size of the upright picture (after EXIF orientation).
+        resized: size at which the model sees it.
+        tokens: visual tokens that it takes in the prompt.
+        crop: the region that is shown; None for the whole picture.
+        padded: size with the white margin on the right or below that a picture gets if it is
+            narrower than a visual token, or too long a strip; None if it needs no margin.
+        orientation: EXIF orientation, 1 to 8.
     """
 
     where: str
@@ -34,7 +33,7 @@ class ImagePlan:
 
     @property
     def pixel_map(self) -> PixelMap:
-        """Where each place that the model sees lies in the original."""
+        """The map from pixels that the model sees to pixels of the original picture."""
         whole = self.original if self.crop is None else self.crop.size
         return PixelMap(
             original=self.original,
@@ -47,16 +46,16 @@ class ImagePlan:
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """What becomes of one video.
+    """The plan of one video: its frames, their sizes and its visual tokens.
 
     Attributes:
-        where: its place in the request.
-        original: size of its frames, upright and with square pixels.
-        resized: the size at which the model sees each frame.
-        frame_indices: which frames are used, in the order in which they are shown.
-        timestamps_seconds: their true times, from the first frame of the video on.
-        tokens: visual tokens it takes in the prompt, all frames together.
-        duration_seconds: from its first frame to its last; None for a sequence of frames.
+        where: place in the request, such as `messages[0].parts[1]`.
+        original: size of the frames, upright and with square pixels.
+        resized: size at which the model sees each frame.
+        frame_indices: indices of the frames that are used, in the order in which they are shown.
+        timestamps_seconds: times of these frames; the first frame of the video is at 0.
+        tokens: visual tokens of all frames together in the prompt.
+        duration_seconds: time from the first frame to the last; None for a sequence of frames.
     """
 
     where: str
@@ -70,26 +69,28 @@ class VideoPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request costs, known from headers alone: no pixel is decoded and no model is run.
+    """The cost of a request in tokens and memory, computed before it runs.
 
-    `print(plan)` shows it as a table, and so does a notebook.
+    It is read from headers alone: no pixel is decoded and no model is run. `print(plan)` shows it
+    as a table, and so does a notebook. Numbers that the backend does not know are None.
 
     Attributes:
         prompt_tokens: all tokens of the prompt, visual tokens included.
-        visual_tokens: those that stand for pictures and videos.
-        images: one entry per picture, in order.
-        videos: one entry per video, in order.
-        max_new_tokens: how long the answer may become.
-        context_tokens: how many tokens prompt and answer may take together.
-        kv_cache_bytes: keys and values of prompt and longest answer, and the recurrent state of
-            families that have one; None where the backend does not know.
-        activation_bytes: peak working memory beside weights and cache; None where not known.
-        weight_bytes: the model's weights; None where the backend does not know.
-        available_bytes: memory that the device could still give when the plan was made, the
-            weights being loaded; None where not known. Not part of a plan's equality.
-        advice: what would make it fit, in words; empty if it does.
-        degradations: what was given up to make it run, in words; empty if nothing.
-        warnings: what is likely not meant as it is written, in words; empty if nothing.
+        visual_tokens: tokens of the prompt that stand for pictures and videos.
+        images: one entry per picture, in the order of the messages.
+        videos: one entry per video, in the order of the messages.
+        max_new_tokens: most tokens of the answer.
+        context_tokens: most tokens of prompt and answer together.
+        kv_cache_bytes: size of the KV cache for the prompt and the longest answer, and of the
+            recurrent state in families that have one.
+        activation_bytes: peak memory for activations, without weights and KV cache.
+        weight_bytes: size of the model's weights.
+        available_bytes: free memory of the device when the plan was made, with the weights
+            loaded. It does not count when two plans are compared.
+        advice: sentences on how to make the request fit; empty if it fits.
+        degradations: sentences on what was given up to make it fit, with `fit="shrink"`; empty if
+            nothing was.
+        warnings: sentences on likely mistakes in the request; empty if there are none.
     """
 
     prompt_tokens: int
@@ -108,45 +109,45 @@ class Plan:
 
     @property
     def media(self) -> dict[str, ImagePlan | VideoPlan]:
-        """The entry of each picture and video by its place, as they stand in the messages."""
+        """The entry of each picture and video by its place, in the order of the messages."""
         entries: list[ImagePlan | VideoPlan] = [*self.images, *self.videos]
         entries.sort(key=lambda entry: _place(entry.where))
         return {entry.where: entry for entry in entries}
 
     @property
     def room_tokens(self) -> int:
-        """What the prompt leaves of the context for an answer."""
+        """Tokens that the prompt leaves for the answer in the model's context."""
         return max(0, self.context_tokens - self.prompt_tokens)
 
     @property
     def needed_bytes(self) -> int | None:
-        """Memory that it takes beside the weights; None where not known."""
+        """Memory that the request takes in addition to the weights; None if not known."""
         if self.kv_cache_bytes is None or self.activation_bytes is None:
             return None
         return self.kv_cache_bytes + self.activation_bytes
 
     @property
     def peak_bytes(self) -> int | None:
-        """Memory that model and request take together at their peak; None where not known."""
+        """Peak memory of model and request together; None if not known."""
         if self.needed_bytes is None or self.weight_bytes is None:
             return None
         return self.needed_bytes + self.weight_bytes
 
     @property
     def fits_context(self) -> bool:
-        """Whether the prompt leaves room for at least one token of an answer."""
+        """True if the context has room for the prompt and at least one token of the answer."""
         return self.room_tokens > 0
 
     @property
     def fits_memory(self) -> bool | None:
-        """Whether the device has the memory that it takes; None where not known."""
+        """True if the device has enough free memory; None if not known."""
         if self.needed_bytes is None or self.available_bytes is None:
             return None
         return self.needed_bytes <= self.available_bytes
 
     @property
     def fits(self) -> bool:
-        """Whether it would run: the context holds it, and as far as is known the device does."""
+        """True if the request can run: it fits the context and, as far as known, the memory."""
         return self.fits_context and self.fits_memory is not False
 
     def __str__(self) -> str:
@@ -192,9 +193,10 @@ def _row(entry: ImagePlan | VideoPlan) -> tuple[str, ...]:
 
 
 def _place(where: str) -> list[int]:
-    """The numbers in `messages[1].parts[0]`, by which parts stand in their order.
+    """The numbers in a place such as `messages[1].parts[0]`, to sort by.
 
-    Pages of a document are in theirs already, which need not be that of their numbers.
+    The page number is left out: pages of a document are sorted already, in the order in which they
+    are shown.
     """
     part = where.partition(".pages[")[0]
     return [int(number) for number in "".join(c if c.isdigit() else " " for c in part).split()]

@@ -1,4 +1,4 @@
-"""What a user gets back: an answer with its tokens, confidence, cost and plan."""
+"""Results of requests: the answer with its tokens, confidence, cost and plan."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from qwenvl_kit.messages.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.plans import Plan
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "repetition"]
-"""Why an answer ended: the model or a stop string ended it, `max_new_tokens` was reached, the
-caller cancelled it, `max_seconds` were over, or it went round in a circle."""
+"""The reason why an answer ended: the model or a stop string ended it ("stop"), `max_new_tokens` or
+`max_total_tokens` was reached ("length"), the caller cancelled it, `max_seconds` were over
+("deadline"), or it repeated itself for `max_cycle_tokens` ("repetition")."""
 
 
 @dataclass(frozen=True)
 class TokenAlternative:
-    """A token that could have stood in another's place, with its log-probability.
+    """One of the most probable tokens at a position, with its log-probability.
 
-    `token_id` is None where a server does not tell it.
+    Attributes:
+        text: text of the token.
+        token_id: its number in the vocabulary; None if a server does not send it.
+        logprob: natural logarithm of its probability, as in `TokenScore`.
     """
 
     text: str
@@ -33,18 +37,18 @@ class TokenAlternative:
 
 @dataclass(frozen=True)
 class TokenScore:
-    """One generated token and how probable the model held it.
+    """One generated token with its probability.
 
     Attributes:
-        text: what it is written as; empty while a character is incomplete.
-        token_id: its number in the vocabulary; None where a server does not tell it.
-        logprob: natural logarithm of its probability under the model's raw distribution: before
-            temperature, top-k, top-p or penalties, which would make every sampled token look
-            surer than it was.
-        alternatives: the likeliest tokens in its place, likeliest first (itself among them), as
-            many as `Sampling.num_alternatives` asked for.
-        is_hidden: whether the text of the answer leaves it out, as it does with special tokens
-            unless `Sampling.keep_special_tokens` is set.
+        text: text of the token; empty while a character is incomplete.
+        token_id: its number in the vocabulary; None if a server does not send it.
+        logprob: natural logarithm of its probability in the raw distribution of the model: before
+            temperature, top-k, top-p and penalties, which would make every sampled token look
+            more certain than it was.
+        alternatives: the most probable tokens at its position, most probable first, itself among
+            them; as many as `Sampling.num_alternatives`.
+        is_hidden: True if the text of the answer leaves it out. Special tokens are left out unless
+            `Sampling.keep_special_tokens` is set.
     """
 
     text: str
@@ -61,13 +65,13 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that a request took.
+    """The numbers of tokens that a request used.
 
     Attributes:
         prompt_tokens: all tokens of the prompt, visual tokens included.
-        visual_tokens: those that stand for pictures and videos.
+        visual_tokens: tokens of the prompt that stand for pictures and videos.
         completion_tokens: generated tokens, the end token included.
-        reused_tokens: prompt tokens that had been computed before.
+        reused_tokens: prompt tokens that were taken from the prefix cache and not computed again.
     """
 
     prompt_tokens: int
@@ -78,17 +82,17 @@ class Usage:
 
 @dataclass(frozen=True)
 class Timing:
-    """Where the time went, in seconds.
+    """The time that each stage of a request took, in seconds.
 
-    Requests that run together share their steps: `vision`, `prefill` and `decode` are then those
-    of the batch.
+    Requests that run in one batch share their steps: `vision`, `prefill` and `decode` are then
+    the times of the batch.
 
     Attributes:
-        media: opening, decoding and resizing this request's pictures.
-        vision: the vision encoder.
-        prefill: the prompt, up to the first token.
-        decode: the other tokens.
-        total: from the beginning of this request's preparation to its reply.
+        media: opening, decoding and resizing the pictures of the request.
+        vision: running the vision encoder.
+        prefill: computing the prompt, up to the first token of the answer.
+        decode: generating the other tokens.
+        total: from the start of the request's preparation to its reply, waiting included.
     """
 
     media: float
@@ -100,31 +104,37 @@ class Timing:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `str(reply)` is its text.
+    """The answer to a request, with its scores, cost and plan. `str(reply)` is its text.
+
+        reply = chat.ask("What is this?", "cat.jpg")
+        print(reply)
+        print(reply.confidence, reply.usage.completion_tokens, reply.timing.total)
 
     Attributes:
         text: the answer, without special tokens unless `Sampling.keep_special_tokens` is set.
-        finish_reason: why it ended.
-        tokens: the tokens of the text, in order; the texts of those that are not hidden join to
-            `text`, and those of all to `raw_text`, unless a stop string cut it. None where the
-            backend gives no scores.
-        end_token: the token by which the model ended its answer; None if it did not.
-        usage: tokens that it took.
-        timing: where the time went.
-        plan: what was executed.
-        thinking: the model's reasoning before the answer; None where it did not reason.
-        request_id: the id that the request was given, if any.
-        calibrated_confidence: the share of such answers that are right, where the chat has a
-            `Calibrator`; None where it has none, and without scores.
-        abstain_below: the confidence that was asked for at least; None if none was.
-        samples: other answers to the same request, where some were asked for.
-        tool_calls: the tools that the model wants called; `text` is what it says beside them.
-        raw_text: all that it wrote, thoughts, calls and special tokens included, where that is
-            more than `text`; the token that ended it is not in it.
-        warnings: what of the request is likely not meant as it is written, and what of the answer
-            could not be read, in words.
-        unread_calls: what was meant as a call of a tool, or may have been, and is not understood;
-            `warnings` says the same in words.
+        finish_reason: the reason why it ended: "stop", "length", "cancelled", "deadline" or
+            "repetition".
+        tokens: generated tokens in order, the end token excluded. The texts of those that are not
+            hidden join to `text`, the texts of all join to `raw_text`, unless a stop string cut
+            it. None if the backend gives no scores.
+        end_token: the token by which the model ended the answer; None if it was ended otherwise.
+        usage: numbers of tokens of prompt and answer.
+        timing: seconds that each stage took.
+        plan: the plan that was executed: sizes, frames, tokens and memory.
+        thinking: the thoughts of the model before the answer; None if it did not think.
+        request_id: the id that the caller gave the request; None if there is none.
+        calibrated_confidence: the share of such answers that are correct, in [0, 1], if the chat
+            has a `Calibrator`; None without a calibrator or without scores.
+        abstain_below: the lowest confidence that the caller accepts; None if none was given. See
+            `is_abstained`.
+        samples: other answers to the same request, if `num_samples` asked for some.
+        tool_calls: the tool calls that the model makes; `text` is the text besides them.
+        raw_text: the whole output with thoughts, tool calls and special tokens, without the end
+            token; None if it is the same as `text`.
+        warnings: sentences on likely mistakes in the request, and on parts of the answer that
+            could not be parsed.
+        unread_calls: tool calls, or texts that look like one, that could not be parsed;
+            `warnings` tells them in words.
     """
 
     text: str
@@ -149,22 +159,22 @@ class Reply:
 
     @property
     def scores(self) -> tuple[TokenScore, ...]:
-        """All generated tokens, the end token included; none without scores."""
+        """All generated tokens, the end token included; empty if the backend gives no scores."""
         if self.tokens is None:
             return ()
         return self.tokens if self.end_token is None else (*self.tokens, self.end_token)
 
     @property
     def logprob(self) -> float | None:
-        """Log-probability of the whole answer, its end included; None without scores."""
+        """Natural log-probability of the answer, end token included; None without scores."""
         return sum(score.logprob for score in self.scores) if self.scores else None
 
     @property
     def confidence(self) -> float | None:
-        """How sure the answer is, in [0, 1]; None without scores.
+        """The confidence in the answer, in [0, 1]; None without scores.
 
-        Where the chat has a `Calibrator`, the share of such answers that are right; otherwise
-        `raw_confidence`.
+        With a `Calibrator` in the chat, it is the share of such answers that are correct;
+        otherwise it is `raw_confidence`.
         """
         if self.calibrated_confidence is not None:
             return self.calibrated_confidence
@@ -172,19 +182,19 @@ class Reply:
 
     @property
     def raw_confidence(self) -> float | None:
-        """How sure the model was of its tokens, in [0, 1]; None without scores.
+        """The geometric mean of the probabilities of all tokens, in [0, 1]; None without scores.
 
-        The geometric mean of their probabilities, the end token's included: exp(mean logprob),
-        the inverse of the answer's perplexity. It does not shrink with length, as the
-        probability of the whole answer (`exp(reply.logprob)`) does.
+        The end token is included: exp(mean logprob), the inverse of the perplexity of the answer.
+        It does not shrink with the length of the answer, as the probability of the whole answer
+        (`exp(reply.logprob)`) does.
         """
         return _geometric_mean(self.scores)
 
     @property
     def is_abstained(self) -> bool:
-        """Whether it is not known to be as sure as was asked for; its text is there all the same.
+        """True if the confidence is below `abstain_below`, or not known because of no scores.
 
-        Without scores nothing is known.
+        False if `abstain_below` is None. The text is there in any case.
         """
         if self.abstain_below is None:
             return False
@@ -192,11 +202,11 @@ class Reply:
 
     @property
     def agreement(self) -> float | None:
-        """The share of `samples` that say the same as `text`, but for case and white space.
+        """The share of `samples` that equal `text`, in [0, 1]; None without samples.
 
-        Another sign of how sure an answer is, which needs no scores (Wang et al.,
-        "Self-Consistency Improves Chain of Thought Reasoning", 2022, arXiv:2203.11171).
-        None without samples.
+        Case, white space and a full stop at the end are ignored. Like the confidence, it tells how
+        far to trust an answer, and it needs no scores (Wang et al., "Self-Consistency Improves
+        Chain of Thought Reasoning", 2022, arXiv:2203.11171).
         """
         if not self.samples:
             return None
@@ -205,16 +215,16 @@ class Reply:
 
     @property
     def text_offset(self) -> int:
-        """Where `text` begins in `raw_text`; 0 where it is empty, or something stands after it."""
+        """The index in `raw_text` at which `text` begins; 0 if `raw_text` does not end with it."""
         if self.raw_text is None or not self.text or not self.raw_text.endswith(self.text):
             return 0
         return len(self.raw_text) - len(self.text)
 
     def tokens_between(self, start: int, stop: int) -> tuple[TokenScore, ...]:
-        """The tokens that wrote any of `text[start:stop]`; none without scores.
+        """Return the tokens that overlap `text[start:stop]`; empty without scores.
 
-        Where `text` is not the end of `raw_text`, as calls of tools stand among it, places in
-        `raw_text` are meant.
+        If `raw_text` does not end with `text`, because tool calls stand in between, `start` and
+        `stop` are indices of `raw_text`.
         """
         bounds = self._token_bounds
         first = bisect_right(bounds, start, lo=1) - 1
@@ -223,7 +233,7 @@ class Reply:
 
     @cached_property
     def _token_bounds(self) -> Sequence[int]:
-        """Where the first token begins, and then where each ends; never less than before."""
+        """The start index of the first token, then the end index of each token, in rising order."""
         shown = self._shown_of_raw()
         is_raw = not self.text or not shown.endswith(self.text)
         lengths = [
@@ -232,7 +242,7 @@ class Reply:
         return tuple(accumulate(lengths, initial=0 if is_raw else len(self.text) - len(shown)))
 
     def _shown_of_raw(self) -> str:
-        """All that it wrote, without what is hidden."""
+        """The whole output without the hidden tokens."""
         if self.raw_text is None:
             return self.text
         shown, at = list[str](), 0
@@ -244,13 +254,13 @@ class Reply:
         return "".join((*shown, self.raw_text[at:]))
 
     def confidence_between(self, start: int, stop: int) -> float | None:
-        """How sure the model was of `text[start:stop]`: as `confidence`, of these tokens alone."""
+        """Return the confidence in `text[start:stop]`: as `raw_confidence`, of its tokens alone."""
         return _geometric_mean(self.tokens_between(start, stop))
 
     def probability_between(self, start: int, stop: int) -> float | None:
-        """How probable `text[start:stop]` was as a whole, after what comes before it.
+        """Return the probability of `text[start:stop]` as a whole, given the text before it.
 
-        The product of its tokens' probabilities; None without scores.
+        It is the product of the probabilities of its tokens; None without scores.
         """
         tokens = self.tokens_between(start, stop)
         if not tokens:
@@ -259,12 +269,12 @@ class Reply:
 
 
 def _plain(text: str) -> str:
-    """What answers are compared by."""
+    """The form in which answers are compared: no case, single spaces, no full stop at the end."""
     return " ".join(text.casefold().split()).rstrip(".")
 
 
 def _geometric_mean(scores: tuple[TokenScore, ...]) -> float | None:
-    """Of the tokens' probabilities; None if there are none."""
+    """The geometric mean of the tokens' probabilities; None if there are no tokens."""
     if not scores:
         return None
     return min(1.0, math.exp(sum(score.logprob for score in scores) / len(scores)))
@@ -272,11 +282,11 @@ def _geometric_mean(scores: tuple[TokenScore, ...]) -> float | None:
 
 @dataclass(frozen=True)
 class Delta:
-    """What one step of a stream adds.
+    """One step of a stream: the text that it adds to the answer.
 
     Attributes:
-        text: new text; may be empty while a character or stop string is incomplete.
-        token: the token that it came with; None for text held back until the end.
+        text: new text; empty while a character or a possible stop string is incomplete.
+        token: the token that it came with; None for text that was held back until the end.
     """
 
     text: str
@@ -285,12 +295,12 @@ class Delta:
 
 @dataclass(frozen=True)
 class Failure:
-    """A request of `ask_many` that could not be answered; its neighbours were.
+    """A request of `ask_many` that could not be answered; the other requests are not affected.
 
     Attributes:
-        index: its position among the requests.
-        error: why, with the place in the request.
-        request_id: the id that the request was given, if any.
+        index: position among the requests, from 0.
+        error: the error, with the place in the request.
+        request_id: the id that the caller gave the request; None if there is none.
     """
 
     index: int

@@ -1,7 +1,7 @@
-"""What strangers wrote, as messages, reprs and reports may show it.
+"""Untrusted text made safe to show in messages, reprs and reports.
 
-Whoever reads those may be a stranger too, and what shows them a terminal or a log. So content and
-credentials stay out, and what would steer a terminal or begin a line of its own becomes an escape.
+Terminals and logs show these texts, and others may read them. So content and credentials are left
+out, and characters that control a terminal or begin a new line are escaped.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from typing import Any
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{40,}={0,2}\s*")
-"""Of no fewer characters than the smallest picture takes, a GIF of one pixel."""
+"""Text that may be base64: at least as long as the smallest picture, a GIF of one pixel."""
 
 _LONG = 200
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of Unicode: controls, invisible marks such as those of direction, halves of pairs, and
-ends of lines."""
+"""Unicode categories of characters that are escaped: controls, invisible marks such as those of
+text direction, surrogates, and line ends."""
 
 _JOINERS = frozenset("\u200c\u200d")
-"""Invisible too, but part of emoji and of Persian and Indian words."""
+"""Invisible characters that are kept: emoji and Persian and Indian words need them."""
 
 _URL = re.compile(r"""(?<![a-zA-Z0-9+.-])([a-zA-Z0-9+.-]+:)?//([^\s'"`<>]+)""")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{1,30}):")
-"""Of two letters at least: one is a drive of Windows."""
+"""The scheme of a URL: at least two letters, because one letter is a drive of Windows."""
 
 _HOST = re.compile(
     r"//(?:[^/?#\\@]*@)?((?:[a-zA-Z0-9_.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?)"
     r"(?=[/?#]|$)[^@\\]*$"
 )
-"""Of what stands after the scheme. With another `@`, or a backslash, readers differ on it."""
+"""The host in the text after the scheme. With a second `@` or a backslash there is no match,
+because programs read such a host differently."""
 
 _URL_INSIDE = re.compile(r":[^/\\]*@|[/\\]{2}.*@|[a-z0-9]{2}:/|%3a|%40", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(r"(?:\?|#(?=.*=)).+", re.DOTALL)
 
 
 def escaped(text: str) -> str:
-    """A text in one line, without what steers terminals; all scripts and emoji stay as they are."""
+    """Return a text in one line, with control characters escaped; scripts and emoji are kept."""
     return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
 
 
@@ -49,12 +50,12 @@ def _visible(character: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text as `escaped`, without addresses in memory and credentials in URLs."""
+    """Return a text as `escaped` does, also without memory addresses and credentials in URLs."""
     return _URL.sub(_without_credentials, _ADDRESS.sub("", escaped(text)))
 
 
 def _without_credentials(url: re.Match[str]) -> str:
-    """A URL with its path, which a server's own address has, and without what may be a secret."""
+    """A URL with its path, but without the parts that may be secret; server URLs have a path."""
     scheme, rest = url[1] or "", url[2]
     if "@" in rest or "\\" in rest:
         return f"{scheme}//..."
@@ -63,13 +64,13 @@ def _without_credentials(url: re.Match[str]) -> str:
 
 
 def looks_like_base64(text: str) -> bool:
-    """Whether a text may be base64, by its characters: no path from the root, and no short name."""
+    """True if a text may be base64, by its characters; False for absolute paths and short names."""
     is_path = text.startswith("/") and not text.startswith("/9j/")  # as JPEG begins
     return not is_path and _BASE64.fullmatch(text) is not None
 
 
 def shown(text: str) -> str:
-    """What a stranger gave as a picture, for a message: never its content, nor much of its name."""
+    """Return an untrusted source as a message may show it: without content and long names."""
     if looks_like_base64(text):
         return f"<{len(text)} characters that look like base64>"
     given = _without_margin(text)
@@ -84,9 +85,9 @@ def shown(text: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL by its scheme and host alone: all else may be somebody's credentials.
+    """Return the scheme and host of a URL: everything else may be somebody's credentials.
 
-    Nor is a host shown that two readers might find in two places.
+    The host is left out too if programs could read it differently.
     """
     given = _without_margin(url)
     scheme, _, rest = given.partition(":")
@@ -99,7 +100,7 @@ def shown_url(url: str) -> str:
 
 
 def _without_margin(text: str) -> str:
-    """A text from its first character that is seen, as clients read URLs."""
+    """A text from its first visible character on, as clients read URLs."""
     for at, character in enumerate(text[:_LONG]):
         if character.isprintable() and not character.isspace():
             return text[at:]
@@ -107,7 +108,7 @@ def _without_margin(text: str) -> str:
 
 
 def shown_source(value: Any) -> str:
-    """A source in a few words: never bytes, pixels or base64."""
+    """Return a source in a few words, without bytes, pixels or base64."""
     if isinstance(value, str):
         return shown(value)
     if isinstance(value, os.PathLike):
@@ -123,7 +124,7 @@ def shown_source(value: Any) -> str:
 
 
 def _shown_content(value: Any) -> str:
-    """Content that is not to be printed, by its kind and number; empty for anything else."""
+    """Bytes, arrays, frames or files in a few words: kind and number; empty for other values."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     if hasattr(value, "shape"):

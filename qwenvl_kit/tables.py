@@ -1,4 +1,4 @@
-"""A small table, for a terminal and for a notebook."""
+"""Tables of text for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qwenvl_kit.safe_text import escaped
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headings, and lines below them.
+    """A table with headings, rows, and notes below it.
 
     Attributes:
-        headings: one a column.
-        rows: their cells; the first column holds names, the others are set to the right.
-        notes: what stands below.
+        headings: one heading per column.
+        rows: the cells of each row; the first column is aligned left, the others right.
+        notes: lines of text below the table.
     """
 
     headings: Sequence[str]
@@ -23,7 +23,7 @@ class Table:
     notes: Sequence[str] = ()
 
     def to_text(self) -> str:
-        """Aligned columns, each row and note in one line."""
+        """Return the table as text with aligned columns, each row and note in one line."""
         headings, *rows = ([*map(escaped, row)] for row in (self.headings, *self.rows))
         widths = [max(map(len, column)) for column in zip(headings, *rows)]
         rule = "  ".join("-" * width for width in widths)
@@ -31,7 +31,7 @@ class Table:
         return "\n".join([*lines, *map(escaped, self.notes)])
 
     def to_html(self) -> str:
-        """A table element and paragraphs; everything inside is escaped."""
+        """Return the table as HTML: a table element and paragraphs, with all content escaped."""
         head = "".join(f"<th>{_escaped(text)}</th>" for text in self.headings)
         body = "".join(f"<tr>{_cells(row)}</tr>" for row in self.rows)
         notes = "".join(f"<p>{_escaped(note)}</p>" for note in self.notes)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from qwenvl_kit import ImagePlan, Plan, Reply, Size, Timing, TokenScore, Usage, VideoPlan
 from qwenvl_kit.errors import JournalError
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.journal import Journal, fingerprint
-from qwenvl_kit.records import from_record, to_record
+from qwenvl_kit.journal import Journal, fingerprint, from_record, to_record
 from qwenvl_kit.results import TokenAlternative
 
 SETTINGS = {"model": "scripted", "seed": 7, "question": "What?"}
@@ -135,7 +134,7 @@ def test_a_journal_of_other_settings_is_refused_with_their_names_and_left_alone(
 
 def test_a_journal_of_another_kind_is_refused(path):
     _filled(path, "a")
-    with pytest.raises(JournalError, match='it is of "test", and this is other'):
+    with pytest.raises(JournalError, match='it is for "test", and this is other'):
         Journal.open(path, kind="other", settings=SETTINGS)
 
 

@@ -1,1 +1,1 @@
-"""Arguments that a call does not take: told with the line to write instead."""
+"""Errors for wrong arguments, with the line to write instead."""

@@ -1,7 +1,7 @@
-"""Calls that do not fit: a wrong argument is an error of the kit, with the line to write instead.
+"""A decorator that turns the `TypeError` of a wrong argument into an `ArgumentError`.
 
-The signatures stay as they are written, for type checkers, editors and `inspect`: whether a call
-fits is left to Python, and only what it says is translated.
+Signatures stay as they are written, for type checkers, editors and `inspect`. Python itself checks
+the arguments; only its error is translated.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _Target = TypeVar("_Target", bound=Callable[..., Any])
 
 
 def tells_arguments(target: _Target) -> _Target:
-    """Have a function, or the public methods of a class, refuse arguments as an `ArgumentError`.
+    """Make a function, or the public methods of a class, raise `ArgumentError` on wrong arguments.
 
-    What is raised within a call is let through as it is.
+    Errors from inside the call pass through unchanged.
     """
     if not isinstance(target, type):
         return _telling(target)  # type: ignore[return-value]
@@ -50,12 +50,12 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     call = Call(function, args, kwargs)
-    if call.is_of_vllm and call.unknown:  # it would take them, and vLLM would not
+    if call.is_of_vllm and call.unknown:  # from_vllm accepts any name, but vLLM does not
         raise argument_error(call)
     try:
         return function(*args, **kwargs)
     except TypeError as error:
         trace = error.__traceback__
-        if trace is None or trace.tb_next is not None:  # it comes from within the call
+        if trace is None or trace.tb_next is not None:  # raised inside the call
             raise
     raise argument_error(call)

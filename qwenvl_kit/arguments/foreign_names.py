@@ -1,4 +1,4 @@
-"""What arguments of other libraries are called here, as data.
+"""Argument names of other libraries and their counterparts in the kit, as data.
 
 The names are those of the guides of Qwen's models, of transformers' `from_pretrained` and
 `generate`, of OpenAI's client and of vLLM.
@@ -13,35 +13,35 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Cure:
-    """What stands for an argument of another library.
+    """The counterpart of an argument of another library.
 
     Attributes:
-        targets: arguments here, the first that a call takes being meant; `sampling.top_p` is one
-            of the `Sampling` that goes there, `*ImagePart` a picture that follows the question.
-            Empty for one that is left out.
-        note: why it is another, or none.
+        targets: arguments of the kit; the first one that the call accepts is used.
+            `sampling.top_p` is a field of the `Sampling` to pass, `*ImagePart` a picture after the
+            question. Empty if the argument has no counterpart.
+        note: the reason, for the message.
     """
 
     targets: tuple[str, ...] = ()
     note: str = ""
 
 
-_SAMPLING = "settings of generation as a Sampling"
-_BUDGET = "what pictures may cost as a PixelBudget"
+_SAMPLING = "settings of generation in a Sampling"
+_BUDGET = "limits of pictures in a PixelBudget"
 _MEDIA = "pictures and videos after the question"
-_FILM = "settings of a film beside its source, as in VideoPart(..., fps=1)"
-_SCORES = "no switch: reply.tokens holds the log-probability of each token"
-_BEAMS = "no beams: one answer is written at a time, and num_samples asks for others"
-_FREQUENCY = "no such setting; presence_penalty and repetition_penalty are something else"
-_SYSTEM = "[Message.system(...), Message.user(...)] in the place of the question"
-_TEXT = "reply.text is without special tokens, reply.raw_text all that was written"
+_FILM = "settings of a video together with its source, as in VideoPart(..., fps=1)"
+_SCORES = "no such switch: reply.tokens always holds the log-probability of each token"
+_BEAMS = "no beam search; num_samples asks for more answers"
+_FREQUENCY = "no such setting; presence_penalty and repetition_penalty work differently"
+_SYSTEM = "[Message.system(...), Message.user(...)] in place of the question"
+_TEXT = "reply.text has no special tokens, reply.raw_text has all of them"
 _HUB = "the hub's own settings: HF_HOME and HF_TOKEN, or hf auth login"
-_LOADS = "no switch: weights are read once, from safetensors, by the processor that is built in"
-_CODE = "no switch: no code of a checkpoint is ever run, the families are built in"
-_PLACES = "no switch: a model lies on accelerators as a whole, or nowhere"
-_TEMPLATE = "no switch: prompts are rendered by the checkpoint's template"
+_LOADS = "no such switch: weights come from safetensors files, with the built-in processor"
+_CODE = "no such switch: code of a checkpoint is never run, the families are built in"
+_PLACES = "no such switch: a model is placed on accelerators as a whole"
+_TEMPLATE = "no such switch: the checkpoint's chat template renders prompts"
 _VLLM = "settings of vLLM in VisionChat.from_vllm"
-_STREAM = "chat.stream(...) for an answer as it is written"
+_STREAM = "chat.stream(...) for an answer piece by piece"
 
 
 def _each(names: str, note: str, targets: tuple[str, ...] = ()) -> dict[str, Cure]:
@@ -105,7 +105,7 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         "skip_special_tokens": Cure(("keep_special_tokens", "sampling.keep_special_tokens"), _TEXT),
         "clean_up_tokenization_spaces": Cure(note=_TEXT),
         **_each(
-            "min_new_tokens min_length", "no least length: an answer ends where the model does"
+            "min_new_tokens min_length", "no minimum length: the model ends its answer by itself"
         ),
         "frequency_penalty": Cure(note=_FREQUENCY),
         **_each("system system_prompt instructions", _SYSTEM),
@@ -118,16 +118,14 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         ),
         **_each("image images pictures picture", _MEDIA, ("*ImagePart", "source")),
         **_each("video videos", _MEDIA, ("*VideoPart", "source")),
-        **_each(
-            "max_images min_images num_images", "no such limit: a budget says what pictures cost"
-        ),
+        **_each("max_images min_images num_images", "no such limit: a budget limits visual tokens"),
         "page": Cure(("pages",)),
         "prompt": Cure(("messages",)),
         "model": Cure(note="VisionChat.from_pretrained(model), which loads one"),
         **_each("messages conversation question query inputs", "", ("prompt",)),
         **_each("text content", "", ("prompt", "*text", "text", "parts")),
         **_each("prompts conversations batch", "", ("requests",)),
-        **_each("response_format guided_json", "an answer of a form by qwenvl_kit.tasks.extract"),
+        **_each("response_format guided_json", "qwenvl_kit.tasks.extract for answers in a form"),
         # pictures and films
         "min_pixels": Cure(("budget.min_pixels",), _BUDGET),
         "max_pixels": Cure(("budget.max_pixels",), _BUDGET),
@@ -150,10 +148,10 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         **_each("api_base base api_url endpoint", "", ("base_url",)),
         "timeout": Cure(("timeout_seconds",)),
         "default_headers": Cure(("headers",)),
-        **_each("organization project http_client", "headers=... for what a server wants beside"),
+        **_each("organization project http_client", "headers=... for more that a server needs"),
     }
 )
-"""By the name elsewhere. A name that a call takes itself is never looked up."""
+"""Counterparts by the name in the other library. A name that the call accepts is not looked up."""
 
 NOT_OF_VLLM = frozenset(
     {
@@ -162,10 +160,10 @@ NOT_OF_VLLM = frozenset(
         *("cache_dir", "token", "local_files_only"),
     }
 )
-"""What is handed on to vLLM without being known there."""
+"""Arguments of transformers that `from_vllm` would pass on to vLLM, which does not know them."""
 
 OF_VLLM = ("dtype", "quantization")
-"""What vLLM has for some of them."""
+"""Arguments of vLLM that some of them correspond to."""
 
 SECRETS = frozenset({"api_key", "headers", "default_headers", "hf_token", "token", "proxies"})
 """Arguments whose values are never shown."""

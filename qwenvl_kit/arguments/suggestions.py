@@ -1,4 +1,4 @@
-"""The error of a call that does not fit, and the line to write in its place."""
+"""The error message of a call with wrong arguments, with a suggested line to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qwenvl_kit.errors import ArgumentError
 
 _MAX_SHOWN = 60
 _LEAST_TOLD = 3
-"""Characters of a name of which another may be guessed."""
+"""The shortest name, in characters, for which a similar name is suggested."""
 
 _NARROWING = ("temperature", "top_p", "top_k", "min_p")
 _MAKERS = {"sampling": "Sampling", "budget": "PixelBudget"}
@@ -23,12 +23,12 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True)
 class Call:
-    """A call that does not fit.
+    """A call with wrong arguments.
 
     Attributes:
-        function: what was called.
-        args: what it was given by place.
-        kwargs: what it was given by name.
+        function: the function.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
     """
 
     function: Callable[..., Any]
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What is called, as one writes it; never by the class that it is inherited from."""
+        """The function as one writes it, such as `chat.ask`; never a base class."""
         own = self.function.__name__
         if not self.is_method:
             return own
@@ -51,13 +51,13 @@ class Call:
 
     @property
     def is_method(self) -> bool:
-        """Whether its first argument is the object or class that it belongs to."""
+        """True if the first argument is the object or class of a method."""
         first = next(iter(inspect.signature(self.function).parameters), "")
         return first in ("self", "cls") and bool(self.args)
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """The arguments that it takes by name."""
+        """The names of the arguments that the function accepts by name."""
         names = tuple(
             name
             for name, parameter in inspect.signature(self.function).parameters.items()
@@ -68,23 +68,23 @@ class Call:
 
     @property
     def is_of_vllm(self) -> bool:
-        """Whether it hands on arguments of any name to vLLM."""
+        """True if the function passes arguments of any name on to vLLM."""
         return self.function.__name__ == "from_vllm"
 
     @property
     def takes_media(self) -> bool:
-        """Whether pictures follow its first argument, or are parts of a message."""
+        """True if pictures follow the first argument, or are parts of a message."""
         return not {"media", "parts"}.isdisjoint(inspect.signature(self.function).parameters)
 
     @property
     def unknown(self) -> list[str]:
-        """The names that it does not take."""
+        """The names of the arguments that the function does not accept."""
         foreign = NOT_OF_VLLM if self.is_of_vllm else {*self.kwargs} - {*self.accepted}
         return [name for name in self.kwargs if name in foreign]
 
 
 def argument_error(call: Call) -> ArgumentError:
-    """What is wrong with a call, and the line to write instead."""
+    """Return the error of a call, with the line to write instead."""
     if not call.unknown:
         return _misfit(call)
     line = _Line(call)
@@ -100,7 +100,7 @@ def argument_error(call: Call) -> ArgumentError:
 
 
 def _misfit(call: Call) -> ArgumentError:
-    """Of a call whose arguments are known and too few, too many, or given twice."""
+    """The error of a call with known arguments that are too few, too many, or given twice."""
     try:
         inspect.signature(call.function).bind(*call.args, **call.kwargs)
         problem = "its arguments do not fit"
@@ -110,10 +110,10 @@ def _misfit(call: Call) -> ArgumentError:
 
 
 class _Line:
-    """The line to write, argument by argument.
+    """The suggested line, built argument by argument.
 
     Args:
-        call: the one that does not fit.
+        call: the call with wrong arguments.
     """
 
     def __init__(self, call: Call) -> None:
@@ -129,7 +129,7 @@ class _Line:
         self.notes: list[str] = []
 
     def replace(self, given: str, value: Any) -> None:
-        """Write what stands for an argument that the call does not take."""
+        """Write the counterpart of an argument that the call does not accept."""
         name = _meant(given, self._call)
         if name in self._call.accepted:
             self._named[name] = _shown(value, name)
@@ -151,7 +151,7 @@ class _Line:
                 self._write(target, name, written)
 
     def text(self) -> str:
-        """The whole line."""
+        """Return the suggested line."""
         places = self._call.args[self._call.is_method :]
         named = {**self._named, **{root: self._maker(root) for root in self._made}}
         if self._is_greedy and "sampling" not in self._call.accepted:
@@ -167,7 +167,7 @@ class _Line:
         return ", ".join(self._call.accepted) or "arguments by their place"
 
     def _target(self, cure: Cure) -> str:
-        """The argument here that stands for another; empty for none."""
+        """The argument of this call that is the counterpart of a foreign one; empty for none."""
         known = self._call.accepted
         for target in cure.targets:
             if target[0] == "*" and self._call.takes_media and "parts" not in known:
@@ -194,14 +194,14 @@ class _Line:
             self._named[root] = _shown(value, name)
 
     def _sample(self, root: str, *, is_on: bool) -> None:
-        """Chance is switched on by a temperature; without one the likeliest token is taken."""
+        """Write the counterpart of do_sample: sampling needs a temperature, greedy has none."""
         self._is_greedy = not is_on
         fields = self._made.setdefault(root, {}) if root in _MAKERS else self._named
         if is_on and "temperature" not in (*fields, *self._call.kwargs):
             fields["temperature"] = "1.0"
 
     def _maker(self, root: str) -> str:
-        """`Sampling(...)` or `PixelBudget(...)` of what goes there."""
+        """The text `Sampling(...)` or `PixelBudget(...)` with the fields collected for it."""
         fields = self._made[root]
         if root == "sampling" and self._is_greedy:
             fields = {name: fields[name] for name in fields if name not in _NARROWING}
@@ -214,7 +214,7 @@ class _Line:
 
 
 def _meant(name: str, call: Call) -> str:
-    """The name that was likely meant: itself where it is known, else one that is near."""
+    """The name that was likely meant: itself if it is known, else a similar one."""
     if name in CURES:
         return name
     if len(name) < _LEAST_TOLD:
@@ -229,7 +229,7 @@ def _meant(name: str, call: Call) -> str:
 
 
 def _converted(name: str, value: Any, call: Call) -> Iterator[Any]:
-    """The value as it is called here; nothing where it says what holds anyway."""
+    """Convert a value of another library; yield nothing if it only repeats the default."""
     if name in ("load_in_4bit", "load_in_8bit"):
         if value:
             yield "bitsandbytes" if call.is_of_vllm else name.removeprefix("load_in_")
@@ -257,7 +257,7 @@ def _quantization(config: Any) -> Iterator[str]:
 
 
 def _device(value: Any) -> Any:
-    """One device of a map; where there are several, the kit chooses."""
+    """The device of a device map; "auto" if it names several, so that the kit chooses."""
     if isinstance(value, Mapping):
         places = {*map(str, value.values())}
         value = next(iter(places)) if len(places) == 1 else "auto"
@@ -268,14 +268,14 @@ def _device(value: Any) -> Any:
 
 
 def _parts(part: str, value: Any, *, is_part: bool) -> list[str]:
-    """Pictures or films as they follow a question, or stand in a message."""
+    """Pictures or videos as one writes them after a question, or in a message."""
     items = value if isinstance(value, (list, tuple)) else [value]
     shown = [_shown(item, "source") for item in items]
     return [f"{part}({item})" if is_part or part == "VideoPart" else item for item in shown]
 
 
 def _shown(value: Any, name: str) -> str:
-    """A value as one writes it; dots for what is long, no literal, or nobody else's business."""
+    """A value as one writes it; "..." if it is long, not a literal, or secret."""
     text = repr(value)
     if re.fullmatch(r"torch\.\w+", text):
         return text

@@ -1,4 +1,4 @@
-"""A request that is longer than the context: what it would take to fit, and how it is made to."""
+"""Fitting of requests that are longer than the context: advice, and smaller media plans."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 
 MediaPlans: TypeAlias = tuple[Union[ImagePlan, VideoPlan], ...]
 CountPrompt: TypeAlias = Callable[[MediaPlans], int]
-"""Length of the rendered prompt in tokens; it depends on the number of frames where each group
-stands after its time in words."""
+"""A function that returns the length of the rendered prompt in tokens. The length depends on the
+number of frames in families that write the time of each group before it."""
 
 
 def fit_media(
@@ -25,15 +25,15 @@ def fit_media(
     count_prompt: CountPrompt,
     max_new_tokens: int,
 ) -> tuple[MediaPlans, tuple[str, ...]]:
-    """Plans that leave room in the context for the answer, and what was given up for it.
+    """Return media plans that leave room in the context for the answer, and the losses in words.
 
-    What text and answer leave is shared by the rule of `share_tokens`: each picture and frame
-    keeps its minimum, the rest goes by area. Where the minimums alone are too much, videos lose
-    frames, each the same share of them. The answer is left its whole length, but at most half
-    the context.
+    The tokens that text and answer leave are shared by `share_tokens`: each picture and frame
+    keeps its minimum, and the rest is shared by area. If the minimums alone are too many, videos
+    lose frames, each the same share of them. Room is kept for the whole answer, but for at most
+    half the context.
 
     Raises:
-        ContextLengthError: one frame of each video and the least of each picture are too much.
+        ContextLengthError: one frame of each video and the minimum of each picture are too many.
     """
     natural = plan_media(measures, budget, rules)
     answer_tokens = min(max_new_tokens, max(1, rules.context_tokens // 2))
@@ -46,13 +46,13 @@ def fit_media(
 def advise(
     plan: Plan, measures: Sequence[Measure], budget: PixelBudget, rules: PlanningRules
 ) -> tuple[str, ...]:
-    """What would make a request fit, in words; empty if it does."""
+    """Return advice on how to make a request fit, in words; empty if it fits."""
     if not plan.fits_context:
         return tuple(_advise_context(plan, least_tokens(measures, budget, rules)))
     if plan.fits_memory is False:
         return (
             f"a smaller budget, fewer pictures or frames, or a shorter answer: it takes "
-            f"{plan.needed_bytes} bytes beside the weights, and {plan.available_bytes} are free",
+            f"{plan.needed_bytes} bytes without the weights, and {plan.available_bytes} are free",
         )
     return ()
 
@@ -91,8 +91,8 @@ def _shrink(
         ]
         if all(after is before for after, before in zip(thinner, measures)):
             raise ContextLengthError(
-                f"the least that text and pictures take is {text_tokens + least} tokens, and the "
-                f"answer {answer_tokens}",
+                f"text and pictures need at least {text_tokens + least} tokens, and the answer "
+                f"{answer_tokens}",
                 expected=f"at most the model's context of {rules.context_tokens}",
                 hint="less text, fewer pictures, a smaller min_tokens, or a shorter answer",
             )
@@ -100,7 +100,7 @@ def _shrink(
 
 
 def _thinned(measure: Measure, plan: ImagePlan | VideoPlan, share: float) -> Measure:
-    """A video that uses about this share of its frames, at least one less; a picture as it is."""
+    """A video with about this share of its frames, at least one less; a picture is unchanged."""
     if not isinstance(measure, VideoMeasure) or not isinstance(plan, VideoPlan):
         return measure
     num_frames = len(plan.frame_indices)

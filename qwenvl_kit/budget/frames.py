@@ -1,4 +1,4 @@
-"""Which frames of a video a model gets to see."""
+"""Sampling of video frames: the indices of the frames that the model sees."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from qwenvl_kit.messages.message import VideoPart
 DEFAULT_FPS = 2.0
 MIN_FRAMES = 4
 MAX_FRAMES = 768
-"""How Qwen's models were trained to see videos (`FPS`, `FPS_MIN_FRAMES` and `FPS_MAX_FRAMES` of
-qwen-vl-utils, `fps`, `min_frames` and `max_frames` of the checkpoints' processors)."""
+"""The sampling with which Qwen's models were trained (`FPS`, `FPS_MIN_FRAMES` and `FPS_MAX_FRAMES`
+of qwen-vl-utils, `fps`, `min_frames` and `max_frames` of the checkpoints' processors)."""
 
 FRAME_FACTOR = 2
-"""qwen-vl-utils takes frames in pairs, as the vision encoders do."""
+"""The frames of a pair: qwen-vl-utils and the vision encoders take frames in pairs."""
 
 
 def frame_times(part: VideoPart, num_frames: int) -> tuple[float, ...]:
-    """The time of each of `num_frames` given frames, in seconds.
+    """Return the time of each frame of a sequence, in seconds.
 
     Raises:
         VideoTimingError: neither fps nor one rising timestamp per frame was given.
@@ -38,7 +38,7 @@ def frame_times(part: VideoPart, num_frames: int) -> tuple[float, ...]:
 
 
 def choose_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
-    """Indices of given frames to use: those between start and end, thinned out evenly.
+    """Return the indices of the frames of a sequence to use: from start to end, evenly thinned.
 
     Raises:
         VideoTimingError: no frame lies between start and end.
@@ -48,13 +48,13 @@ def choose_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
 
 
 def sample_frames(part: VideoPart, times: Sequence[float]) -> tuple[int, ...]:
-    """Indices of a file's frames to use: as many as its rate asks for, evenly spread in time.
+    """Return the indices of the frames of a file to use: by its rate, evenly spread in time.
 
-    A frame is used once, so that a film that stands still takes fewer.
+    Each frame is used once at most, so that a video with few frames in a long time takes fewer.
 
     Args:
-        part: how it is to be sampled.
-        times: when each of its frames is shown, in seconds from the first on, rising.
+        part: the video with its rate, times and frame counts.
+        times: time of each frame in seconds, rising; the first is 0.
 
     Raises:
         VideoTimingError: no frame lies between start and end.
@@ -77,26 +77,26 @@ def count_frames(
     min_frames: int | None = None,
     max_frames: int | None = None,
 ) -> int:
-    """How many of a video's frames a model sees.
+    """Return the number of frames of a video that the model sees.
 
-    The arithmetic of `smart_nframes` of qwen-vl-utils, other than which
+    This is the arithmetic of `smart_nframes` of qwen-vl-utils, with these differences:
 
-    - a rate that was asked for is kept: the limit of 768 frames is part of the default;
-    - a video of a single frame is no error, and gives that frame;
-    - the number that is rounded down is first rounded to six digits, so that 10 s at 2 frames a
-      second are 20 frames and not 18 where a floating-point number falls just short of 20;
+    - an explicit `fps` is kept: the limit of 768 frames is part of the default alone;
+    - a video with a single frame is no error, and gives that frame;
+    - the number that is rounded down is first rounded to six digits, so that 10 s at 2 frames per
+      second give 20 frames, and not 18 because a floating-point number is just below 20;
     - `max_frames=1` is no error, and gives one frame.
 
     Args:
         total_frames: frames to choose from.
-        video_fps: how many of them make a second.
-        fps: how many of a second to use; None for the default.
-        min_frames: the least, rounded up to an even number; None for the default of 4.
-        max_frames: the most, rounded down to an even number; None for the default of 768, or for
-            all of them at a rate that was asked for. Where both cannot be had, this one holds.
+        video_fps: frames per second of the video.
+        fps: frames per second to use; None for the default of 2.
+        min_frames: least number of frames, rounded up to an even number; None for the default of 4.
+        max_frames: most frames, rounded down to an even number. None for the default of 768, or
+            for all frames if `fps` is given. If the two contradict each other, this one holds.
 
     Raises:
-        VideoTimingError: the least is above the default of the most.
+        VideoTimingError: `min_frames` is above the default of `max_frames`.
     """
     if max_frames is None:
         max_frames = total_frames if fps is not None else min(MAX_FRAMES, total_frames)
@@ -111,21 +111,21 @@ def _check_least(min_frames: int | None, max_frames: int, total_frames: int) -> 
     if min_frames is not None and max_frames < min(min_frames, total_frames):
         raise VideoTimingError(
             f"min_frames={min_frames} was given without max_frames",
-            expected=f"at most {MAX_FRAMES}, which is the most where nothing else is said",
+            expected=f"at most {MAX_FRAMES}, the default of max_frames",
             hint=f"max_frames={min_frames}",
         )
 
 
 def _most(part: VideoPart, total_frames: int) -> int:
-    """How many of the frames that a part names may be used: its wish, else its bound, else all."""
+    """The most frames of a part: its `num_frames`, else its `max_frames`, else all."""
     return part.num_frames or part.max_frames or total_frames
 
 
 def frame_rate(times: Sequence[float]) -> float:
-    """Frames per second on average; 1 for a single frame, where nothing depends on it.
+    """Return the average of frames per second; 1 for a single frame, where it does not matter.
 
-    Rounded to nine digits, so that frames at k / fps seconds give back fps itself: positions are
-    cut off to whole numbers, and must not fall short of one by a rounding error.
+    It is rounded to nine digits, so that frames at k / fps seconds give exactly fps. Positions are
+    truncated to whole numbers later, and a rounding error would make one too small.
     """
     if len(times) < 2:
         return 1.0
@@ -133,7 +133,7 @@ def frame_rate(times: Sequence[float]) -> float:
 
 
 def _inside(part: VideoPart, times: Sequence[float]) -> range:
-    """Indices of the frames between start and end, both included."""
+    """The indices of the frames between start and end, both included."""
     start = times[0] if part.start_seconds is None else part.start_seconds
     end = times[-1] if part.end_seconds is None else part.end_seconds
     inside = range(bisect_left(times, start), bisect_right(times, end))
@@ -146,9 +146,9 @@ def _inside(part: VideoPart, times: Sequence[float]) -> range:
 
 
 def _spread(times: Sequence[float], inside: range, count: int) -> tuple[int, ...]:
-    """The frames nearest to `count` moments that are evenly spread, first and last among them.
+    """The frames nearest to `count` evenly spread moments, the first and the last frame included.
 
-    Where frames follow one another at one rate this is qwen-vl-utils' `linspace(...).round()`.
+    At a constant frame rate this is the `linspace(...).round()` of qwen-vl-utils.
     """
     if count >= len(inside):
         return tuple(inside)
@@ -161,7 +161,7 @@ def _spread(times: Sequence[float], inside: range, count: int) -> tuple[int, ...
 
 
 def _nearest(times: Sequence[float], moment: float, inside: range) -> int:
-    """The frame whose time is nearest; of two that are as near, the one of even index."""
+    """The frame with the nearest time; of two equally near ones, the one with an even index."""
     after = min(max(bisect_left(times, moment), inside[0]), inside[-1])
     before = max(after - 1, inside[0])
     behind, ahead = moment - times[before], times[after] - moment
@@ -171,7 +171,7 @@ def _nearest(times: Sequence[float], moment: float, inside: range) -> int:
 
 
 def _shown_at(moments: Sequence[float], times: Sequence[float], inside: range) -> tuple[int, ...]:
-    """The frames that are on the screen at these moments."""
+    """The frames that are shown at these moments."""
     length = (times[-1] - times[0]) / max(1, len(times) - 1)
     late = next((moment for moment in moments if moment > times[-1] + length), None)
     if late is not None:

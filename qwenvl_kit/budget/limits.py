@@ -1,4 +1,4 @@
-"""From a budget in tokens or pixels to the area that one picture may have."""
+"""Pixel limits: the least and most area of one picture, from a budget in tokens or pixels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from qwenvl_kit.options import PixelBudget
 
 @dataclass(frozen=True)
 class PixelLimits:
-    """Least and most area of a resized picture in pixels, and the most of its longer side."""
+    """The least and most area of a resized picture, and the most length of its longer side."""
 
     min_pixels: int
     max_pixels: int
     max_side_px: int | None = None
 
     def shared_by(self, count: int) -> PixelLimits:
-        """What each of `count` frames may have where these limits are for all of them."""
+        """Return the limits of one of `count` frames if these are the limits of all together."""
         return replace(
             self,
             min_pixels=math.ceil(self.min_pixels / count),
@@ -25,7 +25,7 @@ class PixelLimits:
         )
 
     def capped(self, max_pixels: int) -> PixelLimits:
-        """These limits with a smaller most; the least gives way to it."""
+        """Return these limits with a smaller maximum; a minimum above it is lowered."""
         return replace(
             self,
             min_pixels=min(self.min_pixels, max_pixels),
@@ -33,7 +33,7 @@ class PixelLimits:
         )
 
     def within(self, outer: PixelLimits) -> PixelLimits:
-        """These limits where they lie within others; beyond, those."""
+        """Return these limits, clipped to others."""
         low, high = outer.min_pixels, outer.max_pixels
         return replace(
             self,
@@ -43,9 +43,9 @@ class PixelLimits:
 
 
 def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -> PixelLimits:
-    """The limits that a budget sets, each open side taken from the checkpoint's own limits.
+    """Return the limits that a budget sets; a limit that it leaves open is the checkpoint's.
 
-    A side that the user sets wins over the checkpoint's other side: a `max_tokens` below the
+    A limit of the user wins over the checkpoint's other limit: a `max_tokens` below the
     checkpoint's minimum lowers that minimum.
     """
     token_area = token_side_px**2
@@ -59,13 +59,13 @@ def apply_budget(budget: PixelBudget, native: PixelLimits, token_side_px: int) -
 
 
 def keeps_native_limits(budget: PixelBudget) -> bool:
-    """Whether a budget leaves all limits of one picture to the checkpoint."""
+    """True if a budget leaves all limits of one picture to the checkpoint."""
     sides = (budget.min_tokens, budget.max_tokens, budget.min_pixels, budget.max_pixels)
     return all(side is None for side in (*sides, budget.max_long_edge_px))
 
 
 def total_tokens(budget: PixelBudget, token_side_px: int) -> int | None:
-    """What all pictures and frames of a request may cost together; None for no limit."""
+    """Return the most visual tokens of all pictures and frames together; None for no limit."""
     if budget.total_pixels is not None:
         return max(1, budget.total_pixels // token_side_px**2)
     return budget.total_tokens

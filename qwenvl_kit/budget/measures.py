@@ -1,4 +1,4 @@
-"""What planning starts from: what is known of each picture and video, and of the model."""
+"""Measures of pictures and videos, and the rules of the model: the input of planning."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from qwenvl_kit.messages.message import ImagePart, VideoPart
 
 @dataclass(frozen=True)
 class ImageMeasure:
-    """A picture whose header is read and whose pixels are not.
+    """The measure of a picture, from its header alone.
 
     Attributes:
-        where: its place in the request.
-        part: what the user asked of it.
-        size: its size, upright.
-        orientation: the EXIF orientation by which it is turned upright.
+        where: place in the request.
+        part: the part that the user gave.
+        size: size of the upright picture.
+        orientation: EXIF orientation by which it is turned upright, 1 to 8.
     """
 
     where: str
@@ -33,15 +33,15 @@ class ImageMeasure:
 
 @dataclass(frozen=True)
 class VideoMeasure:
-    """A video whose frames are known and not decoded.
+    """The measure of a video, from its packets, without decoded frames.
 
     Attributes:
-        where: its place in the request.
-        part: what the user asked of it.
-        size: that of a frame, upright and with square pixels.
-        num_frames: how many there are.
-        times_seconds: when each frame of a file is shown, from the first on; None for a sequence
-            of frames, whose times the part gives.
+        where: place in the request.
+        part: the part that the user gave.
+        size: size of a frame, upright and with square pixels.
+        num_frames: number of frames.
+        times_seconds: time of each frame of a file, the first at 0; None for a sequence of frames,
+            whose times the part gives.
     """
 
     where: str
@@ -56,19 +56,18 @@ Measure: TypeAlias = Union[ImageMeasure, VideoMeasure]
 
 @dataclass(frozen=True)
 class PlanningRules:
-    """What a loaded model lays down for planning.
+    """The rules of a loaded model for planning.
 
     Attributes:
         family: the model's family.
-        image_limits, video_limits: area of a picture, and of one frame or of all frames of a
-            video together (the family's `video_limit_scope`), that the checkpoint's own
-            processor settings allow.
-        context_tokens: prompt and answer together.
-        weight_bytes: the model's weights; None where not known.
-        shape: the numbers of the model from which its working memory follows; None where not
-            known.
-        limits_are_fixed: whether a budget cannot go beyond the limits, as whoever runs the model
-            resizes by them once more.
+        image_limits: area limits of a picture in the checkpoint's processor settings.
+        video_limits: the same of one frame, or of all frames of a video together (see the
+            family's `video_limit_scope`).
+        context_tokens: most tokens of prompt and answer together.
+        weight_bytes: size of the weights; None if not known.
+        shape: dimensions of the model, from which its activation memory follows; None if not known.
+        limits_are_fixed: True if a budget cannot go beyond the limits, because the server resizes
+            by them again.
     """
 
     family: Family
@@ -81,7 +80,7 @@ class PlanningRules:
 
 
 def times_of(measure: VideoMeasure) -> Sequence[float]:
-    """When each frame of a video is shown, in seconds."""
+    """Return the time of each frame of a video in seconds."""
     if measure.times_seconds is not None:
         return measure.times_seconds
     return frame_times(measure.part, measure.num_frames)

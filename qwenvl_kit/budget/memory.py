@@ -1,14 +1,13 @@
-"""The peak memory of one request, by adding up the tensors that are alive together.
+"""The peak memory of one request, as the sum of the tensors that exist at the same time.
 
-A request goes through stages: its pixels are prepared, the vision encoder runs, the prompt is
-read, the answer is generated. In each stage the peak is at one of a few moments. The functions
-here name these moments, and for each the tensors that transformers 5.23 holds then; where a
-moment was the peak for none of the shapes looked at, it is left out. What the kernels take beside
-their results is left out too: on a processor about 0.7 MB for each thread
-(FlashAttentionKernel.cpp of torch).
+A request goes through stages: pixels are prepared, the vision encoder runs, prefill reads the
+prompt, decode steps generate the answer. In each stage the peak is at one of a few moments. The
+functions here list these moments, and for each the tensors that transformers 5.23 holds then. A
+moment that was the peak for none of the examined shapes is left out. The scratch memory of kernels
+is left out too: on a CPU about 0.7 MB per thread (FlashAttentionKernel.cpp of torch).
 
-Widths are counted in values of one token or patch, and `value` is the size of one in bytes.
-`fp32` marks what is computed in 4 bytes whatever the model's own type is.
+Widths are numbers of values of one token or patch, and `value` is the size of one value in bytes.
+`fp32` marks tensors of 4 bytes per value, whatever the dtype of the model is.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ __all__ = ["FRAMES_AT_A_TIME", "ModelShape", "predict_activation_bytes", "predic
 
 _FP32_BYTES = 4
 _INDEX_BYTES = 14 * 8
-"""Of one prompt token, integers of 8 bytes: its id, kind and mask, its four positions
-(`_prepare_position_ids_for_generation`), and the copies that `generate` lengthens by each token."""
+"""Bytes of the int64 values of one prompt token: id, kind and mask, four positions
+(`_prepare_position_ids_for_generation`), and the copies that `generate` extends by each token."""
 
 _CHUNK_TOKENS = 64
-"""Tokens that `torch_chunk_gated_delta_rule` takes together (modeling_qwen3_5.py)."""
+"""Tokens of one chunk of `torch_chunk_gated_delta_rule` (modeling_qwen3_5.py)."""
 
 
 def predict_cache_bytes(shape: ModelShape, prompt_tokens: int, answer_tokens: int) -> int:
-    """Keys and values of prompt and answer, and the recurrent state, which has a fixed size.
+    """Return the bytes of the KV cache of prompt and answer, with the recurrent state.
 
-    `DynamicCache` of transformers keeps exactly these: `LinearAttentionLayer` the last inputs of
-    the convolution in the model's type and the state of the delta rule in fp32, an indexed layer
-    one more key.
+    `DynamicCache` of transformers keeps exactly these tensors. The recurrent state has a fixed
+    size: `LinearAttentionLayer` keeps the last inputs of the convolution in the model's dtype and
+    the state of the delta rule in fp32. An indexed layer keeps one more key.
     """
     text, value = shape.text, shape.value_bytes
     kept = 2 * text.key_width + (text.indexer.key_width if text.indexer else 0)
@@ -61,17 +60,17 @@ def predict_activation_bytes(
     prompt_tokens: int,
     answer_tokens: int,
 ) -> int:
-    """What a request takes at its peak beside the weights and `predict_cache_bytes`.
+    """Return the peak bytes of a request, without the weights and `predict_cache_bytes`.
 
-    The cache is empty while pictures are encoded and reaches its full size with the last token
-    of the answer. Added to the full cache, as a plan does, this gives the true peak.
+    The cache is empty while pictures are encoded, and reaches its full size with the last token of
+    the answer. The sum of this and the full cache, as in a plan, is the true peak.
 
     Args:
-        shape: the model.
-        media: what was decided for each picture and video.
+        shape: dimensions of the model.
+        media: plan of each picture and video.
         family: the model's family.
         prompt_tokens: length of the rendered prompt, visual tokens included.
-        answer_tokens: longest answer.
+        answer_tokens: most tokens of the answer.
     """
     images, videos = loads_of(media, family)
     tokens = prompt_tokens + answer_tokens
@@ -92,7 +91,7 @@ def predict_activation_bytes(
 
 
 def _vision_stages(shape: ModelShape, load: MediaLoad, family: Family) -> list[int]:
-    """Pictures, or videos, become patches and go through the encoder, all of them at once.
+    """The stages in which pictures, or videos, become patches and pass the encoder, all at once.
 
     Pixels are held while the encoder runs.
     """
@@ -104,10 +103,10 @@ def _vision_stages(shape: ModelShape, load: MediaLoad, family: Family) -> list[i
 
 
 def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family) -> int:
-    """One call of the encoder (`VisionAttention`, `VisionMlp`, `forward` of the transformer).
+    """One call of the vision encoder (`VisionAttention`, `VisionMlp`, `forward`).
 
-    Through all layers live: the layer's input, cosines and sines in fp32, learned positions, the
-    features for DeepStack, and pixels in the model's type where that is not fp32
+    These tensors exist through all layers: the layer's input, cosines and sines in fp32, learned
+    positions, the features for DeepStack, and the pixels in the model's dtype if that is not fp32
     (`get_image_features`).
     """
     vision, value = shape.vision, shape.value_bytes
@@ -119,7 +118,7 @@ def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family
     if vision.learns_positions:  # the weights of the interpolation are fp32
         through += _FP32_BYTES * vision.width
     moments = [
-        # PatchEmbed: what it is given, where that is copied, and its output, in fp32 first (as
+        # PatchEmbed: a copy of its input, if it makes one, and its output, first in fp32 (as
         # measured with torch 2.15)
         (pixels if shape.copies_convolved else 0) + 2 * vision.width * _FP32_BYTES,
         # normed, queries-keys-values (3), rotated queries and keys (2), output of each picture,
@@ -136,7 +135,7 @@ def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family
 
 
 def _scores_bytes(shape: ModelShape, num_heads: int, length: int) -> int:
-    """`eager_attention_forward`: scores, the same in fp32 where they are not, their softmax."""
+    """The scores of `eager_attention_forward`: in the model's dtype, in fp32, and their softmax."""
     if not shape.holds_scores:
         return 0
     copies = 2 if shape.value_bytes < _FP32_BYTES else 1
@@ -144,17 +143,17 @@ def _scores_bytes(shape: ModelShape, num_heads: int, length: int) -> int:
 
 
 def _features_bytes(shape: ModelShape, patches: int, family: Family) -> int:
-    """What is kept of the encoder until the prompt has been read: visual tokens."""
+    """The visual tokens from the encoder, which are kept until prefill ends."""
     vision = shape.vision
     outputs = (1 + vision.deepstack_layers) * vision.output_width / family.merge_size**2
     return int(outputs * patches * shape.value_bytes)
 
 
 def _prefill_bytes(shape: ModelShape, patches: int, family: Family, tokens: int) -> int:
-    """The prompt through the language model, beside features and cache.
+    """Prefill: the prompt through the language model, without features and cache.
 
-    Through all layers live: the embedded prompt, cosines and sines, and a copy of the visual
-    tokens (`torch.cat` in `forward` of the model), of each kind for DeepStack.
+    These tensors exist through all layers: the embedded prompt, cosines and sines, and a copy of
+    the visual tokens (`torch.cat` in `forward` of the model), one for each DeepStack layer too.
     """
     text, value = shape.text, shape.value_bytes
     copies = (1 + shape.vision.deepstack_layers) * shape.vision.output_width
@@ -172,7 +171,7 @@ def _prefill_bytes(shape: ModelShape, patches: int, family: Family, tokens: int)
 
 
 def _attention_bytes(shape: ModelShape, tokens: int) -> int:
-    """A layer of full attention: its input and the normed one, and what its moments add."""
+    """A layer of full attention: its input, the normed input, and the largest of its moments."""
     text, value = shape.text, shape.value_bytes
     query, key = text.query_width, text.key_width
     upcast = 2 * _FP32_BYTES * query
@@ -202,11 +201,12 @@ def _attention_bytes(shape: ModelShape, tokens: int) -> int:
 
 
 def _mlp_bytes(text: TextShape, value: int) -> int:
-    """Of one token: the layer's input, the sum after attention, the normed one, and the MLP.
+    """The MLP for one token: the layer's input, the sum after attention, the normed sum, the MLP.
 
-    Dense: gate, up, product. Experts (integrations/moe.py, `grouped_mm_experts_forward`): each
-    token as often as it has experts; gate and up (2), activated, product; or at the end its
-    output, weighted, and put in order. What routes them are four integers.
+    A dense MLP holds gate, up and product. Experts (integrations/moe.py,
+    `grouped_mm_experts_forward`) hold each token once for each of its experts: gate and up (2),
+    activation, product; or at the end the output, weighted output and reordered output. The routing
+    takes four integers.
     """
     streams = text.num_streams
     layer = (1 + (2 if streams == 1 else 3 * streams)) * text.width
@@ -223,14 +223,15 @@ def _mlp_bytes(text: TextShape, value: int) -> int:
 def _linear_attention_bytes(text: TextShape, value: int, tokens: int) -> int:
     """A layer with the gated delta rule, as torch computes it (`torch_chunk_gated_delta_rule`).
 
-    The layer's input, the normed one, queries-keys-values and the gate in the model's type. In
-    fp32, of as many heads as there are for values: queries, keys, and keys with beta, decayed,
-    and decayed by the system of equations (5); values, the same with beta, updated, output (4);
-    of each chunk the decays, the system of equations and the scores (3). Beside these the
-    queries as they are decayed; or for one chunk what is read, what is predicted, what is new
-    and their sum, with the state and its update; or at the end the output put in order.
+    In the model's dtype: the layer's input, the normed input, queries-keys-values, and the gate.
+    In fp32, with as many heads as there are for values: queries, keys, keys times beta, decayed
+    keys, and keys decayed by the system of equations (5); values, values times beta, updated
+    values, and output (4); for each chunk the decays, the system of equations and the scores (3).
+    In addition the decayed queries; or for one chunk the read values, the predicted values, the
+    new values and their sum, with the state and its update; or at the end the reordered output.
 
-    The last layer attends and has kept nothing yet, which the whole prefill counts.
+    The last layer is one of full attention, whose cache is still empty then, though the whole
+    prefill counts it.
     """
     linear = text.linear
     if linear is None:
@@ -247,11 +248,11 @@ def _linear_attention_bytes(text: TextShape, value: int, tokens: int) -> int:
 
 
 def _decode_bytes(shape: ModelShape, tokens: int) -> int:
-    """One token of the answer, beside features and cache.
+    """A decode step: one token of the answer, without features and cache.
 
-    The cache grows by joining: the keys of one layer are there twice. Logits: as they come, in
-    fp32, their log-softmax, and the scores that `generate` is given and makes of them. The
-    recurrent state of one layer: decayed, updated, and one step between.
+    The cache grows by concatenation, so that the keys of one layer exist twice. Logits exist five
+    times: raw, in fp32, as log-softmax, and as the scores that `generate` receives and returns. The
+    recurrent state of one layer exists three times: decayed, updated, and one step in between.
     """
     text = shape.text
     joined = text.key_width * shape.value_bytes * tokens

@@ -1,4 +1,4 @@
-"""The memory that pictures and videos take while their pixels become patches."""
+"""The memory of pictures and videos while their pixels become patches."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from qwenvl_kit.families import Family
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 FRAMES_AT_A_TIME = 16
-"""How many frames of a video the local backend hands to the processor at once."""
+"""Frames of a video that the local backend passes to the processor at once."""
 
 _FP32_BYTES = 4
 
 
 @dataclass(frozen=True)
 class MediaLoad:
-    """The pictures of a request, or its videos, in patches.
+    """The pictures of a request, or its videos, as numbers of patches.
 
     Attributes:
-        patches_of: the patches of each.
-        frames_of: the frames of each video; 0 for a picture.
-        lengths: how many patches attend to each other: those of a picture, or of a group of
-            frames.
+        patches_of: patches of each picture or video.
+        frames_of: frames of each video; 0 for a picture.
+        lengths: numbers of patches that attend to each other: those of each picture, or of a group
+            of frames of each video.
     """
 
     patches_of: tuple[int, ...] = ()
@@ -33,12 +33,12 @@ class MediaLoad:
 
     @property
     def patches(self) -> int:
-        """Of all of them."""
+        """The patches of all pictures or videos together."""
         return sum(self.patches_of)
 
 
 def loads_of(media: Sequence[ImagePlan | VideoPlan], family: Family) -> tuple[MediaLoad, MediaLoad]:
-    """The pictures of a plan in patches, and its videos."""
+    """Return the pictures of a plan and its videos, as numbers of patches."""
     area = family.merge_size**2
     images = tuple(plan.tokens * area for plan in media if isinstance(plan, ImagePlan))
     videos = [plan for plan in media if isinstance(plan, VideoPlan)]
@@ -50,10 +50,10 @@ def loads_of(media: Sequence[ImagePlan | VideoPlan], family: Family) -> tuple[Me
 
 
 def decoded_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
-    """The decoded media that a request carries.
+    """Return the bytes of the decoded pictures and frames that a request holds.
 
-    Pillow keeps RGB in 4 bytes a pixel. Frames of videos have 3, together as many as their
-    patches have values.
+    Pillow keeps RGB in 4 bytes per pixel. Frames of videos take 3 bytes per pixel, which is one
+    byte for each value of their patches.
     """
     picture = 4 * family.patch_side_px**2
     return sum(
@@ -63,7 +63,10 @@ def decoded_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
 
 
 def processor_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
-    """While pixels become patches (image_processing_qwen2_vl.py, video_processing_qwen2_vl.py)."""
+    """Return the peak bytes of the processor while it turns pixels into patches.
+
+    See image_processing_qwen2_vl.py and video_processing_qwen2_vl.py of transformers.
+    """
     values = shape.vision.patch_values
     frames = family.temporal_patch_frames
     if not any(load.frames_of):
@@ -82,11 +85,11 @@ def processor_bytes(shape: ModelShape, load: MediaLoad, family: Family) -> int:
 
 
 def _video_copies(patches: int, num_frames: int, family: Family) -> int:
-    """Bytes for each value of a patch, times the patches that they are held of.
+    """The copies of a video in the processor: bytes per value of a patch, times the patches.
 
-    The processor holds the frames as uint8 (1), as fp32 (4), as patches (4) and as the list of
-    patches joined (4). Where a video comes in parts, the whole (4) is there from the second part
-    on, with the first part and the one before.
+    The processor holds the frames as uint8 (1), as fp32 (4), as patches (4) and as joined patches
+    (4). If a video is processed in parts, the joined video (4) exists from the second part on,
+    together with the first part and the previous one.
     """
     group = patches / math.ceil(num_frames / family.temporal_patch_frames)
     part = group * FRAMES_AT_A_TIME / family.temporal_patch_frames

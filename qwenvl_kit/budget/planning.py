@@ -1,4 +1,4 @@
-"""From sizes to the plan of a request."""
+"""Planning: the plan of a request, from the sizes of its pictures and videos."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from qwenvl_kit.budget.measures import (
     times_of,
 )
 from qwenvl_kit.budget.memory import predict_activation_bytes, predict_cache_bytes
-from qwenvl_kit.budget.resizing import (
+from qwenvl_kit.budget.sizes import (
     check_size,
-    count_tokens,
     crop_size,
     exact_size,
     fit_size,
@@ -31,7 +30,7 @@ from qwenvl_kit.budget.resizing import (
     pad_size,
     shrink_size,
 )
-from qwenvl_kit.budget.sharing import share_tokens
+from qwenvl_kit.budget.tokens import count_tokens, share_tokens
 from qwenvl_kit.errors import BudgetError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size
@@ -46,18 +45,18 @@ def plan_media(
     rules: PlanningRules,
     max_tokens: int | None = None,
 ) -> tuple[ImagePlan | VideoPlan, ...]:
-    """The resized size and tokens of each picture and video, in order.
+    """Plan the resized size and the tokens of each picture and video, in order.
 
     Args:
-        measures: what is known of them.
-        budget: what those may cost that have no budget of their own.
-        rules: what the model lays down.
-        max_tokens: what all of them may cost together, beside the budget's own total.
+        measures: size of each picture, and size and times of each video.
+        budget: budget of those that have none of their own.
+        rules: rules of the model.
+        max_tokens: most tokens of all together, in addition to the budget's own total.
 
     Raises:
-        MediaSizeError: a picture that the family cannot take.
-        VideoTimingError: frames without usable times.
-        BudgetError: a total that is too small, or a size that whoever runs the model would change.
+        MediaSizeError: the family cannot take a picture of that size.
+        VideoTimingError: frames have no usable times.
+        BudgetError: a total is too small, or the server would change a size.
     """
     plans = _plan_freely(measures, budget, rules, max_tokens)
     if rules.limits_are_fixed:
@@ -91,15 +90,15 @@ def plan_request(
     available_bytes: int | None = None,
     degradations: tuple[str, ...] = (),
 ) -> Plan:
-    """The whole plan, once the length of the rendered prompt is known.
+    """Build the plan of a request, once the length of the rendered prompt is known.
 
     Args:
-        media: what was decided for each picture and video.
+        media: plan of each picture and video.
         prompt_tokens: length of the rendered prompt.
-        max_new_tokens: how long the answer was asked to be at most.
-        rules: what the model lays down.
-        available_bytes: memory that the device could still give; None where not known.
-        degradations: what was given up so far.
+        max_new_tokens: most tokens of the answer that the caller asked for.
+        rules: rules of the model.
+        available_bytes: free memory of the device; None if not known.
+        degradations: losses so far, in words.
     """
     room_tokens = max(0, rules.context_tokens - prompt_tokens)
     answer_tokens = min(max_new_tokens, room_tokens)
@@ -156,7 +155,7 @@ def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> Pixe
 def _plan_alone(
     measure: Measure, budget: PixelBudget, rules: PlanningRules
 ) -> ImagePlan | VideoPlan:
-    """The plan of one part by its own budget, a total of its own included."""
+    """The plan of one part by its own budget, including the total of that budget."""
     own = None if measure.part.budget is None else as_budget(measure.part.budget)
     plan = _plan_within(measure, _limits(measure, budget, rules), rules)
     is_native = keeps_native_limits(own or budget) and not _is_exact(measure)
@@ -198,7 +197,7 @@ def _plan_image(measure: ImageMeasure, limits: PixelLimits, family: Family) -> I
 
 
 def _asked_size(part: ImagePart | VideoPart, family: Family) -> Size | None:
-    """The exact size that a picture or film was given; None for one that its limits decide."""
+    """The exact size that the user asked for; None if the limits decide the size."""
     if part.height_px is None or part.width_px is None:
         return None
     return exact_size(Size(part.height_px, part.width_px), family.token_side_px)
@@ -227,10 +226,10 @@ def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> V
 
 
 def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
-    """The size that the checkpoint's own processor gives the frames, to the pixel.
+    """The plan with exactly the size that the checkpoint's own processor gives the frames.
 
-    Limits for all frames together are more than limits for one: which size results depends on
-    how the processor rounds the number of frames.
+    If the limits are for all frames together, the size depends on the way in which the processor
+    rounds the number of frames.
     """
     family = rules.family
     if family.video_limit_scope == "frame":
@@ -248,7 +247,7 @@ def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
 
 
 def _check_kept(plan: ImagePlan | VideoPlan, rules: PlanningRules) -> None:
-    """Refuse a size that does not stay as it is where it is resized once more."""
+    """Raise an error if a second resizing, by the server, would change the size."""
     family, size = rules.family, plan.resized
     limits = rules.image_limits if isinstance(plan, ImagePlan) else rules.video_limits
     if isinstance(plan, ImagePlan) or family.video_limit_scope == "frame":
@@ -258,14 +257,14 @@ def _check_kept(plan: ImagePlan | VideoPlan, rules: PlanningRules) -> None:
         kept = fit_video_size(size, frames, limits, family.token_side_px, group)
     if kept != size:
         raise BudgetError(
-            f"it would be shown at {size}, which the server's own processor makes {kept} of",
+            f"it would be sent at {size}, and the server's own processor would resize it to {kept}",
             expected=f"an area of {limits.min_pixels} to {limits.max_pixels} pixels",
             hint="another budget, or other limits for the server (of vLLM --mm-processor-kwargs)",
         )
 
 
 def has_native_size(plan: ImagePlan, rules: PlanningRules) -> bool:
-    """Whether the checkpoint's own processor makes the same of the whole picture."""
+    """True if the checkpoint's own processor gives the whole picture the same size."""
     native = fit_size(plan.original, rules.image_limits, rules.family.token_side_px)
     return plan.crop is None and plan.padded is None and plan.resized == native
 
@@ -288,7 +287,7 @@ def _plan_shared(
 
 
 def least_tokens(measures: Sequence[Measure], budget: PixelBudget, rules: PlanningRules) -> int:
-    """What all pictures and frames take at least, however small a total is."""
+    """Return the least tokens of all pictures and frames together, however small a total is."""
     plans = [_plan_alone(measure, budget, rules) for measure in measures]
     least = _least_tokens(measures, plans, budget, rules)
     return sum(min(low, plan.tokens) for low, plan in zip(least, plans))
@@ -300,7 +299,7 @@ def _least_tokens(
     budget: PixelBudget,
     rules: PlanningRules,
 ) -> list[int]:
-    """The least that each may be reduced to: its own minimum, or its exact size."""
+    """The least tokens of each part: its own minimum, or its exact size."""
     token_area = rules.family.token_side_px**2
     return [
         plan.tokens
@@ -314,7 +313,7 @@ def _least_tokens(
 def _plan_share(
     measure: Measure, limits: PixelLimits, max_tokens: int, rules: PlanningRules
 ) -> ImagePlan | VideoPlan:
-    """The plan of a part of which one picture, or one group of frames, may take so much."""
+    """The plan of a part if each picture, or each group of frames, may take `max_tokens`."""
     side_px = rules.family.token_side_px
     plan = _plan_within(measure, limits.capped(max_tokens * side_px**2), rules)
     if count_tokens(plan.resized, side_px) <= max_tokens or _is_exact(measure):
@@ -334,5 +333,5 @@ def _groups_of(plan: ImagePlan | VideoPlan, family: Family) -> int:
 
 
 def _num_groups(num_frames: int, family: Family) -> int:
-    """Groups of frames that share their patches; the last is filled with copies."""
+    """The number of groups of frames that share their patches; copies fill up the last group."""
     return math.ceil(num_frames / family.temporal_patch_frames)

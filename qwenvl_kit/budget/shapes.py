@@ -1,4 +1,4 @@
-"""The numbers of a model from which its working memory follows."""
+"""Shapes of models: the dimensions from which the activation memory follows."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class VisionShape:
-    """The vision encoder.
+    """The dimensions of the vision encoder.
 
     Attributes:
-        width: values of one patch between layers.
+        width: hidden size: values of one patch between layers.
         intermediate_width: values of one patch within an MLP.
         num_heads: attention heads.
-        patch_values: numbers of one patch in `pixel_values`: channels x frames x side x side.
-        output_width: values of one visual token, as the language model takes it.
-        mlp_copies: tensors of `intermediate_width` that an MLP holds at once: three where it is
-            gated or its activation is computed in steps (quick_gelu), two else.
-        learns_positions: whether it adds learned positions, interpolated to each picture.
-        deepstack_layers: layers whose features go to layers of the language model.
+        patch_values: values of one patch in `pixel_values`: channels x frames x side x side.
+        output_width: values of one visual token, the input of the language model.
+        mlp_copies: tensors of `intermediate_width` that an MLP holds at once: three if it is gated
+            or computes its activation in steps (quick_gelu), otherwise two.
+        learns_positions: True if it adds learned positions, interpolated to each picture.
+        deepstack_layers: number of layers whose features go to layers of the language model.
     """
 
     width: int
@@ -33,13 +33,13 @@ class VisionShape:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearAttentionShape:
-    """The layers with a recurrent state (gated delta rule) of Qwen3.5 and later.
+    """The dimensions of linear attention layers (gated delta rule), in Qwen3.5 and later.
 
     Attributes:
-        num_layers: how many there are.
-        num_key_heads, key_width: heads of queries and keys, and values of one.
-        num_value_heads, value_width: heads of values, and values of one.
-        kernel_tokens: tokens that its short convolution sees.
+        num_layers: number of such layers.
+        num_key_heads, key_width: heads of queries and keys, and the width of one.
+        num_value_heads, value_width: heads of values, and the width of one.
+        kernel_tokens: tokens that the short convolution sees.
     """
 
     num_layers: int
@@ -51,23 +51,23 @@ class LinearAttentionShape:
 
     @property
     def mixed_width(self) -> int:
-        """Values of queries, keys and values of one token together."""
+        """Numbers in the queries, keys and values of one token together."""
         return 2 * self.num_key_heads * self.key_width + self.num_value_heads * self.value_width
 
     @property
     def state_values(self) -> int:
-        """Values of the recurrent state of one layer."""
+        """Numbers in the recurrent state of one layer."""
         return self.num_value_heads * self.key_width * self.value_width
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertsShape:
-    """A mixture of experts.
+    """The dimensions of a mixture of experts.
 
     Attributes:
-        per_token: experts that each token goes to.
+        per_token: experts that each token is routed to.
         intermediate_width: values of one token within one expert.
-        shared_width: the same within the expert that sees all tokens; 0 if there is none.
+        shared_width: the same within the shared expert, which sees all tokens; 0 if there is none.
     """
 
     per_token: int
@@ -77,11 +77,13 @@ class ExpertsShape:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexerShape:
-    """What picks the tokens that a layer of `indexed_attention` attends to (Qwen4).
+    """The dimensions of the indexer of Qwen4, which picks the tokens to attend to.
+
+    Its layers are those of `indexed_attention`.
 
     Attributes:
-        key_width: values of one token that it keeps.
-        picked_tokens: how many tokens it picks at most.
+        key_width: values that it keeps of each token.
+        picked_tokens: most tokens that it picks.
     """
 
     key_width: int
@@ -90,19 +92,19 @@ class IndexerShape:
 
 @dataclass(frozen=True, kw_only=True)
 class TextShape:
-    """The language model.
+    """The dimensions of the language model.
 
     Attributes:
-        width: values of one token between layers.
-        intermediate_width: values of one token within an MLP; 0 where all MLPs are `experts`.
-        num_heads, num_key_value_heads, head_width: attention heads, and values of one.
-        rotary_width: how many values of a head are rotated by their position.
+        width: hidden size: values of one token between layers.
+        intermediate_width: values of one token within an MLP; 0 if all MLPs are `experts`.
+        num_heads, num_key_value_heads, head_width: attention heads, and the width of one.
+        rotary_width: values of a head that rotary positions rotate.
         num_attention_layers: layers that keep keys and values of every token.
         vocabulary: entries of the output layer.
-        normalizes_queries: whether queries are normalised, in fp32.
-        gates_attention: whether a gate of the width of the queries goes with them.
-        num_streams: residual streams side by side; 1 but for Qwen4.
-        experts, linear, indexer: what only some families have.
+        normalizes_queries: True if queries are normalised, in fp32.
+        gates_attention: True if there is a gate as wide as the queries.
+        num_streams: parallel residual streams; 1 except in Qwen4.
+        experts, linear, indexer: the parts that only some families have; None without them.
     """
 
     width: int
@@ -122,28 +124,28 @@ class TextShape:
 
     @property
     def query_width(self) -> int:
-        """Values of the queries of one token."""
+        """Width of the queries of one token."""
         return self.num_heads * self.head_width
 
     @property
     def key_width(self) -> int:
-        """Values of the keys of one token in one layer."""
+        """Width of the keys of one token in one layer."""
         return self.num_key_value_heads * self.head_width
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """A loaded model, as far as its working memory depends on it.
+    """The dimensions of a loaded model on which its activation memory depends.
 
     Attributes:
-        vision, text: its two halves.
-        value_bytes: size of one number of the type that it computes in.
-        shares_host_memory: whether it runs in the memory in which pictures are prepared, as on a
-            processor, and not on a GPU of its own memory.
-        holds_scores: whether attention makes a matrix of all scores ("eager"), which the fused
+        vision, text: the vision encoder and the language model.
+        value_bytes: bytes of one number in the dtype of the model.
+        shares_host_memory: True if the model runs in the memory in which pictures are prepared:
+            on a CPU, not on a GPU with its own memory.
+        holds_scores: True if attention holds the matrix of all scores ("eager"); fused
             implementations do not.
-        copies_convolved: whether the convolution that embeds patches copies them first, as on a
-            processor whose instructions oneDNN cannot use for the model's type.
+        copies_convolved: True if the convolution that embeds patches copies them first, as on a
+            CPU without instructions that oneDNN can use for the dtype.
     """
 
     vision: VisionShape

@@ -1,4 +1,4 @@
-"""From how sure a model was to how often it is right."""
+"""The calibrator: a map from the confidence of the model to the share of correct answers."""
 
 from __future__ import annotations
 
@@ -32,29 +32,31 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["isotonic", "temperature"]
 
 FILE_NAME = "calibration.json"
-"""Beside a model's other files it is found by itself."""
+"""The file name in a model's folder that `calibrator="auto"` looks for."""
 
 _VERSION = 1
 _LEAST = 1e-6
-"""Of a probability, so that its logarithm is a number."""
+"""The least probability, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """Turns how sure a model was into the share of such answers that are right.
+    """A map from the confidence of the model to the share of such answers that are correct.
 
-    `Calibrator.fit` makes one of replies whose outcome is known.
+    `Calibrator.fit` builds one from replies that are known to be correct or wrong.
 
     Attributes:
-        method: "isotonic", a curve that only rises (Zadrozny and Elkan, 2002), or "temperature",
-            a single number by which the logit is divided (Guo et al., 2017), for which a few
-            dozen answers are enough.
-        signal: what of a reply it goes by.
-        points: (signal, confidence) pairs of the isotonic curve, rising; straight in between.
-        temperature: the number; 1 leaves all as it is.
-        num_fitted: of how many answers it was made.
-        places: what judges replies that hold boxes or points; None for this one too. Exact
-            coordinates are unlikely also where they are right.
+        method: "isotonic", a curve that never falls (Zadrozny and Elkan, 2002), or "temperature",
+            a single number that divides the logit (Guo et al., 2017), for which a few dozen
+            answers are enough.
+        signal: the number of a reply that it maps: "product", "mean" or "minimum" of the
+            probabilities of its tokens.
+        points: (signal, confidence) pairs of the isotonic curve, rising, with straight lines in
+            between.
+        temperature: the divisor; 1 changes nothing.
+        num_fitted: number of answers that it was fitted on.
+        places: calibrator of replies that hold boxes or points, because exact coordinates have a
+            low probability even if they are correct; None uses this one for all replies.
     """
 
     method: Method
@@ -74,20 +76,22 @@ class Calibrator:
         signal: Signal = "product",
         places_apart: bool = False,
     ) -> Self:
-        """Learn from answers of which it is known whether they were right.
+        """Fit a calibrator on answers that are known to be correct or wrong.
 
-        Measure it on other answers than these: `report`.
+        Use other answers to measure it; see `report`.
 
         Args:
-            replies: answers with scores, or confidences of fields or boxes.
-            correct: whether each was right.
-            method: isotonic wants a few hundred answers, temperature a few dozen.
-            signal: what of a reply to go by.
-            places_apart: learn how far to trust replies that hold boxes or points from those alone.
+            replies: replies with scores, or confidences of fields or boxes in [0, 1].
+            correct: True or False for each reply.
+            method: "isotonic" needs a few hundred answers, "temperature" a few dozen.
+            signal: the number of a reply to map: the "product" of its tokens' probabilities, their
+                geometric "mean" or their "minimum".
+            places_apart: True to fit replies that hold boxes or points apart from the others.
 
         Raises:
-            CalibrationError: too few answers, all right or all wrong, or one without scores.
-            MissingPackageError: isotonic, without scikit-learn.
+            CalibrationError: there are too few answers, all are correct or all wrong, or one has
+                no scores.
+            MissingPackageError: "isotonic" was chosen and scikit-learn is not installed.
         """
         _check_choice("method", method, ("isotonic", "temperature"))
         _check_choice("signal", signal, SIGNALS)
@@ -97,8 +101,8 @@ class Calibrator:
         outcomes = outcomes_of(correct, len(signals))
         if not 0 < outcomes.sum() < len(outcomes):
             raise CalibrationError(
-                f"{len(outcomes)} answers were given, of which {int(outcomes.sum())} are right",
-                expected="some that are right and some that are wrong",
+                f"{len(outcomes)} answers were given, of which {int(outcomes.sum())} are correct",
+                expected="some correct and some wrong answers",
             )
         if method == "isotonic":
             return cls(method, signal, points=_rising(signals, outcomes), num_fitted=len(signals))
@@ -127,17 +131,19 @@ class Calibrator:
         return replace(plain, places=places)
 
     def confidence(self, reply: Scored) -> float | None:
-        """The share of answers like this one that are right, in [0, 1]; None without scores."""
+        """Return the share of such answers that are correct, in [0, 1]; None without scores."""
         if self.places is not None and _holds_places(reply):
             return self.places.confidence(reply)
         value = signal_of(reply, self.signal)
         return None if value is None else float(self._calibrated(numpy.array([value]))[0])
 
     def report(self, replies: Iterable[Scored], correct: Iterable[bool]) -> CalibrationReport:
-        """How well it does on answers of known outcome; best on others than it was fitted on.
+        """Measure the calibrator on answers that are known to be correct or wrong.
+
+        They should not be the answers on which it was fitted.
 
         Raises:
-            CalibrationError: no answers, or one without scores.
+            CalibrationError: there are no answers, or one has no scores.
         """
         judged = list(replies)
         found = self._calibrated(signals_of(judged, self.signal))
@@ -148,7 +154,15 @@ class Calibrator:
         return CalibrationReport.of(found, outcomes_of(correct, len(judged)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON; into a folder under the name by which it is found beside a model."""
+        """Write the calibrator as JSON.
+
+        Args:
+            path: a file, or a folder for "calibration.json" in it. In a model's folder,
+                `calibrator="auto"` finds that file.
+
+        Raises:
+            CalibrationError: the file cannot be written.
+        """
         content = {"qwenvl_kit_calibration": _VERSION, **asdict(self)}
         text = json.dumps(content, indent=1)
         try:
@@ -161,13 +175,13 @@ class Calibrator:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Read a calibrator that `save` wrote.
 
         Args:
-            path: the file, or the folder that it is in.
+            path: the file, or its folder.
 
         Raises:
-            CalibrationError: there is none, or it is damaged.
+            CalibrationError: the file does not exist or is damaged.
         """
         name = os.fsdecode(path)
         try:
@@ -175,11 +189,13 @@ class Calibrator:
             return cls._of(content)
         except OSError as error:
             raise CalibrationError(
-                f"{name} cannot be read ({error.strerror})", expected="what Calibrator.save wrote"
+                f"{name} cannot be read ({error.strerror})",
+                expected="a file that Calibrator.save wrote",
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CalibrationError(
-                f"{name} is no calibration ({error})", expected="what Calibrator.save wrote"
+                f"{name} is not a calibration ({error})",
+                expected="a file that Calibrator.save wrote",
             ) from error
 
     @classmethod
@@ -203,11 +219,11 @@ class Calibrator:
         _check_choice("signal", made.signal, SIGNALS)
         _check_choice("method", made.method, ("isotonic", "temperature"))
         if not 0 < made.temperature < math.inf or not all(0 <= share <= 1 for share in shares):
-            raise ValueError("a number that cannot be meant")
+            raise ValueError("a number is out of range")
         if list(made.points) != sorted(made.points) or (
             made.method == "isotonic" and not made.points
         ):
-            raise ValueError("a curve that does not rise")
+            raise ValueError("the curve does not rise")
         return made
 
     def _calibrated(self, signals: Numbers) -> Numbers:
@@ -234,7 +250,7 @@ def _rising(signals: Numbers, outcomes: Numbers) -> tuple[tuple[float, float], .
 
 
 def _best_temperature(signals: Numbers, outcomes: Numbers) -> float:
-    """The one under which the outcomes are the likeliest: a search that halves its steps."""
+    """The temperature that makes the outcomes most likely, by a search with halved steps."""
     logits = _logits(signals)
 
     def loss(log_temperature: float) -> float:

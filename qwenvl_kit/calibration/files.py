@@ -1,4 +1,4 @@
-"""Which calibrator goes with a model."""
+"""Files of calibrators: the calibrator of a model, from a file or from the model's folder."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ CalibratorChoice: TypeAlias = Union["Calibrator", str, "os.PathLike[str]", None]
 
 
 def load_calibrator(choice: CalibratorChoice, model: str | os.PathLike[str]) -> Calibrator | None:
-    """The calibrator that was chosen; None if none was, or "auto" finds no file.
+    """Return a calibrator, loaded from its file if needed.
+
+    Args:
+        choice: a calibrator, its file, "auto" for the file in the model's folder, or None.
+        model: the model's folder, or its id on a hub.
+
+    Returns:
+        None if none was chosen, or "auto" finds no file.
 
     Raises:
-        CalibrationError: the file is not there or is damaged.
+        CalibrationError: the file does not exist or is damaged.
     """
     if choice is None:
         return None

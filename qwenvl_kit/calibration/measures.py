@@ -1,7 +1,7 @@
-"""How well confidences tell right answers from wrong ones. Pure arithmetic.
+"""Measures of confidences, as pure arithmetic: calibration error, Brier score, AUROC, risk.
 
-Everywhere, `confidences` are in [0, 1], `correct` says of each answer whether it was right, and
-both have the same length, at least 1.
+In all functions, `confidences` are in [0, 1], `correct` is 1 for each correct answer and 0 for each
+wrong one, and both have the same length, at least 1.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy
 Numbers: TypeAlias = "numpy.ndarray[Any, numpy.dtype[numpy.float64]]"
 
 NUM_BINS = 15
-"""As in the paper that `expected_calibration_error` follows."""
+"""The number of bins in the paper that `expected_calibration_error` follows."""
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Answers of about the same confidence.
+    """A bin of answers with about the same confidence.
 
     Attributes:
-        low, high: between which confidences.
-        count: how many answers.
+        low, high: limits of the confidence.
+        count: number of answers.
         confidence: their mean confidence.
-        accuracy: the share of them that was right.
+        accuracy: the share of correct answers among them.
     """
 
     low: float
@@ -38,7 +38,7 @@ class ReliabilityBin:
 def reliability_bins(
     confidences: Numbers, correct: Numbers, num_bins: int = NUM_BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """The answers by confidence, in bins of equal width; those that hold none are left out."""
+    """Group the answers by confidence in bins of equal width; empty bins are left out."""
     places = numpy.minimum((confidences * num_bins).astype(int), num_bins - 1)
     bins = []
     for place in numpy.unique(places):
@@ -58,7 +58,7 @@ def reliability_bins(
 def expected_calibration_error(
     confidences: Numbers, correct: Numbers, num_bins: int = NUM_BINS
 ) -> float:
-    """How far accuracy and confidence are apart, over bins weighted by their answers.
+    """Return the mean difference of accuracy and confidence over bins, weighted by their answers.
 
     Guo et al., "On Calibration of Modern Neural Networks", 2017 (arXiv:1706.04599), equation 3.
     """
@@ -68,14 +68,15 @@ def expected_calibration_error(
 
 
 def brier_score(confidences: Numbers, correct: Numbers) -> float:
-    """The mean squared difference of confidence and outcome (Brier, 1950)."""
+    """Return the mean squared difference of confidence and outcome (Brier, 1950)."""
     return float(((confidences - correct) ** 2).mean())
 
 
 def auroc(confidences: Numbers, correct: Numbers) -> float | None:
-    """How often a right answer is more confident than a wrong one; ties count half.
+    """Return the share of pairs in which the correct answer has more confidence than the wrong one.
 
-    None if all are right or all are wrong. By ranks (Mann and Whitney, 1947).
+    Ties count half. None if all answers are correct or all are wrong. Computed by ranks (Mann and
+    Whitney, 1947).
     """
     num_right = int(correct.sum())
     num_wrong = len(correct) - num_right
@@ -88,13 +89,14 @@ def auroc(confidences: Numbers, correct: Numbers) -> float | None:
 
 
 def risk_coverage(confidences: Numbers, correct: Numbers) -> tuple[Numbers, Numbers]:
-    """Which share of the surest answers is wrong, for every share that is given at all.
+    """Return the risk at each coverage: the share of wrong answers among the most confident ones.
 
-    Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017
-    (arXiv:1705.08500). Answers of the same confidence are given or held back together.
+    The coverage is the share of answers that are given; the others are withheld. Answers of the
+    same confidence are given or withheld together. Geifman and El-Yaniv, "Selective Classification
+    for Deep Neural Networks", 2017 (arXiv:1705.08500).
 
     Returns:
-        Coverages, rising up to 1, and the risk of each.
+        Coverages, rising up to 1, and the risk at each.
     """
     order = numpy.argsort(-confidences, kind="stable")
     wrong = numpy.cumsum(1 - correct[order])
@@ -105,12 +107,15 @@ def risk_coverage(confidences: Numbers, correct: Numbers) -> tuple[Numbers, Numb
 
 
 def precision_at(coverage: float, confidences: Numbers, correct: Numbers) -> float:
-    """The share of right answers among the surest, where at least this share of all is given."""
+    """Return the share of correct answers among the most confident ones.
+
+    At least the share `coverage` of all answers is given.
+    """
     coverages, risks = risk_coverage(confidences, correct)
     return 1.0 - float(risks[numpy.searchsorted(coverages, coverage - 1e-9)])
 
 
 def area_under_risk(confidences: Numbers, correct: Numbers) -> float:
-    """The mean risk over all coverages (AURC); the lower the better."""
+    """Return the mean risk over all coverages (AURC); lower is better."""
     coverages, risks = risk_coverage(confidences, correct)
     return float((numpy.diff(coverages, prepend=0.0) * risks).sum())

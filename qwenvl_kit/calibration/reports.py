@@ -1,4 +1,4 @@
-"""How well confidences can be taken at their word, as numbers, as a table and as a plot."""
+"""Calibration reports: measures of confidences as numbers, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ _SHOWN_COVERAGES = (1.0, 0.9, 0.75, 0.5)
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """How well confidences tell right answers from wrong ones. `print(report)` shows a table.
+    """The quality of confidences on known answers. `print(report)` shows a table.
 
     Attributes:
-        confidences: of the answers, in [0, 1].
-        correct: whether each was right.
-        ece: expected calibration error over 15 bins (Guo et al., 2017).
-        brier: mean squared difference of confidence and outcome.
-        auroc: how often a right answer is surer than a wrong one; None if all are alike.
-        aurc: mean share of wrong answers over all coverages.
-        accuracy: the share of right answers.
+        confidences: confidence of each answer, in [0, 1].
+        correct: True for each correct answer, False for each wrong one.
+        ece: expected calibration error over 15 bins (Guo et al., 2017); 0 is perfect.
+        brier: mean squared difference of confidence and outcome; 0 is perfect.
+        auroc: share of pairs in which the correct answer has more confidence than the wrong one; 1
+            is perfect, 0.5 is chance. None if all answers are correct or all are wrong.
+        aurc: mean share of wrong answers over all coverages; lower is better.
+        accuracy: share of correct answers.
     """
 
     confidences: tuple[float, ...]
@@ -55,10 +56,10 @@ class CalibrationReport:
 
     @classmethod
     def of(cls, confidences: Iterable[float], correct: Iterable[bool | float]) -> Self:
-        """The report of confidences and outcomes.
+        """Build the report of confidences and outcomes.
 
         Raises:
-            CalibrationError: there are none, not as many of both, or one that cannot be meant.
+            CalibrationError: there are none, their numbers differ, or one is out of range.
         """
         values = signals_of((float(value) for value in confidences), "mean")
         outcomes = outcomes_of(correct, len(values))
@@ -76,30 +77,33 @@ class CalibrationReport:
 
     @property
     def bins(self) -> tuple[ReliabilityBin, ...]:
-        """The answers by confidence, in 15 bins."""
+        """The answers grouped by confidence, in 15 bins."""
         return reliability_bins(*self._arrays())
 
     @property
     def risk_coverage(self) -> tuple[tuple[float, float], ...]:
-        """(coverage, risk) pairs: which share of the surest answers is wrong."""
+        """(coverage, risk) pairs: the share of answers given, and the share of wrong ones in it."""
         coverages, risks = risk_coverage(*self._arrays())
         return tuple(zip(coverages.tolist(), risks.tolist()))
 
     def precision_at(self, coverage: float) -> float:
-        """The share of right answers if at least this share of them, the surest, is given.
+        """Return the share of correct answers if only the most confident ones are given.
+
+        Args:
+            coverage: the least share of all answers to give, above 0 and up to 1.
 
         Raises:
-            CalibrationError: the coverage is no share above 0.
+            CalibrationError: the coverage is out of range.
         """
         if not 0.0 < coverage <= 1.0:
             raise CalibrationError(f"coverage={coverage!r} was given", expected="above 0, up to 1")
         return precision_at(coverage, *self._arrays())
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Reliability and risk by coverage, side by side.
+        """Plot reliability and risk by coverage, side by side.
 
         Args:
-            path: where to save the picture as well.
+            path: file to save the plot to; None saves nothing.
 
         Raises:
             MissingPackageError: matplotlib is not installed.
@@ -120,14 +124,14 @@ class CalibrationReport:
             [found.accuracy for found in bins],
             width=width * 0.92,
             color="#4363d8",
-            label="share that was right",
+            label="share of correct answers",
         )
-        left.plot([0, 1], [0, 1], color="#555555", linestyle="--", label="as said")
-        left.set(xlabel="confidence", ylabel="right", xlim=(0, 1), ylim=(0, 1))
+        left.plot([0, 1], [0, 1], color="#555555", linestyle="--", label="perfect calibration")
+        left.set(xlabel="confidence", ylabel="correct", xlim=(0, 1), ylim=(0, 1))
         left.set_title(f"ECE {self.ece:.3f}, Brier {self.brier:.3f}")
         left.legend(loc="upper left", frameon=False)
         right.plot(*zip(*self.risk_coverage), color="#e6194b")
-        right.set(xlabel="share of answers given, surest first", ylabel="wrong among them")
+        right.set(xlabel="coverage, most confident first", ylabel="share of wrong answers")
         right.set(xlim=(0, 1), ylim=(0, None))
         known = "" if self.auroc is None else f"AUROC {self.auroc:.3f}, "
         right.set_title(f"{known}{len(self.correct):,} answers")
@@ -144,14 +148,14 @@ class CalibrationReport:
     def _table(self) -> Table:
         rows = [
             ("answers", f"{len(self.correct):,}"),
-            ("right", f"{self.accuracy:.3f}"),
+            ("correct", f"{self.accuracy:.3f}"),
             ("ECE", f"{self.ece:.3f}"),
             ("Brier", f"{self.brier:.3f}"),
             ("AUROC", "-" if self.auroc is None else f"{self.auroc:.3f}"),
             ("AURC", f"{self.aurc:.3f}"),
         ]
         rows += [
-            (f"right, if the surest {coverage:.0%} are given", f"{self.precision_at(coverage):.3f}")
+            (f"correct in the most confident {coverage:.0%}", f"{self.precision_at(coverage):.3f}")
             for coverage in _SHOWN_COVERAGES[1:]
         ]
         return Table(("measure", "value"), rows, [])

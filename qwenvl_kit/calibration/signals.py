@@ -1,4 +1,4 @@
-"""What of a reply stands for how sure the model was, before it is calibrated."""
+"""Signals: the raw confidence of a reply, before it is calibrated."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from qwenvl_kit.errors import CalibrationError
 from qwenvl_kit.results import Reply
 
 Signal: TypeAlias = Literal["product", "mean", "minimum"]
-"""Of the probabilities of a reply's tokens, its end token included: their product, which is the
-probability of the answer as a whole; their geometric mean, which is `Reply.raw_confidence`; or the
-least of them."""
+"""The number that is made of the probabilities of a reply's tokens, its end token included: their
+product, which is the probability of the whole answer; their geometric mean, which is
+`Reply.raw_confidence`; or their minimum."""
 
 SIGNALS: tuple[Signal, ...] = ("product", "mean", "minimum")
 
 Scored: TypeAlias = Union[Reply, float]
-"""A reply, or a confidence that was found otherwise, such as that of a field or a box."""
+"""A reply, or a confidence in [0, 1], such as that of a field or a box."""
 
 
 def signal_of(scored: Scored, signal: Signal) -> float | None:
-    """The signal in [0, 1]; None of a reply without scores."""
+    """Return the signal of a reply, in [0, 1]; None without scores."""
     if not isinstance(scored, Reply):
         return float(scored)
     logprobs = [score.logprob for score in scored.scores]
@@ -39,10 +39,10 @@ def signal_of(scored: Scored, signal: Signal) -> float | None:
 
 
 def signals_of(scored: Iterable[Scored], signal: Signal) -> Numbers:
-    """The signal of each.
+    """Return the signals of replies, as an array.
 
     Raises:
-        CalibrationError: one of them has none, or is no probability.
+        CalibrationError: one of them has no scores, or is not in [0, 1].
     """
     found = []
     for index, item in enumerate(scored):
@@ -58,15 +58,16 @@ def signals_of(scored: Iterable[Scored], signal: Signal) -> Numbers:
 
 
 def outcomes_of(correct: Iterable[Any], count: int) -> Numbers:
-    """Whether each was right, as 1 or 0.
+    """Return the outcomes as an array of 1 (correct) and 0 (wrong).
 
     Raises:
-        CalibrationError: one of them is neither, or there are not so many.
+        CalibrationError: one of them is something else, or their number is not `count`.
     """
     outcomes = list(correct)
     if len(outcomes) != count:
         raise CalibrationError(
-            f"{count} replies and {len(outcomes)} outcomes were given", expected="as many of both"
+            f"{count} replies and {len(outcomes)} outcomes were given",
+            expected="one outcome per reply",
         )
     for index, outcome in enumerate(outcomes):
         if not (isinstance(outcome, (bool, numpy.bool_)) or outcome in (0, 1)):

@@ -1,4 +1,4 @@
-"""Checkpoints before they are loaded: where they are, what their files say, what they weigh.
+"""Checkpoints before they are loaded: their location, their files, and the size of their weights.
 
 Nothing here imports torch or transformers.
 """

@@ -1,6 +1,6 @@
-"""What is refused by the small files and the names of the tensors alone, before anything is read.
+"""Checks of a checkpoint by its small files and its tensor names, before any weights are read.
 
-`from_pretrained` raises it and `inspect` tells it, both in these words.
+`from_pretrained` raises these errors, and `inspect` tells them in the same words.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.download import Checkpoint
+from qwenvl_kit.checkpoints.foreign_formats import fault_of, names_in
 from qwenvl_kit.checkpoints.processors import check_processor
 from qwenvl_kit.checkpoints.settings import Settings, read_json
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.checkpoints.tensor_names import naming_fault
 from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights
 from qwenvl_kit.errors import CheckpointError, WeightsError
@@ -36,14 +36,14 @@ _MOST: Mapping[str, int] = {
     **dict.fromkeys(("head_dim", "partial_rotary_factor"), 100_000),  # angles are computed of it
     "ngram_vocab_size_base": 10**9,  # transformers looks for the next prime by trial
 }
-"""Entries of config.json of which transformers makes as many objects, however little they take."""
+"""The limits of entries of config.json: transformers makes that many objects, however small."""
 
 
 def check_settings_files(folder: Path) -> None:
-    """Refuse small files that cannot be read; transformers passes over some of them.
+    """Raise an error if a settings file cannot be read; transformers ignores some of them.
 
     Raises:
-        CheckpointError: it says which, and how it seems to be saved.
+        CheckpointError: a file cannot be read; the message tells the likely reason.
     """
     for name in _SETTINGS_FILES:
         if (folder / name).is_file():
@@ -53,14 +53,14 @@ def check_settings_files(folder: Path) -> None:
 
 
 def check_layout(checkpoint: Checkpoint, settings: Settings) -> None:
-    """Refuse what transformers would read otherwise than it is meant.
+    """Raise an error if transformers would misread the checkpoint.
 
     Args:
-        checkpoint: for messages, and where its files are.
+        checkpoint: the checkpoint.
         settings: its config.json.
 
     Raises:
-        CheckpointError: it says what.
+        CheckpointError: a setting would be misread; the message names it.
     """
     _check_no_adapter(checkpoint)
     check_processor(checkpoint.folder)
@@ -70,16 +70,16 @@ def check_layout(checkpoint: Checkpoint, settings: Settings) -> None:
 
 
 def check_counts(checkpoint: Checkpoint, settings: Settings) -> None:
-    """Refuse so many layers, or so many of anything, that to prepare them takes all memory.
+    """Raise an error if config.json asks for so many layers or labels that memory would run out.
 
-    Before transformers reads config.json: it makes room for some of them as it reads.
+    It runs before transformers reads config.json, because reading already makes some of them.
 
     Args:
-        checkpoint: for messages.
+        checkpoint: the checkpoint, for messages.
         settings: its config.json.
 
     Raises:
-        CheckpointError: it says what.
+        CheckpointError: a number is above its limit; the message names it.
     """
     for name, count in _counts(settings.config):
         if count > _MOST[name]:
@@ -93,10 +93,10 @@ def check_counts(checkpoint: Checkpoint, settings: Settings) -> None:
 def check_weights(
     checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
 ) -> None:
-    """Refuse weights that transformers would not find in their files, by their names.
+    """Raise an error if transformers would not find the weights by the names of their tensors.
 
     Raises:
-        WeightsError: it says by what program they seem to be saved, and what to do.
+        WeightsError: it names the program that likely saved them, and the cure.
     """
     fault = naming_fault(tensors, settings) if tensors else None
     if fault is not None:
@@ -113,7 +113,7 @@ def check_weights(
 def _check_layers(
     checkpoint: Checkpoint, count: object, pattern: re.Pattern[str], tensors: Sequence[TensorInfo]
 ) -> None:
-    """Refuse weights that lack whole layers or have more; without any, their names are judged."""
+    """Raise an error if layers are missing or too many; skipped if no name has the pattern."""
     found = {int(match[2]): match[1] for t in tensors if (match := pattern.match(t.name))}
     if not found or not isinstance(count, int):
         return
@@ -125,8 +125,8 @@ def _check_layers(
             f"the weights of {checkpoint.name} lack {num_absent} of the {count} layers that "
             f"config.json describes, all tensors of '{root}{first}.' first",
             expected="the weights of all layers",
-            hint="download the checkpoint again; or the config.json of the very model whose "
-            "weights these are",
+            hint="download the checkpoint again, or take the config.json that belongs to these "
+            "weights",
         )
     beyond = sorted(number for number in found if number >= count)
     if beyond:
@@ -147,10 +147,10 @@ def _check_no_adapter(checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"{checkpoint.name} holds {fault.what}", expected="a whole checkpoint", hint=fault.cure
         )
-    raise CheckpointError(  # transformers would apply it unseen
-        f"{checkpoint.name} has an adapter beside its weights",
+    raise CheckpointError(  # transformers would apply it without a word
+        f"{checkpoint.name} has an adapter in the folder of its weights",
         expected="a checkpoint without adapter_config.json",
-        hint="the adapter in a folder of its own, and adapter=... with that folder",
+        hint="move the adapter to a folder of its own, and give that folder as adapter=...",
     )
 
 
@@ -166,7 +166,7 @@ def _check_template(path: Path) -> None:
 
 
 def _check_text(checkpoint: Checkpoint, settings: Settings) -> None:
-    """Without text_config transformers builds newer families of its own defaults, all of them."""
+    """Raise an error if text_config is missing: transformers would use its own defaults then."""
     if settings.text or settings.family.reads_old_layout:
         return
     family = settings.family.model_type
@@ -183,7 +183,7 @@ def _check_text(checkpoint: Checkpoint, settings: Settings) -> None:
 
 
 def _check_deepstack(checkpoint: Checkpoint, settings: Settings) -> None:
-    """A block that is not there gives no features, and transformers answers without them."""
+    """Raise an error if DeepStack names a missing block: transformers would ignore its features."""
     indexes, depth = (settings.vision.get(key) for key in ("deepstack_visual_indexes", "depth"))
     if not (settings.family.has_deepstack and isinstance(indexes, list) and isinstance(depth, int)):
         return
@@ -197,7 +197,7 @@ def _check_deepstack(checkpoint: Checkpoint, settings: Settings) -> None:
 
 
 def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Counts of the names in `_MOST`, in the settings of the parts and of their parts."""
+    """The entries of config.json that `_MOST` limits, at all levels."""
     for name, value in config.items():
         if isinstance(value, dict):
             yield from _counts(value)

@@ -1,4 +1,4 @@
-"""Checkpoints of the Hugging Face hub: one commit, small files first, then the weights."""
+"""Downloads from the Hugging Face hub: all files of one commit, small files first, then weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from huggingface_hub import HfApi, constants, get_token, is_offline_mode, try_to_load_from_cache
 from huggingface_hub import errors as theirs
 
-from qwenvl_kit.checkpoints.folders import no_config_error
-from qwenvl_kit.checkpoints.small_files import check_size, is_needless
-from qwenvl_kit.checkpoints.sources import (
+from qwenvl_kit.checkpoints.download import (
     RESUME,
     SMALL_FILES,
     Checkpoint,
@@ -27,6 +25,8 @@ from qwenvl_kit.checkpoints.sources import (
     weights_to_fetch,
     words_of,
 )
+from qwenvl_kit.checkpoints.foreign_formats import no_config_error
+from qwenvl_kit.checkpoints.small_files import check_size, is_needless
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
     CheckpointError,
@@ -41,27 +41,27 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
 TensorHeaders: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
-"""Tensor names, each with its type as safetensors names it (such as BF16) and its sides."""
+"""Tensors by name, each with its dtype in safetensors' words (such as BF16) and its shape."""
 
 _NUM_AT_ONCE = 8
-_NUM_WEIGHTS_AT_ONCE = 2  # those on their way are lost together when the network breaks
-_MOST_STRANGERS_BYTES = 64 * 2**20
+_NUM_WEIGHTS_AT_ONCE = 2  # all files in transfer are lost when the network breaks
+_MAX_UNTRUSTED_BYTES = 64 * 2**20
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _GO_ONLINE = "load it once with a network, without offline=True or HF_HUB_OFFLINE"
 _LOG_IN = "`hf auth login`, or the variable HF_TOKEN"
 
 
 def find_on_hub(
-    name: str, *, revision: str | None, offline: bool, is_strangers: bool = False
+    name: str, *, revision: str | None, offline: bool, is_untrusted: bool = False
 ) -> Checkpoint:
-    """Fetch the small files of a repository, all of the commit that a revision names now.
+    """Fetch the small files of a repository, all from the commit that the revision names now.
 
     Args:
-        name: its id.
+        name: id of the repository.
         revision: branch, tag or commit; None is the main branch.
-        offline: use the cache alone.
-        is_strangers: whether somebody else chose the name: it is asked for without credentials, and
-            64 MiB are fetched at most.
+        offline: True to use the cache alone.
+        is_untrusted: True if somebody else chose the name, such as a server. No credentials are
+            sent then, and at most 64 MiB are fetched.
 
     Raises:
         ModelLoadError: of the kinds that `find_checkpoint` lists.
@@ -72,29 +72,29 @@ def find_on_hub(
             raise _not_cached(name, revision)
         return cached
     try:
-        api = HfApi(token=False if is_strangers else None)
+        api = HfApi(token=False if is_untrusted else None)
         commit, files = _look_up(name, revision, api)
     except DownloadError:
         cached = _cached(name, revision)
         if cached is None:
             raise
         return cached
-    if is_strangers:
-        _check_strangers(name, files)
+    if is_untrusted:
+        _check_untrusted_size(name, files)
     return _fetch_small_files(name, revision, commit, files, api)
 
 
-def _check_strangers(name: str, files: Mapping[str, RepoSibling]) -> None:
-    """Refuse what is not small at all.
+def _check_untrusted_size(name: str, files: Mapping[str, RepoSibling]) -> None:
+    """Raise an error if the small files together are too large for an untrusted repository.
 
     Raises:
-        CheckpointError: it is too large, or its size is not known.
+        CheckpointError: they are too large, or their size is not known.
     """
     sizes = [file.size for path, file in files.items() if _is_small(path)]
-    if None in sizes or sum(filter(None, sizes)) > _MOST_STRANGERS_BYTES:
+    if None in sizes or sum(filter(None, sizes)) > _MAX_UNTRUSTED_BYTES:
         raise CheckpointError(
-            f"the small files of {name!r} are larger than {_MOST_STRANGERS_BYTES >> 20} MiB",
-            hint="checkpoint=..., which may be of any size",
+            f"the small files of {name!r} are larger than {_MAX_UNTRUSTED_BYTES >> 20} MiB",
+            hint="give it yourself as checkpoint=...: then it may have any size",
         )
 
 
@@ -102,8 +102,8 @@ def fetch_from_hub(checkpoint: Checkpoint, *, offline: bool) -> None:
     """Fetch the weights of a checkpoint's commit into its folder.
 
     Args:
-        checkpoint: as `find_on_hub` gave it.
-        offline: use the cache alone.
+        checkpoint: the result of `find_on_hub`.
+        offline: True to use the cache alone.
 
     Raises:
         ModelLoadError: of the kinds that `fetch_weights` lists.
@@ -115,7 +115,7 @@ def fetch_from_hub(checkpoint: Checkpoint, *, offline: bool) -> None:
     if offline or is_offline_mode():
         raise DownloadError(
             f"the cache lacks {len(absent)} weight files of {name!r} ({absent[0]} first), and the "
-            "hub is not to be asked (offline)",
+            "hub cannot be asked (offline)",
             hint=_GO_ONLINE,
         )
     _, files = _look_up(name, commit)
@@ -126,22 +126,22 @@ def fetch_from_hub(checkpoint: Checkpoint, *, offline: bool) -> None:
 
 
 def fetch_tensor_headers(checkpoint: Checkpoint, *, offline: bool = False) -> TensorHeaders | None:
-    """Fetch what the headers of a checkpoint's weight files say, and no weights.
+    """Fetch the headers of a checkpoint's weight files, without the weights.
 
-    A few hundred kilobytes tell what gigabytes would hold.
+    A few hundred kilobytes tell the dtypes and shapes of gigabytes of weights.
 
     Args:
-        checkpoint: as `find_checkpoint` gave it.
-        offline: do not ask the hub.
+        checkpoint: the result of `find_checkpoint`.
+        offline: True to open no connection.
 
     Returns:
-        Each tensor's type and sides, or None where that is not known before the download: of a
-        folder and of ModelScope, which serves no headers, and offline.
+        The dtype and the shape of each tensor. None if they cannot be known before the download:
+        for a folder, for ModelScope, which serves no headers, and offline.
 
     Raises:
         UnsafeWeightsError: the repository has pickled weights only.
-        WeightsError: it has none, lacks some that its index names, or has damaged ones.
-        ModelForbiddenError: the hub does not give them to this user.
+        WeightsError: it has no weights, lacks files that its index names, or has damaged ones.
+        ModelForbiddenError: the hub refuses them to this user.
         DownloadError: they cannot be fetched.
     """
     if checkpoint.origin != "huggingface" or offline or is_offline_mode():
@@ -163,7 +163,7 @@ def fetch_tensor_headers(checkpoint: Checkpoint, *, offline: bool = False) -> Te
 def _look_up(
     name: str, revision: str | None, api: HfApi | None = None
 ) -> tuple[str, Mapping[str, RepoSibling]]:
-    """The commit that a revision names now, and all files of it."""
+    """The commit that a revision names now, and all its files by name."""
     with _translated(name, revision):
         found = (api or HfApi()).model_info(
             name,
@@ -205,9 +205,9 @@ def _download(
     num_at_once: int = _NUM_AT_ONCE,
     api: HfApi | None = None,
 ) -> list[Path]:
-    """Fetch some files of a commit into the cache; those that are there cost no request.
+    """Fetch some files of a commit into the cache; cached files cost no request.
 
-    File by file rather than by `snapshot_download`, which lists a repository without a timeout.
+    They are fetched one by one, because `snapshot_download` lists a repository without a timeout.
     """
     api = api or HfApi()
     pool = ThreadPoolExecutor(num_at_once)
@@ -224,14 +224,14 @@ def _download(
 
 
 def _missing_bytes(folder: Path, files: Iterable[RepoSibling]) -> int:
-    """What is still to come; another commit may have brought a file that is the same in this."""
+    """The bytes still to be fetched; another commit may have brought the same file already."""
     blobs = folder.parent.parent / "blobs"
     blob_names = [(file, str(file.lfs.sha256 if file.lfs else file.blob_id)) for file in files]
     return sum(file.size or 0 for file, name in blob_names if not (blobs / name).exists())
 
 
 def _note_revision(folder: Path, revision: str, commit: str) -> None:
-    """Tell the cache which commit a branch or tag names, as `hf_hub_download` does with one."""
+    """Write the commit of a branch or tag into the cache, as `hf_hub_download` does."""
     path = folder.parent.parent / "refs" / revision
     try:
         if revision == commit or (path.is_file() and path.read_text() == commit):
@@ -241,11 +241,11 @@ def _note_revision(folder: Path, revision: str, commit: str) -> None:
             file.write(commit)
         os.replace(file.name, path)
     except OSError:
-        pass  # a cache that cannot be written serves as it is; only being offline needs this
+        pass  # a cache that cannot be written still works; only offline use needs this
 
 
 def _cached(name: str, revision: str | None) -> Checkpoint | None:
-    """A checkpoint whose small files are in the cache, at the commit that it noted last."""
+    """The checkpoint in the cache, at the commit that the cache last noted; None if not whole."""
 
     def find(file: str) -> Path | None:
         with _translated(name, revision):
@@ -263,12 +263,12 @@ def _not_cached(name: str, revision: str | None) -> ModelLoadError:
     snapshots = cache / f"models--{name.replace('/', '--')}" / "snapshots"
     if not (snapshots.is_dir() and any(snapshots.iterdir())):
         return ModelNotFoundError(
-            f"{name!r} is not in the cache ({cache}), and the hub is not to be asked (offline)",
+            f"{name!r} is not in the cache ({cache}), and the hub cannot be asked (offline)",
             hint=_GO_ONLINE,
         )
     return DownloadError(
         f"{name!r} is not whole in the cache ({cache}) at revision "
-        f"{revision or constants.DEFAULT_REVISION!r}, and the hub is not to be asked (offline)",
+        f"{revision or constants.DEFAULT_REVISION!r}, and the hub cannot be asked (offline)",
         hint=_GO_ONLINE,
     )
 
@@ -310,11 +310,11 @@ def _translate(error: Exception, name: str, revision: str | None) -> ModelLoadEr
 
 
 def _as_refusal(error: BaseException, name: str, revision: str | None) -> ModelLoadError | None:
-    """What the hub means where it answered and will not answer otherwise by itself."""
+    """The error of a final answer of the hub, which a retry would not change; else None."""
     status = getattr(getattr(error, "response", None), "status_code", 0)
     if isinstance(error, theirs.GatedRepoError):
         return ModelForbiddenError(
-            f"{name!r} is open only to those who accepted its licence",
+            f"{name!r} is open only to users who accepted its licence",
             hint=f"accept it on the model's page on the hub, then {_LOG_IN}",
         )
     if isinstance(error, theirs.RevisionNotFoundError):
@@ -326,7 +326,7 @@ def _as_refusal(error: BaseException, name: str, revision: str | None) -> ModelL
         return CheckpointError(f"a file of {name!r} is listed and not there (HTTP {status})")
     if isinstance(error, (theirs.RepositoryNotFoundError, theirs.HFValidationError)):
         return ModelNotFoundError(
-            f"the hub has no {name!r}, or has it for others only",
+            f"the hub has no {name!r}, or it is private",
             hint=f"check the spelling; where it is private, {_LOG_IN}",
         )
     if status in (401, 403):

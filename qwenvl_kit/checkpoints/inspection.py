@@ -1,4 +1,4 @@
-"""What a checkpoint is, weighs and needs, told from its small files and headers in no time."""
+"""Inspection of a checkpoint: family, size and requirements, from small files and headers alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
-from qwenvl_kit.checkpoints.files import missing_files
-from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.download import Checkpoint
+from qwenvl_kit.checkpoints.foreign_formats import fault_of, names_in
 from qwenvl_kit.checkpoints.memory import (
     count_parameters,
     possible_precisions,
     predict_weight_bytes,
 )
-from qwenvl_kit.checkpoints.oddities import notes_on
+from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.packages import install_command, lacking, requirements_of
 from qwenvl_kit.checkpoints.quantization import (
@@ -24,8 +24,9 @@ from qwenvl_kit.checkpoints.quantization import (
     missing_packages,
     stored_quantization,
 )
+from qwenvl_kit.checkpoints.required_files import missing_files
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
-from qwenvl_kit.checkpoints.sources import Checkpoint, Source, find_checkpoint
+from qwenvl_kit.checkpoints.sources import Source, find_checkpoint
 from qwenvl_kit.checkpoints.weights import (
     TensorInfo,
     absent_weights,
@@ -39,23 +40,23 @@ from qwenvl_kit.safe_text import plain
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What `inspect` found; `str` gives it as a table. What is not known is None.
+    """The result of `inspect`; `str` gives it as a table. Values that are not known are None.
 
     Attributes:
-        name: what was asked for.
+        name: the name that was given.
         origin: "folder", "huggingface" or "modelscope".
-        revision: the commit; None for a folder.
-        family: the model type, such as "qwen3_vl".
-        is_mixture_of_experts: whether each token passes through a few of many experts.
-        num_parameters: how many parameters the model has.
-        disk_bytes: what the tensors take in the checkpoint's files.
-        weight_bytes: what they take in memory, by precision: those in which the checkpoint can be
-            loaded, "stored" as it comes. Empty where the weights are not known.
-        context_tokens: the longest prompt and answer together.
-        quantized_as: how it is quantised as published, such as "gptq"; None if it is not.
-        missing: what this machine or the checkpoint lacks to run, each a sentence with its cure.
-            Too little memory is not among it.
-        notes: what is odd about it and hinders nothing, each a sentence.
+        revision: commit; None for a folder.
+        family: model type, such as "qwen3_vl".
+        is_mixture_of_experts: True if each token passes through a few of many experts.
+        num_parameters: number of parameters of the model.
+        disk_bytes: size of the tensors in the files.
+        weight_bytes: size of the weights in memory, by each precision in which the checkpoint can
+            be loaded; "stored" is as they are in the files. Empty if the weights are not known.
+        context_tokens: most tokens of prompt and answer together.
+        quantized_as: quantisation of the published checkpoint, such as "gptq"; None if it has none.
+        missing: sentences on things that this machine or the checkpoint lacks, each with its cure.
+            Too little memory is not among them.
+        notes: sentences on oddities that do not prevent loading.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Inspection:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """A table for people, with what is missing and what is odd below."""
+        """Return a table, with missing things and notes below it."""
         sizes = {f"in memory, {name}": size for name, size in self.weight_bytes.items()}
         rows = {
             "family": self.family + (", mixture of experts" if self.is_mixture_of_experts else ""),
@@ -97,21 +98,22 @@ def inspect(
 ) -> Inspection:
     """Look at a checkpoint without loading it.
 
-    Reads its small files and the headers of its weights, in milliseconds for a folder. Of a
-    checkpoint on a hub it fetches the small files; the weights stay where they are.
+    It reads the small files and the headers of the weights: for a folder in milliseconds. From a
+    hub it fetches the small files alone, not the weights. `print` the result.
 
     Args:
-        model: a folder, or the id of a repository.
+        model: a folder, or the id of a repository, such as "Qwen/Qwen3-VL-8B-Instruct".
         source: the hub, "huggingface" or "modelscope".
-        revision: branch, tag or commit there.
-        offline: whether to take only what is on this machine.
+        revision: branch, tag or commit; None is the main branch.
+        offline: True to open no connection.
 
     Raises:
-        ModelNotFoundError: no such folder, repository or revision.
-        DownloadError: the small files could not be fetched.
-        UnknownFamilyError: not a Qwen vision-language model that the kit knows.
+        ModelNotFoundError: there is no such folder, repository or revision.
+        ModelForbiddenError: the hub refuses the checkpoint to this user.
+        DownloadError: the small files cannot be fetched.
+        UnknownFamilyError: it is not a Qwen vision-language model that the kit knows.
         CheckpointError: a small file is missing or damaged.
-        WeightsError: the weights are damaged, or their index is.
+        WeightsError: the weights or their index are damaged.
     """
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
@@ -152,7 +154,7 @@ def _find_tensors(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ..
 
     try:
         return known_tensors(checkpoint, offline=offline)
-    except UnsafeWeightsError:  # as of a folder: it is told in `missing`
+    except UnsafeWeightsError:  # as for a folder, `missing` tells it
         return None
 
 
@@ -200,7 +202,7 @@ def _lacking_in_folder(folder: Path, first: str) -> str:
 def _faults(
     checkpoint: Checkpoint, settings: Settings, tensors: tuple[TensorInfo, ...] | None
 ) -> Iterator[str]:
-    """What loading refuses, in its words."""
+    """The errors that loading would raise, as sentences."""
     checks = (
         partial(check_layout, checkpoint, settings),
         partial(check_weights, checkpoint, settings, tensors or ()),
@@ -213,13 +215,13 @@ def _faults(
 
 
 def _unsaid(settings: Settings) -> Iterator[str]:
-    """Sizes that config.json leaves to transformers, whose defaults are not known here."""
+    """A note on sizes that config.json does not tell, for which transformers takes its defaults."""
     sizes = ("hidden_size", "num_hidden_layers", "vocab_size")
     absent = [name for name in sizes if name not in settings.text]
     if absent:
         yield (
             f"config.json does not say {', '.join(absent)} of the language model: transformers "
-            "takes its own defaults, and whether they fit is found out when it is loaded"
+            "takes its own defaults, and loading shows if they fit"
         )
 
 
@@ -234,7 +236,7 @@ def _tokens(count: int | None) -> str:
 
 
 def _aligned(sizes: Mapping[str, int | None]) -> Mapping[str, str]:
-    """Sizes as text, their points below each other."""
+    """Sizes as text of equal width, aligned at the decimal point."""
     texts = {title: _size(num_bytes) for title, num_bytes in sizes.items()}
     width = max(map(len, texts.values()))
     return {title: text.rjust(width) for title, text in texts.items()}

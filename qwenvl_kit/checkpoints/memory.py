@@ -1,7 +1,7 @@
-"""What a model's weights take in memory once transformers has loaded them, and how many they are.
+"""Memory of the weights after transformers has loaded them, and the number of parameters.
 
-The rules are those of transformers 5.18 to 5.23 and bitsandbytes 0.50, read in their source. The
-tests load models of all families and compare.
+The rules are those in the source of transformers 5.18 to 5.23 and bitsandbytes 0.50. The tests load
+models of all families and compare.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from qwenvl_kit.families import Family
 
 FloatName: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16", "8bit", "4bit", "stored"]
-"""In which form weights are held: a floating type, quantised by bitsandbytes, or as they come."""
+"""The form of the weights in memory: a dtype, quantised by bitsandbytes, or as in the files."""
 
 _FLOAT_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "bfloat16": 2, "float16": 2})
 
-# Embeddings and the experts' router are no nn.Linear in transformers; the output layer is one and
-# is left out by name.
+# Embeddings and the experts' router are not nn.Linear in transformers; the output layer is, and
+# transformers leaves it out by name.
 _NO_LINEAR = frozenset({"embed_tokens", "ngram_embedding", "lm_head", "gate"})
 
 _NO_WEIGHTS = frozenset(
@@ -39,8 +39,7 @@ _NO_WEIGHTS = frozenset(
         "bitsandbytes__nf4", "bitsandbytes__fp4",
     )
 )  # fmt: skip
-"""What stands beside the weights of quantised checkpoints and is none of them, by the end of its
-name."""
+"""The ends of the names of tensors in quantised checkpoints that are no weights, such as scales."""
 
 
 def predict_weight_bytes(
@@ -50,24 +49,22 @@ def predict_weight_bytes(
     *,
     rest: FloatName = "bfloat16",
 ) -> int:
-    """What the weights take in memory: the model's parameters and what a quantiser keeps beside.
+    """Return the bytes of the weights in memory: parameters, and scales of a quantiser.
 
-    "8bit" and "4bit" stand for `load_in_8bit`, and for `load_in_4bit` with NF4 and double
-    quantisation, of transformers' `BitsAndBytesConfig`, with the vision encoder, the output layer
-    and `Family.unquantizable` left out. An output layer that is tied is counted once. Caches,
-    activations and what torch itself needs are not in it.
+    "8bit" and "4bit" mean `load_in_8bit`, and `load_in_4bit` with NF4 and double quantisation, of
+    transformers' `BitsAndBytesConfig`. The vision encoder, the output layer and
+    `Family.unquantizable` are not quantised. A tied output layer is counted once. Caches,
+    activations and the memory of torch itself are not counted.
 
     Args:
-        tensors: what the checkpoint holds.
+        tensors: tensors of the checkpoint.
         settings: its config.json.
-        precision: how it is to be loaded.
-        rest: the floating type of what is not quantised, where `precision` quantises.
-
-    Returns:
-        Bytes.
+        precision: precision in which it will be loaded.
+        rest: dtype of the tensors that are not quantised, if `precision` quantises.
 
     Raises:
-        QuantizationError: the checkpoint is published quantised and cannot be loaded like that.
+        QuantizationError: the checkpoint is published quantised and cannot be loaded in this
+            precision.
     """
     check_precision(settings, precision)
     held = tuple(tensors_in_model(tensors, settings))
@@ -84,10 +81,11 @@ def predict_weight_bytes(
 
 
 def possible_precisions(settings: Settings) -> tuple[Precision, ...]:
-    """The precisions in which a checkpoint can be loaded, "stored" last.
+    """Return the precisions in which a checkpoint can be loaded, "stored" last.
 
-    Quantised ones as they are stored, FP8 in bfloat16 too: in other types transformers 5.23 leaves
-    the weights that have no scales as they are, and mixed types cannot run (`get_new_dtype`).
+    Quantised checkpoints can be loaded as they are stored, and FP8 in bfloat16 too. In other dtypes
+    transformers 5.23 does not convert weights without scales, and mixed dtypes cannot run
+    (`get_new_dtype`).
     """
     stored = stored_quantization(settings)
     if stored is None:
@@ -96,29 +94,30 @@ def possible_precisions(settings: Settings) -> tuple[Precision, ...]:
 
 
 def check_precision(settings: Settings, precision: Precision) -> None:
-    """Refuse what transformers cannot load.
+    """Raise an error if transformers cannot load the checkpoint in this precision.
 
     Raises:
-        QuantizationError: the checkpoint is published quantised and cannot be loaded like that.
+        QuantizationError: the checkpoint is published quantised and cannot be loaded in this
+            precision.
     """
     possible = possible_precisions(settings)
     if precision not in possible:
         raise QuantizationError(
-            f"precision={precision!r} was asked of a checkpoint that is published as "
+            f"precision={precision!r} was given for a checkpoint that is published as "
             f"{stored_quantization(settings)}",
             expected=f"one of {', '.join(possible)}",
-            hint="the checkpoint from which it was made",
+            hint="take the checkpoint from which it was made",
         )
 
 
 def count_parameters(tensors: Iterable[TensorInfo], settings: Settings) -> int | None:
-    """How many parameters the model has, a tied output layer counted once.
+    """Count the parameters of the model; a tied output layer is counted once.
 
-    Packed weights are counted as the values that they stand for. With compressed-tensors rows may
-    be padded before they are packed, and the padding is counted.
+    Packed weights are counted as the values that they hold. compressed-tensors may pad rows before
+    it packs them; the padding is counted.
 
     Returns:
-        None where a quantised checkpoint does not say how it is packed.
+        None if a quantised checkpoint does not tell how it is packed.
     """
     stored = stored_quantization(settings)
     if stored is not None and not _is_unpackable(stored):
@@ -129,12 +128,12 @@ def count_parameters(tensors: Iterable[TensorInfo], settings: Settings) -> int |
 
 
 def tensors_in_model(tensors: Iterable[TensorInfo], settings: Settings) -> Iterator[TensorInfo]:
-    """Those tensors of a checkpoint that the loaded model holds, each once.
+    """Yield the tensors of a checkpoint that the loaded model holds, each once.
 
-    Layers for predicting several tokens at once (`mtp`) are left out, as transformers does
-    (`_keys_to_ignore_on_load_unexpected`), and so is an output layer that is tied: where a file
-    has it nonetheless, and equal to the embeddings, transformers ties it (`tie_weights`). One that
-    differs stays, which `own_head` finds out.
+    Layers for multi-token prediction (`mtp`) are left out, as in transformers
+    (`_keys_to_ignore_on_load_unexpected`). A tied output layer is left out too: if a file holds it
+    and it equals the embeddings, transformers ties it (`tie_weights`). One that differs stays;
+    `output_heads` finds out.
     """
     for tensor in tensors:
         is_tied_head = settings.ties_embeddings and tensor.name.endswith("lm_head.weight")
@@ -143,15 +142,15 @@ def tensors_in_model(tensors: Iterable[TensorInfo], settings: Settings) -> Itera
 
 
 def quantized_tensors(tensors: Iterable[TensorInfo], family: Family) -> Iterator[TensorInfo]:
-    """Those tensors that bitsandbytes quantises, where it is asked to."""
+    """Return the tensors that bitsandbytes can quantise."""
     return (tensor for tensor in tensors if is_quantizable(tensor, family))
 
 
 def is_quantizable(tensor: TensorInfo, family: Family) -> bool:
-    """Whether bitsandbytes replaces the layer: `replace_with_bnb_linear` takes nn.Linear alone.
+    """True if bitsandbytes quantises the tensor: `replace_with_bnb_linear` takes nn.Linear alone.
 
-    Experts are none: transformers fuses them into parameters of three dimensions, also those that
-    a checkpoint stores one by one (`mlp.experts.*.gate_proj.weight` in conversion_mapping.py).
+    Experts are no nn.Linear: transformers fuses them into parameters of three dimensions, even if a
+    checkpoint stores them one by one (`mlp.experts.*.gate_proj.weight` in conversion_mapping.py).
     """
     module, _, kind = tensor.name.rpartition(".")
     path = module.split(".")
@@ -170,16 +169,16 @@ def _float_bytes(tensor: TensorInfo, dtype: str) -> int:
 
 
 def _bytes_in_8bit(tensor: TensorInfo) -> int:
-    """Int8 values and, for each row, a scale in float32 (`Int8Params.SCB`)."""
+    """The bytes in 8 bits: int8 values and, for each row, a scale in float32 (`Int8Params.SCB`)."""
     return tensor.num_values + 4 * tensor.shape[0]
 
 
 def _bytes_in_4bit(tensor: TensorInfo) -> int:
-    """Two values a byte and the `QuantState` of `bitsandbytes.functional.quantize_4bit`.
+    """The bytes in 4 bits: two values per byte, and the `QuantState` of `quantize_4bit`.
 
-    Each block of 64 values has a scale of one byte, each 256 of those a scale in float32. Every
-    layer has its own offset and its own tables of the 16 values of NF4 and the 256 of a scale, all
-    in float32.
+    Each block of 64 values has a scale of one byte, and each 256 of these scales have a scale in
+    float32. Each layer has an offset and two tables, the 16 values of NF4 and the 256 values of a
+    scale, all in float32.
     """
     blocks = -(-tensor.num_values // 64)
     return -(-tensor.num_values // 2) + blocks + 4 * -(-blocks // 256) + 4 * (1 + 16 + 256)
@@ -199,6 +198,6 @@ def _is_unpackable(stored: StoredQuantization) -> bool:
 
 
 def _count_values(tensor: TensorInfo, bits: int | None) -> int:
-    """Integers hold as many values as go into their bits; floats are themselves."""
+    """The values of a tensor: a packed integer holds several, a float is one."""
     is_packed = tensor.dtype in ("U8", "I8", "I32", "U32", "I64")
     return tensor.num_bytes * 8 // bits if bits and is_packed else tensor.num_values

@@ -1,4 +1,4 @@
-"""Checkpoints of ModelScope, through its own package."""
+"""Downloads from ModelScope, through its own package."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.checkpoints.folders import names_in, no_config_error
-from qwenvl_kit.checkpoints.sources import (
+from qwenvl_kit.checkpoints.download import (
     RESUME,
     SMALL_FILES,
     Checkpoint,
@@ -21,6 +20,7 @@ from qwenvl_kit.checkpoints.sources import (
     weights_to_fetch,
     words_of,
 )
+from qwenvl_kit.checkpoints.foreign_formats import names_in, no_config_error
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
     DownloadError,
@@ -36,19 +36,20 @@ _MAIN_BRANCH = "master"
 def find_on_modelscope(name: str, *, revision: str | None, offline: bool) -> Checkpoint:
     """Fetch the small files of a repository.
 
-    The revision of the result is the branch, tag or commit that was asked for: ModelScope's
-    package neither names the commit behind a branch nor keeps commits apart in its cache. Where a
-    checkpoint must not change, give a tag or a commit.
+    The revision of the result is the given branch, tag or commit: ModelScope's package does not
+    tell the commit of a branch, and its cache does not separate commits. If a checkpoint must not
+    change, give a tag or a commit.
 
     Args:
-        name: the repository's id.
+        name: id of the repository.
         revision: branch, tag or commit; None is the branch master.
-        offline: use the cache alone.
+        offline: True to use the cache alone.
 
     Raises:
         MissingPackageError: the package modelscope is not installed.
-        ModelNotFoundError: no such id or revision, or offline with nothing of it cached.
-        ModelForbiddenError: ModelScope does not give it to this user.
+        ModelNotFoundError: there is no such id or revision, or it is not cached and `offline` is
+            set.
+        ModelForbiddenError: ModelScope refuses it to this user.
         DownloadError: it cannot be fetched.
         CheckpointError: it has no config.json.
     """
@@ -63,14 +64,14 @@ def fetch_from_modelscope(checkpoint: Checkpoint, *, offline: bool) -> None:
     """Fetch the weights of a checkpoint into its folder.
 
     Args:
-        checkpoint: as `find_on_modelscope` gave it.
-        offline: use the cache alone.
+        checkpoint: the result of `find_on_modelscope`.
+        offline: True to use the cache alone.
 
     Raises:
         UnsafeWeightsError: the repository has pickled weights only.
-        WeightsError: it has none, or lacks some that its index names.
-        ModelForbiddenError: ModelScope does not give them to this user.
-        DownloadError: too little disk, they cannot be fetched, or offline and not cached.
+        WeightsError: it has no weights, or lacks files that its index names.
+        ModelForbiddenError: ModelScope refuses them to this user.
+        DownloadError: too little disk space, a failed download, or offline and not in the cache.
     """
     absent = absent_weights(checkpoint.folder)
     if not absent:
@@ -78,7 +79,7 @@ def fetch_from_modelscope(checkpoint: Checkpoint, *, offline: bool) -> None:
     if offline:
         raise DownloadError(
             f"the cache lacks {len(absent)} weight files of {checkpoint.name!r} ({absent[0]} "
-            "first), and ModelScope is not to be asked (offline)",
+            "first), and ModelScope cannot be asked (offline)",
             hint="load it once with a network, without offline=True",
         )
     sizes = _list(checkpoint.name, checkpoint.revision)
@@ -103,7 +104,7 @@ def _find_offline(name: str, revision: str | None) -> Path:
     if folder is None:
         raise ModelNotFoundError(
             f"{name!r} at revision {revision or _MAIN_BRANCH!r} is not in the cache of ModelScope, "
-            "which is not to be asked (offline)",
+            "which cannot be asked (offline)",
             hint="load it once with a network, without offline=True",
         )
     return folder
@@ -125,13 +126,13 @@ def _cached(name: str, revision: str | None) -> Path | None:
     package = _package()
     try:
         folder = Path(package.snapshot_download(name, revision=revision, local_files_only=True))
-    except Exception:  # its kind depends on the version, and all say that the cache has it not
+    except Exception:  # its kind depends on the version; all mean that it is not in the cache
         return None
     return folder if (folder / "config.json").is_file() else None
 
 
 def _package() -> Any:
-    """ModelScope's package; where torch is installed it imports that, for its log."""
+    """ModelScope's package; it imports torch, if that is installed, for its log."""
     try:
         return importlib.import_module("modelscope")
     except ImportError as error:
@@ -159,8 +160,8 @@ def _translate(error: Exception, name: str, revision: str | None) -> ModelLoadEr
     status = next(filter(None, map(_status_of, causes_of(error))), None)
     if status == 404:
         return ModelNotFoundError(
-            f"ModelScope has no {name!r} at revision {revision or _MAIN_BRANCH!r}, or has it for "
-            "others only",
+            f"ModelScope has no {name!r} at revision {revision or _MAIN_BRANCH!r}, or it is "
+            "private",
             hint="check the spelling of both; where it is private, `modelscope login`",
         )
     if status in (401, 403):

@@ -1,6 +1,6 @@
-"""Whether an output layer that config.json ties is a copy of the embeddings, or one of its own.
+"""Output layers (`lm_head`) that differ from the embeddings although config.json ties the two.
 
-transformers compares the two when it loads them, and keeps both where they differ (`tie_weights`).
+transformers compares the two when it loads them, and keeps both if they differ (`tie_weights`).
 Merged and altered models ("abliterated" ones) are often saved with a config.json that still ties.
 """
 
@@ -19,14 +19,14 @@ _CHUNK_BYTES = 1 << 20
 
 
 def with_own_head(folder: Path, tensors: Sequence[TensorInfo], settings: Settings) -> Settings:
-    """The settings, with the note that the weights hold an output layer of their own.
+    """Return the settings with `has_own_head` set by a comparison of the two tensors.
 
-    Reads the two tensors until they differ: a moment for one of its own, and all of both for a
-    copy. Nothing is read where config.json ties nothing, or the files hold no output layer.
+    The tensors are read up to the first difference: a moment if they differ, both in full if one is
+    a copy. Nothing is read if config.json does not tie them, or the files hold no output layer.
 
     Args:
-        folder: where the weights are; where they are not, the settings come back as they are.
-        tensors: what they hold.
+        folder: folder of the weights; without weights the settings are returned unchanged.
+        tensors: tensors in the files.
         settings: the checkpoint's config.json.
     """
     head, table = (_named(end, tensors) for end in ("lm_head.weight", "embed_tokens.weight"))
@@ -60,7 +60,7 @@ def _same_bytes(a: BinaryIO, b: BinaryIO, num_bytes: int) -> bool:
 
 
 def _places(folder: Path) -> Mapping[str, tuple[Path, int, int]]:
-    """In which file each tensor lies, and from which byte to which."""
+    """The file of each tensor, and the offsets of its first byte and of the byte after its last."""
     places = {}
     for name in weight_files(folder):
         path = folder / name

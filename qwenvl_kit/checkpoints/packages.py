@@ -1,4 +1,4 @@
-"""Which packages are not installed, or too old; none of them is imported."""
+"""Packages that are missing or too old, found without importing them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from qwenvl_kit.families import Family
 
 
 def requirements_of(family: Family) -> tuple[str, ...]:
-    """What a family needs to run, as pip takes it."""
+    """Return the requirements to run a family, in pip's form."""
     return (f"transformers>={family.since_transformers}", f"torch>={family.since_torch}")
 
 
 def lacking(packages: Iterable[str]) -> tuple[str, ...]:
-    """Those that are not installed, or too old.
+    """Return the requirements that are not installed, or too old.
 
     Args:
-        packages: requirements as pip takes them, such as "peft>=0.21".
+        packages: requirements in pip's form, such as "peft>=0.21".
     """
     return tuple(package for package in packages if not _is_installed(package))
 
 
 def install_command(packages: tuple[str, ...]) -> str:
-    """The command that installs packages, each in quotes: to a shell, `>` means a file."""
+    """Return the command that installs packages, each in quotes: `>` has a meaning in a shell."""
     quoted = (f'"{package}"' for package in packages)
     return f"pip install {' '.join(quoted)}"
 

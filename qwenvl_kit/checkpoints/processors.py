@@ -1,7 +1,7 @@
-"""What a checkpoint's settings for pictures and its processor say, before transformers reads them.
+"""Checks of a checkpoint's processor settings, before transformers reads them.
 
-transformers answers a class that it does not know with a list of a hundred model types, or takes
-the tokenizer for the processor. Here the file, the entry and its right value are named.
+For an unknown class transformers lists a hundred model types, or takes the tokenizer for the
+processor. The errors here name the file, the entry and its right value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qwenvl_kit.checkpoints.settings import read_json
 from qwenvl_kit.errors import CheckpointError
 
 IMAGE_PROCESSOR = "Qwen2VLImageProcessor"
-"""The image processor of all these families; its kinds begin with the same name."""
+"""The image processor of all families; its variants begin with the same name."""
 
 PROCESSORS = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor")
 """The processors of published checkpoints."""
@@ -31,13 +31,14 @@ _CLASS_FILES = (
 
 
 def check_processor(folder: Path) -> None:
-    """Refuse settings of a processor that no Qwen-VL has.
+    """Raise an error if the processor settings are not those of a Qwen vision-language model.
 
     Args:
-        folder: a checkpoint's. Files that are not there are no fault here.
+        folder: folder of the checkpoint. Missing files are not an error here.
 
     Raises:
-        CheckpointError: it names the file and the entry, and what should stand there.
+        CheckpointError: an entry is wrong; the message names the file, the entry and its right
+            value.
     """
     for file, settings in _picture_settings(folder):
         _check_type(file, settings)
@@ -47,7 +48,7 @@ def check_processor(folder: Path) -> None:
 
 
 def where_class_is_said(folder: Path) -> tuple[Path, str] | None:
-    """The file that names the processor's class, and the class; None where none does."""
+    """Return the file that names the processor's class, and the class; None if none does."""
     for name in _CLASS_FILES:
         path = folder / name
         said = read_json(path).get("processor_class") if path.is_file() else None
@@ -57,7 +58,7 @@ def where_class_is_said(folder: Path) -> tuple[Path, str] | None:
 
 
 def _picture_settings(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Where a processor is saved whole, its file counts for pictures and the other does not."""
+    """The settings for pictures with their file; a processor that is saved whole comes first."""
     whole, alone = folder / "processor_config.json", folder / "preprocessor_config.json"
     within = read_json(whole).get("image_processor") if whole.is_file() else None
     if isinstance(within, dict):
@@ -99,7 +100,7 @@ def _check_class(folder: Path) -> None:
 
 
 def unknown_class_error(file: Path, said: str) -> CheckpointError:
-    """What to raise for a processor that is none of a Qwen-VL, or that transformers has not."""
+    """Return the error for a processor class that transformers or Qwen-VL does not have."""
     return CheckpointError(
         f"processor_class={said!r} in {file} cannot be used",
         expected=f"one of {', '.join(PROCESSORS)}",

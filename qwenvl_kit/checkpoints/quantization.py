@@ -1,4 +1,4 @@
-"""Checkpoints that are published quantised: how, and which packages run them."""
+"""Quantised checkpoints: the method of each, and the packages that run it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "torchao": ("torchao>=0.15.0",),
     }
 )
-"""What each method of quantisation needs installed, as pip takes it."""
+"""The packages that each quantisation method needs, in pip's form."""
 
 MLX = "mlx"
 UNNAMED = "a method that config.json does not name"
@@ -38,18 +38,18 @@ CURES: Mapping[str, str] = MappingProxyType(
         "gguf": "the safetensors checkpoint that it was made from",
     }
 )
-"""What to take in place of what transformers does not run."""
+"""The checkpoints to take in place of methods that transformers does not run."""
 
 
 @dataclass(frozen=True)
 class StoredQuantization:
-    """How a checkpoint is quantised as it is published.
+    """The quantisation of a published checkpoint.
 
     Attributes:
         method: the `quant_method` of its config.json.
-        bits: of one quantised weight; None where config.json does not say.
-        packages: what must be installed to run it, as pip takes it; empty where the kit does not
-            know the method.
+        bits: bits of one quantised weight; None if config.json does not tell.
+        packages: packages that are needed to run it, in pip's form; empty if the kit does not know
+            the method.
     """
 
     method: str
@@ -57,27 +57,27 @@ class StoredQuantization:
     packages: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Its name, such as 'gptq' or 'bitsandbytes 4-bit'."""
+        """Return the name of the method, such as 'gptq' or 'bitsandbytes 4-bit'."""
         shows_bits = self.method == "bitsandbytes" and self.bits is not None
         return f"{self.method} {self.bits}-bit" if shows_bits else self.method
 
     @property
     def is_known(self) -> bool:
-        """Whether the kit knows what the method needs."""
+        """True if the kit knows the packages that the method needs."""
         return self.method in PACKAGES
 
     @property
     def can_be_dequantized(self) -> bool:
-        """Whether it can be loaded in bfloat16 as well.
+        """True if it can be loaded in bfloat16 as well.
 
-        transformers does so with FP8 where no GPU of compute capability 8.9 is at hand, or when it
-        is told to (`FineGrainedFP8Config(dequantize=True)`).
+        transformers does that with FP8 if there is no GPU of compute capability 8.9, or if it is
+        told to (`FineGrainedFP8Config(dequantize=True)`).
         """
         return self.method == "fp8"
 
 
 def stored_quantization(settings: Settings) -> StoredQuantization | None:
-    """How a checkpoint is quantised; None if it is not."""
+    """Return the quantisation of a checkpoint; None if it is not quantised."""
     config = settings.quantization
     if not config:
         return None
@@ -88,7 +88,7 @@ def stored_quantization(settings: Settings) -> StoredQuantization | None:
 
 
 def missing_packages(stored: StoredQuantization) -> tuple[str, ...]:
-    """Those of its packages that are not installed, or too old; nothing is imported."""
+    """Return the packages that are missing or too old; nothing is imported."""
     return lacking(stored.packages)
 
 
@@ -114,7 +114,7 @@ def _bits(method: str, config: Mapping[str, object]) -> int | None:
 
 
 def _bits_of_groups(groups: object) -> int | None:
-    """The bits that all groups of layers have in common, if they have."""
+    """The bits of all groups of layers, if they are the same; else None."""
     found = {_bits_of_group(group) for group in groups.values()} if isinstance(groups, dict) else {}
     return next(iter(found)) if len(found) == 1 else None
 

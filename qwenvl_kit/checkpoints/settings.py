@@ -1,4 +1,4 @@
-"""What a checkpoint's config.json says."""
+"""The settings of a checkpoint: its config.json."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.checkpoints.folders import names_in, no_config_error
+from qwenvl_kit.checkpoints.foreign_formats import names_in, no_config_error
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError
 from qwenvl_kit.families import FAMILIES, Family, family_of
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A checkpoint's config.json.
+    """The settings in a checkpoint's config.json.
 
-    Read as it is: transformers' `AutoConfig` imports torch, and knows no family that is newer
-    than itself.
+    They are read directly, because `AutoConfig` of transformers imports torch, and does not know
+    families that are newer than itself.
 
     Attributes:
-        family: the family that it names.
-        config: all of it.
-        has_own_head: whether the files hold an output layer of its own, whatever config.json says;
-            see `own_head`.
+        family: the family that config.json names.
+        config: the whole content of config.json.
+        has_own_head: True if the weights hold a different output layer although config.json ties
+            it to the embeddings; see `output_heads`.
     """
 
     family: Family
@@ -33,10 +33,10 @@ class Settings:
 
     @property
     def text(self) -> Mapping[str, Any]:
-        """Settings of the language model, where transformers looks for them.
+        """The settings of the language model, from the place in which transformers looks for them.
 
-        Older checkpoints keep them at the top. Of the newer families transformers never looks
-        there, and builds a model of its own defaults.
+        Older checkpoints keep them at the top of config.json. For newer families transformers
+        never looks there, and would build a model from its own defaults.
         """
         text = self.config.get("text_config")
         if text is None and self.family.reads_old_layout:
@@ -45,46 +45,46 @@ class Settings:
 
     @property
     def has_stray_text(self) -> bool:
-        """Whether the language model's settings stand at the top, where nobody reads them."""
+        """True if the language model's settings are at the top, where transformers ignores them."""
         is_read = self.family.reads_old_layout or bool(self.text)
         return not is_read and "num_hidden_layers" in self.config
 
     @property
     def vision(self) -> Mapping[str, Any]:
-        """Settings of the vision encoder."""
+        """The settings of the vision encoder."""
         return _mapping(self.config.get("vision_config"))
 
     @property
     def context_tokens(self) -> int | None:
-        """Longest prompt and answer together."""
+        """Most tokens of prompt and answer together; None if config.json does not tell."""
         value = self.text.get("max_position_embeddings")
         return value if isinstance(value, int) else None
 
     @property
     def ties_embeddings(self) -> bool:
-        """Whether the output layer shares its weights with the input embeddings."""
+        """True if the output layer shares its weights with the input embeddings."""
         is_tied = bool(self.config.get("tie_word_embeddings"))
         is_tied = is_tied or (self.family.reads_old_layout and self.says_tied_within)
         return is_tied and not self.has_own_head
 
     @property
     def says_tied_within(self) -> bool:
-        """Whether the language model's own settings say so, which only some families obey."""
+        """True if text_config ties the embeddings, which only some families read."""
         return bool(self.text.get("tie_word_embeddings"))
 
     @property
     def quantization(self) -> Mapping[str, Any]:
-        """How the checkpoint is quantised as it is published; empty if it is not."""
+        """The settings of a checkpoint that is published quantised; empty if it is not."""
         whole = _mapping(self.config.get("quantization_config"))
         return whole or _mapping(self.text.get("quantization_config"))
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings of the checkpoint in a folder.
+    """Read the settings of the checkpoint in a folder.
 
     Raises:
         CheckpointError: there is no config.json, or it cannot be read.
-        UnknownFamilyError: not a Qwen vision-language model that the kit knows.
+        UnknownFamilyError: it is not a Qwen vision-language model that the kit knows.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -94,26 +94,26 @@ def read_settings(folder: Path) -> Settings:
         raise CheckpointError(
             f"{path} has configuration_files, which names other files to read in its place",
             expected="all settings in config.json itself",
-            hint="the settings of the file that it names, as config.json",
+            hint="copy the settings of the named file into config.json",
         )
     if not isinstance(config.get("model_type"), str):
         raise UnknownFamilyError(
             f"{path} has model_type={config.get('model_type')!r}, which is not a Qwen "
             "vision-language model",
             expected=f"one of {', '.join(FAMILIES)}",
-            hint="config.json of the model that it was made from",
+            hint="take the config.json of the model that it was made from",
         )
     return Settings(family_of(config["model_type"]), config)
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object from one of a checkpoint's files.
+    """Read a JSON object from a file of a checkpoint.
 
     Raises:
-        CheckpointError: it is not there, or holds anything else.
+        CheckpointError: the file does not exist, or holds something else.
     """
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise CheckpointError(f"{path} cannot be read (it is no file)", expected="a JSON file")
+        raise CheckpointError(f"{path} cannot be read (it is not a file)", expected="a JSON file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -130,7 +130,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 
 def _remedy(path: Path) -> str:
-    """What to do with a file that is no JSON; transformers reads it no better."""
+    """The cure for a file that is not JSON; transformers cannot read it either."""
     start = b""
     if path.is_file():
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""The small files of a checkpoint, judged by what the file system says before one is opened.
+"""Checks of a checkpoint's small files by kind and size, before one is opened.
 
 A pipe is waited for, a device never ends, and a file of gigabytes fills the memory. transformers
-opens some of them by itself, so all are judged together.
+opens some of them by itself, so all are checked together.
 """
 
 from __future__ import annotations
@@ -21,71 +21,72 @@ _SETTINGS = (
     *("special_tokens_map.json", "added_tokens.json", "configuration.json"),
     *("chat_template.json", "chat_template.jinja"),
 )
-"""Files of some kilobytes."""
+"""Settings files of a few kilobytes."""
 
 _TABLES = (
     *("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model"),
     "model.safetensors.index.json",
 )
-"""Files with a line for each token or tensor; the longest that is published has some 20 MB."""
+"""Files with a line for each token or tensor; the largest published one has about 20 MB."""
 
 _MOST = 128 * _MIB
 _MAX_BYTES = {**dict.fromkeys(_SETTINGS, 4 * _MIB), **dict.fromkeys(_TABLES, _MOST)}
-"""Several times what is published: reading one takes ten times its size in memory, for a moment."""
+"""The size limit of each file, several times that of published ones: to read a file takes ten times
+its size in memory for a moment."""
 
 _TEMPLATES = "additional_chat_templates"
-"""A folder in which transformers looks for more templates."""
+"""The folder in which transformers looks for more templates."""
 
 _MAX_TEMPLATES = 100
 
 
 def check_small_files(folder: Path) -> None:
-    """Refuse small files that are no files, or are not small.
+    """Raise an error if a small file is no regular file, or is too large.
 
-    Symbolic links are followed, as the caches of hubs are made of them. What is not there is no
-    fault here.
+    Symbolic links are followed, because the caches of hubs consist of them. Missing files are not
+    an error here.
 
     Args:
-        folder: a checkpoint's.
+        folder: folder of the checkpoint.
 
     Raises:
-        CheckpointError: it names the file.
+        CheckpointError: a file is too large or no regular file; the message names it.
     """
     for path in (*(folder / name for name in _MAX_BYTES), *_more_templates(folder)):
         try:
             found = os.stat(path)
-        except OSError:  # not there, or a link to nothing: whoever needs it says so
+        except OSError:  # missing, or a dead link: the code that needs it raises the error
             continue
         kind = _kind(found.st_mode) or _kernels(path, found.st_size)
         if kind:
             raise CheckpointError(
-                f"{path} cannot be read: it is no file, but {kind}",
+                f"{path} cannot be read: it is not a file, but {kind}",
                 expected="the file as it was published",
             )
         check_size(str(path), path.name, found.st_size)
 
 
 def is_needless(name: str, num_bytes: int | None) -> bool:
-    """Whether a file is none of a checkpoint's, and too large to be fetched for nothing."""
+    """True if a checkpoint does not need a file, and it is too large to fetch for nothing."""
     return name not in _MAX_BYTES and (num_bytes or 0) > _MOST
 
 
 def check_size(where: str, name: str, num_bytes: int | None) -> None:
-    """Refuse a small file that is not small.
+    """Raise an error if a small file is too large.
 
     Args:
-        where: the file, for the message.
-        name: its name.
-        num_bytes: its size, if that is known.
+        where: path or description of the file, for the message.
+        name: name of the file.
+        num_bytes: size of the file; None if not known.
 
     Raises:
-        CheckpointError: it is larger than any that is published.
+        CheckpointError: it is larger than the limit for its name.
     """
     most = _MAX_BYTES.get(name, _MOST)
     if num_bytes is not None and num_bytes > most:
         raise CheckpointError(
             f"{where} has {num_bytes / _MIB:,.0f} MiB",
-            expected=f"at most {most // _MIB} MiB, which is more than any has that is published",
+            expected=f"at most {most // _MIB} MiB, which is more than any published one has",
             hint="another revision of the checkpoint",
         )
 
@@ -104,7 +105,7 @@ def _more_templates(folder: Path) -> Iterator[Path]:
 
 
 def _kind(mode: int) -> str:
-    """What something is that is no file; nothing for a file."""
+    """The kind of something that is no regular file, in words; empty for a regular file."""
     if stat.S_ISREG(mode):
         return ""
     if stat.S_ISDIR(mode):
@@ -113,6 +114,6 @@ def _kind(mode: int) -> str:
 
 
 def _kernels(path: Path, size: int) -> str:
-    """What the kernel makes up as it is read has no size, and may have no end."""
+    """The words for a file that the kernel makes up on reading, perhaps without end; else empty."""
     is_made_up = not size and os.path.realpath(path).startswith(("/proc/", "/sys/"))
     return "a file of the kernel" if is_made_up else ""

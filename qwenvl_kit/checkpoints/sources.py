@@ -1,69 +1,23 @@
-"""Where a checkpoint is: a folder, the Hugging Face hub, or ModelScope."""
+"""Sources of checkpoints: a folder, the Hugging Face hub, or ModelScope."""
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import shutil
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from qwenvl_kit.checkpoints.folders import fault_of
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.small_files import check_small_files
-from qwenvl_kit.checkpoints.weights import (
-    INDEX_FILE,
-    SINGLE_FILE,
-    absent_weights,
-    is_training_state,
-    no_weights_error,
-)
-from qwenvl_kit.errors import (
-    DownloadError,
-    ModelLoadError,
-    ModelNotFoundError,
-    UnsafeWeightsError,
-    WeightsError,
-)
-from qwenvl_kit.hardware import as_gigabytes
+from qwenvl_kit.errors import ModelLoadError, ModelNotFoundError
 from qwenvl_kit.safe_text import shown
 
 Source: TypeAlias = Literal["huggingface", "modelscope"]
-
-SMALL_FILES = ("*.json", "*.txt", "*.jinja", "tokenizer.model")
-"""What `find_checkpoint` fetches, of a repository's top folder: text that is read, never run."""
-
-# Not more: since 1.18 huggingface_hub throws half a file away (its issue 4196).
-RESUME = "call again: the files that came whole are kept, and only the others are fetched"
 
 _EXAMPLE = "a hub id such as 'Qwen/Qwen2-VL-2B-Instruct'"
 _ID = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 # What git allows in the name of a branch or tag; `..` would also leave the cache's folder.
 _REVISION = re.compile(r"(?!.*\.\.)[^\s/~^:?*\[\\\x00-\x1f\x7f][^\s~^:?*\[\\\x00-\x1f\x7f]*")
-
-_PICKLED = re.compile(r"(pytorch_model.*\.bin|consolidated.*\.(bin|pth?)|.*\.(pth?|ckpt|pkl))")
-_SECRETS = re.compile(r"(?i)\bbearer\s+\S+|\b(?:hf_|ms-)[\w-]+|(?<=\?)[^\s'\">]+")
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where a checkpoint's files are: one folder, one revision.
-
-    Attributes:
-        name: what the user asked for.
-        folder: it holds the small files; the weights once `fetch_weights` has been called.
-        origin: "folder", "huggingface" or "modelscope".
-        revision: the commit that all of its files are of; None for a folder. ModelScope does not
-            name the commit: there it is the branch or tag.
-    """
-
-    name: str
-    folder: Path
-    origin: str
-    revision: str | None
 
 
 def find_checkpoint(
@@ -75,23 +29,26 @@ def find_checkpoint(
 ) -> Checkpoint:
     """Find a checkpoint and fetch its small files: configuration, tokenizer, template.
 
-    A name that is both a folder and a hub id is the folder, as in transformers. On the Hugging
-    Face hub the revision becomes one commit first, and all that is fetched, here and by
-    `fetch_weights`, is of it. Without a network the cache is used where it knows the revision.
+    If a name is both a folder and a hub id, the folder is taken, as in transformers. On the Hugging
+    Face hub the revision is first resolved to one commit, and all files come from that commit,
+    here and in `fetch_weights`. Without a network the cache is used if it has the revision.
 
     Args:
         model: a folder, or the id of a repository; a `Path` is always a folder.
-        source: the hub that has the id: "huggingface" or "modelscope".
-        revision: branch, tag or commit; None is the repository's main branch.
-        offline: use the cache alone. `HF_HUB_OFFLINE=1` does the same for the Hugging Face hub.
+        source: the hub of the id: "huggingface" or "modelscope".
+        revision: branch, tag or commit; None is the main branch of the repository.
+        offline: True to use the cache alone. `HF_HUB_OFFLINE=1` does the same for the Hugging Face
+            hub.
 
     Raises:
-        ModelNotFoundError: no such folder, id or revision, or offline with nothing of it cached.
-        ModelForbiddenError: the hub has it and does not give it to this user.
+        ModelNotFoundError: there is no such folder, id or revision, or it is not cached and the
+            hub cannot be asked (offline).
+        ModelForbiddenError: the hub refuses the checkpoint to this user.
         DownloadError: no network, a broken transfer, a failing hub or a full disk.
-        CheckpointError: the repository has no config.json, or a small file is none.
-        MissingPackageError: ModelScope needs its package.
-        ModelLoadError: an unknown source.
+        CheckpointError: the repository has no config.json, or a small file is no regular file or
+            is too large.
+        MissingPackageError: the package of ModelScope is not installed.
+        ModelLoadError: the source is unknown.
     """
     _check_source(source)
     _check_revision(revision)
@@ -106,19 +63,20 @@ def find_checkpoint(
 
 
 def fetch_weights(checkpoint: Checkpoint, *, offline: bool = False) -> None:
-    """Fetch the weights of a checkpoint into its folder; does nothing where they are.
+    """Fetch the weights of a checkpoint into its folder, if they are not there yet.
 
-    Only safetensors files are ever fetched, of the checkpoint's own revision.
+    Only safetensors files are fetched, from the checkpoint's own revision.
 
     Args:
-        checkpoint: as `find_checkpoint` gave it.
-        offline: use the cache alone, as in `find_checkpoint`.
+        checkpoint: the result of `find_checkpoint`.
+        offline: True to use the cache alone, as in `find_checkpoint`.
 
     Raises:
         UnsafeWeightsError: the repository has pickled weights only.
-        WeightsError: it has none, or lacks some of those that its index names.
-        ModelForbiddenError: the hub does not give them to this user.
-        DownloadError: too little disk, no network, a broken transfer, or offline and not cached.
+        WeightsError: it has no weights, or lacks files that its index names.
+        ModelForbiddenError: the hub refuses them to this user.
+        DownloadError: too little disk space, no network, a broken transfer, or offline and not in
+            the cache.
     """
     if checkpoint.origin == "huggingface":
         from qwenvl_kit.checkpoints.huggingface import fetch_from_hub
@@ -175,7 +133,7 @@ def _as_folder(model: object) -> Path | None:
 
 
 def _as_id(model: str | os.PathLike[str]) -> str:
-    """Take what is no folder for a hub id, unless it looks like a path or no hub could have it."""
+    """The name of a model as a hub id; an error if it looks like a path or cannot be an id."""
     name = os.fsdecode(model)
     if not isinstance(model, str) or name.startswith((".", "/", "~")) or os.path.exists(name):
         raise ModelNotFoundError(
@@ -192,122 +150,5 @@ def _as_id(model: str | os.PathLike[str]) -> str:
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form of a repository's id on a hub: an owner, one '/' and a name."""
+    """True if a name has the form of a repository id on a hub: an owner, one '/' and a name."""
     return _ID.fullmatch(name) is not None and ".." not in name
-
-
-def weights_to_fetch(checkpoint: Checkpoint, listed: Collection[str]) -> tuple[str, ...]:
-    """Names of the weight files that are not there yet.
-
-    Args:
-        checkpoint: with its small files in its folder; an index among them names the shards.
-        listed: names of all files that the repository has.
-
-    Raises:
-        UnsafeWeightsError: the repository has pickled weights only.
-        WeightsError: it has none, or lacks some of those that its index names.
-    """
-    absent = absent_weights(checkpoint.folder)
-    lacking = [name for name in absent if name not in listed]
-    if lacking and not (checkpoint.folder / INDEX_FILE).is_file():
-        raise _no_weights(checkpoint.name, listed)
-    if lacking:
-        raise WeightsError(
-            f"{checkpoint.name!r} lacks {len(lacking)} of the weight files that its index names, "
-            f"{lacking[0]!r} first",
-            hint="another revision of it",
-        )
-    return absent
-
-
-def _no_weights(name: str, listed: Collection[str]) -> WeightsError:
-    expected = f"{SINGLE_FILE}, or shards with an index"
-    pickled = sorted(
-        file for file in listed if _PICKLED.fullmatch(file) and not is_training_state(file)
-    )
-    if pickled and not any(file.endswith(".safetensors") for file in listed):
-        return UnsafeWeightsError(
-            f"{name!r} has pickled weights only ({pickled[0]}), which could run code when opened",
-            expected=expected,
-            hint="a revision or a copy of it with safetensors files",
-        )
-    others = sorted(file for file in listed if file.endswith((".safetensors", ".gguf")))
-    if not others:
-        return no_weights_error(repr(name), fault_of(listed))
-    fault = fault_of(others)
-    return WeightsError(
-        f"{name!r} has no weights under a name that is known, only {others[0]!r}",
-        expected=expected,
-        hint=fault.cure if fault else "",
-    )
-
-
-def check_space(name: str, folder: Path, num_bytes: int) -> None:
-    """Refuse a download that the disk cannot hold.
-
-    Args:
-        name: of the checkpoint.
-        folder: where its files go.
-        num_bytes: what is still to come.
-
-    Raises:
-        DownloadError: more than is free.
-    """
-    free_bytes = shutil.disk_usage(folder).free
-    if num_bytes > free_bytes:
-        raise DownloadError(
-            f"the weights of {name!r} need {as_gigabytes(num_bytes)} more in {folder}, where "
-            f"{as_gigabytes(free_bytes)} are free",
-            hint="make room, or move the cache to a larger disk (HF_HOME, or MODELSCOPE_CACHE)",
-        )
-
-
-def disk_full_error(name: str, folder: Path) -> DownloadError:
-    """What to raise where the disk became full half-way.
-
-    Args:
-        name: of the checkpoint.
-        folder: a folder on that disk; it need not exist yet.
-    """
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free_bytes = shutil.disk_usage(there).free
-    return DownloadError(
-        f"the disk became full while {name!r} was fetched: {as_gigabytes(free_bytes)} are free in "
-        f"{folder}",
-        hint=f"make room, then {RESUME}",
-    )
-
-
-def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error, and all that it was raised from; of each file where several failed."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        each = waiting.pop(0)
-        if id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            files = getattr(each, "failed_files", None)  # of modelscope's FileDownloadError
-            near = [each.__cause__, each.__context__, *(files or {}).values()]
-            waiting.extend(other for other in near if isinstance(other, BaseException))
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means a full disk, also where a library of Rust says so in words."""
-    return any(
-        getattr(each, "errno", None) in _FULL or "No space left on device" in str(each)
-        for each in causes_of(error)
-    )
-
-
-def words_of(error: BaseException, token: str | None = None) -> str:
-    """The kind of a foreign error and its first line, without tokens and signed addresses.
-
-    Args:
-        error: what a hub's client raised.
-        token: the one in use, which may be of any form.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0] if lines else ""
-    said = said.replace(token, "***") if token else said
-    said = _SECRETS.sub("***", said)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__

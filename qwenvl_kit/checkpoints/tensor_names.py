@@ -1,7 +1,7 @@
-"""By what program weights were saved, told by the names of their tensors.
+"""Names of tensors, which show the program that saved the weights.
 
-transformers passes over names that it does not know and fills the gaps with random numbers. What
-it renames by itself is no fault here; the tests hold this against it, family by family.
+transformers ignores names that it does not know, and fills the gaps with random numbers. Names that
+it renames by itself are no fault here; the tests compare with it, family by family.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from qwenvl_kit.checkpoints.folders import Fault
+from qwenvl_kit.checkpoints.foreign_formats import Fault
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.families import FAMILIES, Family
@@ -34,7 +34,7 @@ _FOREIGN: tuple[tuple[str, str, str], ...] = (
     (r"tok_embeddings\.|layers\.\d+\.attention\.w[qkvo]\.", "torchtune or Meta",
      "save it again in the format of Hugging Face"),
 )  # fmt: skip
-"""Names that no version of transformers gives to a Qwen-VL: whose they are, and what to do."""
+"""Patterns of names that transformers never gives to a Qwen-VL: the program, and the cure."""
 
 _ROOT = re.compile(
     r"(.*?)(model\.language_model\.|model\.visual\.|language_model\.|visual\.|vision_tower\.|"
@@ -46,20 +46,20 @@ _BARE_TEXT = re.compile(r"(language_model\.model\.)?(layers\.\d+|embed_tokens|no
 _OLD_TEXT = re.compile(r"model\.(layers\.\d+|embed_tokens|norm)\.")
 _ROOTS = {"model", "language_model", "visual", "vision_tower", "lm_head", "mtp"}
 
-_RENAME = """open the file with safetensors.torch.load_file, take {prefix!r} off the names, and \
+_RENAME = """open the file with safetensors.torch.load_file, remove {prefix!r} from the names, and \
 save_file(weights, path, metadata={{"format": "pt"}}); better, save the inner model itself \
 (model.module, or accelerator.unwrap_model(model), and its save_pretrained)"""
 
 
 def naming_fault(tensors: Sequence[TensorInfo], settings: Settings) -> Fault | None:
-    """Why transformers would not find a model's weights among these tensors.
+    """Return the reason why transformers would not find the weights by these names.
 
     Args:
-        tensors: what the files hold.
+        tensors: tensors in the files.
         settings: the checkpoint's config.json.
 
     Returns:
-        None where it finds them, or where it takes a load to know.
+        None if it finds them, or if only loading can tell.
     """
     names = [tensor.name for tensor in tensors if not tensor.name.startswith("mtp.")]
     faults = (
@@ -79,7 +79,7 @@ def naming_fault(tensors: Sequence[TensorInfo], settings: Settings) -> Fault | N
 
 
 def stray_tensors(tensors: Iterable[TensorInfo]) -> tuple[str, ...]:
-    """Names of tensors that belong to no part of a Qwen-VL, such as heads that score an answer."""
+    """Return the names of tensors that belong to no part of a Qwen-VL, such as scoring heads."""
     return tuple(t.name for t in tensors if t.name.partition(".")[0] not in _ROOTS)
 
 
@@ -100,7 +100,7 @@ def _wrapped(names: Iterable[str]) -> Fault | None:
         return None
     wrapper = _WRAPPER.search(found)
     return Fault(
-        f"names of a wrapped model, or a part twice in them ({found!r})",
+        f"names of a wrapped model, or names with a part twice ({found!r})",
         _RENAME.format(prefix=wrapper[0] if wrapper else ""),
     )
 
@@ -114,7 +114,7 @@ def _foreign(names: Sequence[str]) -> Fault | None:
 
 
 def _prefixed(names: Sequence[str], settings: Settings) -> Fault | None:
-    """One and the same word before all names, or before all but the heads."""
+    """The fault of names that all have the same prefix, except perhaps the heads."""
     prefixes = [match[1] for name in names if (match := _ROOT.match(name))]
     found = next((prefix for prefix in prefixes if prefix), None)
     if found is None or "" in prefixes or _is_taken_off(found, settings):
@@ -128,13 +128,13 @@ def _prefixed(names: Sequence[str], settings: Settings) -> Fault | None:
 
 
 def _is_taken_off(prefix: str, settings: Settings) -> bool:
-    """Whether transformers takes it off: not where it renames or joins tensors first."""
+    """True if transformers removes the prefix: not if it renames or joins tensors first."""
     family = settings.family
     return prefix == "model." and not (family.reads_old_layout or family.is_mixture_of_experts)
 
 
 def _of_mlx(tensors: Sequence[TensorInfo]) -> Fault | None:
-    # MLX keeps the colours of a convolution's weights last.
+    # In MLX the channels of a convolution's weights are the last dimension.
     found = next(
         (
             tensor.name
@@ -148,7 +148,7 @@ def _of_mlx(tensors: Sequence[TensorInfo]) -> Fault | None:
         return None
     return Fault(
         f"tensors as MLX saves them ({found!r})",
-        f"{_ORIGINAL}: MLX runs on Apple's computers, and turns some of the weights round",
+        f"{_ORIGINAL}: MLX runs on Apple's computers, and transposes some of the weights",
     )
 
 
@@ -160,7 +160,7 @@ def _of_another_family(names: Sequence[str], settings: Settings) -> Fault | None
         return None
     return Fault(
         f"the tensors of a {found.model_type}, and config.json says {own.model_type}",
-        "config.json of the very model whose weights these are",
+        "the config.json that belongs to these weights",
     )
 
 
@@ -188,14 +188,14 @@ def _half(names: Sequence[str]) -> Fault | None:
     if has_text:
         return Fault(
             "a language model alone, no tensor of a vision encoder",
-            "the whole checkpoint: a text model sees no pictures, and one that was taken out of a "
-            "vision-language model must be put back (its tensors into that model's files)",
+            "the whole checkpoint: a text model sees no pictures; if this one was taken out of a "
+            "vision-language model, put its tensors back into the files of that model",
         )
     return Fault("a vision encoder alone", "the whole checkpoint")
 
 
 def _headless(names: Sequence[str], settings: Settings) -> Fault | None:
-    """An output layer that is neither there nor tied: transformers would draw a random one."""
+    """The fault of an output layer that is missing and not tied: it would get random weights."""
     if settings.ties_embeddings or any("lm_head." in name for name in names):
         return None
     heads = [name for name in names if name.partition(".")[0] not in _ROOTS]
@@ -223,23 +223,23 @@ def _emptied(tensors: Iterable[TensorInfo], settings: Settings) -> Fault | None:
     if settings.quantization or not found:
         return None
     return Fault(
-        f"{len(found)} tensors without a value ({found[0]!r} first), as DeepSpeed ZeRO-3 saves "
-        "what lies on other processes",
+        f"{len(found)} empty tensors ({found[0]!r} first), as DeepSpeed ZeRO-3 saves the weights "
+        "that other processes hold",
         "zero_to_fp32.py in the training state, or stage3_gather_16bit_weights_on_model_save in "
         "the settings of DeepSpeed",
     )
 
 
 def _packed(names: Iterable[str], settings: Settings) -> Fault | None:
-    """Quantised weights of which config.json says nothing, as old programs save them."""
+    """The fault of quantised weights that config.json does not tell, as old programs save them."""
     packed = re.compile(r"\.(qweight|weight_packed|weight\.absmax|weight\.quant_state\S*|SCB)$")
     found = None if settings.quantization else _first(packed, names)
     if found is None:
         return None
     return Fault(
         f"quantised weights ({found!r}), and config.json has no quantization_config",
-        "put what quantize_config.json or quant_config.json says into config.json as "
-        "quantization_config, with its quant_method; or take the checkpoint that is not quantised",
+        "copy quantize_config.json or quant_config.json into config.json as quantization_config, "
+        "with its quant_method; or take the checkpoint that is not quantised",
     )
 
 

@@ -1,4 +1,4 @@
-"""Which tensors a checkpoint holds, from the headers of its files; no tensor is read."""
+"""Weight files of a checkpoint, and the tensors in their headers; no weights are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from qwenvl_kit.checkpoints.folders import Fault, fault_of, names_in
+from qwenvl_kit.checkpoints.foreign_formats import Fault, fault_of, names_in
 from qwenvl_kit.checkpoints.settings import read_json
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError, WeightsError
 
@@ -19,15 +19,15 @@ _STATES = (
     *("rng_state", "optim", "scheduler", "scaler", "training_args", "random_states"),
     *("mp_rank_", "model_world_size_", "extra_state"),
 )
-"""How the names of pickles begin that a training run leaves, and that are no weights."""
+"""The beginnings of the names of pickles that hold the state of a training run, and no weights."""
 
-# An index may promise it though it is tied to the embeddings; transformers does not miss it.
+# An index may name it although it is tied to the embeddings; transformers does not need it.
 _TIED = "lm_head.weight"
 
 _AGAIN = "download it again"
 
 _MAX_PATH = 1000
-"""Characters of a path within a folder; file systems refuse a part of more than 255 bytes."""
+"""The most characters of a path in a folder; file systems refuse a part of more than 255 bytes."""
 
 # The data types that the safetensors format names (its `Dtype`).
 _BITS: Mapping[str, int] = {
@@ -43,15 +43,15 @@ _BITS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What a header says of one tensor.
+    """One tensor in the header of a file.
 
     Attributes:
-        name: its name in the checkpoint, which need not be the one in the model.
-        dtype: its type as safetensors names it, such as BF16, F8_E4M3 or I32.
-        shape: its sides.
+        name: name in the checkpoint, which may differ from the name in the model.
+        dtype: dtype in safetensors' words, such as BF16, F8_E4M3 or I32.
+        shape: length of each dimension.
 
     Raises:
-        WeightsError: safetensors has no such type.
+        WeightsError: safetensors has no such dtype.
     """
 
     name: str
@@ -67,28 +67,30 @@ class TensorInfo:
 
     @property
     def num_values(self) -> int:
-        """How many values it has; packed ones count as the integer that holds them."""
+        """The number of values; packed values count as the integer that holds them."""
         return math.prod(self.shape)
 
     @property
     def num_bytes(self) -> int:
-        """What it takes in its file, in bytes."""
+        """The size in its file."""
         return -(-self.num_values * _BITS[self.dtype] // 8)
 
     @property
     def is_floating(self) -> bool:
-        """Whether a checkpoint's loader converts it to the model's type."""
+        """True if the loader converts it to the dtype of the model."""
         return self.dtype in ("F16", "BF16", "F32", "F64")
 
 
 def read_tensors(folder: Path) -> tuple[TensorInfo, ...]:
-    """The tensors of the checkpoint in a folder, file by file.
+    """Read the tensors of the checkpoint in a folder, file by file.
 
-    Reads `model.safetensors`, or the shards that `model.safetensors.index.json` names; where both
-    are there the single file, as transformers does (`_get_resolved_checkpoint_files`).
+    It reads the header of `model.safetensors`, or of the shards that
+    `model.safetensors.index.json` names. If both exist it takes the single file, as transformers
+    does (`_get_resolved_checkpoint_files`).
 
     Raises:
-        WeightsError: no weights, a shard missing or outside of the folder, or a damaged file.
+        WeightsError: there are no weights, a shard is missing or outside of the folder, or a file
+            is damaged.
         UnsafeWeightsError: there are only pickled weights, which are not opened.
     """
     shards = _shards(folder)
@@ -103,24 +105,24 @@ def read_tensors(folder: Path) -> tuple[TensorInfo, ...]:
         raise WeightsError(
             f"{folder} has weight files without a tensor",
             expected="the weights of a model",
-            hint="save the model again; under FSDP or DeepSpeed one process holds all of them only "
-            "if it is told to gather them",
+            hint="save the model again; with FSDP or DeepSpeed, gather the weights in one process "
+            "first",
         )
     return tuple(tensors.values())
 
 
 def absent_weights(folder: Path) -> tuple[str, ...]:
-    """Names of the files that should hold the weights and are not in the folder.
+    """Return the names of the weight files that are missing in the folder.
 
     Raises:
-        WeightsError: the index cannot be used, or config.json names a file of its own.
+        WeightsError: the index cannot be used, or config.json names another weight file.
         UnsafeWeightsError: the index names pickled files.
     """
     return _absent(folder, _shards(folder))
 
 
 def weight_files(folder: Path) -> tuple[str, ...]:
-    """Names of the files that hold the weights, or should.
+    """Return the names of the weight files, missing ones included.
 
     Raises:
         WeightsError, UnsafeWeightsError: as `absent_weights`.
@@ -129,18 +131,18 @@ def weight_files(folder: Path) -> tuple[str, ...]:
 
 
 def pickled_weights(folder: Path) -> tuple[str, ...]:
-    """Names of pickled weights in a folder: opening one could run any code that is in it."""
+    """Return the names of pickled weights in a folder: to open one could run any code in it."""
     names = {path.name for pattern in _PICKLED for path in folder.glob(pattern)}
     return tuple(sorted(name for name in names if not is_training_state(name)))
 
 
 def is_training_state(name: str) -> bool:
-    """Whether a pickle is what a training run leaves to go on from, by its name or path."""
+    """True if a pickle holds the state of a training run, by its name or path."""
     return name.rpartition("/")[2].startswith(_STATES) or name.startswith("global_step")
 
 
 def _shards(folder: Path) -> Mapping[str, frozenset[str]]:
-    """The files that should hold the weights, and which tensors the index promises of each."""
+    """The weight files, each with the tensors that the index says it holds."""
     _check_no_other_file(folder)
     if (folder / SINGLE_FILE).is_file() or not (folder / INDEX_FILE).is_file():
         return {SINGLE_FILE: frozenset()}
@@ -154,7 +156,7 @@ def _shards(folder: Path) -> Mapping[str, frozenset[str]]:
 
 
 def _check_no_other_file(folder: Path) -> None:
-    """Refuse files that `transformers_weights` names: transformers would unpickle some of them."""
+    """Raise an error if `transformers_weights` names files: transformers would unpickle some."""
     path = folder / "config.json"
     other = read_json(path).get("transformers_weights") if path.is_file() else None
     if other is not None:
@@ -166,7 +168,7 @@ def _check_no_other_file(folder: Path) -> None:
 
 
 def _read_index(path: Path) -> Mapping[str, str]:
-    """Tensor names and the shards that hold them."""
+    """The names of the tensors, each with the shard that holds it."""
     try:
         index = read_json(path)
     except CheckpointError as error:
@@ -204,18 +206,18 @@ def _check_present(folder: Path, shards: Mapping[str, frozenset[str]]) -> None:
         raise UnsafeWeightsError(
             f"{folder} has pickled weights only ({pickled[0]}), which could run code when opened",
             expected=SINGLE_FILE,
-            hint="a revision of the checkpoint with safetensors files; weights that you trust are "
-            "saved as such by from_pretrained and save_pretrained of transformers",
+            hint="take a revision of the checkpoint with safetensors files; weights that you trust "
+            "can be converted by from_pretrained and save_pretrained of transformers",
         )
     raise no_weights_error(str(folder), fault_of(names_in(folder), folder))
 
 
 def no_weights_error(where: str, fault: Fault | None) -> WeightsError:
-    """What to raise where there are no weights that the kit opens.
+    """Return the error to raise if there are no weights that the kit opens.
 
     Args:
         where: the folder or repository.
-        fault: what it holds instead.
+        fault: its contents; None if they are not known.
     """
     expected = f"{SINGLE_FILE}, or {INDEX_FILE} and its shards"
     if fault is None:
@@ -245,7 +247,7 @@ def _read(path: Path) -> Iterator[TensorInfo]:
 
 
 def _check_no_placeholder(path: Path) -> None:
-    """Refuse what `git clone` leaves where Git LFS is not installed."""
+    """Raise an error for the placeholder that `git clone` leaves if Git LFS is not installed."""
     with path.open("rb") as file:
         start = file.read(23)
     if not start:

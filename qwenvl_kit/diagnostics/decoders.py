@@ -1,17 +1,17 @@
-"""Checks of what opens pictures and videos."""
+"""Checks of the decoders of pictures and videos."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from qwenvl_kit.diagnostics.environment import Surroundings, reason_of
+from qwenvl_kit.diagnostics.environment import Environment, reason_of
 from qwenvl_kit.diagnostics.findings import Finding
 
 PICTURES: Mapping[str, str] = MappingProxyType(
     {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000"}
 )
-"""Pillow's name of a feature, and what it opens."""
+"""Picture formats, by the name of Pillow's feature that opens each."""
 
 _INDISPENSABLE = ("JPEG", "PNG")
 
@@ -23,36 +23,36 @@ VIDEOS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "AV1": ("libdav1d", "libaom-av1"),  # FFmpeg's own "av1" needs a GPU that decodes it
     }
 )
-"""What is wanted, and FFmpeg's decoders for it."""
+"""Video formats, each with the FFmpeg decoders that can open it."""
 
 
-def pictures(surroundings: Surroundings) -> Iterator[Finding]:
-    """The formats that this build of Pillow opens."""
-    if surroundings.versions("pillow") is None:
+def pictures(environment: Environment) -> Iterator[Finding]:
+    """Check the formats that this build of Pillow opens."""
+    if environment.versions("pillow") is None:
         return
-    check = surroundings.load("PIL.features").check
+    check = environment.load("PIL.features").check
     kinds = {kind: bool(check(feature)) for feature, kind in PICTURES.items()}
     cure = "pip install --force-reinstall --no-cache-dir pillow"
     yield _judge("pictures", kinds, "Pillow", cure, _INDISPENSABLE)
 
 
-def videos(surroundings: Surroundings) -> Iterator[Finding]:
-    """PyAV, which brings its own FFmpeg, and the decoders in it."""
-    if surroundings.versions("av") is None:
+def videos(environment: Environment) -> Iterator[Finding]:
+    """Check the decoders in PyAV, which brings its own FFmpeg."""
+    if environment.versions("av") is None:
         return
-    available = surroundings.load("av.codec").codecs_available
+    available = environment.load("av.codec").codecs_available
     kinds = {kind: any(name in available for name in names) for kind, names in VIDEOS.items()}
     yield _judge("videos", kinds, "PyAV", "pip install --force-reinstall av", ("H.264",))
 
 
-def torchcodec(surroundings: Surroundings) -> Iterator[Finding]:
-    """Whether torchcodec found FFmpeg and fits this torch; pip sees to neither."""
-    version = surroundings.versions("torchcodec")
+def torchcodec(environment: Environment) -> Iterator[Finding]:
+    """Check that torchcodec finds FFmpeg and fits this torch; pip ensures neither."""
+    version = environment.versions("torchcodec")
     if version is None:
         return
-    surroundings.torch()  # without it there is nothing to say
+    environment.torch()  # raises NoTorchError without torch: another check reports that
     try:
-        surroundings.load("torchcodec.decoders")
+        environment.load("torchcodec.decoders")
     except Exception as error:
         detail = f"{version} cannot be loaded ({reason_of(error)}); the kit does not need it"
         cure = "install FFmpeg (apt-get install ffmpeg), or pip uninstall torchcodec"

@@ -1,43 +1,43 @@
-"""Checks of what a model can run on: GPUs, the CPU and memory."""
+"""Checks of the devices that a model can run on: GPUs, the CPU and memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from qwenvl_kit.diagnostics.environment import Surroundings
+from qwenvl_kit.diagnostics.environment import Environment
 from qwenvl_kit.diagnostics.findings import Finding
 from qwenvl_kit.diagnostics.software import REINSTALL_TORCH
-from qwenvl_kit.diagnostics.torch_info import Gpu, TorchFacts
+from qwenvl_kit.diagnostics.torch_info import Gpu, TorchInfo
 from qwenvl_kit.hardware import NvidiaDriver, as_gigabytes
 
 MIN_DRIVER: Mapping[int, int] = MappingProxyType({11: 450, 12: 525, 13: 580})
-"""Oldest driver for each major version of CUDA, by NVIDIA's CUDA release notes."""
+"""The oldest driver for each major version of CUDA, from NVIDIA's CUDA release notes."""
 
 _LITTLE_MEMORY = 4 * 2**30
 _LITTLE_FREE = 0.25
 
 
-def accelerators(surroundings: Surroundings) -> Iterator[Finding]:
-    """GPUs: those that torch can use, or why it cannot."""
-    facts = surroundings.torch()
+def accelerators(environment: Environment) -> Iterator[Finding]:
+    """Check the GPUs that torch can use, or find the reason why it uses none."""
+    facts = environment.torch()
     for index, gpu in enumerate(facts.gpus):
         yield from _judge_gpu(f"GPU {index}", gpu, facts)
     if facts.other_device:
         yield Finding("device", "ok", facts.other_device)
     if facts.gpus or facts.other_device:
         return
-    driver = surroundings.nvidia_driver()
+    driver = environment.nvidia_driver()
     if driver is None:
         yield Finding("GPU", "ok", "none found: models run on the CPU")
     else:
-        yield _unused_gpu(driver, facts, surroundings)
+        yield _unused_gpu(driver, facts, environment)
 
 
-def _unused_gpu(driver: NvidiaDriver, facts: TorchFacts, surroundings: Surroundings) -> Finding:
-    """Why torch uses no GPU although the driver of one is there; the likeliest reason first."""
+def _unused_gpu(driver: NvidiaDriver, facts: TorchInfo, environment: Environment) -> Finding:
+    """The reason why torch uses no GPU although a driver is there; the most likely one first."""
     found = f"NVIDIA driver {driver.version or 'of unknown version'} is here"
-    visible = surroundings.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = environment.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         detail = f"{found}, and CUDA_VISIBLE_DEVICES={visible!r} hides its GPUs"
         return Finding("GPU", "note", detail, "unset CUDA_VISIBLE_DEVICES")
@@ -46,7 +46,7 @@ def _unused_gpu(driver: NvidiaDriver, facts: TorchFacts, surroundings: Surroundi
         return Finding("GPU", "note", detail, "docker run --gpus all ..., if this is a container")
     if facts.cuda_version is None:
         detail = f"{found}, and torch {facts.version} is built for {facts.built_for}"
-        return Finding("GPU", "problem", detail, _cuda_build(surroundings.platform))
+        return Finding("GPU", "problem", detail, _cuda_build(environment.platform))
     oldest = MIN_DRIVER.get(int(facts.cuda_version.partition(".")[0]), 0)
     if driver.major is not None and driver.major < oldest:
         detail = f"{found}, and torch's CUDA {facts.cuda_version} needs {oldest} or newer"
@@ -62,7 +62,7 @@ def _cuda_build(platform: str) -> str:
     return "install the CUDA build of torch and torchvision, by the command on PyTorch's site"
 
 
-def _judge_gpu(name: str, gpu: Gpu, facts: TorchFacts) -> Iterator[Finding]:
+def _judge_gpu(name: str, gpu: Gpu, facts: TorchInfo) -> Iterator[Finding]:
     described = _describe(gpu)
     if gpu.capability and not facts.has_kernels_for(gpu.capability):
         compiled = ", ".join(facts.architectures)
@@ -93,12 +93,12 @@ def _is_nearly_full(gpu: Gpu) -> bool:
     return gpu.free_bytes < _LITTLE_FREE * gpu.total_bytes
 
 
-def processor(surroundings: Surroundings) -> Iterator[Finding]:
-    """The CPU's cores, and whether torch starts more threads than there are."""
-    machine = surroundings.machine()
+def processor(environment: Environment) -> Iterator[Finding]:
+    """Check the CPU's cores, and that torch does not start more threads than there are cores."""
+    machine = environment.machine()
     cores = f"{machine.num_cores} core{'' if machine.num_cores == 1 else 's'} to use"
     detail = ", ".join([cores, *machine.abilities])
-    threads = surroundings.torch().num_threads
+    threads = environment.torch().num_threads
     if threads <= machine.num_cores:
         yield Finding("CPU", "ok", detail)
         return
@@ -106,9 +106,9 @@ def processor(surroundings: Surroundings) -> Iterator[Finding]:
     yield Finding("CPU", "note", detail, f"export OMP_NUM_THREADS={machine.num_cores}")
 
 
-def memory(surroundings: Surroundings) -> Iterator[Finding]:
-    """How much memory can still be taken."""
-    machine = surroundings.machine()
+def memory(environment: Environment) -> Iterator[Finding]:
+    """Check the free memory."""
+    machine = environment.machine()
     detail = f"{as_gigabytes(machine.available_bytes)} of {as_gigabytes(machine.total_bytes)} free"
     if machine.available_bytes >= _LITTLE_MEMORY:
         yield Finding("memory", "ok", detail)

@@ -1,4 +1,4 @@
-"""What the checks may look at. Every look is a field, so that tests can pretend another machine."""
+"""The environment that is checked: each access to it is a field, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.diagnostics.torch_info import TorchFacts, read_torch
+from qwenvl_kit.diagnostics.torch_info import TorchInfo, read_torch
 from qwenvl_kit.hardware import Machine, NvidiaDriver, find_nvidia_driver, read_machine
 
 _LONGEST_REASON = 300
 
 
 class NoTorchError(Exception):
-    """torch cannot be imported; one check says so for all."""
+    """torch cannot be imported; one check reports it for all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """Where the Hugging Face hub's client keeps things.
+    """The folders of the Hugging Face hub's client.
 
     Attributes:
-        cache: the folder of downloaded checkpoints.
-        token_file: where a stored access token would be.
+        cache: folder of downloaded checkpoints.
+        token_file: file of a stored access token; it need not exist.
     """
 
     cache: Path
@@ -37,7 +37,7 @@ class Hub:
 
 
 def installed_version(package: str) -> str | None:
-    """The version of an installed package by its metadata, without importing it."""
+    """Return the version of an installed package from its metadata, without importing it."""
     try:
         return importlib.metadata.version(package) or None  # None in damaged metadata
     except importlib.metadata.PackageNotFoundError:
@@ -45,7 +45,7 @@ def installed_version(package: str) -> str | None:
 
 
 def declared_requirements(package: str) -> tuple[str, ...]:
-    """What an installed package says that it needs; empty if it is not installed."""
+    """Return the requirements that an installed package declares; empty if it is not installed."""
     try:
         return tuple(importlib.metadata.requires(package) or ())
     except importlib.metadata.PackageNotFoundError:
@@ -53,25 +53,25 @@ def declared_requirements(package: str) -> tuple[str, ...]:
 
 
 def find_files(module: str) -> tuple[str, ...]:
-    """Names of the files in a package's folder, without importing it."""
+    """Return the names of the files in a package's folder, without importing it."""
     spec = importlib.util.find_spec(module)
     folder = Path(spec.origin).parent if spec and spec.origin else None
     return tuple(sorted(path.name for path in folder.iterdir())) if folder else ()
 
 
 def read_hub() -> Hub:
-    """As the hub's client has read the environment, which it does once, when it is imported."""
+    """Return the folders of the hub's client, which reads the environment once, on import."""
     constants: Any = importlib.import_module("huggingface_hub.constants")
     return Hub(cache=Path(constants.HF_HUB_CACHE), token_file=Path(constants.HF_TOKEN_PATH))
 
 
 def free_disk_bytes(folder: Path) -> int:
-    """Free space on the disk where a folder is, or would be."""
+    """Return the free bytes of the disk that holds a folder; the folder need not exist."""
     return shutil.disk_usage(_existing(folder)).free
 
 
 def can_write(folder: Path) -> bool:
-    """Whether files can be put into a folder, or it can be made."""
+    """True if files can be written into a folder, or the folder can be created."""
     return os.access(_existing(folder), os.W_OK | os.X_OK)
 
 
@@ -80,30 +80,30 @@ def _existing(folder: Path) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What the checks may look at.
+class Environment:
+    """The environment of the checks, as functions that read it.
 
     Attributes:
-        versions: the version of an installed package, or None.
-        requirements: what a package says that it needs.
-        files: names of the files in a package's folder.
+        versions: returns the version of an installed package, or None.
+        requirements: returns the declared requirements of a package.
+        files: returns the names of the files in a package's folder.
         load: imports a module.
-        torch: what torch says of itself and of its devices; may raise anything.
-        machine: cores, memory and the processor's abilities.
-        nvidia_driver: the driver, if there is one.
-        hub: where downloads and the token are.
-        free_bytes_at: free space at a folder.
-        is_writable: whether a folder can be written to.
-        which: the path of a program, or None.
+        torch: reads the build and the devices of torch; may raise anything.
+        machine: reads cores, memory and CPU features.
+        nvidia_driver: finds the NVIDIA driver, or returns None.
+        hub: returns the folders of the hub's client.
+        free_bytes_at: returns the free bytes of the disk of a folder.
+        is_writable: True if a folder can be written to.
+        which: returns the path of a program, or None.
         environ: environment variables.
-        platform: as `sys.platform`.
+        platform: the value of `sys.platform`.
     """
 
     versions: Callable[[str], str | None] = installed_version
     requirements: Callable[[str], tuple[str, ...]] = declared_requirements
     files: Callable[[str], tuple[str, ...]] = find_files
     load: Callable[[str], Any] = importlib.import_module
-    torch: Callable[[], TorchFacts] = read_torch
+    torch: Callable[[], TorchInfo] = read_torch
     machine: Callable[[], Machine] = read_machine
     nvidia_driver: Callable[[], NvidiaDriver | None] = find_nvidia_driver
     hub: Callable[[], Hub] = read_hub
@@ -115,6 +115,6 @@ class Surroundings:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error says, in a line; those of native libraries go on for pages."""
+    """Return the kind of an error and its first line; native libraries write pages."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first[:_LONGEST_REASON]}".rstrip(": ")

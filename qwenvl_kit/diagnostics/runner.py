@@ -1,4 +1,4 @@
-"""Runs the checks, so that none can stop the others, make a noise or tell a secret."""
+"""The runner of the checks: none can stop the others, print to the screen or show a secret."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from qwenvl_kit.diagnostics import (
     requirements,
     software,
 )
-from qwenvl_kit.diagnostics.environment import NoTorchError, Surroundings, reason_of
+from qwenvl_kit.diagnostics.environment import Environment, NoTorchError, reason_of
 from qwenvl_kit.diagnostics.findings import Diagnosis, Finding
-from qwenvl_kit.diagnostics.torch_info import TorchFacts
+from qwenvl_kit.diagnostics.torch_info import TorchInfo
 
-Check: TypeAlias = Callable[[Surroundings], Iterable[Finding]]
+Check: TypeAlias = Callable[[Environment], Iterable[Finding]]
 
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "model families": requirements.model_families,
         "packages together": requirements.agreements,
         "optional versions": requirements.limits_of_extras,
-        "known troubles": known_issues.known_troubles,
+        "known issues": known_issues.known_issues,
         "torch build": software.torch_build,
         "torchvision build": software.torchvision_build,
         "transformers import": software.transformers_import,
@@ -56,21 +56,21 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "GPU allocator": hub.allocator,
     }
 )
-"""All checks in the order in which they are shown, by the name that one has if it fails."""
+"""All checks in the order in which they are shown. The key names a check that fails."""
 
 _SECRETS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 
 
-def examine(
-    surroundings: Surroundings | None = None, checks: Mapping[str, Check] = CHECKS
+def run_checks(
+    environment: Environment | None = None, checks: Mapping[str, Check] = CHECKS
 ) -> Diagnosis:
-    """Run checks.
+    """Run checks and return their findings.
 
     Args:
-        surroundings: what they may look at; None for this machine.
-        checks: which.
+        environment: the environment to check; None for this machine.
+        checks: the checks to run, by name.
     """
-    given = surroundings or Surroundings()
+    given = environment or Environment()
     looking = replace(given, torch=_once(given.torch))
     findings: list[Finding] = []
     with _quiet():
@@ -80,29 +80,29 @@ def examine(
     return Diagnosis(tuple(_redact(finding, secrets) for finding in findings))
 
 
-def _run(name: str, check: Check, surroundings: Surroundings) -> Iterator[Finding]:
-    """What a check finds; if it fails, what it found until then and how it failed."""
+def _run(name: str, check: Check, environment: Environment) -> Iterator[Finding]:
+    """The findings of a check; if it fails, the findings until then and its error."""
     try:
-        yield from check(surroundings)
+        yield from check(environment)
     except NoTorchError:
-        return  # the check of torch's build has said so
+        return  # the check of torch's build reports it
     except Exception as error:
-        detail = f"looking failed with {reason_of(error)}"
+        detail = f"the check failed with {reason_of(error)}"
         cure = "pip check, which names packages that do not fit together"
         yield Finding(name, "problem", detail, cure)
 
 
-def _once(read: Callable[[], TorchFacts]) -> Callable[[], TorchFacts]:
-    """Ask once: an import that failed fails otherwise, and misleadingly, the second time."""
+def _once(read: Callable[[], TorchInfo]) -> Callable[[], TorchInfo]:
+    """Read once: an import that failed fails again with another, misleading error."""
 
     @cache
-    def outcome() -> TorchFacts | Exception:
+    def outcome() -> TorchInfo | Exception:
         try:
             return read()
         except Exception as error:
             return error
 
-    def facts() -> TorchFacts:
+    def facts() -> TorchInfo:
         result = outcome()
         if isinstance(result, Exception):
             raise NoTorchError(reason_of(result)) from result
@@ -113,7 +113,7 @@ def _once(read: Callable[[], TorchFacts]) -> Callable[[], TorchFacts]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what libraries log and warn of while they are imported."""
+    """Suppress the logs and warnings of libraries while they are imported."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -125,7 +125,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Values of variables that no message may show, however it came to hold them."""
+    """The values of variables that no message may show, wherever it got them from."""
     named = (value for name, value in environ.items() if name.upper().endswith(_SECRETS))
     return tuple(sorted((value for value in named if len(value) >= 6), key=len, reverse=True))
 

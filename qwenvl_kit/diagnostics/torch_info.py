@@ -1,4 +1,4 @@
-"""What torch says of itself and of the devices that it sees."""
+"""Information from torch: its build, and the devices that it can use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Capability(NamedTuple):
-    """NVIDIA's number for what a GPU can do."""
+    """The compute capability of an NVIDIA GPU."""
 
     major: int
     minor: int
@@ -28,9 +28,9 @@ class Gpu:
     """One GPU that torch can use.
 
     Attributes:
-        name: the device's own name.
-        capability: None for a GPU that is not NVIDIA's.
-        free_bytes, total_bytes: its memory; None where it could not be asked.
+        name: name of the device.
+        capability: compute capability; None for a GPU that is not from NVIDIA.
+        free_bytes, total_bytes: its memory; None if it could not be read.
     """
 
     name: str
@@ -40,27 +40,27 @@ class Gpu:
 
     @property
     def has_bf16(self) -> bool:
-        """Whether it multiplies bf16; every GPU of AMD that torch supports does."""
+        """True if it multiplies bf16; every AMD GPU that torch supports does."""
         return self.capability is None or self.capability >= BF16_SINCE
 
     @property
     def has_fp8(self) -> bool:
-        """Whether it multiplies fp8."""
+        """True if it multiplies fp8."""
         return self.capability is not None and self.capability >= FP8_SINCE
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchFacts:
-    """What torch says of itself.
+class TorchInfo:
+    """The build of torch and its devices.
 
     Attributes:
-        version: with what it was built for, such as "2.6.0+cu124".
-        cuda_version, hip_version: what its build needs; None if it was built without.
-        gpus: those of CUDA and ROCm.
-        architectures: GPUs that its kernels were compiled for, such as "sm_90".
-        num_threads: that it computes with on the CPU.
-        other_device: "mps" or "xpu" where it has that.
-        complaint: what it said when it was asked for GPUs.
+        version: version with the build, such as "2.6.0+cu124".
+        cuda_version, hip_version: version that the build needs; None if it was built without it.
+        gpus: GPUs of CUDA and ROCm.
+        architectures: GPU architectures that its kernels were compiled for, such as "sm_90".
+        num_threads: threads that it uses on the CPU.
+        other_device: "mps" or "xpu" if it has such a device.
+        complaint: its warning when it was asked for GPUs; empty if there was none.
     """
 
     version: str
@@ -74,25 +74,25 @@ class TorchFacts:
 
     @property
     def built_for(self) -> str:
-        """The kind of device that the build is for."""
+        """The kind of device that the build is for, in words."""
         if self.hip_version:
             return f"ROCm {self.hip_version}"
         return f"CUDA {self.cuda_version}" if self.cuda_version else "CPU only"
 
     @property
     def has_cuda_gpu(self) -> bool:
-        """Whether there is a GPU of NVIDIA's that it can use."""
+        """True if there is an NVIDIA GPU that it can use."""
         return bool(self.gpus and self.cuda_version)
 
     def has_kernels_for(self, capability: Capability) -> bool:
-        """Whether its kernels run on such a GPU; True where it does not say."""
+        """True if its kernels run on such a GPU, or if it does not tell."""
         compiled = [_Architecture.parse(name) for name in self.architectures]
         known = [architecture for architecture in compiled if architecture]
         return not known or any(architecture.runs_on(capability) for architecture in known)
 
 
 class _Architecture(NamedTuple):
-    """A GPU that kernels were compiled for: machine code ("sm") or code to finish ("compute")."""
+    """A GPU architecture of compiled kernels: machine code ("sm") or PTX code ("compute")."""
 
     kind: str
     capability: Capability
@@ -107,7 +107,7 @@ class _Architecture(NamedTuple):
         return cls(kind, Capability(int(major), int(minor)), suffix)
 
     def runs_on(self, gpu: Capability) -> bool:
-        """By the rules of NVIDIA's compiler: machine code stays within a major number."""
+        """True if a GPU can run it, by NVIDIA's rules: machine code fits one major version."""
         if self.suffix == "a":
             return gpu == self.capability
         if self.kind == "compute" and not self.suffix:
@@ -115,13 +115,13 @@ class _Architecture(NamedTuple):
         return gpu.major == self.capability.major and gpu.minor >= self.capability.minor
 
 
-def read_torch() -> TorchFacts:
-    """Import torch and ask it. May raise anything that a broken installation raises."""
+def read_torch() -> TorchInfo:
+    """Import torch and read its build and devices. A broken installation may raise anything."""
     torch: Any = importlib.import_module("torch")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         has_gpus = torch.cuda.is_available()
-    return TorchFacts(
+    return TorchInfo(
         version=str(torch.__version__),
         cuda_version=torch.version.cuda,
         hip_version=torch.version.hip,

@@ -1,4 +1,6 @@
-"""Questions about a data set, answered by a pool of actors: `pip install 'qwenvl-kit[ray]'`.
+"""Questions about the rows of a Ray data set, answered by a pool of actors with a model each.
+
+It needs `pip install 'qwenvl-kit[ray]'`.
 
     import ray
     from qwenvl_kit import VisionChat
@@ -14,8 +16,8 @@
         num_gpus=1,
     )
 
-Each actor holds one chat, of any backend, and gives it a batch of rows at a time, which it shares
-out by the memory that they take. A row that fails has its error in its columns.
+Each actor holds one chat, with any backend, and gives it one batch of rows at a time. The chat runs
+as many of them together as its memory allows. A row that fails has its error in its columns.
 """
 
 from qwenvl_kit.distributed.columns import COLUMNS

@@ -1,4 +1,4 @@
-"""Actors: one chat each, and batches of rows, one after another."""
+"""The actor of Ray that holds one chat and answers batches of rows, one after another."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ToRequest = Callable[[Mapping[str, Any]], RequestLike]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of each row, and where the answers go; see `ask_dataset`."""
+class AskOptions:
+    """The arguments of `ask_dataset` that an actor needs: questions, settings and output."""
 
     to_request: ToRequest | None
     question: str | None
@@ -33,10 +33,10 @@ class Asked:
     output: Output | None
 
     def request(self, row: Mapping[str, Any]) -> RequestLike | QwenVLKitError:
-        """The request of a row; an error where none can be made of it."""
+        """Return the request of a row, or the error if the row cannot be used."""
         if self.output is not None and row[self.output.id_column] is None:
             return InputError(
-                f"the row has no {self.output.id_column}", expected="what tells it from others"
+                f"the row has no {self.output.id_column}", expected="an id that no other row has"
             )
         try:
             if self.to_request is not None:
@@ -55,12 +55,12 @@ class Asked:
             return error
         except Exception as error:  # a row may hold anything
             return InputError(
-                f"no request can be made of the row ({type(error).__name__}: {error})"
+                f"the row cannot be made into a request ({type(error).__name__}: {error})"
             )
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What answers depend on, for an output to tell others by."""
+        """The settings that answers depend on; an output of other settings is refused."""
         return {
             "question": self.question,
             "image_column": self.image_column if self.to_request is None else None,
@@ -71,40 +71,40 @@ class Asked:
         }
 
 
-class Asker:
+class AskActor:
     """An actor of Ray.
 
     Args:
-        chat_factory: makes its chat.
-        asked: what it asks of each row.
+        chat_factory: function that makes the chat of the actor.
+        options: questions, settings and output.
     """
 
-    def __init__(self, chat_factory: Callable[[], VisionChat], asked: Asked) -> None:
+    def __init__(self, chat_factory: Callable[[], VisionChat], options: AskOptions) -> None:
         self._chat = chat_factory()
         if not isinstance(self._chat, VisionChat):
             raise InputError(
                 f"chat_factory made a {type(self._chat).__name__}", expected="a VisionChat"
             )
-        self._asked = asked
+        self._options = options
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
-        """The rows with their answers; with an output their ids alone, the rest being there."""
-        output = self._asked.output
+        """Answer a batch of rows; with an output folder only the ids are returned."""
+        output = self._options.output
         if output is None:
             return self._answered(table)
-        if not output.has(table):  # a batch that is given out once more was answered already
+        if not output.has(table):  # Ray may send a batch again that was answered already
             output.write(table, self._answered(table))
         return table.select([output.id_column])
 
     def _answered(self, table: pyarrow.Table) -> pyarrow.Table:
-        asked = self._asked
-        requests = [asked.request(row) for row in table.to_pylist()]
+        options = self._options
+        requests = [options.request(row) for row in table.to_pylist()]
         sent = [request for request in requests if not isinstance(request, QwenVLKitError)]
-        settings: Any = {"sampling": asked.sampling, "budget": asked.budget, "fit": asked.fit}
+        settings: Any = {"sampling": options.sampling, "budget": options.budget, "fit": options.fit}
         results = iter(self._chat.ask_many(sent, **settings))
         outcomes = []
         for request in requests:
             result = request if isinstance(request, QwenVLKitError) else next(results)
             outcomes.append(result.error if isinstance(result, Failure) else result)
-        kept = [name for name in table.column_names if name != asked.image_column]
+        kept = [name for name in table.column_names if name != options.image_column]
         return with_answers(table.select(kept), outcomes)

@@ -1,4 +1,4 @@
-"""Answers as columns beside their rows."""
+"""The columns that hold the answers to the rows of a data set."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "error_message": "string",
     }
 )
-"""What a row gains, and Arrow's name of its type. A row that failed has the last two, the class of
-its error and what it says, and None in the others; one with a reply has it the other way about."""
+"""The columns that each row gains, with Arrow's name of their type. A row that failed has the class
+and the message of its error in the last two and None in the others; a row with a reply has None in
+the last two."""
 
 
 def check_names(there: Iterable[str]) -> None:
-    """Refuse columns that answers would have twice.
+    """Raise an error if a data set already has a column with the name of an answer column.
 
     Raises:
-        InputError: names them.
+        InputError: it has such columns; the message names them.
     """
     if taken := [name for name in there if name in COLUMNS]:
         raise InputError(
-            f"the data set has {', '.join(taken)}, which is what answers are called",
+            f"the data set has columns with the names of answer columns: {', '.join(taken)}",
             hint="dataset.rename_columns({...}) or dataset.drop_columns([...])",
         )
 
 
 def with_answers(table: pyarrow.Table, outcomes: Sequence[Reply | QwenVLKitError]) -> pyarrow.Table:
-    """A table with the columns of what became of its rows.
+    """Return a table with the columns of the answers added.
 
     Raises:
-        InputError: it has one of them already.
+        InputError: the table has one of these columns already.
     """
     import pyarrow
 

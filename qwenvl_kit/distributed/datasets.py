@@ -1,4 +1,4 @@
-"""A data set of Ray, asked about row by row."""
+"""`ask_dataset`: a question about each row of a Ray data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.distributed.actors import Asked, Asker, ToRequest
+from qwenvl_kit.distributed.actors import AskActor, AskOptions, ToRequest
 from qwenvl_kit.distributed.error_mapping import translated_errors
 from qwenvl_kit.distributed.parquet_output import Output
 from qwenvl_kit.distributed.validation import (
@@ -44,46 +44,47 @@ def ask_dataset(
     budget: BudgetChoice | None = None,
     fit: Fit = "refuse",
 ) -> ray.data.Dataset:
-    """Ask about each row of a data set.
+    """Ask a question about each row of a data set, with a pool of actors.
 
-    With an output folder, each batch becomes a Parquet file of it as soon as it is answered, all at
-    once or not at all. A run that was ended goes on from there when it is called again: rows that
-    the folder has answers to are not asked for once more, and those that failed are. Batches of an
-    actor that died go to another.
+    With an output folder, the answers to each batch are written to one Parquet file as soon as they
+    are complete. A run that was stopped resumes when it is called again with the same arguments:
+    rows with answers in the folder are left out, rows that failed are asked again. If an actor
+    dies, another one takes over its batches.
 
     Args:
-        dataset: of Ray Data, with any columns.
-        chat_factory: makes the chat of an actor, in its process.
-        to_request: what is asked of a row; None asks the question about `image_column`.
-        question: what is asked of all rows, where there is no `to_request`.
-        image_column: whatever `ImageSource` may be, rows {"bytes", "path"} as data sets write them
-            included; or a list of them, or None for no picture.
-        id_column: tells rows apart; needed with an output.
-        output: a folder that all machines see; None gives the answers as a data set alone, which
-            is worked out when it is read.
-        num_actors: how many chats there are at a time.
-        batch_size: rows that an actor is given at a time.
-        num_cpus: of each actor, as Ray counts them; None takes one, or less where actors would
-            leave none of the cluster's for reading the data set, which would wait for ever.
-        num_gpus: of each actor.
-        sampling: how to generate; None follows the checkpoint's published settings.
-        budget: what each picture may cost.
-        fit: see `VisionChat.ask`.
+        dataset: a data set of Ray Data, with any columns.
+        chat_factory: function that makes the chat of an actor, in the process of the actor.
+        to_request: function that makes the request of a row; None asks `question` about the
+            pictures in `image_column`.
+        question: question about all rows, in place of `to_request`.
+        image_column: column of the pictures. A value is an `ImageSource`, such as a path or a dict
+            {"bytes", "path"}, a list of them, or None for no picture.
+        id_column: column with a different value for each row; needed with an output.
+        output: folder that all machines can see. None returns the answers as a data set, computed
+            when it is read.
+        num_actors: number of actors, each with its own chat.
+        batch_size: rows that an actor gets at a time.
+        num_cpus: CPUs of each actor, in Ray's count. None takes 1, or less if the actors would
+            leave no CPU of the cluster for reading the data set, which would then wait for ever.
+        num_gpus: GPUs of each actor; 0 by default.
+        sampling: settings of generation; None takes the checkpoint's published settings.
+        budget: visual tokens that each picture may cost; None takes the chat's.
+        fit: "refuse" or "shrink" for requests that are too long; see `VisionChat.ask`.
 
     Returns:
-        The rows with those of `COLUMNS`, and without the pictures; with an output, all that the
-        folder holds.
+        The rows with the columns of `COLUMNS`, and without the pictures. With an output, all rows
+        in the folder.
 
     Raises:
         MissingPackageError: Ray Data is not installed.
         InputError: an argument cannot be used.
-        BudgetError: the budget or `fit` cannot.
-        SamplingError: the sampling cannot.
-        JournalError: the folder has answers to something else, or cannot be read or written.
-        QwenVLKitError: no actor could be started, by the error of `chat_factory`.
+        BudgetError: the budget or `fit` cannot be used.
+        SamplingError: the sampling cannot be used.
+        JournalError: the folder has answers to other questions, or cannot be read or written.
+        QwenVLKitError: no actor could be started; it is the error of `chat_factory`.
         OutOfMemoryError: Ray's object store or disk is full.
 
-    Without an output the last two come when the answers are read, as Ray raises them.
+    Without an output, the last two are raised by Ray when the answers are read.
     """
     check_ray()
     check_asked(chat_factory, to_request, question)
@@ -97,15 +98,15 @@ def ask_dataset(
     shown = image_column if to_request is None else None
     check_dataset(dataset, shown, None if output is None else id_column)
     kept = None if output is None else Output(Path(output).absolute(), id_column)
-    asked = Asked(to_request, question, image_column, sampling, budget, fit, kept)
+    options = AskOptions(to_request, question, image_column, sampling, budget, fit, kept)
     if kept is not None:
-        kept.open(asked.settings)
+        kept.open(options.settings)
         dataset = kept.without_done(dataset)
     import ray.data
 
     answered = dataset.map_batches(
-        Asker,
-        fn_constructor_args=(chat_factory, asked),
+        AskActor,
+        fn_constructor_args=(chat_factory, options),
         batch_size=batch_size,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=num_actors),
@@ -116,12 +117,12 @@ def ask_dataset(
         return answered
     with translated_errors():
         for _ in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
-            pass  # each is in the folder by now
+            pass  # the actor has written each batch to the folder
     return kept.read() if kept.files else answered
 
 
 def _cpus_of_actor(num_actors: int) -> float:
-    """What of the cluster's processors an actor may have if one is to be left."""
+    """The CPUs of an actor that leave at least one CPU of the cluster free."""
     import ray
 
     there: Any = ray.cluster_resources  # which has no types

@@ -1,4 +1,4 @@
-"""What Ray raises, in the kit's own errors."""
+"""Translation of Ray's errors into errors of the kit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qwenvl_kit import errors
 from qwenvl_kit.errors import GenerationError, OutOfMemoryError, QwenVLKitError
 
 _TOLD = re.compile(r"qwenvl_kit\.errors\.(\w+): (.+?)\)?(?:\n|$)")
-"""An error of the kit as Ray writes it, with what it was raised from in front of it."""
+"""An error of the kit in the text of Ray's error; its causes stand before it."""
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """What Ray raises, in the kit's own errors; those of an actor as they were raised there."""
+    """Translate Ray's errors into errors of the kit; errors of an actor keep their class."""
     try:
         yield
     except QwenVLKitError:
@@ -31,4 +31,4 @@ def translated_errors() -> Iterator[None]:
                 f"Ray's object store is full ({said})",
                 hint="a smaller batch_size, or ray.init(object_store_memory=...)",
             ) from error
-        raise GenerationError(f"Ray could not go on ({type(error).__name__}: {said})") from error
+        raise GenerationError(f"Ray failed ({type(error).__name__}: {said})") from error

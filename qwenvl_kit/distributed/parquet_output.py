@@ -1,4 +1,4 @@
-"""A folder of Parquet files, each the answers to a batch, all of them or none."""
+"""The output folder: one Parquet file per batch, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _RUN_FILE = "_run"
 
 @dataclass(frozen=True)
 class Output:
-    """Where the answers of a run go, from whichever machine.
+    """The output folder of a run, for actors on any machine.
 
-    Only the run that opened the folder last may write: actors of one whose driver was killed may
-    live a little longer, and what they answered is asked for again by then.
+    Only the run that opened the folder last may write. If the driver of an earlier run was killed,
+    its actors may live a little longer, while the new run asks for the same rows again.
 
     Attributes:
-        folder: where all machines see it.
-        id_column: tells rows apart.
-        run: tells runs apart.
+        folder: folder that all machines can see.
+        id_column: column with a different value for each row.
+        run: id of the run.
     """
 
     folder: Path
@@ -41,51 +41,51 @@ class Output:
 
     @property
     def files(self) -> list[Path]:
-        """Those of whole batches; settings, and files that are being written, are none."""
+        """The files of complete batches, without the settings and files that are being written."""
         return sorted(self.folder.glob("[!.]*.parquet"))
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, and take it over from whichever run has it.
+        """Create the folder, or take it over from the run that has it.
 
         Raises:
-            JournalError: it cannot be used, or has answers that depend on other settings.
+            JournalError: it cannot be used, or has answers with other settings.
         """
         text = json.dumps(settings, indent=1)
         with _writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         if self._text(_SETTINGS_FILE) not in (None, text):
             raise JournalError(
-                f"{self.folder} has answers to other questions, or by other settings",
-                hint="another output folder, or the same arguments as before",
+                f"{self.folder} has answers to other questions, or with other settings",
+                hint="use another output folder, or the same arguments as before",
             )
         for name, content in ((_SETTINGS_FILE, text), (_RUN_FILE, self.run)):
             with self._whole(self.folder / name) as partial:
                 partial.write_text(content, encoding="utf-8")
 
     def has(self, batch: pyarrow.Table) -> bool:
-        """Whether a batch of these rows was answered."""
+        """True if the folder has the answers to a batch of these rows."""
         return self._path_of(batch).is_file()
 
     def write(self, batch: pyarrow.Table, answers: pyarrow.Table) -> None:
-        """Keep the answers to a batch: all of them or none, whenever the process ends.
+        """Write the answers to a batch: all of them or none, even if the process is killed.
 
         Raises:
-            JournalError: they cannot be written, or another run has the folder.
+            JournalError: they cannot be written, or another run has taken over the folder.
         """
         if self._text(_RUN_FILE) != self.run:
             raise JournalError(
-                f"another run writes into {self.folder} since", hint="one run at a time"
+                f"another run has taken over {self.folder}", hint="start one run at a time"
             )
         self._put(self._path_of(batch), answers)
 
     def read(self) -> ray.data.Dataset:
-        """All that it holds, which must be something."""
+        """Return all answers in the folder as a data set; there must be some."""
         import ray.data
 
         return ray.data.read_parquet(str(self.folder), file_extensions=["parquet"])
 
     def without_done(self, dataset: ray.data.Dataset) -> ray.data.Dataset:
-        """The rows that it has no answers to. Those that failed are forgotten, to be among them.
+        """Return the rows without answers; rows that failed are removed from the folder first.
 
         Raises:
             JournalError: a file cannot be read or written.
@@ -114,7 +114,7 @@ class Output:
         return dataset.map_batches(not_done, batch_format="pyarrow")
 
     def _answered_ids(self, path: Path) -> pyarrow.ChunkedArray:
-        """The ids of the rows of a file that have answers; nothing else is left in it."""
+        """The ids of the answered rows of a file; other rows are removed from the file."""
         import pyarrow.compute
 
         table = self._table(path, self.id_column, "error")
@@ -128,7 +128,7 @@ class Output:
         return ids
 
     def _text(self, name: str) -> str | None:
-        """What is in a file beside the answers; None where there is none."""
+        """The text of a file that holds no answers; None if there is no such file."""
         path = self.folder / name
         try:
             return path.read_text(encoding="utf-8") if path.is_file() else None
@@ -136,7 +136,7 @@ class Output:
             raise JournalError(f"{path} cannot be read ({error})") from error
 
     def _table(self, path: Path, *columns: str) -> pyarrow.Table:
-        """What is in a file, or in columns of it, which it must have."""
+        """The table of a file, or some of its columns, which must exist."""
         import pyarrow
         import pyarrow.parquet
 
@@ -145,7 +145,7 @@ class Output:
             return table.select(columns) if columns else table
         except (OSError, KeyError, pyarrow.ArrowException) as error:
             raise JournalError(
-                f"{path} cannot be read ({error})", hint="delete it: its rows are asked for again"
+                f"{path} cannot be read ({error})", hint="delete it: its rows are then asked again"
             ) from error
 
     def _put(self, path: Path, table: pyarrow.Table) -> None:
@@ -156,14 +156,14 @@ class Output:
 
     @contextmanager
     def _whole(self, path: Path) -> Iterator[Path]:
-        """Where to write what shall be there whole or not at all, whenever the process ends."""
+        """Yield a temporary path, and move it to `path` at the end: no file is ever incomplete."""
         partial = path.with_name(f".{path.name}.{os.getpid()}")  # which Ray and Arrow pass over
         with _writing(path):
             yield partial
             os.replace(partial, path)
 
     def _path_of(self, batch: pyarrow.Table) -> Path:
-        """A batch by its rows: the same batch has the same name, whoever answers it."""
+        """The file of a batch, named after its ids: a batch has the same name in each run."""
         ids = json.dumps(batch.column(self.id_column).to_pylist(), default=str)
         return self.folder / f"{hashlib.sha256(ids.encode()).hexdigest()[:32]}.parquet"
 

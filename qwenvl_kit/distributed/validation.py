@@ -1,4 +1,4 @@
-"""What may be given to `ask_dataset`, refused before Ray starts anything."""
+"""Validation of the arguments of `ask_dataset`, before Ray starts anything."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qwenvl_kit.errors import InputError, MissingPackageError
 
 
 def check_ray() -> None:
-    """Refuse to go on without Ray Data.
+    """Raise an error if Ray Data is not installed.
 
     Raises:
-        MissingPackageError: it, or pyarrow, is not installed.
+        MissingPackageError: Ray Data or pyarrow is not installed.
     """
     try:
         import pyarrow
@@ -28,10 +28,10 @@ def check_ray() -> None:
 
 
 def check_asked(chat_factory: object, to_request: object, question: object) -> None:
-    """Refuse what asks nothing, or twice.
+    """Raise an error if `to_request` and `question` are both given or both missing.
 
     Raises:
-        InputError: says which of them cannot be used.
+        InputError: one of the arguments cannot be used.
     """
     if not callable(chat_factory):
         raise InputError(
@@ -40,26 +40,31 @@ def check_asked(chat_factory: object, to_request: object, question: object) -> N
             hint="lambda: VisionChat.from_pretrained(...)",
         )
     if (to_request is None) == (question is None):
-        raise InputError("to_request and question", expected="one of them")
+        given = "neither to_request nor question was given"
+        if question is not None:
+            given = "both to_request and question were given"
+        raise InputError(given, expected="one of them")
     if to_request is not None and not callable(to_request):
         raise InputError(
             f"to_request of type {type(to_request).__name__} was given",
             expected="a function of a row that gives its request",
         )
     if question is not None and not isinstance(question, str):
-        raise InputError(f"question of type {type(question).__name__}", expected="a text")
+        raise InputError(
+            f"question of type {type(question).__name__} was given", expected="a string"
+        )
 
 
 def check_dataset(dataset: Any, image_column: str | None, id_column: str | None) -> None:
-    """Refuse what is no data set, lacks a column, or has one of those that answers bring.
+    """Raise an error if a data set lacks a column, or already has an answer column.
 
     Args:
-        dataset: of Ray Data.
-        image_column: must be there, as far as that is known; None where it is not needed.
-        id_column: must be there, and rows are read to know it; None where it is not needed.
+        dataset: a data set of Ray Data.
+        image_column: column that must exist, if the columns are known; None if not needed.
+        id_column: column that must exist; rows are read to find out. None if not needed.
 
     Raises:
-        InputError: says what is missing, or there already.
+        InputError: it is no data set, a column is missing, or an answer column exists.
     """
     import ray.data
 
@@ -86,20 +91,22 @@ def check_dataset(dataset: Any, image_column: str | None, id_column: str | None)
 
 
 def check_output(output: object) -> None:
-    """Refuse what names no folder.
+    """Raise an error if `output` is not a path.
 
     Raises:
-        InputError: it is of another type.
+        InputError: it has another type.
     """
     if output is not None and not isinstance(output, (str, os.PathLike)):
-        raise InputError(f"output of type {type(output).__name__}", expected="a folder's path")
+        raise InputError(
+            f"output of type {type(output).__name__} was given", expected="the path of a folder"
+        )
 
 
 def check_counts(given: Mapping[str, object]) -> None:
-    """Refuse what is no whole number above 0.
+    """Raise an error if a value is not a whole number above 0.
 
     Raises:
-        InputError: names the first of them.
+        InputError: the message names the first such value.
     """
     for name, value in given.items():
         if type(value) is not int or value < 1:
@@ -107,14 +114,16 @@ def check_counts(given: Mapping[str, object]) -> None:
 
 
 def check_shares(given: Mapping[str, Any]) -> None:
-    """Refuse what Ray cannot count processors and GPUs by.
+    """Raise an error if a value is not a number of CPUs or GPUs that Ray accepts.
 
     Raises:
-        InputError: names the first of them.
+        InputError: the message names the first such value.
     """
     for name, value in given.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (is_number and 0 <= value < math.inf):
             raise InputError(f"{name}={value!r} was given", expected="a number from 0")
         if name == "num_gpus" and value > 1 and value % 1:
-            raise InputError(f"{name}={value!r} was given", expected="whole ones, or part of one")
+            raise InputError(
+                f"{name}={value!r} was given", expected="a whole number, or a share below 1"
+            )

@@ -1,4 +1,4 @@
-"""The small model that ships with the package; CARD.md tells what it can do and how well."""
+"""The small model that ships with the package; CARD.md describes its abilities and limits."""
 
 from pathlib import Path
 
@@ -6,4 +6,4 @@ MODEL_FOLDER = Path(__file__).parent / "model"
 """A checkpoint in transformers' own format."""
 
 GOLDEN_FILE = Path(__file__).parent / "golden.json"
-"""Questions with the tokens that it answers, written by examples/embedded_model/golden.py."""
+"""Questions with the expected answers as tokens, written by examples/embedded_model/golden.py."""

@@ -1,1 +1,1 @@
-"""Parts of the kit inside other libraries; one module for each of them."""
+"""Integrations: parts of the kit for use inside other libraries, one module per library."""

@@ -1,12 +1,12 @@
-"""The kit's video reader for those who use qwen-vl-utils on its own.
+"""The video reader of the kit as a backend of qwen-vl-utils, for those who use that on its own.
 
     from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 
     register_reader()
     images, videos, kwargs = process_vision_info(messages, return_video_kwargs=True)
 
-It picks the frames that qwen-vl-utils' own readers would pick, and resizes each as it is decoded
-instead of holding all of them at their full size.
+It picks the same frames as the readers of qwen-vl-utils. It resizes each frame as it is decoded,
+and does not hold all of them at their full size.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ READER_NAME = "qwenvl_kit"
 
 
 def register_reader(*, image_patch_size: int = 14, policy: MediaPolicy | None = None) -> None:
-    """Have qwen-vl-utils read video files by this package from now on.
+    """Make qwen-vl-utils read video files with this package from now on.
 
     Args:
-        image_patch_size: as it is given to `process_vision_info`: 14 for Qwen2-VL and 2.5, 16
-            for Qwen3-VL and 3.5.
-        policy: what may be opened; None takes the default.
+        image_patch_size: the same value as for `process_vision_info`: 14 px for Qwen2-VL and
+            Qwen2.5-VL, 16 px for Qwen3-VL and Qwen3.5.
+        policy: the sources that may be opened; None takes the default policy.
     """
     chosen = policy or DEFAULT_POLICY
     vision_process.VIDEO_READER_BACKENDS[READER_NAME] = lambda ele: read_video(
@@ -50,20 +50,20 @@ def register_reader(*, image_patch_size: int = 14, policy: MediaPolicy | None = 
 def read_video(
     ele: Mapping[str, Any], *, image_patch_size: int, policy: MediaPolicy
 ) -> tuple[torch.Tensor, dict[str, Any], float]:
-    """The frames of a video as qwen-vl-utils' readers give them.
+    """Read the frames of a video in the form of the readers of qwen-vl-utils.
 
     Args:
-        ele: the video's dict: `video`, and `fps`, `nframes`, `video_start`, `max_pixels`, ...
-        image_patch_size: side of the squares that the model takes as patches, in pixels.
-        policy: what may be opened.
+        ele: the dict of the video: `video`, and `fps`, `nframes`, `video_start`, `max_pixels`, ...
+        image_patch_size: side of a patch in pixels.
+        policy: the sources that may be opened.
 
     Returns:
-        uint8 (frames, 3, height, width) at their final size; facts of the file; frames per second
-        that were taken.
+        The frames as uint8 (frames, 3, height, width) at their final size; a dict with facts of the
+        file; and the frames per second of the sample.
 
     Raises:
         MediaError: the file cannot be read.
-        ValueError: what qwen-vl-utils itself says of times and numbers of frames.
+        ValueError: qwen-vl-utils refuses the times or the number of frames.
     """
     film = measure_file(ele["video"], policy, ele.get("video_end"))
     num_frames, fps = len(film.times_seconds), frame_rate(film.times_seconds)
@@ -89,10 +89,11 @@ def read_video(
 
 
 def _final_size(ele: Mapping[str, Any], size: Size, num_frames: int, image_patch_size: int) -> Size:
-    """The size that `fetch_video` will ask for: its rule, of which it tells its readers nothing.
+    """The size to which `fetch_video` will resize, by its own rule.
 
-    It asks again of what it is given. Where that would give another size still, as may happen
-    where least and most lie close together, frames stay as they are.
+    `fetch_video` does not tell its readers that size, and computes it again from the frames that it
+    receives. If the second result would differ, which can happen when the limits are close
+    together, the frames keep their size.
     """
     final = _asked_size(ele, size, num_frames, image_patch_size)
     return final if _asked_size(ele, final, num_frames, image_patch_size) == final else size
@@ -118,9 +119,10 @@ def _asked_size(ele: Mapping[str, Any], size: Size, num_frames: int, image_patch
 
 
 def _resize(image: PIL.Image.Image, size: Size) -> Any:
-    """A frame (height, width, 3) at its final size, by the arithmetic of `fetch_video`.
+    """A frame (height, width, 3) at its final size, resized in the same way as by `fetch_video`.
 
-    torchvision's second version of it, which transformers uses, differs by up to 4 steps of 255.
+    The second version of this function in torchvision, which transformers uses, differs by up to
+    4 steps of 255.
     """
     resized = resize(
         pil_to_tensor(image),

@@ -12,13 +12,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.conversation import Asks
-from qwenvl_kit.errors import InputError, MediaTimeoutError, QwenVLKitError
+from qwenvl_kit.errors import InputError, MediaTimeoutError, QwenVLKitError, release_frames
 from qwenvl_kit.live.events import WatchEvent
 from qwenvl_kit.live.frame_sources import FrameSource, LiveFrame, as_source
 from qwenvl_kit.live.frame_window import FrameWindow
 from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
-from qwenvl_kit.raising import release_frames
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
 

@@ -1,1 +1,1 @@
-"""Messages, and the parts that they hold."""
+"""Messages and their parts: text, pictures, videos, documents, tool calls and thoughts."""

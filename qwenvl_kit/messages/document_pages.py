@@ -1,4 +1,4 @@
-"""Pages of a document in the message that shows it, once it is known which there are."""
+"""Pages of a document as parts of a message: they replace the `DocumentPart` once it is opened."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from qwenvl_kit.messages.message import ImagePart, TextPart
 
 
 class PagePlace(NamedTuple):
-    """Where a page stands.
+    """The place of a page in its message.
 
     Attributes:
-        part_index: of its document among the parts of the message as it was given.
-        number: of the page; None for what stands before one.
+        part_index: index of the document among the parts of the message as it was given.
+        number: number of the page, from 1; None for the text before a page.
     """
 
     part_index: int
@@ -22,14 +22,14 @@ class PagePlace(NamedTuple):
 
 @dataclass(frozen=True)
 class PageName(TextPart):
-    """What a page is called, before it."""
+    """The text before a page, such as "Page 3:"."""
 
     page_place: PagePlace
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PageImage(ImagePart):
-    """A page, as a picture."""
+    """One page of a document, as a picture."""
 
     _: KW_ONLY
     page_place: PagePlace

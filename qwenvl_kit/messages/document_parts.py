@@ -1,4 +1,4 @@
-"""Documents as parts of a message: a PDF or a TIFF, of which the model sees the pages."""
+"""Documents as parts of a message: a PDF or a TIFF; the model sees its pages as pictures."""
 
 from __future__ import annotations
 
@@ -18,27 +18,33 @@ DocumentSource: TypeAlias = Union[str, "os.PathLike[str]", bytes]
 """A path, `file://`, http(s) or data URL, or bytes."""
 
 _MAX_PAGES = 10_000
-"""Numbers of pages that are gone through: iterables may have no end."""
+"""The most page numbers that are read: an iterable may have no end."""
 
 
 @tells_arguments
 @dataclass(frozen=True, repr=False)
 class DocumentPart:
-    """A document: its pages are shown as pictures, each after its number if there are several.
+    """A document, shown to the model as one picture per page.
+
+    If there are several pages, a line such as "Page 3:" stands before each of them.
 
     Attributes:
-        source: where it is; see `DocumentSource`.
-        pages: which, from 1 on, in the order in which they are shown; None for all.
-        password: of a PDF that is locked.
-        dpi: pixels an inch of a PDF, before the budget; None for 144, at which print of 8 points
-            is 16 pixels high. Pages of a TIFF have pixels already.
-        page_name: what stands before each page, where `{}` stands for its number.
-        budget: what each page may cost; None takes the request's budget.
+        source: a path, URL or bytes of a PDF or TIFF; see `DocumentSource`.
+        pages: numbers of the pages to show, from 1, in the order to show them; None for all.
+        password: the password of a locked PDF; None if it has none.
+        dpi: resolution at which a PDF is drawn, in pixels per inch, from 1 to 1200. None means
+            144, at which 8-point print is 16 pixels high. The budget may reduce the picture
+            further. A TIFF has its own pixels and ignores this.
+        page_name: text before each page; `{}` is replaced by the page number.
+        budget: visual tokens that each page may cost, a `PixelBudget` or the name of a preset;
+            None takes the budget of the request.
 
     Raises:
-        MediaSizeError: a number of a page cannot be meant.
-        MessageError: the name or the password cannot.
-        InputError: the dpi cannot.
+        MediaSizeError: a page number is no whole number above 0, is given twice, or there are
+            none or more than 10,000 of them.
+        MessageError: `page_name` has no `{}`, the password is no string, or `pages` is no
+            sequence.
+        InputError: `dpi` is not between 1 and 1200.
         BudgetError: the budget is unknown.
     """
 
@@ -54,7 +60,7 @@ class DocumentPart:
         if self.pages is not None:
             object.__setattr__(self, "pages", _as_numbers(self.pages))
         if self.password is not None and not isinstance(self.password, str):
-            raise MessageError("a password that is no text was given", expected="a string")
+            raise MessageError("a password that is not a string was given", expected="a string")
         if not isinstance(self.page_name, str) or "{}" not in self.page_name:
             raise MessageError(f"page_name={self.page_name!r} was given", expected="'Page {}:'")
         if self.dpi is not None:
@@ -73,10 +79,10 @@ class DocumentPart:
 
 
 def check_dpi(dpi: object) -> None:
-    """Refuse what is no number of pixels an inch.
+    """Raise an error if a resolution, in pixels per inch, is not a number from 1 to 1200.
 
     Raises:
-        InputError: it is none, or beyond what anybody needs.
+        InputError: it is something else.
     """
     is_number = isinstance(dpi, (int, float)) and not isinstance(dpi, bool)
     if not is_number or not 1 <= dpi <= 1200:  # type: ignore[operator]
@@ -95,7 +101,7 @@ def _as_numbers(pages: Iterable[int]) -> tuple[int, ...]:
         numbers[int(number)] = None
     if not 0 < len(numbers) <= _MAX_PAGES:
         count = "no" if not numbers else f"more than {_MAX_PAGES}"
-        raise MediaSizeError(f"{count} pages were asked for", expected="at least one, and an end")
+        raise MediaSizeError(f"{count} pages were asked for", expected=f"1 to {_MAX_PAGES} pages")
     return tuple(numbers)
 
 

@@ -1,6 +1,6 @@
-"""Messages and the parts they hold: what a user says to the model.
+"""Messages of a conversation and their parts: text, pictures and videos.
 
-All of them are values: built once, checked on arrival, comparable, never changed.
+All of them are values: checked when they are built, comparable, and never changed afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
-from qwenvl_kit.messages.video_timing import as_times, check_timing, is_count
+from qwenvl_kit.messages.video_timing import as_times, check_frame_counts, check_times, is_count
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.safe_text import shown_source
 
@@ -54,17 +54,17 @@ or tensor (N, C, H, W)."""
 @tells_arguments
 @dataclass(frozen=True)
 class TextPart:
-    """A stretch of text. Special tokens inside it, such as `<|im_end|>`, are plain text.
+    """Text in a message. Special tokens inside it, such as `<|im_end|>`, are plain text.
 
     Attributes:
-        text: what is said.
-        trusted: whether tokens with a meaning of their own, such as `<|object_ref_start|>` or one
-            that a fine-tune added, are read as such. Only for text that you wrote yourself: never
-            for what users, documents or tools bring. Turns and places of pictures cannot be written
-            in this way.
+        text: the text, any string that can be encoded as UTF-8.
+        trusted: True if special tokens in the text, such as `<|object_ref_start|>` or one that a
+            fine-tune added, keep their special meaning. Use it only for text that you wrote
+            yourself, never for text from users, documents or tools. Even then, tokens that begin
+            a turn or stand for a picture are plain text.
 
     Raises:
-        MessageError: it is no text that can be encoded.
+        MessageError: `text` is not a string, or cannot be encoded as UTF-8.
     """
 
     text: str
@@ -92,7 +92,7 @@ class TextPart:
 
 
 class _MediaPart:
-    """What picture and video parts share: they compare by content and never print their bytes."""
+    """The base of picture and video parts: compared by content, and shown without their bytes."""
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -112,18 +112,24 @@ class _MediaPart:
 @tells_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class ImagePart(_MediaPart):
-    """A picture.
+    """A picture in a message.
+
+        ImagePart("cat.jpg")
+        ImagePart("scan.png", budget="fine", crop=Region(0, 0, 800, 600))
 
     Attributes:
-        source: where its pixels are; see `ImageSource`.
-        budget: what it may cost; None takes the request's budget.
-        height_px: exact height; given together with the width.
-        width_px: exact width. Both are rounded to the nearest multiple of the family's token
-            side (28 or 32 px).
-        crop: show this region alone, in pixels of the upright picture.
+        source: a path, URL, bytes, Pillow image or array; see `ImageSource`.
+        budget: visual tokens that the picture may cost: a `PixelBudget`, or the name of a preset,
+            such as "fine". None takes the budget of the request.
+        height_px: exact height in pixels, in place of a budget; needs `width_px` too.
+        width_px: exact width in pixels. The model sees both sides rounded to the nearest multiple
+            of its token side (28 or 32 px).
+        crop: the region to show, in pixels of the upright picture; None shows all of it.
 
     Raises:
-        BudgetError: the budget is unknown, only one side was given, or the crop is no `Region`.
+        BudgetError: the budget is unknown, only one side was given, or `crop` is not a `Region`.
+
+    The source is not opened before the request is planned or asked.
     """
 
     source: ImageSource
@@ -135,11 +141,11 @@ class ImagePart(_MediaPart):
 
     @property
     def frame_index(self) -> int:
-        """The frame at which an animated Pillow object stood when it was given; else 0."""
+        """The current frame of an animated Pillow image when it was given; 0 for other sources."""
         return self._frame_index  # type: ignore[attr-defined, no-any-return]
 
     def __post_init__(self) -> None:
-        _settle_budget(self)
+        _resolve_budget(self)
         _check_exact_size(self.height_px, self.width_px)
         object.__setattr__(self, "_frame_index", _frame_index(self.source))
         if self.crop is not None and not isinstance(self.crop, Region):
@@ -151,34 +157,39 @@ class ImagePart(_MediaPart):
 @tells_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class VideoPart(_MediaPart):
-    """A video.
+    """A video in a message: a file, or a sequence of frames.
 
-    Without fps, num_frames and timestamps_seconds a file is sampled as Qwen's models were trained:
-    two frames a second, at least 4 and at most 768 of them. `min_frames` and `max_frames` are
-    other bounds, and set no rate: a short film gives no more frames because it might.
+        VideoPart("talk.mp4")                      # 2 frames per second, 4 to 768 frames
+        VideoPart("talk.mp4", fps=0.5, start_seconds=60, end_seconds=120)
+        VideoPart([frame1, frame2, frame3], fps=1)  # frames one second apart
+
+    Without `fps`, `num_frames` and `timestamps_seconds`, a file is sampled as Qwen's models were
+    trained: two frames per second, at least 4 and at most 768. `min_frames` and `max_frames`
+    change these bounds and not the rate.
 
     Attributes:
-        source: a file, or a sequence of frames; see `VideoSource`.
-        fps: how many frames of a second the model sees; for a sequence of frames, how many of
-            them make a second.
-        timestamps_seconds: rising times instead: of a file the frames that are shown at these
-            times are used; of a sequence of frames they are the time of each.
-        num_frames: use at most this many, evenly spread; None leaves it to the rate.
-        min_frames: use at least this many where a rate gives fewer, as far as there are so many.
-        max_frames: use at most this many where a rate gives more. A file's frames are taken in
-            pairs, as in qwen-vl-utils: the least is rounded up to an even number and the most
-            down, and the most decides.
-        start_seconds: leave out what comes before; times count from the first frame on.
-        end_seconds: leave out what comes after.
-        budget: what each group of frames that share their patches may cost; None takes the
-            request's budget.
-        height_px: exact height of each frame; given together with the width.
-        width_px: exact width. Both are rounded as those of an `ImagePart` are.
+        source: a path, URL or bytes of a video file, or a sequence of pictures; see
+            `VideoSource`.
+        fps: frames per second that the model sees. For a sequence of frames: the number of its
+            frames that make one second.
+        timestamps_seconds: times in rising order, in place of `fps`. Of a file, the frames that
+            are shown at these times are used; for a sequence, the time of each of its frames.
+        num_frames: the number of frames to use at most, evenly spread; None leaves it to `fps`.
+        min_frames: the least number of frames, where `fps` gives fewer and the file has them.
+        max_frames: the most frames, where `fps` gives more. Frames of a file are used in pairs,
+            as in qwen-vl-utils: the minimum is rounded up to an even number, the maximum down,
+            and the maximum wins.
+        start_seconds: skip everything before this time; 0 is the first frame of the video.
+        end_seconds: skip everything after this time.
+        budget: visual tokens that one group of frames may cost (two frames share their tokens in
+            every Qwen-VL family so far); None takes the budget of the request.
+        height_px: exact height of each frame in pixels; needs `width_px` too.
+        width_px: exact width of each frame; both are rounded as for an `ImagePart`.
 
     Raises:
         BudgetError: the budget is unknown, or only one side was given.
-        VideoTimingError: a time, rate or number of frames cannot be meant, or they contradict one
-            another.
+        VideoTimingError: a time, rate or number of frames is out of range, or two of them
+            contradict each other.
     """
 
     source: VideoSource
@@ -195,12 +206,20 @@ class VideoPart(_MediaPart):
     width_px: int | None = None
 
     def __post_init__(self) -> None:
-        _settle_budget(self)
+        _resolve_budget(self)
         _check_exact_size(self.height_px, self.width_px)
         object.__setattr__(self, "source", _as_frames(self.source))
         if self.timestamps_seconds is not None:
             object.__setattr__(self, "timestamps_seconds", as_times(self.timestamps_seconds))
-        check_timing(self)
+        check_times(
+            fps=self.fps,
+            timestamps_seconds=self.timestamps_seconds,
+            start_seconds=self.start_seconds,
+            end_seconds=self.end_seconds,
+        )
+        check_frame_counts(
+            min_frames=self.min_frames, num_frames=self.num_frames, max_frames=self.max_frames
+        )
 
 
 SaidPart: TypeAlias = Union[TextPart, ImagePart, VideoPart, DocumentPart]
@@ -214,20 +233,24 @@ ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "tool": (TextPart, ImagePart, DocumentPart),
     }
 )
-"""The parts that a message of each role may hold."""
+"""The kinds of parts that a message of each role may hold."""
 
 
 @tells_arguments
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation.
+    """One message of a conversation: a role, and parts in the order in which the model reads them.
+
+        Message.user("What is this?", ImagePart("cat.jpg"))
 
     Attributes:
         role: "system", "user", "assistant" or "tool".
-        parts: what it holds, in order; a string is taken for a `TextPart`.
+        parts: text, pictures, videos, documents, tool calls and thoughts, in order. A string
+            becomes a `TextPart`; a single part needs no tuple around it.
 
     Raises:
-        MessageError: an unknown role, no parts, or a part that the role may not hold.
+        MessageError: the role is unknown, there are no parts, or the role may not hold a part of
+            that kind: a system message holds text alone, for example.
     """
 
     role: Role
@@ -247,46 +270,52 @@ class Message:
 
     @classmethod
     def system(cls, *parts: Part | str) -> Message:
-        """Instructions for the whole conversation; text only."""
+        """Build a system message: instructions for the whole conversation, as text."""
         return cls("system", tuple(parts))  # type: ignore[arg-type]
 
     @classmethod
     def user(cls, *parts: Part | str) -> Message:
-        """A user's turn: text, pictures and videos in any order."""
+        """Build a user message: text, pictures, videos and documents in any order."""
         return cls("user", tuple(parts))  # type: ignore[arg-type]
 
     @classmethod
     def assistant(cls, *parts: Part | str) -> Message:
-        """An earlier answer of the model: text, thoughts, and calls of tools."""
+        """Build an assistant message: an earlier answer of the model, with thoughts and tool calls.
+
+        As the last message it is the beginning of the answer, which the model continues.
+        """
         return cls("assistant", tuple(parts))  # type: ignore[arg-type]
 
     @classmethod
     def tool(cls, *parts: Part | str) -> Message:
-        """What a tool gave: text and pictures."""
+        """Build a tool message: the result of a tool call, as text, pictures and documents."""
         return cls("tool", tuple(parts))  # type: ignore[arg-type]
 
     @property
     def text(self) -> str:
-        """All its text, without anything between the parts."""
+        """The text of all text parts, joined without anything between them."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
 def with_system_part(messages: Sequence[Message], part: Part) -> tuple[Message, ...]:
-    """The conversation with a part more in its system message, which is made if there is none."""
+    """Return the conversation with one more part in its system message; add one if needed."""
     if messages and messages[0].role == "system":
         return (Message("system", (*messages[0].parts, part)), *messages[1:])
     return (Message("system", (part,)), *messages)
 
 
 def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | VideoPart]]:
-    """Each picture and video in order, with its place, such as `messages[1].parts[0]`."""
+    """Yield each picture and video in order, with its place, such as `messages[1].parts[0]`."""
     for where, part in iter_parts(messages):
         if isinstance(part, (ImagePart, VideoPart)):
             yield where, part
 
 
 def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
-    """Each part in order, with its place; pages of a document stand in the document's place."""
+    """Yield each part in order, with its place.
+
+    A page of a document has the place of the document, such as `messages[1].parts[0].pages[3]`.
+    """
     for message_index, message in enumerate(messages):
         part_index = -1
         for part in message.parts:
@@ -297,7 +326,7 @@ def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
 
 
 def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[Message, ...]:
-    """The conversation with other parts in some places, named as `iter_media` names them."""
+    """Return the conversation with some parts replaced; keys are places as `iter_media` gives."""
     placed = iter([parts.get(where, part) for where, part in iter_parts(messages)])
     return tuple(
         replace(message, parts=tuple(islice(placed, len(message.parts)))) for message in messages
@@ -324,14 +353,14 @@ def _check_parts(role: str, parts: tuple[Part, ...]) -> None:
             )
 
 
-def _settle_budget(part: ImagePart | VideoPart) -> None:
+def _resolve_budget(part: ImagePart | VideoPart) -> None:
     if part.budget is not None:
         with located("budget"):
             object.__setattr__(part, "budget", as_budget(part.budget))
 
 
 def _as_frames(source: VideoSource) -> VideoSource:
-    """The frames of a URL that holds JPEGs one after another, in vLLM's form; else the source."""
+    """Split a data URL that holds several JPEGs (vLLM's form) into frames; else return it."""
     if not isinstance(source, str) or source[: len(_FRAMES_URL)].lower() != _FRAMES_URL:
         return source
     frames = source[len(_FRAMES_URL) :].split(",")
@@ -342,7 +371,7 @@ _FRAMES_URL = "data:video/jpeg;base64,"
 
 
 def _frame_index(source: Any) -> int:
-    """Where a Pillow object stands: an animated one is the same object at every frame."""
+    """The current frame of a Pillow image: an animated one is the same object at every frame."""
     if isinstance(source, type) or not (hasattr(source, "mode") and hasattr(source, "tell")):
         return 0
     try:
@@ -366,7 +395,7 @@ def _values(part: _MediaPart) -> tuple[Any, ...]:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Equality that also holds for arrays, whose `==` gives an array."""
+    """True if two values are equal; also for arrays, whose `==` gives an array."""
     if a is b:
         return True
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The order of the messages of a conversation, as far as every chat template agrees on it."""
+"""The order of messages in a conversation: the rules that all chat templates agree on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from qwenvl_kit.messages.message import Message, TextPart
 
 
 def check_conversation(messages: Sequence[Message]) -> None:
-    """Refuse a conversation that no chat template can render an answer to.
+    """Raise an error if no chat template can render the conversation.
 
-    A system message that stands after others is for the template to judge: those of Qwen2-VL,
-    Qwen2.5-VL and Qwen3-VL take it, that of Qwen3.5 does not.
+    A system message after other messages is left to the chat template: those of Qwen2-VL,
+    Qwen2.5-VL and Qwen3-VL accept it, that of Qwen3.5 does not.
 
     Raises:
-        MessageError: no messages, no turn to answer, or none that can go on.
+        MessageError: there are no messages, the last is a system message, or the last is an
+            assistant message that does not end with text to continue.
     """
     if not messages:
         raise MessageError(
@@ -26,22 +27,22 @@ def check_conversation(messages: Sequence[Message]) -> None:
         raise MessageError(
             "the last message has role 'system'",
             expected="a user message, which the model answers",
-            hint="the instructions in the first message, or in the user's",
+            hint="put the instructions into the first message, or into the user message",
             where=where,
         )
     if last.role == "assistant" and not isinstance(last.parts[-1], TextPart):
         raise MessageError(
-            "the last message is an assistant's that does not end with text",
-            expected="what its calls gave, as Message.tool(...), or text that goes on",
+            "the last message is an assistant message that does not end with text",
+            expected="the results of its tool calls, as Message.tool(...), or text to continue",
             where=where,
         )
 
 
 def is_continued(messages: Sequence[Message]) -> bool:
-    """Whether the model goes on with the last message in place of answering it."""
+    """True if the model continues the last message, an assistant's, in place of answering it."""
     return messages[-1].role == "assistant"
 
 
 def has_late_instructions(roles: Sequence[str]) -> bool:
-    """Whether a system message stands after others."""
+    """True if a system message stands after other messages."""
     return "system" in roles[1:]

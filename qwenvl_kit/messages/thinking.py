@@ -1,4 +1,4 @@
-"""What a model thinks before it answers: switched on or off, and told apart from the answer."""
+"""Thinking: the text that a model writes in `<think>` tags before its answer."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ OPEN, CLOSE = "<think>", "</think>"
 
 @dataclass(frozen=True)
 class ThinkingSwitch:
-    """Whether the model is to think first: part of a system message."""
+    """A switch that turns thinking on or off: part of a system message."""
 
     is_on: bool
 
 
 @dataclass(frozen=True)
 class Thoughts:
-    """What a model wrote, told apart.
+    """The output of a model, split into thoughts and answer.
 
     Attributes:
-        thinking: what it thought; None if nothing.
-        answer: what it says.
-        is_closed: whether the thoughts came to an end; if not, there is no answer.
+        thinking: the thoughts; None if there are none.
+        answer: the answer.
+        is_closed: True if the thoughts have ended; if not, the answer is empty.
     """
 
     thinking: str | None
@@ -30,18 +30,19 @@ class Thoughts:
 
 
 def opens_thought(prompt: str) -> bool:
-    """Whether a rendered prompt ends within the model's thoughts, which it has opened."""
+    """True if a rendered prompt ends with an opened `<think>` tag, so that thoughts come first."""
     return prompt.rstrip().endswith(OPEN)
 
 
 def split_thoughts(text: str, *, begins_inside: bool = False) -> Thoughts:
-    """Thoughts and answer.
+    """Split the output of a model into thoughts and answer.
 
-    A text whose thoughts nothing opened has none: `</think>` in it is something that it says.
+    If neither the text nor its prompt opens a `<think>` tag, there are no thoughts, and a
+    `</think>` in the text is part of the answer.
 
     Args:
-        text: all that the model wrote.
-        begins_inside: whether its prompt had opened the thoughts already, as those of checkpoints
+        text: the whole output.
+        begins_inside: True if the prompt has opened the tag already, as the prompts of checkpoints
             that always think do.
     """
     if not begins_inside and not text.lstrip().startswith(OPEN):

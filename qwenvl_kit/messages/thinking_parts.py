@@ -1,4 +1,4 @@
-"""What a model thought in an earlier turn, as part of a message."""
+"""Thoughts of the model from an earlier turn, as a part of a message."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from qwenvl_kit.errors import MessageError
 
 @dataclass(frozen=True)
 class ThinkingPart:
-    """Thoughts that came before an answer or a call: part of an assistant's message.
+    """The thoughts before an answer or a tool call: part of an assistant message.
 
-    A chat template is given them as `reasoning_content`. That of Qwen3.5 shows those of turns that
-    follow the last question, as a model that calls tools must know its plan, and leaves out earlier
-    ones; templates of models that do not think show none.
+    The chat template receives them as `reasoning_content`. The template of Qwen3.5 renders only
+    the thoughts that follow the last question, because a model that calls tools needs its plan.
+    Templates of models that do not think render none.
 
     Attributes:
-        text: what was thought, without `<think>` around it.
+        text: the thoughts, without the `<think>` tags.
 
     Raises:
-        MessageError: it is no text, or none that can be encoded.
+        MessageError: `text` is not a string, or cannot be encoded as UTF-8.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Tools in a conversation: what is offered, and what the model calls."""
+"""Tools in a conversation: the tools that are offered, and the calls that the model makes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from qwenvl_kit.errors import MessageError
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A tool that the model wants called: part of an assistant's message.
+    """A tool call that the model makes: part of an assistant message.
 
     Attributes:
-        name: of the tool.
-        arguments: by name, as JSON has them.
-        id: by which a server knows the call; None where there is none.
+        name: name of the tool.
+        arguments: its arguments by name, with values that JSON can hold.
+        id: the id of the call on a server; None if it has none.
 
     Raises:
-        MessageError: the name is no text, or the arguments are nothing that JSON can hold.
+        MessageError: the name is not a string or is empty, or JSON cannot hold the arguments.
     """
 
     name: str
@@ -39,8 +39,8 @@ class ToolCall:
             json.dumps(said, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise MessageError(
-                f"the arguments of {self.name!r} are nothing that JSON can hold ({error})",
-                expected="texts, numbers, lists and dicts",
+                f"the arguments of {self.name!r} cannot be written as JSON ({error})",
+                expected="strings, numbers, lists and dicts",
             ) from error
 
     def __hash__(self) -> int:
@@ -49,12 +49,12 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class UnreadCall:
-    """What was meant as a call of a tool, or may have been, and is not understood.
+    """A tool call, or something that looks like one, that cannot be parsed.
 
     Attributes:
-        text: as the model wrote it.
-        reason: what of it is not understood.
-        is_marked: whether it stands in the tags of a call; what does not may be an answer.
+        text: the text, as the model wrote it.
+        reason: why it cannot be parsed.
+        is_marked: True if it stands in the tags of a tool call; without them it may be an answer.
     """
 
     text: str
@@ -67,10 +67,10 @@ class ToolOffer:
     """The tools that the model may call: part of a system message.
 
     Attributes:
-        tools: each as JSON, in the form of OpenAI's API.
+        tools: the description of each tool as JSON, in the form of OpenAI's API.
 
     Raises:
-        MessageError: one of them is no object of JSON, or holds text that is no Unicode.
+        MessageError: one of them is not a JSON object, or holds text that is not valid Unicode.
     """
 
     tools: tuple[str, ...]
@@ -86,6 +86,6 @@ class ToolOffer:
                 ) from error
             if not isinstance(said, dict):
                 raise MessageError(
-                    f"a tool is a {type(said).__name__} of JSON",
+                    f"the JSON of a tool is a {type(said).__name__}",
                     expected='an object: {"type": "function", "function": {...}}',
                 )

@@ -1,4 +1,4 @@
-"""Times and rates at which a video is seen, and how many of its frames."""
+"""Checks of the times, rates and frame counts by which a video is sampled."""
 
 from __future__ import annotations
 
@@ -6,40 +6,48 @@ import math
 from collections.abc import Iterable
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qwenvl_kit.errors import VideoTimingError
 from qwenvl_kit.safe_text import shown_source
 
-if TYPE_CHECKING:
-    from qwenvl_kit.messages.message import VideoPart
 
-
-def check_timing(part: VideoPart) -> None:
-    """Refuse rates, times and numbers of frames that cannot be meant.
+def check_times(
+    *,
+    fps: float | None,
+    timestamps_seconds: tuple[float, ...] | None,
+    start_seconds: float | None,
+    end_seconds: float | None,
+) -> None:
+    """Raise an error if a rate or a time is out of range.
 
     Raises:
-        VideoTimingError: one of them, or two that contradict one another.
+        VideoTimingError: one of them is out of range, or two contradict each other.
     """
-    if part.fps is not None and part.timestamps_seconds is not None:
+    if fps is not None and timestamps_seconds is not None:
         raise VideoTimingError("both fps and timestamps_seconds were given", expected="one of them")
-    if part.fps is not None and not (_is_finite(part.fps) and part.fps > 0):
-        raise VideoTimingError(f"fps={part.fps!r} was given", expected="a number above 0")
-    for name, value in (("start_seconds", part.start_seconds), ("end_seconds", part.end_seconds)):
+    if fps is not None and not (_is_finite(fps) and fps > 0):
+        raise VideoTimingError(f"fps={fps!r} was given", expected="a number above 0")
+    for name, value in (("start_seconds", start_seconds), ("end_seconds", end_seconds)):
         if value is not None and not (_is_finite(value) and value >= 0):
             raise VideoTimingError(f"{name}={value!r} was given", expected="a number of at least 0")
-    if (part.start_seconds or 0.0) >= (math.inf if part.end_seconds is None else part.end_seconds):
+    if (start_seconds or 0.0) >= (math.inf if end_seconds is None else end_seconds):
         raise VideoTimingError(
-            f"start_seconds={part.start_seconds}, end_seconds={part.end_seconds} were given",
+            f"start_seconds={start_seconds}, end_seconds={end_seconds} were given",
             expected="a start before the end",
         )
-    _check_num_frames(part)
 
 
-def _check_num_frames(part: VideoPart) -> None:
-    """Refuse numbers of frames that are none, and bounds between which nothing lies."""
-    names = ("min_frames", "num_frames", "max_frames")
-    given = [(name, getattr(part, name)) for name in names if getattr(part, name) is not None]
+def check_frame_counts(
+    *, min_frames: int | None, num_frames: int | None, max_frames: int | None
+) -> None:
+    """Raise an error if a number of frames is no count, or the minimum is above the maximum.
+
+    Raises:
+        VideoTimingError: one of them is not a whole number above 0, or two contradict each other.
+    """
+    counts = {"min_frames": min_frames, "num_frames": num_frames, "max_frames": max_frames}
+    given = [(name, value) for name, value in counts.items() if value is not None]
     for name, value in given:
         if not is_count(value):
             raise VideoTimingError(f"{name}={value!r} was given", expected="a whole number above 0")
@@ -51,10 +59,10 @@ def _check_num_frames(part: VideoPart) -> None:
 
 
 def as_times(given: Any) -> tuple[float, ...]:
-    """Times as numbers.
+    """Return times in seconds as a tuple of floats.
 
     Raises:
-        VideoTimingError: something else is among them.
+        VideoTimingError: one of them is not a finite number.
     """
     times = tuple(given) if isinstance(given, Iterable) else (None,)
     if not all(map(_is_finite, times)):
@@ -65,7 +73,7 @@ def as_times(given: Any) -> tuple[float, ...]:
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is a whole number above 0, NumPy's included."""
+    """True if a value is a whole number above 0; integers of NumPy are accepted too."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 

@@ -15,6 +15,8 @@ from qwenvl_kit.errors import (
     OutOfMemoryError,
     OverloadError,
     QwenVLKitError,
+    fresh,
+    release_frames,
 )
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.fetch_cache import Fetches
@@ -22,7 +24,6 @@ from qwenvl_kit.pipeline.core import PipelineUse, PreparedRequest, ResolvedReque
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.resume import BatchJournal
 from qwenvl_kit.pipeline.stats import StatsCounter
-from qwenvl_kit.raising import fresh, release_frames
 from qwenvl_kit.requests import OnError, Request, RequestLike, as_request
 from qwenvl_kit.results import BatchEvent, Delta, Failure, Reply, Result
 

@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.backends.base import Completion
-from qwenvl_kit.errors import OutOfMemoryError
+from qwenvl_kit.errors import OutOfMemoryError, fresh
 from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
 from qwenvl_kit.pipeline.stats import StatsCounter
-from qwenvl_kit.raising import fresh
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
 from qwenvl_kit.tools.reply_parsing import told_apart
 

@@ -8,14 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from qwenvl_kit.errors import InputError, JournalError, located
-from qwenvl_kit.journal import Journal, fingerprint
+from qwenvl_kit.journal import Journal, fingerprint, from_record, to_record
 from qwenvl_kit.media.fingerprints import identify_content
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.pipeline.core import ResolvedRequest
-from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.results import Reply
 
 _LATER_SETTINGS = frozenset({"max_total_tokens", "keep_special_tokens"})

@@ -6,10 +6,10 @@ import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
+from qwenvl_kit.errors import fresh, release_frames
 from qwenvl_kit.pipeline.batch import BatchRun
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.process_bound import ProcessBound
-from qwenvl_kit.raising import fresh, release_frames
 from qwenvl_kit.results import BatchEvent, Delta, Reply, Result
 
 if TYPE_CHECKING:

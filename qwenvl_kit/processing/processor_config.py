@@ -13,6 +13,7 @@ import transformers
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.checkpoints.completeness import check_counts
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.processors import (
     PROCESSORS,
     check_processor,
@@ -20,7 +21,6 @@ from qwenvl_kit.checkpoints.processors import (
     where_class_is_said,
 )
 from qwenvl_kit.checkpoints.settings import Settings
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.messages.thinking import opens_thought

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from qwenvl_kit.errors import AnswerError
-from qwenvl_kit.raising import fresh
+from qwenvl_kit.errors import AnswerError, fresh
 from qwenvl_kit.results import Failure, Reply
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a chat tells of its work, to whoever listens.
+"""Telemetry of a chat: listeners that are told of each reply and failure, and Prometheus metrics.
 
 from qwenvl_kit.telemetry import PrometheusMetrics
 metrics = PrometheusMetrics(chat)

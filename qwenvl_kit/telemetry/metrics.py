@@ -18,26 +18,28 @@ _SHARES = tuple(share / 10 for share in range(1, 11))
 
 
 class PrometheusMetrics:
-    """Counts what a chat does, and tells Prometheus when it asks.
+    """Metrics of a chat, collected by Prometheus. Their names begin with `qwenvl_kit_`.
 
-    Counters of requests by how they ended, failures by error, tokens by kind and degradations;
-    histograms of seconds by stage and of confidence; gauges of requests that wait and run, of what
-    is kept between requests and of the memory that the device has left. Their names begin with
-    `qwenvl_kit_`. No prompt, answer or picture is ever part of them.
+    - counters: requests by finish reason, failures by error, tokens by kind, degradations;
+    - histograms: seconds by stage, confidence;
+    - gauges: waiting and running requests, size, hits and misses of the cache that is kept between
+      requests, free memory of the device.
+
+    No prompt, answer or picture is ever part of them.
 
     Example:
         metrics = PrometheusMetrics(chat)
         prometheus_client.start_http_server(9000)
 
     Args:
-        chat: whose work it is.
+        chat: the chat to measure.
         registry: a `prometheus_client.CollectorRegistry`; None takes the default one.
-        labels: added to all, such as `{"model": "8B"}`.
+        labels: labels of all metrics, such as `{"model": "8B"}`.
 
     Raises:
         MissingPackageError: prometheus_client is not installed.
-        ValueError: the registry has metrics of these names already: of another chat, say, which
-            wants a registry of its own.
+        ValueError: the registry has metrics of these names already, of another chat for example.
+            Give each chat its own registry.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class PrometheusMetrics:
         chat.listeners.add(self._collector)
 
     def close(self) -> None:
-        """Stop counting, and leave the registry."""
+        """Stop counting, and remove the metrics from the registry."""
         self._chat.listeners.remove(self._collector)
         self._registry.unregister(self._collector)
 
@@ -68,7 +70,7 @@ class PrometheusMetrics:
 
 
 class _Collector:
-    """A `Listener` and a collector of prometheus_client; its metrics are in no other registry."""
+    """A `Listener` that is also a collector of prometheus_client, with a registry of its own."""
 
     def __init__(self, chat: VisionChat, labels: dict[str, str]) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -90,12 +92,14 @@ class _Collector:
             )
             return lambda kind, amount: made.labels(*values, kind).observe(amount)
 
-        self._requests = counter("requests", "Requests by how they ended.", "outcome")
+        self._requests = counter("requests", "Requests by finish reason.", "outcome")
         self._failures = counter("failures", "Requests that failed, by error.", "error")
         self._tokens = counter("tokens", "Tokens of prompts and answers.", "kind")
-        self._degradations = counter("degradations", "What was given up to answer.", "kind")
+        self._degradations = counter(
+            "degradations", "Degradations that were accepted to answer.", "kind"
+        )
         self._seconds = histogram("seconds", "Seconds of a request by stage.", "stage", _SECONDS)
-        self._confidence = histogram("confidence", "How sure answers were.", "outcome", _SHARES)
+        self._confidence = histogram("confidence", "Confidence of answers.", "outcome", _SHARES)
 
     def on_reply(self, reply: Reply) -> None:
         """Count a reply."""
@@ -123,7 +127,7 @@ class _Collector:
         self._failures(type(error).__name__, 1)
 
     def collect(self) -> Iterator[Any]:
-        """What there is, when Prometheus asks."""
+        """Yield all metrics; Prometheus calls this for each scrape."""
         from prometheus_client.core import GaugeMetricFamily
 
         yield from self._own.collect()
@@ -133,20 +137,20 @@ class _Collector:
             yield gauge
 
     def describe(self) -> Iterator[Any]:
-        """By which the registry notices a second collector of these names."""
+        """Yield all metrics, by which the registry notices a second collector of these names."""
         return self.collect()
 
     def _gauges(self) -> Iterator[tuple[str, str, float]]:
         health = self._chat.health()
-        yield "waiting_requests", "Requests that wait.", health.num_waiting
-        yield "running_requests", "Requests that are being answered.", health.num_running
+        yield "waiting_requests", "Requests that are waiting.", health.num_waiting
+        yield "running_requests", "Requests that are running.", health.num_running
         if health.free_bytes is not None:
-            yield "free_bytes", "Memory that the device has left.", health.free_bytes
+            yield "free_bytes", "Free memory of the device.", health.free_bytes
         try:
             kept = self._chat.cache_info()
         except UnsupportedFeatureError:
             return
-        yield "cache_bytes", "What is kept between requests.", kept.used_bytes
-        yield "cache_max_bytes", "What that may take.", kept.max_bytes
-        yield "cache_hits", "Pictures and prompts that were found again.", kept.hits
-        yield "cache_misses", "Those that were not.", kept.misses
+        yield "cache_bytes", "Memory of the cache between requests.", kept.used_bytes
+        yield "cache_max_bytes", "Limit of the memory of the cache.", kept.max_bytes
+        yield "cache_hits", "Pictures and prompts found in the cache.", kept.hits
+        yield "cache_misses", "Pictures and prompts not found in the cache.", kept.misses

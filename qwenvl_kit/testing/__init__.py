@@ -1,7 +1,7 @@
-"""For tests of code that uses the kit: tiny random models of the real architectures.
+"""Tiny models with random weights in the real architectures, for tests of code that uses the kit.
 
-They are built in about a second, offline, and run in milliseconds. Their answers are noise, the
-same noise each time.
+They are built offline in about a second and run in milliseconds. Their answers are noise, and the
+same noise for the same seed.
 """
 
 from __future__ import annotations
@@ -28,25 +28,29 @@ def build_tiny_model(
     num_layers: int = 4,
     vocabulary_size: int = 448,
 ) -> Path:
-    """Write a checkpoint with random weights that loads as a published one does.
+    """Write a checkpoint with random weights, which loads in the same way as a published one.
+
+        folder = build_tiny_model(tmp_path / "model", "qwen3_vl")
+        chat = VisionChat.from_pretrained(folder)
 
     Args:
-        folder: where to write it; made if it does not exist.
-        family: the model type of the architecture.
-        seed: of the random weights.
-        context_tokens: prompt and answer together.
-        max_image_tokens: the checkpoint's own limit for one picture.
-        hidden_size: width of the language model, a multiple of 32; of 64 for 4-bit quantisation.
-        num_layers: its layers.
-        vocabulary_size: rows of its embedding, at least 448; ids above the tokenizer's own have
-            no text.
+        folder: folder to write it to; created if it does not exist.
+        family: model type of the architecture, such as "qwen2_vl" or "qwen3_5".
+        seed: seed of the random weights.
+        context_tokens: most tokens of prompt and answer together.
+        max_image_tokens: the checkpoint's own limit of visual tokens for one picture.
+        hidden_size: hidden size of the language model: a multiple of 32, and of 64 for 4-bit
+            quantisation.
+        num_layers: layers of the language model.
+        vocabulary_size: rows of the embedding, at least 448. Token ids above those of the
+            tokenizer have no text.
 
     Returns:
         The folder.
 
     Raises:
-        UnknownFamilyError: no such family.
-        InputError: a size that cannot be built.
+        UnknownFamilyError: there is no such family.
+        InputError: a size is out of its range.
     """
     _check_sizes(hidden_size, num_layers, vocabulary_size)
     spare_docstrings()

@@ -1,7 +1,7 @@
-"""Configurations of tiny models: each family's own shape, small.
+"""Configurations of tiny models: the architecture of each family at a small size.
 
-Proportions follow the published checkpoints: how the halves of a head are shared among time,
-height and width, how many layers attend, what a mixture of experts routes to.
+Proportions follow the published checkpoints: the split of a rotary head into time, height and
+width, the share of layers with full attention, and the routing of a mixture of experts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Settings: TypeAlias = dict[str, Any]
 
 _HEAD_WIDTH = 32
 _WIDE_HEAD = 64
-"""Of families that rotate only a quarter of a head."""
+"""Width of a head in families that rotate only a quarter of it."""
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """How large a tiny model is; see `build_tiny_model`."""
+    """The dimensions of a tiny model; see `build_tiny_model`."""
 
     hidden_size: int
     num_layers: int
@@ -30,12 +30,12 @@ class Dimensions:
 
     @property
     def initializer_range(self) -> float:
-        """Wide enough that random models answer differently to different pictures."""
+        """The spread of the weights: wide enough that answers depend on the picture."""
         return 1.2 / math.sqrt(self.hidden_size)
 
 
 def build_config(family: Family, dimensions: Dimensions, tokenizer: Any) -> Any:
-    """The configuration of transformers for a family at these dimensions."""
+    """Build the configuration of transformers for a family at these dimensions."""
     import transformers
 
     text, vision = SHAPES[family.model_type]
@@ -94,7 +94,7 @@ def _text_qwen3_moe(dimensions: Dimensions) -> Settings:
 
 
 def _text_qwen3_5(dimensions: Dimensions) -> Settings:
-    """Three layers of linear attention to one of full attention, as published."""
+    """The language model of Qwen3.5: three layers of linear attention to one of full attention."""
     rope = {
         "mrope_section": [3, 3, 2],
         "mrope_interleaved": True,
@@ -119,7 +119,7 @@ def _text_qwen3_5_moe(dimensions: Dimensions) -> Settings:
 
 
 def _text_qwen4(dimensions: Dimensions) -> Settings:
-    """Several residual streams, and attention to the blocks that an indexer picks."""
+    """The language model of Qwen4: several residual streams, and attention with an indexer."""
     return _text_qwen3_5_moe(dimensions) | {
         "hc_count": 2,
         "hc_lowrank": 16,
@@ -160,7 +160,7 @@ def _vision_qwen2(dimensions: Dimensions) -> Settings:
 
 
 def _vision_qwen2_5(dimensions: Dimensions) -> Settings:
-    """Attention within windows but for one layer."""
+    """The vision encoder of Qwen2.5-VL: attention within windows in all layers but one."""
     return _vision(dimensions, 14) | {
         "intermediate_size": dimensions.hidden_size,
         "out_hidden_size": dimensions.hidden_size,
@@ -179,7 +179,10 @@ def _vision_qwen3_5(dimensions: Dimensions) -> Settings:
 
 
 def _vision_qwen3(dimensions: Dimensions) -> Settings:
-    """Features of early layers go to early layers of the language model (DeepStack)."""
+    """The vision encoder of Qwen3-VL, with DeepStack.
+
+    Features of its early layers go to early layers of the language model.
+    """
     return _vision_qwen3_5(dimensions) | {"deepstack_visual_indexes": [0, 1]}
 
 
@@ -192,4 +195,4 @@ SHAPES = {
     "qwen3_5_moe": (_text_qwen3_5_moe, _vision_qwen3_5),
     "qwen4_exp": (_text_qwen4, _vision_qwen3_5),
 }
-"""Each family's language model and vision encoder at some dimensions."""
+"""The language model and the vision encoder of each family, as functions of the dimensions."""

@@ -1,4 +1,4 @@
-"""Processors of tiny models: a small tokenizer, a plain template, the family's own patches."""
+"""Processors of tiny models: a small tokenizer, a plain chat template, the family's own patches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CORPUS = (
 
 
 def build_processor(family: Family, max_image_tokens: int) -> Any:
-    """A processor of the family's own classes."""
+    """Build a processor of the family's own classes."""
     import transformers
 
     patches = {
@@ -53,7 +53,7 @@ def build_processor(family: Family, max_image_tokens: int) -> Any:
 
 
 def _classes(family: Family) -> tuple[str, str]:
-    """The processor of a family and its video processor, as its published checkpoints name them."""
+    """The class names of a family's processor and video processor in published checkpoints."""
     if family.video_layout == "timestamped groups":
         return "Qwen3VLProcessor", "Qwen3VLVideoProcessor"
     if family.positions_in_seconds:
@@ -62,7 +62,7 @@ def _classes(family: Family) -> tuple[str, str]:
 
 
 def build_tokenizer() -> Any:
-    """A byte-level tokenizer that splits text as Qwen's does, with a small vocabulary."""
+    """Build a byte-level tokenizer that splits text like Qwen's, with a small vocabulary."""
     import transformers
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 

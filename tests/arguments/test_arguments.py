@@ -119,9 +119,9 @@ def test_arguments_of_the_guides_are_translated_for_loading(name):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"trust_remote_code": True}, "no code of a checkpoint is ever run"),
-        ({"use_fast": False}, "read once"),
-        ({"low_cpu_mem_usage": True}, "read once"),
+        ({"trust_remote_code": True}, "code of a checkpoint is never run"),
+        ({"use_fast": False}, "safetensors files"),
+        ({"low_cpu_mem_usage": True}, "safetensors files"),
         ({"cache_dir": "/data"}, "HF_HOME"),
         ({"token": "hf_abc"}, "HF_TOKEN"),
         ({"max_memory": {0: "8GB"}}, "as a whole"),
@@ -178,7 +178,7 @@ def test_arguments_of_the_guides_are_translated_for_asking(name):
     [
         ({"output_scores": True, "return_dict_in_generate": True}, "log-probability"),
         ({"skip_special_tokens": True}, "reply.raw_text"),
-        ({"num_beams": 4}, "no beams"),
+        ({"num_beams": 4}, "no beam search"),
         ({"streamer": object()}, "chat.stream"),
         ({"fps": 2}, "VideoPart"),
     ],
@@ -280,9 +280,9 @@ def test_a_wrong_value_stays_an_error_of_its_own_class():
 @pytest.mark.parametrize(
     ("call", "given", "told"),
     [
-        (CHAT.ask, {"min_new_tokens": 3}, "no least length"),
-        (CHAT.ask, {"frequency_penalty": 0.1}, "something else"),
-        (CHAT.ask, {"max_images": 1}, "what pictures cost"),
+        (CHAT.ask, {"min_new_tokens": 3}, "no minimum length"),
+        (CHAT.ask, {"frequency_penalty": 0.1}, "work differently"),
+        (CHAT.ask, {"max_images": 1}, "limits visual tokens"),
         (CHAT.ask, {"system": "be brief"}, "Message.system"),
         (VisionChat.from_pretrained, {"temperature": 0.3}, "Sampling(temperature=0.3)"),
         (VisionChat, {"model": "x"}, "VisionChat.from_pretrained(model)"),

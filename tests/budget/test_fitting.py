@@ -134,7 +134,7 @@ def test_every_entrance_can_shrink():
 
 def test_what_cannot_be_shrunk_enough_is_refused():
     parts = [ImagePart(_picture(300, 300), budget=PixelBudget(min_tokens=80))] * 5
-    with pytest.raises(ContextLengthError, match="least that text and pictures take"):
+    with pytest.raises(ContextLengthError, match="text and pictures need at least"):
         _chat(300).plan([Message.user(*parts, "What?")], fit="shrink")
 
 

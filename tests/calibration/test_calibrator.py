@@ -120,7 +120,7 @@ def test_a_reply_without_scores_stays_without_confidence():
 @pytest.mark.parametrize(
     ("replies", "correct", "problem"),
     [
-        ([0.5, 0.6], [True, True], "2 are right"),
+        ([0.5, 0.6], [True, True], "2 are correct"),
         ([], [], "0 answers"),
         ([0.5], [True, False], "2 outcomes"),
         ([0.5, 2.0], [True, False], "2.0"),
@@ -157,7 +157,7 @@ def test_an_unknown_method_or_signal_is_refused(options):
 def test_a_file_that_is_no_calibration_is_refused(content, tmp_path):
     path = tmp_path / "calibration.json"
     path.write_text(content)
-    with pytest.raises(CalibrationError, match=r"no calibration|expected one of"):
+    with pytest.raises(CalibrationError, match=r"not a calibration|expected one of"):
         Calibrator.load(path)
 
 

@@ -221,7 +221,7 @@ def test_a_name_that_cannot_be_said_again_is_told_and_not_made() -> None:
     answer = '<tool_call>{"name": "\\ud800", "arguments": {}}</tool_call>'
     run = VisionChat(ScriptedBackend([answer, "Rain."])).run_tools("Rain?", tools=[weather])
     assert (str(run), run.calls) == ("Rain.", ())
-    assert "nothing that JSON can hold" in run.warnings[0]
+    assert "cannot be written as JSON" in run.warnings[0]
 
 
 @pytest.mark.parametrize("value", ["NaN", '"\\ud800"', "1e999"])
@@ -229,7 +229,7 @@ def test_a_call_that_cannot_be_said_again_is_told_and_not_made(value: str) -> No
     answer = f'<tool_call>{{"name": "weather", "arguments": {{"city": {value}}}}}</tool_call>'
     reply = VisionChat(ScriptedBackend([answer])).ask("Rain?", tools=[weather])
     assert reply.tool_calls == ()
-    assert "nothing that JSON can hold" in reply.warnings[0]
+    assert "cannot be written as JSON" in reply.warnings[0]
 
 
 def test_results_are_told_as_json_and_what_is_none_is_an_error() -> None:

@@ -19,8 +19,9 @@ from huggingface_hub import constants, file_download
 
 from qwenvl_kit.checkpoints import huggingface as hub_room
 from qwenvl_kit.checkpoints import small_files
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.huggingface import fetch_tensor_headers
-from qwenvl_kit.checkpoints.sources import Checkpoint, fetch_weights, find_checkpoint
+from qwenvl_kit.checkpoints.sources import fetch_weights, find_checkpoint
 from qwenvl_kit.errors import (
     CheckpointError,
     DownloadError,

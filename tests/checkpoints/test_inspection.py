@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from qwenvl_kit.checkpoints import inspection
-from qwenvl_kit.checkpoints.files import missing_files
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.inspection import Inspection, inspect
 from qwenvl_kit.checkpoints.memory import count_parameters, predict_weight_bytes
 from qwenvl_kit.checkpoints.packages import install_command
@@ -25,8 +25,8 @@ from qwenvl_kit.checkpoints.quantization import (
     missing_packages,
     stored_quantization,
 )
+from qwenvl_kit.checkpoints.required_files import missing_files
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.checkpoints.weights import TensorInfo, read_tensors
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError, WeightsError
 from qwenvl_kit.families import family_of

@@ -217,7 +217,7 @@ def test_an_overflow_is_told_without_frames_of_torch(
 def test_a_config_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")
     for read in (read_settings, inspect):
-        with pytest.raises(CheckpointError, match="it is no file"):
+        with pytest.raises(CheckpointError, match="it is not a file"):
             read(tmp_path)
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.huggingface import fetch_tensor_headers
-from qwenvl_kit.checkpoints.sources import Checkpoint, fetch_weights, find_checkpoint
+from qwenvl_kit.checkpoints.sources import fetch_weights, find_checkpoint
 from qwenvl_kit.errors import (
     CheckpointError,
     DownloadError,

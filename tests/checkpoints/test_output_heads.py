@@ -65,7 +65,7 @@ def test_the_predicted_bytes_are_those_of_the_model_that_is_loaded(
     assert found.num_parameters == sum(p.numel() for p in model.parameters())
     assert torch.equal(model.lm_head.weight, head)
     notes = chat.report().get("notes", "")
-    assert ("the weights hold another" in notes) == bool(change)
+    assert ("the weights hold a different" in notes) == bool(change)
     assert "; ".join(found.notes) == notes
 
 

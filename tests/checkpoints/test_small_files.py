@@ -28,10 +28,10 @@ def sparse(path: Path) -> None:
 
 
 NO_FILES: Mapping[str, tuple[Callable[[Path], object], str]] = {
-    "a pipe": (os.mkfifo, "no file, but a pipe"),
+    "a pipe": (os.mkfifo, "not a file, but a pipe"),
     "an endless device": (lambda path: path.symlink_to("/dev/zero"), "but a device"),
     "a file of the kernel": (lambda path: path.symlink_to("/proc/self/pagemap"), "of the kernel"),
-    "a folder": (os.mkdir, "no file, but a folder"),
+    "a folder": (os.mkdir, "not a file, but a folder"),
     "10 GiB": (sparse, "has 10,240 MiB; expected at most"),
 }
 
@@ -70,7 +70,7 @@ def test_a_pipe_in_a_snapshot_of_the_cache_is_refused(copy: Path, tmp_path: Path
     os.mkfifo(tmp_path / "blob")
     (copy / "tokenizer.json").unlink()
     (copy / "tokenizer.json").symlink_to(tmp_path / "blob")
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read: it is no file"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read: it is not a file"):
         find_checkpoint(copy)
 
 
@@ -88,5 +88,5 @@ def test_the_settings_of_an_adapter_are_held_to_the_same(tmp_path: Path) -> None
 
     os.mkfifo(tmp_path / "adapter_config.json")
     (tmp_path / "adapter_model.safetensors").touch()
-    with pytest.raises(AdapterError, match="no file, but a pipe"):
+    with pytest.raises(AdapterError, match="not a file, but a pipe"):
         read_adapter(tmp_path)

@@ -115,7 +115,7 @@ def test_names_are_a_fault_where_transformers_finds_no_weights_under_them(
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("DDP", r"begin with 'module\.'.*take 'module\.' off the names"),
+        ("DDP", r"begin with 'module\.'.*remove 'module\.' from the names"),
         ("peft", r"begin with 'base_model\.model\.'"),
         ("a value head's", r"begin with 'pretrained_model\.'"),
         ("compiled", r"_orig_mod"),
@@ -151,7 +151,7 @@ def test_a_part_twice_in_the_names_is_told(folders: Callable[[str], Path], tmp_p
     """DeepSpeed's ZeRO-3 with a model within a model."""
     folder = changed(folders, "qwen3_vl", tmp_path)
     rename(folder, lambda n: n.replace("language_model.", "language_model.language_model.", 1))
-    told_by_both(folder, r"a part twice in them \('model\.language_model\.language_model")
+    told_by_both(folder, r"a part twice \('model\.language_model\.language_model")
 
 
 def test_experts_that_do_not_fit_together_are_told_without_a_table(
@@ -222,7 +222,7 @@ def test_shards_of_one_process_are_not_a_model(
     folder = changed(folders, "qwen2_vl", tmp_path)
     told_by_both(
         add(folder, {"model.language_model.norm.weight": torch.empty(0)}),
-        r"1 tensors without a value.*zero_to_fp32",
+        r"1 empty tensors.*zero_to_fp32",
     )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from qwenvl_kit.diagnostics.environment import Hub, Surroundings
+from qwenvl_kit.diagnostics.environment import Environment, Hub
 from qwenvl_kit.diagnostics.findings import Finding
-from qwenvl_kit.diagnostics.runner import CHECKS, examine
-from qwenvl_kit.diagnostics.torch_info import Capability, Gpu, TorchFacts
+from qwenvl_kit.diagnostics.runner import CHECKS, run_checks
+from qwenvl_kit.diagnostics.torch_info import Capability, Gpu, TorchInfo
 from qwenvl_kit.hardware import Machine
 
 GIB = 2**30
@@ -39,12 +39,12 @@ REQUIREMENTS = {
 }
 H100 = Gpu(name="H100", capability=Capability(9, 0), free_bytes=78 * GIB, total_bytes=80 * GIB)
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_120")
-CPU_ONLY = TorchFacts(version="2.12.0+cpu", num_threads=4)
-FOR_CUDA = TorchFacts(version="2.12.0+cu130", cuda_version="13.0", num_threads=4)
+CPU_ONLY = TorchInfo(version="2.12.0+cpu", num_threads=4)
+FOR_CUDA = TorchInfo(version="2.12.0+cu130", cuda_version="13.0", num_threads=4)
 
 
-def with_gpu(gpu: Gpu = H100) -> TorchFacts:
-    return TorchFacts(
+def with_gpu(gpu: Gpu = H100) -> TorchInfo:
+    return TorchInfo(
         version="2.12.0+cu130",
         cuda_version="13.0",
         gpus=(gpu,),
@@ -75,10 +75,10 @@ def pretend(
     *,
     versions: Mapping[str, str | None] | None = None,
     requirements: Mapping[str, tuple[str, ...]] | None = None,
-    torch: TorchFacts | Exception = CPU_ONLY,
+    torch: TorchInfo | Exception = CPU_ONLY,
     machine: Machine | None = None,
     **looks: Any,
-) -> Surroundings:
+) -> Environment:
     """A sound Linux machine without a GPU, but for what is given."""
     installed = {**VERSIONS, **(versions or {})}
     needed = {**REQUIREMENTS, **(requirements or {})}
@@ -98,24 +98,24 @@ def pretend(
         "environ": {},
         "platform": "linux",
     }
-    return Surroundings(**{**sound, **looks})
+    return Environment(**{**sound, **looks})
 
 
-def _give(outcome: TorchFacts | Exception) -> TorchFacts:
+def _give(outcome: TorchInfo | Exception) -> TorchInfo:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def findings(surroundings: Surroundings, name: str = "") -> list[Finding]:
+def findings(environment: Environment, name: str = "") -> list[Finding]:
     """What all checks find, of that name."""
-    found = examine(surroundings, CHECKS).findings
+    found = run_checks(environment, CHECKS).findings
     return [finding for finding in found if name in ("", finding.name)]
 
 
-def finding(surroundings: Surroundings, name: str) -> Finding:
+def finding(environment: Environment, name: str) -> Finding:
     """The one finding of that name."""
-    (only,) = findings(surroundings, name)
+    (only,) = findings(environment, name)
     return only
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenvl_kit.diagnostics.torch_info import Capability, Gpu, TorchFacts
+from qwenvl_kit.diagnostics.torch_info import Capability, Gpu, TorchInfo
 from qwenvl_kit.hardware import (
     Machine,
     NvidiaDriver,
@@ -50,8 +50,8 @@ def test_a_torch_for_the_cpu_beside_a_gpu_is_a_problem() -> None:
 
 
 def test_on_windows_the_cure_is_not_the_index_that_has_no_cuda() -> None:
-    surroundings = pretend(nvidia_driver=lambda: DRIVER, platform="win32")
-    assert "CUDA build" in finding(surroundings, "GPU").cure
+    environment = pretend(nvidia_driver=lambda: DRIVER, platform="win32")
+    assert "CUDA build" in finding(environment, "GPU").cure
 
 
 def test_a_driver_too_old_for_the_cuda_of_torch_is_a_problem() -> None:
@@ -123,18 +123,18 @@ def test_a_gpu_whose_memory_is_taken_is_a_note() -> None:
 def test_kernels_run_on_what_nvidias_rules_say(
     architecture: str, capability: Capability, runs: bool
 ) -> None:
-    facts = TorchFacts(version="2.12.0", architectures=(architecture,))
+    facts = TorchInfo(version="2.12.0", architectures=(architecture,))
     assert facts.has_kernels_for(capability) is runs
 
 
 def test_a_gpu_of_amd_needs_no_capability() -> None:
-    facts = TorchFacts(version="2.12.0", hip_version="7.1", gpus=(Gpu(name="MI300X"),))
+    facts = TorchInfo(version="2.12.0", hip_version="7.1", gpus=(Gpu(name="MI300X"),))
     found = finding(pretend(torch=facts), "GPU 0")
     assert (found.status, found.detail) == ("ok", "MI300X, bf16")
 
 
 def test_apples_gpu_is_a_device() -> None:
-    facts = TorchFacts(version="2.12.0", other_device="mps")
+    facts = TorchInfo(version="2.12.0", other_device="mps")
     assert finding(pretend(torch=facts), "device").detail == "mps"
 
 

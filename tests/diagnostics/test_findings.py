@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from qwenvl_kit.diagnostics.environment import Surroundings
+from qwenvl_kit.diagnostics.environment import Environment
 from qwenvl_kit.diagnostics.findings import Diagnosis, Finding
-from qwenvl_kit.diagnostics.runner import CHECKS, examine
+from qwenvl_kit.diagnostics.runner import CHECKS, run_checks
 from tests.diagnostics.pretending import finding, findings, names, pretend
 
 WELL = Finding("torch", "ok", "2.12.0")
@@ -20,7 +20,7 @@ BAD = Finding("GPU", "problem", "none", "another command")
 
 
 def test_a_sound_machine_is_healthy_and_has_nothing_to_cure() -> None:
-    diagnosis = examine(pretend())
+    diagnosis = run_checks(pretend())
     assert diagnosis.is_healthy
     assert {each.name for each in diagnosis.findings if each.status != "ok"} == set()
 
@@ -49,11 +49,11 @@ def test_a_diagnosis_of_nothing_prints() -> None:
 
 
 def test_a_check_that_raises_becomes_a_finding_and_the_others_go_on() -> None:
-    def breaks(surroundings: Surroundings) -> Iterator[Finding]:
+    def breaks(environment: Environment) -> Iterator[Finding]:
         yield WELL
         raise OSError("libfoo.so: cannot open\nand pages more")
 
-    diagnosis = examine(pretend(), {"foo": breaks, "bar": lambda surroundings: [ODD]})
+    diagnosis = run_checks(pretend(), {"foo": breaks, "bar": lambda environment: [ODD]})
     assert diagnosis.findings[0] == WELL
     assert diagnosis.findings[1].name == "foo"
     assert diagnosis.findings[1].status == "problem"
@@ -76,12 +76,12 @@ def test_whatever_cannot_be_looked_at_is_told_and_not_raised(look: str) -> None:
 
 def test_all_that_is_not_well_has_a_cure() -> None:
     broken = RuntimeError("broken")
-    for surroundings in (
+    for environment in (
         pretend(),
         pretend(torch=broken, versions=dict.fromkeys(["torch", "av", "transformers"])),
         pretend(is_writable=lambda folder: False, environ={"HF_HUB_OFFLINE": "1"}),
     ):
-        for each in findings(surroundings):
+        for each in findings(environment):
             assert bool(each.cure) == (each.status != "ok"), each
 
 
@@ -105,12 +105,12 @@ def test_a_torch_that_cannot_be_imported_is_one_problem_and_is_tried_once() -> N
 def test_no_secret_is_shown_even_when_a_library_tells_it(name: str) -> None:
     secret = "hf_abcdefghijklmnop"
 
-    def telling(surroundings: Surroundings) -> Iterator[Finding]:
+    def telling(environment: Environment) -> Iterator[Finding]:
         raise RuntimeError(f"401 for Bearer {secret}")
         yield
 
     checks = {**CHECKS, "telling": telling}
-    text = str(examine(pretend(environ={name: secret}), checks))
+    text = str(run_checks(pretend(environ={name: secret}), checks))
     assert secret not in text
     assert "401 for Bearer ***" in text
 
@@ -118,12 +118,12 @@ def test_no_secret_is_shown_even_when_a_library_tells_it(name: str) -> None:
 def test_what_libraries_log_and_warn_of_is_not_printed(
     capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
-    def noisy(surroundings: Surroundings) -> list[Finding]:
+    def noisy(environment: Environment) -> list[Finding]:
         logging.getLogger("noisy").error("look at me")
         warnings.warn("and at me", stacklevel=1)
         return []
 
-    examine(pretend(), {"noisy": noisy})
+    run_checks(pretend(), {"noisy": noisy})
     assert capsys.readouterr().err == ""
     assert not recwarn.list
     assert logging.root.manager.disable == logging.NOTSET

@@ -39,8 +39,8 @@ def test_without_flash_attn_attention_is_torchs_own() -> None:
 
 
 def test_a_flash_attn_of_another_torch_is_a_problem() -> None:
-    surroundings = pretend(torch=with_gpu(), versions=FLASH, load=modules(flash_attn=SYMBOL))
-    found = finding(surroundings, "attention")
+    environment = pretend(torch=with_gpu(), versions=FLASH, load=modules(flash_attn=SYMBOL))
+    found = finding(environment, "attention")
     assert found.status == "problem"
     assert "undefined symbol" in found.detail
     assert "--no-build-isolation" in found.cure
@@ -68,9 +68,9 @@ def test_linear_attention_is_looked_for_on_a_gpu_alone() -> None:
 
 
 def test_linear_attention_that_cannot_be_imported_is_a_problem() -> None:
-    surroundings = pretend(torch=with_gpu(), versions=LINEAR, load=modules(causal_conv1d=SYMBOL))
-    assert finding(surroundings, "causal-conv1d").status == "problem"
-    assert finding(surroundings, "flash-linear-attention").status == "ok"
+    environment = pretend(torch=with_gpu(), versions=LINEAR, load=modules(causal_conv1d=SYMBOL))
+    assert finding(environment, "causal-conv1d").status == "problem"
+    assert finding(environment, "flash-linear-attention").status == "ok"
 
 
 def test_triton_without_a_compiler_is_a_problem() -> None:
@@ -84,8 +84,8 @@ def test_triton_without_a_compiler_is_a_problem() -> None:
 
 def test_bitsandbytes_without_a_library_for_the_gpu_is_a_problem() -> None:
     files = ("libbitsandbytes_cpu.so", "libbitsandbytes_cuda124.so")
-    surroundings = pretend(torch=with_gpu(), versions=BITSANDBYTES, files=lambda name: files)
-    found = finding(surroundings, "bitsandbytes")
+    environment = pretend(torch=with_gpu(), versions=BITSANDBYTES, files=lambda name: files)
+    found = finding(environment, "bitsandbytes")
     assert found.status == "problem"
     assert "CUDA 13.0" in found.detail
 
@@ -120,8 +120,8 @@ def test_a_pyav_without_a_decoder_is_told_by_its_weight(lacking: str, status: st
 
 def test_a_torchcodec_without_ffmpeg_is_a_note() -> None:
     broken = RuntimeError("Could not load libtorchcodec.\nLikely causes: ...")
-    surroundings = pretend(versions={"torchcodec": "0.17.0"}, load=modules(torchcodec=broken))
-    found = finding(surroundings, "torchcodec")
+    environment = pretend(versions={"torchcodec": "0.17.0"}, load=modules(torchcodec=broken))
+    found = finding(environment, "torchcodec")
     assert found.status == "note"
     assert "Could not load libtorchcodec." in found.detail
     assert "Likely" not in found.detail

@@ -57,7 +57,7 @@ def test_it_opens_no_connection_and_says_nothing_else(
 
 
 def test_no_check_fails_on_this_machine(here: subprocess.CompletedProcess[str]) -> None:
-    assert [each for each in findings_of(here) if "looking failed" in each.detail] == []
+    assert [each for each in findings_of(here) if "check failed" in each.detail] == []
 
 
 def test_what_the_tests_run_with_is_found_well(here: subprocess.CompletedProcess[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from qwenvl_kit.diagnostics.known_issues import TROUBLES, Trouble
+from qwenvl_kit.diagnostics.known_issues import KNOWN_ISSUES, KnownIssue
 from qwenvl_kit.diagnostics.requirements import KIT, accepts
 from tests.diagnostics.pretending import finding, findings, names, pretend
 
@@ -85,11 +85,11 @@ def test_vllm_and_the_kit_share_an_environment_within_its_pin() -> None:
 
 
 def test_a_library_of_torch_that_was_replaced_is_a_note() -> None:
-    surroundings = pretend(
+    environment = pretend(
         versions={"nvidia-cudnn-cu13": "9.15.0"},
         requirements={"torch": ("nvidia-cudnn-cu13==9.13.0",)},
     )
-    assert finding(surroundings, "torch and nvidia-cudnn-cu13").status == "note"
+    assert finding(environment, "torch and nvidia-cudnn-cu13").status == "note"
 
 
 def test_requirements_of_other_systems_and_pythons_are_passed_over() -> None:
@@ -123,21 +123,21 @@ def test_a_version_of_no_known_form_is_not_a_problem() -> None:
     assert accepts(SpecifierSet(">=2.5"), "main-abcdef")
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: " ".join(trouble.packages))
-def test_each_known_trouble_is_found_where_it_is(trouble: Trouble) -> None:
-    ill = {name: version_in(specifier) for name, specifier in trouble.packages.items()}
-    versions = {**ill, **dict.fromkeys(trouble.unless)}
-    surroundings = pretend(versions=versions)
-    assert trouble.concerns(surroundings)
-    assert any(each.cure == trouble.cure for each in findings(surroundings))
+@pytest.mark.parametrize("issue", KNOWN_ISSUES, ids=lambda issue: " ".join(issue.packages))
+def test_each_known_issue_is_found_where_it_is(issue: KnownIssue) -> None:
+    ill = {name: version_in(specifier) for name, specifier in issue.packages.items()}
+    versions = {**ill, **dict.fromkeys(issue.unless)}
+    environment = pretend(versions=versions)
+    assert issue.concerns(environment)
+    assert any(each.cure == issue.cure for each in findings(environment))
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: " ".join(trouble.packages))
-def test_no_known_trouble_is_found_where_a_package_is_not(trouble: Trouble) -> None:
-    assert not trouble.concerns(pretend(versions=dict.fromkeys(trouble.packages)))
+@pytest.mark.parametrize("issue", KNOWN_ISSUES, ids=lambda issue: " ".join(issue.packages))
+def test_no_known_issue_is_found_where_a_package_is_not(issue: KnownIssue) -> None:
+    assert not issue.concerns(pretend(versions=dict.fromkeys(issue.packages)))
 
 
-def test_a_package_that_helps_keeps_a_trouble_away() -> None:
+def test_a_package_that_helps_keeps_an_issue_away() -> None:
     ill = {"torchvision": "0.27.0", "qwen-vl-utils": "0.0.14"}
     name = "torchvision and qwen-vl-utils"
     assert finding(pretend(versions=ill), name).status == "note"

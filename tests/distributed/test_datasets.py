@@ -9,7 +9,7 @@ import pytest
 
 from qwenvl_kit import ImagePart, MediaPolicy, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.distributed.actors import Asked
+from qwenvl_kit.distributed.actors import AskOptions
 from qwenvl_kit.requests import Request
 from tests.by_hand import picture
 
@@ -21,8 +21,8 @@ def _png() -> bytes:
 
 
 def _request(image: Any) -> Any:
-    asked = Asked(None, "What is this?", "image", None, None, "refuse", None)
-    return asked.request({"id": "a", "image": image})
+    options = AskOptions(None, "What is this?", "image", None, None, "refuse", None)
+    return options.request({"id": "a", "image": image})
 
 
 @pytest.mark.parametrize(

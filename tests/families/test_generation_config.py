@@ -15,8 +15,8 @@ from transformers import GenerationConfig
 from qwenvl_kit import ImagePart, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.backends.local.loading.loader import assemble
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.settings import read_settings
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.errors import ContextLengthError
 from tests.by_hand import by_hand, ids_of, picture
 

@@ -15,12 +15,12 @@ import qwenvl_kit
 PACKAGE = Path(qwenvl_kit.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
-    "errors": ("errors", "raising", "safe_text"),
+    "errors": ("errors", "safe_text"),
     "arguments": ("arguments",),
     "values": ("geometry", "messages", "options", "plans", "results", "tables"),
     "families": ("families",),
     "hardware": ("hardware",),
-    "journal": ("journal", "records"),
+    "journal": ("journal",),
     "checkpoints": ("checkpoints",),
     "budget": ("budget",),
     "media": ("media",),

@@ -601,7 +601,7 @@ def test_files_that_may_be_absent_may_be_absent(copy: Path, file: str) -> None:
 
 def test_an_adapter_beside_the_weights_is_not_applied_unseen(copy: Path) -> None:
     (copy / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    refuse(copy, CheckpointError, r"adapter beside its weights.*adapter=")
+    refuse(copy, CheckpointError, r"adapter in the folder of its weights.*adapter=")
 
 
 def test_a_wrong_adapter_is_refused_before_a_weight_is_read(

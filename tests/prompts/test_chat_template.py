@@ -130,7 +130,7 @@ def test_of_two_templates_that_of_the_json_is_rendered_as_by_transformers(copy: 
     assert prompt.startswith("The other.")
     assert text_of(copy, ids) == prompt
     report = VisionChat.from_pretrained(copy, device="cpu").report()
-    assert "the .json counts" in report["notes"]
+    assert "the .json file is used" in report["notes"]
 
 
 def test_a_json_without_its_entry_is_told(copy: Path) -> None:

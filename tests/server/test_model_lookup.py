@@ -64,7 +64,7 @@ def test_an_id_that_the_caller_names_is_looked_up_in_the_callers_name(
 def test_a_repository_whose_small_files_are_large_is_not_fetched(
     connect: Connect, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qwenvl_kit.checkpoints.huggingface._MOST_STRANGERS_BYTES", 1000)
+    monkeypatch.setattr("qwenvl_kit.checkpoints.huggingface._MAX_UNTRUSTED_BYTES", 1000)
     assert "are larger than" in connect(says(root=NAME)).report()["checkpoint"]
     assert hub.asked_files == set()
 

@@ -101,7 +101,7 @@ def test_errors_that_are_not_the_kits_pass_a_place_untouched():
 
 
 def test_a_cycle_of_causes_is_released_all_the_same():
-    from qwenvl_kit.raising import release_frames
+    from qwenvl_kit.errors import release_frames
 
     first, second = ValueError("a"), KeyError("b")
     first.__cause__, second.__cause__ = second, first

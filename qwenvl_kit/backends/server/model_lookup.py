@@ -52,5 +52,5 @@ def _published(name: str) -> Published:
     from qwenvl_kit.checkpoints.huggingface import find_on_hub
     from qwenvl_kit.processing.processor_config import load_published  # which imports transformers
 
-    checkpoint = find_on_hub(name, revision=None, offline=False, is_strangers=True)
+    checkpoint = find_on_hub(name, revision=None, offline=False, is_untrusted=True)
     return load_published(checkpoint, read_settings(checkpoint.folder))

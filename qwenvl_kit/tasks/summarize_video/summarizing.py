@@ -9,15 +9,13 @@ from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.errors import VideoTimingError, located
-from qwenvl_kit.journal import Journal, Record, fingerprint, model_facts
+from qwenvl_kit.errors import VideoTimingError, fresh, located
+from qwenvl_kit.journal import Journal, Record, fingerprint, from_record, model_facts, to_record
 from qwenvl_kit.media.fingerprints import identify_source
 from qwenvl_kit.media.frame_sequences import is_sequence
 from qwenvl_kit.media.loader import fetch_part
 from qwenvl_kit.messages.message import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
-from qwenvl_kit.raising import fresh
-from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Failure, Reply
 from qwenvl_kit.tasks.summarize_video.merging import Merger

@@ -32,8 +32,7 @@ from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.request_queue import RequestQueue, cache_bytes
 from qwenvl_kit.backends.local.error_mapping import translated_errors
-from qwenvl_kit.errors import GenerationError, OutOfMemoryError, QwenVLKitError
-from qwenvl_kit.raising import release_frames
+from qwenvl_kit.errors import GenerationError, OutOfMemoryError, QwenVLKitError, release_frames
 
 _IDLE_SECONDS = 1.0
 """An idle thread ends after this time; the next request starts another."""

@@ -43,10 +43,11 @@ from qwenvl_kit.backends.local.loading.validation import (
 from qwenvl_kit.backends.local.lora.adapters import check_adapter
 from qwenvl_kit.backends.local.memory import shape_of
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
-from qwenvl_kit.checkpoints.oddities import notes_on
+from qwenvl_kit.checkpoints.download import Checkpoint
+from qwenvl_kit.checkpoints.notes import notes_on
 from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
-from qwenvl_kit.checkpoints.sources import Checkpoint, Source, fetch_weights, find_checkpoint
+from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
 from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights, read_tensors
 from qwenvl_kit.errors import (
@@ -55,6 +56,7 @@ from qwenvl_kit.errors import (
     PlacementError,
     QwenVLKitError,
     WeightsError,
+    release_frames,
 )
 from qwenvl_kit.hardware import release_free_memory
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
@@ -64,7 +66,6 @@ from qwenvl_kit.processing.processor_config import (
     load_processor,
     published_of,
 )
-from qwenvl_kit.raising import release_frames
 
 _Made = TypeVar("_Made")
 

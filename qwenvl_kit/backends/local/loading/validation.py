@@ -11,11 +11,11 @@ import transformers
 
 from qwenvl_kit.backends.local.loading.attention import PLAIN
 from qwenvl_kit.backends.local.loading.load_plan import LoadPlan
-from qwenvl_kit.checkpoints.files import missing_files
+from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.memory import count_parameters
 from qwenvl_kit.checkpoints.packages import lacking
+from qwenvl_kit.checkpoints.required_files import missing_files
 from qwenvl_kit.checkpoints.settings import Settings
-from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.errors import (
     CheckpointError,

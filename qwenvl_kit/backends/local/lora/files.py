@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from qwenvl_kit.checkpoints.folders import fault_of, names_in
+from qwenvl_kit.checkpoints.foreign_formats import fault_of, names_in
 from qwenvl_kit.checkpoints.small_files import check_small_files
 from qwenvl_kit.errors import AdapterError, CheckpointError, UnsafeWeightsError
 from qwenvl_kit.families import FAMILIES

@@ -1,4 +1,4 @@
-"""What is odd about a checkpoint that can be loaded all the same, so that nothing is silent."""
+"""Notes on a checkpoint: oddities that do not prevent loading, and that a user should know."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _EMBEDDING_FILES = ("modules.json", "config_sentence_transformers.json", "1_Pool
 def notes_on(
     folder: Path, settings: Settings, tensors: Sequence[TensorInfo] | None
 ) -> tuple[str, ...]:
-    """What a user should know of a checkpoint, each a sentence without its full stop.
+    """Return the notes on a checkpoint, each a sentence without its full stop.
 
     Args:
-        folder: where its small files are.
+        folder: folder of its small files.
         settings: its config.json.
-        tensors: what its weights are; None where that is not known.
+        tensors: its tensors; None if not known.
 
     Raises:
-        CheckpointError: a file that is there cannot be read.
+        CheckpointError: an existing file cannot be read.
     """
     return (
         *_of_templates(folder),
@@ -46,7 +46,7 @@ def _of_templates(folder: Path) -> Iterator[str]:
         return
     if read_json(legacy).get("chat_template") != jinja.read_text("utf-8", errors="replace"):
         yield (
-            "chat_template.json and chat_template.jinja differ: the .json counts, as in "
+            "chat_template.json and chat_template.jinja differ: the .json file is used, as in "
             "transformers; remove the one that is out of date"
         )
 
@@ -72,13 +72,13 @@ def _of_heads(settings: Settings, tensors: Sequence[TensorInfo]) -> Iterator[str
     strays = stray_tensors(tensors)
     if strays:
         yield (
-            f"{len(strays)} tensors have no place in a {settings.family.model_class} and are left "
-            f"out, {strays[0]!r} first, such as heads that score an answer"
+            f"{len(strays)} tensors do not belong to a {settings.family.model_class} and are left "
+            f"out, {strays[0]!r} first; heads that score an answer are such tensors"
         )
     if settings.has_own_head:
         yield (
-            "config.json ties the output layer to the embeddings, and the weights hold another: "
-            "that one is used, as in transformers"
+            "config.json ties the output layer to the embeddings, but the weights hold a different "
+            "output layer: that one is used, as in transformers"
         )
 
 

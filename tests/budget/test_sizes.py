@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from qwenvl_kit import PixelBudget, Size
 from qwenvl_kit.budget.limits import PixelLimits, apply_budget, total_tokens
-from qwenvl_kit.budget.resizing import (
+from qwenvl_kit.budget.sizes import (
     check_size,
-    count_tokens,
     exact_size,
     fit_size,
     pad_size,
     shrink_size,
 )
+from qwenvl_kit.budget.tokens import count_tokens
 from qwenvl_kit.errors import MediaSizeError
 from qwenvl_kit.families import FAMILIES, family_of
 

@@ -1,23 +1,29 @@
-"""How pictures share a total that is too small for all of them at their natural size."""
+"""Visual tokens: the number of a picture, and the share of each picture in a total."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from qwenvl_kit.errors import BudgetError
+from qwenvl_kit.geometry import Size
+
+
+def count_tokens(size: Size, token_side_px: int) -> int:
+    """Count the visual tokens of a picture, or of one group of frames, at its resized size."""
+    return (size.height_px // token_side_px) * (size.width_px // token_side_px)
 
 
 def share_tokens(natural: Sequence[int], minimum: Sequence[int], total: int) -> list[int]:
-    """Most tokens that each picture may take so that together they stay within the total.
+    """Return the most tokens of each picture, so that all together stay within the total.
 
-    Each keeps its minimum. What is left is shared in proportion to how much more than its
-    minimum each would take at its natural size, which is in proportion to area and never more
-    than the picture has.
+    Each picture keeps its minimum. The rest is shared in proportion to the tokens that each would
+    take above its minimum at its natural size: this is proportional to area, and no picture gets
+    more than its natural size.
 
     Args:
         natural: tokens of each picture under its own budget.
-        minimum: the least that each may be reduced to.
-        total: tokens for all of them.
+        minimum: least tokens of each picture.
+        total: tokens for all pictures together.
 
     Raises:
         BudgetError: the minimums alone are more than the total.

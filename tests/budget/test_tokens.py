@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit.budget.sharing import share_tokens
+from qwenvl_kit.budget.tokens import share_tokens
 from qwenvl_kit.errors import BudgetError
 
 PICTURES = st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), min_size=1, max_size=12)

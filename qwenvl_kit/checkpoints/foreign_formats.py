@@ -1,7 +1,7 @@
-"""What a folder or repository holds that is no checkpoint, told by the names of its files.
+"""Formats of other programs, recognised by the names of their files.
 
-Other programs save models in forms of their own. Each is named with the way from it to a folder
-that can be loaded. No file is opened but the adapter's settings.
+A folder or repository in such a format cannot be loaded. The error names the format and the way
+from it to a checkpoint. Only the settings of an adapter are opened.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from qwenvl_kit.errors import CheckpointError
 
 _NUM_NAMES = 10_000
-"""Of a folder with more entries the others are not looked at."""
+"""The most entries of a folder that are read."""
 
 _ORIGINAL = "the safetensors checkpoint that it was made from"
 _SAVE = "save the model itself: trainer.save_model(FOLDER), or model.save_pretrained(FOLDER)"
@@ -26,11 +26,11 @@ _ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors", "adapter_m
 
 @dataclass(frozen=True)
 class Fault:
-    """Why something is no checkpoint that can be loaded.
+    """The reason why something cannot be loaded as a checkpoint.
 
     Attributes:
-        what: what it is instead, as words that follow "it holds".
-        cure: what to do.
+        what: description of the contents, as words after "it holds".
+        cure: something to do about it.
     """
 
     what: str
@@ -47,7 +47,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (
         r"pytorch_model_fsdp_\d+|.*\.distcp",
         "a sharded state of FSDP (torch.distributed.checkpoint)",
-        "accelerate merge-weights FOLDER OUTPUT, and the small files of the base model beside it",
+        "accelerate merge-weights FOLDER OUTPUT, and copy the small files of the base model there",
     ),
     (
         r"latest_checkpointed_iteration\.txt|iter_\d{7}",
@@ -99,11 +99,11 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
      "a checkpoint with safetensors files and all its small files"),
     (r".*\.(zip|tar|tgz|tar\.gz|7z|rar)", "an archive", "unpack it, and give the folder"),
 )  # fmt: skip
-"""Names of files and folders, what they are, and what to do; what tells most comes first."""
+"""Patterns of file and folder names, the format of each, and the cure; the most specific first."""
 
 
 def names_in(folder: Path) -> tuple[str, ...]:
-    """The names of what lies in a folder, in order; none where it cannot be read."""
+    """Return the names in a folder, sorted; empty if it cannot be read."""
     try:
         names = [entry.name for entry, _ in zip(folder.iterdir(), range(_NUM_NAMES))]
     except OSError:
@@ -112,14 +112,14 @@ def names_in(folder: Path) -> tuple[str, ...]:
 
 
 def fault_of(names: Collection[str], folder: Path | None = None) -> Fault | None:
-    """What other programs' files stand for.
+    """Return the format of another program to which the names belong.
 
     Args:
-        names: of files and folders.
-        folder: where they are, if that is on this machine.
+        names: names of files and folders.
+        folder: their folder, if it is on this machine.
 
     Returns:
-        None where no name is known.
+        The fault, or None if no name is known.
     """
     if _ADAPTER_FILES.intersection(names):
         return _adapter(folder)
@@ -134,12 +134,12 @@ def fault_of(names: Collection[str], folder: Path | None = None) -> Fault | None
 
 
 def no_config_error(where: str, names: Collection[str], folder: Path | None = None) -> Exception:
-    """What to raise for a folder or repository without config.json.
+    """Return the error for a folder or repository without config.json.
 
     Args:
-        where: its name, for the message.
-        names: what it holds.
-        folder: where that is, if it is on this machine.
+        where: name of the folder or repository, for the message.
+        names: names of its files.
+        folder: the folder, if it is on this machine.
     """
     fault = fault_of(names, folder)
     problem = f"{where} has no config.json"
@@ -170,21 +170,24 @@ def _base_of(folder: Path | None) -> str | None:
 
 
 def _meant(folders: Iterable[Path]) -> Fault | None:
-    """The folder within that may be the one that was meant."""
+    """The inner folder that was perhaps meant."""
     for folder in folders:
         if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
-            return Fault(f"others, {folder.name!r} among them", f"the folder {str(folder)!r}")
+            return Fault(
+                f"checkpoints in inner folders, such as {folder.name!r}",
+                f"the folder {str(folder)!r}",
+            )
     return None
 
 
 def _saves(folder: Path, names: Iterable[str]) -> list[Path]:
-    """What a training run saved, `checkpoint-10` and the like, the last first."""
+    """The folders that a training run saved, such as `checkpoint-10`, the last first."""
     steps = [(int(name[11:]), name) for name in names if re.fullmatch(r"checkpoint-\d{1,12}", name)]
     return [folder / name for _, name in sorted(steps, reverse=True)]
 
 
 def _snapshots(folder: Path) -> list[Path]:
-    """The commits of a repository in the cache of the hub's client."""
+    """The folders of a repository's commits in the cache of the hub's client."""
     inside = folder / "snapshots"
     return [inside / name for name in names_in(inside)]
 

@@ -1,4 +1,4 @@
-"""The size at which a model sees a picture."""
+"""Resized sizes: the size at which the model sees a picture or a frame."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Region, Size
 
 MIN_SIDE_PX = 2
-"""A video with a side of one pixel has nothing to see."""
+"""The least side of a video in pixels: one pixel shows nothing."""
 
 
 def check_size(size: Size, family: Family) -> None:
-    """Refuse a video that the family's processor cannot take.
+    """Raise an error if the family's processor cannot take a video of this size.
 
     Raises:
-        MediaSizeError: no pixels, a side of one pixel, or a strip that is too long.
+        MediaSizeError: it has no pixels, a side of one pixel, or is too long a strip.
     """
     short_px, long_px = sorted((size.height_px, size.width_px))
     if short_px < MIN_SIDE_PX:
         raise MediaSizeError(
             f"the video is {size}",
             expected=f"sides of at least {MIN_SIDE_PX} px",
-            hint="check that the file holds the video that you mean",
+            hint="check that this is the right file",
         )
     if long_px > short_px * family.max_aspect_ratio:
         raise MediaSizeError(
@@ -35,7 +35,7 @@ def check_size(size: Size, family: Family) -> None:
 
 
 def crop_size(size: Size, crop: Region | None) -> Size:
-    """The size of what is shown of a picture.
+    """Return the size of a picture after it is cropped; None as the region crops nothing.
 
     Raises:
         MediaSizeError: the region reaches beyond the picture.
@@ -44,17 +44,17 @@ def crop_size(size: Size, crop: Region | None) -> Size:
         return size
     if crop.x2_px > size.width_px or crop.y2_px > size.height_px:
         raise MediaSizeError(
-            f"{crop} was to be cut out of a picture of {size}",
+            f"{crop} reaches beyond the picture of {size}",
             expected="a region within the picture, in pixels of its upright original",
         )
     return crop.size
 
 
 def pad_size(size: Size, family: Family) -> Size:
-    """The size with margins that a picture needs before the models' rule may resize it.
+    """Return the size of a picture with the margins that it needs before it can be resized.
 
-    The rule has no answer to a strip longer than 200 to 1, and would distort a picture of which
-    a side is shorter than one visual token: rounding up that side, and not the other.
+    `smart_resize` refuses a strip that is longer than 200 to 1. It would distort a picture with a
+    side shorter than one visual token, because it would round up that side alone.
     """
     least = family.token_side_px
     ratio = family.max_aspect_ratio
@@ -65,12 +65,11 @@ def pad_size(size: Size, family: Family) -> Size:
 
 
 def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
-    """The size nearest to the original's shape that keeps the limits.
+    """Return the size within the limits that is nearest to the original's shape.
 
-    Its sides are multiples of the token side. This is the rule of `smart_resize`, in
-    qwen-vl-utils and in the processors of transformers, with which the models were trained:
-    round both sides; if the area leaves the limits, scale by the square root of the ratio and
-    round towards the limits.
+    Its sides are multiples of the token side. This is `smart_resize` of qwen-vl-utils and of the
+    processors of transformers, with which the models were trained: round both sides; if the area
+    is outside the limits, scale by the square root of the ratio and round towards the limits.
     """
     return _within_side(_fit(size, limits, token_side_px, 1, 1), size, limits, token_side_px)
 
@@ -78,16 +77,16 @@ def fit_size(size: Size, limits: PixelLimits, token_side_px: int) -> Size:
 def fit_video_size(
     size: Size, num_frames: int, limits: PixelLimits, token_side_px: int, frames_per_group: int
 ) -> Size:
-    """The size of each frame where limits are meant for the area of all frames together.
+    """Return the size of each frame if the limits are for the area of all frames together.
 
-    This is `smart_resize` of Qwen3-VL's video processor, which rounds the number of frames to
-    whole groups where it compares, and does not where it scales.
+    This is `smart_resize` of Qwen3-VL's video processor. It rounds the number of frames to whole
+    groups when it compares the area, and does not when it scales.
 
     Args:
-        size: of a frame.
-        num_frames: how many there are; a single one counts as a group, which it becomes.
-        limits: area of all frames together.
-        token_side_px: the sides become multiples of it.
+        size: size of a frame.
+        num_frames: number of frames; a single frame counts as a whole group.
+        limits: limits of the area of all frames together.
+        token_side_px: side of a visual token; the sides become multiples of it.
         frames_per_group: frames that share their patches.
     """
     num_frames = max(num_frames, frames_per_group)
@@ -114,7 +113,7 @@ def _fit(
 
 
 def _within_side(fitted: Size, size: Size, limits: PixelLimits, token_side_px: int) -> Size:
-    """The fitted size, or where its longer side exceeds the limit the largest that does not."""
+    """The fitted size; if its longer side is above the limit, the largest size below it."""
     long_px = max(fitted.height_px, fitted.width_px)
     if limits.max_side_px is None or long_px <= max(limits.max_side_px, token_side_px):
         return fitted
@@ -126,7 +125,7 @@ def _within_side(fitted: Size, size: Size, limits: PixelLimits, token_side_px: i
 
 
 def _at_least(size: Size, side_px: int) -> Size:
-    """The size enlarged until no side is shorter than one token."""
+    """The size, enlarged if needed so that no side is shorter than one visual token."""
     scale = max(side_px / size.height_px, side_px / size.width_px)
     if scale <= 1:
         return size
@@ -134,9 +133,9 @@ def _at_least(size: Size, side_px: int) -> Size:
 
 
 def shrink_size(size: Size, max_tokens: int, token_side_px: int) -> Size:
-    """The largest size near the original's shape that surely takes at most `max_tokens`.
+    """Return the largest size near the original's shape that takes at most `max_tokens`.
 
-    `fit_size` may take more: for a long strip, or where a least area rounds up.
+    `fit_size` may take more: for a long strip, or if a minimum area is rounded up.
     """
     scale = math.sqrt(size.area_pixels / max_tokens)
     num_rows = min(max(1, math.floor(size.height_px / scale)), max_tokens)
@@ -145,16 +144,11 @@ def shrink_size(size: Size, max_tokens: int, token_side_px: int) -> Size:
 
 
 def exact_size(size: Size, token_side_px: int) -> Size:
-    """The size that a user asked for, each side rounded to a multiple of the token side."""
+    """Return the exact size that a user asked for, rounded to multiples of the token side."""
     return Size(
         height_px=max(token_side_px, _to_multiple(size.height_px, token_side_px)),
         width_px=max(token_side_px, _to_multiple(size.width_px, token_side_px)),
     )
-
-
-def count_tokens(size: Size, token_side_px: int) -> int:
-    """Visual tokens of one picture, or of one group of frames, at its resized size."""
-    return (size.height_px // token_side_px) * (size.width_px // token_side_px)
 
 
 def _to_multiple(length_px: int, token_side_px: int) -> int:

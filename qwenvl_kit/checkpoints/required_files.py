@@ -1,4 +1,4 @@
-"""The small files without which a checkpoint's weights are of no use."""
+"""Required small files of a checkpoint: vocabulary, chat template, and picture settings."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from qwenvl_kit.families import Family
 
 
 def missing_files(folder: Path, family: Family) -> tuple[str, ...]:
-    """What a folder lacks of vocabulary, chat template and picture settings, in words.
+    """Return the parts that a folder lacks: vocabulary, chat template or picture settings.
 
-    transformers does not always say: from merges.txt alone it makes a tokenizer of one token,
-    which encodes every text to nothing.
+    transformers does not always tell: from merges.txt alone it builds a tokenizer of one token,
+    which encodes each text to nothing.
 
     Args:
-        folder: a checkpoint's.
-        family: its family.
+        folder: folder of the checkpoint.
+        family: family of the checkpoint.
 
     Returns:
-        One entry for each thing that is missing, which names the files that would do.
+        A text for each missing part, which names the files that would provide it.
 
     Raises:
-        CheckpointError: a file that is there cannot be read.
+        CheckpointError: an existing file cannot be read.
     """
     lacking = (_vocabulary(folder, family), _chat_template(folder), _picture_settings(folder))
     return tuple(entry for entry in lacking if entry is not None)
@@ -57,14 +57,14 @@ def _chat_template(folder: Path) -> str | None:
 
 
 def _template_names(templates: object) -> list[str] | None:
-    """The names of several templates; None where there is one, without a name."""
+    """The names of several templates; None for a single template without a name."""
     if not isinstance(templates, list):
         return None
     return [str(each.get("name")) for each in templates if isinstance(each, dict)]
 
 
 def _picture_settings(folder: Path) -> str | None:
-    # Where a processor is saved whole, processor_config.json holds what the other one would.
+    # If a processor is saved whole, processor_config.json holds the settings of the other file.
     if _has(folder, "preprocessor_config.json"):
         return None
     if _names(folder, "processor_config.json", "image_processor"):

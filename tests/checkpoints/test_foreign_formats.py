@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from qwenvl_kit import VisionChat, inspect
-from qwenvl_kit.checkpoints.folders import fault_of
-from qwenvl_kit.checkpoints.sources import Checkpoint, weights_to_fetch
+from qwenvl_kit.checkpoints.download import Checkpoint, weights_to_fetch
+from qwenvl_kit.checkpoints.foreign_formats import fault_of
 from qwenvl_kit.errors import (
     CheckpointError,
     ModelLoadError,
@@ -157,9 +157,9 @@ def test_an_adapter_that_does_not_say_its_base_is_told_all_the_same(
 
 def test_an_adapter_beside_whole_weights_is_told_by_both(tiny_folder: Path, tmp_path: Path) -> None:
     folder = adapter(Path(shutil.copytree(tiny_folder, tmp_path / "copy")))
-    with pytest.raises(CheckpointError, match="an adapter beside its weights"):
+    with pytest.raises(CheckpointError, match="an adapter in the folder of its weights"):
         VisionChat.from_pretrained(folder)
-    assert "an adapter beside its weights" in inspect(folder).missing[0]
+    assert "an adapter in the folder of its weights" in inspect(folder).missing[0]
 
 
 # Folders around a checkpoint.
@@ -176,7 +176,7 @@ def test_an_adapter_beside_whole_weights_is_told_by_both(tiny_folder: Path, tmp_
 )
 def test_the_folder_that_was_meant_is_named(tmp_path: Path, names: list[str], meant: str) -> None:
     fill(tmp_path, names)
-    said = refused_by_both(tmp_path, CheckpointError, "it holds others")
+    said = refused_by_both(tmp_path, CheckpointError, "it holds checkpoints in inner folders")
     assert said.endswith(f"{meant}'")
 
 
@@ -218,7 +218,7 @@ def test_two_templates_that_differ_are_noted_with_the_one_that_counts(copy: Path
     assert inspect(copy).notes == ()
     (copy / "chat_template.json").write_text(json.dumps({"chat_template": f"X{template}"}))
     (note,) = inspect(copy).notes
-    assert "the .json counts, as in transformers" in note
+    assert "the .json file is used, as in transformers" in note
     assert f"note: {note}" in str(inspect(copy))
     assert VisionChat.from_pretrained(copy, device="cpu").report()["notes"] == note
 
