@@ -36,8 +36,8 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
-from qwenvl_kit.grounding.all_places import read_places
 from qwenvl_kit.grounding.boxes import Box, Boxes, Mark
+from qwenvl_kit.grounding.found_places import read_places
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 from qwenvl_kit.live import FileSource, StreamSource, WatchEvent
 from qwenvl_kit.messages.thinking_parts import ThinkingPart

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from qwenvl_kit.grounding.json_places import ObjectReader
 from qwenvl_kit.grounding.key_names import Kind
 from qwenvl_kit.grounding.lenient_json import NUMBER
 from qwenvl_kit.grounding.numbers import numbers_in
-from qwenvl_kit.grounding.objects import ObjectReader
 from qwenvl_kit.grounding.raw_places import ENDS_INSIDE, Spans, WrittenPlace
 
 _IN_PARENTHESES = re.compile(rf"\(\s*({NUMBER}(?:\s*,\s*{NUMBER})+)\s*\)")

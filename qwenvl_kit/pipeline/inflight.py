@@ -14,7 +14,7 @@ from qwenvl_kit.pipeline.core import Pipeline, Prepared
 from qwenvl_kit.pipeline.stats import Totals
 from qwenvl_kit.raising import fresh
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
-from qwenvl_kit.tools.reply_parsing import told_apart
+from qwenvl_kit.tools.reply_parser import told_apart
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

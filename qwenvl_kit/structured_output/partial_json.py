@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, Union
 
-from qwenvl_kit.structured_output.json_kinds import read_json
+from qwenvl_kit.structured_output.json_types import read_json
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HEX = "[0-9a-fA-F]"

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar, cast
 import typing_extensions
 
 from qwenvl_kit.errors import AnswerError, SchemaError
-from qwenvl_kit.structured_output.json_kinds import misfit, read_json
 from qwenvl_kit.structured_output.json_schema import object_schema, without_keyword
+from qwenvl_kit.structured_output.json_types import misfit, read_json
 
 _Value = TypeVar("_Value")
 

@@ -34,7 +34,7 @@ from qwenvl_kit.tasks import (
 )
 from qwenvl_kit.tasks.compare import ASPECTS
 from qwenvl_kit.tasks.describe import PROMPTS
-from qwenvl_kit.tasks.judge import claims_of
+from qwenvl_kit.tasks.judge_description import claims_of
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")

@@ -10,8 +10,8 @@ import pytest
 from qwenvl_kit import ImagePart, Point, Region, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.grounding.all_places import FoundPlaces, read_places
 from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.found_places import FoundPlaces, read_places
 from qwenvl_kit.tasks import locate, point_at
 
 RED = PIL.Image.new("RGB", (640, 480), "red")

@@ -12,7 +12,7 @@ from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.structured_output.json_schema import object_schema
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
-from qwenvl_kit.tasks.spot import spot, spotting_schema
+from qwenvl_kit.tasks.spotted_texts import spot, spotting_schema
 from qwenvl_kit.tasks.task_result import Answer
 
 PROMPTS = MappingProxyType(

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qwenvl_kit.grounding.json_places import ObjectReader
 from qwenvl_kit.grounding.lenient_json import LooseJson
-from qwenvl_kit.grounding.objects import ObjectReader
 from qwenvl_kit.grounding.point_elements import read_elements
 from qwenvl_kit.grounding.prose import (
     read_prose,

@@ -8,7 +8,7 @@ from qwenvl_kit.errors import MessageError
 from qwenvl_kit.families import Family
 from qwenvl_kit.grounding.boxes import Box, Box3D, Mark, Polygon
 from qwenvl_kit.grounding.coordinates import PlaceMapper
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.results import Reply
 
 

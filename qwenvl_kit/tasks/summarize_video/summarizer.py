@@ -20,8 +20,8 @@ from qwenvl_kit.raising import fresh
 from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Failure, Reply
-from qwenvl_kit.tasks.summarize_video.merging import Merger
-from qwenvl_kit.tasks.summarize_video.planning import Planner, Windows, load_footage
+from qwenvl_kit.tasks.summarize_video.merger import Merger
+from qwenvl_kit.tasks.summarize_video.planner import Planner, Windows, load_footage
 from qwenvl_kit.tasks.summarize_video.prompts import MERGE_PROMPT, QUESTION, WINDOW_PROMPT, Wording
 from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
 

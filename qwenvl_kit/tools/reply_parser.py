@@ -12,7 +12,7 @@ from qwenvl_kit.messages.thinking import split_thoughts
 from qwenvl_kit.messages.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.prompts.tool_template import offered_tools
 from qwenvl_kit.results import Reply
-from qwenvl_kit.tools.parsing import call_in_open_thoughts, described, parse_calls
+from qwenvl_kit.tools.call_parser import call_in_open_thoughts, described, parse_calls
 
 
 def told_apart(
