@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Point
-from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, PointMark, Polygon
 from qwenvl_kit.grounding.raw_places import WrittenPlace
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.results import Reply
@@ -65,7 +65,7 @@ class PlaceMapper:
                 self._warn("a box that holds nothing of the picture")
         return found
 
-    def marks(self, written: Iterable[WrittenPlace]) -> list[Mark]:
+    def points(self, written: Iterable[WrittenPlace]) -> list[PointMark]:
         """All places as points; of a box or an outline its middle."""
         found = []
         for place in self._without_fractions(written):
@@ -74,7 +74,7 @@ class PlaceMapper:
                 kind = "a box" if len(xs) == 2 else "an outline"
                 self._warn(f"{kind} where a point was asked for; its middle is given")
             at = self._clamped(self._original(sum(xs) / len(xs), sum(ys) / len(ys)))
-            found.append(Mark(self._label(place), at.x_px, at.y_px, *self._rest(place)))
+            found.append(PointMark(self._label(place), at.x_px, at.y_px, *self._rest(place)))
         return found
 
     def polygons(self, written: Iterable[WrittenPlace]) -> list[Polygon]:

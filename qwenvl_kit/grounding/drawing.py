@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qwenvl_kit.grounding.boxes import Box, Mark
+from qwenvl_kit.grounding.boxes import Box, PointMark
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -19,7 +19,7 @@ _TEXT_SHARE = 1 / 40
 """Of the picture's longer side."""
 
 
-def draw_places(image: PIL.Image.Image, places: Sequence[Box | Mark]) -> PIL.Image.Image:
+def draw_places(image: PIL.Image.Image, places: Sequence[Box | PointMark]) -> PIL.Image.Image:
     """A copy of the picture with each place and its label on it.
 
     Args:
@@ -38,7 +38,7 @@ def draw_places(image: PIL.Image.Image, places: Sequence[Box | Mark]) -> PIL.Ima
 
 
 def _draw_place(
-    pen: PIL.ImageDraw.ImageDraw, size: tuple[int, int], place: Box | Mark, colour: str
+    pen: PIL.ImageDraw.ImageDraw, size: tuple[int, int], place: Box | PointMark, colour: str
 ) -> None:
     line = max(2, round(max(size) * _LINE_SHARE))
     if isinstance(place, Box):
@@ -55,7 +55,7 @@ def _draw_place(
 def _draw_label(
     pen: PIL.ImageDraw.ImageDraw,
     size: tuple[int, int],
-    place: Box | Mark,
+    place: Box | PointMark,
     at: tuple[float, float],
     colour: str,
 ) -> None:

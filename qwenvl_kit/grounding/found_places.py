@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.families import Family
-from qwenvl_kit.grounding.boxes import Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.boxes import Box, Box3D, PointMark, Polygon
 from qwenvl_kit.grounding.coordinates import PlaceMapper
 from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.results import Reply
@@ -18,14 +18,14 @@ class FoundPlaces:
 
     Attributes:
         boxes: in pixels of the upright original, as all but boxes in space.
-        marks: points.
+        points: points.
         polygons: outlines.
         boxes_3d: boxes in the space before the camera.
         warnings: what could not be read, or had to be set right, in words.
     """
 
     boxes: tuple[Box, ...]
-    marks: tuple[Mark, ...]
+    points: tuple[PointMark, ...]
     polygons: tuple[Polygon, ...]
     boxes_3d: tuple[Box3D, ...]
     warnings: tuple[str, ...]
@@ -58,7 +58,7 @@ def read_places(
         )
     mapper = PlaceMapper(images[image_index], family, reply, default_label)
     written = parse_places(reply.text)
-    boxes, marks = mapper.boxes(written.boxes), mapper.marks(written.points)
+    boxes, points = mapper.boxes(written.boxes), mapper.points(written.points)
     polygons, boxes_3d = mapper.polygons(written.polygons), mapper.boxes_3d(written.boxes_3d)
     warnings = (*written.warnings, *mapper.warnings)
-    return FoundPlaces(tuple(boxes), tuple(marks), tuple(polygons), tuple(boxes_3d), warnings)
+    return FoundPlaces(tuple(boxes), tuple(points), tuple(polygons), tuple(boxes_3d), warnings)

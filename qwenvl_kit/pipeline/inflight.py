@@ -14,7 +14,7 @@ from qwenvl_kit.pipeline.core import Pipeline, Prepared
 from qwenvl_kit.pipeline.stats import Totals
 from qwenvl_kit.raising import fresh
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
-from qwenvl_kit.tools.reply_parser import told_apart
+from qwenvl_kit.tools.reply_parser import parse_reply
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -170,7 +170,7 @@ class Pending:
             raw_text=completion.raw_text,
         )
         settled = prepared.settled
-        apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
+        apart = parse_reply(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
         told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
         return self._pipeline.judged(told, settled)
 

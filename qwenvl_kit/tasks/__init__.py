@@ -3,15 +3,10 @@
 from inspect import isfunction as _isfunction
 
 from qwenvl_kit.arguments.checks import tells_arguments as _tells_arguments
-from qwenvl_kit.tasks.ask_typed import (
-    NumberAnswer,
-    YesNo,
-    ask_choice,
-    ask_number,
-    ask_yes_no,
-)
+from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
-from qwenvl_kit.tasks.classify import Classification, classify
+from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
+from qwenvl_kit.tasks.classify import Classification, ask_choice, classify
 from qwenvl_kit.tasks.compare import (
     Comparison,
     Difference,

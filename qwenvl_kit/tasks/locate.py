@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.grounding.boxes import Boxes, Marks
 from qwenvl_kit.grounding.coordinates import PlaceMapper
 from qwenvl_kit.grounding.place_parser import WrittenPlace, parse_places
+from qwenvl_kit.grounding.places import Boxes, Points
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 from qwenvl_kit.tasks.task_input import one_picture, one_plan
@@ -42,7 +42,7 @@ _EXPECTED = "what to find, in words"
 _MAX_TOKENS = 1024
 """Some thirty boxes."""
 
-_Places = TypeVar("_Places", Boxes, Marks)
+_Places = TypeVar("_Places", Boxes, Points)
 
 
 def locate(
@@ -95,7 +95,7 @@ def point_at(
     prompt: str | None = None,
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
-) -> Marks:
+) -> Points:
     """Points on things in a picture; arguments, pixels and errors are those of `locate`.
 
     A box in the answer counts as its middle, as some families answer with boxes.
@@ -103,7 +103,7 @@ def point_at(
     text = chosen_prompt(
         POINT_PROMPTS, language, prompt, what=checked_words(what, _EXPECTED, "what")
     )
-    return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).marks()
+    return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).points()
 
 
 class _Search:
@@ -136,9 +136,9 @@ class _Search:
         """What was found, as boxes."""
         return self._told(Boxes, self._mapper.boxes(self._flat))
 
-    def marks(self) -> Marks:
+    def points(self) -> Points:
         """What was found, as points."""
-        return self._told(Marks, self._mapper.marks(self._flat))
+        return self._told(Points, self._mapper.points(self._flat))
 
     def _told(self, kind: type[_Places], places: Sequence[Any]) -> _Places:
         warnings = [*self._written.warnings, *self._mapper.warnings]

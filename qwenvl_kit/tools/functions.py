@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import typing_extensions
 
 from qwenvl_kit.errors import ToolError
+from qwenvl_kit.messages.message import Message, with_system_part
+from qwenvl_kit.messages.tool_parts import ToolOffer
 from qwenvl_kit.structured_output.json_schema import without_keyword
 
 _ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
@@ -130,6 +133,20 @@ def as_tools(functions: Iterable[Callable[..., Any] | Tool]) -> tuple[Tool, ...]
             )
         tools.append(tool)
     return tuple(tools)
+
+
+def with_tools(
+    messages: Sequence[Message], functions: Sequence[Callable[..., Any]]
+) -> tuple[Message, ...]:
+    """A conversation that offers tools; they stand in its system message.
+
+    Raises:
+        ToolError: a function that cannot be a tool, or two of one name.
+    """
+    offer = ToolOffer(
+        tuple(json.dumps(tool.to_dict(), ensure_ascii=False) for tool in as_tools(functions))
+    )
+    return with_system_part(messages, offer)
 
 
 def _model_of(name: str, function: Callable[..., Any], told: Mapping[str, str]) -> Any:

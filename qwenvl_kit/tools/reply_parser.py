@@ -15,7 +15,7 @@ from qwenvl_kit.results import Reply
 from qwenvl_kit.tools.call_parser import call_in_open_thoughts, described, parse_calls
 
 
-def told_apart(
+def parse_reply(
     reply: Reply, messages: Sequence[Message], *, begins_in_thought: bool = False
 ) -> Reply:
     """The reply with its thoughts, and its calls if the conversation offered tools, set apart.

@@ -15,7 +15,8 @@ from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaNotFoundError, MediaSourceError, MessageError
 from qwenvl_kit.families import FAMILIES, Family
 from qwenvl_kit.grounding.box_writer import write_boxes
-from qwenvl_kit.grounding.boxes import Box, Boxes
+from qwenvl_kit.grounding.boxes import Box
+from qwenvl_kit.grounding.places import Boxes
 from qwenvl_kit.tasks import locate, point_at
 
 RED = PIL.Image.new("RGB", (640, 480), "red")

@@ -155,10 +155,10 @@ class _Reading:
         place = next((place for place in written if place.numbers == wanted), None)
         shift = self._reply.text_offset
         span = (0, 0) if place is None else (place.start - shift, place.stop - shift)
-        (mark,) = self._mapper.marks([WrittenPlace("", wanted, *span)])
+        (point,) = self._mapper.points([WrittenPlace("", wanted, *span)])
         if place is not None:
-            self._sure = mark.confidence
-        return Point(mark.x_px, mark.y_px)
+            self._sure = point.confidence
+        return Point(point.x_px, point.y_px)
 
 
 def _told(earlier: Iterable[Step | str], language: str) -> str:
