@@ -1,4 +1,14 @@
-"""Things that people ask of pictures, each as one call with a typed result."""
+"""Tasks: one function for each thing that people ask of pictures, each with a typed result.
+
+Every function takes the chat, which holds the model, and then the picture or video.
+
+Example:
+    from qwenvl_kit import VisionChat
+    from qwenvl_kit.tasks import describe
+
+    with VisionChat.open("Qwen/Qwen3-VL-2B-Instruct") as chat:
+        print(describe(chat, "photo.jpg", detail="short"))
+"""
 
 from inspect import isfunction as _isfunction
 

@@ -69,7 +69,7 @@ def ask_number(
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{question}` in it is replaced by the question.
         sampling: how the answer is generated; None is greedy.
-        budget: the budget of visual tokens of each picture.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Raises:
         InputError: a picture cannot be used.
@@ -119,6 +119,6 @@ def _number(reply: Reply, form: str) -> float:
             reply,
             f"the answer is {text[:60]!r}",
             expected=_EXPECTED[form],
-            hint="a local model or a server that binds answers to a form, or another prompt",
+            hint="a local model, a server that enforces the form of answers, or another prompt",
         )
     return float(text) if form == NUMBER else int(text)

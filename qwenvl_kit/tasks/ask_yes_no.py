@@ -50,7 +50,7 @@ def ask_yes_no(
 ) -> YesNo:
     """Ask a yes-or-no question, and get the probability of yes.
 
-    Nothing is sampled: several wordings of yes and no are scored by the model.
+    Nothing is sampled: the model scores several wordings of yes and no.
 
     Example:
         if ask_yes_no(chat, "Is the door open?", "door.jpg"):
@@ -62,7 +62,7 @@ def ask_yes_no(
         media: the pictures and videos that the question is about.
         language: the language of the prompt and of the answer, "en" or "zh".
         prompt: your own prompt; `{question}` in it is replaced by the question.
-        budget: the budget of visual tokens of each picture.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Returns:
         The answer; `bool(answer)` is True for yes, `answer.probability` is that of yes.

@@ -1,4 +1,4 @@
-"""Say what a picture or video shows."""
+"""Description: a text about the content of a picture or video."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _KINDS = MappingProxyType({"en": ("image", "video"), "zh": ("张图片", "段视
 
 @dataclass(frozen=True)
 class Description(Answer):
-    """What a picture or video shows."""
+    """A description of a picture or video. `str(description)` is its text."""
 
 
 def describe(
@@ -52,15 +52,21 @@ def describe(
 ) -> Description:
     """Describe one picture or video.
 
+    Example:
+        print(describe(chat, "street.jpg", detail="short", focus="the traffic signs"))
+
     Args:
-        chat: who answers.
+        chat: the model to ask.
         media: the picture, or a `VideoPart`.
-        detail: "short", "standard" or "detailed".
-        focus: what to pay attention to, in words.
-        language: of prompt and answer.
-        prompt: how to ask instead.
-        sampling: how to generate.
-        budget: what the picture may cost.
+        detail: the length: "short" (one sentence), "standard" or "detailed".
+        focus: the things to pay attention to, in words.
+        language: the language of prompt and answer, "en" or "zh".
+        prompt: your own prompt; `{kind}` in it is replaced by the word for picture or video.
+        sampling: how the answer is generated; None takes the default of the chat.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick".
+
+    Returns:
+        The description.
 
     Raises:
         MessageError: the detail or language is not known.

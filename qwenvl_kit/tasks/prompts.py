@@ -1,4 +1,4 @@
-"""Which wording a task sends: that of a language, or the caller's own."""
+"""The prompt of a task: a built-in one in the language asked for, or the caller's own."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Literal, TypeAlias
 from qwenvl_kit.errors import MessageError
 
 Language: TypeAlias = Literal["en", "zh"]
-"""In which language a task asks, and its answer is to be expected: English or Chinese."""
+"""The language of a task's prompt, and so of its answer: English or Chinese."""
 
 
 def chosen_prompt(
     prompts: Mapping[str, str], language: str, own: str | None = None, **names: str
 ) -> str:
-    """The text that is sent.
+    """The prompt to send, with its placeholders filled.
 
     Args:
-        prompts: a wording for each language.
-        language: which.
-        own: the caller's wording, instead.
-        names: what stands for `{name}` in it; other braces are left alone.
+        prompts: a built-in prompt for each language.
+        language: the language to choose.
+        own: the caller's own prompt, if any.
+        names: the values of placeholders such as `{name}`; other braces are left unchanged.
 
     Raises:
-        MessageError: there is no wording in that language.
+        MessageError: there is no prompt in that language.
     """
     if language not in prompts:
         raise MessageError(
@@ -38,10 +38,10 @@ def chosen_prompt(
 
 
 def checked_words(words: object, expected: str, where: str) -> str:
-    """What a caller said in words, without white space around it.
+    """Return the words of a caller without white space around them.
 
     Raises:
-        MessageError: it is no text, or there is nothing in it.
+        MessageError: they are no text, or an empty one.
     """
     if not isinstance(words, str) or not words.strip():
         raise MessageError(f"{words!r} was given", expected=expected, where=where)

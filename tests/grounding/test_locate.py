@@ -191,7 +191,7 @@ def test_each_family_is_asked_in_its_own_words(family: str, language: str) -> No
 
 @pytest.mark.parametrize("what", ["", "  ", None, 3])
 def test_nothing_to_find_is_refused(what: object) -> None:
-    with pytest.raises(MessageError, match="what to find"):
+    with pytest.raises(MessageError, match="the things to find"):
         locate(chat_for("qwen3_vl", ""), RED, what)  # type: ignore[arg-type]
 
 
