@@ -1,4 +1,4 @@
-"""Boxes and points that a model found in a picture, with the reply that they were read from."""
+"""Boxes and points that were found in a picture, with the reply that they were read from."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ _Place = TypeVar("_Place", bound=Union[Box, PointMark])
 class Places(Sequence[_Place], Generic[_Place]):
     """Boxes or points that a model found in a picture, in the order of its answer.
 
+    It is a read-only sequence that can be drawn on its picture. In a notebook, it shows itself as
+    the picture with the places on it.
+
     Args:
         places: the boxes or points.
         reply: the answer that they were read from.
-        warnings: what could not be read of it, or had to be set right, in words.
-        image_size: the upright picture's size.
-        source: the picture.
-        policy: how it may be opened.
+        warnings: messages about places that could not be read or had to be corrected.
+        image_size: the size of the upright picture.
+        source: the source of the picture.
+        policy: the rules for opening it.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Places(Sequence[_Place], Generic[_Place]):
         return f"{type(self).__name__}({list(self._places)}{warned})"
 
     def draw(self) -> PIL.Image.Image:
-        """The upright picture with the places and their labels drawn on it; a new picture.
+        """Return a new picture: the upright original with the places and their labels drawn on it.
 
         Raises:
             MediaError: the picture cannot be opened any more.
@@ -83,8 +86,8 @@ class Places(Sequence[_Place], Generic[_Place]):
 
 
 class Boxes(Places[Box]):
-    """Boxes that a model found in a picture; see `Places`."""
+    """Boxes that a model found in a picture; see `Places` for its attributes and `draw()`."""
 
 
 class Points(Places[PointMark]):
-    """Points that a model found in a picture; see `Places`."""
+    """Points that a model found in a picture; see `Places` for its attributes and `draw()`."""

@@ -1,4 +1,4 @@
-"""What a model wrote, told apart: its thoughts, its calls of tools, and what it says."""
+"""The parser of a reply: the thoughts, the tool calls and the answer in a model's text."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qwenvl_kit.tools.call_parser import call_in_open_thoughts, described, parse
 def parse_reply(
     reply: Reply, messages: Sequence[Message], *, begins_in_thought: bool = False
 ) -> Reply:
-    """The reply with its thoughts, and its calls if the conversation offered tools, set apart.
+    """Return the reply with its thoughts, and its tool calls if tools were offered, separated.
 
     Args:
-        reply: with all that the model wrote as its text.
-        messages: what it answers.
-        begins_in_thought: whether the text begins within thoughts.
+        reply: the reply, with all of the model's output as its text.
+        messages: the conversation that it answers.
+        begins_in_thought: True if the output begins inside of thoughts.
     """
     thoughts = split_thoughts(reply.text, begins_inside=begins_in_thought)
     warnings = [*reply.warnings]
@@ -63,6 +63,6 @@ def parse_reply(
 
 
 def _schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The parameters of each tool; an empty schema where it does not tell them."""
+    """The parameters of each tool; an empty schema if the offer has none."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in tools}
     return {name: given if isinstance(given, Mapping) else {} for name, given in schemas.items()}

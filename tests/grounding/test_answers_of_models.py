@@ -386,4 +386,4 @@ def test_a_long_answer_takes_no_time_whatever_it_repeats(piece: str) -> None:
 
 
 def test_brackets_too_deep_are_told() -> None:
-    assert any("too many to be read" in warning for warning in parse_places("[" * 500).warnings)
+    assert any("nested too deeply" in warning for warning in parse_places("[" * 500).warnings)

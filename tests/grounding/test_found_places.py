@@ -105,7 +105,7 @@ def test_an_outline_beside_a_box_is_no_second_box_and_is_told() -> None:
 def test_a_box_in_space_where_a_flat_one_was_asked_for_is_told() -> None:
     boxes = locate(chat_for('[{"bbox_3d": [1, 2, 3, 4, 5, 6, 0, 0, 0]}]'), RED, "it")
     assert len(boxes) == 0
-    assert "in space" in boxes.warnings[0]
+    assert "3D box" in boxes.warnings[0]
 
 
 @pytest.mark.parametrize("image_index", [-1, 1])

@@ -113,8 +113,8 @@ def test_an_answer_in_pixels_of_what_the_model_saw_is_scaled_for_that_family_alo
     [
         ("[900, 20, 1200, 400]", "beyond the picture", (576, 9.6, 640, 192)),
         ("[300, 400, 100, 200]", "wrong order", (64, 96, 192, 192)),
-        ("[100, 100, 100, 300]", "holds nothing", None),
-        ("[1100, 1100, 1200, 1300]", "holds nothing", None),
+        ("[100, 100, 100, 300]", "box outside the picture", None),
+        ("[1100, 1100, 1200, 1300]", "box outside the picture", None),
         ("[100, 100]", "a point where a box", None),
     ],
 )
