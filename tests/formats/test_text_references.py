@@ -70,7 +70,7 @@ def test_a_place_beside_its_picture_is_told_in_plan_and_reply():
     reply = _chat().ask("Is <image> a cat?", PICTURE)
     (warning,) = reply.warnings
     assert reply.plan.warnings == (warning,)
-    assert warning.endswith("write none: pictures and films stand where their parts do")
+    assert warning.endswith("leave it out: pictures and videos are shown where their parts stand")
 
 
 @pytest.mark.filterwarnings("ignore::qwenvl_kit.errors.QwenVLKitWarning")
