@@ -52,7 +52,7 @@ def describe_fields(schema: Mapping[str, Any], language: str = "en") -> str:
     Raises:
         MessageError: the language is not supported.
     """
-    if language not in WORDINGS:
+    if language not in tuple(WORDINGS):
         raise MessageError(
             f"language={language!r} was given",
             expected=f"one of {', '.join(map(repr, WORDINGS))}",

@@ -25,6 +25,9 @@ _KNOWN_KEYWORDS = frozenset(
 """The keywords of JSON schema (draft 2020-12) that a constraint enforces, or that change
 nothing."""
 
+_REFUSALS = (TypeError, NameError, AttributeError, IndexError, RecursionError)
+"""The errors of pydantic for objects that are no types; IndexError is that for an empty text."""
+
 _MAX_DEPTH = 16
 _WRAPPER = "value"
 """The field of an answer that holds the value, if the type is no object."""
@@ -118,7 +121,7 @@ def _adapter_of(wanted: Any) -> tuple[Any, dict[str, Any]]:
         adapter = TypeAdapter(_readable(wanted))
         # Values that come twice need no rule: a set drops them.
         return adapter, without_keyword(adapter.json_schema(), "uniqueItems", bool)
-    except (PydanticUserError, TypeError, NameError, AttributeError, RecursionError) as error:
+    except (PydanticUserError, *_REFUSALS) as error:
         raise SchemaError(
             f"{wanted!r} cannot be described ({_first_line(error)})",
             expected="a dataclass, TypedDict, pydantic model or JSON schema",

@@ -92,7 +92,7 @@ def classify(
         PROMPTS,
         language,
         prompt,
-        question=chosen_prompt(QUESTIONS, language, question),
+        question=chosen_prompt(QUESTIONS, language, question, "question"),
         labels=("、" if language == "zh" else ", ").join(map(str, offered)),
     )
     scores = score_answers(chat, text, as_media(image), offered, budget=budget)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -128,9 +128,7 @@ def compare_by_aspects(
         MessageError: `aspects` is no list of texts, or is empty.
     """
     chosen_prompt(ASPECT_PROMPTS, language)  # raises first if the language is unknown
-    asked = list(dict.fromkeys(ASPECTS[language] if aspects is None else aspects))
-    if isinstance(aspects, str) or not asked:
-        raise MessageError(f"aspects={aspects!r} were given", expected="a list of texts")
+    asked = ASPECTS[language] if aspects is None else _checked_aspects(aspects)
     requests = [
         Request.about(
             chosen_prompt(ASPECT_PROMPTS, language, prompt, aspect=aspect), first, second, *others
@@ -138,6 +136,13 @@ def compare_by_aspects(
         for aspect in asked
     ]
     return Answers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget), Answer)
+
+
+def _checked_aspects(aspects: object) -> list[str]:
+    given = list(aspects) if isinstance(aspects, Iterable) and not isinstance(aspects, str) else []
+    if not given or not all(isinstance(aspect, str) for aspect in given):
+        raise MessageError(f"aspects={aspects!r} were given", expected="a list of texts")
+    return list(dict.fromkeys(given))
 
 
 def find_differences(

@@ -8,10 +8,9 @@ from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages.message import VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
-from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.prompts import Language, check_choice, chosen_prompt
 from qwenvl_kit.tasks.task_result import Answer
 
 Detail: TypeAlias = Literal["short", "standard", "detailed"]
@@ -73,9 +72,7 @@ def describe(
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
-    if detail not in PROMPTS:
-        known = ", ".join(map(repr, PROMPTS))
-        raise MessageError(f"detail={detail!r} was given", expected=f"one of {known}")
+    check_choice(detail, PROMPTS, "detail")
     question = chosen_prompt(PROMPTS[detail], language, prompt)
     question = question.replace("{kind}", _KINDS[language][isinstance(media, VideoPart)])
     if focus is not None:

@@ -169,7 +169,7 @@ def document_qa(
         MissingPackageError: a PDF was given, and pypdfium2 is not installed.
     """
     asked = _checked_questions(questions)
-    chosen = chosen_prompt(INSTRUCTIONS, language, instruction)
+    chosen = chosen_prompt(INSTRUCTIONS, language, instruction, "instruction")
     shown = shown_pages(
         document,
         chat.policy,

@@ -8,11 +8,10 @@ from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.conversation import Media
-from qwenvl_kit.errors import MessageError
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
-from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.prompts import Language, check_choice, chosen_prompt
 from qwenvl_kit.tasks.spotted_texts import spot_texts, spotted_texts_schema
 from qwenvl_kit.tasks.task_result import Answer
 
@@ -109,10 +108,7 @@ def read_text(
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
-    if form not in PROMPTS:
-        raise MessageError(
-            f"form={form!r} was given", expected=f"one of {', '.join(map(repr, PROMPTS))}"
-        )
+    check_choice(form, PROMPTS, "form")
     if form == "lines":
         return _read_lines(
             chat, image, language=language, prompt=prompt, sampling=sampling, budget=budget

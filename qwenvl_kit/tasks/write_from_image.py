@@ -64,7 +64,7 @@ def write_from_image(
         PROMPTS,
         language,
         prompt,
-        style=chosen_prompt(STYLES, language, style),
+        style=chosen_prompt(STYLES, language, style, "style"),
         words=str(num_words),
     )
     return Writing(chat.ask(question, image, sampling=sampling or CREATIVE, budget=budget))

@@ -19,8 +19,11 @@ from qwenvl_kit.errors import (
     UnsupportedFeatureError,
 )
 from qwenvl_kit.tasks import (
+    ask_number,
     ask_video,
+    ask_yes_no,
     chart_to_table,
+    classify,
     compare,
     compare_by_aspects,
     count,
@@ -63,6 +66,29 @@ def test_a_task_asks_in_the_language_that_was_chosen(task, args, language):
     assert text.isascii() == (language == "en")
     with pytest.raises(MessageError, match="language='fr'"):
         told(task, *args, language="fr")
+
+
+@pytest.mark.parametrize("value", [3, [3], b"a", {1: 1}])
+@pytest.mark.parametrize(
+    ("task", "args", "name"),
+    [
+        (describe, (RED,), "prompt"),
+        (describe, (RED,), "focus"),
+        (describe, (RED,), "detail"),
+        (describe, (RED,), "language"),
+        (read_text, (RED,), "form"),
+        (read_table, (RED,), "prompt"),
+        (compare_by_aspects, (RED, BLUE), "aspects"),
+        (write_from_image, (RED,), "style"),
+        (document_qa, (RED, ["?"]), "instruction"),
+        (classify, (RED, ["a", "b"]), "question"),
+        (ask_yes_no, ("?",), "prompt"),
+        (ask_number, ("?",), "language"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_refused_by_its_name(task, args, name, value):
+    with pytest.raises(MessageError, match=f"{name}="):
+        task(VisionChat(ScriptedBackend([])), *args, **{name: value})
 
 
 @pytest.mark.parametrize("detail", PROMPTS)
