@@ -176,12 +176,12 @@ def _parse_message(message: Any) -> Message:
 
 
 def _role_of(message: Mapping[str, Any]) -> Any:
-    if message.get("type") not in (None, "message"):  # that of OpenAI's Responses
+    if message.get("type") not in (None, "message"):  # a type of OpenAI's Responses API
         raise MessageError(
             f"an item of type {shown(message['type'])} was given", expected="a message"
         )
     role = message["role"]
-    return "system" if role == "developer" else role  # OpenAI's later name for it
+    return "system" if role == "developer" else role  # OpenAI's newer name of the role
 
 
 def _content_of(message: Mapping[str, Any]) -> Any:

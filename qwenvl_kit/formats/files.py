@@ -26,7 +26,7 @@ def parse_file(item: Mapping[str, Any]) -> Part:
         MessageError: the file is on another server, or is of a kind that cannot be shown.
     """
     given = _flat(item)
-    if given.get("source_type") == "text":  # LangChain's, which hold their text
+    if given.get("source_type") == "text":  # a file of LangChain that holds text
         return TextPart(given.get("text"))  # type: ignore[arg-type]
     check_keys(given, required=(), optional=(*_KEYS, *_SOURCES, *OF_NO_EFFECT))
     source = _source_of(given)

@@ -54,7 +54,7 @@ def _rate(number: Mapping[str, Any], source: Any, *, has_times: bool) -> Any:
     """The frames per second. `raw_fps` is not used: it is that of the film the frames come from."""
     names = ["fps", "sample_fps"]
     is_frames = is_sequence(source)
-    if is_frames:  # of which qwen-vl-utils reads this one
+    if is_frames:  # qwen-vl-utils reads sample_fps first
         names.reverse()
     given = next((number[name] for name in names if number.get(name) is not None), None)
     return AssumedRate(_ASSUMED_FPS) if given is None and is_frames and not has_times else given

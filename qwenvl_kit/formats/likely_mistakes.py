@@ -13,7 +13,7 @@ from qwenvl_kit.formats.text_references import warnings_of_places
 from qwenvl_kit.messages.message import Message, VideoPart, iter_media
 
 _PACKAGE = __name__.partition(".")[0]
-_told: set[str] = set()
+_warned: set[str] = set()
 """The kinds of mistakes that this process has warned about."""
 
 
@@ -24,9 +24,9 @@ def remarks_on(messages: Sequence[Message]) -> tuple[str, ...]:
     once per process: the model invents the answer, which looks like any other.
     """
     names, places = warnings_of_names(messages), warnings_of_places(messages)
-    for kind, told in (("names", names), ("places", places)):
-        if told:
-            _warn_once(kind, told[0])
+    for kind, found in (("names", names), ("places", places)):
+        if found:
+            _warn_once(kind, found[0])
     rates = (
         f"{where} has frames without a rate; {part.fps:g} frames a second are assumed, as "
         'qwen-vl-utils does; set "sample_fps" for another rate'
@@ -37,8 +37,8 @@ def remarks_on(messages: Sequence[Message]) -> tuple[str, ...]:
 
 
 def _warn_once(kind: str, text: str) -> None:
-    if kind not in _told:
-        _told.add(kind)
+    if kind not in _warned:
+        _warned.add(kind)
         warnings.warn(text, QwenVLKitWarning, stacklevel=_depth())
 
 

@@ -68,7 +68,7 @@ def as_source(value: Any) -> Any:
             return found
     if "url" in value:
         return read_url(value)
-    if isinstance(value.get("source"), Mapping):  # of Amazon's Converse, which says a format beside
+    if isinstance(value.get("source"), Mapping):  # Amazon's Converse API adds a format
         return as_source(value["source"])
     raise MessageError(
         f"a source with the keys {shown(sorted(map(str, value)))} was given",
@@ -83,7 +83,7 @@ def read_url(value: Any) -> str:
         MessageError: it has another form.
     """
     if isinstance(value, Mapping):
-        # `detail` tunes the price of OpenAI's own models; here the budget decides.
+        # `detail` sets the price of OpenAI's own models; here the budget decides.
         check_keys(value, required=("url",), optional=("detail", "uuid", "format"))
         value = value["url"]
     if not isinstance(value, str):

@@ -104,7 +104,7 @@ class Target(Generic[_Value]):
             return cast(_Value, content)
         try:
             return cast(_Value, self._adapter.validate_json(json.dumps(content)))
-        except ValueError as error:  # pydantic's own is one
+        except ValueError as error:  # pydantic's ValidationError is one
             raise AnswerError(
                 f"the answer is no {self.name} ({_first_line(error)})",
                 hint="a type whose rules are all in its JSON schema",

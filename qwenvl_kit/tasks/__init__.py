@@ -1,6 +1,6 @@
 """Tasks: one function for each thing that people ask of pictures, each with a typed result.
 
-Every function takes the chat, which holds the model, and then the picture or video.
+The first argument of every function is the chat, which holds the model.
 
 Example:
     from qwenvl_kit import VisionChat

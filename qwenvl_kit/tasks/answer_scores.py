@@ -65,6 +65,9 @@ def score_answers(
         answers: the possible answers.
         budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
+    Returns:
+        The log-probability of each answer, and the probabilities among them.
+
     Raises:
         SchemaError: there are no answers, or one is given twice.
         ContextLengthError: the context has no room for an answer.

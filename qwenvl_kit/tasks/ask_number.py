@@ -71,6 +71,9 @@ def ask_number(
         sampling: how the answer is generated; None is greedy.
         budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
+    Returns:
+        The number as `value`, with its `confidence`.
+
     Raises:
         InputError: a picture cannot be used.
         AnswerError: the answer is no such number, or was cut off; the error has the `reply`.

@@ -52,6 +52,9 @@ def ask_video(
         sampling: how the answer is generated; None takes the default of the chat.
         budget: the `PixelBudget` of each group of frames, or a preset such as "quick".
 
+    Returns:
+        The answer, with the times of the frames that the model saw.
+
     Raises:
         MessageError: there is no question, or times were given together with a `VideoPart`.
         MediaError: the video cannot be used.

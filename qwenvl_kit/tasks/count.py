@@ -40,6 +40,9 @@ def count(
         sampling: how the answer is generated; None is greedy.
         budget: the `PixelBudget` of the picture, or a preset such as "quick".
 
+    Returns:
+        The number as `value`, with its `confidence`.
+
     Raises:
         MessageError: `what` is empty or no text.
         InputError: the picture cannot be used.

@@ -28,7 +28,12 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a description, with the probability that it is true of the picture."""
+    """A sentence of a description.
+
+    Attributes:
+        text: the sentence.
+        probability: the probability that it is true of the picture, in [0, 1].
+    """
 
     text: str
     probability: float
@@ -80,6 +85,9 @@ def judge_description(
         language: the language of prompt and description, "en" or "zh".
         prompt: your own prompt for one claim; `{question}` in it is replaced by the claim.
         budget: the `PixelBudget` of the picture, or a preset such as "quick".
+
+    Returns:
+        The accuracy, richness and coherence of the description, and each of its claims.
 
     Raises:
         MessageError: the description holds no sentence.

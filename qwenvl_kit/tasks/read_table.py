@@ -106,6 +106,9 @@ def read_table(
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
             larger one.
 
+    Returns:
+        The headings as `columns` and the cells as `rows`; all cells are strings.
+
     Raises:
         AnswerError: the answer is no table, or is longer than `sampling` allows; the error has the
             `reply`.

@@ -103,6 +103,9 @@ def read_text(
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
             larger one.
 
+    Returns:
+        The text; with "lines", `text_lines` has the place and confidence of each line.
+
     Raises:
         MessageError: the form or language is not known.
         InputError: the picture cannot be used.

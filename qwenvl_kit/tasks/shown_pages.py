@@ -70,7 +70,7 @@ def _as_document(document: Any, policy: MediaPolicy) -> DocumentPart | ImagePart
             part = fetch_part(part, policy)
             if not has_pages(part.source, policy):
                 return [part]
-        except MediaError:  # each request that shows it says what is wrong
+        except MediaError:  # raised again by each request that shows it
             return [part]
     return part if isinstance(document, ImagePart) else DocumentPart(part.source)  # type: ignore[arg-type]
 
@@ -121,5 +121,5 @@ def _only_page(item: Any, policy: MediaPolicy) -> ImagePart:
     part = as_image_part(item)
     try:
         return one_picture(policy, part, "")
-    except MediaError:  # each request that shows it says what is wrong
+    except MediaError:  # raised again by each request that shows it
         return part

@@ -94,6 +94,9 @@ def translate_text_in_image(
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
             larger one.
 
+    Returns:
+        The translation, with a pair of source and target for each text.
+
     Raises:
         MessageError: there is no language to translate into, or the language of the prompt is not
             known.

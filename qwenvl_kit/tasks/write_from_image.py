@@ -54,6 +54,9 @@ def write_from_image(
         sampling: how the text is generated; None samples with temperature 0.9.
         budget: the `PixelBudget` of the picture, or a preset such as "quick".
 
+    Returns:
+        The text that was written.
+
     Raises:
         MessageError: num_words is no whole number above 0.
         InputError: the picture cannot be used.

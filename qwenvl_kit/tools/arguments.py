@@ -126,7 +126,7 @@ def _form_of(schema: Any, root: Mapping[str, Any], depth: int = 0) -> _Form:
     if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
         return _ANYTHING
     form = reduce(_Form.both, _conditions(schema, root, depth + 1), _ANYTHING)
-    if schema.get("nullable") is True:  # as OpenAPI has it
+    if schema.get("nullable") is True:  # a keyword of OpenAPI
         form = form.either(_Form({"null": None}))
     return form if form.kinds and len(form.kinds) < len(_KINDS) else _ANYTHING
 

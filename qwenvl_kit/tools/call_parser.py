@@ -103,7 +103,7 @@ class _Answer:
         """Read the JSON before a closing tag that has no opening tag."""
         begin = max(at, self._begin)
         before = self._text[begin : closing.start()]
-        if not before.strip() and begin:  # the second of two
+        if not before.strip() and begin:  # a doubled tag
             self._say_until(begin, closing.end())
             return
         start = next((at for at, character in enumerate(before) if character in "{["), len(before))
@@ -119,7 +119,7 @@ class _Answer:
     def _between_tags(self, at: int) -> Block:
         """The calls after `<tool_call>`, and the position after its closing tag."""
         at = self._behind_space(at)
-        if self._text.startswith(_OPEN, at):  # the second of two
+        if self._text.startswith(_OPEN, at):  # a doubled tag
             at = self._behind_space(at + len(_OPEN))
         if self._text.startswith("<function=", at):
             block = self._functions(at)
@@ -154,8 +154,8 @@ class _Answer:
     def _take(self, block: Block, *notes: str) -> None:
         self._calls += block.calls
         names = ", ".join(dict.fromkeys(call.name for call in block.calls))
-        if told := "; ".join((*block.notes, *notes)):
-            self._warnings[f"a call of {names[:_NUM_SHOWN]}: {told}"] = None
+        if found := "; ".join((*block.notes, *notes)):
+            self._warnings[f"a call of {names[:_NUM_SHOWN]}: {found}"] = None
 
     def _note_unread(self, call: UnreadCall) -> None:
         self._unread.append(call)

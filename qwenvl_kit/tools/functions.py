@@ -80,7 +80,7 @@ class Tool:
             )
         summary, described = _read_docstring(inspect.getdoc(function) or "")
         arguments = _model_of(name, function, described)
-        # pydantic makes titles of names.
+        # pydantic adds titles that it makes from names.
         schema = without_keyword(arguments.model_json_schema(), "title", str)
         return cls(name, summary, schema, function, arguments)
 

@@ -34,7 +34,7 @@ def read_json_calls(text: str, at: int, schemas: Mapping[str, Mapping[str, Any]]
     notes: dict[str, None] = {}
     at = _after(_FENCE, text, at)
     while text.startswith(("{", "["), at := _after(_BETWEEN, text, at)):
-        if text.startswith("{{", at):  # as some templates write the braces of an example
+        if text.startswith("{{", at):  # some templates double the braces of their example
             notes["its first '{' opens nothing"] = None
             at += 1
         found = read_literal(text, at, _ENDS)

@@ -43,7 +43,7 @@ def parse_reply(
         for call in written.calls:
             try:
                 calls.append(ToolCall(call.name, call.arguments))
-            except MessageError as error:  # not a number, or half a character
+            except MessageError as error:  # NaN, or half of a surrogate pair
                 warnings.append(str(error))
                 unread.append(UnreadCall(f"{call.name!r}(...)", str(error)))
         strange = dict.fromkeys(call.name for call in calls if call.name not in schemas)

@@ -91,11 +91,11 @@ def summarize_video(
     part = fetch_part(_as_part(video, fps), chat.policy)  # once for all windows
     footage = load_footage(chat, part, sampling)
     planner = Planner(chat, footage, wording, sampling, budget)
-    with _open_journal(journal, planner, window_seconds) as notes:
-        windows = _windows(planner, window_seconds, notes)
-        answers = _answer_windows(planner, windows, notes)
+    with _open_journal(journal, planner, window_seconds) as opened:
+        windows = _windows(planner, window_seconds, opened)
+        answers = _answer_windows(planner, windows, opened)
         segments = tuple(_with_progress(answers, len(windows)) if progress else answers)
-        return _summary(planner, segments, notes)
+        return _summary(planner, segments, opened)
 
 
 def _as_part(video: VideoSource | VideoPart, fps: float) -> VideoPart:
@@ -106,21 +106,21 @@ def _as_part(video: VideoSource | VideoPart, fps: float) -> VideoPart:
     return replace(part, fps=fps) if is_film and not has_times else part
 
 
-def _windows(planner: Planner, window_seconds: float | None, notes: Journal) -> Windows:
+def _windows(planner: Planner, window_seconds: float | None, journal: Journal) -> Windows:
     """The windows: those of the journal, if any, as the free memory may have changed since then."""
-    saved = notes.get("windows")
+    saved = journal.get("windows")
     if saved is not None:
         return tuple(range(start, stop) for start, stop in saved["windows"])
     windows = planner.split(window_seconds)
-    notes.add("windows", {"windows": [[window.start, window.stop] for window in windows]})
+    journal.add("windows", {"windows": [[window.start, window.stop] for window in windows]})
     return windows
 
 
-def _answer_windows(planner: Planner, windows: Windows, notes: Journal) -> Iterator[VideoSegment]:
+def _answer_windows(planner: Planner, windows: Windows, journal: Journal) -> Iterator[VideoSegment]:
     for index, window in enumerate(windows):
         start_seconds, end_seconds = planner.footage.span(window)
         request = planner.request(windows, index)
-        result = _answer(planner.chat, request, f"window {index}", notes)
+        result = _answer(planner.chat, request, f"window {index}", journal)
         if isinstance(result, Reply):
             text = result.text.strip()
             yield VideoSegment(start_seconds, end_seconds, text, reply=result)
@@ -129,14 +129,14 @@ def _answer_windows(planner: Planner, windows: Windows, notes: Journal) -> Itera
             yield VideoSegment(start_seconds, end_seconds, "", failure=failure)
 
 
-def _answer(chat: VisionChat, request: Request, key: str, notes: Journal) -> Reply | Failure:
+def _answer(chat: VisionChat, request: Request, key: str, journal: Journal) -> Reply | Failure:
     """The answer to one request, from the journal if it is there."""
-    saved = notes.get(key)
+    saved = journal.get(key)
     if saved is not None:
         return from_record(Reply, saved)
     (result,) = chat.ask_many([request])
     if isinstance(result, Reply):
-        notes.add(key, to_record(result))
+        journal.add(key, to_record(result))
     return result
 
 
@@ -147,14 +147,16 @@ def _located(failure: Failure, index: int) -> Failure:
     return replace(failure, index=index)
 
 
-def _summary(planner: Planner, segments: tuple[VideoSegment, ...], notes: Journal) -> VideoSummary:
+def _summary(
+    planner: Planner, segments: tuple[VideoSegment, ...], journal: Journal
+) -> VideoSummary:
     answered = [segment for segment in segments if segment.failure is None]
     if not answered:
         raise fresh(next(segment.failure.error for segment in segments if segment.failure))
     merger = Merger(
         planner.wording,
         fits=lambda prompt: planner.has_room(planner.chat.plan(prompt, sampling=planner.sampling)),
-        ask=lambda prompt: _merge(planner, prompt, notes),
+        ask=lambda prompt: _merge(planner, prompt, journal),
     )
     text, reply = merger.merge(answered)
     return VideoSummary(
@@ -167,10 +169,10 @@ def _summary(planner: Planner, segments: tuple[VideoSegment, ...], notes: Journa
     )
 
 
-def _merge(planner: Planner, prompt: str, notes: Journal) -> Reply | Failure:
+def _merge(planner: Planner, prompt: str, journal: Journal) -> Reply | Failure:
     """The merged answer. Its journal key holds the prompt, which changes if an answer changes."""
     request = Request.about(prompt, sampling=planner.sampling)
-    return _answer(planner.chat, request, f"merge {fingerprint(prompt)}", notes)
+    return _answer(planner.chat, request, f"merge {fingerprint(prompt)}", journal)
 
 
 def _window_warnings(segments: Iterable[VideoSegment]) -> Iterator[str]:
