@@ -17,7 +17,7 @@ from qwenvl_kit.grounding.key_names import (
 )
 from qwenvl_kit.grounding.lenient_json import Value
 from qwenvl_kit.grounding.numbers import (
-    before_the_cut,
+    complete_places,
     corners_in,
     holds_objects,
     number,
@@ -163,7 +163,7 @@ class ObjectReader:
                 return None
             value = pairs
         if not value.is_whole:
-            return list(before_the_cut(value, kind))
+            return list(complete_places(value, kind))
         if value.value in (None, "", []):
             self.warnings.append(f"nothing under {_short(name)}")
             return []

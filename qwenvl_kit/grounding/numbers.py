@@ -79,7 +79,7 @@ def split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]
         for at in range(0, len(numbers), 2 if is_several else len(numbers)):
             yield numbers[at : at + 2] if is_several else numbers, value
         return
-    if not value.items or any(map(_is_no_place_of_its_own, value.items)):
+    if not value.items or any(map(_is_ambiguous_number, value.items)):
         yield (), value
         return
     inside = [numbers_of(item) for item in value.items]
@@ -91,7 +91,7 @@ def split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]
         yield from split(item, kind)
 
 
-def _is_no_place_of_its_own(item: Value) -> bool:
+def _is_ambiguous_number(item: Value) -> bool:
     """True for a number next to lists, or `3 00` without quotes, which may be one number or two."""
     return not item.opener and (number(item.value) is not None or runs_together(item))
 
@@ -102,7 +102,7 @@ def runs_together(item: Value) -> bool:
     return is_bare and len(numbers_in(item.value)) > 1
 
 
-def before_the_cut(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
+def complete_places(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
     """The complete places in a list of places that was cut off."""
     count = _COUNTS.get(kind)
     for item in value.items:

@@ -39,10 +39,10 @@ def parse_places(text: str) -> WrittenPlaces:
     if "```json" in text and not written.roots:
         reader.warnings.append("a block of JSON that holds none")
     json = Spans([(root.start, root.stop) for root in written.roots])
-    _take(read_elements(text, besides=json), reader)
-    for way in (_tags, _lists, _prose):
+    _take(read_elements(text, excluded=json), reader)
+    for read in (_tags, _lists, _prose):
         if not reader.num_found and not reader.warnings:
-            way(text, written, reader)
+            read(text, written, reader)
     if not reader.num_found and not reader.warnings and not written.problems:
         reader.warnings += warn_of_unread(text)
     return WrittenPlaces(

@@ -15,15 +15,15 @@ _LABELS = ("alt", "label")
 _NO_POINT = "a point without x and y"
 
 
-def read_elements(text: str, besides: Spans) -> Iterator[WrittenPlace | str]:
+def read_elements(text: str, excluded: Spans) -> Iterator[WrittenPlace | str]:
     """The points of a text, and warnings about those that cannot be read.
 
     Args:
         text: the answer.
-        besides: spans of the text in which an element is only part of a label.
+        excluded: spans of the text in which an element is only part of a label.
     """
     for element in _ELEMENT.finditer(text):
-        if element.start() not in besides:
+        if element.start() not in excluded:
             yield from _points(element, text)
 
 

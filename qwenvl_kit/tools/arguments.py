@@ -53,7 +53,7 @@ class Parameters:
                 return value, True
         return text, False
 
-    def respelt(self, name: str, value: Any) -> Any:
+    def converted(self, name: str, value: Any) -> Any:
         """The value of a JSON argument; a string is converted if the schema allows no string."""
         if not isinstance(value, str) or _form_of(self.properties.get(name), self.schema).has(
             "string"

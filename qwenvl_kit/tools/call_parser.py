@@ -118,14 +118,14 @@ class _Answer:
 
     def _between_tags(self, at: int) -> Block:
         """The calls after `<tool_call>`, and the position after its closing tag."""
-        at = self._behind_space(at)
+        at = self._after_space(at)
         if self._text.startswith(_OPEN, at):  # a doubled tag
-            at = self._behind_space(at + len(_OPEN))
+            at = self._after_space(at + len(_OPEN))
         if self._text.startswith("<function=", at):
             block = self._functions(at)
         else:
             block = read_json_calls(self._text, at, self._schemas)
-        stop = self._behind_space(block.stop)
+        stop = self._after_space(block.stop)
         if self._text.startswith(_CLOSE, stop) and block.calls:
             return replace(block, stop=stop + len(_CLOSE))
         rest = self._text[stop : stop + len(_CLOSE)]
@@ -142,7 +142,7 @@ class _Answer:
     def _bare(self, at: int) -> Block:
         """A function without `<tool_call>` before it; the closing tag may be there."""
         block = self._functions(at, several=False)
-        stop = self._behind_space(block.stop)
+        stop = self._after_space(block.stop)
         is_closed = self._text.startswith(_CLOSE, stop)
         return replace(block, stop=stop + len(_CLOSE)) if is_closed else block
 
@@ -166,7 +166,7 @@ class _Answer:
         self._said.append(self._text[self._begin : stop])
         self._begin = begin
 
-    def _behind_space(self, at: int) -> int:
+    def _after_space(self, at: int) -> int:
         found = _SPACE.match(self._text, at)
         return at if found is None else found.end()
 

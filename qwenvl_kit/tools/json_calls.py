@@ -83,7 +83,7 @@ def _call_of(item: Any, schemas: Mapping[str, Any]) -> WrittenCall:
     if len(given) == 2 and given["arguments"] != given["parameters"]:
         raise UnreadError("it has both arguments and parameters", 0)
     arguments = _arguments_of(next(iter(given.values()), {}))
-    return WrittenCall(name, {key: parameters.respelt(key, arguments[key]) for key in arguments})
+    return WrittenCall(name, {key: parameters.converted(key, arguments[key]) for key in arguments})
 
 
 def _named(item: Any) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class _Function:
         if not isinstance(found.value, dict) or not found.value:
             raise UnreadError("it has no parameters", begin)
         for name, value in found.value.items():
-            self._add(name, self._parameters.respelt(name, value))
+            self._add(name, self._parameters.converted(name, value))
         self.notes |= dict.fromkeys(found.notes)
         self._at = found.stop
 

@@ -94,22 +94,26 @@ class Tags:
             UnreadError: the answer ends within the value, or the value may end at two positions.
         """
         index = bisect_left(self._starts, opening.start)
-        even = _first_behind(self._ends_at.get(self._depths[index] - 1, ()), index)
-        last = _first_behind(self._ends, index) if even is None else even
-        broken = self._breach(index + 1, len(self._found) if last is None else last, others)
-        end = last if broken is None else broken
+        even = _first_after(self._ends_at.get(self._depths[index] - 1, ()), index)
+        last = _first_after(self._ends, index) if even is None else even
+        continuation = self._first_continuation(
+            index + 1, len(self._found) if last is None else last, others
+        )
+        end = last if continuation is None else continuation
         if end is None:
             raise UnreadError(
                 f"it is cut off within {opening.name!r}", len(self._text), is_cut=True
             )
         tag = self._found[end]
         is_doubled = self._text[opening.stop : tag.start].rstrip().endswith("</parameter>")
-        if is_doubled if even is None else broken is not None:
+        if is_doubled if even is None else continuation is not None:
             raise UnreadError(f"its {opening.name!r} may end at two places", tag.start)
         if even is None and self._holds_opened(index + 1, end, others):
             raise UnreadError(f"it is unclear where its {opening.name!r} ends", tag.stop)
         return ValueEnd(
-            tag.start, tag.stop if broken is None else tag.start, is_closed=broken is None
+            tag.start,
+            tag.stop if continuation is None else tag.start,
+            is_closed=continuation is None,
         )
 
     def _holds_opened(self, begin: int, end: int, others: Collection[str]) -> bool:
@@ -126,7 +130,7 @@ class Tags:
             inner += _FUNCTIONS.get(tag.kind, 0)
         return inner > 0
 
-    def _breach(self, begin: int, end: int, others: Collection[str]) -> int | None:
+    def _first_continuation(self, begin: int, end: int, others: Collection[str]) -> int | None:
         """The index of the first tag at which the call continues without a closing tag."""
         before = self._functions[begin - 1]
         has_whole_calls = self._functions[end - 1] == before  # as part of a text
@@ -182,7 +186,7 @@ def _tags_of(text: str) -> Iterator[Tag]:
         yield Tag(found[1] or found[2], (found[3] or "").strip("\"'"), *found.span())
 
 
-def _first_behind(places: Sequence[int], index: int) -> int | None:
+def _first_after(places: Sequence[int], index: int) -> int | None:
     """The first of rising positions that is greater than an index."""
     at = bisect_left(places, index + 1)
     return places[at] if at < len(places) else None

@@ -44,8 +44,8 @@ class Footage:
         """The part that shows only the frames of a window, at their times in the whole video."""
         times = self.times_seconds[window.start : window.stop]
         if self.is_file:
-            settled = {"fps": None, "num_frames": None, "min_frames": None, "max_frames": None}
-            return replace(self.part, **settled, timestamps_seconds=times)  # type: ignore[arg-type]
+            cleared = {"fps": None, "num_frames": None, "min_frames": None, "max_frames": None}
+            return replace(self.part, **cleared, timestamps_seconds=times)  # type: ignore[arg-type]
         source: Sequence[object] = self.part.source  # type: ignore[assignment]
         frames = [source[index] for index in self.frame_indices[window.start : window.stop]]
         return VideoPart(frames, timestamps_seconds=times, budget=self.part.budget)  # type: ignore[arg-type]
