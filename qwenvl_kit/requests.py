@@ -21,7 +21,7 @@ from qwenvl_kit.messages.message import (
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
 from qwenvl_kit.structured_output.constraints import Constraint, check_constraint
-from qwenvl_kit.tools.offering import with_tools
+from qwenvl_kit.tools.functions import with_tools
 
 
 @tells_arguments

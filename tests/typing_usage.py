@@ -36,8 +36,9 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
-from qwenvl_kit.grounding.all_places import read_places
-from qwenvl_kit.grounding.boxes import Box, Boxes, Mark
+from qwenvl_kit.grounding.boxes import Box, PointMark
+from qwenvl_kit.grounding.found_places import read_places
+from qwenvl_kit.grounding.places import Boxes
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 from qwenvl_kit.live import FileSource, StreamSource, WatchEvent
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
@@ -234,7 +235,7 @@ def places(chat: VisionChat) -> None:
     assert_type(boxes[1:], "tuple[Box, ...]")
     for box in boxes:
         assert_type(box.region, Region)
-    assert_type(point_at(chat, "a.png", "the cup")[0], Mark)
+    assert_type(point_at(chat, "a.png", "the cup")[0], PointMark)
     found = read_places(chat.ask("Outline it.", "a.png"), chat.family)
     assert_type(found.polygons[0].box.x1_px, float)
     assert_type(found.boxes_3d[0].y_degrees, float)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from qwenvl_kit import ImagePart, Message, Request, VideoPart, VisionChat
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.grounding.boxes import Box
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 
 from .heldout import SPLITS, Example, examples
 

@@ -23,7 +23,7 @@ from qwenvl_kit.calibration.signals import (
     signals_of,
 )
 from qwenvl_kit.errors import CalibrationError, MissingPackageError, located
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.results import Reply
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The parts of a message in the dialects of other libraries."""
+"""Formats: message dicts of Qwen's guides, OpenAI, transformers and other libraries."""

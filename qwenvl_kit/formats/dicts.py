@@ -1,7 +1,7 @@
 """Messages from and to the dicts of Qwen's guides and of OpenAI's chat API.
 
-Both dialects may be mixed in one conversation. A key that is not known is an error: a budget or
-a size that was misspelt would otherwise be lost in silence.
+Both formats may be mixed in one conversation. An unknown key is an error: otherwise a misspelt
+budget or size would be ignored silently.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from qwenvl_kit.options import BudgetChoice, as_budget
 
 MessageLike: TypeAlias = Union[Message, Mapping[str, Any]]
 Prompt: TypeAlias = Union[str, MessageLike, Sequence[MessageLike]]
-"""What may stand where messages are wanted: a question, one message, or a conversation, whose
-messages may be dicts of either dialect."""
+"""The types that every `prompt` argument takes: a question, one message, or a conversation, whose
+messages may be dicts of either format."""
 
 
 def as_messages(prompt: Prompt, media: Sequence[Any] = ()) -> tuple[Message, ...]:
-    """A checked conversation from whatever a caller wrote.
+    """Return a checked conversation from any kind of prompt.
 
     Args:
         prompt: a question, one message, or a conversation.
-        media: pictures and videos, each a part or a source: they go before the question, or to
-            the places that dicts hold for them, such as `{"type": "image"}`.
+        media: pictures and videos, each a part or a source. They go before the question, or into
+            the placeholders of dicts, such as `{"type": "image"}`.
 
     Raises:
-        MessageError: the conversation cannot be sent; says where.
+        MessageError: the conversation cannot be sent; the error says where.
     """
     if isinstance(prompt, str):
         messages: tuple[Message, ...] = (_question(prompt, media),)
@@ -66,17 +66,17 @@ def as_messages(prompt: Prompt, media: Sequence[Any] = ()) -> tuple[Message, ...
 def from_dicts(
     messages: Iterable[MessageLike], *, allow_trusted: bool = False
 ) -> tuple[Message, ...]:
-    """Messages from dicts of either dialect; those that are `Message` already stay as they are.
+    """Return messages from dicts of either format; `Message` objects stay as they are.
 
-    Results of tools whose dicts say which call they are of are put into the order of the calls.
+    The results of tools whose dicts name their call are put into the order of the calls.
 
     Args:
         messages: dicts and messages.
-        allow_trusted: whether texts may say that they are trusted, as those that `to_qwen` wrote
-            do. Only for dicts that no stranger has written: such text can steer the model.
+        allow_trusted: True to accept texts that are marked as trusted, as `to_qwen` writes them.
+            Use it only for dicts from a source that you trust: such texts can control the model.
 
     Raises:
-        MessageError: a dict of another form, or a result of no call; says where.
+        MessageError: a dict has another form, or a result belongs to no call; the error says where.
     """
     if not isinstance(messages, Iterable) or isinstance(messages, (str, Mapping, Message)):
         raise MessageError(
@@ -93,10 +93,10 @@ def from_dicts(
 
 
 def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The conversation as Qwen's guides and qwen-vl-utils write it; loses nothing.
+    """Return the conversation in the format of Qwen's guides and qwen-vl-utils; nothing is lost.
 
-    Sources stay as they are. What that dialect has no word for is written under the names that
-    this package uses (`budget`, `min_tokens`, `timestamps_seconds`) and read back by `from_dicts`.
+    Sources stay as they are. Settings that the format does not have are written under the names of
+    this package (`budget`, `min_tokens`, `timestamps_seconds`), and `from_dicts` reads them.
     """
     return [
         {
@@ -112,15 +112,17 @@ def to_qwen(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def to_openai(
     messages: Sequence[Message], *, policy: MediaPolicy = DEFAULT_POLICY
 ) -> list[dict[str, Any]]:
-    """The conversation as OpenAI's chat API takes it; pictures in memory become data URLs.
+    """Return the conversation in the format of OpenAI's chat API.
+
+    Pictures in memory become data URLs.
 
     Args:
         messages: the conversation.
-        policy: what may be opened, of what is given neither as a path nor as a URL.
+        policy: the rules for sources that must be opened: all but paths and URLs.
 
     Raises:
-        UnsupportedFeatureError: a part has a budget, a size or frames, for which that dialect
-            has no word.
+        UnsupportedFeatureError: a part has settings (a budget, a size, frames) that the format does
+            not have.
         MediaError: a picture in memory cannot be encoded.
     """
     converted = []
@@ -136,7 +138,7 @@ def to_openai(
 
 
 def _question(text: str, media: Sequence[Any]) -> Message:
-    """Pictures first, as in the models' training and in every published guide."""
+    """A message with the pictures first, as in the models' training and in published guides."""
     is_part = (ImagePart, VideoPart, DocumentPart, TextPart)
     parts = [item if isinstance(item, is_part) else ImagePart(item) for item in media]
     return Message("user", (*parts, TextPart(text)))
@@ -174,16 +176,16 @@ def _parse_message(message: Any) -> Message:
 
 
 def _role_of(message: Mapping[str, Any]) -> Any:
-    if message.get("type") not in (None, "message"):  # that of OpenAI's Responses
+    if message.get("type") not in (None, "message"):  # a type of OpenAI's Responses API
         raise MessageError(
             f"an item of type {shown(message['type'])} was given", expected="a message"
         )
     role = message["role"]
-    return "system" if role == "developer" else role  # OpenAI's later name for it
+    return "system" if role == "developer" else role  # OpenAI's newer name of the role
 
 
 def _content_of(message: Mapping[str, Any]) -> Any:
-    """What a message says, which may be that the model refused."""
+    """The content of a message, or its refusal."""
     content, refusal = message["content"], message.get("refusal")
     if refusal is None:
         return content
@@ -193,7 +195,7 @@ def _content_of(message: Mapping[str, Any]) -> Any:
 
 
 def _with_trusted_parts(message: MessageLike) -> MessageLike:
-    """The message with texts that say that they are trusted as parts that are."""
+    """The message with texts that are marked as trusted turned into trusted parts."""
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(message, Mapping) or not isinstance(content, (list, tuple)):
         return message
@@ -232,7 +234,7 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
 def _to_qwen_budget(choice: BudgetChoice | None) -> Mapping[str, Any]:
     if choice is None:
         return {}
-    # The native budget sets no limit at all, so only its name tells it from none.
+    # The native budget has no limits, so only its name shows that it is not None.
     limits = _without_none(vars(as_budget(choice)))
     return limits or {"budget": "native"}
 
@@ -244,7 +246,7 @@ def _to_openai_part(part: SaidPart, where: str, policy: MediaPolicy) -> dict[str
         return document_to_openai(part, where, policy)
     if isinstance(part, TextPart) or len(_to_qwen_part(part)) > 2:
         raise UnsupportedFeatureError(
-            f"OpenAI's dialect has no word for the settings of {part!r}",
+            f"OpenAI's format cannot express the settings of {part!r}",
             hint="resize or sample it first, or use to_qwen",
             where=where,
         )
@@ -252,7 +254,7 @@ def _to_openai_part(part: SaidPart, where: str, policy: MediaPolicy) -> dict[str
         kind = "image_url" if isinstance(part, ImagePart) else "video_url"
         if kind == "video_url" and not isinstance(part.source, str):
             raise UnsupportedFeatureError(
-                "OpenAI's dialect takes a video by its URL alone", hint="use to_qwen"
+                "OpenAI's format takes a video only by its URL", hint="use to_qwen"
             )
         return {"type": kind, kind: {"url": source_url(part.source, policy)}}
 

@@ -1,4 +1,4 @@
-"""Documents to the dicts of Qwen's guides and of OpenAI's API; `files` and `parts` read them."""
+"""Documents as dicts of Qwen's guides and of OpenAI's API; `files` and `parts` read them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 
 DOCUMENT_KEYS = ("pages", "password", "dpi", "page_name")
-"""What a document's dict may say beside its source and budget, under this package's names."""
+"""The settings in a document's dict, in addition to source and budget; names of this package."""
 
 
 def document_to_qwen(part: DocumentPart) -> dict[str, Any]:
-    """The dict of a document, without its budget; what is as it is by default is None."""
+    """The dict of a document, without its budget; settings with default values are left out."""
     defaults = DocumentPart(part.source)
     settings = {name: getattr(part, name) for name in DOCUMENT_KEYS}
     said = {n: v for n, v in settings.items() if v != getattr(defaults, n)}
@@ -22,15 +22,15 @@ def document_to_qwen(part: DocumentPart) -> dict[str, Any]:
 
 
 def document_to_openai(part: DocumentPart, where: str, policy: MediaPolicy) -> dict[str, Any]:
-    """The dict of a whole document, with all of it inside.
+    """The dict of a whole document, with its bytes inside.
 
     Raises:
-        UnsupportedFeatureError: it has settings, for which that dialect has no word.
+        UnsupportedFeatureError: the document has settings, which the format does not have.
         MediaError: it cannot be read.
     """
     if part != DocumentPart(part.source):
         raise UnsupportedFeatureError(
-            f"OpenAI's dialect has no word for the settings of {part!r}",
+            f"OpenAI's format cannot express the settings of {part!r}",
             hint="its pages as pictures, or use to_qwen",
             where=where,
         )

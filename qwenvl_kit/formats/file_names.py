@@ -1,7 +1,8 @@
-"""Texts that are nothing but the name of a picture, film or document.
+"""Texts that are only the name of a picture, film or document.
 
-A text is never opened, so that a name in it shows the model nothing, and the answer is invented.
-What is a name is judged by its form alone: whether a file lies there is not for those who ask.
+The kit never opens a text, so such a name shows the model nothing, and the model invents its
+answer. A text counts as a name by its form alone: users must not learn from a warning which files
+exist.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ _ENDINGS = {
     for endings, part in ((_PICTURES, _PICTURE), (_FILMS, _FILM), ("pdf", _DOCUMENT))
     for ending in endings.split()
 }
-"""What names end in, and the part that shows such a file. `.ts` is left out: it is a program's."""
+"""File name endings, and the part that shows such a file. `.ts` is not here, as it is
+TypeScript."""
 
 _MAX_CHARACTERS = 4096
-"""The longest path of Linux; what is longer is no name."""
+"""The longest path on Linux; a longer text is no name."""
 
 _MAX_SHOWN = 80
 _MAX_JUDGED = 150
-"""Of a name's characters; credentials stand at the beginning of a URL."""
+"""The characters of a name that are searched; credentials stand at the beginning of a URL."""
 
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "「": "」", "<": ">"}
 _ROOT = re.compile(r"(?:[a-z][a-z0-9+.-]*://|[a-z]:[\\/]|\\\\|~?/|\.{1,2}[\\/])", re.IGNORECASE)
@@ -43,19 +45,19 @@ _NUMBERED = re.compile(
     r"|\S+ \(\d+\)\.\w+$",
     re.IGNORECASE,
 )
-"""Names with spaces that cameras, phones and browsers give."""
+"""Names with spaces that are given by cameras, phones and browsers."""
 
 _BASE64 = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0)[A-Za-z0-9+/\r\n]{24,}={0,2}")
-"""Base64 of PNG, JPEG, GIF, WebP and PDF, by what their bytes begin with."""
+"""Base64 of PNG, JPEG, GIF, WebP and PDF, by their first bytes."""
 
 _OF_SENTENCES = re.compile(r"[?!？！。，；：=]|^[^\W\d_]\w*:")
 _STEM = re.compile(r"\w")
 
 
 def warnings_of_names(messages: Sequence[Message]) -> tuple[str, ...]:
-    """A warning, with its cure, for each text of a user that is the name of a file.
+    """A warning, with its remedy, for each text of a user that is the name of a file.
 
-    A message that shows something of itself has none: there a name may well be meant as text.
+    A message that shows a picture gives no warning, as a name may be meant as text there.
     """
     return tuple(
         f"{where} is the text {_shown(name)!r}, which shows nothing; to show the file, write "
@@ -66,7 +68,7 @@ def warnings_of_names(messages: Sequence[Message]) -> tuple[str, ...]:
 
 @contextmanager
 def told_if_exchanged(messages: Sequence[Message]) -> Iterator[None]:
-    """Where a picture is not there, as it is the question: say so in the error that passes."""
+    """Add a hint to an error if the question and the picture were swapped."""
     try:
         yield
     except MediaError as error:
@@ -75,7 +77,7 @@ def told_if_exchanged(messages: Sequence[Message]) -> Iterator[None]:
 
 
 def _cure_of_exchange(messages: Sequence[Message], where: str) -> str:
-    """What to write where question and picture took each other's place; empty if they did not."""
+    """The hint if question and picture were swapped; empty if they were not."""
     source = next((part.source for at, part in iter_media(messages) if at == where), None)
     if not isinstance(source, str) or _part_of(source) or not _is_sentence(source):
         return ""
@@ -87,7 +89,7 @@ def _cure_of_exchange(messages: Sequence[Message], where: str) -> str:
 
 
 def _names(messages: Sequence[Message]) -> Iterator[tuple[str, str, str]]:
-    """The place, text and part of each text that is a name."""
+    """The place, text and kind of part of each text that is a name."""
     for at, message in enumerate(messages):
         texts = [part.text for part in message.parts if isinstance(part, TextPart)]
         if message.role != "user" or len(texts) < len(message.parts):
@@ -103,7 +105,7 @@ def _is_sentence(text: str) -> bool:
 
 
 def _part_of(text: str) -> str | None:
-    """The part that shows the file of that name; None for what is no name, or not of a picture."""
+    """The part that shows the file of that name; None if the text is no name of a media file."""
     if data := _DATA.match(text.strip()):
         known = {"video": _FILM, "application/pdf": _DOCUMENT}
         return known.get(data[1].lower(), _PICTURE)
@@ -141,7 +143,7 @@ def _unquoted(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """A name in a few words: no data, and nothing of a URL that may be a secret."""
+    """The name in short form, without data and without parts of a URL that may be secret."""
     name = _unquoted(text.strip())
     if data := _DATA.match(name):
         return f"{data[0][:30]}..."

@@ -1,4 +1,4 @@
-"""Files, which are pictures, films or documents by what is said of them."""
+"""Files: pictures, films or documents, depending on their media type."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType")
 
 
 def parse_file(item: Mapping[str, Any]) -> Part:
-    """A part from a file of OpenAI's APIs, of LangChain or of others.
+    """Return a part from a file of OpenAI's APIs, of LangChain or of others.
 
-    What says nothing of its kind is a document, which is known by its bytes.
+    A file without media type is a document, whose kind is detected from its bytes.
 
     Raises:
-        MessageError: it lies on another's server, or is of a kind that is not shown.
+        MessageError: the file is on another server, or is of a kind that cannot be shown.
     """
     given = _flat(item)
-    if given.get("source_type") == "text":  # LangChain's, which hold their text
+    if given.get("source_type") == "text":  # a file of LangChain that holds text
         return TextPart(given.get("text"))  # type: ignore[arg-type]
     check_keys(given, required=(), optional=(*_KEYS, *_SOURCES, *OF_NO_EFFECT))
     source = _source_of(given)
@@ -39,13 +39,13 @@ def parse_file(item: Mapping[str, Any]) -> Part:
         raise MessageError(
             f"a file of type {shown(_mime_of(given, source))} was given",
             expected="a picture, a film or a PDF",
-            hint="its text as a part of type text" if kind == "text" else "",
+            hint="give its text as a part of type text" if kind == "text" else "",
         )
     return DocumentPart(source)
 
 
 def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The dict with what OpenAI's chat API keeps under `file`."""
+    """The dict, with the fields that OpenAI's chat API keeps under `file` at the top."""
     file = item.get("file")
     if file is not None and not isinstance(file, Mapping):
         raise MessageError(f"a file of type {type(file).__name__} was given", expected=_EXPECTED)
@@ -63,7 +63,7 @@ def _source_of(given: Mapping[str, Any]) -> Any:
 
 
 def _mime_of(given: Mapping[str, Any], source: Any) -> str:
-    """What a file says that it is; empty if nothing."""
+    """The media type that a file states; empty if none."""
     said = next((given[name] for name in _MIME_KEYS if given.get(name) is not None), "")
     if not said and isinstance(source, str) and source[:5].lower() == "data:":
         said = source[5:100].partition(";")[0]

@@ -1,4 +1,4 @@
-"""Rates and numbers of frames, as guides write them."""
+"""Frame rates and numbers of frames, as guides write them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qwenvl_kit.formats.numbers import read_number
 from qwenvl_kit.media.frame_sequences import is_sequence
 
 _ASSUMED_FPS = 2.0
-"""What qwen-vl-utils takes for frames without a rate (`sample_fps` of `fetch_video`)."""
+"""The rate that qwen-vl-utils assumes for frames without one (`sample_fps` of `fetch_video`)."""
 
 TIMING_KEYS = (
     *("fps", "sample_fps", "raw_fps", "nframes", "num_frames", "min_frames", "max_frames"),
@@ -19,19 +19,19 @@ TIMING_KEYS = (
 
 
 class AssumedRate(float):
-    """A rate that nobody gave; plans and replies say so."""
+    """A frame rate that was assumed, as none was given; plans and replies say so."""
 
 
 def read_timing(item: Mapping[str, Any], source: Any) -> dict[str, Any]:
-    """The arguments of a `VideoPart` that say which frames are shown, and when.
+    """The arguments of a `VideoPart` for the choice of frames and their times.
 
     Args:
-        item: a dict of Qwen's guides. Rates may be texts, as in the README of Qwen3-VL, or lists of
-            one, as processors give them.
+        item: a dict of Qwen's guides. Rates may be strings, as in the README of Qwen3-VL, or lists
+            of one, as processors give them.
         source: its film or frames.
 
     Raises:
-        VideoTimingError: a text that is no number.
+        VideoTimingError: a string is no number.
     """
     number = {
         name: read_number(name, item[name], VideoTimingError)
@@ -51,10 +51,10 @@ def read_timing(item: Mapping[str, Any], source: Any) -> dict[str, Any]:
 
 
 def _rate(number: Mapping[str, Any], source: Any, *, has_times: bool) -> Any:
-    """How many frames make a second; `raw_fps`, of the film that frames are of, says nothing."""
+    """The frames per second. `raw_fps` is not used: it is that of the film the frames come from."""
     names = ["fps", "sample_fps"]
     is_frames = is_sequence(source)
-    if is_frames:  # of which qwen-vl-utils reads this one
+    if is_frames:  # qwen-vl-utils reads sample_fps first
         names.reverse()
     given = next((number[name] for name in names if number.get(name) is not None), None)
     return AssumedRate(_ASSUMED_FPS) if given is None and is_frames and not has_times else given

@@ -1,4 +1,4 @@
-"""The keys of a dict: those that are read, those that change nothing, and all others."""
+"""The keys of a dict: known keys, keys without effect, and the error for all others."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ OF_NO_EFFECT = frozenset(
         *("logprobs", "mediaType", "media_type", "metadata", "mimeType", "mime_type", "uuid"),
     }
 )
-"""Keys of a part that change nothing here: they steer prices, caches and logs of servers, or say
-what the bytes say themselves."""
+"""Keys of a part that have no effect here: they control prices, caches and logs of servers, or
+repeat information that the bytes contain."""
 
 OF_NO_EFFECT_IN_MESSAGES = (
     *("annotations", "cache_control", "id", "metadata", "name", "partial", "prefix", "status"),
     *("timestamp", "tool_call_id", "uuid", "weight"),
 )
-"""The same of a message. `tool_call_id` and `name` tell which call a result is of; results are put
-into the order of the calls by them, in `tool_results.py`, and by their order where they are
-missing. A last message of an assistant goes on being written without `partial`, too."""
+"""The same for messages. `tool_call_id` and `name` tell to which call a result belongs;
+`tool_results.py` sorts results by them, or by their order if they are missing. The last message of
+an assistant is continued without `partial`, too."""
 
 _ELSEWHERE = {
     **dict.fromkeys(("images", "videos"), '{"type": "image", "image": ...} among the content'),
@@ -33,7 +33,7 @@ _ELSEWHERE = {
     "video_fps": "'fps'",
     "do_sample_frames": "'timestamps_seconds' or 'sample_fps', of frames that are chosen already",
 }
-"""What other libraries call something, and where it goes here."""
+"""Names of other libraries, and their names or places here."""
 
 _MAX_SHOWN = 60
 
@@ -41,10 +41,10 @@ _MAX_SHOWN = 60
 def check_keys(
     item: Mapping[str, Any], *, required: tuple[str, ...], optional: tuple[str, ...]
 ) -> None:
-    """Refuse a dict that lacks a key, or has one that would be lost in silence.
+    """Refuse a dict that lacks a key, or has one that would be ignored silently.
 
     Raises:
-        MessageError: it names the key, and the known one that is nearest.
+        MessageError: it names the key, and the known key that is most similar.
     """
     missing = [name for name in required if name not in item]
     if missing:
@@ -61,12 +61,12 @@ def check_keys(
 
 
 def is_set(value: Any) -> bool:
-    """Whether a field holds anything."""
+    """True if a field holds any value."""
     return value is not None and not (isinstance(value, (list, tuple, dict)) and not value)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was likely meant, in quotes; empty if none is near."""
+    """The known name that was probably meant, in quotes; empty if none is similar."""
     if name in _ELSEWHERE:
         return _ELSEWHERE[name]
     found = get_close_matches(name[:_MAX_SHOWN], known, n=1, cutoff=0.7)
@@ -74,6 +74,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A key or kind in a few words, as it may hold anything."""
+    """A key or kind in short form, as it may hold anything."""
     text = shown_text(value) if isinstance(value, str) else plain(repr(value))
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN // 2]}..."

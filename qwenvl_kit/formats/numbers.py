@@ -10,17 +10,17 @@ from qwenvl_kit.formats.keys import shown
 
 
 def read_number(name: str, value: Any, error: type[InputError]) -> Any:
-    """A number from its text or a list of one; of text it is whole where it may be.
+    """A number from a string or from a list of one; a string of a whole number gives an `int`.
 
-    Anything else stays as it is, for the part that takes it to judge.
+    Other values are returned unchanged; the part that takes them checks them.
 
     Args:
-        name: its key.
-        value: what stands there.
-        error: what is raised of a text that is no number.
+        name: the key of the value.
+        value: the value.
+        error: the class of error that is raised.
 
     Raises:
-        InputError: of that class.
+        InputError: a string is no number; the error is of the class `error`.
     """
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
@@ -36,10 +36,10 @@ def read_number(name: str, value: Any, error: type[InputError]) -> Any:
 
 
 def read_count(name: str, value: Any, error: type[InputError]) -> Any:
-    """The same of what is counted: 4.0, as tables of data have it, is 4.
+    """The same for counts: 4.0, as data tables have it, gives 4.
 
     Raises:
-        InputError: of the class `error`: a text that is no number.
+        InputError: a string is no number; the error is of the class `error`.
     """
     number = read_number(name, value, error)
     return int(number) if isinstance(number, float) and number.is_integer() else number

@@ -1,4 +1,4 @@
-"""A part of a message from its dict: by Qwen's guides, transformers, OpenAI and others."""
+"""Parts of messages from the dicts of Qwen's guides, transformers, OpenAI and others."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _VIDEO_KEYS = (*BUDGET_KEYS, *TIMING_KEYS, *_SIDES)
 
 
 def parse_part(item: Any) -> Part:
-    """A part of a message from a dict; a string is text, and a part stays as it is.
+    """Return a part from a dict; a string becomes text, and a part stays as it is.
 
     Raises:
-        MessageError: it is of another form.
-        BudgetError: its budget or size cannot be meant.
-        VideoTimingError: its times or rates cannot be meant.
+        MessageError: the dict has another form.
+        BudgetError: its budget or size is not valid.
+        VideoTimingError: its times or rates are not valid.
     """
     if isinstance(item, str):
         return TextPart(item)
@@ -58,13 +58,13 @@ def parse_part(item: Any) -> Part:
 
 
 def kind_of(item: Mapping[str, Any]) -> Any:
-    """The type of a dict, which its one key may say as well."""
+    """The type of a dict; a dict without one may have a key that names it."""
     named = (name for name in (*_PARSERS, *_REFUSED) if item.get(name) is not None)
     return item.get("type") or next(named, None)
 
 
 def settings_of(item: Mapping[str, Any]) -> list[str]:
-    """The keys of a dict that say anything beside its type."""
+    """The keys of a dict that hold settings, in addition to its type."""
     return [
         name
         for name, value in item.items()
@@ -75,10 +75,10 @@ def settings_of(item: Mapping[str, Any]) -> list[str]:
 def _parse_text(item: Mapping[str, Any]) -> Part:
     if item.get("trusted"):
         raise MessageError(
-            "a dict says that its text is trusted",
+            "a dict marks its text as trusted",
             expected="text whose special tokens are plain characters",
             hint="TextPart(text, trusted=True) in your own code, or from_dicts(..., "
-            "allow_trusted=True) for dicts that no stranger wrote",
+            "allow_trusted=True) for dicts from a source that you trust",
         )
     check_keys(item, required=("text",), optional=("type", *OF_NO_EFFECT))
     return TextPart(item["text"])
@@ -114,7 +114,7 @@ def _parse_document(item: Mapping[str, Any]) -> Part:
 
 
 def _source_of(item: Mapping[str, Any], kind: str, settings: tuple[str, ...]) -> Any:
-    """The source of a picture or video whose dict has no key that would be lost."""
+    """The source of a picture or video, after a check for unknown keys."""
     known = (*source_keys(kind), "type", "source_type", "file_id", *settings, *OF_NO_EFFECT)
     check_keys(item, required=(), optional=known)
     return as_source(find_source(item, kind))
@@ -129,7 +129,7 @@ def _parse_crop(value: Any) -> Region | None:
 
 
 def _parse_size(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The exact size of a picture or of frames, as the arguments of their part."""
+    """The exact size of a picture or of frames, as arguments of the part."""
     return {side: read_count(name, item.get(name), BudgetError) for name, side in _SIDES.items()}
 
 
@@ -161,14 +161,15 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Part]] = {
     "file": parse_file,
     "input_file": parse_file,
 }
-"""By the types of Qwen's guides, transformers, OpenAI's two APIs, Anthropic and LangChain."""
+"""The parsers by the types of Qwen's guides, transformers, OpenAI's two APIs, Anthropic and
+LangChain."""
 
-_SOUND = "and these models hear nothing"
-_CALL = "and calls of tools and their results are messages of their own"
+_SOUND = "but these models take no audio"
+_CALL = "but tool calls and their results are messages of their own"
 _REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("audio", "input_audio", "audio_url"), _SOUND),
     **dict.fromkeys(("tool_use", "tool_result", "tool_call"), _CALL),
     **dict.fromkeys(
-        ("image_embeds", "prompt_embeds", "video_embeds"), "and pixels are wanted, not features"
+        ("image_embeds", "prompt_embeds", "video_embeds"), "but pixels are needed, not features"
     ),
 }

@@ -1,4 +1,4 @@
-"""Dicts that say where a picture stands and not which: `{"type": "image"}`."""
+"""Placeholders: dicts for pictures and videos that have no source, such as `{"type": "image"}`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _PARTS = {"image": ImagePart, "video": VideoPart}
 
 
 def fill_placeholders(messages: Iterable[Any], media: Sequence[Any]) -> list[Any]:
-    """The messages with pictures and videos in their places, in their order.
+    """Return the messages with pictures and videos in their placeholders, in order.
 
     Args:
-        messages: dicts, and values among them, which hold no places.
-        media: what goes there, each a part or a source.
+        messages: dicts, and `Message` objects among them, which hold no placeholders.
+        media: the pictures and videos, each a part or a source.
 
     Raises:
-        MessageError: there are more places than pictures, or fewer; or a video stands where a
-            picture goes.
+        MessageError: there are more or fewer placeholders than media, or a video is given for the
+            placeholder of a picture.
     """
     given = list(messages)
     places = [
@@ -33,14 +33,14 @@ def fill_placeholders(messages: Iterable[Any], media: Sequence[Any]) -> list[Any
     ]
     if not places:
         raise MessageError(
-            "pictures were given beside a conversation",
-            expected="them inside its messages",
+            "pictures were given together with a conversation",
+            expected="pictures inside its messages",
             hint='ImagePart(...) there, or {"type": "image"} for each in message dicts',
         )
     if len(places) != len(media):
         raise MessageError(
-            f"{len(places)} places for pictures and videos and {len(media)} of them were given",
-            expected="as many",
+            f"{len(media)} pictures and videos were given for {len(places)} placeholders",
+            expected="as many as there are placeholders",
         )
     filled = [dict(m, content=list(_content_of(m))) if _content_of(m) else m for m in given]
     for (at, index), item in zip(places, media):
@@ -60,14 +60,14 @@ def _fill(place: Mapping[str, Any], item: Any) -> Any:
         )
     if settings := settings_of(place):
         raise MessageError(
-            f"{settings[0]} was given beside {item!r}",
-            expected="settings in the dict or in the part",
+            f"{settings[0]} was given together with {item!r}",
+            expected="settings either in the dict or in the part",
         )
     return item
 
 
 def _content_of(message: Any) -> Sequence[Any]:
-    """The dicts of a message; none of a text, or of a message that is a value."""
+    """The dicts of a message; none if it is a text or a `Message`."""
     content = message.get("content") if isinstance(message, Mapping) else None
     return content if isinstance(content, (list, tuple)) else ()
 

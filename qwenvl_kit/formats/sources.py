@@ -1,4 +1,4 @@
-"""Where the pixels of a dict are, under the keys of whichever library wrote it."""
+"""The source of a picture, video or document in a dict, under the keys of many libraries."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def source_keys(kind: str) -> tuple[str, ...]:
 
 
 def find_source(item: Mapping[str, Any], kind: str) -> Any:
-    """The source of a picture or video.
+    """The source of a picture, video or document.
 
     Args:
         item: its dict.
         kind: "image", "video" or "document".
 
     Raises:
-        MessageError: there is none, there are two, or it is of another form.
+        MessageError: there is no source, there are two, or it has another form.
     """
     given = given_sources(item, kind)
     if item.get("file_id") is not None or item.get("source_type") == "id":
         raise MessageError(
-            "a file_id was given, which names a file on another's server",
+            "a file_id was given, which names a file on another server",
             expected="the picture itself: a path, URL, data URL or bytes",
         )
     if not given:
         raise MessageError(
             f"the key {kind!r} is missing",
             expected=f"one of {', '.join(source_keys(kind))}",
-            hint=f"chat.ask(messages, {kind}) fills the places of those that have none",
+            hint=f"chat.ask(messages, {kind}) fills the placeholders of messages",
         )
     if len(given) > 1:
         raise MessageError(f"{given[0]} and {given[1]} were given", expected="one of them")
@@ -51,12 +51,12 @@ def given_sources(item: Mapping[str, Any], kind: str) -> list[str]:
 
 
 def as_source(value: Any) -> Any:
-    """A source as `ImagePart` takes it; what is no dict is one already.
+    """The source in a form that `ImagePart` takes; values that are no dict are returned unchanged.
 
-    Dicts of `datasets` hold the bytes of a file, or its path where it lies on this machine.
+    Dicts of `datasets` hold the bytes of a file, or its path if it is on this machine.
 
     Raises:
-        MessageError: a dict of another form.
+        MessageError: a dict has another form.
     """
     if isinstance(value, (list, tuple)):
         return type(value)(map(as_source, value)) if any(map(_is_dict, value)) else value
@@ -68,7 +68,7 @@ def as_source(value: Any) -> Any:
             return found
     if "url" in value:
         return read_url(value)
-    if isinstance(value.get("source"), Mapping):  # of Amazon's Converse, which says a format beside
+    if isinstance(value.get("source"), Mapping):  # Amazon's Converse API adds a format
         return as_source(value["source"])
     raise MessageError(
         f"a source with the keys {shown(sorted(map(str, value)))} was given",
@@ -77,13 +77,13 @@ def as_source(value: Any) -> Any:
 
 
 def read_url(value: Any) -> str:
-    """A URL, or the dict that OpenAI's API has around it.
+    """A URL, or the URL in a dict of OpenAI's API.
 
     Raises:
-        MessageError: it is of another form.
+        MessageError: it has another form.
     """
     if isinstance(value, Mapping):
-        # `detail` tunes the price of OpenAI's own models; here the budget decides.
+        # `detail` sets the price of OpenAI's own models; here the budget decides.
         check_keys(value, required=("url",), optional=("detail", "uuid", "format"))
         value = value["url"]
     if not isinstance(value, str):
@@ -94,7 +94,7 @@ def read_url(value: Any) -> str:
 
 
 def read_base64(value: Any) -> bytes | str:
-    """The bytes that a text of base64 stands for; a data URL stays one.
+    """The bytes of a base64 text; a data URL is returned unchanged.
 
     Raises:
         MessageError: it is neither.
@@ -109,13 +109,13 @@ def read_base64(value: Any) -> bytes | str:
         return base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MessageError(
-            f"{len(value)} characters that are no base64 were given ({error})",
+            f"a text of {len(value)} characters is no base64 ({error})",
             expected="the bytes of a file in base64",
         ) from None  # the cause holds the text
 
 
 def _read_block(value: Any) -> Any:
-    """The `source` of Anthropic's API, which says its own type."""
+    """The `source` of Anthropic's API, which states its own type."""
     if not isinstance(value, Mapping):
         raise MessageError(
             f"a source of type {type(value).__name__} was given",
@@ -150,4 +150,5 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "data": read_base64,
     "source": _read_block,
 }
-"""transformers writes `url`, `path` and `base64`, Anthropic `source`, LangChain `data`."""
+"""The readers by key: transformers writes `url`, `path` and `base64`, Anthropic `source`, LangChain
+`data`."""

@@ -1,6 +1,7 @@
-"""Places of pictures and films that are written as text, as other libraries have them.
+"""Placeholders of pictures and films that are written in the text, as other libraries do.
 
-A text of this package is never a place: such words reach the model as they stand, and show nothing.
+A text of this package is never a placeholder: such words reach the model unchanged, and show
+nothing.
 """
 
 from __future__ import annotations
@@ -11,24 +12,23 @@ from collections.abc import Iterator, Sequence
 from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, VideoPart
 
 _TOKENS = re.compile(r"<\|(?:vision_start|image_pad|video_pad|vision_end|vision_pad)\|>")
-"""Those of Qwen's chat templates. Nobody writes them to say something else."""
+"""The tokens of Qwen's chat templates, which nobody writes for another purpose."""
 
 _TAGS = re.compile(
     r"(?<![`'\"“‘「])<(?P<kind>image|video|img|ImageHere)(?:[ _-]?\d+)?>(?!\s*[`'\"”’」])",
     re.IGNORECASE,
 )
-"""Those of ms-swift, LLaMA-Factory and LLaVA; what stands in quotes is spoken of."""
+"""The tags of ms-swift, LLaMA-Factory and LLaVA; tags in quotes are only mentioned."""
 
 
 def warnings_of_places(messages: Sequence[Message]) -> tuple[str, ...]:
-    """A warning, with its cure, for each text of a user that writes the place of a picture.
+    """A warning, with its remedy, for each text of a user that holds a placeholder of a picture.
 
-    The words of data sets, such as `<image>`, are also those of HTML and SVG. So they count where
-    a line begins or ends with them, or where the message shows something of itself.
+    The tags of data sets, such as `<image>`, are tags of HTML and SVG, too. So they count only at
+    the beginning or end of a line, or if the message shows a picture.
     """
     return tuple(
-        f"{where} holds {written!r}, which is plain text to the model and shows nothing; write "
-        f"none: {cure}"
+        f"{where} holds {written!r}, which is plain text and shows nothing; leave it out: {cure}"
         for where, written, cure in _written(messages)
     )
 
@@ -54,13 +54,13 @@ def _place_in(text: str, parts: Sequence[Part]) -> str | None:
 
 
 def _ends_a_line(text: str, tag: re.Match[str]) -> bool:
-    """Whether a line begins or ends with it, or with others like it."""
+    """True if a line begins or ends with the tag, or with others like it."""
     line = text[text.rfind("\n", 0, tag.start()) + 1 :].partition("\n")[0].strip()
     return line.startswith(tag[0]) or line.endswith(tag[0])
 
 
 def _cure(written: str, parts: Sequence[Part]) -> str:
     if any(isinstance(part, (ImagePart, VideoPart)) for part in parts):
-        return "pictures and films stand where their parts do"
+        return "pictures and videos are shown where their parts stand"
     kind = "VideoPart" if "video" in written.lower() else "ImagePart"
-    return f"{kind}(...) before the question is the place, as in chat.ask(question, {kind}(...))"
+    return f"{kind}(...) shows the file, as in chat.ask(question, {kind}(...))"

@@ -1,7 +1,7 @@
 """Thoughts from and to the dicts of messages.
 
-OpenAI's own API has no word for them. Qwen's chat templates, SGLang, llama.cpp and DashScope say
-`reasoning_content`; vLLM and OpenRouter say `reasoning`.
+OpenAI's own API has no key for them. Qwen's chat templates, SGLang, llama.cpp and DashScope use
+`reasoning_content`; vLLM and OpenRouter use `reasoning`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 
 THINKING_KEYS = ("reasoning_content", "reasoning")
-"""Keys of an assistant's message dict that hold its thoughts."""
+"""The keys of an assistant's message dict that hold its thoughts."""
 
 
 def parse_thinking(message: Mapping[str, Any]) -> tuple[ThinkingPart, ...]:
-    """The thoughts of a message; none where its keys hold nothing.
+    """The thoughts of a message; none if the keys are empty.
 
     Raises:
-        MessageError: they are no text, or both keys hold other ones.
+        MessageError: they are no text, or the two keys hold different thoughts.
     """
     given = {key: message[key] for key in THINKING_KEYS if message.get(key) not in (None, "", [])}
     for key, value in given.items():
@@ -37,6 +37,6 @@ def parse_thinking(message: Mapping[str, Any]) -> tuple[ThinkingPart, ...]:
 
 
 def thinking_to_dict(message: Message) -> dict[str, str]:
-    """The thoughts of a message as a key of its dict; empty if it has none."""
+    """The key and value for the thoughts of a message; empty if it has none."""
     thoughts = [part.text for part in message.parts if isinstance(part, ThinkingPart)]
     return {"reasoning_content": "\n".join(thoughts)} if thoughts else {}

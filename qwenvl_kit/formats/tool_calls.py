@@ -1,4 +1,4 @@
-"""Calls of tools from and to the dicts of OpenAI's chat API, which Qwen's guides use as well."""
+"""Tool calls from and to the dicts of OpenAI's chat API, which Qwen's guides use as well."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from qwenvl_kit.messages.message import Message, SaidPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 
 _ARGUMENTS = ("arguments", "args", "parameters", "input")
-"""What the arguments are called by OpenAI, LangChain, some templates and Anthropic."""
+"""The names of the arguments in OpenAI's API, LangChain, some templates and Anthropic's API."""
 
 _BESIDE = ("call_id", "cache_control", "extra_content", "id", "index", "status", "type")
-"""Keys of a call that say nothing of what is called."""
+"""Keys of a call that do not change it."""
 
 
 def parse_tool_calls(value: Any) -> tuple[ToolCall, ...]:
-    """The calls of an assistant's message.
+    """The calls in an assistant's message.
 
     Raises:
-        MessageError: they are of another form, or have a key that is not known; says where.
+        MessageError: they have another form, or an unknown key; the error says where.
     """
     if value is None:
         return ()
@@ -52,7 +52,7 @@ def _parse_call(item: Any) -> ToolCall:
 
 
 def _arguments_of(function: Mapping[str, Any]) -> Any:
-    """The arguments, whatever they are called; an empty dict where nothing is given."""
+    """The arguments under any of their names; an empty dict if there are none."""
     given = {key: _read_arguments(function[key]) for key in _ARGUMENTS if key in function}
     filled = {key: value for key, value in given.items() if value != {}}
     first: Any = next(iter(filled.values()), {})
@@ -62,7 +62,7 @@ def _arguments_of(function: Mapping[str, Any]) -> Any:
 
 
 def _read_arguments(arguments: Any) -> Any:
-    """None and an empty text say that there are none, and so does the word `null`."""
+    """The arguments of a call; None, an empty string and the word `null` stand for none."""
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments.strip() or "{}")
@@ -74,7 +74,7 @@ def _read_arguments(arguments: Any) -> Any:
 
 
 def _id_of(item: Mapping[str, Any]) -> str | None:
-    """By which its result names a call; `call_id` in OpenAI's Responses."""
+    """The id by which a result names its call; `call_id` in OpenAI's Responses API."""
     found = item["id"] if item.get("call_id") is None and "id" in item else item.get("call_id")
     return None if found is None else str(found)
 
@@ -83,9 +83,9 @@ def calls_to_dicts(message: Message, *, as_text: bool) -> dict[str, Any]:
     """The calls of a message as the `tool_calls` of its dict; empty if it has none.
 
     Args:
-        message: any.
-        as_text: whether arguments are JSON in a string, as OpenAI's API wants them, or a dict, as
-            chat templates do.
+        message: any message.
+        as_text: True to write the arguments as a JSON string, as OpenAI's API requires; False for a
+            dict, as chat templates require.
     """
     calls = []
     for part in message.parts:
@@ -102,6 +102,6 @@ def calls_to_dicts(message: Message, *, as_text: bool) -> dict[str, Any]:
 
 
 def said_parts(message: Message) -> list[SaidPart]:
-    """The parts of a message that stand in its dict's content."""
+    """The parts of a message that belong into the content of its dict."""
     said = get_args(SaidPart)
     return [part for part in message.parts if isinstance(part, said)]

@@ -1,8 +1,8 @@
-"""Which call a result of a tool is of: dicts say it by an id, messages by their order.
+"""The order of tool results: dicts name the call of a result by an id, messages by their order.
 
-OpenAI's API takes the results of one turn in any order, as their `tool_call_id` tells them apart.
-Chat templates show results without ids, in the order in which they stand. So they are put into the
-order of the calls.
+OpenAI's API takes the results of one turn in any order, as each names its call by `tool_call_id`.
+Chat templates show results without ids, in the order in which they stand. So results are put into
+the order of the calls.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def results_in_order(given: Sequence[Any], messages: Sequence[Message]) -> tuple
     """The messages, with the results of each turn in the order of its calls.
 
     Args:
-        given: what each message was read from, a dict or the message itself.
-        messages: as they were read.
+        given: the dict or message from which each message was read.
+        messages: the messages that were read.
 
     Raises:
-        MessageError: a result of a call that is not there, two results of one call, or none of a
-            call before one that has a result; says where.
+        MessageError: a result belongs to no call, two results belong to one call, or a call has no
+            result although a later one has; the error says where.
     """
     ordered, calls = list(messages), list[ToolCall]()
     index = 0
@@ -44,7 +44,7 @@ def results_in_order(given: Sequence[Any], messages: Sequence[Message]) -> tuple
 
 
 def _end_of_turn(messages: Sequence[Message], begin: int) -> int:
-    """The place behind all messages of one role that follow each other."""
+    """The position after all messages of one role that follow each other."""
     stop = begin + 1
     while stop < len(messages) and messages[stop].role == messages[begin].role:
         stop += 1
@@ -52,7 +52,7 @@ def _end_of_turn(messages: Sequence[Message], begin: int) -> int:
 
 
 def _places(results: Sequence[Any], calls: Sequence[ToolCall], begin: int) -> list[int]:
-    """Which call each result is of; those that do not say it are of the calls that are left."""
+    """The index of the call of each result; results without id take the calls that are left."""
     free = list(range(len(calls)))
     named = {
         at: _take(free, calls, _of_call(result), f"messages[{begin + at}]")
@@ -83,7 +83,7 @@ def _of_call(result: Any) -> str | None:
 
 
 def _take(free: list[int], calls: Sequence[ToolCall], call_id: str | None, where: str) -> int:
-    """The first call of an id that has no result so far."""
+    """The first call with this id that has no result yet."""
     known = [call.id for call in calls if call.id is not None]
     for place in free:
         if calls[place].id == call_id:

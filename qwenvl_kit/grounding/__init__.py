@@ -1,1 +1,1 @@
-"""Places in pictures: from what a model writes to boxes and points in the user's own pixels."""
+"""Grounding: boxes and points, from the text of a model to the pixels of the user's picture."""

@@ -1,26 +1,20 @@
-"""Boxes, points and outlines in a picture, in pixels of the upright original; boxes in space."""
+"""Boxes, points and outlines in pixels of the upright original picture; boxes in 3D space."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, overload
+from typing import Any
 
-from qwenvl_kit.geometry import Point, Region, Size
-from qwenvl_kit.media.images import decode_image
-from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.results import Reply
-
-if TYPE_CHECKING:
-    import PIL.Image
+from qwenvl_kit.geometry import Point, Region
 
 
 class Attributes(Mapping[str, Any]):
-    """What else an answer says of a place, by name, as it is written there; it cannot be changed.
+    """The other fields of a place in an answer, by name, as the model wrote them; read-only.
 
-    A `MappingProxyType` would be the same, but cannot be sent to another process.
+    A `MappingProxyType` would do the same, but cannot be sent to another process.
     """
 
     __slots__ = ("_items",)
@@ -43,15 +37,16 @@ class Attributes(Mapping[str, Any]):
 
 @dataclass(frozen=True)
 class Box:
-    """Where something is.
+    """A box around something in a picture.
 
     Attributes:
-        label: what it is, in the model's words; what was asked for where the model says nothing.
-        x1_px, y1_px: its upper left corner, from the upper left corner of the picture.
-        x2_px, y2_px: its lower right corner.
-        confidence: how sure the model was of these numbers, in [0, 1]: the geometric mean of the
-            probabilities of their tokens; None without scores.
-        attributes: what else the model says of it, by name: a colour, a name in two languages.
+        label: the name of the thing, in the model's words; the words of the question if the model
+            gives none.
+        x1_px, y1_px: the upper left corner, measured from the upper left corner of the picture.
+        x2_px, y2_px: the lower right corner.
+        confidence: the geometric mean of the probabilities of the tokens of these numbers, in [0,
+            1]; None without scores.
+        attributes: other fields that the model wrote, by name: a colour, a name in two languages.
     """
 
     label: str
@@ -64,24 +59,24 @@ class Box:
 
     @property
     def centre(self) -> Point:
-        """Its middle."""
+        """The point in the middle of the box."""
         return Point((self.x1_px + self.x2_px) / 2, (self.y1_px + self.y2_px) / 2)
 
     @property
     def area_pixels(self) -> float:
-        """Its height times its width."""
+        """The area in square pixels."""
         return (self.x2_px - self.x1_px) * (self.y2_px - self.y1_px)
 
     @property
     def region(self) -> Region:
-        """All pixels that it touches, as `ImagePart(crop=...)` takes them."""
+        """All pixels that the box touches, in the form that `ImagePart(crop=...)` takes."""
         x1, y1 = math.floor(self.x1_px), math.floor(self.y1_px)
         return Region(
             x1, y1, max(x1 + 1, math.ceil(self.x2_px)), max(y1 + 1, math.ceil(self.y2_px))
         )
 
     def overlap(self, other: Box) -> float:
-        """Intersection over union with another box, in [0, 1]."""
+        """The intersection over union (IoU) with another box, in [0, 1]."""
         across = min(self.x2_px, other.x2_px) - max(self.x1_px, other.x1_px)
         down = min(self.y2_px, other.y2_px) - max(self.y1_px, other.y1_px)
         shared = max(0.0, across) * max(0.0, down)
@@ -90,8 +85,12 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A point on something; the attributes are those of `Box`."""
+class PointMark:
+    """A point on something in a picture; label, confidence and attributes are those of `Box`.
+
+    Attributes:
+        x_px, y_px: the point, measured from the upper left corner of the picture.
+    """
 
     label: str
     x_px: float
@@ -102,7 +101,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Polygon:
-    """An outline of something; label, confidence and attributes are those of `Box`.
+    """An outline of something in a picture; the other attributes are those of `Box`.
 
     Attributes:
         corners: three or more, in the model's order, in pixels of the upright original.
@@ -115,7 +114,7 @@ class Polygon:
 
     @property
     def box(self) -> Box:
-        """The smallest box around it."""
+        """The smallest box around the outline."""
         xs, ys = [at.x_px for at in self.corners], [at.y_px for at in self.corners]
         sides = (min(xs), min(ys), max(xs), max(ys))
         return Box(self.label, *sides, self.confidence, self.attributes)
@@ -123,16 +122,17 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Box3D:
-    """A box in the space before the camera; label, confidence and attributes are those of `Box`.
+    """A box in the 3D space in front of the camera; the other attributes are those of `Box`.
 
-    Numbers are the model's own, whatever became of the picture: x goes to the right, y down and z
-    away from the camera, which is at 0 (cookbook `3d_grounding.ipynb` of Qwen3-VL).
+    The numbers are the model's own and do not depend on how the picture was resized. x goes to the
+    right, y down, and z away from the camera, which is at 0 (cookbook `3d_grounding.ipynb` of
+    Qwen3-VL).
 
     Attributes:
-        x_m, y_m, z_m: its middle, in metres.
+        x_m, y_m, z_m: the middle of the box, in metres.
         x_size_m, y_size_m, z_size_m: its sides before it is turned, in metres.
-        x_degrees, y_degrees, z_degrees: by how much it is turned around the x axis, then y, then z,
-            in the sense of the cookbook's `rotate_xyz`. The model writes halves of a full turn. The
+        x_degrees, y_degrees, z_degrees: its rotation around the x axis, then y, then z, in the
+            direction of the cookbook's `rotate_xyz`. The model writes fractions of a half turn. The
             cookbook's prompts call the three "roll, pitch, yaw", its code "pitch, yaw, roll".
     """
 
@@ -148,80 +148,3 @@ class Box3D:
     z_degrees: float
     confidence: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
-
-
-_Place = TypeVar("_Place", bound=Union[Box, Mark])
-
-
-class Places(Sequence[_Place], Generic[_Place]):
-    """Boxes or points that a model found in a picture, in the order of its answer.
-
-    Args:
-        places: the boxes or points.
-        reply: the answer that they were read from.
-        warnings: what could not be read of it, or had to be set right, in words.
-        image_size: the upright picture's size.
-        source: the picture.
-        policy: how it may be opened.
-    """
-
-    def __init__(
-        self,
-        places: Sequence[_Place],
-        *,
-        reply: Reply,
-        warnings: Sequence[str],
-        image_size: Size,
-        source: Any,
-        policy: MediaPolicy,
-    ) -> None:
-        self._places = tuple(places)
-        self.reply = reply
-        self.warnings = tuple(warnings)
-        self.image_size = image_size
-        self._source = source
-        self._policy = policy
-
-    @overload
-    def __getitem__(self, index: int) -> _Place: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[_Place, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> _Place | tuple[_Place, ...]:
-        return self._places[index]
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __iter__(self) -> Iterator[_Place]:
-        return iter(self._places)
-
-    def __repr__(self) -> str:
-        warned = f", warnings={self.warnings}" if self.warnings else ""
-        return f"{type(self).__name__}({list(self._places)}{warned})"
-
-    def draw(self) -> PIL.Image.Image:
-        """The upright picture with the places and their labels drawn on it; a new picture.
-
-        Raises:
-            MediaError: the picture cannot be opened any more.
-        """
-        from qwenvl_kit.grounding.drawing import draw_places
-
-        return draw_places(decode_image(self._source, self._policy), self._places)
-
-    def _repr_png_(self) -> bytes:
-        import io
-
-        buffer = io.BytesIO()
-        self.draw().save(buffer, "PNG")
-        return buffer.getvalue()
-
-
-class Boxes(Places[Box]):
-    """Boxes that a model found in a picture; see `Places`."""
-
-
-class Marks(Places[Mark]):
-    """Points that a model found in a picture; see `Places`."""

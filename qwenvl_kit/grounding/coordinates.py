@@ -1,4 +1,4 @@
-"""From coordinates as a family writes them to pixels of the upright original."""
+"""The mapping of coordinates from a family's units to pixels of the upright original."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterable, Iterator
 
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Point
-from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, PointMark, Polygon
 from qwenvl_kit.grounding.raw_places import WrittenPlace
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.results import Reply
 
 PARTS = 1000
-"""A picture's sides have so many parts where coordinates are relative (model cards of Qwen2-VL,
+"""The number of parts of a picture's side in relative coordinates (model cards of Qwen2-VL,
 Qwen3-VL and Qwen3.5)."""
 
 HALF_TURN_DEGREES = 180.0
-"""What 1 stands for in the angles of a box in space (cookbook `3d_grounding.ipynb` of Qwen3-VL)."""
+"""The unit of the angles of a box in 3D space (cookbook `3d_grounding.ipynb` of Qwen3-VL)."""
 
 _FAR_OUTSIDE = 0.02
-"""What lies further outside than this share of the picture's side is told of."""
+"""The share of a picture's side by which a place may lie outside without a warning."""
 
 
 class PlaceMapper:
-    """Brings places into the pixels of the picture that they were asked of.
+    """Maps places to the pixels of the picture that they are about.
 
     Args:
-        plan: what became of the picture.
-        family: whose coordinates they are.
-        reply: the answer that they stand in.
-        default_label: of those that have none.
+        plan: the plan of the picture, with its original and resized size.
+        family: the family whose coordinates they are.
+        reply: the reply that they were read from.
+        default_label: the label of places that have none.
     """
 
     def __init__(self, plan: ImagePlan, family: Family, reply: Reply, default_label: str) -> None:
@@ -44,9 +44,9 @@ class PlaceMapper:
         self.warnings: list[str] = []
 
     def boxes(self, written: Iterable[WrittenPlace]) -> list[Box]:
-        """Those that are boxes and hold any of the picture; the others are told of.
+        """The places as boxes; those that are no boxes or lie outside the picture give warnings.
 
-        Of an outline the box around it.
+        An outline gives the box around it.
         """
         found = []
         for place in self._without_fractions(written):
@@ -62,11 +62,11 @@ class PlaceMapper:
                 sides = (low.x_px, low.y_px, high.x_px, high.y_px)
                 found.append(Box(self._label(place), *sides, *self._rest(place)))
             else:
-                self._warn("a box that holds nothing of the picture")
+                self._warn("a box outside the picture")
         return found
 
-    def marks(self, written: Iterable[WrittenPlace]) -> list[Mark]:
-        """All places as points; of a box or an outline its middle."""
+    def points(self, written: Iterable[WrittenPlace]) -> list[PointMark]:
+        """All places as points; a box or an outline gives the point in its middle."""
         found = []
         for place in self._without_fractions(written):
             xs, ys = place.numbers[::2], place.numbers[1::2]
@@ -74,11 +74,11 @@ class PlaceMapper:
                 kind = "a box" if len(xs) == 2 else "an outline"
                 self._warn(f"{kind} where a point was asked for; its middle is given")
             at = self._clamped(self._original(sum(xs) / len(xs), sum(ys) / len(ys)))
-            found.append(Mark(self._label(place), at.x_px, at.y_px, *self._rest(place)))
+            found.append(PointMark(self._label(place), at.x_px, at.y_px, *self._rest(place)))
         return found
 
     def polygons(self, written: Iterable[WrittenPlace]) -> list[Polygon]:
-        """Outlines; corners beyond the picture are moved to its edge."""
+        """All places as outlines; corners outside the picture are moved to its edge."""
         found = []
         for place in self._without_fractions(written):
             pairs = zip(place.numbers[::2], place.numbers[1::2])
@@ -87,7 +87,7 @@ class PlaceMapper:
         return found
 
     def boxes_3d(self, written: Iterable[WrittenPlace]) -> list[Box3D]:
-        """Boxes in space, which have nothing to do with the picture's pixels."""
+        """Boxes in 3D space, whose numbers do not depend on the picture's pixels."""
         found = []
         for place in written:
             x, y, z, width, height, depth, *turns = place.numbers
@@ -97,7 +97,7 @@ class PlaceMapper:
         return found
 
     def _without_fractions(self, written: Iterable[WrittenPlace]) -> Iterator[WrittenPlace]:
-        """Those whose numbers may be what the family counts in: shares of the sides are not."""
+        """The places without those whose numbers are fractions of 1, which no family writes."""
         for place in written:
             is_within = all(0 <= number <= 1 for number in place.numbers)
             if is_within and not all(number.is_integer() for number in place.numbers):
@@ -139,7 +139,7 @@ class PlaceMapper:
         return place.label or self._default_label
 
     def _rest(self, place: WrittenPlace) -> tuple[float | None, Attributes]:
-        """How sure the model was of the numbers, and what else it says."""
+        """The confidence of a place's numbers, and its other fields."""
         confidence = self._reply.confidence_between(place.start, place.stop)
         return confidence, Attributes(place.attributes)
 

@@ -1,30 +1,30 @@
-"""Boxes and points drawn on their picture."""
+"""The drawing of boxes and points on their picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qwenvl_kit.grounding.boxes import Box, Mark
+from qwenvl_kit.grounding.boxes import Box, PointMark
 
 if TYPE_CHECKING:
     import PIL.Image
     import PIL.ImageDraw
 
 _COLOURS = ("#e6194b", "#4363d8", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#f032e6")
-"""Apart from each other also for most who are colour-blind (S. Trubetskoy's list of 20)."""
+"""Colours that most colour-blind people can distinguish, too (S. Trubetskoy's list of 20)."""
 
 _LINE_SHARE = 1 / 300
 _TEXT_SHARE = 1 / 40
-"""Of the picture's longer side."""
+"""Line width and text height, as shares of the picture's longer side."""
 
 
-def draw_places(image: PIL.Image.Image, places: Sequence[Box | Mark]) -> PIL.Image.Image:
-    """A copy of the picture with each place and its label on it.
+def draw_places(image: PIL.Image.Image, places: Sequence[Box | PointMark]) -> PIL.Image.Image:
+    """Return a copy of the picture with each place and its label drawn on it.
 
     Args:
         image: the upright picture.
-        places: in its pixels. Those of one label have one colour.
+        places: places in its pixels. Places with the same label have the same colour.
     """
     from PIL import ImageDraw
 
@@ -38,7 +38,7 @@ def draw_places(image: PIL.Image.Image, places: Sequence[Box | Mark]) -> PIL.Ima
 
 
 def _draw_place(
-    pen: PIL.ImageDraw.ImageDraw, size: tuple[int, int], place: Box | Mark, colour: str
+    pen: PIL.ImageDraw.ImageDraw, size: tuple[int, int], place: Box | PointMark, colour: str
 ) -> None:
     line = max(2, round(max(size) * _LINE_SHARE))
     if isinstance(place, Box):
@@ -55,11 +55,11 @@ def _draw_place(
 def _draw_label(
     pen: PIL.ImageDraw.ImageDraw,
     size: tuple[int, int],
-    place: Box | Mark,
+    place: Box | PointMark,
     at: tuple[float, float],
     colour: str,
 ) -> None:
-    """Above its place where there is room, otherwise inside; never outside the picture."""
+    """Draw a label above its place, or inside if there is no room; never outside the picture."""
     from PIL import ImageFont
 
     sure = "" if place.confidence is None else f" {place.confidence:.0%}"

@@ -1,8 +1,8 @@
-"""By which names a model tells of places and of what they are.
+"""The names of JSON fields that hold places and labels.
 
-The names are those that Qwen's cookbooks and public answers of its models have, and the libraries
-that train them: `label` (grounding), `text_content` (OCR), `name_en` and `names` (recognition),
-`desc`, `category`, `class_name`, `ref`.
+The names are those of Qwen's cookbooks, of public answers of its models, and of libraries that
+train them: `label` (grounding), `text_content` (OCR), `name_en` and `names` (recognition), `desc`,
+`category`, `class_name`, `ref`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["flat", "box", "points", "polygon", "box in space"]
-"""What coordinates of a name are. Those of "flat" are a box or a point by their number."""
+"""The kind of a place. "flat" is a box or a point, depending on its number of numbers."""
 
 _PLAIN_NAMES: Mapping[Kind, Sequence[str]] = {
     "box": ("bbox", "box", "bounding box", "bndbox"),
@@ -43,7 +43,7 @@ _POSITIONS = frozenset({
     "center", "centre", "centerpoint", "startcoordinate", "endcoordinate", "startbox", "endbox",
     "startpoint", "endpoint",
 })  # fmt: skip
-"""Coordinates where an object has no others."""
+"""Names that are coordinates only in an object that has no other coordinates."""
 
 _CORNER = re.compile(
     r"(?:(?:top|upper|bottom|lower|left|right){2}|[tb][lr]|[lr][tb]|min|max|start|end"
@@ -65,14 +65,14 @@ _LABELS = (
     "phrase", "caption", "content", "word", "transcription", "sublabel",
 )  # fmt: skip
 _LABELS_OF_ALL = frozenset({"label", "name", "category", "class", "classname", "ref", "phrase"})
-"""Those that also hold for what is inside; a description or a text is of the whole."""
+"""Labels that also hold for the objects inside; a description or a text is only of the whole."""
 
 _LANGUAGES = ("en", "english", "zh", "cn", "chinese")
 _IN_A_LANGUAGE = tuple(label + language for label in _LABELS[:4] for language in _LANGUAGES)
 _SMALL_WORDS = ("size", "resolution", "shape", "dimension", "width", "height", "color", "colour",
                 "rgb", "time", "second", "frame", "score", "confidence", "range", "count", "page",
                 "index", "id")  # fmt: skip
-"""Parts of names of numbers that are no place."""
+"""Parts of names whose numbers are no place."""
 
 _WRAPPERS = frozenset({
     "objects", "object", "results", "result", "detections", "detection", "items", "item", "data",
@@ -81,16 +81,16 @@ _WRAPPERS = frozenset({
     "arguments", "parameters", "properties", "response", "shapes", "regions", "region", "entries",
     "detectedobjects", "attributes", "geometry", "value", "values", "lines", "words", "texts",
 })  # fmt: skip
-"""Names of fields that say nothing of what is inside."""
+"""Names of fields that only wrap other objects, and are no labels for them."""
 
 
 def plain_name(name: str) -> str:
-    """A name without case and what parts its words."""
+    """The name in lower case, with letters and digits only."""
     return "".join(character for character in name.lower() if character.isalnum())
 
 
 def coordinates_kind(name: str, *, has_others: bool = False) -> Kind | None:
-    """What the numbers under a name are; None if they are no place by their name."""
+    """The kind of place that a name stands for; None if it is no name of a place."""
     plain = plain_name(name)
     without_number = plain.rstrip("0123456789")
     if not has_others and not _POSITIONS.isdisjoint((plain, without_number)):
@@ -99,16 +99,16 @@ def coordinates_kind(name: str, *, has_others: bool = False) -> Kind | None:
 
 
 def is_corner(name: str) -> bool:
-    """Whether a name tells of a corner of a box, as `top_left` and `p1` do."""
+    """True if a name is that of a corner of a box, such as `top_left` and `p1`."""
     return _CORNER.fullmatch(plain_name(name)) is not None
 
 
 def sides_named(names: Iterable[str]) -> tuple[tuple[str, ...], bool]:
-    """Those of an object's names that are sides of a box or x and y of a point; none if none are.
+    """The names that are sides of a box, or x and y of a point; none if there are none.
 
     Returns:
-        The names, and whether it is not known what they mean: x and y beside a width may be a
-        corner or the middle.
+        The names, and True if their meaning is unclear: x and y next to a width may be a corner or
+            the middle.
     """
     by_plain = {plain_name(name): name for name in names}
     for sides in _SIDES:
@@ -120,20 +120,20 @@ def sides_named(names: Iterable[str]) -> tuple[tuple[str, ...], bool]:
 
 
 def is_side(name: str) -> bool:
-    """Whether a number under this name is a side of something, or x or y."""
+    """True if a number with this name is a side, or x or y."""
     return plain_name(name) in _SIDE_NAMES
 
 
 def may_be_coordinates(name: str) -> bool:
-    """Whether numbers under a name that is not known may be a place all the same."""
+    """True if numbers under an unknown name may still be a place."""
     return not any(word in plain_name(name) for word in _SMALL_WORDS)
 
 
 def label_of(fields: Mapping[str, Any]) -> tuple[str, str | None]:
-    """What an object says it is, and the name of the field that says just this; None if none does.
+    """The label of an object, and the name of the field that holds only this label, or None.
 
-    A name in several languages is given in English, else in the language that comes first; it stays
-    among the attributes, which have the others.
+    If there are names in several languages, the label is the English one, or the first one. The
+    field then stays among the attributes, which hold the other languages.
     """
     by_plain = {plain_name(name): name for name in reversed(list(fields))}
     for plain in (*_LABELS, *(f"{label}s" for label in _LABELS[:2]), *_IN_A_LANGUAGE):
@@ -145,13 +145,13 @@ def label_of(fields: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def label_of_all(fields: Mapping[str, Any]) -> str:
-    """What an object says of the objects in it."""
+    """The label of an object, if it also holds for the objects inside."""
     label, name = label_of(fields)
     return "" if name is None or plain_name(name) not in _LABELS_OF_ALL else label
 
 
 def _words(value: Any) -> str:
-    """What a field says, if it is words."""
+    """The words in the value of a field; empty if it holds none."""
     if isinstance(value, str):
         return value.strip().strip("“”")
     if isinstance(value, dict):
@@ -165,7 +165,7 @@ def _words(value: Any) -> str:
 
 
 def label_by_field(name: str) -> str:
-    """What a field's name says of the places in it: nothing where it only holds them."""
+    """The label that a field's name gives to the places inside; empty for a mere wrapper."""
     plain = plain_name(name)
     is_empty = plain in _WRAPPERS or plain.isdigit() or coordinates_kind(name) is not None
     return "" if is_empty else name

@@ -1,10 +1,9 @@
-"""JSON as models write it, with the place of each value: quotes, commas and braces may be wrong.
+"""A lenient JSON parser that keeps the position of each value; syntax errors are tolerated.
 
-No reader of broken JSON that we know serves here. All of them give values without their places in
-the text, by which a box has its confidence. json-repair (0.64) takes the `12` of a number that was
-cut off for the number, drops one of two boxes of an object in silence, does not say what it set
-right, and needs time in the square of the text's length; `pydantic_core.from_json` stops at a brace
-too many.
+No other parser of broken JSON that we know gives the positions of values in the text, from which a
+box gets its confidence. In addition, json-repair (0.64) takes the `12` of a number that was cut off
+as the number, silently drops one of two boxes of an object, does not report what it corrected, and
+needs quadratic time; `pydantic_core.from_json` stops at a surplus brace.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import Any
 
 NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 
-MISMATCHED = "brackets or quotes of the answer do not match; it was read as far as it is clear"
+MISMATCHED = "brackets or quotes of the answer do not match; only the clear parts were read"
 CUT_OFF = "the answer ends inside its list of places"
-TOO_DEEP = "brackets in brackets, too many to be read"
+TOO_DEEP = "brackets are nested too deeply to be read"
 
 _MAX_DEPTH = 100
 _MAX_DIGITS = 300
-"""More make no number that a float can hold."""
+"""The most digits of a number; a float cannot hold more."""
 
 _OPENING = re.compile(r"[{\[]")
 _CLOSERS = {"{": "}", "[": "]", "(": ")"}
@@ -38,7 +37,8 @@ _BREAK = re.compile(r"[,}\]\n]")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _ENDS = {quote: re.compile(rf"\\.|{quote}", re.DOTALL) for quote in ('"', "'")}
 _AFTER_A_STRING = re.compile(r"""\s*(?:[,:}\])`#]|//|$|(?<=\n)["'{\[]|["'][^"'\n]{1,40}["']\s*:)""")
-"""Where none of these follows, a quote stands inside a text that did not escape it."""
+"""The text after a closing quote. A quote that is followed by other text is part of the string,
+where the model did not escape it."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -47,15 +47,15 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 @dataclass
 class Value:
-    """A value, and where it stands.
+    """A JSON value with its position in the text.
 
     Attributes:
-        start, stop: its characters in the text.
-        value: as Python has it, without what was cut off.
-        is_whole: whether the text goes on after it.
-        opener: the bracket that it begins with; empty for a text, a number or a word.
-        items: what a list holds; of an object, what stands in it without a name.
-        fields: what an object holds, by name.
+        start, stop: the position of its characters.
+        value: the Python value, without parts that were cut off.
+        is_whole: False if the text ends inside the value.
+        opener: the opening bracket; empty for a string, a number or a word.
+        items: the items of a list; in an object, the values without a name.
+        fields: the fields of an object, with their names.
     """
 
     start: int
@@ -69,7 +69,7 @@ class Value:
 
 @dataclass
 class _Open:
-    """A bracket that has not been closed yet."""
+    """An open bracket."""
 
     node: Value
     key: str | None = None
@@ -77,14 +77,14 @@ class _Open:
 
 
 class LooseJson:
-    """All objects and lists of a text, whatever stands around them; never raises.
+    """All objects and lists of a text, with any prose around them; never raises.
 
     Args:
         text: the answer.
 
     Attributes:
-        roots: the outermost objects and lists, in their order.
-        problems: what was not sound, in words.
+        roots: the outermost objects and lists, in order.
+        problems: messages about syntax errors.
     """
 
     def __init__(self, text: str) -> None:
@@ -103,11 +103,11 @@ class LooseJson:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """In the order in which they were met."""
+        """The problems in the order in which they were met."""
         return tuple(self._problems)
 
     def _outside(self, at: int) -> int:
-        """On to the next object or list."""
+        """Move on to the next object or list."""
         after = _space_end(self._text, at)
         if self.roots and at == self.roots[-1].stop and self._text[after : after + 1] in ("}", "]"):
             self._problems[MISMATCHED] = None
@@ -136,7 +136,7 @@ class LooseJson:
             return at + 1
         opener = self._text[at] if opener is None else opener
         is_stray = opener != "(" and self._is_in_object and self._stack[-1].key is None
-        if is_stray:  # where the name of a field was due
+        if is_stray:  # in place of the name of a field
             self._problems[MISMATCHED] = None
         node = Value(at, opener=opener, value={} if opener == "{" else [])
         self._stack.append(_Open(node))
@@ -148,12 +148,12 @@ class LooseJson:
 
     @property
     def _is_in_numbers_of_an_object(self) -> bool:
-        """Whether a list of numbers is open, whose end must have been forgotten before a name."""
+        """True inside a list of numbers in an object, which must be closed before the next name."""
         is_field = len(self._stack) > 1 and self._stack[-2].node.opener == "{"
         return is_field and not any(item.opener for item in self._stack[-1].node.items)
 
     def _close(self, at: int, closer: str) -> int:
-        """The innermost bracket that this one closes; those inside it were forgotten."""
+        """Close the innermost bracket of this kind, and all brackets inside it."""
         fits = [opened for opened in self._stack if _CLOSERS[opened.node.opener] == closer]
         if not fits or fits[-1] is not self._stack[-1]:
             self._problems[MISMATCHED] = None
@@ -169,7 +169,7 @@ class LooseJson:
         self._attach(node)
 
     def _attach(self, node: Value) -> None:
-        """A finished value to what it stands in."""
+        """Add a finished value to the value around it."""
         if not self._stack:
             self.roots.append(node)
             return
@@ -188,7 +188,7 @@ class LooseJson:
 
     @staticmethod
     def _join_corners(parent: Value, second: Value) -> None:
-        """`"bbox": (1, 2), (3, 4)` is one value: the corners of a box between box tokens."""
+        """Join the values of `"bbox": (1, 2), (3, 4)`: the corners of a box between box tokens."""
         name, first = parent.fields[-1]
         if first.opener != "(":
             parent.items.append(second)
@@ -202,7 +202,7 @@ class LooseJson:
 
     def _string(self, at: int, quote: str) -> int:
         end = self._end_of_string(at + 1, quote)
-        if end < 0:  # cut off: half a text is none
+        if end < 0:  # cut off: half a string does not count
             self._take(Value(at, len(self._text), is_whole=False))
             return len(self._text)
         if _COLON.match(self._text, end + 1):
@@ -213,9 +213,9 @@ class LooseJson:
         return end + 1
 
     def _end_of_string(self, at: int, quote: str) -> int:
-        """Where the closing quote stands; -1 if there is none.
+        """The position of the closing quote; -1 if there is none.
 
-        What was found from an earlier start holds for this one too, which keeps time linear.
+        The result of an earlier search is used again, which keeps the time linear.
         """
         start, end = self._string_end[quote]
         if start <= at <= end or (end < 0 < start <= at):
@@ -230,7 +230,7 @@ class LooseJson:
                 yield found.start()
 
     def _unended(self, at: int) -> int:
-        """A text whose closing quote is missing, so that it would run into the next name."""
+        """Take a string without a closing quote, which would run into the next name."""
         self._problems[MISMATCHED] = None
         found = _BREAK.search(self._text, at)
         stop = len(self._text) if found is None else found.start()
@@ -238,7 +238,7 @@ class LooseJson:
         return stop
 
     def _name(self, at: int, name: str, after: int) -> int:
-        """The name of a field; where it comes twice, or in no object, a brace was forgotten."""
+        """Take the name of a field; if it comes twice, or outside an object, a brace is missing."""
         if not self._is_in_object and self._is_in_numbers_of_an_object:
             self._problems[MISMATCHED] = None
             self._pop(at)
@@ -267,12 +267,12 @@ class LooseJson:
 
     def _take(self, node: Value) -> None:
         if self._is_in_object and self._stack[-1].key is None:
-            return  # a word where a name was due
+            return  # a word in place of a name
         self._attach(node)
 
 
 def _is_superfluous(opened: _Open) -> bool:
-    """Whether it is a brace too many: it holds nothing but other objects."""
+    """True for a surplus brace: it holds only other objects."""
     return opened.node.opener == "{" and not opened.seen and bool(opened.node.items)
 
 
@@ -297,7 +297,7 @@ def _plain(word: str) -> Any:
 
 
 def _unescaped(written: str) -> str:
-    """As `json.loads` would read it, and in single quotes too."""
+    """The string as `json.loads` would read it, also in single quotes."""
     text = _ESCAPE.sub(_character, written)
     if text is written or not _SURROGATE.search(text):
         return text

@@ -1,4 +1,4 @@
-"""The numbers of places: which of those in a list, a text or an object belong to one place."""
+"""The numbers of places: which numbers of a list, a text or an object form one place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NUMBER = re.compile(NUMBER)
 _BETWEEN = re.compile(r"(?<=[0-9.])[\s,;()\[\]]+(?=[-+.0-9])")
 
 _COUNTS = {"flat": 4, "box": 4, "points": 2, "box in space": 9}
-"""Numbers of a place of each kind where a list of them was cut off."""
+"""The number of numbers in a place of each kind, used if a list of places was cut off."""
 
 
 def side_numbers(node: Value) -> tuple[tuple[float, ...], Value] | None:
-    """The numbers of an object that has one for each side, and where they stand."""
+    """The numbers of an object with one field for each side, and their span."""
     names, is_unclear = sides_named(node.value)
     values = [value for name, value in node.fields if name in names]
     numbers = [number(node.value[name]) for name in names]
@@ -29,14 +29,14 @@ def side_numbers(node: Value) -> tuple[tuple[float, ...], Value] | None:
 
 
 def holds_objects(node: Value) -> bool:
-    """Whether there is an object at any depth of a list."""
+    """True if a list holds an object at any depth."""
     return any(item.opener == "{" or holds_objects(item) for item in node.items)
 
 
 def corners_in(node: Value) -> tuple[tuple[float, ...], Value] | None:
-    """The numbers of an object of corners, such as `top_left` and `bottom_right`; None otherwise.
+    """The numbers of an object of corners, such as `top_left` and `bottom_right`.
 
-    Of two corners those of the box, from its upper left.
+    Two corners give the numbers of a box, upper left first. None if it is no such object.
     """
     pairs = [_pair(value) for _, value in node.fields]
     sound = [pair for pair in pairs if pair is not None]
@@ -49,7 +49,7 @@ def corners_in(node: Value) -> tuple[tuple[float, ...], Value] | None:
 
 
 def without_objects(value: Value) -> Value | None:
-    """A list with pairs in the stead of `{"x": 1, "y": 2}`; None if it holds other objects."""
+    """The list with a pair for each `{"x": 1, "y": 2}`; None if it holds other objects."""
     items = []
     for item in value.items:
         pair = _pair(item) if item.opener == "{" and len(item.fields) == 2 else None
@@ -65,21 +65,21 @@ def without_objects(value: Value) -> Value | None:
 
 
 def _pair(value: Value) -> tuple[float, ...] | None:
-    """X and y of a point that is an object or a list."""
+    """X and y of a point that is written as an object or a list."""
     found = side_numbers(value) if value.opener == "{" else None
     numbers = numbers_of(value) if found is None else found[0]
     return numbers if numbers is not None and len(numbers) == 2 else None
 
 
 def split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
-    """One after the other the places that a value holds; lists in lists are several."""
+    """Yield the numbers of each place in a value; a list of lists holds several places."""
     numbers = numbers_of(value)
     if numbers is not None:
         is_several = kind == "points" and len(numbers) > 2 and len(numbers) % 2 == 0
         for at in range(0, len(numbers), 2 if is_several else len(numbers)):
             yield numbers[at : at + 2] if is_several else numbers, value
         return
-    if not value.items or any(map(_is_no_place_of_its_own, value.items)):
+    if not value.items or any(map(_is_ambiguous_number, value.items)):
         yield (), value
         return
     inside = [numbers_of(item) for item in value.items]
@@ -91,19 +91,19 @@ def split(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]
         yield from split(item, kind)
 
 
-def _is_no_place_of_its_own(item: Value) -> bool:
-    """A number beside lists, or `3 00` without quotes, which may be one number or two."""
+def _is_ambiguous_number(item: Value) -> bool:
+    """True for a number next to lists, or `3 00` without quotes, which may be one number or two."""
     return not item.opener and (number(item.value) is not None or runs_together(item))
 
 
 def runs_together(item: Value) -> bool:
-    """Whether numbers stand side by side with neither a comma nor quotes."""
+    """True if several numbers stand side by side without a comma or quotes."""
     is_bare = isinstance(item.value, str) and item.stop - item.start == len(item.value)
     return is_bare and len(numbers_in(item.value)) > 1
 
 
-def before_the_cut(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
-    """Of a list of places that was cut off those that are whole."""
+def complete_places(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...], Value]]:
+    """The complete places in a list of places that was cut off."""
     count = _COUNTS.get(kind)
     for item in value.items:
         numbers = numbers_of(item) if item.is_whole and item.opener else None
@@ -112,16 +112,16 @@ def before_the_cut(value: Value, kind: Kind) -> Iterator[tuple[tuple[float, ...]
 
 
 def numbers_in(text: str) -> tuple[float, ...]:
-    """The numbers of a text that holds nothing else but commas and brackets; none otherwise."""
-    if _NUMBERS.fullmatch(text) is None or not _is_parted_alike(text):
+    """The numbers of a text that holds only numbers, commas and brackets; otherwise none."""
+    if _NUMBERS.fullmatch(text) is None or not _is_separated_alike(text):
         return ()
     return tuple(float(found) for found in _NUMBER.findall(text))
 
 
-def _is_parted_alike(text: str) -> bool:
-    """Whether commas part all numbers, none, or every other pair, as in `1,2 30,40`.
+def _is_separated_alike(text: str) -> bool:
+    """True if commas separate all numbers, none, or every other pair, as in `1,2 30,40`.
 
-    Of `100, 200, 3 00` it is not known whether it is one number or two that end it.
+    In `100, 200, 3 00` it is unclear if one or two numbers follow the last comma.
     """
     between = [found[0] for found in _BETWEEN.finditer(text)]
     has_comma = [any(mark in parting for mark in ",;()[]") for parting in between]
@@ -131,7 +131,7 @@ def _is_parted_alike(text: str) -> bool:
 
 
 def numbers_of(node: Value) -> tuple[float, ...] | None:
-    """The numbers of a list of numbers, or of a text of them; None if it is neither."""
+    """The numbers of a list of numbers, or of a text of numbers; None for other values."""
     if node.opener in ("[", "("):
         numbers = [number(item.value) for item in node.items if item.is_whole]
         is_all = numbers and len(numbers) == len(node.items)
@@ -144,7 +144,7 @@ def numbers_of(node: Value) -> tuple[float, ...] | None:
 
 
 def number(value: Any) -> float | None:
-    """A number, also one that was written as a text."""
+    """The number of a value, also if it is written as a text; None if it is no number."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value.strip()) else None
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""Points in elements, in the form of later families: `<points x1="1" y1="2" alt="a cup">`."""
+"""Points in elements, as later families write them: `<points x1="1" y1="2" alt="a cup">`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _LABELS = ("alt", "label")
 _NO_POINT = "a point without x and y"
 
 
-def read_elements(text: str, besides: Spans) -> Iterator[WrittenPlace | str]:
-    """The points of a text, and what is wrong with them, in words.
+def read_elements(text: str, excluded: Spans) -> Iterator[WrittenPlace | str]:
+    """The points of a text, and warnings about those that cannot be read.
 
     Args:
         text: the answer.
-        besides: parts of it where an element is but part of a label.
+        excluded: spans of the text in which an element is only part of a label.
     """
     for element in _ELEMENT.finditer(text):
-        if element.start() not in besides:
+        if element.start() not in excluded:
             yield from _points(element, text)
 
 
@@ -67,5 +67,5 @@ def _words(attribute: re.Match[str]) -> str:
 
 
 def _is_ended(attribute: re.Match[str], text: str) -> bool:
-    """Whether a quote or anything after it tells that no more of it was to come."""
+    """True if a quote or any later text shows that the attribute is complete."""
     return attribute[3][0] in ("'", '"') or attribute.end() < len(text)

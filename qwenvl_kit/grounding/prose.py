@@ -1,14 +1,14 @@
-"""Places in text that is no JSON: box tokens, tags, and numbers in parentheses."""
+"""Places in text that is not JSON: box tokens, tags, and numbers in parentheses."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from qwenvl_kit.grounding.json_places import ObjectReader
 from qwenvl_kit.grounding.key_names import Kind
 from qwenvl_kit.grounding.lenient_json import NUMBER
 from qwenvl_kit.grounding.numbers import numbers_in
-from qwenvl_kit.grounding.objects import ObjectReader
 from qwenvl_kit.grounding.raw_places import ENDS_INSIDE, Spans, WrittenPlace
 
 _IN_PARENTHESES = re.compile(rf"\(\s*({NUMBER}(?:\s*,\s*{NUMBER})+)\s*\)")
@@ -27,18 +27,18 @@ _TAGGED = re.compile(
     r"(?:<(?:\|quad_end\||/(?:box|bbox|quad|points?))>|$)"
 )
 _LONGEST = 40
-"""Characters of an answer's own words in a warning."""
+"""The most characters of an answer that a warning quotes."""
 
 _AROUND_A_LABEL = " \t\r\n,;:.-*\"'`()[]{}"
 
 
 def without_special_tokens(text: str) -> str:
-    """The text with spaces in their stead, so that all else stands where it stood."""
+    """The text with spaces in place of special tokens, so that all positions stay the same."""
     return _SPECIAL_TOKEN.sub(lambda found: " " * len(found[0]), text)
 
 
 def read_tags(text: str, reader: ObjectReader) -> None:
-    """Numbers between `<box>` and `</box>`, and outlines between `<|quad_start|>` and its end."""
+    """Read numbers between `<box>` and `</box>`, and outlines after `<|quad_start|>`."""
     end = 0
     for found in _TAGGED.finditer(text):
         kind: Kind = "polygon" if "quad" in (found[1], found[2]) else "flat"
@@ -52,7 +52,7 @@ def read_tags(text: str, reader: ObjectReader) -> None:
 
 
 def _spans_of(tagged: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """Where the numbers of each place stand: lists in a list are several."""
+    """The spans of the numbers of each place; a list of lists holds several places."""
     if "[[" in tagged[3]:
         inner = _INNER_LIST.finditer(tagged.string, *tagged.span(3))
         yield from (found.span() for found in inner if numbers_in(found[0]))
@@ -60,18 +60,18 @@ def _spans_of(tagged: re.Match[str]) -> Iterator[tuple[int, int]]:
         yield tagged.span(3)
 
 
-def tell_unread(text: str) -> Iterator[str]:
-    """What looks like a place to a reader, in an answer in which none was found."""
+def warn_of_unread(text: str) -> Iterator[str]:
+    """Warn about text that looks like a place, in an answer in which none was found."""
     if found := _LIKE_A_PLACE.search(text):
         words = text[found.start() : found.start() + _LONGEST]
         yield f"something like a place could not be read: {words!r}"
 
 
 def read_prose(text: str) -> Iterator[WrittenPlace | str]:
-    """Pairs in parentheses: two that follow one another are a box, one alone is a point.
+    """Read pairs in parentheses: two in a row are a box, one alone is a point.
 
-    Where there are box tokens, only what stands between them is a place. An answer of nothing but
-    two or four numbers is one too.
+    If there are box tokens, only the text between them is read. An answer of only two or four
+    numbers is a place, too.
     """
     numbers = numbers_in(text)
     if len(numbers) in (2, 4) and "(" not in text:
@@ -93,7 +93,7 @@ def read_prose(text: str) -> Iterator[WrittenPlace | str]:
 
 
 def _in_parentheses(text: str) -> list[tuple[tuple[float, ...], int, int]]:
-    """Numbers, and where they stand."""
+    """Groups of numbers in parentheses, with their positions."""
     tokens = [found.span() for found in _BOX_TOKENS.finditer(text)]
     boxed = Spans(tokens)
     return [
@@ -106,7 +106,7 @@ def _in_parentheses(text: str) -> list[tuple[tuple[float, ...], int, int]]:
 def _joined(
     text: str, groups: list[tuple[tuple[float, ...], int, int]]
 ) -> Iterator[tuple[tuple[float, ...], int, int]]:
-    """Two pairs with nothing but a comma between them are one."""
+    """The groups; two pairs with only a comma between them are joined into one."""
     at = 0
     while at < len(groups):
         numbers, start, stop = groups[at]

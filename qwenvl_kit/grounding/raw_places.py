@@ -1,4 +1,4 @@
-"""Places as they stand in an answer, before they are mapped to a picture."""
+"""Places as they are written in an answer, before they are mapped to a picture."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ ENDS_INSIDE = "the answer ends inside a place"
 
 @dataclass(frozen=True)
 class WrittenPlace:
-    """A place as it is written.
+    """A place as it is written in an answer.
 
     Attributes:
-        label: what it is of; empty if the answer does not say.
+        label: the name of the thing; empty if the answer gives none.
         numbers: x and y of a point; x1, y1, x2, y2 of a box; x and y of each corner of a polygon;
-            the nine numbers of a box in space.
-        start, stop: where the numbers stand in the text.
-        attributes: what else the answer says of it, by name.
+            the nine numbers of a box in 3D space.
+        start, stop: the position of the numbers in the text.
+        attributes: the other fields in the answer, by name.
     """
 
     label: str
@@ -35,9 +35,9 @@ class WrittenPlaces:
 
     Attributes:
         places: boxes and points.
-        warnings: what was not sound, or could not be read, in words.
-        polygons: outlines, of three corners or more.
-        boxes_3d: boxes in space.
+        warnings: messages about places that are malformed or could not be read.
+        polygons: outlines of three or more corners.
+        boxes_3d: boxes in 3D space.
     """
 
     places: tuple[WrittenPlace, ...]
@@ -47,20 +47,20 @@ class WrittenPlaces:
 
     @property
     def boxes(self) -> tuple[WrittenPlace, ...]:
-        """Those of four numbers."""
+        """The places with four numbers."""
         return tuple(place for place in self.places if len(place.numbers) == 4)
 
     @property
     def points(self) -> tuple[WrittenPlace, ...]:
-        """Those of two numbers."""
+        """The places with two numbers."""
         return tuple(place for place in self.places if len(place.numbers) == 2)
 
 
 class Spans:
-    """Parts of a text that do not overlap.
+    """Spans of a text that do not overlap. `at in spans` is True if a position is inside one.
 
     Args:
-        spans: where each begins and ends, in their order.
+        spans: start and end of each, in rising order.
     """
 
     def __init__(self, spans: Sequence[tuple[int, int]]) -> None:

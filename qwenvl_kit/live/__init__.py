@@ -1,4 +1,4 @@
-"""Questions asked again and again about what a camera, a stream or a film shows as it plays."""
+"""Live video: a question that is asked again and again about a camera, a stream or a film."""
 
 from qwenvl_kit.live.events import WatchEvent
 from qwenvl_kit.live.frame_sources import (

@@ -1,4 +1,4 @@
-"""What a watch tells."""
+"""The events of a watch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ class WatchEvent:
     """One question about the last seconds of a source, with its answer. `str(event)` is its text.
 
     Attributes:
-        index: its place among the events of the watch, from 0 on.
-        started_at, ended_at: when the first and the last frame that the model saw came in, by the
-            clock on the wall, with its time zone.
-        start_seconds, end_seconds: the same from the first frame of the source on; for a film
-            its own time, whatever the speed at which it plays.
-        num_frames: how many frames the model saw.
-        num_skipped: questions that fell due while the model was busy and were not asked.
-        asked_at, answered_at: when the question was put and the answer was complete.
+        index: the number of the event in the watch, from 0 on.
+        started_at, ended_at: the wall-clock times at which the first and the last frame that the
+            model saw were captured, with time zone.
+        start_seconds, end_seconds: the times of these frames, in seconds from the first frame of
+            the source; in a film its own time, at any playing speed.
+        num_frames: the number of frames that the model saw.
+        num_skipped: the number of questions that were skipped since the last event, as the model
+            was busy.
+        asked_at, answered_at: the wall-clock times of the question and of the complete answer.
         reply: the answer; None if it failed.
-        error: why it failed; None if it did not.
+        error: the error; None if it was answered.
     """
 
     index: int
@@ -43,5 +44,5 @@ class WatchEvent:
 
     @property
     def delay_seconds(self) -> float:
-        """From the last frame to the answer, by the clock on the wall."""
+        """The seconds from the last frame to the complete answer, by the wall clock."""
         return (self.answered_at - self.ended_at).total_seconds()

@@ -1,4 +1,4 @@
-"""Where frames come from while one watches."""
+"""Frame sources: cameras, streams and played files that a watch takes its frames from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qwenvl_kit.media.sources import resolve_source
 from qwenvl_kit.media.video_streams import VideoFeed
 
 MAX_LONG_EDGE_PX = 1280
-"""Frames are reduced to it as they come."""
+"""The longer side to which larger frames are reduced."""
 
 _PROTOCOLS = {
     "rtsp": "rtp,rtsp,tcp,udp,udplite",
@@ -30,20 +30,21 @@ _PROTOCOLS = {
     "http": "http,tcp,hls,crypto",
     "https": "https,tls,tcp,hls,crypto",
 }
-"""What FFmpeg may use for an address, and nothing else: a playlist cannot name a local file."""
+"""The protocols that FFmpeg may use for a URL, and no others: a playlist cannot name a local
+file."""
 
 _READ_IN_TWO_WAYS = re.compile(r"[\s\\]|//[^/?#]*[/?#].*@")
-"""Of which a part of the user's name could be taken for the host, or for the path."""
+"""URLs in which part of the user name could be taken for the host or for the path."""
 
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """A frame as it came in.
+    """A frame of a live source.
 
     Attributes:
-        image: its picture: a Pillow image, or an array (height, width, 3).
-        captured_at: when it came, by the clock on the wall, with a time zone.
-        seconds: when it was shown, from the first frame on.
+        image: the picture: a Pillow image, or an array of shape (height, width, 3).
+        captured_at: the wall-clock time at which it came, with time zone.
+        seconds: the time at which it is shown, in seconds from the first frame.
     """
 
     image: Any
@@ -53,25 +54,28 @@ class LiveFrame:
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """What can be watched. Write your own for what none of these reads."""
+    """A source of frames that can be watched.
+
+    Write a class with these two methods for a source that the kit cannot read.
+    """
 
     def frames(self, max_fps: float) -> Iterator[LiveFrame]:
-        """Frames as they come, `seconds` rising; ends where the source ends.
+        """Yield frames as they come, with rising `seconds`; stop at the end of the source.
 
         Args:
-            max_fps: more frames of a second are of no use.
+            max_fps: the most frames per second that are of use.
 
         Raises:
             MediaError: the source cannot be opened, or breaks off.
         """
 
     def close(self) -> None:
-        """Release the source, and have `frames` end; called from another thread, maybe twice."""
+        """Release the source and end `frames`. It is called from another thread, maybe twice."""
 
 
 @dataclass
 class _PlayedSource:
-    """What FFmpeg plays in a process of its own."""
+    """A source that FFmpeg plays in a process of its own."""
 
     def frames(self, max_fps: float) -> Iterator[LiveFrame]:
         """See `FrameSource`."""
@@ -91,15 +95,16 @@ class _PlayedSource:
 
 @dataclass
 class FileSource(_PlayedSource):
-    """A video file, played at the speed at which it was taken, or faster.
+    """A video file, played at its own speed or faster.
 
     Attributes:
         path: the file.
-        speed: how much faster; intervals and windows are in the film's own time.
-        policy: what may be opened; a chat that watches it judges it by its own, too.
+        speed: the factor by which it is played faster; intervals and windows stay in the film's own
+            time.
+        policy: the rules for opening it; a chat that watches the file applies its own policy, too.
 
     Raises:
-        InputError: the speed is not a number above 0.
+        InputError: the speed is no number above 0.
         MediaError: there is no such file, or the policy refuses it.
     """
 
@@ -113,7 +118,7 @@ class FileSource(_PlayedSource):
         opened = resolve_source(self.path, self.policy)
         if not isinstance(opened, Path):
             raise MediaSourceError(
-                f"a film of type {type(self.path).__name__} was given to be played",
+                f"a video of type {type(self.path).__name__} was given as a source to play",
                 expected="the path of a video file",
             )
         self._path = str(opened)
@@ -134,7 +139,7 @@ class CameraSource(_PlayedSource):
 
     Attributes:
         device: its number, or its name: `/dev/video0`, on Windows `video=Integrated Camera`.
-        size: the size to ask it for, such as "1280x720"; None takes its own.
+        size: the size that it is asked for, such as "1280x720"; None takes the camera's default.
     """
 
     device: int | str = 0
@@ -159,16 +164,19 @@ class CameraSource(_PlayedSource):
 class StreamSource(_PlayedSource):
     """A stream on the network: RTSP, RTMP, HLS or plain HTTP.
 
-    Addresses are opened only if their host is named. Name none that you do not trust: it may send
-    the player on to other machines.
+    A URL is opened only if its host is in `allow_hosts`. Allow only hosts that you trust: a host
+    may redirect the player to other machines.
+
+    Example:
+        StreamSource("rtsp://camera.local/live", allow_hosts=["camera.local"])
 
     Attributes:
-        url: its address; a password in it is never shown.
+        url: the URL; a password in it is never shown.
         allow_hosts: the hosts that may be opened.
 
     Raises:
-        MediaSourceError: it is no address of a stream.
-        MediaForbiddenError: its host is not among `allow_hosts`.
+        MediaSourceError: it is no URL of a stream.
+        MediaForbiddenError: its host is not in `allow_hosts`.
     """
 
     url: str = field(repr=False)
@@ -178,7 +186,7 @@ class StreamSource(_PlayedSource):
         scheme, self._host = _parts_of(self.url)
         if self._host and _READ_IN_TWO_WAYS.search(self.url):
             raise MediaSourceError(
-                "the address of the stream can be read in two ways",
+                "the URL of the stream is ambiguous",
                 expected="a host that ends at the first slash, and a password in percent escapes",
             )
         if scheme not in _PROTOCOLS:
@@ -190,7 +198,7 @@ class StreamSource(_PlayedSource):
         if self._host not in {host.lower() for host in hosts}:
             raise MediaForbiddenError(
                 f"the stream is on the network ({scheme}://{self._host})",
-                expected="a host that is allowed by name",
+                expected="a host that is in allow_hosts",
                 hint=f"StreamSource(url, allow_hosts=[{self._host!r}]) if you trust it",
             )
         self._protocols = _PROTOCOLS[scheme]
@@ -206,7 +214,7 @@ class StreamSource(_PlayedSource):
 
 
 class _IterableSource:
-    """Frames that somebody else's code gives, each a picture or a `LiveFrame`."""
+    """Frames from the caller's own iterator, each a picture or a `LiveFrame`."""
 
     def __init__(self, frames: Iterable[Any], policy: MediaPolicy) -> None:
         self._frames = frames
@@ -231,18 +239,18 @@ class _IterableSource:
 
 
 def reduced(image: Any, policy: MediaPolicy) -> Any:
-    """A picture of which the longer side is within `MAX_LONG_EDGE_PX`, no longer shared."""
+    """A copy of a picture whose longer side is at most `MAX_LONG_EDGE_PX`."""
     picture = decode_image(image, policy).copy()
     picture.thumbnail((MAX_LONG_EDGE_PX, MAX_LONG_EDGE_PX))
     return picture
 
 
 def as_source(source: Any, policy: MediaPolicy) -> FrameSource:
-    """A source from whatever a caller wrote, as far as the policy of who watches admits it.
+    """Make a frame source of the caller's argument, within the policy of the chat.
 
     Raises:
-        MediaSourceError: nothing that can be watched.
-        MediaForbiddenError: an address on the network, which must be a `StreamSource`.
+        MediaSourceError: it cannot be watched.
+        MediaForbiddenError: it is a URL, which must be given as a `StreamSource`.
         MediaNotFoundError: there is no such file.
     """
     if isinstance(source, FileSource):
@@ -265,12 +273,12 @@ def _named_source(name: str, policy: MediaPolicy) -> FrameSource:
     if name.startswith(("/dev/video", "video=")):
         return CameraSource(name)
     if _parts_of(name)[0] in _PROTOCOLS:
-        return StreamSource(name)  # which says what is missing
+        return StreamSource(name)  # raises, and says what is missing
     return FileSource(name, policy=policy)
 
 
 def _parts_of(url: str) -> tuple[str, str]:
-    """Scheme and host of an address, in small letters."""
+    """Scheme and host of a URL, in lower case."""
     try:
         parts = urlsplit(url)
         return parts.scheme.lower(), (parts.hostname or "").lower()

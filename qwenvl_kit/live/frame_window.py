@@ -1,4 +1,4 @@
-"""Which frames of the last seconds are kept: few, evenly spread, and the newest."""
+"""The frame window: a few frames of the last seconds, evenly spread, and the newest one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from qwenvl_kit.live.frame_sources import LiveFrame
 
 _ROUNDING = 1e-6
-"""A frame that comes exactly at the beginning of a slot must not fall before it."""
+"""A tolerance: a frame that comes exactly at the beginning of a slot must not fall before it."""
 
 
 class FrameWindow:
-    """A rolling budget of frames.
+    """A sliding window of frames, with a limit on their number.
 
-    Time is divided into as many slots a window as there may be frames; the first frame of each is
-    kept, and the newest is always at hand. So memory is that of `max_frames` frames and two more,
-    however many a source gives.
+    The window is divided into `max_frames` equal slots of time. It keeps the first frame of each
+    slot, and the newest frame. So it holds at most `max_frames` + 2 frames in memory, at any frame
+    rate of the source.
 
     Args:
-        window_seconds: how far back it reaches.
-        max_frames: most frames that it gives.
+        window_seconds: the length of the window.
+        max_frames: the most frames that `frames` returns.
     """
 
     def __init__(self, window_seconds: float, max_frames: int) -> None:
@@ -34,11 +34,11 @@ class FrameWindow:
 
     @property
     def newest_seconds(self) -> float | None:
-        """When the newest frame came; None before the first."""
+        """The time of the newest frame; None before the first."""
         return None if self._newest is None else self._newest.seconds
 
     def add(self, frame: LiveFrame) -> None:
-        """Take a frame that came after all before it; one that did not is passed over."""
+        """Add a frame; one that is not newer than all before it is ignored."""
         if self._newest is not None and frame.seconds <= self._newest.seconds:
             return
         self._newest = frame
@@ -50,7 +50,7 @@ class FrameWindow:
             self._kept.popleft()
 
     def frames(self) -> Sequence[LiveFrame]:
-        """The frames, oldest first; at most as many as allowed, the newest among them."""
+        """The frames, oldest first: at most `max_frames`, the newest among them."""
         kept = list(self._kept)
         if self._newest is not None and (not kept or kept[-1] is not self._newest):
             kept.append(self._newest)

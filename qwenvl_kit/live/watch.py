@@ -1,4 +1,4 @@
-"""Asks a question about the newest frames, at its times or as soon as it can."""
+"""The watch: it asks a question about the newest frames of a source at regular times."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _JOIN_SECONDS = 5.0
-"""How long `stop` waits for a source that does not end when it is closed."""
+"""The longest time for which `stop` waits for a source that does not end when it is closed."""
 
 
 class Watch:
-    """Iterates over events: each a question about the last seconds, with its answer.
+    """Iterates over events: each is a question about the last seconds, with its answer.
 
-    Frames are read while the model answers. A model that is slower than the questions come is
-    asked about the newest frames next; what fell due in between is passed over and counted. So a
-    watch is never behind by more than one answer, and nothing piles up.
+    Frames are read while the model answers. If the model is slower than the interval of the
+    questions, the next question is about the newest frames; the questions between are skipped and
+    counted. So a watch is late by one answer at most, and no frames pile up.
 
-    It ends where its source ends, when it is stopped, or by the error of a source that breaks
-    off, after the events before it. An answer that fails is an event with an error.
+    It ends at the end of its source, or when it is stopped. If the source breaks off, it raises
+    that error, after all events before it. If an answer fails, the event holds the error.
 
+    Example:
         with chat.watch("film.mp4", "Is somebody at the door?", every_seconds=5) as watch:
             for event in watch:
                 print(event.ended_at, event)
 
     Args:
-        chat: who answers.
+        chat: the model to ask.
         source: a video file, the number of a camera, a `FrameSource`, or an iterator of frames.
-        question: what is asked each time.
-        every_seconds: how often.
-        window_seconds: how far back the model sees; None takes `every_seconds`.
-        max_frames: most frames that it sees at a time.
-        sampling: how to generate.
-        budget: what each group of frames may cost.
-        fit: what becomes of a window that is longer than the context.
-        timeout_seconds: a source that gives no frame for so long is given up.
+        question: the question.
+        every_seconds: the interval between two questions.
+        window_seconds: the length of video that the model sees each time; None takes
+            `every_seconds`.
+        max_frames: the most frames that the model sees at a time.
+        sampling: how the answers are generated; None takes the default of the chat.
+        budget: the `PixelBudget` of each group of frames, or a preset such as "quick".
+        fit: what to do if a window is longer than the context; see `ask`.
+        timeout_seconds: the longest time without a frame; then the source is given up.
 
     Raises:
         InputError: an argument cannot be used.
@@ -74,7 +76,7 @@ class Watch:
     ) -> None:
         window_seconds = every_seconds if window_seconds is None else window_seconds
         _check(every_seconds, window_seconds, max_frames, timeout_seconds)
-        Message.user(question)  # a question that cannot be asked is known before the camera opens
+        Message.user(question)  # raises before the camera opens if the question is unusable
         self._chat = chat
         self._question = question
         self._every_seconds = every_seconds
@@ -90,7 +92,7 @@ class Watch:
         return self
 
     def __next__(self) -> WatchEvent:
-        """The next event.
+        """Wait for the next event.
 
         Raises:
             MediaError: the source could not be opened, broke off, or gave no frame in time.
@@ -103,7 +105,7 @@ class Watch:
         return self._ask(frames, due)
 
     def stop(self) -> None:
-        """End the watch and release its source; may be called from any thread, and again."""
+        """End the watch and release its source. It may be called from any thread, and again."""
         self._feed.stop()
 
     def __enter__(self) -> Self:
@@ -117,7 +119,7 @@ class Watch:
             self._feed.stop()
 
     def _wait(self) -> tuple[Sequence[LiveFrame], int]:
-        """The frames to ask about, and which question it is; none at the end."""
+        """The frames of the next question, and its number; no frames at the end."""
         while True:
             with self._feed.changed:
                 due = self._due()
@@ -135,7 +137,7 @@ class Watch:
         )
 
     def _due(self) -> int:
-        """How many questions have fallen due by now, by the times of the frames."""
+        """The number of questions that are due by now, by the times of the frames."""
         newest = self._feed.window.newest_seconds
         first = self._feed.first_seconds
         if newest is None or first is None or self._feed.is_stopped:
@@ -143,7 +145,7 @@ class Watch:
         return math.floor((newest - first) / self._every_seconds + 1e-9)
 
     def _rest(self) -> Sequence[LiveFrame]:
-        """What a source that has ended left to ask about."""
+        """The frames that are left when a source has ended."""
         if self._feed.is_stopped or self._feed.error is not None:
             return ()
         return [f for f in self._feed.window.frames() if f.seconds > self._asked_seconds]
@@ -183,7 +185,7 @@ class Watch:
 
 
 class _Feed:
-    """Reads a source in a thread of its own; what a watch and that thread share."""
+    """Reads a source in its own thread, and holds the state that it shares with the watch."""
 
     def __init__(self, source: FrameSource, window: FrameWindow) -> None:
         self._source = source
@@ -202,7 +204,7 @@ class _Feed:
         self._thread.start()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait for a frame or the end; False if nothing comes in time. Holds `changed`."""
+        """Wait for a frame or the end; False if none comes in time. The caller holds `changed`."""
         seen, deadline = self._num_frames, time.monotonic() + timeout_seconds
         while self._num_frames == seen and not self.is_ended:
             left = deadline - time.monotonic()
@@ -216,19 +218,19 @@ class _Feed:
         with self.changed:
             self.is_stopped = self.is_ended = True
             self.changed.notify_all()
-        with suppress(Exception):  # a source of somebody else's; it is being left anyway
+        with suppress(Exception):  # the caller's own source may raise; it is released anyway
             self._source.close()
         if threading.current_thread() is not self._thread:
             self._thread.join(_JOIN_SECONDS)
 
     def raise_error(self) -> None:
-        """Raise what the source broke off with, once."""
+        """Raise the error of the source, once."""
         error, self.error = self.error, None
         if error is not None:
             try:
                 raise error
             finally:
-                del error  # this frame is in its traceback: each would keep the other
+                del error  # it holds this frame in its traceback: a reference cycle
 
     def _run(self, max_fps: float) -> None:
         try:
@@ -237,7 +239,7 @@ class _Feed:
                     if self.is_stopped:
                         return
                     self._take(frame)
-        except BaseException as error:  # carried to whoever waits for it
+        except BaseException as error:  # raised in the thread that waits for events
             release_frames(error)
             if not self.is_stopped:
                 self.error = error

@@ -13,7 +13,7 @@ from qwenvl_kit.errors import OutOfMemoryError, fresh
 from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
 from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
-from qwenvl_kit.tools.reply_parsing import told_apart
+from qwenvl_kit.tools.reply_parser import parse_reply
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -189,7 +189,9 @@ class InFlightRequest:
             raw_text=completion.raw_text,
         )
         resolved = prepared.resolved
-        apart = told_apart(reply, resolved.messages, begins_in_thought=completion.begins_in_thought)
+        apart = parse_reply(
+            reply, resolved.messages, begins_in_thought=completion.begins_in_thought
+        )
         told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
         return self._pipeline.calibrated(told, resolved)
 

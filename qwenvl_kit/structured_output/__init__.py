@@ -1,1 +1,1 @@
-"""Answers as typed values: what may stand in them, how they are asked for, and what they say."""
+"""Structured output: constraints on answers, their schemas, and the values read from them."""

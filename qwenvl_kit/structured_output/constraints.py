@@ -1,4 +1,4 @@
-"""What an answer must look like, so that a program can read it."""
+"""Constraints: the form that an answer must have, so that a program can read it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ ConstraintKind: TypeAlias = Literal["json schema", "choice", "regex"]
 
 @dataclass(frozen=True)
 class Constraint:
-    """What an answer must look like; a backend that takes it writes nothing else.
+    """The form that an answer must have; a backend that supports it generates nothing else.
 
-    Made by `from_schema`, `from_choices` or `from_regex`.
+    Make one with `from_schema`, `from_choices` or `from_regex`.
+
+    Example:
+        constraint = Constraint.from_choices(["red", "green", "blue"])
+        chat.ask("Which colour is the car?", "car.jpg", constraint=constraint)
 
     Attributes:
-        kind: in which form it is written.
+        kind: the language of the form: "json schema", "choice" or "regex".
         text: a JSON schema, a JSON list of strings, or a regular expression.
-        least: about the shortest of such answers, where they may become long: when no more
-            tokens are left than it takes, an answer is brought to its end; empty for none.
+        least: one of the shortest answers, if answers may become long. When only enough tokens for
+            it are left, the answer is brought to its end. Empty if there is none.
     """
 
     kind: ConstraintKind
@@ -31,10 +35,10 @@ class Constraint:
 
     @classmethod
     def from_schema(cls, schema: Mapping[str, Any]) -> Constraint:
-        """An answer that a JSON schema admits; one that grows too long is brought to its end.
+        """An answer that matches a JSON schema; one that grows too long is brought to its end.
 
         Raises:
-            SchemaError: it is nothing that JSON can hold.
+            SchemaError: the schema is no dict, or cannot be written as JSON.
         """
         if not isinstance(schema, Mapping):
             raise SchemaError(f"schema={schema!r} was given", expected="a JSON schema as a dict")
@@ -42,7 +46,7 @@ class Constraint:
             text = json.dumps(dict(schema), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise SchemaError(
-                f"the schema is nothing that JSON can hold ({error})", expected="a JSON schema"
+                f"the schema cannot be written as JSON ({error})", expected="a JSON schema"
             ) from error
         return cls("json schema", text, json.dumps(_least(schema)))
 
@@ -51,7 +55,7 @@ class Constraint:
         """One of several texts.
 
         Raises:
-            SchemaError: none, one that is empty or no text, or one twice.
+            SchemaError: there are no choices, or one is empty, no text, or given twice.
         """
         is_list = isinstance(choices, Iterable) and not isinstance(choices, str)
         texts = list(choices) if is_list else []
@@ -71,7 +75,10 @@ class Constraint:
     def from_regex(cls, pattern: str) -> Constraint:
         """An answer that a regular expression matches as a whole.
 
-        The expression is of the form of Rust's `regex` crate: no look-around, no back references.
+        The expression uses the syntax of Rust's `regex` crate: no look-around, no back references.
+
+        Raises:
+            SchemaError: the pattern is empty or no text.
         """
         if not isinstance(pattern, str) or not pattern:
             raise SchemaError(f"pattern={pattern!r} was given", expected="a regular expression")
@@ -79,13 +86,13 @@ class Constraint:
 
     @property
     def only_answer(self) -> str | None:
-        """The answer, where it leaves a single one; None where there is a choice."""
+        """The only answer that is allowed; None if there are several."""
         choices: list[str] = json.loads(self.text) if self.kind == "choice" else []
         return str(choices[0]) if len(choices) == 1 else None
 
 
 def _is_whole(text: str) -> bool:
-    """Whether it holds no half of a character."""
+    """True if a text holds no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeError:
@@ -94,7 +101,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _least(schema: Any) -> Any:
-    """About the shortest value of a schema, with one item in each list."""
+    """One of the shortest values of a schema, with one item in each list."""
     if not isinstance(schema, Mapping):
         return ""
     for values in ([schema["const"]] if "const" in schema else None, schema.get("enum")):
@@ -113,7 +120,7 @@ def _least(schema: Any) -> Any:
 
 
 def check_constraint(constraint: object) -> None:
-    """Refuse what is no `Constraint`.
+    """Raise an error if the argument is neither a `Constraint` nor None.
 
     Raises:
         SchemaError: it is something else.

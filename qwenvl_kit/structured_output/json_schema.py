@@ -1,4 +1,4 @@
-"""JSON schemas, made of fields and changed in all of their parts."""
+"""JSON schemas: made from fields, or changed at every level."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def without_keyword(schema: Any, keyword: str, kind: type) -> Any:
-    """The schema without a keyword, wherever its value is of that kind.
+    """The schema without a keyword, at every level where its value has the given type.
 
-    A field may have the keyword's name: its value is then a schema.
+    A field may have the same name as the keyword. Its value is then a schema, and stays.
     """
     if isinstance(schema, list):
         return [without_keyword(item, keyword, kind) for item in schema]
@@ -23,7 +23,7 @@ def without_keyword(schema: Any, keyword: str, kind: type) -> Any:
 
 
 def object_schema(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with these fields, all of them and no others."""
+    """The schema of an object that has exactly these fields."""
     return {
         "type": "object",
         "properties": dict(fields),

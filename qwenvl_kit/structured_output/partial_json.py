@@ -1,4 +1,4 @@
-"""JSON as far as it has been written: its values, and where each of them stands."""
+"""The parser of partial JSON: the values so far, each with its position in the text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, Union
 
-from qwenvl_kit.structured_output.json_kinds import read_json
+from qwenvl_kit.structured_output.json_types import read_json
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HEX = "[0-9a-fA-F]"
 _FIRST_HALF = rf"\\u[dD][89abAB]{_HEX}{{2}}"
-"""The first half of a character that is written as two, which what follows may belong to."""
+"""The first half of a surrogate pair, to which the next escape may belong."""
 _TEXT = re.compile(
     rf'(?:[^"\\]|\\[^u]|\\u(?![dD][89abAB]){_HEX}{{4}}'
     rf"|{_FIRST_HALF}(?:\\u{_HEX}{{4}}|(?=[^\\]|\\[^u])))*"
@@ -22,17 +22,17 @@ _PLAIN = re.compile(r"[-+0-9.eE]+|true|false|null")
 _MAX_DEPTH = 100
 Path: TypeAlias = tuple[Union[str, int], ...]
 Due: TypeAlias = Literal["value", "first", "name", "colon", "next", "nothing"]
-"""What comes next. After a bracket that opens, "first" is a name, a value or the one that closes;
-after an item, "next" is a comma or that bracket."""
+"""The token that is expected next. "first", after an opening bracket, is a name, a value or the
+closing bracket. "next", after an item, is a comma or the closing bracket."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A value without values inside.
+    """A value that holds no other values.
 
     Attributes:
-        path: where it stands: names of fields and places in lists.
-        start, stop: its characters in the text, and the one after them, which ended it.
+        path: its place: names of fields and indices of lists.
+        start, stop: the positions of its characters and of the one after them, which ended it.
     """
 
     path: Path
@@ -42,11 +42,11 @@ class Leaf:
 
 @dataclass
 class _Level:
-    """An object or list that is open, with what has ended in it.
+    """An open object or list, with the items that are complete.
 
     Attributes:
-        found: its items.
-        name: of the field whose value is due, in an object.
+        found: the items.
+        name: in an object, the name of the field whose value comes next.
     """
 
     found: Any
@@ -54,23 +54,23 @@ class _Level:
 
     @property
     def due(self) -> Due:
-        """What an item begins with."""
+        """The kind of token that an item begins with."""
         return "name" if isinstance(self.found, dict) else "value"
 
     @property
     def step(self) -> str | int:
-        """Where the next item stands in it."""
+        """The name or index of the next item."""
         return self.name if isinstance(self.found, dict) else len(self.found)
 
     def put(self, value: Any) -> None:
-        """Take in an item."""
+        """Add an item."""
         if isinstance(self.found, dict):
             self.found[self.name] = value
         else:
             self.found.append(value)
 
     def with_item(self, value: Any) -> Any:
-        """A copy that holds one more item."""
+        """A copy with one more item."""
         if isinstance(self.found, dict):
             return {**self.found, self.name: value}
         return [*self.found, value]
@@ -78,12 +78,12 @@ class _Level:
 
 @dataclass
 class _String:
-    """A string that is being written.
+    """A string that is not complete yet.
 
     Attributes:
-        start: where its quotation mark stands.
-        at: up to where it is read.
-        pieces: what that stands for.
+        start: the position of its opening quote.
+        at: the position up to which it was read.
+        pieces: the characters that were read.
     """
 
     start: int
@@ -92,11 +92,11 @@ class _String:
 
 
 class PartialJson:
-    """What a text holds that may be cut off anywhere, and may go on.
+    """Parses JSON that may be cut off anywhere, and may be continued.
 
-    Strings count as far as they go; numbers and words only once they have ended. What is fed is
-    read once, so that all of it takes time in proportion to its length. Values that have ended are
-    the same objects in all that `value` gives.
+    Strings count as far as they go; numbers and words only once they are complete. Each character
+    is read once, so the time is linear in the length. Complete values are the same objects in all
+    results of `value`.
 
     Args:
         text: JSON, or the beginning of it.
@@ -114,25 +114,25 @@ class PartialJson:
         self.feed(text)
 
     def feed(self, text: str) -> None:
-        """Read what comes next."""
+        """Parse the next part of the text."""
         self._text += text
         while not self._is_broken and self._due != "nothing" and self._step():
             pass
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing."""
+        """True if the JSON value is complete."""
         return self._due == "nothing"
 
     @property
     def leaves(self) -> list[Leaf]:
-        """Values that have ended, in their order."""
+        """The complete leaves, in order."""
         length = len(self._text)
         return [Leaf(path, start, min(end + 1, length)) for path, start, end in self._ended]
 
     @property
     def value(self) -> Any:
-        """What it stands for so far; None if it is nothing yet."""
+        """The value so far; None if there is none yet."""
         if self.is_whole:
             return self._whole
         begun = self._string if self._due == "value" else None
@@ -142,7 +142,7 @@ class PartialJson:
         return inner
 
     def _step(self) -> bool:
-        """Read one mark, name or value; False where more must be written first."""
+        """Read one token; False if it is not complete yet."""
         if self._string is None:
             found = _SPACE.match(self._text, self._at)
             self._at = self._at if found is None else found.end()
@@ -159,7 +159,7 @@ class PartialJson:
         return self._name() if self._due == "name" else self._item()
 
     def _take(self, mark: str) -> bool:
-        """Go past a colon or comma, if it is there."""
+        """Skip a colon or comma; False if it is not there."""
         if not self._text.startswith(mark, self._at):
             return False
         self._at += 1
@@ -167,7 +167,7 @@ class PartialJson:
         return True
 
     def _close(self) -> bool:
-        """Go past the bracket that closes, if it is there."""
+        """Skip the closing bracket; False if it is not there."""
         level = self._levels[-1]
         if not self._text.startswith("}" if isinstance(level.found, dict) else "]", self._at):
             return False
@@ -203,7 +203,7 @@ class PartialJson:
         return True
 
     def _put(self, value: Any) -> None:
-        """Take in a value that has ended."""
+        """Add a complete value."""
         if self._levels:
             self._levels[-1].put(value)
             self._due = "next"
@@ -211,9 +211,9 @@ class PartialJson:
             self._whole, self._due = value, "nothing"
 
     def _read_string(self) -> str | None:
-        """A string, if it has ended; otherwise what there is of it is kept."""
+        """A complete string; None if it is not complete, and its beginning is kept."""
         if self._string is None:
-            if self._text[self._at] != '"':  # where a name was due
+            if self._text[self._at] != '"':  # in place of a name
                 self._break_off()
                 return None
             self._string = _String(self._at, self._at + 1)
@@ -236,7 +236,7 @@ class PartialJson:
         return None
 
     def _read_plain(self) -> Any:
-        """A number or word, if it has ended; otherwise it is read again when there is more."""
+        """A complete number or word; None if it is not complete, and it is read again later."""
         found = _PLAIN.match(self._text, self._at)
         is_word = found is not None and found[0] in ("true", "false", "null")
         if found is None or not (is_word or found.end() < len(self._text)):
@@ -250,6 +250,6 @@ class PartialJson:
         return value
 
     def _break_off(self) -> bool:
-        """Read nothing more: what comes is no JSON."""
+        """Stop parsing, as the text is no JSON."""
         self._is_broken = True
         return False

@@ -1,4 +1,4 @@
-"""A JSON schema in words, as short as a prompt wants it."""
+"""The description of a JSON schema in words, as short as possible, for a prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwenvl_kit.errors import MessageError
 
 @dataclass(frozen=True)
 class Wording:
-    """The words of one language for what may stand in a field."""
+    """The words of one language for the types of fields."""
 
     text: str
     number: str
@@ -42,7 +42,7 @@ WORDINGS = MappingProxyType(
 
 
 def describe_fields(schema: Mapping[str, Any], language: str = "en") -> str:
-    """One line for each field: its name, what it holds, and its description.
+    """Describe each field in one line: its name, its type, and its description.
 
     Example:
         - total: number or null, with tax
@@ -50,13 +50,13 @@ def describe_fields(schema: Mapping[str, Any], language: str = "en") -> str:
           - name: text
 
     Raises:
-        MessageError: there are no words of that language.
+        MessageError: the language is not supported.
     """
-    if language not in WORDINGS:
+    if language not in tuple(WORDINGS):
         raise MessageError(
             f"language={language!r} was given",
             expected=f"one of {', '.join(map(repr, WORDINGS))}",
-            hint="the nearest, and prompt=... in the language that you want",
+            hint="one of these, and prompt=... in the language that you want",
         )
     return "\n".join(_lines(schema, WORDINGS[language], ""))
 
@@ -74,7 +74,7 @@ def _lines(schema: Mapping[str, Any], words: Wording, indent: str) -> Iterator[s
 
 
 def _kind(schema: Mapping[str, Any], words: Wording) -> tuple[str, Mapping[str, Any] | None]:
-    """What a field holds, and the object whose fields are to be told below."""
+    """The type of a field in words, and the object inside whose fields follow, if any."""
     kind = schema.get("type")
     several = schema.get("anyOf") or (
         [{**schema, "type": one} for one in kind] if isinstance(kind, list) else []

@@ -1,4 +1,4 @@
-"""What a caller wants to get: a type or a JSON schema, and values of it."""
+"""The target of structured output: a type or a JSON schema, and the reading of its values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar, cast
 import typing_extensions
 
 from qwenvl_kit.errors import AnswerError, SchemaError
-from qwenvl_kit.structured_output.json_kinds import misfit, read_json
 from qwenvl_kit.structured_output.json_schema import object_schema, without_keyword
+from qwenvl_kit.structured_output.json_types import misfit, read_json
 
 _Value = TypeVar("_Value")
 
@@ -22,22 +22,26 @@ _KNOWN_KEYWORDS = frozenset(
      "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "format",
      "prefixItems", "examples", "$defs", "$ref", "$schema", "$id")
 )  # fmt: skip
-"""Of JSON schema, draft 2020-12, those that are kept by constraint or change nothing."""
+"""The keywords of JSON schema (draft 2020-12) that a constraint enforces, or that change
+nothing."""
+
+_REFUSALS = (TypeError, NameError, AttributeError, IndexError, RecursionError)
+"""The errors of pydantic for objects that are no types; IndexError is that for an empty text."""
 
 _MAX_DEPTH = 16
 _WRAPPER = "value"
-"""The field of an answer that holds what is no object itself."""
+"""The field of an answer that holds the value, if the type is no object."""
 
 
 class Target(Generic[_Value]):
-    """A type whose values are wanted, and its JSON schema, without references.
+    """The type whose values are wanted, with its JSON schema; references are resolved.
 
     Args:
-        wanted: a dataclass, a TypedDict, a pydantic model, any other type that pydantic knows, or
-            a JSON schema as a dict.
+        wanted: a dataclass, a TypedDict, a pydantic model, any other type that pydantic supports,
+            or a JSON schema as a dict.
 
     Raises:
-        SchemaError: it has no schema, is recursive, or says what cannot be kept.
+        SchemaError: the type has no schema, is recursive, or has rules that cannot be enforced.
     """
 
     def __init__(self, wanted: type[_Value] | Mapping[str, Any]) -> None:
@@ -54,36 +58,38 @@ class Target(Generic[_Value]):
         try:
             self.schema: dict[str, Any] = _inlined(schema, definitions, ())
         except RecursionError as error:
-            raise SchemaError("the schema is deeper than Python goes", expected="less") from error
+            raise SchemaError(
+                "the schema is nested too deeply for Python", expected="a flatter schema"
+            ) from error
         _check_keywords(self.schema, "")
         self._is_object = self.schema.get("type") == "object"
 
     @property
     def answer_schema(self) -> dict[str, Any]:
-        """What an answer must look like: an object, in which nothing is left out that may be null.
+        """The schema of an answer: an object with all fields that may be null.
 
-        Whether a field is not there or was forgotten is otherwise not to be told.
+        An optional field that is missing could not be distinguished from one that was forgotten.
         """
         schema = self.schema if self._is_object else object_schema({_WRAPPER: self.schema})
         return cast("dict[str, Any]", _spelled_out(schema))
 
     def unwrapped(self, content: Any) -> Any:
-        """What an answer, or the beginning of one, holds of the type."""
+        """The wanted value in an answer, or in the beginning of one."""
         if self._is_object:
             return content
         return content.get(_WRAPPER) if isinstance(content, dict) else None
 
     def name_of(self, path: tuple[str | int, ...]) -> str:
-        """A place in an answer, such as `items[0].name`; empty for the value as a whole."""
+        """The name of a place in an answer, such as `items[0].name`; empty for the whole value."""
         inside = path if self._is_object else path[1:]
         steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in inside)
         return "".join(steps).removeprefix(".")
 
     def value_of(self, text: str) -> _Value:
-        """The typed value that a whole answer stands for.
+        """The typed value of a complete answer.
 
         Raises:
-            AnswerError: it is no JSON, or not of the type.
+            AnswerError: the answer is no JSON, or is not of the type.
         """
         try:
             written = read_json(text)
@@ -98,10 +104,10 @@ class Target(Generic[_Value]):
             return cast(_Value, content)
         try:
             return cast(_Value, self._adapter.validate_json(json.dumps(content)))
-        except ValueError as error:  # pydantic's own is one
+        except ValueError as error:  # pydantic's ValidationError is one
             raise AnswerError(
                 f"the answer is no {self.name} ({_first_line(error)})",
-                hint="a type that its JSON schema describes wholly",
+                hint="a type whose rules are all in its JSON schema",
             ) from error
 
 
@@ -113,9 +119,9 @@ def _adapter_of(wanted: Any) -> tuple[Any, dict[str, Any]]:
         if inspect.isroutine(wanted):  # pydantic would describe its arguments
             raise TypeError("it is a function")
         adapter = TypeAdapter(_readable(wanted))
-        # A set drops by itself what comes twice.
+        # Values that come twice need no rule: a set drops them.
         return adapter, without_keyword(adapter.json_schema(), "uniqueItems", bool)
-    except (PydanticUserError, TypeError, NameError, AttributeError, RecursionError) as error:
+    except (PydanticUserError, *_REFUSALS) as error:
         raise SchemaError(
             f"{wanted!r} cannot be described ({_first_line(error)})",
             expected="a dataclass, TypedDict, pydantic model or JSON schema",
@@ -123,9 +129,9 @@ def _adapter_of(wanted: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _readable(wanted: Any) -> Any:
-    """The type with each TypedDict of `typing` as one of `typing_extensions`.
+    """The type with every TypedDict of `typing` replaced by one of `typing_extensions`.
 
-    Before Python 3.12 those do not tell which of their keys are required, and pydantic refuses
+    Before Python 3.12, those of `typing` do not tell which keys are required, and pydantic refuses
     them.
     """
     if typing.is_typeddict(wanted):
@@ -145,7 +151,7 @@ def _readable(wanted: Any) -> Any:
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
-    """The schema with what it refers to in the place of each reference."""
+    """The schema with each reference replaced by its definition."""
     if isinstance(schema, list):
         return [_inlined(item, definitions, seen) for item in schema]
     if not isinstance(schema, Mapping):
@@ -158,7 +164,7 @@ def _inlined(schema: Any, definitions: Mapping[str, Any], seen: tuple[str, ...])
             )
         if name in seen:
             raise SchemaError(
-                f"{name} holds itself, by way of {' and '.join(seen)}",
+                f"{name} contains itself, through {' and '.join(seen)}",
                 expected="a type whose depth is known",
                 hint="a list of flat entries with ids",
             )
@@ -171,18 +177,18 @@ def _inlined(schema: Any, definitions: Mapping[str, Any], seen: tuple[str, ...])
 
 
 def _check_keywords(schema: Any, where: str, depth: int = 0) -> None:
-    """Refuse what could not be kept: an answer would break it without anybody noticing."""
+    """Refuse keywords that cannot be enforced: an answer could break such a rule unnoticed."""
     if isinstance(schema, bool) or not isinstance(schema, Mapping):
         raise SchemaError(f"{schema!r} was given", expected="a JSON schema", where=where)
     if depth > _MAX_DEPTH:
         raise SchemaError(
-            f"the schema is deeper than {_MAX_DEPTH} levels", expected="a flatter one", where=where
+            f"the schema has more than {_MAX_DEPTH} levels", expected="a flatter one", where=where
         )
     unknown = sorted(set(map(str, schema)) - _KNOWN_KEYWORDS)
     if unknown:
         raise SchemaError(
-            f"the schema has {', '.join(unknown)}",
-            expected=f"keywords of {', '.join(sorted(_KNOWN_KEYWORDS))}",
+            f"the schema has keywords that cannot be enforced: {', '.join(unknown)}",
+            expected=f"only keywords of {', '.join(sorted(_KNOWN_KEYWORDS))}",
             hint="check the value yourself, in the type's own validation",
             where=where,
         )
@@ -192,7 +198,7 @@ def _check_keywords(schema: Any, where: str, depth: int = 0) -> None:
 
 
 def _spelled_out(schema: Any) -> Any:
-    """Every field that may be null is required, and no others are admitted unless it is said."""
+    """The schema with all nullable fields required, and other fields forbidden by default."""
     if isinstance(schema, list):
         return [_spelled_out(item) for item in schema]
     if not isinstance(schema, Mapping):
@@ -218,7 +224,7 @@ def _may_be_null(schema: Mapping[str, Any]) -> bool:
 
 
 def _check_form(schema: Mapping[str, Any], where: str) -> None:
-    """Refuse keywords whose values are not of the form that they have in JSON schema."""
+    """Refuse keywords whose values are not of the type that JSON schema requires."""
     forms: tuple[tuple[type, str, tuple[str, ...]], ...] = (
         (Mapping, "an object", ("properties",)),
         (list, "a list", ("anyOf", "prefixItems", "enum", "required")),

@@ -1,17 +1,22 @@
-"""Things that people ask of pictures, each as one call with a typed result."""
+"""Tasks: one function for each thing that people ask of pictures, each with a typed result.
+
+The first argument of every function is the chat, which holds the model.
+
+Example:
+    from qwenvl_kit import VisionChat
+    from qwenvl_kit.tasks import describe
+
+    with VisionChat.open("Qwen/Qwen3-VL-2B-Instruct") as chat:
+        print(describe(chat, "photo.jpg", detail="short"))
+"""
 
 from inspect import isfunction as _isfunction
 
 from qwenvl_kit.arguments.checks import tells_arguments as _tells_arguments
-from qwenvl_kit.tasks.ask_typed import (
-    NumberAnswer,
-    YesNo,
-    ask_choice,
-    ask_number,
-    ask_yes_no,
-)
+from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
-from qwenvl_kit.tasks.classify import Classification, classify
+from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
+from qwenvl_kit.tasks.classify import Classification, ask_choice, classify
 from qwenvl_kit.tasks.compare import (
     Comparison,
     Difference,
@@ -34,15 +39,15 @@ from qwenvl_kit.tasks.count import count
 from qwenvl_kit.tasks.describe import Description, describe
 from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, document_qa
 from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
-from qwenvl_kit.tasks.judge import Claim, Judgement, judge_description
+from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
 from qwenvl_kit.tasks.summarize_video import summarize_video
 from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
 from qwenvl_kit.tasks.task_result import Answer, Answers
-from qwenvl_kit.tasks.translate import TextPair, Translation, translate_text_in_image
-from qwenvl_kit.tasks.write import Writing, write_from_image
+from qwenvl_kit.tasks.translate_text_in_image import TextPair, Translation, translate_text_in_image
+from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
 
 __all__ = [
     "Answer",

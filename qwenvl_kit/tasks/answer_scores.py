@@ -1,4 +1,4 @@
-"""How probable each of several answers is, by the model's own account."""
+"""Answer scores: the probability that the model gives to each of several answers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from qwenvl_kit.tasks.task_result import unusable
 
 @dataclass(frozen=True)
 class ScoredAnswers:
-    """Answers to one question, each with the logarithm of its probability.
+    """Answers to one question, each with its log-probability.
 
     Attributes:
         answers: the texts.
-        logprobs: of each as a whole: all of its tokens and the one that ends it.
-        replies: each as a reply.
+        logprobs: the log-probability of each as a whole: the sum over all of its tokens and the one
+            that ends it.
+        replies: the reply of each.
     """
 
     answers: tuple[str, ...]
@@ -32,7 +33,7 @@ class ScoredAnswers:
 
     @cached_property
     def probabilities(self) -> tuple[float, ...]:
-        """Of each, given that it is one of them: they sum to 1."""
+        """The probability of each, if the answer is one of them: they sum to 1."""
         highest = max(self.logprobs)
         weights = [math.exp(logprob - highest) for logprob in self.logprobs]
         total = sum(weights)
@@ -40,7 +41,7 @@ class ScoredAnswers:
 
     @property
     def coverage(self) -> float:
-        """How probable it was that the model would answer with one of them at all."""
+        """The probability that the model answers with one of them at all, in [0, 1]."""
         return min(1.0, sum(map(math.exp, self.logprobs)))
 
 
@@ -52,23 +53,27 @@ def score_answers(
     *,
     budget: BudgetChoice | None = None,
 ) -> ScoredAnswers:
-    """The probability of each answer, from the raw distribution of every token.
+    """Compute the probability of each answer, from the raw distribution of every token.
 
-    Nothing is sampled: the model is made to write each of them. The question and its pictures
-    are read once, and all answers are written together.
+    Nothing is sampled: the model is forced to write each answer. The question and its pictures are
+    read once, and all answers are decoded in one batch.
 
     Args:
-        chat: who is asked.
-        question: what is asked.
-        media: pictures and videos that it is about.
-        answers: what may be the answer.
-        budget: what each picture may cost.
+        chat: the model to ask.
+        question: the question.
+        media: the pictures and videos that it is about.
+        answers: the possible answers.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
+
+    Returns:
+        The log-probability of each answer, and the probabilities among them.
 
     Raises:
-        SchemaError: no answers, or one twice.
-        ContextLengthError: an answer that the context has no room for.
-        UnsupportedFeatureError: the backend gives no scores.
-        AnswerError: it does not write what it is bound to, or no answer is possible.
+        SchemaError: there are no answers, or one is given twice.
+        ContextLengthError: the context has no room for an answer.
+        UnsupportedFeatureError: the backend gives no log-probabilities.
+        AnswerError: the backend does not enforce the answer, or all answers have a probability of
+            0.
     """
     (scored,) = score_each(chat, [question], media, answers, budget=budget)
     return scored
@@ -82,17 +87,17 @@ def score_each(
     *,
     budget: BudgetChoice | None = None,
 ) -> list[ScoredAnswers]:
-    """The probability of each answer to each of several questions, all asked together.
+    """Compute the probability of each answer to each of several questions, in one batch.
 
-    The pictures are read once for all of them. Arguments and errors are those of `score_answers`.
+    The pictures are read once for all questions. Arguments and errors are those of `score_answers`.
     """
-    Constraint.from_choices(answers)  # refuses what cannot be meant, all at once
+    Constraint.from_choices(answers)  # raises before any request if the answers are unusable
     requests = [
         Request.about(question, *media, constraint=Constraint.from_choices([answer]))
         for question in questions
         for answer in answers
     ]
-    most = max(len(answer.encode()) for answer in answers) + 1  # a token has a byte or more
+    most = max(len(answer.encode()) for answer in answers) + 1  # a token has at least one byte
     sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
     replies = chat.ask_many(requests, sampling=sampling, budget=budget, on_error="raise")
     logprobs = [
@@ -102,8 +107,8 @@ def score_each(
     spans = [slice(at, at + len(answers)) for at in range(0, len(replies), len(answers))]
     if not all(any(map(math.isfinite, logprobs[span])) for span in spans):
         raise AnswerError(
-            "the model holds none of the answers possible: each has a probability of 0",
-            expected="answers that it could give",
+            "the model gives every answer a probability of 0",
+            expected="at least one answer that the model could give",
         )
     return [
         ScoredAnswers(tuple(answers), tuple(logprobs[span]), tuple(replies[span])) for span in spans
@@ -111,22 +116,22 @@ def score_each(
 
 
 def _logprob(reply: Reply, answer: str, where: str) -> float:
-    """Of a whole answer, which the model was made to write."""
+    """The log-probability of a whole answer that the model was forced to write."""
     if reply.finish_reason != "stop":
         raise ContextLengthError(
             "the answer is longer than the model's context leaves room for", where=where
         )
     if reply.logprob is None:
         raise UnsupportedFeatureError(
-            "the backend gives no scores, by which answers are judged",
+            "the backend gives no log-probabilities, which are needed to score answers",
             hint="a local model, or a server that gives logprobs",
         )
     if reply.text.strip() != answer.strip() or math.isnan(reply.logprob):
         raise unusable(
             reply,
             f"the backend wrote {reply.text[:60]!r} with a log-probability of {reply.logprob}",
-            expected=f"{answer[:60]!r}, which it was bound to, with its log-probability",
-            hint="a local model, or a server that binds answers to a form",
+            expected=f"{answer[:60]!r}, the only answer allowed, with its log-probability",
+            hint="a local model, or a server that enforces the form of answers",
             where=where,
         )
     return reply.logprob

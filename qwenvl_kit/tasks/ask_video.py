@@ -1,4 +1,4 @@
-"""Ask a question about a video, or about a part of it."""
+"""The question about a video, or about a part of it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qwenvl_kit.tasks.task_result import Answer
 
 @dataclass(frozen=True)
 class VideoAnswer(Answer):
-    """The answer to a question about a video."""
+    """The answer to a question about a video. `str(answer)` is its text."""
 
     @property
     def timestamps_seconds(self) -> tuple[float, ...]:
-        """The times of the frames that the model saw, from the first frame of the video on."""
+        """The times of the frames that the model saw; 0 is the first frame of the video."""
         return self.reply.plan.videos[0].timestamps_seconds
 
 
@@ -33,24 +33,30 @@ def ask_video(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> VideoAnswer:
-    """Ask a question about a video; one that is too long for the context is shown in fewer frames.
+    """Ask a question about a video; a video too long for the context is shown in fewer frames.
 
-    What was given up for that stands in `reply.plan.degradations`. For a film of hours,
-    `summarize_video` goes through all of it.
+    `reply.plan.degradations` lists what was reduced for that. Use `summarize_video` for a film of
+    hours: it goes through all of it.
+
+    Example:
+        print(ask_video(chat, "match.mp4", "Who scores?", start_seconds=60, end_seconds=120))
 
     Args:
-        chat: who answers.
+        chat: the model to ask.
         video: a file, a sequence of frames, or a `VideoPart`, which has its own times.
-        question: what to ask, in whatever language; it is sent as it is.
-        fps: how many frames of a second are shown; see `VideoPart`.
-        num_frames: at most so many, evenly spread.
-        start_seconds: leave out what comes before.
-        end_seconds: leave out what comes after.
-        sampling: how to generate.
-        budget: what each group of frames may cost.
+        question: the question, in any language; it is sent unchanged.
+        fps: the number of frames that are shown for each second; see `VideoPart`.
+        num_frames: the largest number of frames, evenly spread.
+        start_seconds: the time at which the part to show begins.
+        end_seconds: the time at which it ends.
+        sampling: how the answer is generated; None takes the default of the chat.
+        budget: the `PixelBudget` of each group of frames, or a preset such as "quick".
+
+    Returns:
+        The answer, with the times of the frames that the model saw.
 
     Raises:
-        MessageError: no question, or times beside a `VideoPart`.
+        MessageError: there is no question, or times were given together with a `VideoPart`.
         MediaError: the video cannot be used.
     """
     if not isinstance(question, str) or not question.strip():
@@ -65,7 +71,8 @@ def ask_video(
     if isinstance(video, VideoPart):
         if given:
             raise MessageError(
-                f"{', '.join(given)} were given beside a VideoPart", expected="them in the part"
+                f"{', '.join(given)} were given together with a VideoPart",
+                expected="these settings in the VideoPart",
             )
         part = video
     else:

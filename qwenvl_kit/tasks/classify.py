@@ -1,4 +1,4 @@
-"""Say which of several labels a picture has, and how probable each of them is."""
+"""Classification: the probability of each of several labels for a picture."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PROMPTS = MappingProxyType(
 
 @dataclass(frozen=True)
 class Classification:
-    """Which label a picture has.
+    """The label of a picture, with the probability of each label. `str(found)` is the label.
 
     Attributes:
-        probabilities: of each label, in the order given; they sum to 1.
-        scores: what they were computed from. `scores.coverage` is small where none of the labels
-            is what the model would have said.
+        probabilities: the probability of each label, in the order given; they sum to 1.
+        scores: the log-probabilities that they were computed from. `scores.coverage` is small if
+            the model would have answered with none of the labels.
     """
 
     probabilities: Mapping[str, float]
@@ -43,7 +43,7 @@ class Classification:
 
     @property
     def confidence(self) -> float:
-        """The probability of that label."""
+        """The probability of that label, in [0, 1]."""
         return self.probabilities[self.label]
 
     def __str__(self) -> str:
@@ -62,20 +62,27 @@ def classify(
 ) -> Classification:
     """Choose one of several labels for a picture, by the probability of each.
 
-    Every label is scored, and nothing is sampled.
+    Every label is scored by the model; nothing is sampled.
+
+    Example:
+        found = classify(chat, "pet.jpg", ["cat", "dog", "rabbit"])
+        print(found.label, found.probabilities)
 
     Args:
-        chat: who is asked.
-        image: the picture or video, or a list of them that are taken as one.
-        labels: two or more, all different.
-        question: what to ask; None asks what is in the picture.
-        language: of the prompt.
-        prompt: how to ask instead; `{question}` and `{labels}` stand for those.
-        budget: what each picture may cost.
+        chat: the model to ask.
+        image: the picture or video, or a list of them that is classified as one.
+        labels: two labels or more, all different.
+        question: the question; None asks what is in the picture.
+        language: the language of the prompt, "en" or "zh".
+        prompt: your own prompt; `{question}` and `{labels}` in it are replaced.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
+
+    Returns:
+        The probabilities of all labels; `found.label` is the most probable one.
 
     Raises:
-        SchemaError: fewer than two labels, an empty one, or one twice.
-        UnsupportedFeatureError: the backend gives no scores.
+        SchemaError: there are fewer than two labels, or one is empty or given twice.
+        UnsupportedFeatureError: the backend gives no log-probabilities.
         InputError: the picture cannot be used.
     """
     offered = list(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else []
@@ -85,8 +92,29 @@ def classify(
         PROMPTS,
         language,
         prompt,
-        question=chosen_prompt(QUESTIONS, language, question),
+        question=chosen_prompt(QUESTIONS, language, question, "question"),
         labels=("、" if language == "zh" else ", ").join(map(str, offered)),
     )
     scores = score_answers(chat, text, as_media(image), offered, budget=budget)
     return Classification(MappingProxyType(dict(zip(offered, scores.probabilities))), scores)
+
+
+def ask_choice(
+    chat: VisionChat,
+    question: str,
+    choices: Sequence[str],
+    *media: Media,
+    language: Language = "en",
+    prompt: str | None = None,
+    budget: BudgetChoice | None = None,
+) -> Classification:
+    """Ask a question with several possible answers, and get the probability of each.
+
+    This is `classify` with the question first; see there for the arguments and errors.
+
+    Example:
+        ask_choice(chat, "What is the weather?", ["sunny", "cloudy", "rainy"], "sky.jpg").label
+    """
+    return classify(
+        chat, media, choices, question=question, language=language, prompt=prompt, budget=budget
+    )

@@ -1,8 +1,8 @@
-"""Say in what pictures differ."""
+"""Comparison: the differences between pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -40,12 +40,17 @@ DIFFERENCE_PROMPTS = MappingProxyType(
 
 @dataclass(frozen=True)
 class Comparison(Answer):
-    """In what pictures differ."""
+    """A text about the differences between pictures. `str(comparison)` is the text."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference, and how probable its words were as a whole; None without scores."""
+    """One difference between two pictures.
+
+    Attributes:
+        text: the difference, in a few words.
+        confidence: the probability of these words together, in [0, 1]; None without scores.
+    """
 
     text: str
     confidence: float | None
@@ -64,17 +69,20 @@ def compare(
     """Compare two or more pictures, in the order given.
 
     Args:
-        chat: who answers.
-        first: a picture.
-        second: the one that it is compared with.
-        others: further ones.
-        language: of prompt and answer.
-        prompt: how to ask instead.
-        sampling: how to generate.
-        budget: what each picture may cost.
+        chat: the model to ask.
+        first: the first picture.
+        second: the picture that it is compared with.
+        others: more pictures.
+        language: the language of prompt and answer, "en" or "zh".
+        prompt: your own prompt.
+        sampling: how the answer is generated; None takes the default of the chat.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
+
+    Returns:
+        The comparison as text.
 
     Raises:
-        InputError: a picture cannot be used; `parts[0]` is the first.
+        InputError: a picture cannot be used; the error names the first one as `parts[0]`.
         GenerationError: the model failed.
     """
     question = chosen_prompt(PROMPTS, language, prompt)
@@ -93,31 +101,33 @@ def compare_by_aspects(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Answers[Answer]:
-    """Compare pictures with regard to one aspect after another.
+    """Compare pictures by one aspect after another, such as colours or lighting.
 
-    Each aspect is a question of its own; the pictures are read once for all of them.
+    Each aspect is a question of its own. The pictures are read once for all of them.
+
+    Example:
+        answers = compare_by_aspects(chat, "before.jpg", "after.jpg", aspects=["the roof"])
+        print(answers["the roof"])
 
     Args:
-        chat: who answers.
-        first: a picture.
-        second: the one that it is compared with.
-        others: further ones.
-        aspects: in words; None takes scene, objects, colours and lighting.
-        language: of prompt and answer.
-        prompt: how to ask instead; `{aspect}` stands for the aspect.
-        sampling: how to generate.
-        budget: what each picture may cost.
+        chat: the model to ask.
+        first: the first picture.
+        second: the picture that it is compared with.
+        others: more pictures.
+        aspects: the aspects, in words; None takes scene, objects, colours and lighting.
+        language: the language of prompt and answer, "en" or "zh".
+        prompt: your own prompt; `{aspect}` in it is replaced by the aspect.
+        sampling: how the answers are generated; None takes the default of the chat.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Returns:
-        The answers by aspect; those that failed stand in its `failures`.
+        The answers by aspect; those that failed are in its `failures`.
 
     Raises:
-        MessageError: no aspects, or one that is no text.
+        MessageError: `aspects` is no list of texts, or is empty.
     """
-    chosen_prompt(ASPECT_PROMPTS, language)  # an unknown language is told before anything else
-    asked = list(dict.fromkeys(ASPECTS[language] if aspects is None else aspects))
-    if isinstance(aspects, str) or not asked:
-        raise MessageError(f"aspects={aspects!r} were given", expected="a list of texts")
+    chosen_prompt(ASPECT_PROMPTS, language)  # raises first if the language is unknown
+    asked = ASPECTS[language] if aspects is None else _checked_aspects(aspects)
     requests = [
         Request.about(
             chosen_prompt(ASPECT_PROMPTS, language, prompt, aspect=aspect), first, second, *others
@@ -125,6 +135,13 @@ def compare_by_aspects(
         for aspect in asked
     ]
     return Answers.of(asked, chat.ask_many(requests, sampling=sampling, budget=budget), Answer)
+
+
+def _checked_aspects(aspects: object) -> list[str]:
+    given = list(aspects) if isinstance(aspects, Iterable) and not isinstance(aspects, str) else []
+    if not given or not all(isinstance(aspect, str) for aspect in given):
+        raise MessageError(f"aspects={aspects!r} were given", expected="a list of texts")
+    return list(dict.fromkeys(given))
 
 
 def find_differences(
@@ -137,9 +154,13 @@ def find_differences(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> tuple[Difference, ...]:
-    """List what differs between two pictures; empty if the model sees no difference.
+    """List the differences between two pictures; the list is empty if the model sees none.
 
-    The arguments and errors are those of `compare`, and of `extract`.
+    Arguments and errors are those of `compare` and `extract`.
+
+    Example:
+        for difference in find_differences(chat, "before.jpg", "after.jpg"):
+            print(difference.text, difference.confidence)
     """
     wording = chosen_prompt(DIFFERENCE_PROMPTS, language, prompt)
     schema = {

@@ -1,4 +1,4 @@
-"""Say what a picture or video shows."""
+"""Description: a text about the content of a picture or video."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages.message import VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
-from qwenvl_kit.tasks.prompts import Language, chosen_prompt
+from qwenvl_kit.tasks.prompts import Language, check_choice, chosen_prompt
 from qwenvl_kit.tasks.task_result import Answer
 
 Detail: TypeAlias = Literal["short", "standard", "detailed"]
@@ -36,7 +35,7 @@ _KINDS = MappingProxyType({"en": ("image", "video"), "zh": ("张图片", "段视
 
 @dataclass(frozen=True)
 class Description(Answer):
-    """What a picture or video shows."""
+    """A description of a picture or video. `str(description)` is its text."""
 
 
 def describe(
@@ -52,24 +51,28 @@ def describe(
 ) -> Description:
     """Describe one picture or video.
 
+    Example:
+        print(describe(chat, "street.jpg", detail="short", focus="the traffic signs"))
+
     Args:
-        chat: who answers.
+        chat: the model to ask.
         media: the picture, or a `VideoPart`.
-        detail: "short", "standard" or "detailed".
-        focus: what to pay attention to, in words.
-        language: of prompt and answer.
-        prompt: how to ask instead.
-        sampling: how to generate.
-        budget: what the picture may cost.
+        detail: the length: "short" (one sentence), "standard" or "detailed".
+        focus: the things to pay attention to, in words.
+        language: the language of prompt and answer, "en" or "zh".
+        prompt: your own prompt; `{kind}` in it is replaced by the word for picture or video.
+        sampling: how the answer is generated; None takes the default of the chat.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick".
+
+    Returns:
+        The description.
 
     Raises:
         MessageError: the detail or language is not known.
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
-    if detail not in PROMPTS:
-        known = ", ".join(map(repr, PROMPTS))
-        raise MessageError(f"detail={detail!r} was given", expected=f"one of {known}")
+    check_choice(detail, PROMPTS, "detail")
     question = chosen_prompt(PROMPTS[detail], language, prompt)
     question = question.replace("{kind}", _KINDS[language][isinstance(media, VideoPart)])
     if focus is not None:

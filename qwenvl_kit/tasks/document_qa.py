@@ -1,4 +1,4 @@
-"""Ask questions about a document: its pages, or a PDF."""
+"""Questions about a document: a PDF, a TIFF, or pictures of its pages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         ),
     }
 )
-"""Questions that are asked of many documents, by name and language."""
+"""Questions that are often asked about documents, by language and name."""
 
 
 PAGE_PROMPTS = MappingProxyType(
@@ -61,17 +61,17 @@ PAGE_PROMPTS = MappingProxyType(
         "若不在某一页上则为 null）。",
     }
 )
-"""How the page of an answer is asked for, where a document has several."""
+"""The request for the page of an answer, if the document has several pages."""
 
 _PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
 
 
 @dataclass(frozen=True)
 class DocumentAnswer(Answer):
-    """The answer to one question about a document.
+    """The answer to one question about a document. `str(answer)` is its text.
 
     Attributes:
-        pages: the numbers of the pages that were shown, from 1 on.
+        pages: the numbers of the pages that were shown; the first page is 1.
     """
 
     pages: tuple[int, ...]
@@ -84,7 +84,7 @@ class DocumentAnswer(Answer):
 
     @property
     def page(self) -> int | None:
-        """The page that it stands on; None if the model names no single one."""
+        """The number of the page with the answer; None if the model names no single page."""
         if len(self.pages) == 1:
             return self.pages[0]
         found = self._fields.get("page")
@@ -92,12 +92,12 @@ class DocumentAnswer(Answer):
 
     @property
     def confidence(self) -> float | None:
-        """How sure the words of the answer are, in [0, 1]; see `Reply.confidence`."""
+        """The confidence in the words of the answer, in [0, 1]; see `Reply.confidence`."""
         return self._confidence_of("answer", self.reply.confidence)
 
     @property
     def page_confidence(self) -> float | None:
-        """How probable the page was, in [0, 1]; None if there was one alone, and without scores."""
+        """The probability of the page, in [0, 1]; None if there was only one page, or no scores."""
         return self._confidence_of("page", None)
 
     @cached_property
@@ -134,33 +134,41 @@ def document_qa(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> DocumentAnswers:
-    """Answer each question about a document on its own.
+    """Answer each of several questions about a document.
 
-    Questions are not put together into a numbered list: a model that skips or merges one would
-    shift all the answers after it. The pages are read once for all of them. If there are several,
-    each answer is bound to JSON with the number of its page beside it.
+    Each question is a request of its own: in a numbered list of questions, the model may skip or
+    merge one, and all answers after it would be shifted. The pages are read once for all questions.
+    If the document has several pages, each answer is JSON with the number of its page.
+
+    Example:
+        answers = document_qa(chat, "contract.pdf", ["When does it end?"])
+        answer = answers["When does it end?"]
+        print(answer, answer.page, answer.confidence)
 
     Args:
-        chat: who answers.
+        chat: the model to ask.
         document: a picture of it, a list of its pages, or a PDF or TIFF as a path, URL, bytes or
             `DocumentPart`.
-        questions: what to ask; one asked twice is answered once. The name of a preset ("title",
-            "authors", "summary", "tables", "structure") asks its question.
-        instruction: what is added to each question; None adds "from this document only".
-        language: of presets and instruction.
-        pages: of a PDF or TIFF, from 1 on; None takes all.
-        password: of a PDF that is locked.
-        sampling: how to generate.
-        budget: what each page may cost.
+        questions: the questions; one that is given twice is answered once. The name of a preset
+            ("title", "authors", "summary", "tables", "structure") asks the question of that preset.
+        instruction: the text that is added to each question; None adds "from this document only".
+        language: the language of presets and instruction, "en" or "zh".
+        pages: the pages of a PDF or TIFF to show, from 1 on; None shows all.
+        password: the password of a locked PDF.
+        sampling: how the answers are generated; None takes the default of the chat.
+        budget: the `PixelBudget` of each page, or a preset such as "quick".
+
+    Returns:
+        The answers by question; those that failed are in its `failures`.
 
     Raises:
-        MessageError: no questions, or one that is no text.
-        MediaError: a PDF that is damaged, too long, or has no such pages.
-        DocumentPasswordError: it is locked.
-        MissingPackageError: a PDF, without pypdfium2.
+        MessageError: there are no questions, or one is no text.
+        MediaError: a PDF is damaged, too long, or has no such pages.
+        DocumentPasswordError: the PDF is locked, and the password is missing or wrong.
+        MissingPackageError: a PDF was given, and pypdfium2 is not installed.
     """
     asked = _checked_questions(questions)
-    chosen = chosen_prompt(INSTRUCTIONS, language, instruction)
+    chosen = chosen_prompt(INSTRUCTIONS, language, instruction, "instruction")
     shown = shown_pages(
         document,
         chat.policy,
@@ -184,7 +192,7 @@ def document_qa(
 
 
 def _message(shown: Sequence[ShownPage], question: str) -> Message:
-    """The pages, each after its name if there are several, and the question."""
+    """The message of one question: the pages, named if there are several, and the question."""
     parts: list[Any] = []
     for page in shown:
         parts += [page.part] if len(shown) == 1 else [TextPart(page.name), page.part]
@@ -192,7 +200,7 @@ def _message(shown: Sequence[ShownPage], question: str) -> Message:
 
 
 def _form(numbers: Sequence[int], language: str) -> tuple[str, Constraint]:
-    """How an answer with its page is asked for, and what it must look like."""
+    """The request for an answer with its page, and the constraint of such an answer."""
     fields = {"answer": {"type": "string"}, "page": {"enum": [*dict.fromkeys(numbers), None]}}
     return PAGE_PROMPTS[language], Constraint.from_schema(object_schema(fields))
 

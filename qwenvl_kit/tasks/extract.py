@@ -1,4 +1,4 @@
-"""Read typed values from pictures."""
+"""Extraction: typed values that are read from pictures."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class Extraction(Generic[_Value]):
-    """What was read from a picture.
+    """A typed value that was read from a picture.
 
     Attributes:
-        value: of the type that was asked for.
-        confidences: for each value inside, by its path, such as `items[0].name`: how probable it
-            was as a whole, from what the model saw and had written before; None without scores.
+        value: the value, of the type that was asked for.
+        confidences: the probability of each value inside, by its path, such as `items[0].name`:
+            that of all its tokens together, given what stands before it; None without scores.
         reply: the whole reply.
     """
 
@@ -49,7 +49,7 @@ class Extraction(Generic[_Value]):
 
     @property
     def confidence(self) -> float | None:
-        """That of the least sure value; None without scores, and where there is no value."""
+        """The lowest of the confidences; None without scores, or if there is no value inside."""
         known = [sure for sure in self.confidences.values() if sure is not None]
         return min(known, default=None)
 
@@ -66,8 +66,8 @@ def extract(
 ) -> Extraction[_Value]:
     """Read a typed value from one picture or several.
 
-    The model can write nothing but JSON of that type. An answer that grows too long is brought
-    to its end, and its reply's `finish_reason` is then still "stop".
+    The model can write only JSON of that type. An answer that grows too long is completed in the
+    shortest way that the type allows; the `finish_reason` of its reply is then still "stop".
 
     Example:
         @dataclass
@@ -77,19 +77,23 @@ def extract(
         extract(chat, "receipt.png", Receipt).value.total
 
     Args:
-        chat: who reads.
-        image: the picture, or a list of them that are read as one.
-        wanted: a dataclass, a TypedDict, a pydantic model, or a JSON schema as a dict. Fields may
-            be optional, nested, lists and enums; descriptions of fields are told to the model.
-        language: of the prompt.
-        prompt: how to ask instead; `{fields}` stands for the names and kinds of the fields.
-        sampling: how to generate; None is greedy.
-        budget: what each picture may cost.
+        chat: the model to ask.
+        image: the picture, or a list of pictures that are read as one.
+        wanted: the type: a dataclass, a TypedDict, a pydantic model, or a JSON schema as a dict.
+            Fields may be optional, nested, lists and enums; the model is shown the descriptions of
+            fields.
+        language: the language of the prompt, "en" or "zh".
+        prompt: your own prompt; `{fields}` in it is replaced by the names and types of the fields.
+        sampling: how the answer is generated; None is greedy.
+        budget: the `PixelBudget` of each picture, or a preset such as "quick".
+
+    Returns:
+        The value, with a confidence for each value inside it.
 
     Raises:
-        SchemaError: no answer can be bound to the type: it is recursive, or says what cannot be
-            kept.
-        AnswerError: the answer is none of the type; it has the `reply`.
+        SchemaError: the type is not supported: it is recursive, or has rules that cannot be
+            enforced.
+        AnswerError: the answer is not of the type; the error has the `reply`.
         InputError: a picture cannot be used.
     """
     form = _Form(wanted, language, prompt)
@@ -113,11 +117,16 @@ def stream_extract(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Iterator[Any]:
-    """What has been read so far, each time that it grows, and at last the typed value.
+    """Yield what has been read so far, each time that it grows, and at last the typed value.
 
-    The arguments and errors are those of `extract`. What is yielded before the end is JSON's own:
-    dicts, lists, texts and numbers, without what has not been reached; texts grow. Parts that have
-    ended are the same objects each time: copy what you change.
+    The arguments and errors are those of `extract`. All values before the last are plain JSON:
+    dicts, lists, strings and numbers, without the fields that the model has not reached. Strings
+    grow. Parts that are complete are the same objects in every value: copy them before you change
+    them.
+
+    Example:
+        for receipt in stream_extract(chat, "receipt.png", Receipt):
+            print(receipt)
     """
     form: _Form[_Value] = _Form(wanted, language, prompt)
     stream = chat.stream(
@@ -139,9 +148,10 @@ def stream_extract(
 
 
 class _GrowingAnswer:
-    """An answer in JSON while it is written, after what the model may think before it.
+    """A JSON answer that is being written, without the thoughts that may come before it.
 
-    What a prompt has opened is known at the end alone; the answer begins with a brace.
+    Only the finished reply tells whether the prompt has opened the thoughts; the answer itself
+    begins with a brace.
     """
 
     def __init__(self) -> None:
@@ -150,11 +160,11 @@ class _GrowingAnswer:
 
     @property
     def value(self) -> Any:
-        """What it holds so far; None if it is nothing yet."""
+        """The JSON value so far; None if there is none yet."""
         return None if self._written is None else self._written.value
 
     def feed(self, text: str) -> None:
-        """Take in what comes next."""
+        """Add the next text of the stream."""
         if self._written is not None:
             self._written.feed(text)
             return
@@ -166,7 +176,7 @@ class _GrowingAnswer:
 
 
 class _Form(Generic[_Value]):
-    """One type, how it is asked for, and what is made of the answer."""
+    """The prompt, the constraint and the reading of answers for one type."""
 
     def __init__(
         self, wanted: type[_Value] | Mapping[str, Any], language: str, prompt: str | None
@@ -183,7 +193,7 @@ class _Form(Generic[_Value]):
         return self._target.unwrapped(value)
 
     def extraction(self, reply: Reply) -> Extraction[_Value]:
-        """The value of an answer, and how sure each part of it is."""
+        """The value of an answer, with the confidence of each part."""
         written = PartialJson(reply.text)
         try:
             if not written.is_whole:

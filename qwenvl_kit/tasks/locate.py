@@ -1,4 +1,4 @@
-"""Find things in a picture: their boxes, or points on them, in the picture's own pixels."""
+"""Localization: boxes around things, or points on them, in the picture's own pixels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.grounding.boxes import Boxes, Marks
 from qwenvl_kit.grounding.coordinates import PlaceMapper
-from qwenvl_kit.grounding.parsing import WrittenPlace, parse_places
+from qwenvl_kit.grounding.place_parser import WrittenPlace, parse_places
+from qwenvl_kit.grounding.places import Boxes, Points
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
@@ -26,8 +26,9 @@ BOX_PROMPTS = MappingProxyType(
         ("json", "zh"): "定位图中的{what}，以JSON格式输出其bbox坐标。",
     }
 )
-"""By the form in which a family answers, and by language: its training's words, as far as they are
-published (cookbooks of Qwen2.5-VL and Qwen3-VL; QwenLM/Qwen3-VL issue 342 for Qwen2-VL)."""
+"""The prompts by the family's form of answer and by language: the words of its training, as far as
+they are published (cookbooks of Qwen2.5-VL and Qwen3-VL; QwenLM/Qwen3-VL issue 342 for Qwen2-VL).
+"""
 
 POINT_PROMPTS = MappingProxyType(
     {
@@ -38,11 +39,11 @@ POINT_PROMPTS = MappingProxyType(
     }
 )
 
-_EXPECTED = "what to find, in words"
+_EXPECTED = "the things to find, in words"
 _MAX_TOKENS = 1024
-"""Some thirty boxes."""
+"""Room for about thirty boxes."""
 
-_Places = TypeVar("_Places", Boxes, Marks)
+_Places = TypeVar("_Places", Boxes, Points)
 
 
 def locate(
@@ -55,27 +56,31 @@ def locate(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Boxes:
-    """Boxes around things in a picture.
+    """Find things in a picture, and return the boxes around them.
 
-    They are in pixels of the picture as a viewer shows it, upright, from its upper left corner,
-    whatever was resized, padded or cut for the model. What an answer holds beside sound boxes
-    becomes a warning: one that is malformed, cut off, or reaches beyond the picture.
+    Boxes are in pixels of the upright picture, as a viewer shows it, from its upper left corner. It
+    does not matter if the picture was resized, padded or cropped for the model. Boxes in the answer
+    that are malformed, cut off or reach beyond the picture give warnings.
+
+    Example:
+        boxes = locate(chat, "kitchen.jpg", "all cups")
+        boxes.draw().save("found.png")
 
     Args:
-        chat: who answers.
-        image: the picture; an `ImagePart` with a crop is searched there alone.
-        what: what to find, such as "the red circle" or "all cups".
-        language: of the prompt.
-        prompt: how to ask instead; `{what}` stands for what to find.
-        sampling: how to generate; None is greedy.
-        budget: what the picture may cost; small things want a larger one.
+        chat: the model to ask.
+        image: the picture; if it is an `ImagePart` with a crop, only the crop is searched.
+        what: the things to find, such as "the red circle" or "all cups".
+        language: the language of the prompt, "en" or "zh".
+        prompt: your own prompt; `{what}` in it is replaced by the things to find.
+        sampling: how the answer is generated; None is greedy.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick"; small things need a
+            larger one.
 
     Returns:
-        The boxes, in the model's order; none if it found nothing.
+        The boxes in the order of the answer; empty if nothing was found.
 
     Raises:
-        MessageError: nothing to find was named, the language is not known, or a document of
-            several pages was given.
+        MessageError: `what` is empty, the language is not known, or the document has several pages.
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
@@ -95,19 +100,24 @@ def point_at(
     prompt: str | None = None,
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
-) -> Marks:
-    """Points on things in a picture; arguments, pixels and errors are those of `locate`.
+) -> Points:
+    """Find things in a picture, and return a point on each of them.
 
-    A box in the answer counts as its middle, as some families answer with boxes.
+    Arguments, pixels and errors are those of `locate`. A box in the answer gives the point in its
+    middle, as some families answer with boxes.
+
+    Example:
+        for point in point_at(chat, "screen.png", "the search button"):
+            print(point.x_px, point.y_px)
     """
     text = chosen_prompt(
         POINT_PROMPTS, language, prompt, what=checked_words(what, _EXPECTED, "what")
     )
-    return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).marks()
+    return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).points()
 
 
 class _Search:
-    """One answer about places in one picture."""
+    """One request for places in one picture, and its answer."""
 
     def __init__(
         self,
@@ -129,23 +139,26 @@ class _Search:
 
     @property
     def _flat(self) -> Sequence[WrittenPlace]:
-        """Boxes and points; outlines where there are none, as one beside a box is of the same."""
+        """Boxes and points; outlines only if there are none.
+
+        An outline next to a box shows the same thing.
+        """
         return self._written.places or self._written.polygons
 
     def boxes(self) -> Boxes:
-        """What was found, as boxes."""
-        return self._told(Boxes, self._mapper.boxes(self._flat))
+        """The places that were found, as boxes."""
+        return self._result(Boxes, self._mapper.boxes(self._flat))
 
-    def marks(self) -> Marks:
-        """What was found, as points."""
-        return self._told(Marks, self._mapper.marks(self._flat))
+    def points(self) -> Points:
+        """The places that were found, as points."""
+        return self._result(Points, self._mapper.points(self._flat))
 
-    def _told(self, kind: type[_Places], places: Sequence[Any]) -> _Places:
+    def _result(self, kind: type[_Places], places: Sequence[Any]) -> _Places:
         warnings = [*self._written.warnings, *self._mapper.warnings]
         if self._written.places and self._written.polygons:
-            warnings.append("outlines beside the boxes or points; `read_places` gives them")
+            warnings.append("outlines in addition to boxes or points; `read_places` gives them")
         if self._written.boxes_3d:
-            warnings.append("a box in space where one in the picture was asked for; it is left out")
+            warnings.append("a 3D box instead of a box in the picture was left out")
         reason = self._reply.finish_reason
         if reason != "stop":
             warnings.append(f"the answer ended early ({reason}); there may be more")

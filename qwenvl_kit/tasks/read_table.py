@@ -1,4 +1,4 @@
-"""Read a table, or the numbers of a chart, as rows."""
+"""Tables and charts, read as rows."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _MAX_TOKENS = 2048
 
 @dataclass(frozen=True)
 class ReadTable:
-    """Rows under headings.
+    """The rows of a table, under their headings. `str(table)` is the table as text.
 
     Attributes:
         columns: the headings.
         rows: the cells of each row, as many as there are headings.
-        warnings: what had to be set right, in words.
+        warnings: messages about rows that had to be corrected.
         extraction: the answer, with a confidence for each cell (`rows[0][1]`).
     """
 
@@ -66,7 +66,7 @@ class ReadTable:
         return self._table().to_html()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """As a data frame of texts.
+        """The table as a pandas data frame; all cells are strings.
 
         Raises:
             MissingPackageError: pandas is not installed.
@@ -94,16 +94,24 @@ def read_table(
 ) -> ReadTable:
     """Read the table that a picture shows.
 
+    Example:
+        print(read_table(chat, "prices.png").to_pandas())
+
     Args:
-        chat: who reads.
+        chat: the model to ask.
         image: the picture.
-        language: of the prompt.
-        prompt: how to ask instead; `{fields}` stands for what the answer is to hold.
-        sampling: how to generate; None is greedy.
-        budget: what the picture may cost; small print wants a larger one.
+        language: the language of the prompt, "en" or "zh".
+        prompt: your own prompt; `{fields}` in it is replaced by the fields of the answer.
+        sampling: how the answer is generated; None is greedy.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
+            larger one.
+
+    Returns:
+        The headings as `columns` and the cells as `rows`; all cells are strings.
 
     Raises:
-        AnswerError: the table is longer than the answer may be.
+        AnswerError: the answer is no table, or is longer than `sampling` allows; the error has the
+            `reply`.
         InputError: the picture cannot be used.
     """
     wording = chosen_prompt(TABLE_PROMPTS, language, prompt)
@@ -119,7 +127,10 @@ def chart_to_table(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> ReadTable:
-    """Read the numbers of a chart as a table; arguments and errors are those of `read_table`."""
+    """Read the numbers of a chart as a table, one row for each point or bar.
+
+    Arguments and errors are those of `read_table`.
+    """
     wording = chosen_prompt(CHART_PROMPTS, language, prompt)
     return _read(chat, image, wording=wording, language=language, sampling=sampling, budget=budget)
 
@@ -147,5 +158,7 @@ def _read(
     width = len(columns) or max(map(len, given), default=0)
     rows = tuple(tuple([*row, *[""] * width][:width]) for row in given)
     odd = sum(len(row) != width for row in given)
-    warnings = (f"{odd} of {len(given)} rows have not {width} cells",) if odd else ()
+    cells = "1 cell" if width == 1 else f"{width} cells"
+    warned = f"{odd} of {len(given)} rows have more or fewer than {cells}"
+    warnings = (warned,) if odd else ()
     return ReadTable(columns or ("",) * width, rows, warnings, found)

@@ -1,4 +1,4 @@
-"""Read the text that a picture shows."""
+"""Text recognition (OCR): the text that a picture shows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.errors import MessageError
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
-from qwenvl_kit.tasks.prompts import Language, chosen_prompt
-from qwenvl_kit.tasks.spot import spot, spotting_schema
+from qwenvl_kit.tasks.prompts import Language, check_choice, chosen_prompt
+from qwenvl_kit.tasks.spotted_texts import spot_texts, spotted_texts_schema
 from qwenvl_kit.tasks.task_result import Answer
 
 Form: TypeAlias = Literal["plain", "lines", "markdown"]
@@ -39,13 +38,13 @@ _TEXT = "text_content"
 
 @dataclass(frozen=True)
 class TextLine:
-    """A line of text.
+    """A line of text in a picture.
 
     Attributes:
-        text: what it says.
-        box: where it stands, in pixels of the upright original; None if the family or the model
-            does not say.
-        confidence: how sure the model was of its words, in [0, 1]; None without scores.
+        text: the words.
+        box: the place of the line, in pixels of the upright original; None if the family or the
+            model does not give one.
+        confidence: the confidence in its words, in [0, 1]; None without scores.
     """
 
     text: str
@@ -55,11 +54,11 @@ class TextLine:
 
 @dataclass(frozen=True)
 class ReadText(Answer):
-    """The text that a picture shows.
+    """The text that a picture shows. `str(found)` is all of it.
 
     Attributes:
-        text_lines: each line with its place and confidence, if `form="lines"` asked for them.
-        warnings: what could not be read of such an answer, in words.
+        text_lines: each line with its box and confidence, if `form="lines"` was asked for.
+        warnings: messages about lines that could not be read, if `form="lines"` was asked for.
     """
 
     text_lines: tuple[TextLine, ...] = ()
@@ -67,12 +66,12 @@ class ReadText(Answer):
 
     @property
     def text(self) -> str:
-        """All of it, without white space around it."""
+        """All of the text, without white space around it."""
         return "\n".join(line.text for line in self.text_lines) or super().text
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Its lines, without empty ones."""
+        """The lines of the text, without empty ones."""
         return tuple(line.strip() for line in self.text.splitlines() if line.strip())
 
 
@@ -88,25 +87,31 @@ def read_text(
 ) -> ReadText:
     """Read all text in a picture, line by line.
 
+    Example:
+        for line in read_text(chat, "sign.jpg", form="lines").text_lines:
+            print(line.text, line.box, line.confidence)
+
     Args:
-        chat: who answers.
+        chat: the model to ask.
         image: the picture.
-        form: "plain"; "lines", each with its confidence, and with its box where the family
-            grounds in JSON, as all but Qwen2-VL do; or "markdown" with headings, lists and tables.
-        language: of the prompt; the text stays in its own.
-        prompt: how to ask instead; of "lines", `{fields}` stands for what each is to hold.
-        sampling: how to generate.
-        budget: what the picture may cost; small print wants a larger one.
+        form: "plain"; "lines", which gives each line a confidence and, in all families but
+            Qwen2-VL, a box; or "markdown" with headings, lists and tables.
+        language: the language of the prompt, "en" or "zh"; the text stays in its own.
+        prompt: your own prompt; with "lines", `{fields}` in it is replaced by the fields of a line.
+        sampling: how the answer is generated; None takes the default of the chat, or is greedy with
+            "lines".
+        budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
+            larger one.
+
+    Returns:
+        The text; with "lines", `text_lines` has the place and confidence of each line.
 
     Raises:
         MessageError: the form or language is not known.
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
-    if form not in PROMPTS:
-        raise MessageError(
-            f"form={form!r} was given", expected=f"one of {', '.join(map(repr, PROMPTS))}"
-        )
+    check_choice(form, PROMPTS, "form")
     if form == "lines":
         return _read_lines(
             chat, image, language=language, prompt=prompt, sampling=sampling, budget=budget
@@ -124,12 +129,14 @@ def _read_lines(
     sampling: Sampling | None,
     budget: BudgetChoice | None,
 ) -> ReadText:
-    schema = spotting_schema(chat, [_TEXT])
+    schema = spotted_texts_schema(chat, [_TEXT])
     fields = describe_fields(schema["items"], language)
     question = chosen_prompt(PROMPTS["lines"], language, prompt, fields=fields)
-    spotting = spot(chat, image, question, schema, names=[_TEXT], sampling=sampling, budget=budget)
+    found = spot_texts(
+        chat, image, question, schema, names=[_TEXT], sampling=sampling, budget=budget
+    )
     lines = tuple(
         TextLine(spotted.values[_TEXT], spotted.box, spotted.confidences[_TEXT])
-        for spotted in spotting.entries
+        for spotted in found.entries
     )
-    return ReadText(spotting.reply, lines, spotting.warnings)
+    return ReadText(found.reply, lines, found.warnings)

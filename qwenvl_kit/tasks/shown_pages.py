@@ -1,4 +1,4 @@
-"""The pages that a task shows of a document, and their numbers."""
+"""The pages of a document that a task shows to the model, with their numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qwenvl_kit.tasks.task_input import as_image_part, as_media, one_picture
 
 
 class ShownPage(NamedTuple):
-    """A page of the document: its number, its name in the prompt, and what it looks like."""
+    """A page of the document: its number, its name in the prompt, and its picture."""
 
     number: int
     name: str
@@ -34,13 +34,14 @@ def shown_pages(
     password: str | None,
     page_name: str,
 ) -> list[ShownPage]:
-    """The pages of a document, of a list of them, or of a picture, which is its only one.
+    """The pages of a document or of a list; a picture is its own only page.
 
-    What is wrong with a picture is told by each request that shows it.
+    An error of a picture is not raised here, but by each request that shows the picture.
 
     Raises:
-        MessageError: pages or a password with what has none, or several pages in a list of pages.
-        MediaError: a document that cannot be used.
+        MessageError: pages or a password were given for something else than a document, or a list
+            of pages holds a document of several pages.
+        MediaError: a document cannot be used.
     """
     found = _as_document(document, policy)
     if isinstance(found, DocumentPart):
@@ -49,14 +50,14 @@ def shown_pages(
     elif pages is not None or password is not None:
         raise MessageError(
             f"{'pages were' if pages is not None else 'a password was'} given with pictures",
-            expected="them with a PDF alone, or with a TIFF",
+            expected="pages or a password only with a PDF or a TIFF",
         )
     given = [*_listed(found, policy)] if isinstance(found, list) else _numbered(found, policy)
     return [ShownPage(at, page_name.replace("{}", str(at)), page) for at, page in given]
 
 
 def _as_document(document: Any, policy: MediaPolicy) -> DocumentPart | ImagePart | list[Any]:
-    """A document, or a picture that is one, or a list of pages."""
+    """A document, a picture that is not one, or a list of pages."""
     if isinstance(document, DocumentPart):
         return document
     if isinstance(document, (list, tuple, VideoPart)):
@@ -69,7 +70,7 @@ def _as_document(document: Any, policy: MediaPolicy) -> DocumentPart | ImagePart
             part = fetch_part(part, policy)
             if not has_pages(part.source, policy):
                 return [part]
-        except MediaError:  # each request that shows it says what is wrong
+        except MediaError:  # raised again by each request that shows it
             return [part]
     return part if isinstance(document, ImagePart) else DocumentPart(part.source)  # type: ignore[arg-type]
 
@@ -85,7 +86,8 @@ def _with_settings(
         return part
     if part is document:
         raise MessageError(
-            "pages or a password were given beside a DocumentPart", expected="them in the part"
+            "pages or a password were given together with a DocumentPart",
+            expected="these settings in the DocumentPart",
         )
     numbers = check_pages(pages, DEFAULT_DPI, policy)
     return replace(part, pages=None if numbers is None else tuple(numbers), password=password)
@@ -104,7 +106,7 @@ def _numbered(
 def _listed(
     items: Sequence[Any], policy: MediaPolicy
 ) -> Iterator[tuple[int, ImagePart | VideoPart]]:
-    """The items of a list; a document among them must have one page and no more."""
+    """The items of a list; a document among them must have exactly one page."""
     for number, item in enumerate(items, 1):
         if isinstance(item, VideoPart):
             yield number, item
@@ -119,5 +121,5 @@ def _only_page(item: Any, policy: MediaPolicy) -> ImagePart:
     part = as_image_part(item)
     try:
         return one_picture(policy, part, "")
-    except MediaError:  # each request that shows it says what is wrong
+    except MediaError:  # raised again by each request that shows it
         return part

@@ -1,4 +1,4 @@
-"""What a task is given to look at."""
+"""The pictures that a task is given."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 
 _FIRST = "messages[0].parts[0]"
-"""Where a task shows the picture that it is about."""
+"""The place of the only picture of a task in its request."""
 
 
 def as_image_part(image: Media) -> ImagePart:
-    """A picture with the settings that it came with, if any."""
+    """A picture as an `ImagePart`; one that is an `ImagePart` already keeps its settings."""
     return image if isinstance(image, ImagePart) else ImagePart(image)  # type: ignore[arg-type]
 
 
 def one_picture(policy: MediaPolicy, image: Media, where: str = _FIRST) -> ImagePart:
-    """The picture, or the only page of a document, with the settings that it came with, if any.
+    """The picture, or the only page of a document, as an `ImagePart` with its settings.
 
     Args:
-        policy: what may be opened.
+        policy: the rules for sources that may be opened.
         image: the picture or document.
-        where: its place in the request.
+        where: its place in the request, for errors.
 
     Raises:
-        MessageError: a document of several pages.
-        MediaError: a document that cannot be used.
+        MessageError: the document has several pages.
+        MediaError: the document cannot be used.
     """
     part = image if isinstance(image, DocumentPart) else as_image_part(image)
     with reading(where):
@@ -47,10 +47,10 @@ def one_picture(policy: MediaPolicy, image: Media, where: str = _FIRST) -> Image
 
 
 def one_plan(reply: Reply) -> ImagePlan:
-    """What was planned of the one picture that a request showed.
+    """The plan of the only picture of a request.
 
     Raises:
-        MessageError: it turned out to be a document of several pages.
+        MessageError: the picture was a document of several pages.
     """
     if len(reply.plan.images) != 1:
         raise _several(len(reply.plan.images))

@@ -1,4 +1,4 @@
-"""What the results of all tasks share."""
+"""The parts that the results of all tasks share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a task. `str(answer)` is its text.
+    """The answer of a task. `str(answer)` is its text.
 
     Attributes:
         reply: the whole reply: tokens, usage, timing and plan.
@@ -33,14 +33,14 @@ class Answer:
 
     @property
     def confidence(self) -> float | None:
-        """How sure the answer is, in [0, 1]; see `Reply.confidence`."""
+        """The confidence in the answer, in [0, 1]; None without scores. See `Reply.confidence`."""
         return self.reply.confidence
 
 
 def unusable(
     reply: Reply, problem: str, *, expected: str = "", hint: str = "", where: str = ""
 ) -> AnswerError:
-    """The error of an answer that is not of the form that was asked for; it has the reply."""
+    """The error for an answer that is not of the form asked for; it holds the reply."""
     error = AnswerError(problem, expected=expected, hint=hint, where=where)
     error.reply = reply
     return error
@@ -50,13 +50,13 @@ _Answer = TypeVar("_Answer", bound=Answer)
 
 
 class Answers(Mapping[str, _Answer], Generic[_Answer]):
-    """Answers by what was asked, in that order; those that failed stand in `failures`.
+    """Answers by question, in the order asked; failed questions are in `failures`.
 
     `answers[question]` raises the error of a question that failed.
 
     Args:
         answers: the answer to each question that was answered.
-        failures: why the others were not.
+        failures: the failure of each other question.
     """
 
     def __init__(self, answers: Mapping[str, _Answer], failures: Mapping[str, Failure]) -> None:
@@ -70,7 +70,7 @@ class Answers(Mapping[str, _Answer], Generic[_Answer]):
         results: Iterable[Reply | Failure],
         read: Callable[[Reply], _Answer],
     ) -> Self:
-        """Replies and failures by their questions, each reply as `read` makes an answer of it."""
+        """Pair questions with their results; `read` turns a reply into an answer."""
         found = dict(zip(questions, results))
         return cls(
             answers={q: read(reply) for q, reply in found.items() if isinstance(reply, Reply)},

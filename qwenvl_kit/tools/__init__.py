@@ -1,1 +1,1 @@
-"""Functions that a model may call: how they are told to it, and what it writes to call them."""
+"""Tools: functions that a model may call, and the parsers of its calls."""

@@ -1,7 +1,7 @@
-"""What the schema of a tool says of an argument that is written as plain text.
+"""Arguments that are written as plain text, read by the schema of their tool.
 
-Qwen3.5 writes every value of a call as it is, without quotes: `12` may be a number or a text, and
-`None` stands for null, as its chat template writes the values of earlier calls by Python's `str`.
+Qwen3.5 writes every argument without quotes: `12` may be a number or a string. Its chat template
+writes the values of earlier calls by Python's `str`, so `None` stands for null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SPELLINGS = {
     "str": "string", "text": "string", "int": "integer", "long": "integer", "float": "number",
     "double": "number", "bool": "boolean", "dict": "object", "list": "array", "none": "null",
 }  # fmt: skip
-"""Names of types that tools are described with, beside those of JSON schema."""
+"""Names of types that tools are described with, in addition to those of JSON schema."""
 
 _KINDS = ("null", "boolean", "integer", "number", "string", "array", "object")
 _MAX_DEPTH = 16
@@ -29,32 +29,32 @@ class Parameters:
     """The parameters of one tool.
 
     Args:
-        schema: their JSON schema; an empty one where the tool is not known.
+        schema: their JSON schema; empty if the tool is not known.
     """
 
     schema: Mapping[str, Any]
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """The schema of each by its name."""
+        """The schema of each parameter by its name."""
         found = self.schema.get("properties")
         return found if isinstance(found, Mapping) else {}
 
     def is_unknown(self, name: str) -> bool:
-        """Whether the tool says what it takes, and this is not among it."""
+        """True if the tool lists its parameters, and this name is not among them."""
         others = self.schema.get("additionalProperties") or self.schema.get("patternProperties")
         return bool(self.schema) and name not in self.properties and not others
 
     def read(self, name: str, text: str) -> tuple[Any, bool]:
-        """The value that a text stands for, and whether it is one that is wanted."""
+        """The value that a text stands for, and True if the schema allows it."""
         form = _form_of(self.properties.get(name), self.schema)
         for value in _readings(text, form):
             if form.takes(value):
                 return value, True
         return text, False
 
-    def respelt(self, name: str, value: Any) -> Any:
-        """A value of JSON; a text where none is wanted becomes the value that it stands for."""
+    def converted(self, name: str, value: Any) -> Any:
+        """The value of a JSON argument; a string is converted if the schema allows no string."""
         if not isinstance(value, str) or _form_of(self.properties.get(name), self.schema).has(
             "string"
         ):
@@ -64,26 +64,26 @@ class Parameters:
 
 @dataclass(frozen=True)
 class _Form:
-    """What a schema allows, as far as a value shows it without looking inside.
+    """The values that a schema allows, without looking inside of lists and objects.
 
     Attributes:
-        kinds: the values that are allowed of each kind; None allows all of them.
+        kinds: the allowed values of each JSON type; None allows all values of it.
     """
 
     kinds: Mapping[str, tuple[Any, ...] | None]
 
     def has(self, kind: str) -> bool:
-        """Whether values of that kind are allowed at all."""
+        """True if any values of that type are allowed."""
         return kind in self.kinds
 
     def takes(self, value: Any) -> bool:
-        """Whether a value is allowed."""
+        """True if a value is allowed."""
         kind = _kind_of(value)
         listed = self.kinds.get(kind, ())
         return listed is None or value in listed
 
     def both(self, other: _Form) -> _Form:
-        """What this form and another allow."""
+        """The values that both forms allow."""
         kinds: dict[str, tuple[Any, ...] | None] = {}
         for kind in self.kinds.keys() & other.kinds.keys():
             mine, its = self.kinds[kind], other.kinds[kind]
@@ -91,7 +91,7 @@ class _Form:
         return _Form(kinds)
 
     def either(self, other: _Form) -> _Form:
-        """What this form or another allows."""
+        """The values that at least one of the forms allows."""
         kinds = {**self.kinds, **other.kinds}
         for kind in self.kinds.keys() & other.kinds.keys():
             mine, its = self.kinds[kind], other.kinds[kind]
@@ -103,7 +103,7 @@ _ANYTHING = _Form(dict.fromkeys(_KINDS))
 
 
 def _readings(text: str, form: _Form) -> Iterator[Any]:
-    """What a text may stand for, the likeliest first."""
+    """The values that a text may stand for, the most likely first."""
     bare = text.strip()
     known, value = _literal(bare)
     if known and value is None and text not in (form.kinds.get("string") or ()):
@@ -122,17 +122,17 @@ def _readings(text: str, form: _Form) -> Iterator[Any]:
 
 
 def _form_of(schema: Any, root: Mapping[str, Any], depth: int = 0) -> _Form:
-    """The form of a schema, with what it refers to; anything where it does not say."""
+    """The form of a schema, with its references resolved; anything if it sets no limits."""
     if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
         return _ANYTHING
     form = reduce(_Form.both, _conditions(schema, root, depth + 1), _ANYTHING)
-    if schema.get("nullable") is True:  # as OpenAPI has it
+    if schema.get("nullable") is True:  # a keyword of OpenAPI
         form = form.either(_Form({"null": None}))
     return form if form.kinds and len(form.kinds) < len(_KINDS) else _ANYTHING
 
 
 def _conditions(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Iterator[_Form]:
-    """All that a schema says; each must hold."""
+    """The forms of all keywords of a schema; a value must match each of them."""
     if "$ref" in schema:
         yield _form_of(_referred(schema["$ref"], root), root, depth)
     if "const" in schema:
@@ -153,7 +153,7 @@ def _conditions(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) 
 
 
 def _referred(reference: Any, root: Mapping[str, Any]) -> Any:
-    """The schema that a reference within the same schema names; None if it names another."""
+    """The schema that a reference points to; None if it is not within the same schema."""
     start, *steps = str(reference).split("/")
     found: Any = root if start == "#" else None
     for step in steps:
@@ -170,7 +170,7 @@ def _listed(values: Iterable[Any]) -> _Form:
 
 
 def _named(given: Any) -> _Form:
-    """The form of the word `type`: a name, or a list of names."""
+    """The form of the keyword `type`: one name, or a list of names."""
     names = [str(name).lower() for name in (given if isinstance(given, list) else [given])]
     kinds = {_SPELLINGS.get(name, name) for name in names}
     if not kinds <= set(_KINDS):
@@ -179,7 +179,7 @@ def _named(given: Any) -> _Form:
 
 
 def _kind_of(value: Any) -> str:
-    """The type that JSON schema has for a value, the narrowest."""
+    """The JSON type of a value, the narrowest one."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -191,7 +191,7 @@ def _kind_of(value: Any) -> str:
 
 
 def _literal(text: str) -> tuple[bool, Any]:
-    """Whether a text is a finite value of JSON or Python, and which."""
+    """True and the value, if a text is a finite value in JSON or Python syntax."""
     try:
         value = read_whole(text)
     except UnreadError:

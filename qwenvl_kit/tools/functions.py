@@ -1,16 +1,19 @@
-"""A Python function as a tool: its schema from its signature and docstring."""
+"""Python functions as tools: the schema of each, from its signature and docstring."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import typing_extensions
 
 from qwenvl_kit.errors import ToolError
+from qwenvl_kit.messages.message import Message, with_system_part
+from qwenvl_kit.messages.tool_parts import ToolOffer
 from qwenvl_kit.structured_output.json_schema import without_keyword
 
 _ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
@@ -23,11 +26,17 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 class Tool:
     """A function that a model may call.
 
+    Example:
+        def weather(city: str) -> str:
+            "Return the weather of a city."
+            return "sunny"
+        chat.run_tools("What is the weather in Oslo?", tools=[weather])
+
     Attributes:
-        name: what the model calls it.
-        description: what it does, from its docstring.
+        name: the name by which the model calls it.
+        description: its purpose, from the docstring.
         parameters: the JSON schema of its arguments.
-        function: what is called.
+        function: the function itself.
     """
 
     name: str
@@ -37,18 +46,18 @@ class Tool:
     _arguments: Any
 
     def __call__(self, **arguments: Any) -> Any:
-        """As the function itself."""
+        """Call the function itself, without checking the arguments."""
         return self.function(**arguments)
 
     @classmethod
     def of(cls, function: Callable[..., Any] | Tool) -> Tool:
-        """The tool that a function makes.
+        """Make a tool of a function.
 
-        Its parameters need annotations that pydantic knows; what the docstring says of each, in
-        Google's form ("Args:"), is told to the model.
+        Each parameter needs an annotation that pydantic supports. The model is shown the
+        docstring's description of each parameter, in Google style ("Args:").
 
         Raises:
-            ToolError: it is no function, has no name, or a parameter cannot be described.
+            ToolError: it is no function, it has no name, or a parameter cannot be described.
         """
         if isinstance(function, Tool):
             return function
@@ -69,14 +78,14 @@ class Tool:
                 expected="a name of letters, digits and underscores",
                 hint="def with a name, instead of a lambda",
             )
-        summary, told = _read_docstring(inspect.getdoc(function) or "")
-        arguments = _model_of(name, function, told)
-        # pydantic makes titles of names.
+        summary, described = _read_docstring(inspect.getdoc(function) or "")
+        arguments = _model_of(name, function, described)
+        # pydantic adds titles that it makes from names.
         schema = without_keyword(arguments.model_json_schema(), "title", str)
         return cls(name, summary, schema, function, arguments)
 
     def to_dict(self) -> dict[str, Any]:
-        """The tool as chat templates and OpenAI's API take it."""
+        """The tool in the form of chat templates and of OpenAI's API."""
         return {
             "type": "function",
             "function": {
@@ -90,7 +99,7 @@ class Tool:
         """Check the arguments, and call the function with them.
 
         Raises:
-            ToolError: they do not fit its parameters; it is not called then.
+            ToolError: the arguments do not match the parameters; the function was not called.
         """
         from pydantic import ValidationError
 
@@ -100,19 +109,20 @@ class Tool:
             wrong = "; ".join(
                 f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
             )
+            names = ", ".join(self.parameters.get("properties", {}))
             raise ToolError(
                 f"{self.name} was called with arguments that do not fit ({wrong})",
-                expected=f"those of {', '.join(self.parameters.get('properties', {})) or 'none'}",
+                expected=f"the arguments {names}" if names else "no arguments",
             ) from error
         given = {name: getattr(checked, name) for name in type(checked).model_fields}
         return self.function(**given)
 
 
 def as_tools(functions: Iterable[Callable[..., Any] | Tool]) -> tuple[Tool, ...]:
-    """Tools of functions, whose names must differ.
+    """Make tools of functions, whose names must be different.
 
     Raises:
-        ToolError: a function that cannot be a tool, or a name twice.
+        ToolError: a function cannot be a tool, or two have the same name.
     """
     is_list = isinstance(functions, Iterable) and not isinstance(functions, (str, Mapping))
     if callable(functions) or not is_list:
@@ -132,7 +142,21 @@ def as_tools(functions: Iterable[Callable[..., Any] | Tool]) -> tuple[Tool, ...]
     return tuple(tools)
 
 
-def _model_of(name: str, function: Callable[..., Any], told: Mapping[str, str]) -> Any:
+def with_tools(
+    messages: Sequence[Message], functions: Sequence[Callable[..., Any]]
+) -> tuple[Message, ...]:
+    """Add the offer of tools to the system message of a conversation.
+
+    Raises:
+        ToolError: a function cannot be a tool, or two have the same name.
+    """
+    offer = ToolOffer(
+        tuple(json.dumps(tool.to_dict(), ensure_ascii=False) for tool in as_tools(functions))
+    )
+    return with_system_part(messages, offer)
+
+
+def _model_of(name: str, function: Callable[..., Any], described: Mapping[str, str]) -> Any:
     """A pydantic model of the function's parameters."""
     from pydantic import ConfigDict, Field, create_model
     from pydantic.errors import PydanticUserError
@@ -149,17 +173,20 @@ def _model_of(name: str, function: Callable[..., Any], told: Mapping[str, str]) 
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ToolError(
-                f"{name} takes *{parameter.name}", expected="parameters with names alone"
+                f"{name} takes *{parameter.name}", expected="only parameters with names"
             )
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise ToolError(f"{name} takes {parameter.name} by position", expected="by name")
+            raise ToolError(
+                f"{name} takes {parameter.name} by position only",
+                expected="a parameter that can be passed by name",
+            )
         if parameter.name not in hints:
             raise ToolError(
                 f"parameter {parameter.name} of {name} has no annotation",
                 expected="a type, such as `city: str`",
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        field = Field(default, description=told.get(parameter.name))
+        field = Field(default, description=described.get(parameter.name))
         fields[parameter.name] = (hints[parameter.name], field)
     try:
         return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
@@ -167,15 +194,15 @@ def _model_of(name: str, function: Callable[..., Any], told: Mapping[str, str]) 
         reason = " ".join(str(error).split())[:200]
         raise ToolError(
             f"the parameters of {name} cannot be described ({reason})",
-            expected="types that pydantic knows",
+            expected="types that pydantic supports",
         ) from error
 
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """What a function does, and what is said of each argument (Google's form)."""
+    """The summary of a docstring, and its description of each argument (Google style)."""
     before, *after = _ARGS.split(text, maxsplit=1)
     summary = " ".join(before.split("\n\n")[0].split())
-    told: dict[str, str] = {}
+    described: dict[str, str] = {}
     name = ""
     for line in after[0].splitlines() if after else ():
         if _SECTION.match(line):
@@ -183,7 +210,7 @@ def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
         found = _ARGUMENT.match(line)
         if found:
             name = found[1]
-            told[name] = found[2].strip()
+            described[name] = found[2].strip()
         elif name and line.strip():
-            told[name] = f"{told[name]} {line.strip()}"
-    return summary, told
+            described[name] = f"{described[name]} {line.strip()}"
+    return summary, described

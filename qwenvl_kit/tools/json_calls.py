@@ -1,8 +1,8 @@
-"""Calls of tools as JSON: `{"name": ..., "arguments": {...}}`, as Qwen3-VL writes them.
+"""Tool calls in JSON: `{"name": ..., "arguments": {...}}`, as Qwen3-VL writes them.
 
-Other models, and the dicts of OpenAI's API, have other words for the same: `parameters`,
-`{"function": {...}}`, arguments as JSON in a text, a list of calls. These are read as well. A key
-that is not known is no reason to run a tool on its defaults: such a call is not understood.
+Other models, and the dicts of OpenAI's API, use other words for the same: `parameters`,
+`{"function": {...}}`, arguments as JSON in a string, a list of calls. These are read, too. A call
+with an unknown key is not read: it must not run a tool with default arguments.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _BETWEEN = re.compile(r"[\s,;]*")
 _SURPLUS = re.compile(r"[\s}\])]*")
 _FENCE = re.compile(r"\s*```(?:json|python)?[ \t]*(?=\s)|\s*```")
 _BESIDE = frozenset(("id", "call_id", "tool_call_id", "index"))
-"""Keys that tell calls apart and say nothing of what is called."""
+"""Keys that identify a call and do not change it."""
 
 _ENDS = ("</tool_call>", "```")
 
 
 def read_json_calls(text: str, at: int, schemas: Mapping[str, Mapping[str, Any]]) -> Block:
-    """The calls that begin at a place, one after another or in a list.
+    """Read the calls that begin at a position, one after another or in a list.
 
     Raises:
-        UnreadError: one of them is not understood; then none of them is to be made.
+        UnreadError: one of them cannot be read; then none of them must be made.
     """
     calls: list[WrittenCall] = []
     notes: dict[str, None] = {}
     at = _after(_FENCE, text, at)
     while text.startswith(("{", "["), at := _after(_BETWEEN, text, at)):
-        if text.startswith("{{", at):  # as some templates write the braces of an example
+        if text.startswith("{{", at):  # some templates double the braces of their example
             notes["its first '{' opens nothing"] = None
             at += 1
         found = read_literal(text, at, _ENDS)
@@ -56,7 +56,7 @@ def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _calls_of(value: Any, schemas: Mapping[str, Any], at: int) -> Iterator[WrittenCall]:
-    """The calls of one value of JSON."""
+    """The calls in one JSON value."""
     items = value if isinstance(value, list) else [value]
     if not items:
         raise UnreadError("it has no name", at)
@@ -75,7 +75,7 @@ def _call_of(item: Any, schemas: Mapping[str, Any]) -> WrittenCall:
     unknown = [key for key in given if key not in ("arguments", "parameters")]
     if unknown:
         raise UnreadError(
-            f"beside its name and its arguments it has {', '.join(map(repr, unknown))[:80]}", 0
+            f"it has {', '.join(map(repr, unknown))[:80]} in addition to name and arguments", 0
         )
     parameters = Parameters(schemas.get(name, {}))
     if not given and parameters.properties:
@@ -83,11 +83,11 @@ def _call_of(item: Any, schemas: Mapping[str, Any]) -> WrittenCall:
     if len(given) == 2 and given["arguments"] != given["parameters"]:
         raise UnreadError("it has both arguments and parameters", 0)
     arguments = _arguments_of(next(iter(given.values()), {}))
-    return WrittenCall(name, {key: parameters.respelt(key, arguments[key]) for key in arguments})
+    return WrittenCall(name, {key: parameters.converted(key, arguments[key]) for key in arguments})
 
 
 def _named(item: Any) -> dict[str, Any]:
-    """What a call says, without what it is wrapped in."""
+    """The fields of a call, without the objects that it is wrapped in."""
     if not isinstance(item, Mapping):
         raise UnreadError("it is no object with a name and arguments", 0)
     given = {key: value for key, value in item.items() if key not in _BESIDE}
@@ -100,7 +100,7 @@ def _named(item: Any) -> dict[str, Any]:
 
 
 def _arguments_of(value: Any) -> Mapping[str, Any]:
-    """Arguments as an object; None and an empty text say that there are none."""
+    """The arguments as an object; None and an empty string stand for no arguments."""
     if isinstance(value, str) and value.strip():  # some write JSON inside JSON
         value = read_whole(value)
     if value is None or value == "":

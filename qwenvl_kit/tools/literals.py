@@ -1,11 +1,11 @@
-"""Values as JSON and as Python write them, and what is missing of them.
+"""Values in JSON or Python syntax, read only if there is a single way to read them.
 
-Models write both: Qwen3.5's own template shows them `True` and `None`. None of the libraries that
-read broken JSON serves here, as each of them guesses in silence. json-repair closes a text that was
-cut off, keeps the last of two equal names and adds a missing comma without a word, and takes a
-minute for 20,000 characters of `{"`; pydantic's `from_json(allow_partial=True)` leaves out what is
-not whole; `ast.literal_eval` knows no `null`. So a value is rewritten token by token, in one pass
-and as far as there is only one way to read it, and the standard library reads what comes of it.
+Models write both: Qwen3.5's own template shows them `True` and `None`. No library for broken JSON
+fits here, as all of them guess silently. json-repair completes a text that was cut off, keeps the
+last of two equal names and adds a missing comma without a message, and takes a minute for 20,000
+characters of `{"`; pydantic's `from_json(allow_partial=True)` drops incomplete values;
+`ast.literal_eval` does not know `null`. So a value is rewritten as JSON, token by token in one
+pass, as long as it has a single reading, and the standard library parses the result.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _IN_JSON = {"(": "[", ")": "]"}
 
 
 class UnreadError(ValueError):
-    """Something is not understood.
+    """The error for a text that cannot be read as a value or a call.
 
     Attributes:
-        at: where in the text.
-        is_cut: whether the text ends before it does.
+        at: the position in the text.
+        is_cut: True if the text ends too early.
     """
 
     def __init__(self, reason: str, at: int, *, is_cut: bool = False) -> None:
@@ -53,9 +53,9 @@ class Literal:
     """A value that was read.
 
     Attributes:
-        value: as JSON has it.
-        stop: where it ends.
-        notes: what had to be assumed, in words; empty where it is written as it should be.
+        value: the JSON value.
+        stop: the position after it.
+        notes: messages about errors in the text that were corrected; empty if there were none.
     """
 
     value: Any
@@ -64,13 +64,13 @@ class Literal:
 
 
 def read_literal(text: str, at: int = 0, until: Sequence[str] = ()) -> Literal:
-    """The value that begins at a place.
+    """Read the value that begins at a position.
 
     Args:
-        text: holds it.
-        at: where it begins.
-        until: what may follow a value whose last brackets are missing. Where none of these stands
-            there, as at the end of an answer that was cut off, nothing is added.
+        text: the text with the value.
+        at: the position.
+        until: texts that may follow a value whose last brackets are missing. If none of them
+            follows, as at the end of an answer that was cut off, no brackets are added.
 
     Raises:
         UnreadError: it is no value, is cut off, or can be read in more than one way.
@@ -79,10 +79,10 @@ def read_literal(text: str, at: int = 0, until: Sequence[str] = ()) -> Literal:
 
 
 def read_whole(text: str) -> Any:
-    """The value that a text is, and nothing beside it.
+    """Read a text that is one value and nothing else.
 
     Raises:
-        UnreadError: as `read_literal`, or something follows it.
+        UnreadError: as in `read_literal`, or other text follows the value.
     """
     begin = len(text) - len(text.lstrip())
     found = read_literal(text, begin)
@@ -92,7 +92,7 @@ def read_whole(text: str) -> Any:
 
 
 def _without_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, in which a name has one value; `json` keeps the last of several."""
+    """An object in which every name has one value; `json` would keep the last of several."""
     found = dict(pairs)
     if len(found) < len(pairs) and any(found[name] != value for name, value in pairs):
         raise UnreadError("one of its names has two values", 0)
@@ -103,7 +103,7 @@ _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_without_contradicti
 
 
 class _Rewriter:
-    """Rewrites one value token by token as JSON."""
+    """Rewrites one value as JSON, token by token."""
 
     def __init__(self, text: str, at: int, until: Sequence[str]) -> None:
         self._text = text
@@ -119,7 +119,9 @@ class _Rewriter:
                 break
         self._json += (_IN_JSON.get(mark, mark) for mark in reversed(self._due))
         try:
-            value = _DECODER.decode(" ".join(self._json))  # so that `1 2` stays two
+            value = _DECODER.decode(
+                " ".join(self._json)
+            )  # the space keeps the two numbers of `1 2` apart
         except UnreadError as error:
             raise UnreadError(str(error), self._at) from None
         except (ValueError, RecursionError):
@@ -127,7 +129,7 @@ class _Rewriter:
         return Literal(value, self._at, tuple(self._notes))
 
     def _take(self) -> bool:
-        """Rewrite the next token; False where the value has to end without its brackets."""
+        """Rewrite the next token; False if the value must end here without its brackets."""
         found = _TOKEN.match(self._text, self._at)
         if found is None:
             self._break_off()
@@ -158,7 +160,7 @@ class _Rewriter:
         self._json.append(_IN_JSON.get(mark, mark))
 
     def _break_off(self) -> None:
-        """Nothing of a value follows: only its last brackets may be missing."""
+        """Check that only the last brackets of the value are missing."""
         found = _SPACE.match(self._text, self._at)
         rest = self._at if found is None else found.end()
         if rest == len(self._text) or _UNCLOSED_TEXT.match(self._text, self._at):
@@ -168,10 +170,10 @@ class _Rewriter:
         self._notes[f"its last {''.join(reversed(self._due))!r} was missing"] = None
 
     def _check_backslashes(self, token: str, at: int) -> None:
-        r"""Refuse a text in which some backslashes escape nothing and others may: a path, say.
+        r"""Refuse a string in which some backslashes escape nothing and others may, such as a path.
 
-        `C:\Users\bob` holds one escape that is none and one that would be a backspace: whoever
-        wrote it escaped neither.
+        `C:\Users\bob` holds `\U`, which is no escape, and `\b`, which would be a backspace: the
+        writer escaped neither.
         """
         escaped = {inside[1] for inside in _INSIDE.finditer(token[1:-1]) if inside[1]}
         unknown = {one for one in escaped if len(one) == 1 and one not in "'\"\\/bfnrtu"}

@@ -1,6 +1,6 @@
-"""What may have been meant as a call and may be an answer: told, and not made.
+"""Texts that look like a tool call and may be an answer: they give a warning and are not made.
 
-Whoever asks "How is the tool called?" gets a call as an answer, in a code block or in prose.
+If a user asks "How is the tool called?", the answer may hold a call, in a code block or in prose.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _STRAY = re.compile(
 )
 _OPENINGS = ("<tool_call>", "<function=")
 _MIN_BEGUN = 4
-"""Characters of an opening tag at the very end that are no accident."""
+"""The shortest beginning of an opening tag at the end of a text that counts as one."""
 
 _ARGUMENTS = re.compile(r"""["'](?:arguments|parameters|args|input)["']\s{0,9}:""")
 
 
 def lookalike_in(said: str, schemas: Mapping[str, Mapping[str, Any]]) -> UnreadCall | None:
-    """What an answer says beside its calls, if it looks like one; None if it does not."""
+    """The text outside of calls, if it looks like a call; otherwise None."""
     if not schemas:
         return None
     begun = said[said.rfind("<") :]

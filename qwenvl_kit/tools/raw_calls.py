@@ -1,4 +1,4 @@
-"""Calls as they stand in an answer, before anything is made of them."""
+"""Tool calls as they are written in an answer, before they are checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenvl_kit.messages.tool_parts import UnreadCall
 
 @dataclass(frozen=True)
 class WrittenCall:
-    """A call as it is written: the tool's name, and its arguments as JSON has them."""
+    """A call as it is written: the tool's name, and its arguments as JSON values."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -19,13 +19,13 @@ class WrittenCall:
 
 @dataclass(frozen=True)
 class WrittenCalls:
-    """All calls of an answer, what it says beside them, and what could not be read.
+    """All calls of an answer, the rest of its text, and calls that could not be read.
 
     Attributes:
-        text: what it says beside its calls.
-        calls: those that are understood as a whole.
-        warnings: what was not understood, or had to be assumed, in words.
-        unread: what was meant as a call, or may have been, and is not understood.
+        text: the text without the calls.
+        calls: the calls that could be read completely.
+        warnings: messages about calls that could not be read or were corrected.
+        unread: texts that are calls, or may be calls, and could not be read.
     """
 
     text: str
@@ -39,9 +39,9 @@ class Block:
     """Calls that stand together.
 
     Attributes:
-        calls: in their order.
-        stop: where the block ends in the answer.
-        notes: what had to be assumed, in words.
+        calls: the calls, in order.
+        stop: the position after the block in the answer.
+        notes: messages about errors in the text that were corrected.
     """
 
     calls: tuple[WrittenCall, ...]

@@ -1,6 +1,6 @@
-"""Calls of tools in tags: `<function=NAME><parameter=KEY>value</parameter></function>`.
+"""Tool calls in tags: `<function=NAME><parameter=KEY>value</parameter></function>`.
 
-Qwen3.5 writes them so. Source of the form: its chat template.
+This is the form of Qwen3.5. Source: its chat template.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qwenvl_kit.tools.tags import Tag, Tags
 _NO_TAG = re.compile(
     r"^[ \t]*<parameter\b(?!=[ \t]*[^<>\s]+[ \t]*>)|</parameter(?!>)", re.MULTILINE
 )
-"""What was meant as a tag and is none."""
+"""Text that was meant to be a tag, but is none."""
 
 
 class TaggedCalls:
@@ -25,7 +25,7 @@ class TaggedCalls:
 
     Args:
         text: the answer.
-        schemas: the parameters of each tool.
+        schemas: the JSON schema of each tool's parameters.
     """
 
     def __init__(self, text: str, schemas: Mapping[str, Mapping[str, Any]]) -> None:
@@ -34,14 +34,14 @@ class TaggedCalls:
         self._tags = Tags(text)
 
     def read(self, at: int, *, several: bool = True) -> Block:
-        """The calls that begin with `<function=` at a place, one after another.
+        """Read the calls that begin with `<function=` at a position, one after another.
 
         Args:
-            at: the place.
-            several: whether to read more than the first.
+            at: the position.
+            several: False to read only the first call.
 
         Raises:
-            UnreadError: one of them is not understood; then none of them is to be made.
+            UnreadError: one of them cannot be read; then none of them must be made.
         """
         calls: list[WrittenCall] = []
         notes: dict[str, None] = {}
@@ -55,13 +55,13 @@ class TaggedCalls:
         return Block(tuple(calls), at, tuple(notes))
 
     def _next(self, at: int) -> Tag | None:
-        """The next tag if nothing but white space stands before it."""
+        """The next tag, if there is only white space before it."""
         tag = self._tags.after(at)
         return None if tag is None or self._text[at : tag.start].strip() else tag
 
 
 class _Function:
-    """Reads one function."""
+    """Reads one function call."""
 
     def __init__(self, text: str, tags: Tags, tag: Tag, schema: Mapping[str, Any]) -> None:
         self._text = text
@@ -72,7 +72,7 @@ class _Function:
         self.notes: dict[str, None] = {}
 
     def read(self) -> int:
-        """Read to its end, which is returned."""
+        """Read the call, and return the position after it."""
         while True:
             tag = self._tags.after(self._at)
             before = self._text[self._at : None if tag is None else tag.start].strip()
@@ -89,17 +89,17 @@ class _Function:
                 self.notes["</function> was missing"] = None
                 return tag.start
             if tag.kind != "parameter":
-                raise UnreadError(f"{self._shown(tag)} stands where </function> was due", tag.start)
+                raise UnreadError(f"{self._shown(tag)} stands in place of </function>", tag.start)
             self._read_parameter(tag)
 
     def _read_object(self) -> None:
-        """Arguments that are written as an object of JSON."""
+        """Read arguments that are written as a JSON object."""
         begin = self._text.index("{", self._at)
         found = read_literal(self._text, begin, ("</function>",))
         if not isinstance(found.value, dict) or not found.value:
             raise UnreadError("it has no parameters", begin)
         for name, value in found.value.items():
-            self._add(name, self._parameters.respelt(name, value))
+            self._add(name, self._parameters.converted(name, value))
         self.notes |= dict.fromkeys(found.notes)
         self._at = found.stop
 
@@ -133,12 +133,12 @@ class _Function:
 
 
 def _ends_cleanly(text: str, name: str) -> bool:
-    """Whether a value that nothing closes holds nothing that may have been meant to close it."""
+    """True if a value without closing tag holds no text that may have been meant as one."""
     return "</parameter" not in text and not text.rstrip().endswith(f"</{name}>")
 
 
 def _without_own_lines(text: str) -> str:
-    """A value without the line ends that the template puts between it and its tags."""
+    """The value without the line breaks that the template puts around it."""
     for end in ("\r\n", "\n"):
         if text.startswith(end):
             text = text[len(end) :]

@@ -1,8 +1,9 @@
-"""The tags of calls in an answer, and where a value between them ends.
+"""The tags of tool calls in an answer, and the end of each value between them.
 
-A value is written as it is and may hold tags itself: a text about tags does, or a file with a call
-in it. So a closing tag ends a value only where the call goes on behind it, and where as many
-parameters were closed as were opened within the value. Where that leaves two ends, none is chosen.
+A value is written without escapes and may hold tags itself, such as a text about tags, or a file
+with a call in it. So a closing tag ends a value only if the call continues after it, and if all
+parameters that were opened within the value were closed. If that leaves two possible ends, neither
+is chosen.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Tag:
     """A tag in an answer.
 
     Attributes:
-        kind: "tool_call", "function" or "parameter", with a slash before it if it closes.
-        name: what it names; empty where it names nothing.
-        start, stop: where it stands.
+        kind: "tool_call", "function" or "parameter", with a slash before it if it is a closing tag.
+        name: the name in the tag; may be empty.
+        start, stop: its position.
     """
 
     kind: str
@@ -39,12 +40,12 @@ class Tag:
 
 @dataclass(frozen=True)
 class ValueEnd:
-    """Where a value ends.
+    """The end of a value.
 
     Attributes:
-        start: the place after its last character.
-        stop: where the call goes on.
-        is_closed: whether a closing tag stands between them.
+        start: the position after its last character.
+        stop: the position where the call continues.
+        is_closed: True if there is a closing tag between them.
     """
 
     start: int
@@ -66,7 +67,7 @@ class Tags:
         self._depths: list[int] = []
         self._ends: list[int] = []
         self._ends_at: dict[int, list[int]] = {}
-        self._functions: list[int] = []  # how many stand open, of those with a line of their own
+        self._functions: list[int] = []  # the number of open functions that begin a line
         depth = functions = 0
         for index, tag in enumerate(self._found):
             depth += _CHANGES.get(tag.kind, 0)
@@ -78,43 +79,47 @@ class Tags:
                 self._ends_at.setdefault(depth, []).append(index)
 
     def after(self, at: int) -> Tag | None:
-        """The first tag that begins at a place or behind it."""
+        """The first tag at a position or after it."""
         index = bisect_left(self._starts, at)
         return self._found[index] if index < len(self._found) else None
 
     def end_of_value(self, opening: Tag, others: Collection[str]) -> ValueEnd:
-        """Where the value of a parameter ends.
+        """The end of a parameter's value.
 
         Args:
-            opening: the tag before it.
-            others: parameters that may come after it.
+            opening: the tag before the value.
+            others: the parameters that may follow.
 
         Raises:
-            UnreadError: the answer ends within it, or it may end at two places.
+            UnreadError: the answer ends within the value, or the value may end at two positions.
         """
         index = bisect_left(self._starts, opening.start)
-        even = _first_behind(self._ends_at.get(self._depths[index] - 1, ()), index)
-        last = _first_behind(self._ends, index) if even is None else even
-        broken = self._breach(index + 1, len(self._found) if last is None else last, others)
-        end = last if broken is None else broken
+        even = _first_after(self._ends_at.get(self._depths[index] - 1, ()), index)
+        last = _first_after(self._ends, index) if even is None else even
+        continuation = self._first_continuation(
+            index + 1, len(self._found) if last is None else last, others
+        )
+        end = last if continuation is None else continuation
         if end is None:
             raise UnreadError(
                 f"it is cut off within {opening.name!r}", len(self._text), is_cut=True
             )
         tag = self._found[end]
         is_doubled = self._text[opening.stop : tag.start].rstrip().endswith("</parameter>")
-        if is_doubled if even is None else broken is not None:
+        if is_doubled if even is None else continuation is not None:
             raise UnreadError(f"its {opening.name!r} may end at two places", tag.start)
         if even is None and self._holds_opened(index + 1, end, others):
-            raise UnreadError(f"its {opening.name!r} may go on", tag.stop)
+            raise UnreadError(f"it is unclear where its {opening.name!r} ends", tag.stop)
         return ValueEnd(
-            tag.start, tag.stop if broken is None else tag.start, is_closed=broken is None
+            tag.start,
+            tag.stop if continuation is None else tag.start,
+            is_closed=continuation is None,
         )
 
     def _holds_opened(self, begin: int, end: int, others: Collection[str]) -> bool:
-        """Whether a call is begun within a value and not ended, as where an answer is cut off.
+        """True if a call begins within a value and does not end, as in an answer that was cut off.
 
-        So is one whose closing tag was left out before the next of the tool's parameters.
+        A value whose closing tag is missing before the tool's next parameter counts, too.
         """
         inner = 0
         for tag in self._found[begin:end]:
@@ -125,10 +130,10 @@ class Tags:
             inner += _FUNCTIONS.get(tag.kind, 0)
         return inner > 0
 
-    def _breach(self, begin: int, end: int, others: Collection[str]) -> int | None:
-        """The index of the first tag by which the call goes on although no value was closed."""
+    def _first_continuation(self, begin: int, end: int, others: Collection[str]) -> int | None:
+        """The index of the first tag at which the call continues without a closing tag."""
         before = self._functions[begin - 1]
-        has_whole_calls = self._functions[end - 1] == before  # which stand there as text
+        has_whole_calls = self._functions[end - 1] == before  # as part of a text
         for index in range(begin, end):
             is_inside = has_whole_calls and self._functions[index - 1] > before
             if not is_inside and self._goes_on(index, others):
@@ -150,14 +155,14 @@ class Tags:
         return before.rpartition("\n")[1] == "\n" and not before.rpartition("\n")[2].strip(" \t")
 
     def _ends_call(self, index: int) -> bool:
-        """Whether nothing but other calls stands behind the end of a function."""
+        """True if only other calls follow the end of a function."""
         is_closed = self._is_followed_by(index, "/tool_call")
         if self._is_followed_by(index + is_closed, "tool_call", "function"):
             return True
         return self._ends_text(index + is_closed) and (is_closed or not self._opens_call())
 
     def _opens_call(self) -> bool:
-        """Whether the last call was opened by a tag, without which it may be whole at the end."""
+        """True if the last call has an opening tag; without one, it may be complete at the end."""
         last = next((tag for tag in reversed(self._found) if tag.kind.endswith("tool_call")), None)
         return last is not None and last.kind == "tool_call"
 
@@ -167,7 +172,7 @@ class Tags:
         return is_closing and (self._ends_text(index) or self._is_followed_by(index, *others))
 
     def _is_followed_by(self, index: int, *kinds: str) -> bool:
-        """Whether the next tag is of such a kind, and nothing but white space before it."""
+        """True if the next tag is of one of these kinds, with only white space before it."""
         if index + 1 >= len(self._found) or self._found[index + 1].kind not in kinds:
             return False
         return not self._text[self._found[index].stop : self._found[index + 1].start].strip()
@@ -181,7 +186,7 @@ def _tags_of(text: str) -> Iterator[Tag]:
         yield Tag(found[1] or found[2], (found[3] or "").strip("\"'"), *found.span())
 
 
-def _first_behind(places: Sequence[int], index: int) -> int | None:
-    """The first of rising places that is greater than one."""
+def _first_after(places: Sequence[int], index: int) -> int | None:
+    """The first of rising positions that is greater than an index."""
     at = bisect_left(places, index + 1)
     return places[at] if at < len(places) else None

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from qwenvl_kit import Sampling, VideoPart, VisionChat
 from qwenvl_kit.errors import AnswerError
-from qwenvl_kit.grounding.boxes import Boxes, Marks
+from qwenvl_kit.grounding.places import Boxes, Points
 from qwenvl_kit.tasks import (
     ask_choice,
     ask_number,
@@ -127,7 +127,7 @@ TASKS: dict[str, Callable[[VisionChat], bool]] = {
         translate_text_in_image(chat, ONE, sampling=FORM).reply
     ),
     "locate": lambda chat: isinstance(locate(chat, ONE, "a cat", sampling=FORM), Boxes),
-    "point_at": lambda chat: isinstance(point_at(chat, ONE, "a cat", sampling=FORM), Marks),
+    "point_at": lambda chat: isinstance(point_at(chat, ONE, "a cat", sampling=FORM), Points),
     "extract": lambda chat: _is_receipt(extract(chat, ONE, Receipt, sampling=FORM).value),
     "stream_extract": lambda chat: _is_receipt(
         list(stream_extract(chat, ONE, Receipt, sampling=FORM))[-1]

@@ -16,7 +16,7 @@ from qwenvl_kit.formats.dicts import from_dicts
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.prompts.template_input import TokenShield, render_turns
-from qwenvl_kit.tools.offering import with_tools
+from qwenvl_kit.tools.functions import with_tools
 from tests.by_hand import picture
 
 FILES = Path(__file__).parents[3] / "shared" / "checkpoints"

@@ -62,7 +62,7 @@ TEXTS = [
 
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likely_mistakes, "_told", set())
+    monkeypatch.setattr(likely_mistakes, "_warned", set())
 
 
 def _chat() -> VisionChat:

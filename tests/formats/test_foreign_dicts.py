@@ -245,7 +245,7 @@ def test_frames_have_the_rate_that_qwen_vl_utils_gives_them(timing, fps, is_assu
     assert video.timestamps_seconds == tuple(index / fps for index in range(4))
     assert reply.warnings == reply.plan.warnings
     assert [warning.partition(",")[0] for warning in reply.warnings] == [
-        "messages[0].parts[0] has frames without their rate"
+        "messages[0].parts[0] has frames without a rate; 2 frames a second are assumed"
     ] * is_assumed
 
 
@@ -295,7 +295,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a file on Anthropic's": (
         {"type": "image", "source": {"type": "file", "file_id": "f"}}, "file_id"
     ),
-    "sound": ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "hear"),
+    "sound": ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "no audio"),
     "a file on LangChain's": ({"type": "image", "source_type": "id", "id": "f"}, "file_id"),
     "a file of OpenAI's server": ({"type": "file", "file": {"file_id": "file-1"}}, "file_id"),
     "a file without data": ({"type": "input_file", "filename": "a.pdf"}, "without its data"),
@@ -307,8 +307,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
         "type 'text'",
     ),
-    "a call among the content": ({"type": "tool_use", "name": "f", "input": {}}, "calls of tools"),
-    "features": ({"type": "image_embeds", "image_embeds": "AA"}, "pixels are wanted"),
+    "a call among the content": ({"type": "tool_use", "name": "f", "input": {}}, "tool calls"),
+    "features": ({"type": "image_embeds", "image_embeds": "AA"}, "pixels are needed"),
     "two sources": ({"type": "image", "image": "a.png", "url": "b.png"}, "image and url"),
     "a row of datasets without both": ({"image": {"bytes": None, "path": None}}, "keys"),
     "a picture and a film": ({"type": "image", "image": "a", "video": "b"}, "'video'"),
@@ -422,7 +422,7 @@ def test_places_and_pictures_that_do_not_fit_are_refused(content, media):
 def test_a_place_that_stays_empty_is_refused_with_the_way_to_fill_it():
     with pytest.raises(MessageError, match="'image' is missing") as caught:
         as_messages(_user({"type": "image"}, {"type": "text", "text": "?"}))
-    assert caught.value.hint == "chat.ask(messages, image) fills the places of those that have none"
+    assert caught.value.hint == "chat.ask(messages, image) fills the placeholders of messages"
 
 
 def test_a_chat_takes_pictures_beside_dicts_with_places():

@@ -41,7 +41,7 @@ TEXTS = [
 
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likely_mistakes, "_told", set())
+    monkeypatch.setattr(likely_mistakes, "_warned", set())
 
 
 def _chat() -> VisionChat:
@@ -70,7 +70,7 @@ def test_a_place_beside_its_picture_is_told_in_plan_and_reply():
     reply = _chat().ask("Is <image> a cat?", PICTURE)
     (warning,) = reply.warnings
     assert reply.plan.warnings == (warning,)
-    assert warning.endswith("write none: pictures and films stand where their parts do")
+    assert warning.endswith("leave it out: pictures and videos are shown where their parts stand")
 
 
 @pytest.mark.filterwarnings("ignore::qwenvl_kit.errors.QwenVLKitWarning")

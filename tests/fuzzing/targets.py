@@ -12,14 +12,14 @@ from unittest import mock
 
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.formats.dicts import from_dicts, to_openai, to_qwen
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.media.sources import resolve_source
 from qwenvl_kit.media.web.urls import parse_url
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.thinking import split_thoughts
 from qwenvl_kit.structured_output.partial_json import PartialJson
 from qwenvl_kit.structured_output.target import Target
-from qwenvl_kit.tools.parsing import parse_calls
+from qwenvl_kit.tools.call_parser import parse_calls
 
 POLICY = MediaPolicy()
 SCHEMAS = {

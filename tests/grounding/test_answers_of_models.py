@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit.grounding.lenient_json import LooseJson
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.grounding.raw_places import WrittenPlaces
 
 PAIR = '[{"bbox_2d": [1, 2, 3, 4], "label": "a"}, {"bbox_2d": [5, 6, 7, 8], "label": "b"}]'
@@ -386,4 +386,4 @@ def test_a_long_answer_takes_no_time_whatever_it_repeats(piece: str) -> None:
 
 
 def test_brackets_too_deep_are_told() -> None:
-    assert any("too many to be read" in warning for warning in parse_places("[" * 500).warnings)
+    assert any("nested too deeply" in warning for warning in parse_places("[" * 500).warnings)

@@ -14,8 +14,9 @@ from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaNotFoundError, MediaSourceError, MessageError
 from qwenvl_kit.families import FAMILIES, Family
-from qwenvl_kit.grounding.boxes import Box, Boxes
-from qwenvl_kit.grounding.formatting import write_boxes
+from qwenvl_kit.grounding.box_writer import write_boxes
+from qwenvl_kit.grounding.boxes import Box
+from qwenvl_kit.grounding.places import Boxes
 from qwenvl_kit.tasks import locate, point_at
 
 RED = PIL.Image.new("RGB", (640, 480), "red")
@@ -112,8 +113,8 @@ def test_an_answer_in_pixels_of_what_the_model_saw_is_scaled_for_that_family_alo
     [
         ("[900, 20, 1200, 400]", "beyond the picture", (576, 9.6, 640, 192)),
         ("[300, 400, 100, 200]", "wrong order", (64, 96, 192, 192)),
-        ("[100, 100, 100, 300]", "holds nothing", None),
-        ("[1100, 1100, 1200, 1300]", "holds nothing", None),
+        ("[100, 100, 100, 300]", "box outside the picture", None),
+        ("[1100, 1100, 1200, 1300]", "box outside the picture", None),
         ("[100, 100]", "a point where a box", None),
     ],
 )
@@ -190,7 +191,7 @@ def test_each_family_is_asked_in_its_own_words(family: str, language: str) -> No
 
 @pytest.mark.parametrize("what", ["", "  ", None, 3])
 def test_nothing_to_find_is_refused(what: object) -> None:
-    with pytest.raises(MessageError, match="what to find"):
+    with pytest.raises(MessageError, match="the things to find"):
         locate(chat_for("qwen3_vl", ""), RED, what)  # type: ignore[arg-type]
 
 

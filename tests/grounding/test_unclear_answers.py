@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 
 
 def found(text: str) -> list[tuple[str, tuple[float, ...]]]:

@@ -93,9 +93,9 @@ def test_a_field_that_may_be_null_is_never_left_out():
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
-        (Node, "Node holds itself"),
-        ({"type": "object", "not": {}}, "has not"),
-        ({"properties": {"a": {"type": "string", "if": {}}}, "type": "object"}, "has if"),
+        (Node, "Node contains itself"),
+        ({"type": "object", "not": {}}, "enforced: not"),
+        ({"properties": {"a": {"type": "string", "if": {}}}, "type": "object"}, "enforced: if"),
         ({"$ref": "#/$defs/x"}, "refers to"),
         (object(), "cannot be described"),
         (lambda: None, "cannot be described"),
@@ -120,7 +120,7 @@ def test_a_schema_of_endless_depth_is_refused(depth: int):
     schema: dict[str, Any] = {"type": "string"}
     for _ in range(depth):
         schema = {"type": "object", "properties": {"a": schema}}
-    with pytest.raises(SchemaError, match="deeper"):
+    with pytest.raises(SchemaError, match=r"nested too deeply|more than 16 levels"):
         Target(schema)
 
 

@@ -148,7 +148,7 @@ def test_the_first_of_several_actions_is_taken_and_the_others_are_told():
     chat, _ = _chat(_call(action="wait", time=1) + _call(action="answer", text="x"))
     step = next_action(chat, SCREEN, "Go.")
     assert step.action == Wait(1)
-    assert step.warnings == ("1 more actions were called for and left out",)
+    assert step.warnings == ("1 more actions were called and ignored",)
 
 
 def test_earlier_steps_are_told_in_their_order():
@@ -197,7 +197,7 @@ def test_an_answer_that_is_no_action_is_an_error_with_its_reply(answer):
 
 def test_an_action_whose_call_is_cut_off_is_told_as_such():
     chat, _ = _chat('<tool_call>{"name": "computer_use", "arguments": {"action": "le')
-    with pytest.raises(AnswerError, match=r'"action": "le.*as it is cut off'):
+    with pytest.raises(AnswerError, match=r'"action": "le.*unreadable: it is cut off'):
         next_action(chat, SCREEN, "Go.")
 
 

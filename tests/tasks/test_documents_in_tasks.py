@@ -152,7 +152,7 @@ def test_questions_about_a_document_part_follow_its_own_settings() -> None:
     assert "Sheet 3:" in backend.requests[0].messages[0].text
     assert {str(image.original) for image in backend.requests[0].plan.images} == {"100 x 50 px"}
     for settings in ({"pages": [1]}, {"password": "x"}):
-        with pytest.raises(MessageError, match="beside a DocumentPart"):
+        with pytest.raises(MessageError, match="together with a DocumentPart"):
             document_qa(VisionChat(backend), part, "Who?", **settings)  # type: ignore[arg-type]
 
 

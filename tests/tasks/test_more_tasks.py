@@ -19,8 +19,11 @@ from qwenvl_kit.errors import (
     UnsupportedFeatureError,
 )
 from qwenvl_kit.tasks import (
+    ask_number,
     ask_video,
+    ask_yes_no,
     chart_to_table,
+    classify,
     compare,
     compare_by_aspects,
     count,
@@ -34,7 +37,7 @@ from qwenvl_kit.tasks import (
 )
 from qwenvl_kit.tasks.compare import ASPECTS
 from qwenvl_kit.tasks.describe import PROMPTS
-from qwenvl_kit.tasks.judge import claims_of
+from qwenvl_kit.tasks.judge_description import claims_of
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
 BLUE = PIL.Image.new("RGB", (56, 56), "blue")
@@ -65,6 +68,29 @@ def test_a_task_asks_in_the_language_that_was_chosen(task, args, language):
         told(task, *args, language="fr")
 
 
+@pytest.mark.parametrize("value", [3, [3], b"a", {1: 1}])
+@pytest.mark.parametrize(
+    ("task", "args", "name"),
+    [
+        (describe, (RED,), "prompt"),
+        (describe, (RED,), "focus"),
+        (describe, (RED,), "detail"),
+        (describe, (RED,), "language"),
+        (read_text, (RED,), "form"),
+        (read_table, (RED,), "prompt"),
+        (compare_by_aspects, (RED, BLUE), "aspects"),
+        (write_from_image, (RED,), "style"),
+        (document_qa, (RED, ["?"]), "instruction"),
+        (classify, (RED, ["a", "b"]), "question"),
+        (ask_yes_no, ("?",), "prompt"),
+        (ask_number, ("?",), "language"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_refused_by_its_name(task, args, name, value):
+    with pytest.raises(MessageError, match=f"{name}="):
+        task(VisionChat(ScriptedBackend([])), *args, **{name: value})
+
+
 @pytest.mark.parametrize("detail", PROMPTS)
 def test_a_description_is_as_detailed_as_asked_for_and_pays_attention(detail):
     _, text = told(describe, RED, detail=detail, focus="the {left} side")
@@ -88,7 +114,7 @@ def test_things_are_counted_as_a_whole_number():
     assert isinstance(result.value, int)
     assert text == "How many red cups are there?\nAnswer with a number."
     for nothing in ("", " ", None):
-        with pytest.raises(MessageError, match="what to count"):
+        with pytest.raises(MessageError, match="the things to count"):
             told(count, RED, nothing)
 
 
@@ -125,7 +151,7 @@ def test_a_table_has_as_many_cells_in_each_row_as_headings(task):
     answer = json.dumps({"columns": ["a", "b"], "rows": [["1", "2"], ["3"], ["4", "5", "6"]]})
     table, _ = told(task, RED, answer=answer)
     assert table.rows == (("1", "2"), ("3", ""), ("4", "5"))
-    assert table.warnings == ("2 of 3 rows have not 2 cells",)
+    assert table.warnings == ("2 of 3 rows have more or fewer than 2 cells",)
     assert table.extraction.confidences["rows[0][1]"] > 0
     assert "a" in str(table)
     assert "<table>" in table._repr_html_()
@@ -177,7 +203,7 @@ def test_a_pdf_is_asked_about_by_its_pages():
     for endless in (itertools.count(1), itertools.repeat(1)):
         with pytest.raises(MediaSizeError):
             document_qa(VisionChat(backend), content, "One?", pages=endless)
-    with pytest.raises(MessageError, match="PDF alone"):
+    with pytest.raises(MessageError, match="only with a PDF"):
         document_qa(VisionChat(backend), RED, "One?", pages=[1])
 
 
@@ -209,7 +235,7 @@ def test_a_judgement_has_accuracy_richness_and_coherence():
         with pytest.raises(MessageError):
             judge_description(chat, RED, nothing)
     silent = VisionChat(ScriptedBackend(judge_script, logprob=None))
-    with pytest.raises(UnsupportedFeatureError, match="no scores"):
+    with pytest.raises(UnsupportedFeatureError, match="no log-probabilities"):
         judge_description(silent, RED, "A cup.")
 
 
@@ -225,7 +251,7 @@ def test_a_video_is_asked_about_in_the_part_and_frames_that_were_chosen():
     assert len(few.timestamps_seconds) == 4
     part = VideoPart(frames, fps=4)
     assert ask_video(chat, part, "Where to?").timestamps_seconds[-1] == 2.75
-    with pytest.raises(MessageError, match="beside a VideoPart"):
+    with pytest.raises(MessageError, match="together with a VideoPart"):
         ask_video(chat, part, "Where to?", fps=2)
     with pytest.raises(MessageError, match="a question"):
         ask_video(chat, frames, " ", fps=2)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from qwenvl_kit.tools.parsing import WrittenCalls, parse_calls
+from qwenvl_kit.tools.call_parser import WrittenCalls, parse_calls
 
 OR_NULL = {"type": "null"}
 SCHEMAS: dict[str, dict[str, Any]] = {

@@ -1,1 +1,1 @@
-"""The next step of somebody who works at a screen, as a typed action."""
+"""Computer use: the next mouse or keyboard action on a screen, on the way to a goal."""

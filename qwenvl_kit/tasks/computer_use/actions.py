@@ -1,4 +1,4 @@
-"""What can be done at a screen. Places are in pixels of the screenshot."""
+"""Actions on a screen, made with mouse and keyboard. Places are in pixels of the screenshot."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MouseButton: TypeAlias = Literal["left", "right", "middle"]
 
 @dataclass(frozen=True)
 class Click:
-    """Click.
+    """A click with the mouse.
 
     Attributes:
-        at: where; None where the pointer is.
-        button: of the mouse.
-        times: 2 for a double click, 3 for a triple one.
+        at: the place; None for the place where the pointer is.
+        button: the mouse button.
+        times: 1 for a single click, 2 for a double click, 3 for a triple click.
     """
 
     at: Point | None
@@ -27,40 +27,40 @@ class Click:
 
 @dataclass(frozen=True)
 class MoveTo:
-    """Move the pointer, without a click."""
+    """A move of the pointer, without a click."""
 
     at: Point
 
 
 @dataclass(frozen=True)
 class DragTo:
-    """Press the left button where the pointer is, move it, and let go."""
+    """A drag with the left button, from the place of the pointer to `at`."""
 
     at: Point
 
 
 @dataclass(frozen=True)
 class TypeText:
-    """Type a text where the cursor is."""
+    """A text to type at the cursor."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class PressKeys:
-    """Press keys together, such as `("ctrl", "c")`, in the model's names for them."""
+    """Keys to press together, such as `("ctrl", "c")`, by the names that the model uses."""
 
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Scroll:
-    """Turn the wheel.
+    """A turn of the mouse wheel.
 
     Attributes:
-        pixels: how far; above 0 towards the top or the left.
-        is_horizontal: sideways.
-        at: where the pointer is to be; None where it is.
+        pixels: the distance; above 0 towards the top or the left.
+        is_horizontal: True to scroll sideways.
+        at: the place of the pointer; None if it stays where it is.
     """
 
     pixels: float
@@ -70,18 +70,18 @@ class Scroll:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait until the screen has changed."""
+    """A pause, in which the screen may change."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Done:
-    """Nothing is left to do.
+    """The end of the work.
 
     Attributes:
-        is_success: whether the goal is reached.
-        answer: what was asked for, if the goal was a question.
+        is_success: True if the goal was reached.
+        answer: the answer, if the goal was a question.
     """
 
     is_success: bool

@@ -1,4 +1,4 @@
-"""Ask for the next step towards a goal."""
+"""The next action on a screen, chosen by the model from a screenshot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import AnswerError, MessageError
 from qwenvl_kit.geometry import Point, Size
 from qwenvl_kit.grounding.coordinates import PARTS, PlaceMapper
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.grounding.raw_places import WrittenPlace
 from qwenvl_kit.messages.message import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
@@ -34,15 +34,14 @@ _MAX_TOKENS = 512
 
 @dataclass(frozen=True)
 class Step:
-    """One step of somebody who works at a screen.
+    """One step of the work at a screen.
 
     Attributes:
-        action: what to do: a `Click`, `TypeText`, `Scroll`, `Done`, ...
-        said: what the model says about it; empty if nothing.
-        confidence: how sure the model was of the place, or of all that it wrote if the action has
-            none, in [0, 1]: the geometric mean of the probabilities of the tokens; None without
-            scores.
-        warnings: what could not be read, or had to be set right, in words.
+        action: the action to do: a `Click`, `TypeText`, `Scroll`, `Done`, ...
+        said: the model's words about it; may be empty.
+        confidence: the geometric mean of the probabilities of the tokens of the action's place, or
+            of the whole answer if the action has no place, in [0, 1]; None without scores.
+        warnings: messages about parts that could not be read or had to be corrected.
         reply: the whole reply.
     """
 
@@ -53,7 +52,7 @@ class Step:
     reply: Reply
 
     def __str__(self) -> str:
-        """As the next prompt tells of it."""
+        """The words for this step in the next prompt."""
         (call, *_) = self.reply.tool_calls
         return self.said or json.dumps(dict(call.arguments), ensure_ascii=False)
 
@@ -69,11 +68,12 @@ def next_action(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Step:
-    """The next step towards a goal, from what a screen shows.
+    """Ask for the next step towards a goal, given a screenshot.
 
-    The model is offered the tool with which Qwen2.5-VL, Qwen3-VL and Qwen3.5 were trained. Qwen2-VL
-    was not, and rarely understands. Nothing is done: that is for the caller, who should ask a
-    person before anything that cannot be undone, as a page may hold words that mislead the model.
+    The model gets the tool with which Qwen2.5-VL, Qwen3-VL and Qwen3.5 were trained. Qwen2-VL was
+    not trained with it, and rarely understands it. This function only returns the action; you carry
+    it out. Ask a person before any action that cannot be undone: the words on a page can mislead
+    the model.
 
     Example:
         step = next_action(chat, "screen.png", "Open the settings.")
@@ -81,22 +81,22 @@ def next_action(
             mouse.click(step.action.at.x_px, step.action.at.y_px)
 
     Args:
-        chat: who decides.
-        screenshot: the screen as it is now.
-        goal: what is to be reached, in words.
-        earlier: the steps so far, or what they did, in words; the oldest first.
-        language: of the prompt.
-        prompt: how to ask instead; `{goal}` and `{earlier}` stand for those.
-        sampling: how to generate; None is greedy.
-        budget: what the screenshot may cost; small controls want a larger one.
+        chat: the model to ask.
+        screenshot: a picture of the screen as it is now.
+        goal: the goal, in words.
+        earlier: the steps so far, as `Step` or in words; the oldest first.
+        language: the language of the prompt, "en" or "zh".
+        prompt: your own prompt; `{goal}` and `{earlier}` in it are replaced.
+        sampling: how the answer is generated; None is greedy.
+        budget: the `PixelBudget` of the screenshot, or a preset such as "quick"; small controls
+            need a larger one.
 
     Returns:
-        The step, its places in pixels of the screenshot.
+        The step, with places in pixels of the screenshot.
 
     Raises:
-        AnswerError: the model called for no action, or for one that there is not; it has the
-            `reply`.
-        MessageError: no goal, or an earlier step that is none.
+        AnswerError: the model called no action, or an unknown one; the error has the `reply`.
+        MessageError: there is no goal, or `earlier` holds something else than steps and words.
         InputError: the screenshot cannot be used.
     """
     part = one_picture(chat.policy, screenshot)
@@ -105,7 +105,7 @@ def next_action(
         language,
         prompt,
         goal=checked_words(goal, "what is to be reached, in words", "goal"),
-        earlier=_told(earlier, language),
+        earlier=_history(earlier, language),
     )
     plain = Message.user(part, text)
     (plan,) = chat.plan([plain], budget=budget).images
@@ -120,7 +120,7 @@ def next_action(
 
 
 class _Reading:
-    """One answer, read as a step."""
+    """Reads one reply as a step."""
 
     def __init__(self, chat: VisionChat, reply: Reply) -> None:
         self._reply = reply
@@ -129,15 +129,15 @@ class _Reading:
         self._sure = reply.confidence
 
     def step(self) -> Step:
-        """The first action that the model calls for."""
+        """The first action that the model calls."""
         calls, warnings = self._reply.tool_calls, list(self._reply.warnings)
         try:
             if not calls:
                 said, reason = self._reply.text[:200], str(self._reply.finish_reason)
                 for unread in self._reply.unread_calls[:1]:
-                    said, reason = unread.text[:200], f"not understood, as {unread.reason}"
+                    said, reason = unread.text[:200], f"the call is unreadable: {unread.reason}"
                 raise AnswerError(
-                    f"the model called for no action; it said {said!r} ({reason})",
+                    f"the model called no action; it said {said!r} ({reason})",
                     hint="a larger model, or Sampling(max_new_tokens=...)",
                 )
             action = action_of(calls[0], self._to_screenshot)
@@ -145,7 +145,7 @@ class _Reading:
             error.reply = self._reply
             raise
         if len(calls) > 1:
-            warnings.append(f"{len(calls) - 1} more actions were called for and left out")
+            warnings.append(f"{len(calls) - 1} more actions were called and ignored")
         warnings += self._mapper.warnings
         return Step(action, self._reply.text.strip(), self._sure, tuple(warnings), self._reply)
 
@@ -155,13 +155,14 @@ class _Reading:
         place = next((place for place in written if place.numbers == wanted), None)
         shift = self._reply.text_offset
         span = (0, 0) if place is None else (place.start - shift, place.stop - shift)
-        (mark,) = self._mapper.marks([WrittenPlace("", wanted, *span)])
+        (point,) = self._mapper.points([WrittenPlace("", wanted, *span)])
         if place is not None:
-            self._sure = mark.confidence
-        return Point(mark.x_px, mark.y_px)
+            self._sure = point.confidence
+        return Point(point.x_px, point.y_px)
 
 
-def _told(earlier: Iterable[Step | str], language: str) -> str:
+def _history(earlier: Iterable[Step | str], language: str) -> str:
+    """The steps so far as a numbered list for the prompt; empty if there are none."""
     if isinstance(earlier, str) or not isinstance(earlier, Iterable):
         raise MessageError(f"earlier={earlier!r} was given", expected="a list of steps")
     lines = []

@@ -29,15 +29,15 @@ from qwenvl_kit.tasks.computer_use.actions import (
 
 NAME = "computer_use"
 MAX_WAIT_SECONDS = 60.0
-"""Who is told to wait for longer is likelier to have been told nonsense."""
+"""The longest wait; a model that asks for more is likely to be wrong."""
 
 
 def offer(display: Size) -> ToolOffer:
-    """The tool, for a screen that has so many parts each way.
+    """The offer of the tool, with the resolution that the model is told.
 
     Args:
-        display: in what the model is to count: 1000 x 1000 where it counts thousandths, else the
-            size at which it sees the screenshot.
+        display: the units in which the model counts: 1000 x 1000 if it counts thousandths,
+            otherwise the size at which it sees the screenshot.
     """
     meanings = "\n".join(f"* `{name}`: {kind.meaning}." for name, kind in _ACTIONS.items())
     properties = {
@@ -73,11 +73,11 @@ def action_of(call: ToolCall, to_screenshot: Callable[[Sequence[float]], Point])
     """The action that a call of the tool stands for.
 
     Args:
-        call: what the model wrote.
-        to_screenshot: from the numbers of a place, in what the model counts, to pixels.
+        call: the call that the model wrote.
+        to_screenshot: maps the numbers of a place from the model's units to pixels.
 
     Raises:
-        AnswerError: it calls another tool, or one of its arguments is missing or of another kind.
+        AnswerError: the call is of another tool, or an argument is missing or of another type.
     """
     given = _Arguments(call, to_screenshot)
     name = given.text("action") if call.name == NAME else ""
@@ -90,7 +90,7 @@ def action_of(call: ToolCall, to_screenshot: Callable[[Sequence[float]], Point])
 
 
 class _Arguments:
-    """The arguments of one call, each of the kind that it must have."""
+    """The arguments of one call, each checked for its type."""
 
     def __init__(self, call: ToolCall, to_screenshot: Callable[[Sequence[float]], Point]) -> None:
         self._given = call.arguments
@@ -137,7 +137,7 @@ class _Arguments:
 
 @dataclass(frozen=True)
 class _Kind:
-    """One action of the tool: what the model is told of it, and how a call of it is read."""
+    """One action of the tool: its description for the model, and the reader of its calls."""
 
     meaning: str
     read: Callable[[_Arguments], Action]

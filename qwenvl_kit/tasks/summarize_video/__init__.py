@@ -1,6 +1,6 @@
-"""Videos of any length: windows, an answer about each, and one about all of them."""
+"""Summaries of videos of any length: an answer about each window, merged into one answer."""
 
 from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
-from qwenvl_kit.tasks.summarize_video.summarizing import summarize_video
+from qwenvl_kit.tasks.summarize_video.summarizer import summarize_video
 
 __all__ = ["VideoSegment", "VideoSummary", "summarize_video"]

@@ -1,4 +1,4 @@
-"""How a model is asked about parts of a video, and to merge what it answered."""
+"""The prompts about the parts of a video, and about merging their answers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ WINDOW_PROMPT = (
     "(h:mm:ss), that is from second {start_seconds} to second {end_seconds}. Give times as "
     "h:mm:ss in the whole video.\n{question}"
 )
-"""How a part is asked about; the prompts of many models hold no times, so that it states them."""
+"""The prompt about one window. It states the times, as many models' prompts for videos hold
+none."""
 
 MERGE_PROMPT = (
     "These are answers about consecutive parts of one video, each after the time of its part in "
     "the whole video (h:mm:ss).\n\n{answers}\n\nMerge them into one answer about all of "
     "{start} to {end}, and keep the times. The question was:\n{question}"
 )
-"""How answers are merged."""
+"""The prompt that merges answers."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """The question and how it is put.
+    """The question and the two prompts that it is put into.
 
     Raises:
-        MessageError: one is no text, or a prompt leaves out what it is for.
+        MessageError: one of them is no text, or a prompt lacks its placeholder.
     """
 
     question: str
@@ -43,18 +44,18 @@ class Wording:
                 raise MessageError(f"{name}={value!r} was given", expected="a text")
         for name, mark in (("window_prompt", "{question}"), ("merge_prompt", "{answers}")):
             if mark not in getattr(self, name):
-                raise MessageError(f"{name} does not hold {mark}", expected=f"{mark} in it")
+                raise MessageError(f"{name} lacks {mark}", expected=f"a text with {mark} in it")
 
     def about_window(self, span: tuple[float, float], part: int, parts: int) -> str:
         """The prompt for one window.
 
-        A video that is shown whole, from its beginning on, is asked about without a frame of
-        words: there is nothing that they would add.
+        If one window shows the whole video from its beginning, the prompt is the question alone, as
+        times would add nothing.
 
         Args:
-            span: its start and end in seconds.
-            part: which window it is, from 1 on.
-            parts: how many there are.
+            span: start and end of the window in seconds.
+            part: the number of the window, from 1 on.
+            parts: the number of windows.
         """
         start, end = span
         if parts == 1 and start == 0:
@@ -80,7 +81,7 @@ class Wording:
 
 
 def join(segments: Sequence[VideoSegment]) -> str:
-    """Answers one after another, each after its span."""
+    """Join answers, each after its span, one per line."""
     return "\n".join(
         f"[{format_span(segment.start_seconds, segment.end_seconds)}] {segment.text}"
         for segment in segments
@@ -88,7 +89,7 @@ def join(segments: Sequence[VideoSegment]) -> str:
 
 
 def _filled(template: str, values: dict[str, str], last: str, text: str) -> str:
-    """The template with its places filled; what is put in last may hold braces of its own."""
+    """Fill the template; `text` goes into the placeholder `last`, and its own braces stay."""
     before, _, after = template.partition(f"{{{last}}}")
     for name, value in values.items():
         before = before.replace(f"{{{name}}}", value)

@@ -1,4 +1,4 @@
-"""What a summary of a video holds."""
+"""The summary of a video, and the segments that it was made from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from qwenvl_kit.results import Failure, Reply, Usage
 
 @dataclass(frozen=True)
 class VideoSegment:
-    """What was answered about one stretch of a video.
+    """The answer about one part of a video.
 
     Attributes:
-        start_seconds: where it begins, from the first frame of the whole video on.
-        end_seconds: where it ends.
+        start_seconds: the start of the part, in seconds from the first frame of the video.
+        end_seconds: its end.
         text: the answer, without white space around it; empty if there is none.
-        reply: the whole reply; None if it failed.
-        failure: why it failed; None if it did not.
+        reply: the whole reply; None if the request failed.
+        failure: the failure of the request; None if it was answered.
     """
 
     start_seconds: float
@@ -27,12 +27,12 @@ class VideoSegment:
 
     @property
     def span(self) -> str:
-        """Its place in the whole video, such as `0:05:00 - 0:10:00`."""
+        """The times of the part, such as `0:05:00 - 0:10:00`."""
         return format_span(self.start_seconds, self.end_seconds)
 
     @property
     def confidence(self) -> float | None:
-        """How sure the model was, in [0, 1]; None if it failed or gave no scores."""
+        """The confidence in the answer, in [0, 1]; None if it failed, or without scores."""
         return None if self.reply is None else self.reply.confidence
 
     def __str__(self) -> str:
@@ -43,17 +43,17 @@ class VideoSegment:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """An answer about a whole video. `str(summary)` is its text.
+    """The answer about a whole video. `str(summary)` is its text.
 
     Attributes:
-        text: the answer; where the answers about parts could not be merged, those one after
-            another, each after its span.
-        segments: what was answered about each part, in order; a single one where the whole video
-            fits in one request.
-        duration_seconds: from the first frame that was shown to the last.
-        reply: the reply whose text this is; None where the parts could not be merged.
-        merges: the replies that merged answers, in order; empty where nothing was merged.
-        warnings: what is missing or was cut, in words; empty if nothing.
+        text: the answer. If the answers about the parts could not be merged, it is all of them,
+            each after its span.
+        segments: the answer about each part, in order; only one if the whole video fits in one
+            request.
+        duration_seconds: the time from the first frame that was shown to the last.
+        reply: the reply that gave the text; None if the answers could not be merged.
+        merges: the replies that merged answers, in order; empty if nothing was merged.
+        warnings: messages about parts that are missing and answers that were cut off.
     """
 
     text: str
@@ -68,21 +68,21 @@ class VideoSummary:
 
     @property
     def confidence(self) -> float | None:
-        """How sure the model was of the final text; see `Reply.confidence`.
+        """The confidence in the final text; see `Reply.confidence`.
 
-        Where answers were merged it says how sure the merging was; each segment has a confidence
-        of its own.
+        If answers were merged, this is the confidence of the last merge only; each segment has its
+        own.
         """
         return None if self.reply is None else self.reply.confidence
 
     @property
     def failures(self) -> tuple[VideoSegment, ...]:
-        """The parts that could not be answered."""
+        """The parts whose requests failed."""
         return tuple(segment for segment in self.segments if segment.failure is not None)
 
     @property
     def usage(self) -> Usage:
-        """Tokens of all requests together, those taken from a journal included."""
+        """The token counts of all requests together, including those taken from a journal."""
         answers = [segment.reply for segment in self.segments if segment.reply is not None]
         used = [reply.usage for reply in (*answers, *self.merges)]
         return Usage(
@@ -100,5 +100,5 @@ def format_time(seconds: float) -> str:
 
 
 def format_span(start_seconds: float, end_seconds: float) -> str:
-    """A stretch of time, such as `0:05:00 - 0:10:00`."""
+    """A span of time, such as `0:05:00 - 0:10:00`."""
     return f"{format_time(start_seconds)} - {format_time(end_seconds)}"

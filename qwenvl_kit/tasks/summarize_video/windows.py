@@ -1,4 +1,4 @@
-"""Which stretches of a video to ask about one by one: pure arithmetic on its frames."""
+"""Windows: the parts of a video that are asked about one by one. Pure arithmetic on frames."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from qwenvl_kit.plans import VideoPlan
 
 @dataclass(frozen=True)
 class Footage:
-    """The frames by which a video is shown.
+    """The frames that are shown of a video.
 
     Attributes:
         part: the video as it was given.
-        frame_indices: which of its frames, in order.
-        times_seconds: when each is shown, from the first frame of the video on.
-        is_file: whether the video is a file, and not a sequence of frames.
+        frame_indices: the indices of these frames in the video, in order.
+        times_seconds: the time of each frame, from the first frame of the video on.
+        is_file: True if the video is a file, False if it is a sequence of frames.
     """
 
     part: VideoPart
@@ -31,44 +31,44 @@ class Footage:
 
     @classmethod
     def from_plan(cls, part: VideoPart, plan: VideoPlan) -> Footage:
-        """The frames that a plan of the whole video chose."""
+        """The frames that were chosen by a plan of the whole video."""
         is_file = plan.duration_seconds is not None
         return cls(part, plan.frame_indices, plan.timestamps_seconds, is_file)
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are."""
+        """The number of frames."""
         return len(self.frame_indices)
 
     def cut(self, window: range) -> VideoPart:
-        """The part that shows these frames and no others, at their times in the whole video."""
+        """The part that shows only the frames of a window, at their times in the whole video."""
         times = self.times_seconds[window.start : window.stop]
         if self.is_file:
-            settled = {"fps": None, "num_frames": None, "min_frames": None, "max_frames": None}
-            return replace(self.part, **settled, timestamps_seconds=times)  # type: ignore[arg-type]
+            cleared = {"fps": None, "num_frames": None, "min_frames": None, "max_frames": None}
+            return replace(self.part, **cleared, timestamps_seconds=times)  # type: ignore[arg-type]
         source: Sequence[object] = self.part.source  # type: ignore[assignment]
         frames = [source[index] for index in self.frame_indices[window.start : window.stop]]
         return VideoPart(frames, timestamps_seconds=times, budget=self.part.budget)  # type: ignore[arg-type]
 
     def span(self, window: range) -> tuple[float, float]:
-        """Start and end of a window in seconds; the spans of windows leave no gaps.
+        """Start and end of a window in seconds; there are no gaps between windows.
 
-        A window ends with its last frame, where the next one begins. One of a single frame lasts
-        until the next frame.
+        A window ends with its last frame, which is the first frame of the next window. A window of
+        a single frame ends with the next frame.
         """
         last = window.stop - 1 if len(window) > 1 else min(window.stop, self.num_frames - 1)
         return self.times_seconds[window.start], self.times_seconds[last]
 
 
 def split_evenly(num_frames: int, num_windows: int) -> tuple[range, ...]:
-    """So many windows of equally many frames, up to one; neighbours share a frame.
+    """Split frames into windows whose sizes differ by one at most; neighbours share a frame.
 
-    The shared frame lets a model see what happens between two windows. With as many windows as
-    frames each window is one frame, and none is shared.
+    The shared frame lets a model see what happens between two windows. If there are as many windows
+    as frames, each window is one frame, and none is shared.
 
     Args:
         num_frames: at least 1.
-        num_windows: at least 1; more than there are frames are as many as there are frames.
+        num_windows: at least 1; a number above `num_frames` counts as `num_frames`.
     """
     if num_windows >= num_frames:
         return tuple(range(index, index + 1) for index in range(num_frames))
@@ -77,13 +77,13 @@ def split_evenly(num_frames: int, num_windows: int) -> tuple[range, ...]:
 
 
 def split_at_times(times_seconds: Sequence[float], window_seconds: float) -> tuple[range, ...]:
-    """Windows of so many seconds, the last one of what is left; neighbours share a frame.
+    """Split frames into windows of a length in seconds; neighbours share a frame.
 
-    A window begins at the frame that is nearest to its time.
+    A window begins at the frame that is nearest to its start. The last window may be shorter.
 
     Args:
-        times_seconds: when the frames are shown, rising.
-        window_seconds: above 0.
+        times_seconds: the times of the frames, in rising order.
+        window_seconds: the length of a window, above 0.
 
     Raises:
         VideoTimingError: the windows would be shorter than the time between two frames.
@@ -105,15 +105,15 @@ def split_at_times(times_seconds: Sequence[float], window_seconds: float) -> tup
 
 
 def smallest_fitting(most: int, fits: Callable[[int], bool], guess: int) -> int | None:
-    """The least number from 1 to `most` that fits, where each above one that fits does, too.
+    """The smallest number from 1 to `most` that fits, or None if none does.
 
-    Asks few times where the guess is near. What it returns has been seen to fit, also where
-    `fits` is not as steady as that.
+    It assumes that all numbers above one that fits do fit, too, and calls `fits` few times if the
+    guess is good. The result has always been tested, even if the assumption is wrong.
 
     Args:
         most: at least 1.
-        fits: whether a number fits.
-        guess: where to begin; may lie outside.
+        fits: returns True if a number fits.
+        guess: the number to test first; may be out of range.
     """
     low, high = _enclose(most, fits, min(max(guess, 1), most))
     if high > most:
@@ -125,7 +125,7 @@ def smallest_fitting(most: int, fits: Callable[[int], bool], guess: int) -> int 
 
 
 def _enclose(most: int, fits: Callable[[int], bool], start: int) -> tuple[int, int]:
-    """A number that does not fit, or 0, and one above it that does, or `most` + 1."""
+    """A number that does not fit (or 0), and a larger one that does (or `most` + 1)."""
     step = 1
     if fits(start):
         high = start

@@ -1,4 +1,4 @@
-"""How few windows a video must be cut into, found by plans alone."""
+"""The planner: it finds the smallest number of windows for a video, from plans alone."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from qwenvl_kit.tasks.summarize_video.windows import (
 )
 
 Windows = tuple[range, ...]
-"""Positions among the frames of a `Footage`."""
+"""Ranges of positions among the frames of a `Footage`."""
 
 
 def load_footage(chat: VisionChat, part: VideoPart, sampling: Sampling | None) -> Footage:
-    """The frames that show the whole video, however many tokens they take.
+    """Choose the frames that show the whole video, with no limit of tokens.
 
     Raises:
         InputError: the video cannot be used.
     """
-    # Which frames are used does not depend on the budget, and a total may be meant for a window.
+    # The choice of frames does not depend on the budget, and a total budget is for one window.
     plan = chat.plan("", replace(part, budget=None), sampling=sampling, budget="native")
     return Footage.from_plan(part, plan.videos[0])
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans requests about windows of a video.
+    """Plans the requests about the windows of a video.
 
     Attributes:
-        chat: who will be asked.
-        footage: the video.
-        wording: how it will be asked.
-        sampling: how it will answer.
-        budget: what frames may cost.
+        chat: the model that will be asked.
+        footage: the frames of the video.
+        wording: the prompts.
+        sampling: the sampling of the answers.
+        budget: the `PixelBudget` of the frames, or a preset such as "quick".
     """
 
     chat: VisionChat
@@ -60,11 +60,14 @@ class Planner:
         return Request.about(prompt, part, sampling=self.sampling, budget=self.budget)
 
     def has_room(self, plan: Plan) -> bool:
-        """Whether a plan fits and leaves the answer its whole length, or half the context."""
+        """True if a plan fits and leaves room for an answer.
+
+        The room is that of the longest answer allowed, or half of the context if that is less.
+        """
         return plan.fits and plan.room_tokens >= self._answer_tokens(plan)
 
     def split(self, window_seconds: float | None) -> Windows:
-        """The fewest windows that fit, or those of the length that was asked for.
+        """The fewest windows that fit, or windows of the length asked for.
 
         Raises:
             ContextLengthError: a window, or a single frame, leaves no room for an answer.
@@ -89,7 +92,7 @@ class Planner:
         raise self._nothing_fits()
 
     def _guess(self) -> int:
-        """As many windows as have room for all visual tokens, if each frame takes as many."""
+        """A first guess: the number of windows if all frames take equally many tokens."""
         whole = split_evenly(self.footage.num_frames, 1)
         try:
             plan = self._plan(whole, 0)
@@ -100,18 +103,18 @@ class Planner:
         return math.ceil(plan.visual_tokens / max(1, room_tokens))
 
     def _longest_fits(self, count: int) -> bool:
-        """Whether the last of the longest windows fits: large times may take more tokens."""
+        """True if the last of the longest windows fits, as late times may take more tokens."""
         windows = split_evenly(self.footage.num_frames, count)
         return self._fits(windows, max(range(count), key=lambda k: (len(windows[k]), k)))
 
     def _all_fit(self, windows: Windows) -> bool:
-        # The last ones are asked first, being the likeliest to be too long.
+        # The last windows are tested first, as they are the most likely to be too long.
         return all(self._fits(windows, index) for index in reversed(range(len(windows))))
 
     def _fits(self, windows: Windows, index: int) -> bool:
         try:
             return self.has_room(self._plan(windows, index))
-        except BudgetError:  # a total that is less than so many frames need
+        except BudgetError:  # the total budget is too small for so many frames
             return False
 
     def _plan(self, windows: Windows, index: int) -> Plan:
@@ -139,8 +142,8 @@ class Planner:
         plan = self._plan(split_evenly(self.footage.num_frames, self.footage.num_frames), 0)
         if plan.fits_memory is False:
             return OutOfMemoryError(
-                f"a single frame of the video would take {plan.needed_bytes} bytes beside the "
-                f"model, and the device has {plan.available_bytes} left",
+                f"a single frame of the video would take {plan.needed_bytes} bytes in addition to "
+                f"the model, and the device has {plan.available_bytes} left",
                 hint="; or ".join(plan.advice),
             )
         return ContextLengthError(

@@ -1,4 +1,4 @@
-"""What a model wrote, told apart: its thoughts, its calls of tools, and what it says."""
+"""The parser of a reply: the thoughts, the tool calls and the answer in a model's text."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from qwenvl_kit.messages.thinking import split_thoughts
 from qwenvl_kit.messages.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.prompts.tool_template import offered_tools
 from qwenvl_kit.results import Reply
-from qwenvl_kit.tools.parsing import call_in_open_thoughts, described, parse_calls
+from qwenvl_kit.tools.call_parser import call_in_open_thoughts, described, parse_calls
 
 
-def told_apart(
+def parse_reply(
     reply: Reply, messages: Sequence[Message], *, begins_in_thought: bool = False
 ) -> Reply:
-    """The reply with its thoughts, and its calls if the conversation offered tools, set apart.
+    """Return the reply with its thoughts, and its tool calls if tools were offered, separated.
 
     Args:
-        reply: with all that the model wrote as its text.
-        messages: what it answers.
-        begins_in_thought: whether the text begins within thoughts.
+        reply: the reply, with all of the model's output as its text.
+        messages: the conversation that it answers.
+        begins_in_thought: True if the output begins inside of thoughts.
     """
     thoughts = split_thoughts(reply.text, begins_inside=begins_in_thought)
     warnings = [*reply.warnings]
@@ -43,7 +43,7 @@ def told_apart(
         for call in written.calls:
             try:
                 calls.append(ToolCall(call.name, call.arguments))
-            except MessageError as error:  # not a number, or half a character
+            except MessageError as error:  # NaN, or half of a surrogate pair
                 warnings.append(str(error))
                 unread.append(UnreadCall(f"{call.name!r}(...)", str(error)))
         strange = dict.fromkeys(call.name for call in calls if call.name not in schemas)
@@ -63,6 +63,6 @@ def told_apart(
 
 
 def _schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The parameters of each tool; an empty schema where it does not tell them."""
+    """The parameters of each tool; an empty schema if the offer has none."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in tools}
     return {name: given if isinstance(given, Mapping) else {} for name, given in schemas.items()}

@@ -1,4 +1,4 @@
-"""Kinds of JSON values, as a schema names them."""
+"""The types of JSON values, by the names that a schema has for them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
 
 
 def read_json(text: str) -> Any:
-    """What a text stands for, by the rules of JSON: numbers that are finite, and no NaN.
+    """Parse a text by the strict rules of JSON: all numbers are finite, and there is no NaN.
 
     Raises:
         ValueError: it is no JSON.
-        RecursionError: it is too deep.
+        RecursionError: it is nested too deeply.
     """
     return json.loads(text, parse_float=_finite, parse_constant=_finite)
 
@@ -34,19 +34,19 @@ def read_json(text: str) -> Any:
 def _finite(written: str) -> float:
     number = float(written)
     if not math.isfinite(number):
-        raise ValueError(f"{written[:20]} is no number that JSON has")
+        raise ValueError(f"{written[:20]} is no JSON number")
     return number
 
 
 def misfit(value: Any, schema: Any, where: str = "") -> str:
-    """Where a value is not of the kind that a schema names, in words; empty if it is nowhere.
+    """Describe the first place where a value does not match a schema; empty if it matches.
 
-    Kinds, required fields and enums are compared; lengths, ranges and patterns are not.
+    Types, required fields and enums are compared; lengths, ranges and patterns are not.
 
     Args:
-        value: what JSON holds.
-        schema: without references.
-        where: the place of the value.
+        value: the JSON value.
+        schema: the schema, without references.
+        where: the place of the value, for the message.
     """
     if not isinstance(schema, Mapping):
         return ""
@@ -55,7 +55,7 @@ def misfit(value: Any, schema: Any, where: str = "") -> str:
     if kinds and not any(_KINDS[kind](value) for kind in kinds if kind in _KINDS):
         return f"{where or 'it'} is no {' or '.join(kinds)}"
     if "enum" in schema and value not in schema["enum"]:
-        return f"{where or 'it'} is none of those that may be"
+        return f"{where or 'it'} is not one of the allowed values"
     for name in schema.get("required", ()) if isinstance(value, dict) else ():
         if name not in value:
             return f"{where or 'it'} has no {name!r}"

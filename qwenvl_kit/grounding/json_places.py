@@ -1,4 +1,4 @@
-"""Places in objects: their coordinates, labels and attributes, at any depth."""
+"""Places in JSON objects: their coordinates, labels and attributes, at any depth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qwenvl_kit.grounding.key_names import (
 )
 from qwenvl_kit.grounding.lenient_json import Value
 from qwenvl_kit.grounding.numbers import (
-    before_the_cut,
+    complete_places,
     corners_in,
     holds_objects,
     number,
@@ -30,24 +30,24 @@ from qwenvl_kit.grounding.numbers import (
 from qwenvl_kit.grounding.raw_places import WrittenPlace
 
 _LONGEST = 60
-"""Characters of an answer's own words in a warning."""
+"""The most characters of an answer that a warning quotes."""
 
-_UNCLEAR = "x and y beside a width or a height: whether they are a corner is not said"
+_UNCLEAR = "x and y with a width or a height: it is unclear if they are a corner or the middle"
 
-_NOT_PARTED = "numbers without a comma between them, beside others that have one"
+_NOT_SEPARATED = "some numbers have a comma between them, others have not"
 
 _Group: TypeAlias = tuple[Kind, tuple[float, ...], Value]
-"""What kind of place, its numbers, and where they stand."""
+"""The kind of a place, its numbers, and the value that holds them."""
 
 
 class ObjectReader:
-    """What the objects of an answer hold, in the order in which it stands there.
+    """Collects the places of the objects in an answer, in its order.
 
     Attributes:
         places: boxes and points.
         polygons: outlines.
-        boxes_3d: boxes in space.
-        warnings: what could not be read, in words.
+        boxes_3d: boxes in 3D space.
+        warnings: messages about places that could not be read.
     """
 
     def __init__(self) -> None:
@@ -58,20 +58,20 @@ class ObjectReader:
 
     @property
     def num_found(self) -> int:
-        """Places of all kinds."""
+        """The number of places of all kinds."""
         return len(self.places) + len(self.polygons) + len(self.boxes_3d)
 
     def read(self, node: Value) -> None:
-        """All places in an object or a list."""
+        """Read all places in an object or a list."""
         self._read(node, label="", is_detail=False)
 
     def read_bare(self, node: Value, label: str = "") -> None:
-        """Lists of numbers that stand in no object; a text beside one is its label."""
+        """Read lists of numbers outside of objects; a text next to a list is its label."""
         numbers = numbers_of(node)
         if numbers is None:
             words = [item.value for item in node.items if isinstance(item.value, str)]
             if any(map(runs_together, node.items)):
-                self.warnings.append(_NOT_PARTED)
+                self.warnings.append(_NOT_SEPARATED)
             for item in node.items:
                 if item.opener == "[":
                     self.read_bare(item, words[0] if len(words) == 1 else label)
@@ -81,7 +81,7 @@ class ObjectReader:
             self.warnings.append(f"{len(numbers)} numbers where a place has 2 or 4")
 
     def _read(self, node: Value, *, label: str, is_detail: bool) -> None:
-        """`is_detail` tells that what it stands in is a place already."""
+        """Read a value; `is_detail` is True inside of an object that is a place already."""
         if node.opener == "{":
             self._object(node, label, is_detail)
         for item in node.items:
@@ -89,15 +89,15 @@ class ObjectReader:
             inherited = label if node.opener == "[" else ""
             self._read(item, label=inherited, is_detail=is_detail)
             is_entry = item.opener == "{" and node.opener == "[" and item.is_whole
-            is_told = is_detail or before != self._state
-            if is_entry and not is_told:
-                self._tell_without_place(item)
+            is_known = is_detail or before != self._state
+            if is_entry and not is_known:
+                self._warn_without_place(item)
         if node.opener == "[" and any(item.opener == "{" for item in node.items):
             words = [item.value for item in node.items if isinstance(item.value, str)]
-            told = [f"words among the entries of a list: {_short(word)}" for word in words]
-            self.warnings += () if is_detail else told
+            found = [f"words among the entries of a list: {_short(word)}" for word in words]
+            self.warnings += () if is_detail else found
 
-    def _tell_without_place(self, item: Value) -> None:
+    def _warn_without_place(self, item: Value) -> None:
         label, _ = label_of(item.value)
         if label:
             self.warnings.append(f"an entry without coordinates: {_short(label)}")
@@ -114,7 +114,7 @@ class ObjectReader:
                 label = above if found else above or label_by_field(name)
                 self._read_field(name, value, label, is_detail or bool(found))
         if before == self._state and not read and not is_detail and node.is_whole:
-            self._tell_unknown(node)
+            self._warn_of_unknown(node)
 
     def _read_field(self, name: str, value: Value, label: str, is_detail: bool) -> None:
         before = len(self.places)
@@ -126,7 +126,7 @@ class ObjectReader:
 
     @property
     def _state(self) -> tuple[int, int]:
-        """Changes when anything is found or told."""
+        """A value that changes with every place and every warning."""
         return self.num_found, len(self.warnings)
 
     def _coordinates(self, node: Value) -> tuple[list[_Group], set[str | None]]:
@@ -153,7 +153,7 @@ class ObjectReader:
     def _groups(
         self, name: str, kind: Kind, value: Value
     ) -> list[tuple[tuple[float, ...], Value]] | None:
-        """The numbers of each place under a name; None if the value holds objects instead."""
+        """The numbers of each place in a field; None if the value holds objects instead."""
         if value.opener == "{":
             sides = side_numbers(value) or (None if kind == "points" else corners_in(value))
             return None if sides is None else [sides]
@@ -163,7 +163,7 @@ class ObjectReader:
                 return None
             value = pairs
         if not value.is_whole:
-            return list(before_the_cut(value, kind))
+            return list(complete_places(value, kind))
         if value.value in (None, "", []):
             self.warnings.append(f"nothing under {_short(name)}")
             return []
@@ -185,7 +185,7 @@ class ObjectReader:
             self.add(kind, WrittenPlace(own, numbers, at.start, at.stop, attributes))
 
     def add(self, kind: Kind, place: WrittenPlace) -> None:
-        """A place if its numbers are sound; otherwise a warning."""
+        """Add a place if its numbers are valid; otherwise add a warning."""
         count = len(place.numbers)
         if not all(abs(number) < float("inf") for number in place.numbers):
             self.warnings.append("a coordinate is too large for a number")
@@ -209,21 +209,21 @@ class ObjectReader:
         else:
             self.warnings.append(f"{len(place.numbers)} numbers where {rule}")
 
-    def _tell_unknown(self, node: Value) -> None:
-        """What may be a place by its numbers, but is not known to be one."""
+    def _warn_of_unknown(self, node: Value) -> None:
+        """Warn about numbers that may be a place, but stand under an unknown name."""
         for name, value in node.fields:
             numbers = _all_numbers(value) if value.opener else []
             if len(numbers) > 1 and may_be_coordinates(name):
-                told = f"numbers under {_short(name)}, which is not known to be a place"
-                self.warnings.append(told)
+                shown = f"numbers under {_short(name)}, which is no known name of a place"
+                self.warnings.append(shown)
         sides = [name for name, value in node.fields if is_side(name) and number(value.value)]
         if len(sides) > 1:
-            told = ", ".join(map(_short, sides))
-            self.warnings.append(f"{told}: the sides of no place that is known")
+            names = ", ".join(map(_short, sides))
+            self.warnings.append(f"{names}: these are not the sides of a known kind of place")
 
 
 def _kind_of(kind: Kind, numbers: tuple[float, ...], at: Value) -> Kind:
-    """A box that is given by each of its corners is an outline."""
+    """The kind of a place; a box that lists each of its corners is an outline."""
     num_corners = max(len(at.items), len(at.fields))
     is_outline = kind == "box" and len(numbers) == 2 * num_corners > 4
     return "polygon" if is_outline else kind
@@ -235,7 +235,7 @@ def _all_numbers(node: Value) -> list[float]:
 
 
 def _are_labels(value: Any, count: int) -> bool:
-    """Whether a field has a label for each of several places."""
+    """True if a field has one label for each of several places."""
     is_list = count > 1 and isinstance(value, list) and len(value) == count
     return is_list and all(isinstance(item, str) for item in value)
 

@@ -1,4 +1,4 @@
-"""Sum up a video of any length, in windows where it is longer than the model's context."""
+"""The summary of a video of any length, in windows if it is longer than the model's context."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from qwenvl_kit.messages.message import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Failure, Reply
-from qwenvl_kit.tasks.summarize_video.merging import Merger
-from qwenvl_kit.tasks.summarize_video.planning import Planner, Windows, load_footage
+from qwenvl_kit.tasks.summarize_video.merger import Merger
+from qwenvl_kit.tasks.summarize_video.planner import Planner, Windows, load_footage
 from qwenvl_kit.tasks.summarize_video.prompts import MERGE_PROMPT, QUESTION, WINDOW_PROMPT, Wording
 from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
 
@@ -40,35 +40,46 @@ def summarize_video(
     window_prompt: str = WINDOW_PROMPT,
     merge_prompt: str = MERGE_PROMPT,
 ) -> VideoSummary:
-    """Sum up a video, or answer a question about all of it.
+    """Summarize a video of any length, or answer a question about all of it.
 
-    A video that fits the context together with an answer is one request. A longer one is cut
-    into as few windows of equal length as fit, each is asked about alone, and the answers are
-    merged by the model, in levels where they are too long for one prompt. Each window's prompt
-    states its place in the whole video. A window that fails costs only itself.
+    A video that fits into the context is one request. A longer video is cut into windows of equal
+    length, as few as possible. The model is asked about each window on its own, with the times of
+    the window in the prompt, and then merges the answers, in several levels if they are too long
+    for one prompt. If the request about a window fails, the others are still used.
+
+    Example:
+        summary = summarize_video(chat, "lecture.mp4", "Which topics are covered?")
+        print(summary)
+        for segment in summary.segments:
+            print(segment.span, segment.text)
 
     Args:
-        chat: who answers.
-        video: a file, or a `VideoPart`, which a sequence of frames must be.
-        question: what to ask; None asks what happens.
-        fps: how many frames of a second the model sees, for a video without settings of its own.
-        window_seconds: how long each window is; None takes the longest that fits. A video that
-            is no longer than that is one window.
-        budget: what each group of frames may cost; its total is for one window.
-        sampling: how to generate.
-        journal: a file in which answers are kept as they are made. Called again with the same
-            arguments, only what is missing is asked; what failed is asked again.
-        progress: show a progress bar.
-        window_prompt: how a window is asked about; `{question}`, `{part}`, `{parts}`, `{start}`,
-            `{end}`, `{start_seconds}` and `{end_seconds}` stand for what they say.
-        merge_prompt: how answers are merged; `{answers}`, `{question}`, `{start}` and `{end}`
-            stand for what they say.
+        chat: the model to ask.
+        video: a file, or a `VideoPart`; a sequence of frames must be a `VideoPart`.
+        question: the question; None asks for a summary.
+        fps: the number of frames that are shown for each second, if the video has no settings of
+            its own.
+        window_seconds: the length of a window; None takes the longest that fits. A video that is
+            not longer is one window.
+        budget: the `PixelBudget` of each group of frames, or a preset such as "quick"; a total is
+            for one window.
+        sampling: how the answers are generated; None takes the default of the chat.
+        journal: a file that keeps each answer as soon as it is there. A later call with the same
+            arguments asks only for answers that are missing or failed.
+        progress: True to show a progress bar.
+        window_prompt: the prompt for one window; `{question}`, `{part}`, `{parts}`, `{start}`,
+            `{end}`, `{start_seconds}` and `{end_seconds}` in it are replaced.
+        merge_prompt: the prompt that merges answers; `{answers}`, `{question}`, `{start}` and
+            `{end}` in it are replaced.
+
+    Returns:
+        The summary, with the answer about each window in its `segments`.
 
     Raises:
         ContextLengthError: a window, or a single frame, leaves no room for an answer.
-        JournalError: the journal is of something else, or cannot be used.
+        JournalError: the journal belongs to other arguments, or cannot be used.
         InputError: the video or a setting cannot be used.
-        GenerationError: the model failed, for all windows; the error is that of the first.
+        GenerationError: the model failed for all windows; the error is that of the first.
     """
     wording = Wording(QUESTION if question is None else question, window_prompt, merge_prompt)
     _check_window(window_seconds)
@@ -78,36 +89,36 @@ def summarize_video(
     part = fetch_part(_as_part(video, fps), chat.policy)  # once for all windows
     footage = load_footage(chat, part, sampling)
     planner = Planner(chat, footage, wording, sampling, budget)
-    with _open_journal(journal, planner, window_seconds) as notes:
-        windows = _windows(planner, window_seconds, notes)
-        answers = _answer_windows(planner, windows, notes)
+    with _open_journal(journal, planner, window_seconds) as opened:
+        windows = _windows(planner, window_seconds, opened)
+        answers = _answer_windows(planner, windows, opened)
         segments = tuple(_with_progress(answers, len(windows)) if progress else answers)
-        return _summary(planner, segments, notes)
+        return _summary(planner, segments, opened)
 
 
 def _as_part(video: VideoSource | VideoPart, fps: float) -> VideoPart:
-    """The video with a rate, unless it has times of its own or must have them."""
+    """The video with a frame rate, unless it has its own times or needs them."""
     part = video if isinstance(video, VideoPart) else VideoPart(video)
     has_times = any(v is not None for v in (part.fps, part.num_frames, part.timestamps_seconds))
     is_film = not is_sequence(part.source)
     return replace(part, fps=fps) if is_film and not has_times else part
 
 
-def _windows(planner: Planner, window_seconds: float | None, notes: Journal) -> Windows:
-    """The windows; those of the journal, as more memory may be free now than was then."""
-    saved = notes.get("windows")
+def _windows(planner: Planner, window_seconds: float | None, journal: Journal) -> Windows:
+    """The windows: those of the journal, if any, as the free memory may have changed since then."""
+    saved = journal.get("windows")
     if saved is not None:
         return tuple(range(start, stop) for start, stop in saved["windows"])
     windows = planner.split(window_seconds)
-    notes.add("windows", {"windows": [[window.start, window.stop] for window in windows]})
+    journal.add("windows", {"windows": [[window.start, window.stop] for window in windows]})
     return windows
 
 
-def _answer_windows(planner: Planner, windows: Windows, notes: Journal) -> Iterator[VideoSegment]:
+def _answer_windows(planner: Planner, windows: Windows, journal: Journal) -> Iterator[VideoSegment]:
     for index, window in enumerate(windows):
         start_seconds, end_seconds = planner.footage.span(window)
         request = planner.request(windows, index)
-        result = _answer(planner.chat, request, f"window {index}", notes)
+        result = _answer(planner.chat, request, f"window {index}", journal)
         if isinstance(result, Reply):
             text = result.text.strip()
             yield VideoSegment(start_seconds, end_seconds, text, reply=result)
@@ -116,32 +127,34 @@ def _answer_windows(planner: Planner, windows: Windows, notes: Journal) -> Itera
             yield VideoSegment(start_seconds, end_seconds, "", failure=failure)
 
 
-def _answer(chat: VisionChat, request: Request, key: str, notes: Journal) -> Reply | Failure:
+def _answer(chat: VisionChat, request: Request, key: str, journal: Journal) -> Reply | Failure:
     """The answer to one request, from the journal if it is there."""
-    saved = notes.get(key)
+    saved = journal.get(key)
     if saved is not None:
         return from_record(Reply, saved)
     (result,) = chat.ask_many([request])
     if isinstance(result, Reply):
-        notes.add(key, to_record(result))
+        journal.add(key, to_record(result))
     return result
 
 
 def _located(failure: Failure, index: int) -> Failure:
-    """The failure at its place among the windows."""
+    """The failure with its place among the windows."""
     error = failure.error
     error.where = error.where.replace("requests[0]", f"windows[{index}]", 1)
     return replace(failure, index=index)
 
 
-def _summary(planner: Planner, segments: tuple[VideoSegment, ...], notes: Journal) -> VideoSummary:
+def _summary(
+    planner: Planner, segments: tuple[VideoSegment, ...], journal: Journal
+) -> VideoSummary:
     answered = [segment for segment in segments if segment.failure is None]
     if not answered:
         raise fresh(next(segment.failure.error for segment in segments if segment.failure))
     merger = Merger(
         planner.wording,
         fits=lambda prompt: planner.has_room(planner.chat.plan(prompt, sampling=planner.sampling)),
-        ask=lambda prompt: _merge(planner, prompt, notes),
+        ask=lambda prompt: _merge(planner, prompt, journal),
     )
     text, reply = merger.merge(answered)
     return VideoSummary(
@@ -154,10 +167,10 @@ def _summary(planner: Planner, segments: tuple[VideoSegment, ...], notes: Journa
     )
 
 
-def _merge(planner: Planner, prompt: str, notes: Journal) -> Reply | Failure:
-    """The answer to a prompt; kept under the prompt, which is another if an answer is new."""
+def _merge(planner: Planner, prompt: str, journal: Journal) -> Reply | Failure:
+    """The merged answer. Its journal key holds the prompt, which changes if an answer changes."""
     request = Request.about(prompt, sampling=planner.sampling)
-    return _answer(planner.chat, request, f"merge {fingerprint(prompt)}", notes)
+    return _answer(planner.chat, request, f"merge {fingerprint(prompt)}", journal)
 
 
 def _window_warnings(segments: Iterable[VideoSegment]) -> Iterator[str]:
@@ -184,7 +197,7 @@ def _open_journal(
 
 
 def _settings(planner: Planner) -> Record:
-    """All that the answers depend on."""
+    """All settings that the answers depend on."""
     chat, footage, sampling = planner.chat, planner.footage, planner.sampling
     part = footage.part
     with located("video"):

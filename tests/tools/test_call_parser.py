@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit.tools.parsing import parse_calls
+from qwenvl_kit.tools.call_parser import parse_calls
 
 SCHEMAS = {
     "f": {

@@ -1,4 +1,4 @@
-"""Texts of a picture one by one, each with its box where the family grounds in JSON."""
+"""Texts of a picture as a list, each with its box if the family grounds in JSON."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from qwenvl_kit.structured_output.partial_json import PartialJson
 from qwenvl_kit.tasks.task_input import one_picture, one_plan
 
 _BOX = "bbox_2d"
-"""What Qwen2.5-VL and later families call a box (their cookbooks `ocr.ipynb`)."""
+"""The name of a box in the JSON of Qwen2.5-VL and later families (their cookbooks `ocr.ipynb`)."""
 
 _MAX_TOKENS = 2048
-"""Some fifty lines with their boxes."""
+"""Room for about fifty lines with their boxes."""
 
 
 @dataclass(frozen=True)
-class Spotted:
+class SpottedText:
     """One entry of a list of texts.
 
     Attributes:
-        values: its fields, without the box; what the model left out is empty.
-        box: where it stands, in pixels of the upright original; None if the family or the model
-            does not say.
-        confidences: how sure the model was of the words of each field; None without scores.
+        values: its fields, without the box; fields that the model left out are empty.
+        box: its place, in pixels of the upright original; None if the family or the model does not
+            give one.
+        confidences: the confidence in the words of each field; None without scores.
     """
 
     values: Mapping[str, str]
@@ -41,8 +41,11 @@ class Spotted:
     confidences: Mapping[str, float | None]
 
 
-def spotting_schema(chat: VisionChat, names: Sequence[str]) -> dict[str, Any]:
-    """A list of objects with these texts, each with its box if the family writes boxes in JSON."""
+def spotted_texts_schema(chat: VisionChat, names: Sequence[str]) -> dict[str, Any]:
+    """The JSON schema of a list of objects with these text fields.
+
+    Each has a box, too, if the family writes boxes in JSON.
+    """
     fields: dict[str, Any] = {}
     if chat.family.box_format == "json":
         number = {"type": "integer", "minimum": 0, "maximum": 99_999}
@@ -51,7 +54,7 @@ def spotting_schema(chat: VisionChat, names: Sequence[str]) -> dict[str, Any]:
     return {"type": "array", "items": object_schema(fields)}
 
 
-def spot(
+def spot_texts(
     chat: VisionChat,
     image: Media,
     question: str,
@@ -61,8 +64,8 @@ def spot(
     at: tuple[str, ...] = (),
     sampling: Sampling | None,
     budget: BudgetChoice | None,
-) -> Spotting:
-    """Ask for such a list, and read it; see `Spotting`."""
+) -> SpottedTexts:
+    """Ask for a list of texts, and read the answer."""
     reply = chat.ask(
         question,
         one_picture(chat.policy, image),
@@ -70,17 +73,17 @@ def spot(
         budget=budget,
         constraint=Constraint.from_schema(schema),
     )
-    return Spotting(chat, reply, names, at)
+    return SpottedTexts(chat, reply, names, at)
 
 
-class Spotting:
-    """An answer of that form, as far as it goes.
+class SpottedTexts:
+    """A list of texts that was read from a reply, as far as the answer goes.
 
     Args:
-        chat: who answered.
+        chat: the model that answered.
         reply: the answer about one picture.
-        names: of the texts of each entry.
-        at: the fields that lead to the list.
+        names: the text fields of each entry.
+        at: the path of fields that leads to the list.
     """
 
     def __init__(
@@ -97,15 +100,15 @@ class Spotting:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What could not be read, in words."""
+        """Messages about parts of the answer that could not be read."""
         found = [*self.reply.warnings, *self._mapper.warnings]
         if not self._written.is_whole:
             found.append(f"the answer ended early ({self.reply.finish_reason}); there may be more")
         if self._unread:
-            found.append(f"{self._unread} boxes that are no list of four numbers")
+            found.append(f"{self._unread} boxes are no list of four numbers")
         return tuple(found)
 
-    def _entries(self) -> Iterator[Spotted]:
+    def _entries(self) -> Iterator[SpottedText]:
         found = self._written.value
         for name in self._at:
             found = found.get(name) if isinstance(found, dict) else None
@@ -113,10 +116,10 @@ class Spotting:
             if isinstance(item, dict) and any(item.get(name) for name in self._names):
                 yield self._entry(item, (*self._at, index))
 
-    def _entry(self, item: Mapping[str, Any], path: tuple[str | int, ...]) -> Spotted:
+    def _entry(self, item: Mapping[str, Any], path: tuple[str | int, ...]) -> SpottedText:
         values = {name: str(item.get(name, "")) for name in self._names}
         sure = {name: self._confidence((*path, name)) for name in self._names}
-        return Spotted(values, self._box(item.get(_BOX), values, (*path, _BOX)), sure)
+        return SpottedText(values, self._box(item.get(_BOX), values, (*path, _BOX)), sure)
 
     def _confidence(self, path: tuple[str | int, ...]) -> float | None:
         leaf = self._leaves.get(path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 
 TOKENS = "<|object_ref_start|>{}<|object_ref_end|><|box_start|>({},{}),({},{})<|box_end|>"
 

@@ -10,8 +10,8 @@ import pytest
 from qwenvl_kit import ImagePart, Point, Region, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.grounding.all_places import FoundPlaces, read_places
-from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, PointMark, Polygon
+from qwenvl_kit.grounding.found_places import FoundPlaces, read_places
 from qwenvl_kit.tasks import locate, point_at
 
 RED = PIL.Image.new("RGB", (640, 480), "red")
@@ -30,7 +30,7 @@ def read(answer: str, image: object = RED, family: str = "qwen3_vl") -> FoundPla
 def test_boxes_and_points_of_one_answer_are_kept_apart() -> None:
     found = read(BOTH)
     assert [(box.label, box.x2_px, box.y2_px) for box in found.boxes] == [("a", 320, 240)]
-    assert [(mark.label, mark.x_px, mark.y_px) for mark in found.marks] == [("it", 64, 96)]
+    assert [(mark.label, mark.x_px, mark.y_px) for mark in found.points] == [("it", 64, 96)]
     assert found.polygons == found.boxes_3d == found.warnings == ()
 
 
@@ -105,7 +105,7 @@ def test_an_outline_beside_a_box_is_no_second_box_and_is_told() -> None:
 def test_a_box_in_space_where_a_flat_one_was_asked_for_is_told() -> None:
     boxes = locate(chat_for('[{"bbox_3d": [1, 2, 3, 4, 5, 6, 0, 0, 0]}]'), RED, "it")
     assert len(boxes) == 0
-    assert "in space" in boxes.warnings[0]
+    assert "3D box" in boxes.warnings[0]
 
 
 @pytest.mark.parametrize("image_index", [-1, 1])
@@ -116,7 +116,7 @@ def test_places_of_a_picture_that_was_not_shown_are_refused(image_index: int) ->
 
 
 def test_new_values_are_built_like_those_that_were_there() -> None:
-    assert Mark("a", 1, 2).attributes == {}
+    assert PointMark("a", 1, 2).attributes == {}
     assert Polygon("a", (Point(0, 0), Point(2, 0), Point(1, 3))).box == Box("a", 0, 0, 2, 3)
 
 
@@ -136,7 +136,7 @@ def test_fractions_of_the_sides_are_told_and_never_taken_for_another_unit(
     answer = f'[{{{place}, "label": "dog"}}, {{"bbox_2d": [100, 100, 200, 200], "label": "cat"}}]'
     found = read(answer, family=family)
     assert [box.label for box in found.boxes] == ["cat"]
-    assert found.marks == found.polygons == ()
+    assert found.points == found.polygons == ()
     (warning,) = found.warnings
     assert "fractions" in warning
 

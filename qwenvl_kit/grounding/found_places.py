@@ -1,4 +1,4 @@
-"""All places of a reply, whatever was asked: boxes, points, outlines and boxes in space."""
+"""All places in a reply to a free question: boxes, points, outlines and boxes in 3D space."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.families import Family
-from qwenvl_kit.grounding.boxes import Box, Box3D, Mark, Polygon
+from qwenvl_kit.grounding.boxes import Box, Box3D, PointMark, Polygon
 from qwenvl_kit.grounding.coordinates import PlaceMapper
-from qwenvl_kit.grounding.parsing import parse_places
+from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.results import Reply
 
 
@@ -17,15 +17,15 @@ class FoundPlaces:
     """The places of one reply, each kind in the order of the answer.
 
     Attributes:
-        boxes: in pixels of the upright original, as all but boxes in space.
-        marks: points.
-        polygons: outlines.
-        boxes_3d: boxes in the space before the camera.
-        warnings: what could not be read, or had to be set right, in words.
+        boxes: boxes in pixels of the upright original.
+        points: points in pixels of the upright original.
+        polygons: outlines in pixels of the upright original.
+        boxes_3d: boxes in the 3D space in front of the camera, in metres.
+        warnings: messages about places that could not be read or had to be corrected.
     """
 
     boxes: tuple[Box, ...]
-    marks: tuple[Mark, ...]
+    points: tuple[PointMark, ...]
     polygons: tuple[Polygon, ...]
     boxes_3d: tuple[Box3D, ...]
     warnings: tuple[str, ...]
@@ -34,17 +34,17 @@ class FoundPlaces:
 def read_places(
     reply: Reply, family: Family, *, image_index: int = 0, default_label: str = ""
 ) -> FoundPlaces:
-    """What a reply to a question of one's own says of places in a picture.
+    """Read all places from the reply to a question that you wrote yourself.
 
     Example:
         reply = chat.ask("Outline the road signs as JSON with poly_2d and label.", "street.jpg")
         found = read_places(reply, chat.family)
 
     Args:
-        reply: the answer.
-        family: whose coordinates they are; `chat.family`.
-        image_index: of which picture of the request they are, counted from 0.
-        default_label: of places that have none.
+        reply: the reply.
+        family: the family that wrote it; `chat.family`.
+        image_index: the index of the picture among those of the request, from 0 on.
+        default_label: the label of places that have none.
 
     Raises:
         MessageError: the request had no such picture.
@@ -58,7 +58,7 @@ def read_places(
         )
     mapper = PlaceMapper(images[image_index], family, reply, default_label)
     written = parse_places(reply.text)
-    boxes, marks = mapper.boxes(written.boxes), mapper.marks(written.points)
+    boxes, points = mapper.boxes(written.boxes), mapper.points(written.points)
     polygons, boxes_3d = mapper.polygons(written.polygons), mapper.boxes_3d(written.boxes_3d)
     warnings = (*written.warnings, *mapper.warnings)
-    return FoundPlaces(tuple(boxes), tuple(marks), tuple(polygons), tuple(boxes_3d), warnings)
+    return FoundPlaces(tuple(boxes), tuple(points), tuple(polygons), tuple(boxes_3d), warnings)

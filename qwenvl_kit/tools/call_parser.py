@@ -1,12 +1,11 @@
-"""Calls of tools in an answer, in whichever form a family writes them.
+"""The parser of tool calls in an answer, in every form that the families write.
 
-Qwen3-VL writes `{"name": ..., "arguments": {...}}` between `<tool_call>` and `</tool_call>`, and so
-do models that are told to; Qwen3.5 writes
-`<function=NAME><parameter=KEY>value</parameter></function>`
-there. Sources: their chat templates.
+Qwen3-VL, and models that are asked to, write `{"name": ..., "arguments": {...}}` between
+`<tool_call>` and `</tool_call>`; Qwen3.5 writes
+`<function=NAME><parameter=KEY>value</parameter></function>` there. Sources: their chat templates.
 
-What stands between two such tags is understood as a whole or not at all, so that no tool runs on
-its defaults because its arguments were not. What is not understood is told.
+The text between two such tags is read completely or not at all, so that no tool runs with default
+arguments because its own could not be read. Calls that cannot be read give warnings.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ _NUM_SHOWN = 80
 
 
 def parse_calls(text: str, schemas: Mapping[str, Mapping[str, Any]]) -> WrittenCalls:
-    """The calls that an answer holds; never raises.
+    """Parse the tool calls of an answer; never raises.
 
     Args:
         text: the answer.
-        schemas: the parameters of each tool, as JSON schema; by them a value that is written as
-            plain text is read as a number or an object where one is wanted.
+        schemas: the JSON schema of each tool's parameters. They tell if a value that is written as
+            plain text is a string, a number or an object.
     """
     return _Answer(text, schemas).written()
 
@@ -49,7 +48,7 @@ def parse_calls(text: str, schemas: Mapping[str, Mapping[str, Any]]) -> WrittenC
 def call_in_open_thoughts(
     text: str, schemas: Mapping[str, Mapping[str, Any]]
 ) -> tuple[UnreadCall, ...]:
-    """A call at which thoughts end that were not closed; it may have been thought of alone."""
+    """A call at the end of thoughts that were not closed; the model may only have considered it."""
     written = parse_calls(text, schemas)
     if not written.calls and not any(call.is_marked for call in written.unread):
         return ()
@@ -64,14 +63,14 @@ class _Answer:
         self._text = text
         self._schemas = schemas
         self._tagged: TaggedCalls | None = None
-        self._begin = 0  # of what is said since the last call
+        self._begin = 0  # the position after the last call
         self._said: list[str] = []
         self._calls: list[WrittenCall] = []
         self._warnings: dict[str, None] = {}
         self._unread: list[UnreadCall] = []
 
     def written(self) -> WrittenCalls:
-        """All that there is."""
+        """All calls of the answer, and the rest of its text."""
         at = 0
         while found := _BEGINNING.search(self._text, at):
             if found[0] == _CLOSE:
@@ -87,7 +86,7 @@ class _Answer:
         return WrittenCalls(said, tuple(self._calls), warnings, tuple(self._unread))
 
     def _read(self, found: re.Match[str]) -> None:
-        """Read what begins with an opening tag."""
+        """Read the calls after an opening tag."""
         is_bare = found[0] != _OPEN
         try:
             block = self._bare(found.start()) if is_bare else self._between_tags(found.end())
@@ -101,10 +100,10 @@ class _Answer:
             self._say_until(found.start(), block.stop)
 
     def _read_unopened(self, at: int, closing: re.Match[str]) -> None:
-        """Read what a closing tag ends that nothing opened: JSON may stand before it."""
+        """Read the JSON before a closing tag that has no opening tag."""
         begin = max(at, self._begin)
         before = self._text[begin : closing.start()]
-        if not before.strip() and begin:  # the second of two
+        if not before.strip() and begin:  # a doubled tag
             self._say_until(begin, closing.end())
             return
         start = next((at for at, character in enumerate(before) if character in "{["), len(before))
@@ -118,15 +117,15 @@ class _Answer:
             self._say_until(begin + start, closing.end())
 
     def _between_tags(self, at: int) -> Block:
-        """The calls after `<tool_call>`, and the place behind its closing tag."""
-        at = self._behind_space(at)
-        if self._text.startswith(_OPEN, at):  # the second of two
-            at = self._behind_space(at + len(_OPEN))
+        """The calls after `<tool_call>`, and the position after its closing tag."""
+        at = self._after_space(at)
+        if self._text.startswith(_OPEN, at):  # a doubled tag
+            at = self._after_space(at + len(_OPEN))
         if self._text.startswith("<function=", at):
             block = self._functions(at)
         else:
             block = read_json_calls(self._text, at, self._schemas)
-        stop = self._behind_space(block.stop)
+        stop = self._after_space(block.stop)
         if self._text.startswith(_CLOSE, stop) and block.calls:
             return replace(block, stop=stop + len(_CLOSE))
         rest = self._text[stop : stop + len(_CLOSE)]
@@ -141,9 +140,9 @@ class _Answer:
         return replace(block, stop=stop)
 
     def _bare(self, at: int) -> Block:
-        """A function without the tag around it, whose closing tag may be there."""
+        """A function without `<tool_call>` before it; the closing tag may be there."""
         block = self._functions(at, several=False)
-        stop = self._behind_space(block.stop)
+        stop = self._after_space(block.stop)
         is_closed = self._text.startswith(_CLOSE, stop)
         return replace(block, stop=stop + len(_CLOSE)) if is_closed else block
 
@@ -155,25 +154,25 @@ class _Answer:
     def _take(self, block: Block, *notes: str) -> None:
         self._calls += block.calls
         names = ", ".join(dict.fromkeys(call.name for call in block.calls))
-        if told := "; ".join((*block.notes, *notes)):
-            self._warnings[f"a call of {names[:_NUM_SHOWN]}: {told}"] = None
+        if found := "; ".join((*block.notes, *notes)):
+            self._warnings[f"a call of {names[:_NUM_SHOWN]}: {found}"] = None
 
     def _note_unread(self, call: UnreadCall) -> None:
         self._unread.append(call)
         self._warnings[described(call)] = None
 
     def _say_until(self, stop: int, begin: int) -> None:
-        """What stands before a call is said; it goes on behind it."""
+        """Keep the text before a call as said; the next text begins after the call."""
         self._said.append(self._text[self._begin : stop])
         self._begin = begin
 
-    def _behind_space(self, at: int) -> int:
+    def _after_space(self, at: int) -> int:
         found = _SPACE.match(self._text, at)
         return at if found is None else found.end()
 
 
 def described(call: UnreadCall) -> str:
-    """What was not understood, as a warning."""
+    """The warning about a call that could not be read."""
     shown = call.text if len(call.text) <= _NUM_SHOWN else f"{call.text[:_NUM_SHOWN]}..."
     what = "a call is" if call.is_marked else "what may be a call is"
     return f"{what} not understood, as {call.reason}: {shown!r}"

@@ -1,4 +1,4 @@
-"""Translate the text that a picture shows."""
+"""Translation of the text in a picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwenvl_kit.requests import Media
 from qwenvl_kit.structured_output.json_schema import object_schema
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
-from qwenvl_kit.tasks.spot import spot, spotting_schema
+from qwenvl_kit.tasks.spotted_texts import spot_texts, spotted_texts_schema
 from qwenvl_kit.tasks.task_result import Answer
 
 PROMPTS = MappingProxyType(
@@ -27,15 +27,15 @@ _LIST = "texts"
 
 @dataclass(frozen=True)
 class TextPair:
-    """A text and what it means.
+    """A text of a picture and its translation.
 
     Attributes:
-        source: as the picture shows it.
-        target: in the language that was asked for.
-        box: where it stands, in pixels of the upright original; None if the family or the model
-            does not say.
-        source_confidence, target_confidence: how sure the model was of the words of either, in
-            [0, 1]; None without scores.
+        source: the text as the picture shows it.
+        target: the translation.
+        box: the place of the text, in pixels of the upright original; None if the family or the
+            model does not give one.
+        source_confidence, target_confidence: the confidence in the words of each, in [0, 1]; None
+            without scores.
     """
 
     source: str
@@ -47,12 +47,12 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Translation(Answer):
-    """The texts of a picture in another language.
+    """The texts of a picture in another language. `str(translation)` is all translations.
 
     Attributes:
         target_language: the language that was asked for.
-        pairs: each text with its translation, in the model's order.
-        warnings: what could not be read of the answer, in words.
+        pairs: each text with its translation, in the order of the answer.
+        warnings: messages about parts of the answer that could not be read.
     """
 
     target_language: str
@@ -61,7 +61,7 @@ class Translation(Answer):
 
     @property
     def text(self) -> str:
-        """All translations, one a line."""
+        """All translations, one per line."""
         return "\n".join(pair.target for pair in self.pairs) or super().text
 
 
@@ -75,29 +75,38 @@ def translate_text_in_image(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Translation:
-    """Translate all text in a picture, each beside what it translates.
+    """Translate all text in a picture; each text is given with its translation.
 
-    Families that ground in JSON, as all but Qwen2-VL do, say where each text stands.
+    All families but Qwen2-VL, which does not ground in JSON, also give the box of each text.
+
+    Example:
+        for pair in translate_text_in_image(chat, "menu.jpg", "English").pairs:
+            print(pair.source, "->", pair.target)
 
     Args:
-        chat: who answers.
+        chat: the model to ask.
         image: the picture.
-        target_language: its name, in the language of the prompt.
-        language: of the prompt.
-        prompt: how to ask instead; `{language}` stands for the target language, `{fields}` for what
-            the answer is to hold.
-        sampling: how to generate; None is greedy.
-        budget: what the picture may cost; small print wants a larger one.
+        target_language: the name of the language to translate into, in the language of the prompt.
+        language: the language of the prompt, "en" or "zh".
+        prompt: your own prompt; `{language}` in it is replaced by the target language, `{fields}`
+            by the fields of the answer.
+        sampling: how the answer is generated; None is greedy.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
+            larger one.
+
+    Returns:
+        The translation, with a pair of source and target for each text.
 
     Raises:
-        MessageError: no language to translate into, or one of the prompt that is not known.
+        MessageError: there is no language to translate into, or the language of the prompt is not
+            known.
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
     target_language = checked_words(target_language, "the name of a language", "target_language")
-    schema = object_schema({_LIST: spotting_schema(chat, [_SOURCE, _TARGET])})
+    schema = object_schema({_LIST: spotted_texts_schema(chat, [_SOURCE, _TARGET])})
     question = chosen_prompt(PROMPTS, language, prompt, fields=describe_fields(schema, language))
-    spotting = spot(
+    found = spot_texts(
         chat,
         image,
         question.replace("{language}", target_language),
@@ -115,6 +124,6 @@ def translate_text_in_image(
             source_confidence=spotted.confidences[_SOURCE],
             target_confidence=spotted.confidences[_TARGET],
         )
-        for spotted in spotting.entries
+        for spotted in found.entries
     )
-    return Translation(spotting.reply, target_language, pairs, spotting.warnings)
+    return Translation(found.reply, target_language, pairs, found.warnings)

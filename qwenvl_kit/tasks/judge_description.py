@@ -1,4 +1,4 @@
-"""Judge a description of a picture: is it true, is it rich, does it read well?"""
+"""Judgement of a description: its accuracy, its richness and its coherence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.answer_scores import score_answers
-from qwenvl_kit.tasks.ask_typed import ask_each_yes_no
+from qwenvl_kit.tasks.ask_yes_no import ask_each_yes_no
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 
 CLAIM_PROMPTS = MappingProxyType(
@@ -28,7 +28,12 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a description, and the probability that it holds of the picture."""
+    """A sentence of a description.
+
+    Attributes:
+        text: the sentence.
+        probability: the probability that it is true of the picture, in [0, 1].
+    """
 
     text: str
     probability: float
@@ -36,17 +41,18 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How good a description is.
+    """The quality of a description of a picture.
 
     Attributes:
-        claims: its sentences.
-        accuracy: the mean probability that they hold, in [0, 1]: what FActScore does (Min et al.,
-            2023, arXiv:2305.14251), with the model's own P(True) as the judge (Kadavath et al.,
-            2022, arXiv:2207.05221).
-        richness: different words over the square root of all words (Guiraud's index, 1954);
-            0 for none, about 5 for a paragraph. Of Chinese the characters are counted.
-        coherence: how probable the model holds its words to be one after another, having seen the
-            picture, in [0, 1]: the geometric mean of their tokens, the inverse of its perplexity.
+        claims: the sentences of the description, each with its probability of being true.
+        accuracy: the mean of these probabilities, in [0, 1]. This is FActScore (Min et al., 2023,
+            arXiv:2305.14251) with the model's own P(True) as the judge (Kadavath et al., 2022,
+            arXiv:2207.05221).
+        richness: the number of different words over the square root of the number of all words
+            (Guiraud's index, 1954); 0 for none, about 5 for a paragraph. In Chinese, characters are
+            counted.
+        coherence: the geometric mean of the probabilities of its tokens, given the picture, in [0,
+            1]: the inverse of its perplexity.
     """
 
     claims: tuple[Claim, ...]
@@ -68,17 +74,24 @@ def judge_description(
 
     The picture is read once for all questions about it.
 
+    Example:
+        judgement = judge_description(chat, "cat.jpg", "A cat sleeps. It is black.")
+        wrong = [claim.text for claim in judgement.claims if claim.probability < 0.5]
+
     Args:
-        chat: who judges.
+        chat: the model that judges.
         image: the picture.
-        description: what is judged; each sentence is a claim.
-        language: of prompt and description.
-        prompt: how to ask about a claim instead; `{question}` stands for it.
-        budget: what the picture may cost.
+        description: the text to judge; each sentence is a claim.
+        language: the language of prompt and description, "en" or "zh".
+        prompt: your own prompt for one claim; `{question}` in it is replaced by the claim.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick".
+
+    Returns:
+        The accuracy, richness and coherence of the description, and each of its claims.
 
     Raises:
-        MessageError: there is no sentence in it.
-        UnsupportedFeatureError: the backend gives no scores.
+        MessageError: the description holds no sentence.
+        UnsupportedFeatureError: the backend gives no log-probabilities.
         InputError: the picture cannot be used.
     """
     texts = claims_of(description)
@@ -110,7 +123,7 @@ def claims_of(description: object) -> Sequence[str]:
     """The sentences of a description.
 
     Raises:
-        MessageError: it holds none.
+        MessageError: there are none.
     """
     if not isinstance(description, str):
         raise MessageError(

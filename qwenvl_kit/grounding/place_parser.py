@@ -1,23 +1,23 @@
-"""Places in an answer, in whichever form a family writes them.
+"""The parser of places in an answer, in every form that the families write.
 
 Qwen2-VL writes `<|object_ref_start|>a cup<|object_ref_end|>` and then
 `<|box_start|>(x1,y1),(x2,y2)<|box_end|>`; the special tokens may have been left out. Later families
-write JSON, such as `[{"bbox_2d": [x1, y1, x2, y2], "label": "a cup"}]`, and points also as
-`<points x1="..." y1="..." alt="a cup">a cup</points>` (cookbooks of Qwen2.5-VL and Qwen3-VL).
-What can be read is taken; what cannot is told.
+write JSON, such as `[{"bbox_2d": [x1, y1, x2, y2], "label": "a cup"}]`, and points also as `<points
+x1="..." y1="..." alt="a cup">a cup</points>` (cookbooks of Qwen2.5-VL and Qwen3-VL). Places that
+can be read are returned; the others give warnings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qwenvl_kit.grounding.json_places import ObjectReader
 from qwenvl_kit.grounding.lenient_json import LooseJson
-from qwenvl_kit.grounding.objects import ObjectReader
 from qwenvl_kit.grounding.point_elements import read_elements
 from qwenvl_kit.grounding.prose import (
     read_prose,
     read_tags,
-    tell_unread,
+    warn_of_unread,
     without_special_tokens,
 )
 from qwenvl_kit.grounding.raw_places import Spans, WrittenPlace, WrittenPlaces
@@ -26,11 +26,11 @@ __all__ = ["WrittenPlace", "WrittenPlaces", "parse_places"]
 
 
 def parse_places(text: str) -> WrittenPlaces:
-    """The boxes, points, outlines and boxes in space that an answer holds; never raises.
+    """Parse the boxes, points, outlines and 3D boxes of an answer; never raises.
 
-    What says that it is a place comes first: fields of objects, and elements. Only where there is
-    none, tags and box tokens, lists of numbers and numbers in parentheses are looked at, as prose
-    around places has numbers too.
+    Fields of JSON objects and elements come first, as they say that they are places. Only if there
+    are none, it reads tags and box tokens, lists of numbers, and numbers in parentheses, as the
+    prose around places has numbers, too.
     """
     written = LooseJson(without_special_tokens(text))
     reader = ObjectReader()
@@ -39,12 +39,12 @@ def parse_places(text: str) -> WrittenPlaces:
     if "```json" in text and not written.roots:
         reader.warnings.append("a block of JSON that holds none")
     json = Spans([(root.start, root.stop) for root in written.roots])
-    _take(read_elements(text, besides=json), reader)
-    for way in (_tags, _lists, _prose):
+    _take(read_elements(text, excluded=json), reader)
+    for read in (_tags, _lists, _prose):
         if not reader.num_found and not reader.warnings:
-            way(text, written, reader)
+            read(text, written, reader)
     if not reader.num_found and not reader.warnings and not written.problems:
-        reader.warnings += tell_unread(text)
+        reader.warnings += warn_of_unread(text)
     return WrittenPlaces(
         tuple(sorted(reader.places, key=lambda place: place.start)),
         tuple(dict.fromkeys([*reader.warnings, *written.problems])),

@@ -1,4 +1,4 @@
-"""Write something that a picture gives rise to: a story, a poem, a caption."""
+"""Free writing about a picture: a story, a poem, a caption."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PROMPTS = MappingProxyType(
 )
 STYLES = MappingProxyType({"en": "a short story", "zh": "一个小故事"})
 CREATIVE = Sampling(temperature=0.9, top_p=0.95, max_new_tokens=1024)
-"""Of free writing; chosen so that two asks differ, as users of such a task want."""
+"""Sampling for free writing: hot enough that the same request gives different texts."""
 
 
 @dataclass(frozen=True)
 class Writing(Answer):
-    """What was written."""
+    """A text that was written about a picture. `str(writing)` is the text."""
 
 
 def write_from_image(
@@ -39,17 +39,23 @@ def write_from_image(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Writing:
-    """Write about a picture.
+    """Write a story, a poem or another text about a picture.
+
+    Example:
+        print(write_from_image(chat, "sunset.jpg", style="a poem", num_words=50))
 
     Args:
-        chat: who writes.
+        chat: the model to ask.
         image: the picture, or a `VideoPart`.
-        style: what to write, such as "a poem" or "an advertisement"; None is a short story.
-        num_words: about how many words, or characters in Chinese.
-        language: of prompt and text.
-        prompt: how to ask instead; `{style}` and `{words}` stand for those.
-        sampling: how to generate; None draws by chance (temperature 0.9).
-        budget: what the picture may cost.
+        style: the kind of text, such as "a poem" or "an advertisement"; None is a short story.
+        num_words: the approximate number of words (of characters in Chinese).
+        language: the language of prompt and text, "en" or "zh".
+        prompt: your own prompt; `{style}` and `{words}` in it are replaced.
+        sampling: how the text is generated; None samples with temperature 0.9.
+        budget: the `PixelBudget` of the picture, or a preset such as "quick".
+
+    Returns:
+        The text that was written.
 
     Raises:
         MessageError: num_words is no whole number above 0.
@@ -61,7 +67,7 @@ def write_from_image(
         PROMPTS,
         language,
         prompt,
-        style=chosen_prompt(STYLES, language, style),
+        style=chosen_prompt(STYLES, language, style, "style"),
         words=str(num_words),
     )
     return Writing(chat.ask(question, image, sampling=sampling or CREATIVE, budget=budget))

@@ -1,4 +1,4 @@
-"""From answers about parts of a video to one answer about all of it."""
+"""The merger: it turns answers about parts of a video into one answer about the whole."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from qwenvl_kit.tasks.summarize_video.segments import VideoSegment
 
 @dataclass
 class Merger:
-    """Merges neighbouring answers until there is one, in levels where the context is short.
+    """Merges neighbouring answers until one is left, in several levels if the context is short.
 
     Attributes:
-        wording: how the model is asked.
-        fits: whether a prompt leaves room for an answer.
-        ask: the model's answer to a prompt.
-        replies: what it answered so far.
-        warnings: what went wrong so far.
+        wording: the prompts.
+        fits: returns True if a prompt leaves room for an answer.
+        ask: sends a prompt to the model and returns its answer.
+        replies: the replies of the model so far.
+        warnings: messages about what went wrong so far.
     """
 
     wording: Wording
@@ -30,7 +30,7 @@ class Merger:
     warnings: list[str] = field(default_factory=list)
 
     def merge(self, segments: Sequence[VideoSegment]) -> tuple[str, Reply | None]:
-        """Text and reply of the whole; without a reply where the parts cannot be merged.
+        """Return text and reply of the merged answer; no reply if the parts cannot be merged.
 
         Args:
             segments: at least one, all answered, in order.
@@ -47,7 +47,7 @@ class Merger:
         return level[0].text, level[0].reply
 
     def _groups(self, level: Sequence[VideoSegment]) -> Iterator[Sequence[VideoSegment]]:
-        """Neighbours that fit one prompt, as many as do."""
+        """Groups of neighbours, each as large as one prompt can hold."""
         start = 0
         while start < len(level):
             end = start + 1

@@ -1,4 +1,4 @@
-"""Boxes as a model of a family writes them: the inverse of parsing and mapping."""
+"""The writer of boxes in the form of a family: the inverse of parsing and mapping."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from qwenvl_kit.plans import ImagePlan
 
 
 def write_boxes(boxes: Sequence[Box], plan: ImagePlan, family: Family) -> str:
-    """The answer that would name these boxes, for examples in a prompt or for fine-tuning.
+    """Write the answer in which a model of the family would name these boxes.
+
+    It is used for examples in a prompt, or for the labels of fine-tuning.
 
     Args:
-        boxes: in pixels of the upright original.
-        plan: what becomes of the picture; `chat.plan(...).images[0]`.
-        family: in whose form.
+        boxes: boxes in pixels of the upright original.
+        plan: the plan of the picture; `chat.plan(...).images[0]`.
+        family: the family whose form is written.
     """
     written = [(box.label, _corners(box, plan, family)) for box in boxes]
     if family.box_format == "box tokens":
