@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 from qwenvl_kit.errors import MediaError, MediaSourceError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.error_mapping import reading
-from qwenvl_kit.media.images import ImageHeader, Resize, read_header, show_image
+from qwenvl_kit.media.images import read_header, show_image
 from qwenvl_kit.media.pages import (
     DEFAULT_DPI,
     check_pages,
@@ -20,8 +20,8 @@ from qwenvl_kit.media.pages import (
     pages_of,
 )
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link
 from qwenvl_kit.media.tiff_pages import is_tiff
+from qwenvl_kit.media.types import DrawnImage, ImageHeader, Link, Page, Resize
 from qwenvl_kit.messages.document_pages import PageImage, PageName, PagePlace
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, iter_parts
@@ -30,7 +30,6 @@ from qwenvl_kit.plans import ImagePlan
 if TYPE_CHECKING:
     import PIL.Image
 
-    from qwenvl_kit.media.pages import Page
 
 _Shown: TypeAlias = Union[DocumentPart, ImagePart]
 
@@ -122,7 +121,7 @@ def _again(error: MediaTimeoutError) -> MediaTimeoutError:
 
 
 @dataclass(frozen=True)
-class DocumentPage:
+class DocumentPage(DrawnImage):
     """A page of a document; the source of a part.
 
     Attributes:
@@ -140,7 +139,7 @@ class DocumentPage:
         """What the header of its picture would say."""
         return ImageHeader(self.size, 1)
 
-    def drawn(self, policy: MediaPolicy) -> PIL.Image.Image:
+    def draw(self, policy: MediaPolicy) -> PIL.Image.Image:
         """It at its full size."""
         return self.document.draw(self.number, policy)
 

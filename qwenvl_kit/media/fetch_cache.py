@@ -10,8 +10,9 @@ from functools import partial
 from typing import Literal, TypeAlias, cast
 
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link, look_at
+from qwenvl_kit.media.remote_images import look_at
 from qwenvl_kit.media.sources import fetch_url
+from qwenvl_kit.media.types import Link
 
 _MAX_BYTES = 256 * 2**20
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
-from qwenvl_kit.media.images import Resize, decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 from qwenvl_kit.media.pillow_objects import is_animated
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import is_encoded
+from qwenvl_kit.media.types import Resize
 from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.grey import check_sign, is_deep_grey, to_8_bits
+from qwenvl_kit.media.isolation.choice import is_picture_apart
+from qwenvl_kit.media.isolation.images import decode_image_apart, read_header_apart
 from qwenvl_kit.media.pillow_objects import (
     content_of,
     exif_orientation,
@@ -21,38 +21,18 @@ from qwenvl_kit.media.pillow_objects import (
 )
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.profiles import is_srgb, to_srgb
-from qwenvl_kit.media.sources import Opened, open_header, open_image, opened_source
+from qwenvl_kit.media.sources import open_header, open_image, opened_source
+from qwenvl_kit.media.types import ImageHeader, Opened, Resize
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
     import PIL.Image
-
-Resize: TypeAlias = "Callable[[PIL.Image.Image, Size], PIL.Image.Image]"
-"""Brings a decoded picture to a size; a backend's own, so that pixels are its processor's."""
 
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width (EXIF 2.32, tag 274)."""
 
 _ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 """Where Pillow finds an orientation, by which what is turned must not be turned again."""
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """What a picture's header says.
-
-    Attributes:
-        size: its size once it stands upright.
-        orientation: the EXIF orientation by which it is turned, 1 to 8 (EXIF 2.32, tag 274).
-        is_plain: whether it is RGB or grey, of 8 bits, opaque and sRGB, which every program shows
-            alike.
-        format: Pillow's name of the format; empty for pixels.
-    """
-
-    size: Size
-    orientation: int
-    is_plain: bool = False
-    format: str = ""
 
 
 def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
@@ -69,9 +49,6 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
         return ImageHeader(size, 1)
     if isinstance(source, PIL.Image.Image):
         return _callers_header(source, policy)
-    from qwenvl_kit.media.isolation.choice import is_picture_apart
-    from qwenvl_kit.media.isolation.pictures import read_header_apart
-
     with opened_source(source, policy) as opened:
         if is_picture_apart(opened, policy):
             return read_header_apart(opened, policy)
@@ -113,9 +90,6 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
 
 
 def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
-    from qwenvl_kit.media.isolation.choice import is_picture_apart
-    from qwenvl_kit.media.isolation.pictures import decode_image_apart
-
     if is_picture_apart(opened, policy) or _is_filled_up(opened):
         return decode_image_apart(opened, policy)
     image = open_image(opened, policy)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
-from qwenvl_kit.media.documents import DocumentPage, check_no_document, decode_pages
+from qwenvl_kit.media.documents import check_no_document, decode_pages
 from qwenvl_kit.media.error_mapping import reading
 from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.fingerprints import identify_part
 from qwenvl_kit.media.frame_sequences import decode_frames, is_sequence, measure_frames
-from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
+from qwenvl_kit.media.images import decode_image, read_header, resize_image, show_image
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link, look_at
+from qwenvl_kit.media.remote_images import look_at
 from qwenvl_kit.media.sources import fetch_url, is_elsewhere, is_on_the_web
+from qwenvl_kit.media.types import DecodedMedia, DrawnImage, Link, Resize
 from qwenvl_kit.media.video_files import decode_file, measure_file
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import (
@@ -32,15 +33,7 @@ from qwenvl_kit.messages.message import (
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 if TYPE_CHECKING:
-    import numpy
-    import PIL.Image
-
     from qwenvl_kit.media.fetch_cache import Fetches
-
-DecodedMedia: TypeAlias = Union["PIL.Image.Image", "numpy.ndarray[Any, Any]"]
-"""A picture, or the frames of a video as uint8 (frames, height, width, 3): RGB, upright, at the
-planned size."""
-
 
 _MediaPart = TypeVar("_MediaPart", bound=Union[ImagePart, VideoPart, DocumentPart])
 
@@ -197,7 +190,7 @@ def _measure(where: str, part: ImagePart | VideoPart, policy: MediaPolicy) -> Me
     with reading(where):
         if isinstance(part, ImagePart):
             source: object = part.source
-            if isinstance(source, (Link, DocumentPage)):
+            if isinstance(source, (Link, DrawnImage)):
                 header = source.header
             else:
                 header = read_header(source, policy)

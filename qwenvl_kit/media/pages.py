@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
+from typing import Any, TypeAlias, TypeGuard, Union
 
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
 from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.isolation.choice import is_document_apart
+from qwenvl_kit.media.isolation.documents import measure_pages_apart, read_pages_apart
 from qwenvl_kit.media.local_files import read_file, read_start
 from qwenvl_kit.media.memory_bounds import Bound, unbounded
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
@@ -24,30 +26,14 @@ from qwenvl_kit.media.sources import (
     opened_source,
 )
 from qwenvl_kit.media.tiff_pages import ScanPages, is_tiff
+from qwenvl_kit.media.types import Page, PageSize
 from qwenvl_kit.messages.document_parts import check_dpi
 from qwenvl_kit.messages.video_timing import is_count
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 DEFAULT_DPI = 144
 """Print of 8 points is then 16 pixels high, which the models read."""
 
 _Document: TypeAlias = Union[PdfPages, ScanPages]
-
-
-class Page(NamedTuple):
-    """A page as a picture, and its number, from 1 on."""
-
-    number: int
-    image: PIL.Image.Image
-
-
-class PageSize(NamedTuple):
-    """A page's number, from 1 on, and how large it will be as a picture."""
-
-    number: int
-    size: Size
 
 
 def is_pdf(source: Any) -> bool:
@@ -135,8 +121,6 @@ def measure_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> list[PageSize]:
     """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
-    from qwenvl_kit.media.isolation.documents import measure_pages_apart
-
     with opened_source(source, policy) as opened:
         if _is_apart(opened, policy):
             return measure_pages_apart(opened, policy, pages, dpi, password)
@@ -147,8 +131,6 @@ def pages_of(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
     """The pages one by one, here or in the process that draws; as `read_pages`."""
-    from qwenvl_kit.media.isolation.documents import read_pages_apart
-
     with opened_source(source, policy) as opened:
         if _is_apart(opened, policy):
             yield from read_pages_apart(opened, policy, pages, dpi, password)
@@ -192,8 +174,6 @@ def _is_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
 
     What that would miss is missed here, as it can tell of media alone.
     """
-    from qwenvl_kit.media.isolation.choice import is_document_apart
-
     if not is_document_apart(opened, policy):
         return False
     if not is_tiff(first_bytes(opened, policy)):

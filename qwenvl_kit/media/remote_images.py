@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import MediaDecodeError
-from qwenvl_kit.media.images import ImageHeader, read_header
+from qwenvl_kit.media.images import read_header
 from qwenvl_kit.media.sources import fetch_url
+from qwenvl_kit.media.types import ImageHeader, Link
 
 if TYPE_CHECKING:
     from qwenvl_kit.media.policy import MediaPolicy
@@ -15,19 +15,6 @@ if TYPE_CHECKING:
 _FIRST_LOOK_BYTES = 4096
 _LAST_LOOK_BYTES = 2**19
 """Of a picture whose header was not found so far, all is fetched."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A picture on the network that others will fetch; the source of a part.
-
-    Attributes:
-        url: where it is; never printed.
-        header: what its header says.
-    """
-
-    url: str = field(repr=False)
-    header: ImageHeader
 
 
 def look_at(url: str, policy: MediaPolicy) -> Link | bytes:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from qwenvl_kit.errors import MediaError, MediaForbiddenError, MediaSourceError
@@ -20,6 +20,7 @@ from qwenvl_kit.media.local_files import checked_file, open_file
 from qwenvl_kit.media.local_files import read_file as read_path
 from qwenvl_kit.media.locks import alone_with
 from qwenvl_kit.media.policy import MediaPolicy, is_store
+from qwenvl_kit.media.types import DrawnImage, Opened
 from qwenvl_kit.safe_text import shown, shown_url
 
 if TYPE_CHECKING:
@@ -33,10 +34,6 @@ _SOURCES = (
 )
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
-
-
-Opened: TypeAlias = "PIL.Image.Image | Path | bytes"
-"""What a source stands for: a picture in memory, a file that may be read, or encoded bytes."""
 
 
 def open_image(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
@@ -111,10 +108,8 @@ def resolve_source(source: Any, policy: MediaPolicy) -> Opened:
         return _frame_to_image(source)
     if is_encoded(source):
         return _resolve_encoded(source, policy)
-    from qwenvl_kit.media.documents import DocumentPage  # which opens documents by this module
-
-    if isinstance(source, DocumentPage):
-        return source.drawn(policy)
+    if isinstance(source, DrawnImage):
+        return source.draw(policy)
     hint = "the file that source.open() gives" if hasattr(source, "open") else ""
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",

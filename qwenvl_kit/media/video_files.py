@@ -16,10 +16,10 @@ from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaSourceError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.hardware import count_cores
 from qwenvl_kit.media.frame_sequences import new_frames
-from qwenvl_kit.media.images import Resize
 from qwenvl_kit.media.isolation.process_pool import POOL
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import opened_source
+from qwenvl_kit.media.types import Resize
 from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:

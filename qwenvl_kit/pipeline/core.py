@@ -34,7 +34,6 @@ from qwenvl_kit.formats.file_names import told_if_exchanged
 from qwenvl_kit.formats.likely_mistakes import remarks_on
 from qwenvl_kit.media.documents import show_documents
 from qwenvl_kit.media.loader import (
-    DecodedMedia,
     decode_media,
     fetch_media,
     identify_media,
@@ -43,7 +42,7 @@ from qwenvl_kit.media.loader import (
     measure_media,
 )
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.pipeline.listeners import Listeners

@@ -23,7 +23,9 @@ from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.media.images import decode_image, read_header, resize_image
 from qwenvl_kit.media.isolation import process_pool
 from qwenvl_kit.media.isolation.deadlines import Deadline
-from qwenvl_kit.media.pages import Page, read_pages
+from qwenvl_kit.media.isolation.protocol import IMAGE_HEADER, IMAGE_PIXELS
+from qwenvl_kit.media.pages import read_pages
+from qwenvl_kit.media.types import Page
 from qwenvl_kit.media.worker.limits import within
 from qwenvl_kit.plans import ImagePlan
 from tests.by_hand import picture
@@ -72,7 +74,7 @@ def test_pictures_of_which_formats_another_process_reads(
         header = read_header(source, POLICY)
         assert decode_image(source, POLICY).size == (32, 32)
         assert header.format == format_name
-    each = [] if format_name in PLAIN else ["picture header", "picture pixels"]
+    each = [] if format_name in PLAIN else [IMAGE_HEADER, IMAGE_PIXELS]
     assert asked == 3 * each
 
 
@@ -96,7 +98,7 @@ def test_a_policy_has_all_of_them_read_there_or_none(asked: list[str]) -> None:
         decode_image(content, MediaPolicy(isolate_images=False))
         assert not asked
         decode_image(content, MediaPolicy(isolate_images=True))
-        assert asked.pop() == "picture pixels"
+        assert asked.pop() == IMAGE_PIXELS
 
 
 def test_what_is_in_memory_needs_no_process(asked: list[str]) -> None:

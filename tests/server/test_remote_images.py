@@ -15,7 +15,8 @@ import pytest
 from qwenvl_kit import ImagePart, Message, Reply
 from qwenvl_kit.errors import InputError, MediaDecodeError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.media.remote_images import Link, look_at
+from qwenvl_kit.media.remote_images import look_at
+from qwenvl_kit.media.types import Link
 from tests.media.web.servers import Server, admitting, response, serving
 
 from .conftest import Connect

@@ -66,16 +66,3 @@ def _picture(facts: Mapping[str, Any], pixels: memoryview) -> PIL.Image.Image:
     import PIL.Image
 
     return PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
-
-
-def source_of(request: Mapping[str, Any], payload: bytes) -> tuple[Path | bytes, MediaPolicy]:
-    """What the decoding process was asked about, and what it may do with it."""
-    source = payload if request["path"] is None else Path(request["path"])
-    return source, MediaPolicy(**request["limits"], isolate_images=False)
-
-
-def num_bytes_of(source: Path | bytes) -> int:
-    """How long it is; 0 for a file that is gone, which is told when it is opened."""
-    if isinstance(source, bytes):
-        return len(source)
-    return source.stat().st_size if source.exists() else 0

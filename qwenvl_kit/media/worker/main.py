@@ -19,10 +19,12 @@ import PIL.Image
 import PIL.ImageFile
 
 from qwenvl_kit.errors import MediaDecodeError, QwenVLKitError
-from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
-from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
+from qwenvl_kit.media.isolation.protocol import DOCUMENT_REQUESTS, IMAGE_REQUESTS
 from qwenvl_kit.media.isolation.shared_memory import MAX_BYTES, write_pixels
-from qwenvl_kit.media.worker.video import Answer, answer_video
+from qwenvl_kit.media.worker.documents import answer_document
+from qwenvl_kit.media.worker.images import answer_picture
+from qwenvl_kit.media.worker.requests import Answer
+from qwenvl_kit.media.worker.video import answer_video
 
 
 def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]:
@@ -48,9 +50,9 @@ def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]
 
 
 def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
-    if request["kind"] in PICTURES:
+    if request["kind"] in IMAGE_REQUESTS:
         yield from answer_picture(request, payload)
-    elif request["kind"] in DOCUMENTS:
+    elif request["kind"] in DOCUMENT_REQUESTS:
         yield from answer_document(request, payload)
     else:
         yield from answer_video(request)
@@ -72,7 +74,7 @@ def main(room: int | None = None) -> None:
         payload = requests.read(request.get("num_bytes", 0))
         try:
             # Of several answers the next would be written over one that is still being read.
-            once = room if request["kind"] in PICTURES else None
+            once = room if request["kind"] in IMAGE_REQUESTS else None
             for facts, pixels in answer(request, payload):
                 _send(answers, facts, pixels, once)
             _send(answers, {"done": True})

@@ -10,12 +10,10 @@ from typing import Any
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.worker.limits import threads_bytes, within
 from qwenvl_kit.media.worker.live_decode import play
+from qwenvl_kit.media.worker.requests import Answer
 from qwenvl_kit.media.worker.video_decode import decode_picks
 from qwenvl_kit.media.worker.video_index import VideoIndex
 from qwenvl_kit.media.worker.video_tables import scan_within
-
-Answer = tuple[dict[str, Any], Any]
-"""A line of JSON, and the bytes that follow it."""
 
 
 def answer_video(request: Mapping[str, Any]) -> Iterator[Answer]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.hardware import count_cores
-from qwenvl_kit.media.isolation.client import num_bytes_of
 from qwenvl_kit.media.worker.limits import tables_bytes, threads_bytes, within
+from qwenvl_kit.media.worker.requests import num_bytes_of
 from qwenvl_kit.media.worker.video_index import VideoIndex, check_pixels, open_video, scan
 
 _NO_DECODER = {"codec_whitelist": "none"}

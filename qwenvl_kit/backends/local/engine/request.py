@@ -14,7 +14,7 @@ from qwenvl_kit.backends.local.cache.token_sequences import MediaSpan, TokenSequ
 from qwenvl_kit.backends.local.engine.prompt_lookup import Guesser
 from qwenvl_kit.backends.local.engine.sequence import Row
 from qwenvl_kit.backends.local.engine.vision_encoder import Features
-from qwenvl_kit.media.loader import DecodedMedia
+from qwenvl_kit.media.types import DecodedMedia
 from qwenvl_kit.processing.prompt_encoder import Prompt
 
 
