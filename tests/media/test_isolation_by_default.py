@@ -23,7 +23,7 @@ from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.media.images import decode_image, read_header, resize_image
 from qwenvl_kit.media.isolation import process_pool
 from qwenvl_kit.media.isolation.deadlines import Deadline
-from qwenvl_kit.media.isolation.protocol import IMAGE_HEADER, IMAGE_PIXELS
+from qwenvl_kit.media.isolation.protocol import IMAGE_HEADER, IMAGE_PIXELS, PAGE_IMAGES
 from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.media.types import Page
 from qwenvl_kit.media.worker.limits import within
@@ -135,7 +135,7 @@ def test_pixels_are_as_many_as_the_header_said_by_which_they_were_judged(
 
 def test_documents_are_read_by_another_process(asked: list[str]) -> None:
     assert len(read_pages(pdf_of("red"), POLICY)) == 1
-    assert asked == ["document pages"]
+    assert asked == [PAGE_IMAGES]
     read_pages(pdf_of("red"), MediaPolicy(isolate_images=False))
     assert len(asked) == 1
 
