@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "PixelBudget.from_pixels": PixelBudget.from_pixels,
     **{task.__name__: task for task in TASKS if isinstance(task, FunctionType)},
 }  # fmt: skip
-HIDDEN = ("Asking", "Talking", "Opening", "__init__", "_MediaPart")
+HIDDEN = ("__init__", "_MediaPart")
 
 
 def _call(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
