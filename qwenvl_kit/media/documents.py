@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -12,6 +12,7 @@ from qwenvl_kit.errors import MediaError, MediaSourceError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.error_mapping import reading
 from qwenvl_kit.media.images import read_header, show_image
+from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.pages import (
     DEFAULT_DPI,
     check_pages,
@@ -22,9 +23,8 @@ from qwenvl_kit.media.pages import (
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.tiff_pages import is_tiff
 from qwenvl_kit.media.types import DrawnImage, ImageHeader, Link, Page, Resize
-from qwenvl_kit.messages.document_pages import PageImage, PageName, PagePlace
 from qwenvl_kit.messages.document_parts import DocumentPart
-from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, iter_parts
+from qwenvl_kit.messages.message import ImagePart, Part, TextPart
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
@@ -144,32 +144,6 @@ class DocumentPage(DrawnImage):
         return self.document.draw(self.number, policy)
 
 
-def show_documents(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Message, ...]:
-    """The conversation with the pages of documents in place of them.
-
-    A document is what is said to be one, and a picture that is a PDF, or a TIFF of several pages.
-
-    Raises:
-        MediaError: with the place of the document, or of its page, that cannot be used.
-        MissingPackageError: a PDF, without pypdfium2.
-    """
-    shown: dict[int, tuple[Part, ...]] = {}
-    for where, part in iter_parts(messages):
-        if isinstance(part, (DocumentPart, ImagePart)):
-            with reading(where):
-                pages = document_pages(part, policy)
-            if pages is not None:
-                shown[id(part)] = pages
-    if not shown:
-        return tuple(messages)
-    return tuple(
-        replace(message, parts=tuple(_with_pages(message, shown)))
-        if any(id(part) in shown for part in message.parts)
-        else message
-        for message in messages
-    )
-
-
 def document_pages(part: _Shown, policy: MediaPolicy) -> tuple[ImagePart, ...] | None:
     """The pages of a part as pictures with its settings; None if it is no document.
 
@@ -191,6 +165,26 @@ def document_pages(part: _Shown, policy: MediaPolicy) -> tuple[ImagePart, ...] |
     return tuple(ImagePart(page, budget=part.budget) for page in pages)  # type: ignore[arg-type]
 
 
+def page_parts(
+    part: Part, pages: Sequence[ImagePart], before: Part | None
+) -> Iterator[TextPart | ImagePart]:
+    """Yield the pages of a document, each after its name if there are several.
+
+    Args:
+        part: the document.
+        pages: its pages.
+        before: the part before the document; after text, the first name begins on a new line.
+    """
+    form = part.page_name if isinstance(part, DocumentPart) else "Page {}:"
+    follows_text = isinstance(before, TextPart) and not before.text.endswith("\n")
+    for page in pages:
+        if len(pages) > 1:
+            name = form.replace("{}", str(page.source.number))  # type: ignore[union-attr]
+            yield TextPart(f"\n{name}" if follows_text else name)
+        yield page
+        follows_text = False
+
+
 def has_pages(source: object, policy: MediaPolicy) -> bool:
     """Whether a source is a PDF or TIFF, by its first bytes."""
     return _kind(source, policy) is not None
@@ -209,28 +203,30 @@ def check_no_document(source: object, policy: MediaPolicy) -> None:
 
 
 def decode_pages(
-    messages: Sequence[Message],
-    plans: Mapping[str, Any],
-    policy: MediaPolicy,
-    resize: Resize,
-    known: Collection[str] = (),
-) -> dict[str, PIL.Image.Image]:
-    """Pixels of all pages as planned, by their places; each document is opened once.
+    items: Sequence[MediaItem], policy: MediaPolicy, resize: Resize
+) -> dict[int, PIL.Image.Image]:
+    """Draw the pages among planned items that have no content yet; each document is opened once.
+
+    Returns:
+        The pictures, by the positions of their items.
 
     Raises:
-        MediaError: with the place of the page that cannot be drawn.
+        MediaError: a page cannot be drawn; the error has its place.
     """
-    wanted: dict[Document, list[tuple[str, int]]] = {}
-    for where, part in iter_parts(messages):
-        source: object = getattr(part, "source", None)
-        if isinstance(source, DocumentPage) and where not in known:
-            wanted.setdefault(source.document, []).append((where, source.number))
-    decoded: dict[str, PIL.Image.Image] = {}
-    for document, places in wanted.items():
-        with reading(places[0][0].partition(".pages[")[0]):
-            pages = [(number, plans[where]) for where, number in places]
+    wanted: dict[Document, list[int]] = {}
+    for at, item in enumerate(items):
+        if isinstance(item.source, DocumentPage) and item.content is None:
+            wanted.setdefault(item.source.document, []).append(at)
+    decoded: dict[int, PIL.Image.Image] = {}
+    for document, positions in wanted.items():
+        with reading(items[positions[0]].where.partition(".pages[")[0]):
+            pages = [
+                (items[at].source.number, plan)
+                for at in positions
+                if isinstance(plan := items[at].plan, ImagePlan)
+            ]
             shown = document.show(pages, policy, resize)
-        decoded |= {where: image for (where, _), image in zip(places, shown)}
+        decoded |= dict(zip(positions, shown))
     return decoded
 
 
@@ -254,31 +250,3 @@ def _is_picture(source: object, policy: MediaPolicy) -> bool:
     except MediaError:
         return False
     return True
-
-
-def _with_pages(message: Message, shown: Mapping[int, tuple[Part, ...]]) -> Iterator[Part]:
-    before: Part | None = None
-    for part_index, part in enumerate(message.parts):
-        pages = shown.get(id(part))
-        if pages is None:
-            yield part
-        else:
-            yield from _placed(part, pages, part_index, before)
-        before = part
-
-
-def _placed(
-    part: Part, pages: Sequence[Any], part_index: int, before: Part | None
-) -> Iterator[Part]:
-    """Pages in the place of their document, each after its name if there are several."""
-    form = part.page_name if isinstance(part, DocumentPart) else "Page {}:"
-    follows_text = isinstance(before, TextPart) and not before.text.endswith("\n")
-    for page in pages:
-        number = page.source.number
-        if len(pages) > 1:
-            name = form.replace("{}", str(number))
-            yield PageName(f"\n{name}" if follows_text else name, PagePlace(part_index))
-        place = PagePlace(part_index, number)
-        settings = {"budget": page.budget, "height_px": page.height_px, "width_px": page.width_px}
-        yield PageImage(page.source, **settings, crop=page.crop, page_place=place)
-        follows_text = False

@@ -53,15 +53,20 @@ def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
     return _identify_pixels(source, policy)
 
 
-def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy) -> str | None:
-    """What a source gives as planned, without decoding it; None for what is in memory.
+def identify_part(
+    source: Any, plan: ImagePlan | VideoPlan | None, policy: MediaPolicy
+) -> str | None:
+    """Return a hash that identifies a source and its plan, without decoding it.
 
-    A file is known by its place, size and times of change, encoded bytes by their content.
+    A file is identified by its path, size and times of change, encoded bytes by their content.
+
+    Returns:
+        The hash; None for pixels in memory, and for a source that is not planned yet.
 
     Raises:
         MediaError: it is not there, or the policy refuses it.
     """
-    if isinstance(plan, VideoPlan) and is_sequence(source):
+    if plan is None or (isinstance(plan, VideoPlan) and is_sequence(source)):
         return None
     if isinstance(source, DocumentPage):
         document = source.document

@@ -286,14 +286,10 @@ def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | V
 
 
 def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
-    """Each part in order, with its place; pages of a document stand in the document's place."""
+    """Yield each part in order, with its place, such as `messages[1].parts[0]`."""
     for message_index, message in enumerate(messages):
-        part_index = -1
-        for part in message.parts:
-            place = getattr(part, "page_place", None)  # see `document_pages`
-            part_index = part_index + 1 if place is None else place.part_index
-            page = "" if place is None or place.number is None else f".pages[{place.number}]"
-            yield f"messages[{message_index}].parts[{part_index}]{page}", part
+        for part_index, part in enumerate(message.parts):
+            yield f"messages[{message_index}].parts[{part_index}]", part
 
 
 def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[Message, ...]:
