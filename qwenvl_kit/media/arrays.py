@@ -17,15 +17,15 @@ _CHANNELS = (1, 3, 4)
 
 
 def is_array(source: Any) -> bool:
-    """Whether the source is a NumPy array or torch tensor, without importing either."""
+    """True if the source is a NumPy array or torch tensor; imports neither."""
     return _is_instance(source, "numpy", "ndarray") or _is_instance(source, "torch", "Tensor")
 
 
 def array_size(source: Any) -> Size:
-    """The size of an array's picture, from its shape alone; see `array_to_image`.
+    """Return the size of an array's picture, from its shape alone; see `array_to_image`.
 
     Raises:
-        MediaArrayError: other axes.
+        MediaArrayError: the axes are not those of a picture.
     """
     is_tensor = not _is_instance(source, "numpy", "ndarray")
     _check_axes(source, is_tensor)
@@ -34,14 +34,14 @@ def array_size(source: Any) -> Size:
 
 
 def array_to_image(source: Any) -> PIL.Image.Image:
-    """A picture from an array (H, W, C) or (H, W), or from a tensor (C, H, W) or (H, W).
+    """Return a picture from an array (H, W, C) or (H, W), or from a tensor (C, H, W) or (H, W).
 
     C is 1 (grey), 3 (red, green, blue, in that order) or 4 (with alpha). Values are uint8, or
     floats in [0, 1].
 
     Raises:
-        MediaArrayError: other axes, another type, or values that are not finite and in range; its
-            hint is the code that cures it.
+        MediaArrayError: wrong axes, a wrong type, or values that are not finite or out of range.
+            Its hint is the code that corrects them.
     """
     import numpy
     import PIL.Image
@@ -57,7 +57,7 @@ def array_to_image(source: Any) -> PIL.Image.Image:
 
 
 def _to_uint8(array: Any, dialect: Dialect) -> Any:
-    """uint8 values, (H, W) or (H, W, 3 or 4)."""
+    """Return uint8 values, (H, W) or (H, W, 3 or 4)."""
     import numpy
 
     if array.ndim == 3 and array.shape[2] == 1:

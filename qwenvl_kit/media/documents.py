@@ -1,4 +1,4 @@
-"""Documents in messages: which pages they have, and the pages drawn as they are planned."""
+"""Documents in messages: the pages that they have, and the pages drawn at their planned sizes."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _Shown: TypeAlias = Union[DocumentPart, ImagePart]
 
 
 class Document:
-    """A document whose pages are drawn when their pixels are wanted, and once for all requests.
+    """A document whose pages are drawn when their pixels are needed, once for all requests.
 
-    A page is kept as it is shown, which is as small as its budget says, and for as long as
-    something shows the document. For any thread.
+    A drawn page is kept at its planned size, which is as small as its budget says, for as long as
+    a request or conversation holds the document. For any thread.
 
     Args:
-        source: where it is.
-        dpi: pixels an inch.
-        password: what it was locked with.
+        source: the path, URL or bytes of the document.
+        dpi: pixels per inch.
+        password: its password; None for none.
     """
 
     def __init__(self, source: Any, dpi: float, password: str | None) -> None:
@@ -56,22 +56,27 @@ class Document:
         self._known: object = None
 
     def pages(self, policy: MediaPolicy, numbers: Sequence[int] | None) -> list[DocumentPage]:
-        """The pages that are wanted; errors as of `read_pages`."""
+        """Return the wanted pages, with their sizes; errors as of `read_pages`."""
         sizes = measure_pages(self.source, policy, numbers, self.dpi, self._password)
         return [DocumentPage(self, number, size) for number, size in sizes]
 
     def draw(self, number: int, policy: MediaPolicy) -> PIL.Image.Image:
-        """A page at its full size."""
+        """Draw a page at its full size."""
         ((_, image),) = pages_of(self.source, policy, [number], self.dpi, self._password)
         return image
 
     def show(
         self, wanted: Sequence[tuple[int, ImagePlan]], policy: MediaPolicy, resize: Resize
     ) -> list[PIL.Image.Image]:
-        """Pages, each by its number and as planned; one at a time is held at its full size.
+        """Draw pages, each at its planned size; only one at a time is held at its full size.
+
+        Args:
+            wanted: the number and plan of each page.
+            policy: what may be opened.
+            resize: resizes a page to its planned size.
 
         Raises:
-            MediaTimeoutError: drawing them took too long, here or where it was waited for.
+            MediaTimeoutError: drawing took too long, in this thread or in the one it waited for.
         """
         keys = [(number, replace(plan, where="")) for number, plan in wanted]
         with self._turn(policy):
@@ -85,7 +90,7 @@ class Document:
 
     @contextmanager
     def _turn(self, policy: MediaPolicy) -> Iterator[None]:
-        """Pages are drawn by one thread, and those that waited for it end as late as it does."""
+        """Hold the lock for drawing; a thread that waited for one that timed out times out, too."""
         late = self._late
         if not self._lock.acquire(timeout=min(policy.timeout_seconds, threading.TIMEOUT_MAX)):
             raise MediaTimeoutError(
@@ -108,7 +113,7 @@ class Document:
         return pages_of(self.source, policy, numbers, self.dpi, self._password)
 
     def known_as(self, identify: Any) -> object:
-        """What `identify` says of its source, asked once."""
+        """Return `identify(source)`, which is called once."""
         with self._known_lock:
             if self._known is None:
                 self._known = identify(self.source)
@@ -116,7 +121,7 @@ class Document:
 
 
 def _again(error: MediaTimeoutError) -> MediaTimeoutError:
-    """The same error for another request, each of which adds its own place."""
+    """The same error as a new object, since each request adds its own place."""
     return MediaTimeoutError(error.problem, expected=error.expected, hint=error.hint)
 
 
@@ -125,9 +130,9 @@ class DocumentPage(DrawnImage):
     """A page of a document; the source of a part.
 
     Attributes:
-        document: what it is a page of.
-        number: from 1 on.
-        size: how large it is as a picture.
+        document: the document that it belongs to.
+        number: its number, from 1 on.
+        size: its size as a picture.
     """
 
     document: Document
@@ -136,20 +141,23 @@ class DocumentPage(DrawnImage):
 
     @property
     def header(self) -> ImageHeader:
-        """What the header of its picture would say."""
+        """The header that its picture will have."""
         return ImageHeader(self.size, 1)
 
     def draw(self, policy: MediaPolicy) -> PIL.Image.Image:
-        """It at its full size."""
+        """Draw the page at its full size."""
         return self.document.draw(self.number, policy)
 
 
 def document_pages(part: _Shown, policy: MediaPolicy) -> tuple[ImagePart, ...] | None:
-    """The pages of a part as pictures with its settings; None if it is no document.
+    """Return the pages of a part as pictures with its settings; None if it is no document.
+
+    A `DocumentPart` is a document, and so is an `ImagePart` that holds a PDF, or a TIFF of several
+    pages.
 
     Raises:
-        MediaError: it cannot be used.
-        MissingPackageError: a PDF, without pypdfium2.
+        MediaError: the document cannot be used.
+        MissingPackageError: it is a PDF, and pypdfium2 is not installed.
     """
     if isinstance(part, ImagePart):
         kind = _kind(part.source, policy)
@@ -186,15 +194,15 @@ def page_parts(
 
 
 def has_pages(source: object, policy: MediaPolicy) -> bool:
-    """Whether a source is a PDF or TIFF, by its first bytes."""
+    """True if a source is a PDF or TIFF, by its first bytes."""
     return _kind(source, policy) is not None
 
 
 def check_no_document(source: object, policy: MediaPolicy) -> None:
-    """Refuse a PDF as a film: FFmpeg would show the first picture that it finds inside.
+    """Refuse a PDF as a video: FFmpeg would show the first picture that it finds inside.
 
     Raises:
-        MediaSourceError: it is one.
+        MediaSourceError: the source is a PDF.
     """
     if first_bytes(source, policy).lstrip().startswith(b"%PDF-"):
         raise MediaSourceError(
@@ -231,7 +239,7 @@ def decode_pages(
 
 
 def _kind(source: object, policy: MediaPolicy) -> str | None:
-    """What a picture's source is by its first bytes, if that may have pages."""
+    """ "PDF" or "TIFF", by the first bytes of a picture's source; None if it cannot have pages."""
     if isinstance(source, (DocumentPage, Link)):
         return None
     start = first_bytes(source, policy)
@@ -244,7 +252,7 @@ def _kind(source: object, policy: MediaPolicy) -> str | None:
 
 
 def _is_picture(source: object, policy: MediaPolicy) -> bool:
-    """Whether what mentions a PDF is a picture all the same: who made it may have noted so."""
+    """True if a source that mentions a PDF is a picture: its metadata may name its origin."""
     try:
         read_header(source, policy)
     except MediaError:

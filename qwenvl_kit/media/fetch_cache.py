@@ -1,4 +1,4 @@
-"""What one call has fetched: a URL that many of its requests show is fetched once."""
+"""The fetch cache of one call: a URL that several of its requests show is fetched once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _Key: TypeAlias = tuple[Literal["file", "look"], str]
 
 
 class Fetches:
-    """What a call has fetched, the last of it; any thread may ask.
+    """The files and headers that a call has fetched most recently. For any thread.
 
-    Those who want the same at the same time wait for one of them. What failed is forgotten.
+    Threads that want the same URL at the same time wait for one of them. Failures are not kept.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Fetches:
         self._found: OrderedDict[_Key, Future[Link | bytes]] = OrderedDict()
 
     def get(self, url: str, policy: MediaPolicy) -> bytes:
-        """What is at a URL.
+        """Return the bytes behind a URL.
 
         Raises:
             MediaError: as `fetch_url`.
@@ -38,7 +38,7 @@ class Fetches:
         return cast("bytes", self._get(("file", url), partial(fetch_url, url, policy)))
 
     def look_at(self, url: str, policy: MediaPolicy) -> Link | bytes:
-        """As `qwenvl_kit.media.remote_images.look_at`."""
+        """Return a link to a picture, or its bytes, as `qwenvl_kit.media.remote_images.look_at`."""
         return self._get(("look", url), partial(look_at, url, policy))
 
     def _get(self, key: _Key, fetch: Callable[[], Link | bytes]) -> Link | bytes:
@@ -70,7 +70,7 @@ class Fetches:
         return content
 
     def _make_room(self) -> None:
-        """Let the oldest go; of what is being fetched the size is not known yet."""
+        """Drop the oldest files until the rest fits; fetches in progress do not count."""
         done = [(key, _num_bytes(found)) for key, found in self._found.items() if found.done()]
         used = sum(num_bytes for _, num_bytes in done)
         for key, num_bytes in done:

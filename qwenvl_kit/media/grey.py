@@ -1,11 +1,11 @@
-"""Grey of more than 8 bits as grey of 8, where Pillow's own conversion clips it to white.
+"""Grey of more than 8 bits, converted to 8 bits; Pillow's own conversion would clip it to white.
 
-One rule, whatever a picture comes from: white is the top of what its values can say. That is 65535
-of whole numbers (mode I;16, and I, which Pillow gives them for arithmetic), and 1.0 of floats
-(mode F). Nothing is guessed from the values. What lies outside cannot be scaled without knowing
-what it measures; whole numbers that fill less than an eighth of their range, as the 12 bits of a
-scanner or a depth of 8 metres in a file of 16, would be all but black. Both are refused, with the
-code that scales them.
+One rule holds for every source: white is the largest value that its type can hold. That is 65535
+for integers (mode I;16, and mode I, which Pillow uses for arithmetic), and 1.0 for floats (mode F).
+Nothing is guessed from the values. Values out of range cannot be scaled without knowing what they
+measure. Integers that fill less than an eighth of their range, such as the 12 bits of a scanner or
+a depth of 8 metres in a file of 16 bits, would be nearly black. Both are refused, with the code
+that scales them.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 _TOP = 65535
 _LEAST_SHARE = 8
-"""A picture whose brightest value is below that part of white shows nothing."""
+"""A picture whose brightest value is below white divided by this shows nothing."""
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
-"""Tags of TIFF 6.0, and the value that says that it counts from white down."""
+"""Tags of TIFF 6.0, and the value of the second one that stands for white at 0."""
 
 _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
 """Tag of TIFF 6.0, section 19, and two of its values."""
 
 _STEP = 1.001 / 255
-"""One step of 8 bits, and what rounding adds to it."""
+"""One step of 8 bits, plus the rounding error."""
 
 
 def is_deep_grey(image: PIL.Image.Image) -> bool:
-    """Whether a picture is grey of more than 8 bits."""
+    """True if a picture is grey of more than 8 bits."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A deep grey picture in mode L.
+    """Return a deep grey picture in mode L.
 
     Raises:
-        MediaArrayError: values beyond its range, not finite, or all in the lowest part of it.
+        MediaArrayError: values out of range, not finite, or all in the lowest part of the range.
     """
     import PIL.Image
 
@@ -62,10 +62,10 @@ def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def check_sign(image: PIL.Image.Image) -> None:
-    """Refuse a TIFF of 8 bits with a sign, which Pillow reads as if it had none.
+    """Refuse a TIFF of signed 8-bit values, which Pillow reads as unsigned.
 
     Raises:
-        MediaArrayError: it is one.
+        MediaArrayError: the picture is such a TIFF.
     """
     if image.mode != "L" or _tag(image, _SAMPLE_FORMAT) != _SIGNED:
         return
@@ -82,7 +82,7 @@ def check_sign(image: PIL.Image.Image) -> None:
 
 
 def _values_of(image: PIL.Image.Image) -> tuple[Any, Dialect]:
-    """The values of a picture, and how to write them: 32 bits without a sign are read as such."""
+    """The values of a picture, and the code that gives them; unsigned 32 bits are read as such."""
     import numpy
 
     values = numpy.asarray(image)
@@ -107,11 +107,11 @@ def _of_integers(values: Any, top: int, dialect: Dialect) -> Any:
 
 
 def of_floats(values: Any, dialect: Dialect = PILLOW) -> Any:
-    """Floats from 0 to 1 as uint8, of a picture or an array.
+    """Return floats from 0 to 1, of a picture or an array, as uint8.
 
     Raises:
-        MediaArrayError: values beyond that, not finite, or all within the first step of 255, as
-            those that were divided by 255 twice.
+        MediaArrayError: values out of range, not finite, or all within the first step of 255, as
+            those of a picture that was divided by 255 twice.
     """
     import numpy
 
@@ -136,7 +136,7 @@ def _beyond(values: Any, expected: str, dialect: Dialect) -> MediaArrayError:
 
 
 def _top_of(image: PIL.Image.Image) -> int:
-    """White; a TIFF of 12 bits says so, of which Pillow makes 16 without scaling them."""
+    """The value of white; a TIFF may say that it has 12 bits, which Pillow does not scale to 16."""
     bits = _tag(image, _BITS_PER_SAMPLE)
     has_fewer = bits is not None and 8 < bits < 16 and image.mode.startswith("I;")
     return (1 << bits) - 1 if bits is not None and has_fewer else _TOP

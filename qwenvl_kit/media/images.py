@@ -1,4 +1,4 @@
-"""One picture: its size from the header, its pixels upright and in RGB."""
+"""One picture: its size from the header, and its pixels upright and in RGB."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width (EXIF 2.32, tag 274)."""
 
 _ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-"""Where Pillow finds an orientation, by which what is turned must not be turned again."""
+"""Entries in which Pillow finds an orientation; a picture that was turned must lose them."""
 
 
 def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
-    """Size and orientation of a picture; an encoded picture is not decoded.
+    """Return the size and orientation of a picture; an encoded picture is not decoded.
 
     Raises:
         MediaError: the source cannot be opened, or the policy refuses it.
@@ -61,21 +61,21 @@ def _callers_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
 
 
 def _checked_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
-    """Of a picture that is the kit's own."""
+    """The header of a picture that the kit itself has opened."""
     # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
     orientation = 1 if image.format == "TIFF" else exif_orientation(image)
     return _header(image, orientation, policy)
 
 
 def measure_image(source: Any, policy: MediaPolicy) -> Size:
-    """The size of a picture once it stands upright; see `read_header`."""
+    """Return the size of the upright picture; see `read_header`."""
     return read_header(source, policy).size
 
 
 def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
-    """The picture in sRGB, upright, its transparent parts on white.
+    """Decode a picture: in sRGB, upright, its transparent parts on white.
 
-    Not to be written to: it may be the caller's own.
+    Do not write to the result: it may be the caller's own object.
 
     Raises:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
@@ -101,7 +101,7 @@ def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
 
 
 def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
-    """The picture, if it is as large as the header said by which it was judged."""
+    """The picture, if its size is that of the header by which it was judged; else an error."""
     if (image.height, image.width) == (header.size.height_px, header.size.width_px):
         return image
     raise MediaDecodeError(
@@ -121,10 +121,10 @@ def _decode_callers(image: PIL.Image.Image, policy: MediaPolicy) -> PIL.Image.Im
 
 
 def accepts_cut_pictures() -> bool:
-    """Whether somebody has told Pillow to fill up what is cut short, for all of the process.
+    """True if Pillow is set to fill up truncated pictures, a setting for the whole process.
 
-    Pillow looks at that setting while it decodes, in whichever thread. To change it for a moment
-    would change it for others; the decoding process has one of its own.
+    Pillow reads that setting while it decodes, in any thread. To change it for a moment would
+    change it for other threads; the decoding process has its own.
     """
     from PIL import ImageFile
 
@@ -132,15 +132,15 @@ def accepts_cut_pictures() -> bool:
 
 
 def _is_filled_up(opened: object) -> TypeGuard[Path | bytes]:
-    """Whether a file or bytes, if cut short, would be filled up here."""
+    """True if this process would fill up a truncated file or truncated bytes."""
     return isinstance(opened, (Path, bytes)) and accepts_cut_pictures()
 
 
 def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-    """The picture at another size; always a new one.
+    """Resize a picture; the result is always a new object.
 
     Bicubic, as every Qwen-VL processor declares (`resample: 3` in preprocessor_config.json).
-    Pillow's arithmetic, within two steps of 255 of torchvision's, which a backend that has torch
+    Pillow's arithmetic is within two steps of 255 of torchvision's, which a backend that has torch
     may use instead.
     """
     import PIL.Image
@@ -149,7 +149,7 @@ def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
 
 
 def show_image(image: PIL.Image.Image, plan: ImagePlan, resize: Resize) -> PIL.Image.Image:
-    """What a model sees of an upright picture: cut, padded and resized as planned."""
+    """Crop, pad and resize an upright picture as planned: the picture that the model sees."""
     import PIL.Image
 
     if plan.crop is not None:

@@ -31,20 +31,20 @@ from qwenvl_kit.messages.document_parts import check_dpi
 from qwenvl_kit.messages.video_timing import is_count
 
 DEFAULT_DPI = 144
-"""Print of 8 points is then 16 pixels high, which the models read."""
+"""Default resolution: print of 8 points is then 16 pixels high, which the models can read."""
 
 _Document: TypeAlias = Union[PdfPages, ScanPages]
 
 
 def is_pdf(source: Any) -> bool:
-    """Whether a source is a PDF, by its name or its first bytes."""
+    """True if a source is a PDF, by its name or its first bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source[:NUM_FIRST_BYTES]).lstrip().startswith(b"%PDF-")
     return isinstance(source, (str, Path)) and str(source).lower().endswith(".pdf")
 
 
 def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
-    """How a document or picture begins; empty for one in memory or on the network.
+    """Return the first bytes of a document or picture; empty for pixels, and for a web URL.
 
     Raises:
         MediaError: it cannot be opened, or the policy refuses it.
@@ -60,7 +60,7 @@ def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
 
 
 def _shortened(source: Any) -> Any:
-    """Bytes, or a data URL in base64, without what lies behind the beginning; else the source."""
+    """The beginning of bytes, or of a data URL in base64; any other source as it is."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source[:NUM_FIRST_BYTES])
     start = source.find(";base64,", 0, 200) if isinstance(source, str) else -1
@@ -72,11 +72,11 @@ def _shortened(source: Any) -> Any:
 
 
 def check_pages(pages: Iterable[int] | None, dpi: float, policy: MediaPolicy) -> list[int] | None:
-    """The pages that are wanted, without going through more of them than may be drawn.
+    """Return the wanted pages as numbers; at most one more is read than may be drawn.
 
     Raises:
-        MediaSizeError: too many, or what is no number of a page.
-        InputError: the dpi cannot be meant.
+        MediaSizeError: too many pages, or something that is no page number.
+        InputError: the dpi is out of range.
     """
     check_dpi(dpi)
     if pages is None:
@@ -98,14 +98,14 @@ def read_pages(
     dpi: float = DEFAULT_DPI,
     password: str | None = None,
 ) -> list[Page]:
-    """Pages of a PDF or TIFF as pictures in RGB.
+    """Read pages of a PDF or TIFF as pictures in RGB.
 
     Args:
         source: a path, `file://` or data URL, or bytes.
-        policy: what may be opened; `max_pages` and `max_pixels` are judged before any is drawn.
-        pages: which, from 1 on; None for all.
-        dpi: pixels an inch of a PDF.
-        password: what it was locked with.
+        policy: what may be opened; `max_pages` and `max_pixels` are checked before any is drawn.
+        pages: page numbers, from 1 on; None for all.
+        dpi: pixels per inch of a PDF.
+        password: the password of the PDF.
 
     Raises:
         MediaError: it cannot be opened, is damaged, or the policy refuses it.
@@ -120,7 +120,7 @@ def read_pages(
 def measure_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> list[PageSize]:
-    """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
+    """Return the number and size of each wanted page, and draw none; errors as of `read_pages`."""
     with opened_source(source, policy) as opened:
         if _is_apart(opened, policy):
             return measure_pages_apart(opened, policy, pages, dpi, password)
@@ -130,7 +130,7 @@ def measure_pages(
 def pages_of(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
-    """The pages one by one, here or in the process that draws; as `read_pages`."""
+    """Draw pages one by one, here or in the decoding process; errors as of `read_pages`."""
     with opened_source(source, policy) as opened:
         if _is_apart(opened, policy):
             yield from read_pages_apart(opened, policy, pages, dpi, password)
@@ -147,7 +147,7 @@ def size_pages(
     *,
     bound: Bound = unbounded,
 ) -> Iterator[PageSize]:
-    """The sizes of pages one by one, in this process; as `read_pages`."""
+    """Measure pages one by one, in this process; errors as of `read_pages`."""
     with _opened(source, policy, pages, password, bound, draws=False) as document:
         for number in _wanted(pages, document, policy):
             yield PageSize(number, _checked_size(document, number, dpi, policy))
@@ -162,7 +162,7 @@ def draw_pages(
     *,
     bound: Bound = unbounded,
 ) -> Iterator[Page]:
-    """The pages one by one, in this process; as `read_pages`."""
+    """Draw pages one by one, in this process; errors as of `read_pages`."""
     with _opened(source, policy, pages, password, bound, draws=True) as document:
         for number in _wanted(pages, document, policy):
             _checked_size(document, number, dpi, policy)
@@ -170,9 +170,9 @@ def draw_pages(
 
 
 def _is_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
-    """Whether a document is read by another process.
+    """True if the decoding process reads a document.
 
-    What that would miss is missed here, as it can tell of media alone.
+    A missing package is reported here, since that process reports errors of media only.
     """
     if not is_document_apart(opened, policy):
         return False
@@ -191,7 +191,7 @@ def _opened(
     *,
     draws: bool,
 ) -> Iterator[_Document]:
-    """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
+    """Open a document; of a TIFF that is only measured, no more than the headers is read."""
     with opened_source(source, policy) as opened:
         if is_tiff(first_bytes(opened, policy)):
             opening = open_header(opened, policy)

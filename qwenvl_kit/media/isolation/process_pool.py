@@ -1,4 +1,4 @@
-"""Decoders in processes of their own, kept warm, each ended when its time is over."""
+"""A pool of decoding processes: they are kept warm, and each is ended at its deadline."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _START = (
     "from qwenvl_kit.media.worker.main import main; main({room!r})"
 )
 _PIPE_BYTES = 2**20
-"""Pixels come in few large pieces; where the system allows it."""
+"""Capacity of the pipe, where the system allows it; pixels then come in few large pieces."""
 
 _MAX_ARENAS = "2"
-"""In how many places glibc's threads hold memory; each takes addresses that count as memory."""
+"""Most memory arenas of glibc; each reserves addresses, which count as memory."""
 
 _MAX_IDLE = 2
-"""Processes that are kept for the next request; each takes about 50 MB."""
+"""Most idle processes that are kept for the next request; each takes about 50 MB."""
 
 
 class DecoderProcess:
-    """One child process, which answers one request at a time.
+    """A decoding process: a child process that answers one request at a time.
 
     It is started by a command and not by `multiprocessing`, which would run the user's main
     module a second time.
@@ -65,20 +65,20 @@ class DecoderProcess:
         payload: bytes = b"",
         answer_seconds: float | None = None,
     ) -> Generator[tuple[dict[str, Any], memoryview], None, None]:
-        """The answers to a request, each with the bytes that came with it.
+        """Send a request; yield its answers, each with the bytes that came with it.
 
-        The bytes are overwritten by the next answer.
+        The next answer overwrites the bytes.
 
         Args:
-            request: what is wanted, as JSON has it.
-            timeout_seconds: when it is ended.
+            request: the request, as JSON has it.
+            timeout_seconds: the time for the whole request; the process is ended then.
             payload: bytes that go with the request.
-            answer_seconds: when it is ended if it owes an answer; None for no bound but the other.
+            answer_seconds: the time for each answer; None for no limit but the other.
 
         Raises:
-            MediaTimeoutError: the time is over; the process is gone.
+            MediaTimeoutError: the time is over; the process was ended.
             MediaDecodeError: the process died.
-            QwenVLKitError: what the process says of the file.
+            QwenVLKitError: the process refuses the file.
         """
         deadline = Deadline(self.kill, timeout_seconds, answer_seconds)
         try:
@@ -103,7 +103,7 @@ class DecoderProcess:
         self._process.kill()
 
     def close(self) -> None:
-        """End the process and wait until it is gone."""
+        """End the process and wait until it has ended."""
         self.kill()
         self._process.wait()
         if self._room is not None:
@@ -145,7 +145,7 @@ class DecoderProcess:
 
 
 def _search_path() -> list[str]:
-    """Where the process finds the kit; an empty entry stands for a folder that may have changed."""
+    """The import path for the child; without empty entries, as the working directory may change."""
     path = [entry for entry in sys.path if entry]
     root = str(Path(__file__).absolute().parents[3])
     return path if root in path else [*path, root]
@@ -168,7 +168,7 @@ def _as_error(facts: Mapping[str, Any]) -> QwenVLKitError:
 
 
 class _Pool:
-    """Idle processes, for whichever thread needs one next."""
+    """The idle decoding processes, for the next thread that needs one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -176,7 +176,7 @@ class _Pool:
 
     @contextmanager
     def lease(self) -> Iterator[DecoderProcess]:
-        """A process for one request; one in which anything went wrong is not used again."""
+        """Lend a process for one request; after a failure it is not used again."""
         process = self._take()
         try:
             yield process
@@ -197,7 +197,7 @@ class _Pool:
             self._idle.pop().close()
 
     def forget(self) -> None:
-        """Let go of processes that belong to the parent of a forked process."""
+        """Forget the processes in a forked process: they belong to its parent."""
         self._lock, self._idle = threading.Lock(), []
 
     def _take(self) -> DecoderProcess:
@@ -228,7 +228,7 @@ class _Pool:
 
 
 POOL = _Pool()
-"""The processes of this program."""
+"""The decoding processes of this program."""
 
 atexit.register(POOL.close)
 if hasattr(os, "register_at_fork"):
