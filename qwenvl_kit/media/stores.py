@@ -1,4 +1,4 @@
-"""Pictures in stores that fsspec reads (extra `fsspec`), where the policy names their schemes."""
+"""Stores that fsspec reads (extra `fsspec`), if the policy names their schemes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from qwenvl_kit.media.policy import MediaPolicy
 
 
 def fetch_remote(url: str, policy: MediaPolicy) -> bytes:
-    """What is in a store, no more of it than the policy admits.
+    """Return the bytes of a file in a store, if they are no more than the policy admits.
 
-    Its path, which may hold credentials, stands in no message.
+    No message holds the path, which may contain credentials.
 
     Raises:
-        MediaForbiddenError: it leads on to another place, is a file of this machine, or too large.
-        MediaNotFoundError: there is nothing.
-        MediaFetchError: the store gives no whole answer.
+        MediaForbiddenError: it leads to another place, is a file of this machine, or is too large.
+        MediaNotFoundError: there is no such file.
+        MediaFetchError: the store gives no complete answer.
         MediaTimeoutError: it takes longer than `fetch_timeout_seconds`.
-        MissingPackageError: fsspec, or what it needs for that scheme, is not installed.
+        MissingPackageError: fsspec, or a package it needs for that scheme, is not installed.
     """
     scheme, mark, place = url.partition("://")
     scheme = scheme.lower()
@@ -90,7 +90,7 @@ def _store(url: str, scheme: str) -> tuple[Any, str]:
 
 
 def _in_time(fetch: Callable[[], bytes], scheme: str, timeout_seconds: float) -> bytes:
-    """What a function gives; fsspec has no deadline of its own, so that a thread is left behind."""
+    """Call a function with a timeout; fsspec has none, so that its thread may stay behind."""
     told: Future[bytes] = Future()
 
     def run() -> None:

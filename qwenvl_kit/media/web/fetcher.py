@@ -1,4 +1,4 @@
-"""The bytes behind a URL, if the media policy admits where it leads, hop by hop."""
+"""The fetcher: returns the bytes behind a URL, and checks each hop by the media policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.media.web.connections import Deadline, Resolve
 
 IsEnough: TypeAlias = Callable[[bytearray], bool]
-"""Told what has come so far; True leaves the rest where it is."""
+"""A function that is given the bytes that have come so far; True stops the fetch."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRY_AGAIN = (408, 429, 500, 502, 503, 504)
@@ -32,14 +32,14 @@ _GONE = (404, 410)
 _TRIES = 3
 _FIRST_PAUSE_SECONDS = 0.2
 _STALLED_SECONDS = 10.0
-"""A server that says nothing for so long is given up, even where the deadline is later."""
+"""Longest silence of a server, even if the deadline is later."""
 
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "qwenvl-kit"}
 
 
 @dataclass(frozen=True)
 class _Errand:
-    """What is the same on all hops of a fetch."""
+    """The settings that all hops of a fetch share."""
 
     policy: MediaPolicy
     deadline: Deadline
@@ -49,7 +49,7 @@ class _Errand:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a server answered: the status, what may matter of the headers, and the body."""
+    """A server's response: its status, the headers that may matter, and the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -62,23 +62,23 @@ def fetch(
     resolve: Resolve | None = None,
     is_enough: IsEnough | None = None,
 ) -> bytes:
-    """What is at a URL.
+    """Return the bytes behind a URL.
 
-    Each hop is judged: its host by the policy, its address when it is known. Bytes are counted as
-    they come, whatever the server says about their number and kind. A server that is busy is asked
-    again, twice at most, and never beyond the deadline.
+    Each hop is checked: its host by the policy, and its address once it is known. Bytes are counted
+    as they come; the server's own headers about length and type are not trusted. A busy server is
+    asked again, at most twice, and never after the deadline.
 
     Args:
         source: the URL.
-        policy: where it may lead, and how much may come.
-        resolve: the addresses of a name; None asks the system.
-        is_enough: asked as bytes come; where it says so, the rest is not fetched.
+        policy: the hosts, addresses and sizes that are admitted.
+        resolve: the resolver of names; None for the system's.
+        is_enough: called as bytes come; the fetch stops once it returns True.
 
     Raises:
         MediaForbiddenError: the policy admits no such host, address or size.
         MediaSourceError: it is no URL.
         MediaNotFoundError: the server has nothing there.
-        MediaFetchError: no connection, or no whole answer.
+        MediaFetchError: no connection, or no complete response.
         MediaTimeoutError: it took too long.
     """
     from qwenvl_kit.media.web.connections import Deadline
@@ -111,7 +111,7 @@ def _body(url: WebUrl, answer: _Answer) -> bytes:
 
 
 def _asked(url: WebUrl, errand: _Errand) -> _Answer:
-    """One hop, tried again where that is safe and may help."""
+    """One hop, retried if that is safe and may help."""
     import httpcore2
 
     failure: Exception | None = None

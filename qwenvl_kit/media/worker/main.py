@@ -1,7 +1,7 @@
-"""The process that decodes: it takes a request a line on its input and answers on its output.
+"""The main loop of the decoding process: it reads requests from stdin and writes answers to stdout.
 
-A request is one line of JSON and, where that says `num_bytes`, so many bytes after it. So is an
-answer, but for pixels that were written to memory that both have (`room_start`); the last one says
+A request is one line of JSON, and after it as many bytes as its `num_bytes` says. An answer has the
+same form, unless its pixels were written to shared memory (`room_start`). The last answer says
 `done`. Nothing that comes from a file is ever run or unpickled.
 """
 
@@ -28,15 +28,15 @@ from qwenvl_kit.media.worker.video import answer_video
 
 
 def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]:
-    """What a request is answered with: facts, and bytes or a picture in RGB.
+    """Answer a request; yield facts, each with bytes or a picture in RGB.
 
     Args:
-        request: what is wanted.
+        request: the request.
         payload: the bytes that came with it.
 
     Raises:
         MediaError: the file cannot be read as asked.
-        MissingPackageError: it needs a package that is not installed.
+        MissingPackageError: a package that it needs is not installed.
     """
     try:
         yield from _answer(request, payload)
@@ -59,10 +59,10 @@ def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
 
 
 def main(room: int | None = None) -> None:
-    """Answer requests until the input ends, as it does when the parent process is gone.
+    """Answer requests until the input ends, as it does when the parent process has ended.
 
     Args:
-        room: descriptor of the memory that pixels are written to; None for the pipe.
+        room: descriptor of the shared memory for pixels; None for the pipe.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
@@ -87,7 +87,7 @@ def main(room: int | None = None) -> None:
 def _send(
     answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", room: int | None = None
 ) -> None:
-    """Answer with facts, and bytes behind them, or a picture, behind them or in the room."""
+    """Send facts, and after them bytes, or a picture, which may go to the shared memory instead."""
     said = {**facts, "room_start": None}
     if isinstance(payload, PIL.Image.Image):
         said |= {"height_px": payload.height, "width_px": payload.width}
