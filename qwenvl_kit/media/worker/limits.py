@@ -32,7 +32,7 @@ def picture_bytes(num_bytes: int, num_pixels: int) -> int:
 
 
 def tables_bytes(num_bytes: int, num_pixels: int) -> int:
-    """Return the memory that a video may take until its first frame, of so many pixels, is there."""
+    """Return the memory that a video may take until its first frame, of so many pixels."""
     return SPARE_BYTES + _BYTES_PER_FILM_BYTE * num_bytes + _BYTES_PER_PIXEL * num_pixels
 
 
