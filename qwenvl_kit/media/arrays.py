@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.errors import MediaArrayError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.grey import of_floats
-from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, cure_of
+from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, scaling_code
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -74,7 +74,7 @@ def _to_uint8(array: Any, dialect: Dialect) -> Any:
         raise MediaArrayError(
             f"values of type {array.dtype} were given",
             expected="uint8, or floats in [0, 1]",
-            hint=cure_of(array, dialect),
+            hint=scaling_code(array, dialect),
         )
     return of_floats(array, dialect)
 

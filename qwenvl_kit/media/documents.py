@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.errors import MediaError, MediaSourceError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.error_mapping import mapped_errors
 from qwenvl_kit.media.images import read_header, show_image
 from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.pages import (
@@ -112,7 +112,7 @@ class Document:
             return ()
         return pages_of(self.source, policy, numbers, self.dpi, self._password)
 
-    def known_as(self, identify: Any) -> object:
+    def cached_key(self, identify: Any) -> object:
         """Return `identify(source)`, which is called once."""
         with self._known_lock:
             if self._known is None:
@@ -227,7 +227,7 @@ def decode_pages(
             wanted.setdefault(item.source.document, []).append(at)
     decoded: dict[int, PIL.Image.Image] = {}
     for document, positions in wanted.items():
-        with reading(items[positions[0]].where.partition(".pages[")[0]):
+        with mapped_errors(items[positions[0]].where.partition(".pages[")[0]):
             pages = [
                 (items[at].source.number, plan)
                 for at in positions
@@ -239,7 +239,7 @@ def decode_pages(
 
 
 def _kind(source: object, policy: MediaPolicy) -> str | None:
-    """ "PDF" or "TIFF", by the first bytes of a picture's source; None if it cannot have pages."""
+    """The kind of a source that may have pages, "PDF" or "TIFF", by its first bytes; else None."""
     if isinstance(source, (DocumentPage, Link)):
         return None
     start = first_bytes(source, policy)

@@ -9,7 +9,7 @@ from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, QwenVLKitError, 
 
 
 @contextmanager
-def reading(where: str = "") -> Iterator[None]:
+def mapped_errors(where: str = "") -> Iterator[None]:
     """Turn every failure within into an error of the kit, with the place of the part that is read.
 
     The modules that call a library turn its known failures into errors themselves. This context is

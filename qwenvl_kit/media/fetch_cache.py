@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal, TypeAlias, cast
 
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import look_at
+from qwenvl_kit.media.remote_images import probe_url
 from qwenvl_kit.media.sources import fetch_url
 from qwenvl_kit.media.types import Link
 
@@ -19,7 +19,7 @@ _MAX_BYTES = 256 * 2**20
 _Key: TypeAlias = tuple[Literal["file", "look"], str]
 
 
-class Fetches:
+class FetchCache:
     """The files and headers that a call has fetched most recently. For any thread.
 
     Threads that want the same URL at the same time wait for one of them. Failures are not kept.
@@ -37,9 +37,9 @@ class Fetches:
         """
         return cast("bytes", self._get(("file", url), partial(fetch_url, url, policy)))
 
-    def look_at(self, url: str, policy: MediaPolicy) -> Link | bytes:
-        """Return a link to a picture, or its bytes, as `qwenvl_kit.media.remote_images.look_at`."""
-        return self._get(("look", url), partial(look_at, url, policy))
+    def probe_url(self, url: str, policy: MediaPolicy) -> Link | bytes:
+        """Return a link to a picture, or its bytes, as `remote_images.probe_url`."""
+        return self._get(("look", url), partial(probe_url, url, policy))
 
     def _get(self, key: _Key, fetch: Callable[[], Link | bytes]) -> Link | bytes:
         while True:
@@ -66,10 +66,10 @@ class Fetches:
             raise
         mine.set_result(content)
         with self._lock:
-            self._make_room()
+            self._evict()
         return content
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         """Drop the oldest files until the rest fits; fetches in progress do not count."""
         done = [(key, _num_bytes(found)) for key, found in self._found.items() if found.done()]
         used = sum(num_bytes for _, num_bytes in done)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaForbiddenError, MediaSourceError
-from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.locks import locked
 from qwenvl_kit.media.policy import MediaPolicy
 
 _PIECE_BYTES = 2**20
@@ -33,7 +33,7 @@ def read_file(source: Any, policy: MediaPolicy) -> bytes:
     """
     file = _within(source)
     try:
-        with alone_with(file):
+        with locked(file):
             if _can_seek(file):
                 return _read_and_return(file, policy)
             return _READ_ONCE.read(file, policy)

@@ -18,7 +18,7 @@ from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.local_files import open_file, read_piece, sha256_of_file
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_elsewhere, is_encoded, opened_source, resolve_source
+from qwenvl_kit.media.sources import is_encoded, is_remote, opened_source, resolve_source
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
@@ -44,7 +44,7 @@ def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(source).hexdigest()}
     if isinstance(source, str) and source[:5].lower() == "data:":
         return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
-    if is_elsewhere(source, policy):
+    if is_remote(source, policy):
         return {"url_sha256": hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()}
     if is_encoded(source):
         return _identify_encoded(source, policy)
@@ -70,7 +70,7 @@ def identify_part(
         return None
     if isinstance(source, DocumentPage):
         document = source.document
-        file = document.known_as(lambda given: _identify_opened(given, policy))
+        file = document.cached_key(lambda given: _identify_opened(given, policy))
         known: object = file and (file, source.number, document.dpi)
     else:
         known = _identify_opened(source, policy)
@@ -118,7 +118,7 @@ def identify_content(
 def _identify_bytes(
     part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
 ) -> dict[str, Any]:
-    is_named = is_encoded(part.source) and not is_elsewhere(part.source, policy)
+    is_named = is_encoded(part.source) and not is_remote(part.source, policy)
     if isinstance(part, (ImagePart, DocumentPart)) and is_named:
         with opened_source(part.source, policy) as opened:
             if isinstance(opened, Path):

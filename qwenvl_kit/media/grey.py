@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
-from qwenvl_kit.media.scaling import PILLOW, Dialect, cure_of
+from qwenvl_kit.media.scaling import PILLOW, Dialect, scaling_code
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -100,7 +100,7 @@ def _of_integers(values: Any, top: int, dialect: Dialect) -> Any:
         raise MediaArrayError(
             f"grey of which {high} is the brightest of {top} would be all but black",
             expected=f"white near {top}, in a picture of whole numbers above 8 bits",
-            hint=cure_of(values, dialect),
+            hint=scaling_code(values, dialect),
         )
     wide = values.astype("uint32")
     return ((wide * 255 + top // 2) // top).astype("uint8")
@@ -131,7 +131,7 @@ def _beyond(values: Any, expected: str, dialect: Dialect) -> MediaArrayError:
     return MediaArrayError(
         f"grey values from {values.min()} to {values.max()} were given",
         expected=expected,
-        hint=cure_of(values, dialect),
+        hint=scaling_code(values, dialect),
     )
 
 

@@ -9,15 +9,15 @@ from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.grey import check_sign, is_deep_grey, to_8_bits
-from qwenvl_kit.media.isolation.choice import is_picture_apart
-from qwenvl_kit.media.isolation.images import decode_image_apart, read_header_apart
+from qwenvl_kit.media.isolation.choice import is_image_isolated
+from qwenvl_kit.media.isolation.images import decode_image_isolated, read_header_isolated
 from qwenvl_kit.media.pillow_objects import (
     content_of,
     exif_orientation,
     load,
     orientation_of,
+    pixels_of,
     reopened,
-    take,
 )
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.profiles import is_srgb, to_srgb
@@ -50,8 +50,8 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
     if isinstance(source, PIL.Image.Image):
         return _callers_header(source, policy)
     with opened_source(source, policy) as opened:
-        if is_picture_apart(opened, policy):
-            return read_header_apart(opened, policy)
+        if is_image_isolated(opened, policy):
+            return read_header_isolated(opened, policy)
         with open_header(opened, policy) as image:
             return _checked_header(image, policy)
 
@@ -90,13 +90,13 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
 
 
 def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
-    if is_picture_apart(opened, policy) or _is_filled_up(opened):
-        return decode_image_apart(opened, policy)
+    if is_image_isolated(opened, policy) or _would_be_filled_up(opened):
+        return decode_image_isolated(opened, policy)
     image = open_image(opened, policy)
     header = _checked_header(image, policy)
     image = load(image)
-    if _is_filled_up(opened):  # since a moment ago
-        return decode_image_apart(opened, policy)
+    if _would_be_filled_up(opened):  # since a moment ago
+        return decode_image_isolated(opened, policy)
     return _as_judged(_to_rgb(_turned(image, header.orientation)), header)
 
 
@@ -113,14 +113,14 @@ def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
 
 def _decode_callers(image: PIL.Image.Image, policy: MediaPolicy) -> PIL.Image.Image:
     orientation = _callers_header(image, policy).orientation
-    if accepts_cut_pictures() and reopened(image) is not None:
+    if fills_up_truncated_images() and reopened(image) is not None:
         content = content_of(image)
         if content is not None and image.format in policy.image_formats:
             return decode_image(content, policy)
-    return _to_rgb(_turned(take(image), orientation))
+    return _to_rgb(_turned(pixels_of(image), orientation))
 
 
-def accepts_cut_pictures() -> bool:
+def fills_up_truncated_images() -> bool:
     """True if Pillow is set to fill up truncated pictures, a setting for the whole process.
 
     Pillow reads that setting while it decodes, in any thread. To change it for a moment would
@@ -131,9 +131,9 @@ def accepts_cut_pictures() -> bool:
     return bool(ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
-def _is_filled_up(opened: object) -> TypeGuard[Path | bytes]:
+def _would_be_filled_up(opened: object) -> TypeGuard[Path | bytes]:
     """True if this process would fill up a truncated file or truncated bytes."""
-    return isinstance(opened, (Path, bytes)) and accepts_cut_pictures()
+    return isinstance(opened, (Path, bytes)) and fills_up_truncated_images()
 
 
 def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:

@@ -15,8 +15,8 @@ from qwenvl_kit.media.documents import (
     document_pages,
     page_parts,
 )
-from qwenvl_kit.media.error_mapping import reading
-from qwenvl_kit.media.fetch_cache import Fetches
+from qwenvl_kit.media.error_mapping import mapped_errors
+from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.fingerprints import identify_part
 from qwenvl_kit.media.frame_sequences import decode_frames, is_sequence, measure_frames
@@ -24,7 +24,7 @@ from qwenvl_kit.media.images import decode_image, read_header, resize_image, sho
 from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import fetch_url, is_elsewhere, is_on_the_web
+from qwenvl_kit.media.sources import fetch_url, is_remote, is_web_url
 from qwenvl_kit.media.types import DecodedMedia, DrawnImage, Link, Resize
 from qwenvl_kit.media.video_files import decode_file, measure_file
 from qwenvl_kit.messages.document_parts import DocumentPart
@@ -56,7 +56,7 @@ class OpenedMedia(NamedTuple):
 def open_media(
     messages: Sequence[Message],
     policy: MediaPolicy,
-    fetches: Fetches | None = None,
+    fetches: FetchCache | None = None,
     *,
     takes_links: bool = False,
 ) -> OpenedMedia:
@@ -73,7 +73,7 @@ def open_media(
         MediaError: a part cannot be fetched or opened; the error has its place.
         MissingPackageError: a PDF was given, and pypdfium2 is not installed.
     """
-    fetches = Fetches() if fetches is None else fetches
+    fetches = FetchCache() if fetches is None else fetches
     walk = _Walk(policy, fetches, takes_links=takes_links)
     places = iter_parts(messages)
     opened = []
@@ -91,7 +91,7 @@ def open_media(
 class _Walk:
     """One walk through the parts of a conversation; it collects the media items."""
 
-    def __init__(self, policy: MediaPolicy, fetches: Fetches, *, takes_links: bool) -> None:
+    def __init__(self, policy: MediaPolicy, fetches: FetchCache, *, takes_links: bool) -> None:
         self.items: list[MediaItem] = []
         self._policy = policy
         self._fetches = fetches
@@ -109,7 +109,7 @@ class _Walk:
         if not isinstance(part, (ImagePart, VideoPart, DocumentPart)):
             yield part
             return
-        with reading(where):
+        with mapped_errors(where):
             reached = self._reached(part)
             pages = None if isinstance(reached, VideoPart) else self._pages_of(part, reached)
         if pages is None:
@@ -124,8 +124,8 @@ class _Walk:
 
     def _reached(self, part: _MediaPart) -> _MediaPart:
         """The part with a link or the bytes of what is on the network."""
-        if self._takes_links and isinstance(part, ImagePart) and is_on_the_web(part.source):
-            source: Any = self._fetches.look_at(str(part.source), self._policy)
+        if self._takes_links and isinstance(part, ImagePart) and is_web_url(part.source):
+            source: Any = self._fetches.probe_url(str(part.source), self._policy)
             return replace(part, source=source)
         return fetch_part(part, self._policy, self._fetches)
 
@@ -138,7 +138,7 @@ class _Walk:
         return self._pages[id(given)]
 
     def _collect(self, where: str, part: Any) -> None:
-        with reading(where):
+        with mapped_errors(where):
             self.items.append(MediaItem(where, part, _measure(where, part, self._policy)))
 
 
@@ -161,7 +161,9 @@ def fetch_media(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Messa
     return with_media(messages, fetched) if fetched else tuple(messages)
 
 
-def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = None) -> _MediaPart:
+def fetch_part(
+    part: _MediaPart, policy: MediaPolicy, fetches: FetchCache | None = None
+) -> _MediaPart:
     """Return the part with its bytes if it is on the network or an open file; else as it is.
 
     A file is read once for all that is done with it, at whatever time its owner closes it.
@@ -178,7 +180,7 @@ def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = 
     if url is None:
         return _held(part, policy)
     get = fetch_url if fetches is None else fetches.get
-    with reading():
+    with mapped_errors():
         return replace(part, source=get(url, policy))
 
 
@@ -186,10 +188,10 @@ def _held(part: _MediaPart, policy: MediaPolicy) -> _MediaPart:
     """The part with what its owner may move or close: a file's bytes, the frame of an animation."""
     source: Any = part.source
     if is_file(source):
-        with reading():
+        with mapped_errors():
             source = read_file(source, policy)
     elif isinstance(part, ImagePart):
-        with reading():
+        with mapped_errors():
             source = frame_of(source, part.frame_index)
     return part if source is part.source else replace(part, source=source)
 
@@ -199,10 +201,10 @@ def _url_of(part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy) -> 
     source: object = part.source
     if isinstance(source, Link):
         return source.url
-    return str(source) if is_elsewhere(source, policy) else None
+    return str(source) if is_remote(source, policy) else None
 
 
-def fetch_link(item: MediaItem, policy: MediaPolicy, fetches: Fetches | None) -> MediaItem:
+def fetch_link(item: MediaItem, policy: MediaPolicy, fetches: FetchCache | None) -> MediaItem:
     """Return the item with the bytes of its picture in place of a link.
 
     Raises:
@@ -220,7 +222,7 @@ def identify_media(items: Sequence[MediaItem], policy: MediaPolicy) -> tuple[Med
     """
     identified = []
     for item in items:
-        with reading(item.where):
+        with mapped_errors(item.where):
             identified.append(replace(item, key=identify_part(item.source, item.plan, policy)))
     return tuple(identified)
 
@@ -257,7 +259,7 @@ def _decode(
     item: MediaItem, policy: MediaPolicy, resize: Resize, resize_frame: Resize | None
 ) -> DecodedMedia | None:
     plan = item.plan
-    with reading(item.where):
+    with mapped_errors(item.where):
         if isinstance(plan, ImagePlan):
             return show_image(decode_image(item.source, policy), plan, resize)
         if isinstance(plan, VideoPlan):

@@ -54,7 +54,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def alone_with(thing: Any) -> Iterator[None]:
+def locked(thing: Any) -> Iterator[None]:
     """Keep other threads of the kit from reading an object of the caller within this context.
 
     Take the lock of a picture before that of its file, never the other way round.

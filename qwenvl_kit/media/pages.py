@@ -12,20 +12,20 @@ from typing import Any, TypeAlias, TypeGuard, Union
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
-from qwenvl_kit.media.error_mapping import reading
-from qwenvl_kit.media.isolation.choice import is_document_apart
-from qwenvl_kit.media.isolation.documents import measure_pages_apart, read_pages_apart
+from qwenvl_kit.media.error_mapping import mapped_errors
+from qwenvl_kit.media.isolation.choice import is_document_isolated
+from qwenvl_kit.media.isolation.documents import measure_pages_isolated, read_pages_isolated
 from qwenvl_kit.media.local_files import read_file, read_start
 from qwenvl_kit.media.memory_bounds import Bound, unbounded
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import (
-    is_on_the_web,
+    is_web_url,
     open_header,
     open_image,
     opened_source,
 )
-from qwenvl_kit.media.tiff_pages import ScanPages, is_tiff
+from qwenvl_kit.media.tiff_pages import TiffPages, is_tiff
 from qwenvl_kit.media.types import Page, PageSize
 from qwenvl_kit.messages.document_parts import check_dpi
 from qwenvl_kit.messages.video_timing import is_count
@@ -33,7 +33,7 @@ from qwenvl_kit.messages.video_timing import is_count
 DEFAULT_DPI = 144
 """Default resolution: print of 8 points is then 16 pixels high, which the models can read."""
 
-_Document: TypeAlias = Union[PdfPages, ScanPages]
+_Document: TypeAlias = Union[PdfPages, TiffPages]
 
 
 def is_pdf(source: Any) -> bool:
@@ -51,7 +51,7 @@ def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
     """
     import PIL.Image
 
-    if isinstance(source, PIL.Image.Image) or is_array(source) or is_on_the_web(source):
+    if isinstance(source, PIL.Image.Image) or is_array(source) or is_web_url(source):
         return b""
     with opened_source(_shortened(source), policy) as opened:
         if isinstance(opened, Path):
@@ -113,7 +113,7 @@ def read_pages(
         MissingPackageError: pypdfium2 is not installed.
     """
     numbers = check_pages(pages, dpi, policy)
-    with reading():
+    with mapped_errors():
         return list(pages_of(source, policy, numbers, dpi, password))
 
 
@@ -122,8 +122,8 @@ def measure_pages(
 ) -> list[PageSize]:
     """Return the number and size of each wanted page, and draw none; errors as of `read_pages`."""
     with opened_source(source, policy) as opened:
-        if _is_apart(opened, policy):
-            return measure_pages_apart(opened, policy, pages, dpi, password)
+        if _is_isolated(opened, policy):
+            return measure_pages_isolated(opened, policy, pages, dpi, password)
         return list(size_pages(opened, policy, pages, dpi, password))
 
 
@@ -132,8 +132,8 @@ def pages_of(
 ) -> Iterator[Page]:
     """Draw pages one by one, here or in the decoding process; errors as of `read_pages`."""
     with opened_source(source, policy) as opened:
-        if _is_apart(opened, policy):
-            yield from read_pages_apart(opened, policy, pages, dpi, password)
+        if _is_isolated(opened, policy):
+            yield from read_pages_isolated(opened, policy, pages, dpi, password)
         else:
             yield from draw_pages(opened, policy, pages, dpi, password)
 
@@ -169,12 +169,12 @@ def draw_pages(
             yield Page(number, document.draw(number, dpi))
 
 
-def _is_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+def _is_isolated(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
     """True if the decoding process reads a document.
 
     A missing package is reported here, since that process reports errors of media only.
     """
-    if not is_document_apart(opened, policy):
+    if not is_document_isolated(opened, policy):
         return False
     if not is_tiff(first_bytes(opened, policy)):
         check_pdfium()
@@ -196,7 +196,7 @@ def _opened(
         if is_tiff(first_bytes(opened, policy)):
             opening = open_header(opened, policy)
             with closing(open_image(opened, policy)) if draws else opening as image:
-                yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
+                yield TiffPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
             return
         if not isinstance(opened, (Path, bytes)):
             raise MediaSourceError(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
 from qwenvl_kit.media.depth import check_depth, is_deep_colour
-from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.locks import locked
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -62,7 +62,7 @@ def _load(image: PIL.Image.Image) -> None:
         ) from error
 
 
-def take(image: PIL.Image.Image) -> PIL.Image.Image:
+def pixels_of(image: PIL.Image.Image) -> PIL.Image.Image:
     """Return a picture with the pixels of a caller's object; it may be read, but not changed.
 
     Raises:
@@ -72,7 +72,7 @@ def take(image: PIL.Image.Image) -> PIL.Image.Image:
     again = reopened(image)
     if again is not None:
         return load(again)
-    with _alone_with(image):
+    with _locked(image):
         load(image)
         # Of a palette Pillow keeps notes in the object; all else is only read from here on.
         return image.copy() if image.palette is not None else image
@@ -153,7 +153,7 @@ def orientation_of(image: PIL.Image.Image) -> int:
     """Return the EXIF orientation of a caller's picture, 1 if none; leaves the object unchanged."""
     if image.format == "TIFF":  # Pillow turns it when it loads it, and gives its size as turned
         return 1
-    with _alone_with(image):
+    with _locked(image):
         if getattr(image, "_exif", None) is not None:  # the caller may have changed it
             return exif_orientation(image)
         return exif_orientation(_bare(image))
@@ -165,7 +165,7 @@ def is_animated(image: Any) -> bool:
 
     if not isinstance(image, PIL.ImageFile.ImageFile):
         return False
-    with _alone_with(image):
+    with _locked(image):
         return getattr(image, "is_animated", False) is True
 
 
@@ -197,14 +197,14 @@ def png_exif(stream: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _alone_with(image: Any) -> Iterator[None]:
+def _locked(image: Any) -> Iterator[None]:
     """Keep other threads of the kit from reading a picture, or its file, which others may share."""
     file = getattr(image, "fp", None) or getattr(image, "_fp", None)
-    with alone_with(image):
+    with locked(image):
         if file is None:
             yield
             return
-        with alone_with(file):
+        with locked(file):
             yield
 
 
@@ -242,7 +242,7 @@ def _bytes_of(file: Any) -> bytes | None:
             return file.getvalue()
         if isinstance(file, (io.BufferedReader, io.FileIO)) and hasattr(os, "pread"):
             return _read_apart(file)
-        with alone_with(file):
+        with locked(file):
             position = file.tell()
             file.seek(0)
             try:

@@ -17,7 +17,7 @@ _LAST_LOOK_BYTES = 2**19
 """Longest beginning that is searched for a header; beyond it the whole picture is fetched."""
 
 
-def look_at(url: str, policy: MediaPolicy) -> Link | bytes:
+def probe_url(url: str, policy: MediaPolicy) -> Link | bytes:
     """Fetch the header of a picture, and no more bytes than it takes.
 
     Returns:

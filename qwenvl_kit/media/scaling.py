@@ -38,7 +38,7 @@ TORCH = Dialect("tensor", "{}.byte()", "{}.double()", f"{{}}.nan_to_num({_FINITE
 PILLOW = NUMPY._replace(name="numpy.asarray(image)")
 
 
-def cure_of(values: Any, dialect: Dialect) -> str:
+def scaling_code(values: Any, dialect: Dialect) -> str:
     """Return an expression that turns values into accepted ones; empty if none is known.
 
     Args:

@@ -18,7 +18,7 @@ from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.image_headers import check_passes, identify_stream, open_bytes
 from qwenvl_kit.media.local_files import checked_file, open_file
 from qwenvl_kit.media.local_files import read_file as read_path
-from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.locks import locked
 from qwenvl_kit.media.policy import MediaPolicy, is_store
 from qwenvl_kit.media.types import DrawnImage, Opened
 from qwenvl_kit.safe_text import shown, shown_url
@@ -79,17 +79,17 @@ def is_encoded(source: object) -> bool:
     return is_file(source) and not is_array(source)
 
 
-def is_on_the_web(source: object) -> bool:
+def is_web_url(source: object) -> bool:
     """True if a source is an http(s) URL."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
-def is_elsewhere(source: object, policy: MediaPolicy) -> bool:
+def is_remote(source: object, policy: MediaPolicy) -> bool:
     """True if a source must be fetched: from the web, or from a store that the policy admits."""
     if not isinstance(source, str):
         return False
     scheme, mark, _ = source[:100].partition("://")
-    return is_on_the_web(source) or (bool(mark) and scheme.lower() in policy.allow_schemes)
+    return is_web_url(source) or (bool(mark) and scheme.lower() in policy.allow_schemes)
 
 
 def resolve_source(source: Any, policy: MediaPolicy) -> Opened:
@@ -160,7 +160,7 @@ def _is_video_frame(source: object) -> bool:
 
 def _frame_to_image(frame: Any) -> PIL.Image.Image:
     """A frame of PyAV, upright, as players show it; its converter may run in one thread only."""
-    with alone_with(frame):
+    with locked(frame):
         image: PIL.Image.Image = frame.to_image()
     turned = int(getattr(frame, "rotation", 0) or 0)
     return image.rotate(turned, expand=True) if turned % 360 else image
@@ -183,7 +183,7 @@ def opened_source(source: Any, policy: MediaPolicy) -> Iterator[Opened]:
 
 
 def _resolve_text(text: str, policy: MediaPolicy) -> Path | bytes:
-    if is_elsewhere(text, policy):
+    if is_remote(text, policy):
         return fetch_url(text, policy)
     scheme = text[:8].partition(":")[0].lower()
     if scheme == "data":

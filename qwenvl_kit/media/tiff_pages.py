@@ -30,7 +30,7 @@ def is_tiff(start: bytes) -> bool:
     return start.startswith(_STARTS)
 
 
-class ScanPages:
+class TiffPages:
     """An open TIFF, for one thread. Its pages have pixels already; the dpi does not matter.
 
     Smaller copies of a page, and masks, are no pages.

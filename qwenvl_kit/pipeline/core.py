@@ -34,7 +34,7 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.formats.file_names import told_if_exchanged
 from qwenvl_kit.formats.likely_mistakes import remarks_on
-from qwenvl_kit.media.fetch_cache import Fetches
+from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.media.items import MediaItem, planned
 from qwenvl_kit.media.loader import decode_media, fetch_link, identify_media, open_media
 from qwenvl_kit.media.policy import MediaPolicy
@@ -225,7 +225,9 @@ class Pipeline:
         plan = self._planned(self._opened(resolved))
         return replace(plan, warnings=remarks_on(resolved.messages))
 
-    def prepare(self, request: ResolvedRequest, fetches: Fetches | None = None) -> PreparedRequest:
+    def prepare(
+        self, request: ResolvedRequest, fetches: FetchCache | None = None
+    ) -> PreparedRequest:
         """Open, plan and decode: all stages before the model runs.
 
         Args:
@@ -233,7 +235,7 @@ class Pipeline:
             fetches: URLs that the call has fetched for other requests; None for none.
         """
         started = time.perf_counter()
-        fetches = Fetches() if fetches is None else fetches
+        fetches = FetchCache() if fetches is None else fetches
         try:
             opened = self._opened(request, fetches)
             plan = replace(self._planned(opened), warnings=remarks_on(request.messages))
@@ -242,7 +244,9 @@ class Pipeline:
             self.listeners.failure(error)
             raise
 
-    def _opened(self, resolved: ResolvedRequest, fetches: Fetches | None = None) -> ResolvedRequest:
+    def _opened(
+        self, resolved: ResolvedRequest, fetches: FetchCache | None = None
+    ) -> ResolvedRequest:
         """The request with its pictures and videos fetched, or linked where that will do.
 
         Pages stand in the places of their documents.
@@ -306,7 +310,7 @@ class Pipeline:
         return smaller if plan.visual_tokens < before.visual_tokens else None
 
     def _prepare(
-        self, opened: ResolvedRequest, plan: Plan, started: float, fetches: Fetches | None = None
+        self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None
     ) -> PreparedRequest:
         _check_fits(plan)
         items = self._known(planned(opened.media, plan), fetches)
@@ -325,8 +329,10 @@ class Pipeline:
             media_seconds=time.perf_counter() - started,
         )
 
-    def _known(self, items: Sequence[MediaItem], fetches: Fetches | None) -> tuple[MediaItem, ...]:
-        """The items with content where none has to be decoded: recalled, or left as a link."""
+    def _known(
+        self, items: Sequence[MediaItem], fetches: FetchCache | None
+    ) -> tuple[MediaItem, ...]:
+        """The items, with content for those that need no decoding: recalled, or left as a link."""
         backend = self.backend
         if not isinstance(backend, Remembering):
             return tuple(self._linked(item, fetches) for item in items)
@@ -335,7 +341,7 @@ class Pipeline:
             for item in identify_media(items, self._policy)
         )
 
-    def _linked(self, item: MediaItem, fetches: Fetches | None) -> MediaItem:
+    def _linked(self, item: MediaItem, fetches: FetchCache | None) -> MediaItem:
         """The item with its link as content, if the server resizes its picture as planned."""
         if not isinstance(item.source, Link):
             return item

@@ -10,7 +10,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import HEAD_BYTES, is_other_picture
 
 
-def is_picture_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+def is_image_isolated(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
     """True if a picture, as `opened_source` gives it, is read by the decoding process.
 
     Args:
@@ -27,7 +27,7 @@ def is_picture_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | by
     return is_other_picture(_start_of(opened, policy))
 
 
-def is_document_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+def is_document_isolated(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
     """True if a document, as `opened_source` gives it, is read by the decoding process."""
     return isinstance(opened, (Path, bytes)) and policy.isolate_images is not False
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LIMITS = ("max_bytes", "max_pixels", "max_pages", "image_formats")
 
 
-def ask_apart(
+def ask_decoder(
     kind: str,
     opened: Path | bytes,
     policy: MediaPolicy,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.isolation.client import ask_apart
+from qwenvl_kit.media.isolation.client import ask_decoder
 from qwenvl_kit.media.isolation.protocol import PAGE_IMAGES, PAGE_SIZES
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.types import Page, PageSize
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 
-def measure_pages_apart(
+def measure_pages_isolated(
     opened: Path | bytes,
     policy: MediaPolicy,
     pages: Sequence[int] | None,
@@ -30,11 +30,11 @@ def measure_pages_apart(
     wanted = {"pages": pages, "dpi": dpi, "password": password}
     return [
         PageSize(facts["number"], Size(facts["page_height_px"], facts["page_width_px"]))
-        for facts, _ in ask_apart(PAGE_SIZES, opened, policy, policy.timeout_seconds, **wanted)
+        for facts, _ in ask_decoder(PAGE_SIZES, opened, policy, policy.timeout_seconds, **wanted)
     ]
 
 
-def read_pages_apart(
+def read_pages_isolated(
     opened: Path | bytes,
     policy: MediaPolicy,
     pages: Sequence[int] | None,
@@ -49,5 +49,5 @@ def read_pages_apart(
         MediaError: as `read_pages`; the process died, or took too long or too much memory.
     """
     wanted = {"pages": pages, "dpi": dpi, "password": password}
-    for facts, image in ask_apart(PAGE_IMAGES, opened, policy, policy.timeout_seconds, **wanted):
+    for facts, image in ask_decoder(PAGE_IMAGES, opened, policy, policy.timeout_seconds, **wanted):
         yield Page(facts["number"], cast("PIL.Image.Image", image))

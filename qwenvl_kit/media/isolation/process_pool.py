@@ -16,11 +16,11 @@ from typing import Any
 from qwenvl_kit import errors
 from qwenvl_kit.errors import MediaDecodeError, MediaTimeoutError, QwenVLKitError
 from qwenvl_kit.media.isolation.deadlines import Deadline
-from qwenvl_kit.media.isolation.shared_memory import Room
+from qwenvl_kit.media.isolation.shared_memory import SharedMemory
 
 _START = (
     "import sys; sys.path[:] = {path!r}; "
-    "from qwenvl_kit.media.worker.main import main; main({room!r})"
+    "from qwenvl_kit.media.worker.main import main; main({memory!r})"
 )
 _PIPE_BYTES = 2**20
 """Capacity of the pipe, where the system allows it; pixels then come in few large pieces."""
@@ -40,9 +40,9 @@ class DecoderProcess:
     """
 
     def __init__(self) -> None:
-        self._room = Room.make()
-        descriptor = None if self._room is None else self._room.descriptor
-        start = _START.format(path=_search_path(), room=descriptor)
+        self._memory = SharedMemory.make()
+        descriptor = None if self._memory is None else self._memory.descriptor
+        start = _START.format(path=_search_path(), memory=descriptor)
         try:
             self._process = subprocess.Popen(
                 [sys.executable or "", "-c", start],
@@ -54,8 +54,8 @@ class DecoderProcess:
                 pipesize=_PIPE_BYTES,
             )
         except BaseException:
-            if self._room is not None:
-                self._room.close()
+            if self._memory is not None:
+                self._memory.close()
             raise
 
     def ask(
@@ -106,8 +106,8 @@ class DecoderProcess:
         """End the process and wait until it has ended."""
         self.kill()
         self._process.wait()
-        if self._room is not None:
-            self._room.close()
+        if self._memory is not None:
+            self._memory.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):  # what was written cannot be sent any more
@@ -135,8 +135,8 @@ class DecoderProcess:
                 raise _as_error(facts)
             if "done" in facts:
                 return
-            if self._room is not None and facts["room_start"] is not None:
-                yield facts, self._room.read(facts["room_start"], facts["num_bytes"])
+            if self._memory is not None and facts["memory_start"] is not None:
+                yield facts, self._memory.read(facts["memory_start"], facts["num_bytes"])
                 continue
             if len(piece) != facts["num_bytes"]:
                 piece = bytearray(facts["num_bytes"])
@@ -151,10 +151,10 @@ def _search_path() -> list[str]:
     return path if root in path else [*path, root]
 
 
-def _fill(pipe: Any, room: memoryview) -> None:
+def _fill(pipe: Any, buffer: memoryview) -> None:
     filled = 0
-    while filled < len(room):
-        count = pipe.readinto(room[filled:])
+    while filled < len(buffer):
+        count = pipe.readinto(buffer[filled:])
         if not count:
             raise EOFError
         filled += count

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 _CLOSED = -1
 MAX_BYTES = 48 * 2**20
-"""Largest picture that is shared so: a room never gives memory back. Larger ones take the pipe."""
+"""Largest picture that is shared so: the memory never shrinks. Larger ones take the pipe."""
 
 
-class Room:
+class SharedMemory:
     """A file in memory (Linux' memfd) that can grow and never shrinks, whoever writes to it.
 
     If it shrank during a read, a signal would end the reader.
@@ -28,8 +28,8 @@ class Room:
         self._mapped: mmap.mmap | None = None
 
     @classmethod
-    def make(cls) -> Room | None:
-        """Make a room; None if the system has no such files."""
+    def make(cls) -> SharedMemory | None:
+        """Make one; None if the system has no such files."""
         try:
             return cls()
         except (AttributeError, ImportError, OSError):
@@ -39,7 +39,7 @@ class Room:
         """Return a view of some bytes; the next write changes them.
 
         Raises:
-            EOFError: the room ends before them.
+            EOFError: the memory ends before them.
         """
         end = start + num_bytes
         if not 0 <= start <= end <= os.fstat(self.descriptor).st_size:
@@ -60,7 +60,7 @@ class Room:
 
 
 def write_pixels(descriptor: int, image: PIL.Image.Image) -> int:
-    """Write an RGB picture to the room of another process; return the position of its pixels.
+    """Write an RGB picture to shared memory, by its descriptor; return the position of its pixels.
 
     The format is PPM, whose pixels Pillow writes without a copy.
     """

@@ -25,7 +25,7 @@ Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 """A resolver: from a host and port to the addresses of the host, as texts."""
 
 
-class Deadline:
+class FetchDeadline:
     """The deadline of a fetch.
 
     Args:
@@ -73,7 +73,7 @@ class Dialer(httpcore2.NetworkBackend):
         deadline: the end of every wait, also for a single byte.
     """
 
-    def __init__(self, resolve: Resolve, allow_private: bool, deadline: Deadline) -> None:
+    def __init__(self, resolve: Resolve, allow_private: bool, deadline: FetchDeadline) -> None:
         self._resolve = resolve
         self._allow_private = allow_private
         self._deadline = deadline
@@ -152,7 +152,7 @@ class Dialer(httpcore2.NetworkBackend):
 class _TimedStream(httpcore2.NetworkStream):
     """A connection whose every wait ends at the deadline, even if single bytes come slowly."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: FetchDeadline) -> None:
         self._stream = stream
         self._deadline = deadline
 

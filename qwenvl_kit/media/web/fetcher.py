@@ -21,7 +21,7 @@ from qwenvl_kit.media.web.urls import WebUrl, parse_url
 
 if TYPE_CHECKING:
     from qwenvl_kit.media.policy import MediaPolicy
-    from qwenvl_kit.media.web.connections import Deadline, Resolve
+    from qwenvl_kit.media.web.connections import FetchDeadline, Resolve
 
 IsEnough: TypeAlias = Callable[[bytearray], bool]
 """A function that is given the bytes that have come so far; True stops the fetch."""
@@ -38,17 +38,17 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "qwenv
 
 
 @dataclass(frozen=True)
-class _Errand:
+class _FetchSettings:
     """The settings that all hops of a fetch share."""
 
     policy: MediaPolicy
-    deadline: Deadline
+    deadline: FetchDeadline
     resolve: Resolve | None
     is_enough: IsEnough | None
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Response:
     """A server's response: its status, the headers that may matter, and the body."""
 
     status: int
@@ -81,13 +81,15 @@ def fetch(
         MediaFetchError: no connection, or no complete response.
         MediaTimeoutError: it took too long.
     """
-    from qwenvl_kit.media.web.connections import Deadline
+    from qwenvl_kit.media.web.connections import FetchDeadline
 
-    errand = _Errand(policy, Deadline(policy.fetch_timeout_seconds), resolve, is_enough)
+    settings = _FetchSettings(
+        policy, FetchDeadline(policy.fetch_timeout_seconds), resolve, is_enough
+    )
     url = parse_url(source)
     for _ in range(policy.max_redirects + 1):
         policy.check_host(url.scheme, url.host, url.port)
-        answer = _asked(url, errand)
+        answer = _get(url, settings)
         if answer.status not in _REDIRECTS:
             return _body(url, answer)
         if "location" not in answer.headers:
@@ -100,7 +102,7 @@ def fetch(
     )
 
 
-def _body(url: WebUrl, answer: _Answer) -> bytes:
+def _body(url: WebUrl, answer: _Response) -> bytes:
     if answer.status in _GONE:
         raise MediaNotFoundError(f"{url} has nothing there ({answer.status})")
     if answer.status != 200:
@@ -110,7 +112,7 @@ def _body(url: WebUrl, answer: _Answer) -> bytes:
     return answer.body
 
 
-def _asked(url: WebUrl, errand: _Errand) -> _Answer:
+def _get(url: WebUrl, settings: _FetchSettings) -> _Response:
     """One hop, retried if that is safe and may help."""
     import httpcore2
 
@@ -118,7 +120,7 @@ def _asked(url: WebUrl, errand: _Errand) -> _Answer:
     for attempt in range(1, _TRIES + 1):
         answer = None
         try:
-            answer = _once(url, errand)
+            answer = _get_once(url, settings)
         except (
             httpcore2.NetworkError,
             httpcore2.TimeoutException,
@@ -132,21 +134,21 @@ def _asked(url: WebUrl, errand: _Errand) -> _Answer:
         if answer is not None and (answer.status not in _TRY_AGAIN or attempt == _TRIES):
             return answer
         if attempt < _TRIES:
-            _pause(attempt, answer, errand.deadline)
+            _pause(attempt, answer, settings.deadline)
     if isinstance(failure, httpcore2.TimeoutException):
-        errand.deadline.left()
+        settings.deadline.left()
         raise MediaTimeoutError(f"{url} does not answer ({_name(failure)})") from failure
     raise MediaFetchError(
         f"{url} could not be fetched ({_name(failure)})", hint="check the URL and the network"
     ) from failure
 
 
-def _once(url: WebUrl, errand: _Errand) -> _Answer:
+def _get_once(url: WebUrl, settings: _FetchSettings) -> _Response:
     import httpcore2
 
     from qwenvl_kit.media.web.connections import Dialer, system_addresses
 
-    policy, resolve = errand.policy, errand.resolve or system_addresses
+    policy, resolve = settings.policy, settings.resolve or system_addresses
     waits = {"connect": _STALLED_SECONDS, "read": _STALLED_SECONDS, "write": _STALLED_SECONDS}
     where = httpcore2.URL(
         scheme=url.scheme.encode(),
@@ -155,7 +157,7 @@ def _once(url: WebUrl, errand: _Errand) -> _Answer:
         target=url.target.encode(),
     )
     with (
-        Dialer(resolve, policy.allow_private_addresses, errand.deadline) as dialer,
+        Dialer(resolve, policy.allow_private_addresses, settings.deadline) as dialer,
         httpcore2.ConnectionPool(_tls(), max_connections=1, network_backend=dialer) as pool,
         pool.stream("GET", where, headers=_HEADERS, extensions={"timeout": waits}) as response,
     ):
@@ -164,7 +166,7 @@ def _once(url: WebUrl, errand: _Errand) -> _Answer:
             for name, value in response.headers
         }
         if response.status != 200:  # of what else it says nothing is wanted
-            return _Answer(response.status, headers, b"")
+            return _Response(response.status, headers, b"")
         said = headers.get("content-length", "")
         if said.isascii() and said.isdigit():
             policy.check_num_bytes(int(said[:20]))
@@ -172,13 +174,13 @@ def _once(url: WebUrl, errand: _Errand) -> _Answer:
         for piece in response.iter_stream():
             received += piece
             policy.check_num_bytes(len(received))
-            errand.deadline.left()
-            if errand.is_enough is not None and errand.is_enough(received):
+            settings.deadline.left()
+            if settings.is_enough is not None and settings.is_enough(received):
                 break
-        return _Answer(response.status, headers, bytes(received))
+        return _Response(response.status, headers, bytes(received))
 
 
-def _pause(attempt: int, answer: _Answer | None, deadline: Deadline) -> None:
+def _pause(attempt: int, answer: _Response | None, deadline: FetchDeadline) -> None:
     """Wait as long as the server asks, or a little longer each time."""
     asked = "" if answer is None else answer.headers.get("retry-after", "")
     seconds = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)

@@ -1,7 +1,7 @@
 """The main loop of the decoding process: it reads requests from stdin and writes answers to stdout.
 
 A request is one line of JSON, and after it as many bytes as its `num_bytes` says. An answer has the
-same form, unless its pixels were written to shared memory (`room_start`). The last answer says
+same form, unless its pixels were written to shared memory (`memory_start`). The last answer says
 `done`. Nothing that comes from a file is ever run or unpickled.
 """
 
@@ -58,11 +58,11 @@ def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
         yield from answer_video(request)
 
 
-def main(room: int | None = None) -> None:
+def main(memory: int | None = None) -> None:
     """Answer requests until the input ends, as it does when the parent process has ended.
 
     Args:
-        room: descriptor of the shared memory for pixels; None for the pipe.
+        memory: descriptor of the shared memory for pixels; None for the pipe.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
@@ -74,9 +74,9 @@ def main(room: int | None = None) -> None:
         payload = requests.read(request.get("num_bytes", 0))
         try:
             # Of several answers the next would be written over one that is still being read.
-            once = room if request["kind"] in IMAGE_REQUESTS else None
+            shared = memory if request["kind"] in IMAGE_REQUESTS else None
             for facts, pixels in answer(request, payload):
-                _send(answers, facts, pixels, once)
+                _send(answers, facts, pixels, shared)
             _send(answers, {"done": True})
         except BrokenPipeError:
             return
@@ -85,15 +85,15 @@ def main(room: int | None = None) -> None:
 
 
 def _send(
-    answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", room: int | None = None
+    answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", memory: int | None = None
 ) -> None:
     """Send facts, and after them bytes, or a picture, which may go to the shared memory instead."""
-    said = {**facts, "room_start": None}
+    said = {**facts, "memory_start": None}
     if isinstance(payload, PIL.Image.Image):
         said |= {"height_px": payload.height, "width_px": payload.width}
         said["num_bytes"] = payload.height * payload.width * 3
-        if room is not None and said["num_bytes"] <= MAX_BYTES:
-            said["room_start"], payload = write_pixels(room, payload), b""
+        if memory is not None and said["num_bytes"] <= MAX_BYTES:
+            said["memory_start"], payload = write_pixels(memory, payload), b""
         else:
             payload = payload.tobytes()
     view = memoryview(payload).cast("B")

@@ -104,8 +104,8 @@ def decode_picks(
         yield from _decode_in_order(path, index, indices, num_cores)
         return
     groups = group_picks(index, indices)
-    room = _DECODER_BYTES // (17 * 2 * index.size.area_pixels)
-    num_decoders = max(1, min(num_cores, len(groups), room))
+    most = _DECODER_BYTES // (17 * 2 * index.size.area_pixels)
+    num_decoders = max(1, min(num_cores, len(groups), most))
     num_threads = max(1, num_cores // num_decoders)
     work = iter(groups)
     lock, results = threading.Lock(), queue.Queue[Any](maxsize=2 * num_decoders)
