@@ -64,7 +64,7 @@ def bare_bytes(text: str, policy: MediaPolicy) -> bytes:
     content = _decoded("".join(text.split()))
     if content is None:
         raise MediaDecodeError(
-            f"{shown(text)} is not whole", expected="base64 of a picture", hint=DATA_URL
+            f"{shown(text)} is cut short", expected="base64 of a picture", hint=DATA_URL
         )
     return content
 

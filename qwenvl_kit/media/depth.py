@@ -57,8 +57,8 @@ def check_depth(image: PIL.Image.Image, content: bytes | None = None) -> None:
     if brightest > _DARK or (brightest == 0 and not _has_lower_bytes(image, content)):
         return
     raise MediaArrayError(
-        f"colour of 16 bits of which {brightest} of 255 is the brightest would be all but black",
-        expected="white near 65535, in a picture of 16 bits a channel",
+        f"the brightest value of the 16-bit colours is {brightest} of 255: it would look black",
+        expected="white near 65535 in a picture of 16 bits per channel",
         hint="with OpenCV: values = cv2.imread(path, cv2.IMREAD_UNCHANGED)[..., 2::-1], "
         "then values / values.max()",
     )

@@ -94,7 +94,7 @@ class Document:
         late = self._late
         if not self._lock.acquire(timeout=min(policy.timeout_seconds, threading.TIMEOUT_MAX)):
             raise MediaTimeoutError(
-                f"other requests drew pages of the document for {policy.timeout_seconds:g} s",
+                f"other requests have drawn pages of the document for {policy.timeout_seconds:g} s",
                 hint="MediaPolicy(timeout_seconds=...) for a document that needs longer",
             )
         try:
@@ -206,7 +206,9 @@ def check_no_document(source: object, policy: MediaPolicy) -> None:
     """
     if first_bytes(source, policy).lstrip().startswith(b"%PDF-"):
         raise MediaSourceError(
-            "a PDF was given as a video", expected="a film", hint="DocumentPart(...) for a document"
+            "a PDF was given as a video",
+            expected="a video file",
+            hint="DocumentPart(...) for a document",
         )
 
 

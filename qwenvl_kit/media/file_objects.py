@@ -43,7 +43,7 @@ def read_file(source: Any, policy: MediaPolicy) -> bytes:
         if getattr(file, "closed", False) is True:
             raise MediaSourceError(
                 f"the {type(file).__name__} is closed",
-                expected="a file that stays open while it is asked about",
+                expected="a file that stays open until it is read",
                 hint="its bytes: file.read()",
             ) from error
         raise MediaDecodeError(

@@ -104,7 +104,7 @@ def as_frames(source: Any) -> Sequence[Any]:
         )
     if _repeats_one_animation(source):
         raise MediaSourceError(
-            "the frames are one animated picture again and again, which shows its last frame",
+            "several frames are the same animated picture, which shows its last frame only",
             expected="a picture of its own for each frame",
             hint="[frame.copy() for frame in PIL.ImageSequence.Iterator(picture)]",
         )

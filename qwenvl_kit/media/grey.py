@@ -98,8 +98,8 @@ def _of_integers(values: Any, top: int, dialect: Dialect) -> Any:
         raise _beyond(values, f"whole numbers from 0 to {top}", dialect)
     if 0 < high <= top // _LEAST_SHARE:
         raise MediaArrayError(
-            f"grey of which {high} is the brightest of {top} would be all but black",
-            expected=f"white near {top}, in a picture of whole numbers above 8 bits",
+            f"the brightest grey value is {high} of {top}: it would look black",
+            expected=f"white near {top} in grey of more than 8 bits",
             hint=scaling_code(values, dialect),
         )
     wide = values.astype("uint32")
@@ -120,9 +120,9 @@ def of_floats(values: Any, dialect: Dialect = PILLOW) -> Any:
         raise _beyond(values, "finite values in [0, 1], 0 black and 1 white", dialect)
     if 0 < high <= _STEP and bool(((values > 0) & (values < _STEP * 0.99)).any()):
         raise MediaArrayError(
-            f"floats of which {high} is the brightest would be all but black",
+            f"the brightest float is {high}: it would look black",
             expected="floats from 0 (black) to 1 (white)",
-            hint=f"{dialect.name} / {high}, if they were divided by 255 once too often",
+            hint=f"{dialect.name} / {high}, if they were divided by 255 twice",
         )
     return numpy.rint(values * 255.0).astype("uint8")
 

@@ -95,7 +95,7 @@ def _check_netpbm(stream: BinaryIO, start: bytes, name: str) -> None:
     if len(head) == _MAX_NETPBM_HEADER and len(uncommented.split(maxsplit=4)) < 5:
         raise MediaDecodeError(
             f"{name} has a header of more than {_MAX_NETPBM_HEADER} bytes",
-            expected="no more comments than fit in",
+            expected="fewer comments in the header",
             hint="save it again, as PNG",
         )
 
@@ -144,7 +144,7 @@ def _not_a_picture(stream: BinaryIO, policy: MediaPolicy, name: str) -> MediaDec
     if start.startswith(b"data:") or is_start_in_base64(start):
         return MediaDecodeError(
             f"{name} is a picture as text ({num_bytes} bytes of base64)",
-            expected="that text, or the bytes that it stands for",
+            expected="the text as a string, or its decoded bytes",
             hint="source.decode()",
         )
     return MediaDecodeError(

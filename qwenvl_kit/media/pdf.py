@@ -138,7 +138,7 @@ class PdfPages:
         except self._pdfium.PdfiumError as error:
             if "assword" in str(error):
                 raise DocumentPasswordError(
-                    "the PDF is locked" if password is None else "the PDF has another password",
+                    "the PDF is locked" if password is None else "the password of the PDF is wrong",
                     hint="DocumentPart(..., password=...)",
                 ) from error
             raise _damage(content, error) from error

@@ -37,7 +37,7 @@ def fetch_remote(url: str, policy: MediaPolicy) -> bytes:
     url = scheme + mark + place
     if "::" in url:  # as in zip://a.png::file:///etc/x, where each part opens the next
         raise MediaForbiddenError(
-            f"the {scheme} URL leads on to another place", expected="a URL of one place"
+            f"the {scheme} URL holds another URL", expected="a URL of one place"
         )
     return _in_time(lambda: _fetch(url, scheme, policy), scheme, policy.fetch_timeout_seconds)
 
@@ -84,7 +84,7 @@ def _store(url: str, scheme: str) -> tuple[Any, str]:
         ) from error
     if isinstance(system, LocalFileSystem):
         raise MediaForbiddenError(
-            f"{scheme} is a way to files of this machine", expected="a path, or file://"
+            f"{scheme} URLs open files of this machine", expected="a path, or file://"
         )
     return system, path
 

@@ -52,7 +52,7 @@ class Deadline:
         seconds = self._timeout_seconds if is_late else each
         return MediaTimeoutError(
             f"decoding the file took longer than {seconds:g} s",
-            expected="a file that is whole, or less of it",
+            expected="a complete file, or a shorter one",
             hint="MediaPolicy(timeout_seconds=...) for a video or a long document, "
             "MediaPolicy(image_timeout_seconds=...) for a picture or a page, that needs longer",
         )

@@ -118,7 +118,7 @@ class Dialer(httpcore2.NetworkBackend):
                 raise MediaForbiddenError(
                     f"{host} is at an address that is not public",
                     expected="a host of the public internet",
-                    hint="MediaPolicy(allow_private_addresses=True) if all who ask are trusted",
+                    hint="MediaPolicy(allow_private_addresses=True) if you trust all senders of URLs",
                 )
         return addresses
 
@@ -140,7 +140,7 @@ class Dialer(httpcore2.NetworkBackend):
         except queue.Empty:
             raise self._deadline.error() from None
         if isinstance(answer, (OSError, UnicodeError)) or not answer:
-            raise MediaFetchError(f"the name {host} is not known", hint="check the URL")
+            raise MediaFetchError(f"the host {host} was not found", hint="check the URL")
         if isinstance(answer, Exception):
             try:
                 raise answer

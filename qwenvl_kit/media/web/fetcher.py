@@ -93,7 +93,7 @@ def fetch(
         if answer.status not in _REDIRECTS:
             return _body(url, answer)
         if "location" not in answer.headers:
-            raise MediaFetchError(f"{url} redirects to nowhere ({answer.status})")
+            raise MediaFetchError(f"{url} redirects without a Location ({answer.status})")
         url = url.joined(answer.headers["location"])
     raise MediaForbiddenError(
         f"more than {policy.max_redirects} redirects",
@@ -104,11 +104,11 @@ def fetch(
 
 def _body(url: WebUrl, answer: _Response) -> bytes:
     if answer.status in _GONE:
-        raise MediaNotFoundError(f"{url} has nothing there ({answer.status})")
+        raise MediaNotFoundError(f"{url} was not found ({answer.status})")
     if answer.status != 200:
         raise MediaFetchError(f"{url} answered {answer.status}", expected="200")
     if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise MediaFetchError(f"{url} sent it compressed, unasked", expected="the file as it is")
+        raise MediaFetchError(f"{url} sent it compressed", expected="the file as it is")
     return answer.body
 
 
@@ -130,7 +130,7 @@ def _get(url: WebUrl, settings: _FetchSettings) -> _Response:
         except MediaError:
             raise
         except Exception as error:
-            raise MediaFetchError(f"{url} cannot be asked ({_name(error)})") from error
+            raise MediaFetchError(f"{url} cannot be requested ({_name(error)})") from error
         if answer is not None and (answer.status not in _TRY_AGAIN or attempt == _TRIES):
             return answer
         if attempt < _TRIES:
@@ -188,7 +188,7 @@ def _pause(attempt: int, answer: _Response | None, deadline: FetchDeadline) -> N
         seconds = max(seconds, float(asked[:6]))
     if seconds >= deadline.left():
         raise MediaTimeoutError(
-            f"the server wants to be asked again in {seconds:.1f} s, after the time for fetching",
+            f"the server asks for a retry in {seconds:.1f} s, when the time for fetching is over",
             hint="MediaPolicy(fetch_timeout_seconds=...), or later",
         )
     time.sleep(seconds)

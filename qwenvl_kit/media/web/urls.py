@@ -110,7 +110,8 @@ def _plain_host(host: str) -> str:
             is_plain = False
         if not is_plain:
             raise MediaForbiddenError(
-                "the URL writes an address in an odd way", expected="four numbers, as in 192.0.2.1"
+                "the URL holds an address in an unusual notation",
+                expected="four numbers, as in 192.0.2.1",
             )
     return name
 
@@ -128,6 +129,6 @@ def _ascii_target(path: str, query: str) -> str:
 
 def _unreadable() -> MediaSourceError:
     return MediaSourceError(
-        "the source is no URL that can be read in one way only",
+        "the URL is not valid, or programs could read it in different ways",
         expected="https://host/path, without spaces, backslashes or escapes in the host",
     )

@@ -80,7 +80,7 @@ def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Ite
 def _too_much(num_bytes: int, *, is_judged: bool) -> MediaSizeError:
     here = "save it again; if you trust it, MediaPolicy(isolate_images=False, isolate_video=False)"
     return MediaSizeError(
-        f"decoding it takes more than {num_bytes} bytes",
+        f"decoding takes more than {num_bytes} bytes of memory",
         expected="no more than a file of such a size and header needs" if is_judged else "",
         hint=here if is_judged else "MediaPolicy(max_decoder_bytes=...) if you trust it",
     )

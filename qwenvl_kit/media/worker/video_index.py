@@ -109,7 +109,7 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
         )
     if not has_pts and not rate:
         raise VideoTimingError(
-            f"{path} says neither when its frames are shown nor how many make a second",
+            f"{path} has neither times of its frames nor a frame rate",
             hint="decode it and pass VideoPart(frames, fps=...)",
         )
     first_key = next((at for at, entry in enumerate(entries) if entry.is_key), 0)
@@ -312,7 +312,7 @@ def _described(frame: Any, stream: Any) -> _Frame:
 
 def _undecodable(path: str, reason: str) -> MediaDecodeError:
     return MediaDecodeError(
-        f"not one frame of {path} can be decoded ({reason})",
+        f"no frame of {path} can be decoded ({reason})",
         hint="it may be cut short, or made by a codec that FFmpeg does not read",
     )
 

@@ -52,6 +52,6 @@ def _check_num_frames(container: Any, num_bytes: int) -> None:
     if "mp4" in container.format.name and num_frames > num_bytes:
         raise MediaDecodeError(
             f"the video says that it has {num_frames} frames in {num_bytes} bytes",
-            expected="a byte for each, or more",
+            expected="at least one byte per frame",
             hint="fetch or save it again",
         )
