@@ -26,16 +26,15 @@ from qwenvl_kit.diagnostics.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
-from qwenvl_kit.journal import Journal, model_facts
+from qwenvl_kit.journal import Journal
 from qwenvl_kit.media.policy import MediaPolicy, as_policy
 from qwenvl_kit.messages.message import Message
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
-from qwenvl_kit.pipeline.batch import BatchRun, collect, counted
-from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, check_sampling
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
+from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
+from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver, fails_for_memory
 from qwenvl_kit.pipeline.listeners import Listeners
 from qwenvl_kit.pipeline.process_bound import ProcessBound
-from qwenvl_kit.pipeline.resume import BatchJournal
 from qwenvl_kit.pipeline.self_consistency import ask_with_samples
 from qwenvl_kit.pipeline.stats import ChatStats, Health, StatsCounter, health_of
 from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
@@ -46,8 +45,7 @@ from qwenvl_kit.requests import (
     OnError,
     Request,
     RequestLike,
-    check_batch_arguments,
-    check_requests,
+    check_batch,
 )
 from qwenvl_kit.results import Reply, Result
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -57,9 +55,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from qwenvl_kit.calibration import Calibrator
+    from qwenvl_kit.calibration.files import CalibratorChoice
     from qwenvl_kit.live import FrameSource, Watch
 
-    CalibratorChoice = Calibrator | str | os.PathLike[str] | None
     ImageEncoding = Literal["auto", "png", "jpeg"]
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
@@ -126,35 +124,35 @@ class VisionChat(ProcessBound):
     ) -> Self:
         """Load a model into this process.
 
-        What was decided, and why, stands in `report()`. Weights come from safetensors files
-        alone, and no code of a checkpoint is ever run.
+        `report()` tells every decision and its reason. Weights are read from safetensors files
+        only, and no code of a checkpoint is ever run.
 
         Args:
-            model: a checkpoint's folder or its id on a hub; None loads the small model that is
-                part of this package, offline.
-            source: the hub that an id is of: "huggingface" or "modelscope".
-            revision: branch, tag or commit on the hub; all files are of one commit.
-            offline: take only what has been fetched before.
-            dtype: "auto" (bf16 on a device that has it, else fp32; fp16 only where a checkpoint
-                was published quantised in it), or a torch type or its name.
-            device: "auto" (one GPU if it holds the weights, several if it takes them, the
-                processor only where there is no GPU), or a torch device.
-            quantization: "4bit" (NF4) or "8bit" by bitsandbytes, the vision encoder left whole.
-                Checkpoints that are published quantised are recognised without it.
-            attention: "auto" (FlashAttention 2 where it works, else torch's own), or an attention
-                implementation of transformers.
-            compile: have torch compile parts of the model when it first runs; "auto" does where
-                that was measured to pay.
-            adapter: a folder with a LoRA adapter; `adapters` loads more of them.
-            budget: what pictures may cost where a request does not say.
-            media: what may be opened.
-            calibrator: what makes confidences of how sure the model was: a `Calibrator` or a file
-                that one was saved to; "auto" takes `calibration.json` in the model's folder, if
-                there is one; None leaves them as they are.
-            max_cache_bytes: what pictures, videos and prompts that were computed may take in the
-                device's memory, to be used again; None takes an eighth of what is free once the
-                model is loaded, 2 GiB at most; 0 keeps nothing.
-            max_queued_requests: most requests that wait while others run; more are refused.
+            model: the folder of a checkpoint, or its id on a hub. None loads the small model that
+                is part of this package, offline.
+            source: the hub of the id: "huggingface" or "modelscope".
+            revision: a branch, tag or commit of the hub; all files are taken from one commit.
+            offline: True if nothing may be fetched.
+            dtype: a torch dtype or its name; or "auto": bf16 on a device that has it, else fp32.
+                ("auto" takes fp16 only for quantised checkpoints that were published in it.)
+            device: a torch device; or "auto": one GPU if the weights fit, several GPUs if they need
+                them, and the CPU only if there is no GPU.
+            quantization: "4bit" (NF4) or "8bit", by bitsandbytes; the vision encoder keeps its
+                dtype. Checkpoints that were published quantised are recognised without it.
+            attention: an attention implementation of transformers; or "auto": FlashAttention 2 if
+                it works here, else torch's own.
+            compile: True if torch should compile parts of the model when it first runs; "auto" does
+                so where that was measured to be faster.
+            adapter: the folder of a LoRA adapter; `adapters` loads more.
+            budget: the visual tokens that pictures may take if a request does not say.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: a `Calibrator` or the file of one, which makes confidences match the share
+                of right answers; "auto" takes `calibration.json` of the model's folder, if there is
+                one; None takes none.
+            max_cache_bytes: the most device memory for computed prompts, pictures and videos that
+                may be used again. None takes an eighth of the memory that is free after loading, at
+                most 2 GiB; 0 keeps nothing.
+            max_queued_requests: the most requests that wait; a further one gets an OverloadError.
 
         Raises:
             ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
@@ -162,7 +160,9 @@ class VisionChat(ProcessBound):
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), as_policy(media)
         model = MODEL_FOLDER if model is None else model
-        calibrator = _loaded_calibrator(calibrator, model)
+        from qwenvl_kit.calibration.files import load_calibrator
+
+        calibrator = load_calibrator(calibrator, model)
         backend = load_local(
             model,
             source=source,
@@ -204,55 +204,56 @@ class VisionChat(ProcessBound):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> Self:
-        """Have requests answered by an OpenAI-compatible server: vLLM, SGLang, DashScope, others.
+        """Use a model behind an OpenAI-compatible server: vLLM, SGLang, DashScope and others.
 
-        Pictures are opened, judged and resized here, so that budgets hold and the server never
-        sees more than the model does. What the server can and cannot do is found out once, and
-        stands in `report()`; two short questions are asked for it.
+        Pictures are opened, checked and resized here, so budgets hold and the server gets no more
+        pixels than the model sees. The abilities of the server are found out once, by two short
+        questions; `report()` lists them.
 
         Args:
-            base_url: of the API, such as "http://127.0.0.1:8000/v1".
-            model: the name under which it serves the model; None takes the only one.
-            api_key: what the server wants to see. It is never taken from the environment, which
-                may hold that of another server.
-            checkpoint: where the model's small files are, a folder or hub id: with them prompts
-                are counted, without them estimated. "auto" looks on the hub for what the server
-                says that its model comes from, if that is the id of a repository: without
-                credentials, for small files alone, and never in a folder of this machine. None
-                does without.
-            family: the model's family, such as "qwen2_5_vl", where neither checkpoint nor name
+            base_url: the address of the API, such as "http://127.0.0.1:8000/v1".
+            model: the name under which the server has the model; None takes the only one.
+            api_key: the key for the server. It is never taken from the environment, which may hold
+                the key of another server.
+            checkpoint: the folder or hub id of the model's small files, with which prompts are
+                counted exactly; without them they are estimated. "auto" uses the server's own word
+                for the model if it is the id of a repository on the hub: only small files are
+                fetched, without credentials, and never from a folder of this machine. None uses
+                no files.
+            family: the model's family, such as "qwen2_5_vl", if neither the checkpoint nor the name
                 tells it.
-            dialect: what the server speaks beside OpenAI's API: "vllm", "sglang", "dashscope",
-                "transformers" or "openai"; None finds out, which of `transformers serve` cannot be.
-            context_tokens: prompt and answer together; None takes what the server says, or the
-                checkpoint, or else 32,768.
-            image_encoding: "png" (without loss), "jpeg" (of quality 95), or "auto": the smaller.
-            send_links: have the server fetch pictures on the network by itself. Of each the header
-                is fetched here, for its plan; what is to be turned, cut or made smaller than the
-                server would, or has transparent parts, is fetched and sent all the same.
-            headers: what every request carries beside. As the key, their values are no part of a
-                message, and no other server is sent them: a redirect to one is an error.
-            timeout_seconds: how long the server may say nothing: from one byte to the next.
-            answer_timeout_seconds: how long an answer may take as a whole, from the moment at which
-                it is sent to the last byte: pauses, repeats and scores included, comments and
-                empty events too. `Sampling.max_seconds` ends a request earlier, with what there is.
-            setup_timeout_seconds: how long this call may take to find out what the server is, all
-                of its questions and what it looks up on the hub together.
-            use_environment_proxy: whether to go by the proxy that the environment names
-                (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), which then sees what is
-                sent over http; never for this machine itself.
-            max_retries: how often a request that came to nothing is repeated, after pauses that
-                grow, or as long as the server says.
-            max_concurrent_requests: most that the server has at a time.
-            max_queued_requests: most that wait for that; more are refused.
-            budget: what pictures may cost where a request does not say. The server's own limits
-                hold whatever is asked for.
-            media: what may be opened.
-            calibrator: what makes confidences of how sure the model was.
+            dialect: the kind of server: "vllm", "sglang", "dashscope", "transformers" or "openai".
+                None finds it out, except for `transformers serve`.
+            context_tokens: the context of the model, prompt and answer together. None takes it from
+                the server, else from the checkpoint, else 32,768.
+            image_encoding: "png" (lossless), "jpeg" (quality 95), or "auto": the smaller one.
+            send_links: True if the server should fetch pictures from the network itself. Only the
+                header of each is fetched here, for its plan. Pictures that must be turned, cut or
+                made smaller, or that have transparent parts, are fetched and sent all the same.
+            headers: further headers of every request. Their values appear in no message, like the
+                key, and no other server gets them: a redirect to one is an error.
+            timeout_seconds: the longest silence of the server, from one byte to the next.
+            answer_timeout_seconds: the longest time of a whole answer, from sending the request to
+                the last byte, pauses and repeats included. `Sampling.max_seconds` ends a request
+                earlier, and keeps the text so far.
+            setup_timeout_seconds: the longest time of this call, with all its questions and
+                everything that it looks up on the hub.
+            use_environment_proxy: True if the proxy of the environment is used (`HTTPS_PROXY`,
+                `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`). It then sees everything that is sent over
+                http. It is never used for this machine itself.
+            max_retries: the most repeats of a request that failed; the pauses between them grow, or
+                are as long as the server says.
+            max_concurrent_requests: the most requests that the server has at a time.
+            max_queued_requests: the most requests that wait for that; a further one gets an
+                OverloadError.
+            budget: the visual tokens that pictures may take if a request does not say. The server's
+                own limits hold in any case.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: a `Calibrator`, which makes confidences match the share of right answers.
 
         Raises:
             ServerError: of a kind that says why the server gives no answer.
-            ModelNotFoundError: it serves no such model, or several to choose from.
+            ModelNotFoundError: the server has no such model, or several to choose from.
             UnknownFamilyError: nothing tells the model's family.
             MissingPackageError: the package openai is not installed.
             InputError: an argument cannot be used.
@@ -295,30 +296,33 @@ class VisionChat(ProcessBound):
     ) -> Self:
         """Load a model into vLLM, in this process.
 
-        vLLM batches, caches and spreads as it does; what is asked is given to it request by
-        request, so that one which it refuses costs no other.
+        vLLM does the batching, caching and spreading over devices. Requests are given to it one by
+        one, so a request that it refuses costs no other.
 
         Args:
-            model: a checkpoint's folder or its id on a hub.
+            model: the folder of a checkpoint, or its id on a hub.
             source: see `from_pretrained`.
-            revision: likewise.
-            offline: likewise.
-            budget: what pictures may cost where a request does not say. vLLM resizes once more, by
-                the checkpoint's limits or those of `mm_processor_kwargs`: they hold in any case.
-            media: what may be opened.
+            revision: see `from_pretrained`.
+            offline: see `from_pretrained`.
+            budget: the visual tokens that pictures may take if a request does not say. vLLM resizes
+                once more, within the checkpoint's limits or those of `mm_processor_kwargs`.
+            media: the media policy: which files and URLs may be opened.
             calibrator: see `from_pretrained`.
-            max_queued_requests: most requests that wait to be given to vLLM; more are refused.
-            engine_args: passed on to `vllm.LLM`: `tensor_parallel_size`, `max_model_len`,
+            max_queued_requests: the most requests that wait for vLLM; a further one gets an
+                OverloadError.
+            engine_args: arguments for `vllm.LLM`: `tensor_parallel_size`, `max_model_len`,
                 `gpu_memory_utilization`, `quantization`, `enable_lora`, `mm_processor_kwargs`,
                 `distributed_executor_backend="ray"` for several machines, and others.
 
         Raises:
             MissingPackageError: vLLM is not installed.
-            PlacementError: it finds no device, or too little memory.
+            PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
         budget, media = as_budget(budget), as_policy(media)
-        calibrator = _loaded_calibrator(calibrator, model)
+        from qwenvl_kit.calibration.files import load_calibrator
+
+        calibrator = load_calibrator(calibrator, model)
         backend = load_vllm(
             model,
             source=source,
@@ -550,8 +554,6 @@ class VisionChat(ProcessBound):
             InputError: an argument of this call cannot be used.
             JournalError: the file cannot be used, or belongs to another model.
         """
-        check_batch_arguments(on_error, max_batch_size)
-        requests = check_requests(requests)
         defaults = Request(
             "",
             sampling=sampling,
@@ -562,8 +564,11 @@ class VisionChat(ProcessBound):
             tools=tools,
             thinking=thinking,
         )
-        with self._journal(journal, defaults) as kept:
-            run = self._batch(requests, defaults, kept, max_batch_size)
+        check_batch(requests, defaults, on_error, max_batch_size)
+        with open_journal(journal, self._backend) as kept:
+            run = BatchRun(
+                requests, self._use(), self._stats, kept, defaults, max_in_flight=max_batch_size
+            )
             with counted(requests, is_shown=progress) as count, closing(run.events()) as events:
                 return collect(events, on_error, count)
 
@@ -592,8 +597,6 @@ class VisionChat(ProcessBound):
                         print(event.index, event.delta.text)
             print(stream.results)
         """
-        check_batch_arguments("return", max_batch_size)
-        requests = check_requests(requests)
         defaults = Request(
             "",
             sampling=sampling,
@@ -604,9 +607,17 @@ class VisionChat(ProcessBound):
             tools=tools,
             thinking=thinking,
         )
-        self._check_defaults(defaults)
+        check_batch(requests, defaults, "return", max_batch_size)
         return BatchStream(
-            self._batch(requests, defaults, Journal(), max_batch_size, shows_deltas=True)
+            BatchRun(
+                requests,
+                self._use(),
+                self._stats,
+                Journal(),
+                defaults,
+                max_in_flight=max_batch_size,
+                shows_deltas=True,
+            )
         )
 
     def plan(
@@ -924,43 +935,6 @@ class VisionChat(ProcessBound):
             resolved = use.pipeline.resolve(request)
             return ask_with_samples(use.pipeline, self._stats, resolved, num_samples, observer)
 
-    def _batch(
-        self,
-        requests: Iterable[RequestLike],
-        defaults: Request,
-        journal: Journal,
-        max_batch_size: int | None,
-        *,
-        shows_deltas: bool = False,
-    ) -> BatchRun:
-        use = self._use()
-        return BatchRun(
-            requests,
-            use,
-            self._stats,
-            BatchJournal(journal, use.pipeline.policy),
-            defaults,
-            max_in_flight=max_batch_size,
-            shows_deltas=shows_deltas,
-        )
-
-    def _journal(self, path: str | os.PathLike[str] | None, defaults: Request) -> Journal:
-        """The journal of a call; one without a file keeps nothing."""
-        self._check_defaults(defaults)
-        if path is None:
-            return Journal()
-        facts = {"model": model_facts(self._backend.report())}
-        return Journal.open(path, kind="ask_many", settings=facts)
-
-    @staticmethod
-    def _check_defaults(defaults: Request) -> None:
-        """Refuse settings of a call that would fail every one of its requests."""
-        check_sampling(defaults.sampling)
-        if defaults.fit is not None:
-            check_fit(defaults.fit)
-        if defaults.budget is not None:
-            as_budget(defaults.budget)
-
     @property
     def _backend(self) -> Backend:
         return self._pipeline.backend
@@ -977,14 +951,3 @@ class VisionChat(ProcessBound):
         if pipeline is not old:
             pipeline.listeners = old.listeners
             old.retire()
-
-
-def _loaded_calibrator(
-    choice: CalibratorChoice, model: str | os.PathLike[str]
-) -> Calibrator | None:
-    """The calibrator that was chosen, or the one in the model's folder."""
-    if choice is None:
-        return None
-    from qwenvl_kit.calibration.files import load_calibrator
-
-    return load_calibrator(choice, model)

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.arguments.checks import tells_arguments
-from qwenvl_kit.errors import InputError
+from qwenvl_kit.errors import InputError, SamplingError
 from qwenvl_kit.formats.dicts import Prompt, as_messages
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import (
@@ -19,7 +19,7 @@ from qwenvl_kit.messages.message import (
     with_system_part,
 )
 from qwenvl_kit.messages.thinking import ThinkingSwitch
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, check_fit
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
 from qwenvl_kit.structured_output.constraints import Constraint, check_constraint
 from qwenvl_kit.tools.offering import with_tools
 
@@ -155,33 +155,42 @@ def as_request(request: RequestLike) -> Request:
     return request if isinstance(request, Request) else Request(request)
 
 
-def check_requests(requests: Any) -> Iterable[RequestLike]:
-    """The requests of a batch; a single one is no batch.
+def check_batch(requests: Any, defaults: Request, on_error: object, max_batch_size: object) -> None:
+    """Refuse arguments of a batch that would fail all of its requests.
 
     Raises:
-        InputError: they cannot be iterated over, or are a single request.
+        InputError: of the most specific kind; names the argument, and what was expected.
     """
-    if isinstance(requests, (str, Mapping, Message, Request)) or not isinstance(requests, Iterable):
+    is_single = isinstance(requests, (str, Mapping, Message, Request))
+    if is_single or not isinstance(requests, Iterable):
         raise InputError(
             f"requests of type {type(requests).__name__} were given",
             expected="a list or iterator of requests",
             hint="chat.ask(...) for a single one",
         )
-    return requests
-
-
-def check_batch_arguments(on_error: object, max_batch_size: object) -> None:
-    """Refuse arguments of a batch that cannot be used.
-
-    Raises:
-        InputError: names the argument, and what was expected.
-    """
     if on_error not in ("raise", "return"):
         raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
     if max_batch_size is not None and (type(max_batch_size) is not int or max_batch_size < 1):
         raise InputError(
             f"max_batch_size={max_batch_size!r} was given",
             expected="a whole number above 0, or None",
+        )
+    check_sampling(defaults.sampling)
+    if defaults.budget is not None:
+        as_budget(defaults.budget)
+
+
+def check_sampling(sampling: object) -> None:
+    """Refuse a value that is neither a `Sampling` nor None.
+
+    Raises:
+        SamplingError: it is something else.
+    """
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise SamplingError(
+            f"sampling of type {type(sampling).__name__} was given",
+            expected="a Sampling",
+            hint="Sampling(max_new_tokens=..., temperature=...)",
         )
 
 

@@ -16,6 +16,7 @@ from qwenvl_kit.errors import (
     OverloadError,
     QwenVLKitError,
 )
+from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.pipeline.core import PipelineUse, PreparedRequest, ResolvedRequest
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
@@ -27,6 +28,8 @@ from qwenvl_kit.results import BatchEvent, Delta, Failure, Reply, Result
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
+
+    from qwenvl_kit.backends.base import Backend
 
 _MAX_IN_FLIGHT = 96
 """Requests in flight: as many as run together, and half as many that are ready to follow."""
@@ -81,7 +84,7 @@ class BatchRun:
         requests: the requests; read one by one, when there is room for the next.
         use: the use of the pipeline; it ends with the run.
         stats: the counter of replies and failures.
-        journal: the replies of earlier runs, to which those of this run are added.
+        journal: the file of replies; those of earlier runs are not asked again.
         defaults: the settings of the call, for requests that have none of their own.
         max_in_flight: the most requests in flight.
         shows_deltas: True if there should be an event for each token.
@@ -92,7 +95,7 @@ class BatchRun:
         requests: Iterable[RequestLike],
         use: PipelineUse,
         stats: StatsCounter,
-        journal: BatchJournal,
+        journal: Journal,
         defaults: Request,
         *,
         max_in_flight: int | None = None,
@@ -103,7 +106,7 @@ class BatchRun:
         self._use = use
         self._pipeline = use.pipeline
         self._stats = stats
-        self._journal = journal
+        self._journal = BatchJournal(journal, use.pipeline.policy)
         self._defaults = defaults
         self._fetches = FetchCache()
         self._max_in_flight = max_in_flight or _MAX_IN_FLIGHT
@@ -302,6 +305,18 @@ class BatchRun:
             item.release()
             result = outcome if isinstance(outcome, Reply) else _failure(item, outcome)
             yield BatchEvent(item.index, result=result)
+
+
+def open_journal(path: str | os.PathLike[str] | None, backend: Backend) -> Journal:
+    """The journal of a call; without a path, one that keeps nothing.
+
+    Raises:
+        JournalError: the file cannot be used, or belongs to another model.
+    """
+    if path is None:
+        return Journal()
+    facts = {"model": model_facts(backend.report())}
+    return Journal.open(path, kind="ask_many", settings=facts)
 
 
 @contextmanager

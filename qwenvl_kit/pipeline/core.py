@@ -29,7 +29,6 @@ from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
     OutOfMemoryError,
-    SamplingError,
     located,
 )
 from qwenvl_kit.formats.file_names import told_if_exchanged
@@ -43,7 +42,7 @@ from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.pipeline.listeners import Listeners
 from qwenvl_kit.plans import ImagePlan, Plan
-from qwenvl_kit.requests import Request
+from qwenvl_kit.requests import Request, check_sampling
 from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
@@ -418,17 +417,3 @@ def _within_total(sampling: Sampling, prompt_tokens: int) -> int:
             hint="Sampling(max_new_tokens=...), or a smaller budget for pictures",
         )
     return min(sampling.max_new_tokens, total - prompt_tokens)
-
-
-def check_sampling(sampling: object) -> None:
-    """Refuse what is no `Sampling`.
-
-    Raises:
-        SamplingError: it is something else.
-    """
-    if sampling is not None and not isinstance(sampling, Sampling):
-        raise SamplingError(
-            f"sampling of type {type(sampling).__name__} was given",
-            expected="a Sampling",
-            hint="Sampling(max_new_tokens=..., temperature=...)",
-        )

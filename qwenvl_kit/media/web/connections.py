@@ -118,7 +118,7 @@ class Dialer(httpcore2.NetworkBackend):
                 raise MediaForbiddenError(
                     f"{host} is at an address that is not public",
                     expected="a host of the public internet",
-                    hint="MediaPolicy(allow_private_addresses=True) if you trust all senders of URLs",
+                    hint="MediaPolicy(allow_private_addresses=True), if you trust who sends URLs",
                 )
         return addresses
 
