@@ -34,7 +34,6 @@ from qwenvl_kit.messages.message import (
     Part,
     VideoPart,
     iter_parts,
-    with_media,
 )
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
@@ -83,8 +82,7 @@ def open_media(
         for where, part in islice(places, len(message.parts)):
             parts.extend(walk.opened(where, part, before))
             before = part
-        is_changed = [*map(id, parts)] != [*map(id, message.parts)]
-        opened.append(replace(message, parts=tuple(parts)) if is_changed else message)
+        opened.append(_with_parts(message, parts))
     return OpenedMedia(tuple(opened), tuple(walk.items))
 
 
@@ -151,14 +149,27 @@ def fetch_media(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Messa
     Raises:
         MediaError: a part cannot be fetched; the error has its place.
     """
-    fetched: dict[str, Part] = {}
-    for where, part in iter_parts(messages):
-        if isinstance(part, (ImagePart, VideoPart, DocumentPart)):
-            with located(where):
-                held = fetch_part(part, policy)
-            if held is not part:
-                fetched[where] = held
-    return with_media(messages, fetched) if fetched else tuple(messages)
+    places = iter_parts(messages)
+    return tuple(
+        _with_parts(
+            message,
+            [_fetched(where, part, policy) for where, part in islice(places, len(message.parts))],
+        )
+        for message in messages
+    )
+
+
+def _fetched(where: str, part: Part, policy: MediaPolicy) -> Part:
+    if not isinstance(part, (ImagePart, VideoPart, DocumentPart)):
+        return part
+    with located(where):
+        return fetch_part(part, policy)
+
+
+def _with_parts(message: Message, parts: Sequence[Part]) -> Message:
+    """The message with other parts; the same object if no part was replaced."""
+    is_same = [*map(id, parts)] == [*map(id, message.parts)]
+    return message if is_same else replace(message, parts=tuple(parts))
 
 
 def fetch_part(

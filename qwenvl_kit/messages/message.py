@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import KW_ONLY, dataclass, fields, replace
-from itertools import islice
+from dataclasses import KW_ONLY, dataclass, fields
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
@@ -290,14 +289,6 @@ def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
     for message_index, message in enumerate(messages):
         for part_index, part in enumerate(message.parts):
             yield f"messages[{message_index}].parts[{part_index}]", part
-
-
-def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[Message, ...]:
-    """The conversation with other parts in some places, named as `iter_media` names them."""
-    placed = iter([parts.get(where, part) for where, part in iter_parts(messages)])
-    return tuple(
-        replace(message, parts=tuple(islice(placed, len(message.parts)))) for message in messages
-    )
 
 
 _PART_TYPES = (
