@@ -62,7 +62,7 @@ def _to_uint8(array: Any, dialect: Dialect) -> Any:
 
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if numpy.ma.is_masked(array):  # what lies under the mask would be shown
+    if numpy.ma.is_masked(array):  # values under the mask would be shown
         raise MediaArrayError(
             "an array with masked values was given",
             expected="values everywhere",

@@ -21,7 +21,7 @@ _BITS_PER_SAMPLE = 258
 _DARK = 255 // 8
 _GREY = "LA;16B"
 _OTHER_BYTE = {
-    _GREY: "RGBA",  # both bytes of both, one beside the other
+    _GREY: "RGBA",  # both bytes of grey and alpha, side by side
     **{f"{mode};16B": f"{mode};16L" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK")},
     **{f"{mode};16L": f"{mode};16B" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK")},
     **{f"{mode};16N": f"{mode};16B" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK")},
@@ -93,9 +93,9 @@ def _has_lower_bytes(image: PIL.Image.Image, content: bytes | None) -> bool:
         is_grey = any(_raw_mode(tile[3]) == _GREY for tile in again.tile)
         again.tile = [_lower(tile) for tile in again.tile]
         again.load()
-        # Of grey its upper byte is red then and its lower one green; alpha's are the others.
+        # Then red is the upper byte of grey, and green its lower byte; blue and alpha are alpha's.
         return int(again.getchannel("G").getextrema()[1]) > 0 if is_grey else _brightest(again) > 0
-    except Exception:  # a way of packing that is read in one manner alone
+    except Exception:  # a packing that has no such raw mode
         return False
 
 

@@ -39,7 +39,7 @@ def source_url(source: Any, policy: MediaPolicy) -> str:
         path = named_path(source, policy)
         try:
             return path.expanduser().absolute().as_uri()
-        except (OSError, ValueError, RuntimeError) as error:  # half a character, an odd ~
+        except (OSError, ValueError, RuntimeError) as error:  # a lone surrogate, an unknown ~
             raise MediaSourceError(
                 f"{shown(str(path))} cannot be written as a URL", expected="the path of a file"
             ) from error

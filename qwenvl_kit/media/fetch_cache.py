@@ -51,7 +51,7 @@ class FetchCache:
                     self._found.move_to_end(key)
             if found is None:
                 return self._fetch(key, fetch, mine)
-            if found.exception() is None:  # waits for whoever fetches it
+            if found.exception() is None:  # waits for the thread that fetches it
                 return found.result()
 
     def _fetch(

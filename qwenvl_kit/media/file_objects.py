@@ -39,7 +39,7 @@ def read_file(source: Any, policy: MediaPolicy) -> bytes:
             return _READ_ONCE.read(file, policy)
     except MediaError:
         raise
-    except Exception as error:  # a file may be of anybody's making
+    except Exception as error:  # anybody may write a class with `read`
         if getattr(file, "closed", False) is True:
             raise MediaSourceError(
                 f"the {type(file).__name__} is closed",
@@ -116,7 +116,7 @@ class _ReadOnce:
             policy.check_num_bytes(len(known))
             return known
         content = _read_all(file, policy)
-        with suppress(TypeError):  # what cannot be watched is not known again
+        with suppress(TypeError):  # without weak references its bytes are not kept
             weakref.finalize(file, self._contents.pop, id(file), None).atexit = False
             with self._lock:
                 self._contents[id(file)] = content

@@ -81,7 +81,7 @@ def identify_part(
 
 def _identify_opened(source: Any, policy: MediaPolicy) -> object:
     """A file by its path, size and times of change, bytes by their hash; None for other sources."""
-    if not is_encoded(source):  # nor is an array made a picture for nothing
+    if not is_encoded(source):  # an array need not become a picture for this
         return None
     opened = resolve_source(source, policy)
     if not isinstance(opened, Path):

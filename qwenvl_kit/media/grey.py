@@ -51,7 +51,7 @@ def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
         if image.mode == "F"
         else _of_integers(values, _top_of(image), dialect)
     )
-    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow turns that over for 8 bits alone
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts that for 8 bits only
         grey = 255 - grey
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -72,7 +72,7 @@ def check_sign(image: PIL.Image.Image) -> None:
     import numpy
 
     values = numpy.asarray(image)
-    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow has turned it over
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow has inverted it
         values, name = (255 - values).view("int8"), "(255 - numpy.asarray(image)).view('int8')"
     else:
         values, name = values.view("int8"), "numpy.asarray(image).view('int8')"

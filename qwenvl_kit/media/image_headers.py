@@ -91,7 +91,7 @@ def _check_netpbm(stream: BinaryIO, start: bytes, name: str) -> None:
     head = stream.read(_MAX_NETPBM_HEADER)
     stream.seek(0)
     uncommented = re.sub(rb"#[^\r\n]*[\r\n]?", b" ", head)
-    # The kind, the sides, and what white is; a further piece shows that they have ended.
+    # The kind, the sides, and the value of white; a fifth piece shows that they are complete.
     if len(head) == _MAX_NETPBM_HEADER and len(uncommented.split(maxsplit=4)) < 5:
         raise MediaDecodeError(
             f"{name} has a header of more than {_MAX_NETPBM_HEADER} bytes",

@@ -95,7 +95,7 @@ def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
     image = open_image(opened, policy)
     header = _checked_header(image, policy)
     image = load(image)
-    if _would_be_filled_up(opened):  # since a moment ago
+    if _would_be_filled_up(opened):  # the setting has changed during the decoding
         return decode_image_isolated(opened, policy)
     return _as_judged(_to_rgb(_turned(image, header.orientation)), header)
 

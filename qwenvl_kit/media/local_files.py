@@ -51,7 +51,7 @@ def checked_file(given: Path, policy: MediaPolicy) -> Path:
             expected="a file",
             hint=DATA_URL if looks_like_base64(str(given)) else "",
         ) from error
-    if stat.S_ISLNK(status.st_mode):  # it was no link when it was judged
+    if stat.S_ISLNK(status.st_mode):  # it was no link when it was checked
         raise forbidden_path()
     if stat.S_ISDIR(status.st_mode):
         raise MediaSourceError(f"{given} is a directory", expected="a file")
@@ -190,7 +190,7 @@ def _no_file(given: str, policy: MediaPolicy) -> MediaNotFoundError:
             f"no file has {words} for its name",
             expected=f"a path, or {DATA_URL}" if is_base64 else "a path",
         )
-    # Where files are fenced in, the one who names them is not to learn where this is.
+    # If files are fenced in, the caller must not learn the working directory.
     hint = f"an absolute path; the working directory is {_working_directory()}"
     is_ours = policy.allow_folders is None
     return MediaNotFoundError(f"no file at {given}", hint=hint if is_ours else "")

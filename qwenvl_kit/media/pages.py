@@ -66,7 +66,7 @@ def _shortened(source: Any) -> Any:
     start = source.find(";base64,", 0, 200) if isinstance(source, str) else -1
     if start < 0 or source[:5].lower() != "data:":
         return source
-    end = start + len(";base64,") + 2 * NUM_FIRST_BYTES  # a multiple of 4, as base64 has it
+    end = start + len(";base64,") + 2 * NUM_FIRST_BYTES  # a multiple of 4, the unit of base64
     is_plain = re.fullmatch("[A-Za-z0-9+/]+", source[start + len(";base64,") : end]) is not None
     return source[:end] if is_plain else source
 

@@ -103,7 +103,7 @@ class PdfPages:
         with _PDFIUM, self._reading(), self._judged(number, "is damaged"):
             width, height = self._document.get_page_size(number - 1)
             scale = self._scale(number, dpi)
-            # As `render` rounds them.
+            # `render` rounds in the same way.
             return Size(*(math.ceil(side * scale) for side in (height, width)))
 
     def draw(self, number: int, dpi: float) -> PIL.Image.Image:

@@ -74,7 +74,7 @@ def pixels_of(image: PIL.Image.Image) -> PIL.Image.Image:
         return load(again)
     with _locked(image):
         load(image)
-        # Of a palette Pillow keeps notes in the object; all else is only read from here on.
+        # Pillow changes a palette when it is read; any other picture is only read from here on.
         return image.copy() if image.palette is not None else image
 
 
@@ -91,7 +91,7 @@ def reopened(image: PIL.Image.Image) -> PIL.Image.Image | None:
     try:
         again = kind(io.BytesIO(content))
         return again if _facts(again) == _facts(image) else None
-    except Exception:  # a class of its own, a file that was written to, information like arrays
+    except Exception:  # a subclass, a file that was written to, arrays in its information
         return None
 
 
@@ -112,7 +112,7 @@ def frame_of(image: PIL.Image.Image, index: int) -> PIL.Image.Image:
     try:
         again: PIL.Image.Image = kind(io.BytesIO(content or b""))
         again.seek(index)
-    except Exception as error:  # closed, changed, or of a class of its own
+    except Exception as error:  # closed, changed, or a subclass
         if image.tell() == index:
             return image
         raise MediaSourceError(
@@ -218,7 +218,7 @@ def _bare(image: PIL.Image.Image) -> PIL.Image.Image:
         file: Any = getattr(image, "fp", None)
         content = content_of(image)
         stream = file if content is None else io.BytesIO(content)
-        if stream is not None and "exif" not in bare.info:  # it may stand behind the pixels
+        if stream is not None and "exif" not in bare.info:  # it may come after the pixels
             bare.info["exif"] = png_exif(stream)
     return bare
 
@@ -249,14 +249,14 @@ def _bytes_of(file: Any) -> bytes | None:
                 return bytes(file.read())
             finally:
                 file.seek(position)
-    except Exception:  # it was closed, or is a file of somebody's own
+    except Exception:  # it was closed, or is a class of the caller
         return None
 
 
 def _read_apart(file: io.BufferedReader | io.FileIO) -> bytes | None:
     descriptor = os.dup(file.fileno())
     try:
-        # Closed before it was doubled, the number may be of another file by now.
+        # If it was closed before `dup`, the descriptor may belong to another file by now.
         status = os.fstat(descriptor)
         if file.closed or not stat.S_ISREG(status.st_mode):
             return None

@@ -164,7 +164,7 @@ class MediaPolicy:
             raise forbidden_path()
         try:
             return self._followed(path.expanduser())
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, nobody's home
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, no such home
             raise forbidden_path() from None
 
     def _followed(self, path: Path) -> Path:

@@ -79,7 +79,7 @@ def _transform(profile: bytes, mode: str) -> Any:
         target = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(opened, target, mode, "RGB")
         return None if _changes_nothing(transform, mode) else transform
-    except Exception:  # LittleCMS refuses in many ways what is damaged
+    except Exception:  # LittleCMS refuses damaged profiles in many ways
         return None
 
 

@@ -53,6 +53,6 @@ class _Look:
         """Return the header of a picture that every decoder shows alike; None for any other."""
         try:
             header = read_header(bytes(content), self._policy)
-        except MediaDecodeError:  # it is not all there yet, or no picture
+        except MediaDecodeError:  # the header is not complete yet, or it is no picture
             return None
         return header if header.is_plain and header.orientation == 1 else None

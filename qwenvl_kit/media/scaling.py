@@ -78,7 +78,7 @@ def _of_floats(values: Any, dialect: Dialect) -> str:
         return name
     if low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT:
         return f"{name}.clip(0, 1)"
-    if low >= -1 and high <= 1:  # as models that make pictures want them
+    if low >= -1 and high <= 1:  # the range of models that generate pictures
         return f"({name} + 1) / 2"
     is_of_bytes = low >= 0 and high <= 255 and bool((finite == numpy.rint(finite)).all())
     if is_of_bytes or (low >= -16 and 128 < high <= 271):

@@ -103,7 +103,7 @@ def _in_time(fetch: Callable[[], bytes], scheme: str, timeout_seconds: float) ->
     try:
         return told.result(timeout_seconds)
     except NotInTime as error:
-        if told.done():  # the store's own
+        if told.done():  # a timeout of the store itself
             raise
         raise MediaTimeoutError(
             f"the {scheme} store took longer than {timeout_seconds:g} s",

@@ -90,7 +90,7 @@ def decode_file(
             "size": (plan.original.height_px, plan.original.width_px),
             "num_cores": count_cores(),
         }
-        with closing(_ask(request, policy)) as answers:  # its process must not outlive an error
+        with closing(_ask(request, policy)) as answers:  # the process must not survive an error
             for facts, payload in answers:
                 stored = numpy.frombuffer(payload, numpy.uint8)
                 stored = stored.reshape(facts["height"], facts["width"], 3)

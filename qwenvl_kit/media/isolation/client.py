@@ -52,7 +52,7 @@ def ask_decoder(
             process.ask(request, timeout_seconds, payload, policy.image_timeout_seconds)
         ) as answers,
     ):
-        for facts, pixels in answers:  # which are overwritten once the process is another's
+        for facts, pixels in answers:  # overwritten once another request has the process
             yield facts, _picture(facts, pixels) if pixels else None
 
 

@@ -69,5 +69,5 @@ class Deadline:
             self._timer.cancel()
 
     def _expire(self) -> None:
-        self.is_over = True  # before it is ended, so that who waits for it knows why
+        self.is_over = True  # set before the end, so that the waiting thread knows why
         self._end()

@@ -87,10 +87,10 @@ class DecoderProcess:
                     deadline.pause()
                     yield answer
                     deadline.go_on()
-        except QwenVLKitError:  # some are a ValueError
+        except QwenVLKitError:  # some are also a ValueError
             raise
         except Exception as error:
-            self.kill()  # what it has yet to say must not be taken for the answer to another
+            self.kill()  # its late answers must not be taken for those of another request
             if deadline.is_over:
                 raise deadline.error() from error
             raise MediaDecodeError(
@@ -110,7 +110,7 @@ class DecoderProcess:
             self._memory.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with suppress(OSError):  # what was written cannot be sent any more
+                with suppress(OSError):  # data in the buffer cannot be sent any more
                     pipe.close()
 
     def _status(self) -> int | None:
@@ -130,7 +130,7 @@ class DecoderProcess:
         pipe_in.flush()
         piece = bytearray()
         while True:
-            facts = json.loads(pipe_out.readline() or b"")  # nothing at all is a ValueError
+            facts = json.loads(pipe_out.readline() or b"")  # the end of the pipe is a ValueError
             if "error" in facts:
                 raise _as_error(facts)
             if "done" in facts:
@@ -186,7 +186,7 @@ class _Pool:
             else:
                 self._give_back(process)
             raise
-        except BaseException:  # its answers were not read to the end
+        except BaseException:  # some of its answers were not read
             process.close()
             raise
         self._give_back(process)

@@ -83,7 +83,7 @@ class Dialer(httpcore2.NetworkBackend):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._streams.close()  # also those that a client lost sight of when it failed
+        self._streams.close()  # also those that a failed client has lost
 
     def connect_tcp(
         self,
@@ -108,7 +108,7 @@ class Dialer(httpcore2.NetworkBackend):
         try:
             raise failure
         finally:
-            del failure  # this frame is in its traceback: each would keep the other
+            del failure  # its traceback holds this frame: a reference cycle
 
     def _judged(self, host: str, port: int) -> list[Address]:
         addresses = [_address(text) for text in self._looked_up(host, port)]

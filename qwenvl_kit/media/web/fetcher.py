@@ -165,7 +165,7 @@ def _get_once(url: WebUrl, settings: _FetchSettings) -> _Response:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in response.headers
         }
-        if response.status != 200:  # of what else it says nothing is wanted
+        if response.status != 200:  # the body of an error is not read
             return _Response(response.status, headers, b"")
         said = headers.get("content-length", "")
         if said.isascii() and said.isdigit():

@@ -64,16 +64,16 @@ def main(memory: int | None = None) -> None:
     Args:
         memory: descriptor of the shared memory for pixels; None for the pipe.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the child
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever else prints must not come between the answers
+    os.dup2(2, 1)  # other output must not come between the answers
     av.logging.set_level(None)
-    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever the machine's own start-up files say
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # in spite of start-up files (sitecustomize)
     for line in requests:
         request = json.loads(line)
         payload = requests.read(request.get("num_bytes", 0))
         try:
-            # Of several answers the next would be written over one that is still being read.
+            # The next of several answers would overwrite one that is still being read.
             shared = memory if request["kind"] in IMAGE_REQUESTS else None
             for facts, pixels in answer(request, payload):
                 _send(answers, facts, pixels, shared)

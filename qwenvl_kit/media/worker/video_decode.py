@@ -145,7 +145,7 @@ def _collect(results: queue.Queue[Any], num_running: int) -> Iterator[Pick]:
             try:
                 raise result
             finally:
-                del result  # this frame is in its traceback: each would keep the other
+                del result  # its traceback holds this frame: a reference cycle
         else:
             yield result
 
@@ -165,7 +165,7 @@ class _GroupReader:
         self._files = ExitStack()
         try:
             self._open(is_careful=False)
-        except BaseException:  # nobody else has it yet, to close it
+        except BaseException:  # nobody else could close it
             self.close()
             raise
 
@@ -182,7 +182,7 @@ class _GroupReader:
         )
         _set_up(self._stream, self._num_threads)
         self._packets = self._demux()
-        self._at = 0  # the entry that comes next
+        self._at = 0  # the next entry
 
     def decode(self, group: Group) -> Iterator[Pick]:
         """Decode the chosen frames of a group.
@@ -215,9 +215,9 @@ class _GroupReader:
                 is_needed = self._is_careful or packet.pts in wanted
                 context.skip_frame = "DEFAULT" if is_needed else "NONREF"
                 yield from _sound([context.decode(packet)], begins)
-            yield from _sound([context.decode(None)], begins)  # those that wait to be put in order
+            yield from _sound([context.decode(None)], begins)  # frames that wait for their turn
         except (av.FFmpegError, _DamageError):
-            return  # whatever is missing now is noticed by who asked
+            return  # the caller notices missing frames
         finally:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
@@ -227,7 +227,7 @@ class _GroupReader:
         self._go_to(group.before if self._is_careful else group.first)
         for packet in self._packets:
             if packet.pts != self._index.entries[self._at].pts:
-                raise _DamageError  # not where it was when the file was scanned
+                raise _DamageError  # the file has changed since it was scanned
             self._at += 1
             yield packet
             if self._at > group.last:
@@ -306,7 +306,7 @@ def _decode_in_order(
         _set_up(stream, num_cores)
         packets = islice(container.demux(stream), index.shown[0], None)
         frames = _sound(stream.codec_context.decode(packet) for packet in packets)
-        with suppress(av.FFmpegError, _DamageError):  # what is missing then is named below
+        with suppress(av.FFmpegError, _DamageError):  # missing frames are reported below
             for at, frame in enumerate(frames):
                 position = missing.pop(at, None)
                 if position is not None:

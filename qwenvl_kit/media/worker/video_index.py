@@ -190,7 +190,7 @@ def _kind(stream: Any) -> str:
 def _hint_for(path: str) -> str:
     with open(path, "rb") as file:
         known = picture_format(file.read(HEAD_BYTES))
-    if known == "WEBP":  # which may move, and FFmpeg reads only while it does not
+    if known == "WEBP":  # FFmpeg reads a WebP only if it is not animated
         return "ImagePart(...) for a picture, VideoPart([frames], fps=...) for an animation"
     if known:
         return "ImagePart(...) for a picture"
@@ -223,7 +223,7 @@ def _entries(container: Any, stream: Any) -> tuple[list[Entry], bool]:
                 )
                 num_bytes += packet.size
     except av.FFmpegError:
-        pass  # cut short: what there is up to here can be used
+        pass  # cut short: the frames up to here can be used
     has_pts = all(pts is not None for pts, *_ in found) and not _is_unordered(container, stream)
     entries = [
         Entry(order if pts is None or not has_pts else pts, offset, is_key, is_shown)
