@@ -40,7 +40,7 @@ class MediaItem:
         return self.part.source
 
 
-def planned(items: Sequence[MediaItem], plan: Plan) -> tuple[MediaItem, ...]:
+def with_plan(items: Sequence[MediaItem], plan: Plan) -> tuple[MediaItem, ...]:
     """Return the items with their entries in a plan, and without a key or content of another plan.
 
     A plan lists pictures and videos apart, each in the order of the messages.

@@ -34,7 +34,7 @@ from qwenvl_kit.errors import (
 from qwenvl_kit.formats.file_names import told_if_exchanged
 from qwenvl_kit.formats.likely_mistakes import remarks_on
 from qwenvl_kit.media.fetch_cache import FetchCache
-from qwenvl_kit.media.items import MediaItem, planned
+from qwenvl_kit.media.items import MediaItem, with_plan
 from qwenvl_kit.media.loader import decode_media, fetch_link, identify_media, open_media
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.types import DecodedMedia, Link
@@ -312,7 +312,7 @@ class Pipeline:
         self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None
     ) -> PreparedRequest:
         _check_fits(plan)
-        items = self._known(planned(opened.media, plan), fetches)
+        items = self._known(with_plan(opened.media, plan), fetches)
         decoded = self._decoded(items)
         return PreparedRequest(
             request=BackendRequest(

@@ -18,7 +18,7 @@ import pytest
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaSizeError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media import documents, images
+from qwenvl_kit.media import documents, images, isolation
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.media.images import decode_image, read_header, resize_image
 from qwenvl_kit.media.isolation import process_pool
@@ -30,6 +30,7 @@ from qwenvl_kit.media.worker.limits import within
 from qwenvl_kit.plans import ImagePlan
 from tests.by_hand import picture
 from tests.hostile.growing import endless_pdf
+from tests.house.test_arrows import imports_of
 from tests.media.test_pages import pdf_of
 
 POLICY = MediaPolicy()
@@ -241,3 +242,12 @@ def test_a_header_of_few_pixels_admits_little_memory() -> None:
     assert "save it again" in limits[0]
     assert "2000000000" in limits[1]
     assert "max_decoder_bytes" in limits[1]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(isolation.__file__).parent.glob("*.py")), ids=lambda path: path.name
+)
+def test_the_parents_side_of_isolation_imports_no_decoder(path: Path) -> None:
+    decoders = ("documents", "heif", "images", "loader", "pages", "pdf", "tiff_pages", "worker")
+    for module in imports_of(path):
+        assert not module.startswith(tuple(f"media.{name}" for name in decoders))

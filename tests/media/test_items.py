@@ -26,7 +26,7 @@ from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaNotFoundError, OutOfMemoryError
 from qwenvl_kit.media import documents, loader
-from qwenvl_kit.media.items import planned
+from qwenvl_kit.media.items import with_plan
 from qwenvl_kit.media.loader import decode_media, identify_media, open_media
 from qwenvl_kit.plans import ImagePlan
 from tests.media.test_pages import pdf_of
@@ -207,7 +207,7 @@ def test_items_go_through_the_stages_without_losing_what_is_known(tmp_path: Path
     assert [item.where for item in items] == [f"messages[0].parts[{at}]" for at in (1, 2, 3)]
     assert [item.part for item in items] == list(parts)
     plan = _chat().plan(messages, budget=PixelBudget(max_tokens=16))
-    identified = identify_media(planned(items, plan), policy)
+    identified = identify_media(with_plan(items, plan), policy)
     assert [item.plan for item in identified] == list(plan.media.values())
     assert len({item.key for item in identified}) == 3
     decoded = decode_media(identified, policy)
@@ -222,7 +222,7 @@ def test_items_go_through_the_stages_without_losing_what_is_known(tmp_path: Path
 def test_an_item_that_has_content_is_not_decoded(calls: Counter[str]) -> None:
     policy = MediaPolicy()
     messages = [Message.user(ImagePart(_png()), DocumentPart(pdf_of("red")), "?")]
-    items = planned(open_media(messages, policy).items, _chat().plan(messages))
+    items = with_plan(open_media(messages, policy).items, _chat().plan(messages))
     known = decode_media(items, policy)
     calls.clear()
     assert decode_media(known, policy) == known
@@ -233,8 +233,8 @@ def test_another_plan_leaves_no_content_of_the_one_before() -> None:
     policy, messages = MediaPolicy(), [Message.user(ImagePart(_png()), "?")]
     (item,) = open_media(messages, policy).items
     large, small = (_chat().plan(messages, budget=PixelBudget(max_tokens=n)) for n in (64, 4))
-    (decoded,) = decode_media(identify_media(planned([item], large), policy), policy)
-    (again,) = planned([decoded], small)
+    (decoded,) = decode_media(identify_media(with_plan([item], large), policy), policy)
+    (again,) = with_plan([decoded], small)
     assert again.plan == small.images[0]
     assert (again.key, again.content) == (None, None)
     assert again.measure == item.measure
