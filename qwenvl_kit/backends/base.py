@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.loader import DecodedMedia
-from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan

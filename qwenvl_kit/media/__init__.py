@@ -1,1 +1,1 @@
-"""The only room that opens files and decodes pictures."""
+"""Media: the only room that opens files and decodes pictures, videos and documents."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.errors import MediaArrayError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.grey import of_floats
-from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, cure_of
+from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, scaling_code
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -17,15 +17,15 @@ _CHANNELS = (1, 3, 4)
 
 
 def is_array(source: Any) -> bool:
-    """Whether the source is a NumPy array or torch tensor, without importing either."""
+    """True if the source is a NumPy array or torch tensor; imports neither."""
     return _is_instance(source, "numpy", "ndarray") or _is_instance(source, "torch", "Tensor")
 
 
 def array_size(source: Any) -> Size:
-    """The size of an array's picture, from its shape alone; see `array_to_image`.
+    """Return the size of an array's picture, from its shape alone; see `array_to_image`.
 
     Raises:
-        MediaArrayError: other axes.
+        MediaArrayError: the axes are not those of a picture.
     """
     is_tensor = not _is_instance(source, "numpy", "ndarray")
     _check_axes(source, is_tensor)
@@ -34,14 +34,14 @@ def array_size(source: Any) -> Size:
 
 
 def array_to_image(source: Any) -> PIL.Image.Image:
-    """A picture from an array (H, W, C) or (H, W), or from a tensor (C, H, W) or (H, W).
+    """Return a picture from an array (H, W, C) or (H, W), or from a tensor (C, H, W) or (H, W).
 
     C is 1 (grey), 3 (red, green, blue, in that order) or 4 (with alpha). Values are uint8, or
     floats in [0, 1].
 
     Raises:
-        MediaArrayError: other axes, another type, or values that are not finite and in range; its
-            hint is the code that cures it.
+        MediaArrayError: wrong axes, a wrong type, or values that are not finite or out of range.
+            Its hint is the code that corrects them.
     """
     import numpy
     import PIL.Image
@@ -57,12 +57,12 @@ def array_to_image(source: Any) -> PIL.Image.Image:
 
 
 def _to_uint8(array: Any, dialect: Dialect) -> Any:
-    """uint8 values, (H, W) or (H, W, 3 or 4)."""
+    """Return uint8 values, (H, W) or (H, W, 3 or 4)."""
     import numpy
 
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if numpy.ma.is_masked(array):  # what lies under the mask would be shown
+    if numpy.ma.is_masked(array):  # values under the mask would be shown
         raise MediaArrayError(
             "an array with masked values was given",
             expected="values everywhere",
@@ -74,7 +74,7 @@ def _to_uint8(array: Any, dialect: Dialect) -> Any:
         raise MediaArrayError(
             f"values of type {array.dtype} were given",
             expected="uint8, or floats in [0, 1]",
-            hint=cure_of(array, dialect),
+            hint=scaling_code(array, dialect),
         )
     return of_floats(array, dialect)
 

@@ -1,4 +1,4 @@
-"""Pictures as text: data URLs, and base64 without one."""
+"""Pictures as text: data URLs, and bare base64."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DATA_URL = "data:image/png;base64,..."
 
 
 def data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
-    """What a data URL holds.
+    """Return the bytes in a data URL.
 
     Raises:
-        MediaDecodeError: it holds nothing, or no base64.
-        MediaForbiddenError: it holds more than the policy admits; it is not decoded then.
+        MediaDecodeError: the URL has no comma, or its base64 is not valid.
+        MediaForbiddenError: it holds more bytes than the policy admits; it is not decoded then.
     """
     comma = url.find(",")
     if comma < 0:
@@ -39,38 +39,38 @@ def data_url_bytes(url: str, policy: MediaPolicy) -> bytes:
 
 
 def is_picture_in_base64(text: str) -> bool:
-    """Whether a text is base64 of a picture (or of a PDF), by its form and its first bytes alone.
+    """True if a text is base64 of a picture or PDF, judged by its form and its first bytes alone.
 
-    To see whether there is a file of that name first would tell strangers what is there.
+    A lookup of a file with that name would tell strangers which files exist.
     """
     return looks_like_base64(text) and is_start_in_base64(text[: 4 * HEAD_BYTES].encode())
 
 
 def is_start_in_base64(start: bytes) -> bool:
-    """Whether a text begins as base64 of a picture does, or of a PDF."""
+    """True if a text begins like base64 of a picture or PDF."""
     joined = b"".join(start.split()).decode("ascii", errors="replace")
     head = _decoded(joined[: HEAD_BYTES // 3 * 4])
     return head is not None and (bool(picture_format(head)) or head.startswith(b"%PDF-"))
 
 
 def bare_bytes(text: str, policy: MediaPolicy) -> bytes:
-    """What base64 without the beginning of a data URL holds.
+    """Return the bytes in bare base64, which has no data URL around it.
 
     Raises:
-        MediaDecodeError: it is cut in the middle of a byte.
-        MediaForbiddenError: it holds more than the policy admits; it is not decoded then.
+        MediaDecodeError: the text ends in the middle of a byte.
+        MediaForbiddenError: it holds more bytes than the policy admits; it is not decoded then.
     """
     policy.check_num_bytes(len(text) * 3 // 4)
     content = _decoded("".join(text.split()))
     if content is None:
         raise MediaDecodeError(
-            f"{shown(text)} is not whole", expected="base64 of a picture", hint=DATA_URL
+            f"{shown(text)} is cut short", expected="base64 of a picture", hint=DATA_URL
         )
     return content
 
 
 def _decoded(text: str) -> bytes | None:
-    """Bytes of base64 of either alphabet, padded or not."""
+    """Decode base64 of either alphabet, padded or not; None if it is not valid."""
     plain = text.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

@@ -1,8 +1,8 @@
-"""Colour of 16 bits, and grey with alpha of 16, which Pillow brings to 8 bits on its own.
+"""Colour of 16 bits, and grey with alpha of 16 bits, which Pillow reduces to 8 bits by itself.
 
-Pillow keeps the upper byte of each value while it reads the pixels. What fills less than an eighth
-of its range, as the 12 bits of a camera in a file of 16, would come all but black, or black where
-the values are below 256. It is refused, as grey of 16 bits is (`media.grey`).
+Pillow keeps the upper byte of each value when it reads the pixels. A picture that fills less than
+an eighth of its range, such as 12 bits of a camera in a file of 16, would become nearly black, or
+black if all values are below 256. Such a picture is refused, as is grey of 16 bits (`media.grey`).
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ _BITS_PER_SAMPLE = 258
 _DARK = 255 // 8
 _GREY = "LA;16B"
 _OTHER_BYTE = {
-    _GREY: "RGBA",  # both bytes of both, one beside the other
+    _GREY: "RGBA",  # both bytes of grey and alpha, side by side
     **{f"{mode};16B": f"{mode};16L" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK")},
     **{f"{mode};16L": f"{mode};16B" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK")},
     **{f"{mode};16N": f"{mode};16B" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK")},
 }
-"""How Pillow reads the lower byte of what it would read so; N is the order of most machines."""
+"""Raw modes of Pillow that read the lower byte of each value, by the raw mode that reads the upper
+byte; N is the byte order of most machines."""
 
 
 def is_deep_colour(image: PIL.Image.Image) -> bool:
-    """Whether a picture's file has 16 bits a channel, of which Pillow keeps 8.
+    """True if a picture's file has 16 bits per channel, of which Pillow keeps 8.
 
-    Its pixels must not be read yet, but for a TIFF, which keeps its tags.
+    Call this before the pixels are read; only a TIFF, which keeps its tags, can be asked later.
     """
     if image.mode not in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "LA", "La"):
         return False
@@ -43,21 +44,21 @@ def is_deep_colour(image: PIL.Image.Image) -> bool:
 
 
 def check_depth(image: PIL.Image.Image, content: bytes | None = None) -> None:
-    """Refuse colour of 16 bits that fills the lowest part of its range alone.
+    """Refuse colour of 16 bits that uses only the lowest part of its range.
 
     Args:
-        image: it, its pixels read.
-        content: its encoded bytes, in which what is below 256 is looked for; None if not at hand.
+        image: the picture, with its pixels read.
+        content: its encoded bytes, to search for values below 256; None if they are not at hand.
 
     Raises:
-        MediaArrayError: it would be all but black.
+        MediaArrayError: it would be nearly black.
     """
     brightest = _brightest(image)
     if brightest > _DARK or (brightest == 0 and not _has_lower_bytes(image, content)):
         return
     raise MediaArrayError(
-        f"colour of 16 bits of which {brightest} of 255 is the brightest would be all but black",
-        expected="white near 65535, in a picture of 16 bits a channel",
+        f"the brightest value of the 16-bit colours is {brightest} of 255: it would look black",
+        expected="white near 65535 in a picture of 16 bits per channel",
         hint="with OpenCV: values = cv2.imread(path, cv2.IMREAD_UNCHANGED)[..., 2::-1], "
         "then values / values.max()",
     )
@@ -75,14 +76,14 @@ def _raw_mode(options: Any) -> Any:
 
 
 def _brightest(image: PIL.Image.Image) -> int:
-    """The largest value that is not alpha's."""
+    """The largest value in any channel but alpha."""
     colours = "CMYK" if image.mode == "CMYK" else "RGBL"
     bands = [number for number, name in enumerate(image.getbands()) if name in colours]
     return max(int(image.getchannel(number).getextrema()[1]) for number in bands)  # type: ignore[arg-type]
 
 
 def _has_lower_bytes(image: PIL.Image.Image, content: bytes | None) -> bool:
-    """Whether what came out black holds values from 1 to 255."""
+    """True if a picture that Pillow reads as black has lower bytes from 1 to 255."""
     if content is None:
         return False
     kind: Any = type(image)
@@ -92,9 +93,9 @@ def _has_lower_bytes(image: PIL.Image.Image, content: bytes | None) -> bool:
         is_grey = any(_raw_mode(tile[3]) == _GREY for tile in again.tile)
         again.tile = [_lower(tile) for tile in again.tile]
         again.load()
-        # Of grey its upper byte is red then and its lower one green; alpha's are the others.
+        # Then red is the upper byte of grey, and green its lower byte; blue and alpha are alpha's.
         return int(again.getchannel("G").getextrema()[1]) > 0 if is_grey else _brightest(again) > 0
-    except Exception:  # a way of packing that is read in one manner alone
+    except Exception:  # a packing that has no such raw mode
         return False
 
 

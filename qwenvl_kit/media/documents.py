@@ -1,17 +1,18 @@
-"""Documents in messages: which pages they have, and the pages drawn as they are planned."""
+"""Documents in messages: the pages that they have, and the pages drawn at their planned sizes."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.errors import MediaError, MediaSourceError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.error_mapping import reading
-from qwenvl_kit.media.images import ImageHeader, Resize, read_header, show_image
+from qwenvl_kit.media.error_mapping import mapped_errors
+from qwenvl_kit.media.images import read_header, show_image
+from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.pages import (
     DEFAULT_DPI,
     check_pages,
@@ -20,31 +21,29 @@ from qwenvl_kit.media.pages import (
     pages_of,
 )
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link
 from qwenvl_kit.media.tiff_pages import is_tiff
-from qwenvl_kit.messages.document_pages import PageImage, PageName, PagePlace
+from qwenvl_kit.media.types import DrawnImage, ImageHeader, Link, Page, Resize
 from qwenvl_kit.messages.document_parts import DocumentPart
-from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, iter_parts
+from qwenvl_kit.messages.message import ImagePart, Part, TextPart
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from qwenvl_kit.media.pages import Page
 
 _Shown: TypeAlias = Union[DocumentPart, ImagePart]
 
 
 class Document:
-    """A document whose pages are drawn when their pixels are wanted, and once for all requests.
+    """A document whose pages are drawn when their pixels are needed, once for all requests.
 
-    A page is kept as it is shown, which is as small as its budget says, and for as long as
-    something shows the document. For any thread.
+    A drawn page is kept at its planned size, which is as small as its budget says, for as long as
+    a request or conversation holds the document. For any thread.
 
     Args:
-        source: where it is.
-        dpi: pixels an inch.
-        password: what it was locked with.
+        source: the path, URL or bytes of the document.
+        dpi: pixels per inch.
+        password: its password; None for none.
     """
 
     def __init__(self, source: Any, dpi: float, password: str | None) -> None:
@@ -57,22 +56,27 @@ class Document:
         self._known: object = None
 
     def pages(self, policy: MediaPolicy, numbers: Sequence[int] | None) -> list[DocumentPage]:
-        """The pages that are wanted; errors as of `read_pages`."""
+        """Return the wanted pages, with their sizes; errors as of `read_pages`."""
         sizes = measure_pages(self.source, policy, numbers, self.dpi, self._password)
         return [DocumentPage(self, number, size) for number, size in sizes]
 
     def draw(self, number: int, policy: MediaPolicy) -> PIL.Image.Image:
-        """A page at its full size."""
+        """Draw a page at its full size."""
         ((_, image),) = pages_of(self.source, policy, [number], self.dpi, self._password)
         return image
 
     def show(
         self, wanted: Sequence[tuple[int, ImagePlan]], policy: MediaPolicy, resize: Resize
     ) -> list[PIL.Image.Image]:
-        """Pages, each by its number and as planned; one at a time is held at its full size.
+        """Draw pages, each at its planned size; only one at a time is held at its full size.
+
+        Args:
+            wanted: the number and plan of each page.
+            policy: what may be opened.
+            resize: resizes a page to its planned size.
 
         Raises:
-            MediaTimeoutError: drawing them took too long, here or where it was waited for.
+            MediaTimeoutError: drawing took too long, in this thread or in the one it waited for.
         """
         keys = [(number, replace(plan, where="")) for number, plan in wanted]
         with self._turn(policy):
@@ -86,11 +90,11 @@ class Document:
 
     @contextmanager
     def _turn(self, policy: MediaPolicy) -> Iterator[None]:
-        """Pages are drawn by one thread, and those that waited for it end as late as it does."""
+        """Hold the lock for drawing; a thread that waited for one that timed out times out, too."""
         late = self._late
         if not self._lock.acquire(timeout=min(policy.timeout_seconds, threading.TIMEOUT_MAX)):
             raise MediaTimeoutError(
-                f"other requests drew pages of the document for {policy.timeout_seconds:g} s",
+                f"other requests have drawn pages of the document for {policy.timeout_seconds:g} s",
                 hint="MediaPolicy(timeout_seconds=...) for a document that needs longer",
             )
         try:
@@ -108,8 +112,8 @@ class Document:
             return ()
         return pages_of(self.source, policy, numbers, self.dpi, self._password)
 
-    def known_as(self, identify: Any) -> object:
-        """What `identify` says of its source, asked once."""
+    def cached_key(self, identify: Any) -> object:
+        """Return `identify(source)`, which is called once."""
         with self._known_lock:
             if self._known is None:
                 self._known = identify(self.source)
@@ -117,18 +121,18 @@ class Document:
 
 
 def _again(error: MediaTimeoutError) -> MediaTimeoutError:
-    """The same error for another request, each of which adds its own place."""
+    """The same error as a new object, since each request adds its own place."""
     return MediaTimeoutError(error.problem, expected=error.expected, hint=error.hint)
 
 
 @dataclass(frozen=True)
-class DocumentPage:
+class DocumentPage(DrawnImage):
     """A page of a document; the source of a part.
 
     Attributes:
-        document: what it is a page of.
-        number: from 1 on.
-        size: how large it is as a picture.
+        document: the document that it belongs to.
+        number: its number, from 1 on.
+        size: its size as a picture.
     """
 
     document: Document
@@ -137,46 +141,23 @@ class DocumentPage:
 
     @property
     def header(self) -> ImageHeader:
-        """What the header of its picture would say."""
+        """The header that its picture will have."""
         return ImageHeader(self.size, 1)
 
-    def drawn(self, policy: MediaPolicy) -> PIL.Image.Image:
-        """It at its full size."""
+    def draw(self, policy: MediaPolicy) -> PIL.Image.Image:
+        """Draw the page at its full size."""
         return self.document.draw(self.number, policy)
 
 
-def show_documents(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Message, ...]:
-    """The conversation with the pages of documents in place of them.
-
-    A document is what is said to be one, and a picture that is a PDF, or a TIFF of several pages.
-
-    Raises:
-        MediaError: with the place of the document, or of its page, that cannot be used.
-        MissingPackageError: a PDF, without pypdfium2.
-    """
-    shown: dict[int, tuple[Part, ...]] = {}
-    for where, part in iter_parts(messages):
-        if isinstance(part, (DocumentPart, ImagePart)):
-            with reading(where):
-                pages = document_pages(part, policy)
-            if pages is not None:
-                shown[id(part)] = pages
-    if not shown:
-        return tuple(messages)
-    return tuple(
-        replace(message, parts=tuple(_with_pages(message, shown)))
-        if any(id(part) in shown for part in message.parts)
-        else message
-        for message in messages
-    )
-
-
 def document_pages(part: _Shown, policy: MediaPolicy) -> tuple[ImagePart, ...] | None:
-    """The pages of a part as pictures with its settings; None if it is no document.
+    """Return the pages of a part as pictures with its settings; None if it is no document.
+
+    A `DocumentPart` is a document, and so is an `ImagePart` that holds a PDF, or a TIFF of several
+    pages.
 
     Raises:
-        MediaError: it cannot be used.
-        MissingPackageError: a PDF, without pypdfium2.
+        MediaError: the document cannot be used.
+        MissingPackageError: it is a PDF, and pypdfium2 is not installed.
     """
     if isinstance(part, ImagePart):
         kind = _kind(part.source, policy)
@@ -192,51 +173,75 @@ def document_pages(part: _Shown, policy: MediaPolicy) -> tuple[ImagePart, ...] |
     return tuple(ImagePart(page, budget=part.budget) for page in pages)  # type: ignore[arg-type]
 
 
+def page_parts(
+    part: Part, pages: Sequence[ImagePart], before: Part | None
+) -> Iterator[TextPart | ImagePart]:
+    """Yield the pages of a document, each after its name if there are several.
+
+    Args:
+        part: the document.
+        pages: its pages.
+        before: the part before the document; after text, the first name begins on a new line.
+    """
+    form = part.page_name if isinstance(part, DocumentPart) else "Page {}:"
+    follows_text = isinstance(before, TextPart) and not before.text.endswith("\n")
+    for page in pages:
+        if len(pages) > 1:
+            name = form.replace("{}", str(page.source.number))  # type: ignore[union-attr]
+            yield TextPart(f"\n{name}" if follows_text else name)
+        yield page
+        follows_text = False
+
+
 def has_pages(source: object, policy: MediaPolicy) -> bool:
-    """Whether a source is a PDF or TIFF, by its first bytes."""
+    """True if a source is a PDF or TIFF, by its first bytes."""
     return _kind(source, policy) is not None
 
 
 def check_no_document(source: object, policy: MediaPolicy) -> None:
-    """Refuse a PDF as a film: FFmpeg would show the first picture that it finds inside.
+    """Refuse a PDF as a video: FFmpeg would show the first picture that it finds inside.
 
     Raises:
-        MediaSourceError: it is one.
+        MediaSourceError: the source is a PDF.
     """
     if first_bytes(source, policy).lstrip().startswith(b"%PDF-"):
         raise MediaSourceError(
-            "a PDF was given as a video", expected="a film", hint="DocumentPart(...) for a document"
+            "a PDF was given as a video",
+            expected="a video file",
+            hint="DocumentPart(...) for a document",
         )
 
 
 def decode_pages(
-    messages: Sequence[Message],
-    plans: Mapping[str, Any],
-    policy: MediaPolicy,
-    resize: Resize,
-    known: Collection[str] = (),
-) -> dict[str, PIL.Image.Image]:
-    """Pixels of all pages as planned, by their places; each document is opened once.
+    items: Sequence[MediaItem], policy: MediaPolicy, resize: Resize
+) -> dict[int, PIL.Image.Image]:
+    """Draw the pages among planned items that have no content yet; each document is opened once.
+
+    Returns:
+        The pictures, by the positions of their items.
 
     Raises:
-        MediaError: with the place of the page that cannot be drawn.
+        MediaError: a page cannot be drawn; the error has its place.
     """
-    wanted: dict[Document, list[tuple[str, int]]] = {}
-    for where, part in iter_parts(messages):
-        source: object = getattr(part, "source", None)
-        if isinstance(source, DocumentPage) and where not in known:
-            wanted.setdefault(source.document, []).append((where, source.number))
-    decoded: dict[str, PIL.Image.Image] = {}
-    for document, places in wanted.items():
-        with reading(places[0][0].partition(".pages[")[0]):
-            pages = [(number, plans[where]) for where, number in places]
+    wanted: dict[Document, list[int]] = {}
+    for at, item in enumerate(items):
+        if isinstance(item.source, DocumentPage) and item.content is None:
+            wanted.setdefault(item.source.document, []).append(at)
+    decoded: dict[int, PIL.Image.Image] = {}
+    for document, positions in wanted.items():
+        with mapped_errors(items[positions[0]].where.partition(".pages[")[0]):
+            pages = [
+                (items[at].source.number, plan)
+                for at in positions
+                if isinstance(plan := items[at].plan, ImagePlan)
+            ]
             shown = document.show(pages, policy, resize)
-        decoded |= {where: image for (where, _), image in zip(places, shown)}
+        decoded |= dict(zip(positions, shown))
     return decoded
 
 
 def _kind(source: object, policy: MediaPolicy) -> str | None:
-    """What a picture's source is by its first bytes, if that may have pages."""
+    """The kind of a source that may have pages, "PDF" or "TIFF", by its first bytes; else None."""
     if isinstance(source, (DocumentPage, Link)):
         return None
     start = first_bytes(source, policy)
@@ -249,37 +254,9 @@ def _kind(source: object, policy: MediaPolicy) -> str | None:
 
 
 def _is_picture(source: object, policy: MediaPolicy) -> bool:
-    """Whether what mentions a PDF is a picture all the same: who made it may have noted so."""
+    """True if a source that mentions a PDF is a picture: its metadata may name its origin."""
     try:
         read_header(source, policy)
     except MediaError:
         return False
     return True
-
-
-def _with_pages(message: Message, shown: Mapping[int, tuple[Part, ...]]) -> Iterator[Part]:
-    before: Part | None = None
-    for part_index, part in enumerate(message.parts):
-        pages = shown.get(id(part))
-        if pages is None:
-            yield part
-        else:
-            yield from _placed(part, pages, part_index, before)
-        before = part
-
-
-def _placed(
-    part: Part, pages: Sequence[Any], part_index: int, before: Part | None
-) -> Iterator[Part]:
-    """Pages in the place of their document, each after its name if there are several."""
-    form = part.page_name if isinstance(part, DocumentPart) else "Page {}:"
-    follows_text = isinstance(before, TextPart) and not before.text.endswith("\n")
-    for page in pages:
-        number = page.source.number
-        if len(pages) > 1:
-            name = form.replace("{}", str(number))
-            yield PageName(f"\n{name}" if follows_text else name, PagePlace(part_index))
-        place = PagePlace(part_index, number)
-        settings = {"budget": page.budget, "height_px": page.height_px, "width_px": page.width_px}
-        yield PageImage(page.source, **settings, crop=page.crop, page_place=place)
-        follows_text = False

@@ -1,4 +1,4 @@
-"""Pictures and documents as data URLs, for those who send them elsewhere."""
+"""Pictures and documents as data URLs, to be sent to other programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qwenvl_kit.safe_text import shown
 
 
 def source_url(source: Any, policy: MediaPolicy) -> str:
-    """A URL for a picture: URLs as they are, paths as `file://`, anything in memory as a data URL.
+    """Return a URL of a picture: URLs as they are, paths as `file://`, data in memory as data URLs.
 
     Encoded bytes are kept byte for byte; pixels are written as PNG, which loses none.
 
@@ -39,7 +39,7 @@ def source_url(source: Any, policy: MediaPolicy) -> str:
         path = named_path(source, policy)
         try:
             return path.expanduser().absolute().as_uri()
-        except (OSError, ValueError, RuntimeError) as error:  # half a character, an odd ~
+        except (OSError, ValueError, RuntimeError) as error:  # a lone surrogate, an unknown ~
             raise MediaSourceError(
                 f"{shown(str(path))} cannot be written as a URL", expected="the path of a file"
             ) from error
@@ -54,10 +54,10 @@ def source_url(source: Any, policy: MediaPolicy) -> str:
 
 
 def document_url(source: Any, policy: MediaPolicy) -> str:
-    """A URL for a document, as `source_url`: bytes become a data URL.
+    """Return a URL for a document, as `source_url`; bytes become a data URL.
 
     Raises:
-        MediaError: a path that cannot be written as a URL.
+        MediaError: a path cannot be written as a URL.
     """
     if isinstance(source, (str, os.PathLike)) and _is_path(source):
         return source_url(source, policy)
@@ -68,7 +68,7 @@ def document_url(source: Any, policy: MediaPolicy) -> str:
 
 
 def _is_path(source: object) -> bool:
-    """Whether a source is a path as it stands, which need not be one of this machine."""
+    """True if a source is a path, which may be one of another machine."""
     if isinstance(source, str):
         return not is_picture_in_base64(source)
     return isinstance(source, (os.PathLike, bytes, bytearray, memoryview))

@@ -1,4 +1,4 @@
-"""What Pillow, FFmpeg, PDFium, the web and the system raise, in the kit's own errors."""
+"""Error mapping: failures of Pillow, FFmpeg, PDFium, the web and the system as the kit's errors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, QwenVLKitError, 
 
 
 @contextmanager
-def reading(where: str = "") -> Iterator[None]:
-    """Have any failure inside be one of the kit, with the place of what is read.
+def mapped_errors(where: str = "") -> Iterator[None]:
+    """Turn every failure within into an error of the kit, with the place of the part that is read.
 
-    The rooms within say what they know of what can fail. This is the edge: whatever else goes wrong
-    there, in any way, costs what is read and nothing beside it.
+    The modules that call a library turn its known failures into errors themselves. This context is
+    the outermost one: any other failure ends the reading of this part only.
 
     Args:
-        where: the part of the request; empty for none.
+        where: the place of the part in the request; empty for none.
     """
     with located(where):
         try:

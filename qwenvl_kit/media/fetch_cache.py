@@ -1,4 +1,4 @@
-"""What one call has fetched: a URL that many of its requests show is fetched once."""
+"""The fetch cache of one call: a URL that several of its requests show is fetched once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from functools import partial
 from typing import Literal, TypeAlias, cast
 
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link, look_at
+from qwenvl_kit.media.remote_images import probe_url
 from qwenvl_kit.media.sources import fetch_url
+from qwenvl_kit.media.types import Link
 
 _MAX_BYTES = 256 * 2**20
 
 _Key: TypeAlias = tuple[Literal["file", "look"], str]
 
 
-class Fetches:
-    """What a call has fetched, the last of it; any thread may ask.
+class FetchCache:
+    """The files and headers that a call has fetched most recently. For any thread.
 
-    Those who want the same at the same time wait for one of them. What failed is forgotten.
+    Threads that want the same URL at the same time wait for one of them. Failures are not kept.
     """
 
     def __init__(self) -> None:
@@ -29,16 +30,16 @@ class Fetches:
         self._found: OrderedDict[_Key, Future[Link | bytes]] = OrderedDict()
 
     def get(self, url: str, policy: MediaPolicy) -> bytes:
-        """What is at a URL.
+        """Return the bytes behind a URL.
 
         Raises:
             MediaError: as `fetch_url`.
         """
         return cast("bytes", self._get(("file", url), partial(fetch_url, url, policy)))
 
-    def look_at(self, url: str, policy: MediaPolicy) -> Link | bytes:
-        """As `qwenvl_kit.media.remote_images.look_at`."""
-        return self._get(("look", url), partial(look_at, url, policy))
+    def probe_url(self, url: str, policy: MediaPolicy) -> Link | bytes:
+        """Return a link to a picture, or its bytes, as `remote_images.probe_url`."""
+        return self._get(("look", url), partial(probe_url, url, policy))
 
     def _get(self, key: _Key, fetch: Callable[[], Link | bytes]) -> Link | bytes:
         while True:
@@ -50,7 +51,7 @@ class Fetches:
                     self._found.move_to_end(key)
             if found is None:
                 return self._fetch(key, fetch, mine)
-            if found.exception() is None:  # waits for whoever fetches it
+            if found.exception() is None:  # waits for the thread that fetches it
                 return found.result()
 
     def _fetch(
@@ -65,11 +66,11 @@ class Fetches:
             raise
         mine.set_result(content)
         with self._lock:
-            self._make_room()
+            self._evict()
         return content
 
-    def _make_room(self) -> None:
-        """Let the oldest go; of what is being fetched the size is not known yet."""
+    def _evict(self) -> None:
+        """Drop the oldest files until the rest fits; fetches in progress do not count."""
         done = [(key, _num_bytes(found)) for key, found in self._found.items() if found.done()]
         used = sum(num_bytes for _, num_bytes in done)
         for key, num_bytes in done:

@@ -1,4 +1,4 @@
-"""Open files, uploads and members of archives: anything with `read`, whole and at any position."""
+"""File objects: open files, uploads and members of archives, that is, anything with `read`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from contextlib import suppress
 from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaForbiddenError, MediaSourceError
-from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.locks import locked
 from qwenvl_kit.media.policy import MediaPolicy
 
 _PIECE_BYTES = 2**20
 
 
 def is_file(source: object) -> bool:
-    """Whether a source is an open file, or holds one as the uploads of web frameworks do."""
+    """True if a source is an open file, or holds one as the uploads of web frameworks do."""
     return not isinstance(source, type) and callable(getattr(source, "read", None))
 
 
 def read_file(source: Any, policy: MediaPolicy) -> bytes:
-    """All bytes of a file from its beginning, its position as it was afterwards.
+    """Read all bytes of a file from its beginning, and leave its position unchanged.
 
-    A file that cannot go back, as an answer of a server, is read from where it stands, once, and
-    its bytes are known as long as it is there: a picture is measured before it is decoded.
+    A file that cannot seek, such as a server's response, is read once from its current position.
+    Its bytes are kept as long as the file object exists, since a picture is measured and decoded.
 
     Raises:
         MediaSourceError: it is closed, gives text, or must be awaited.
@@ -33,17 +33,17 @@ def read_file(source: Any, policy: MediaPolicy) -> bytes:
     """
     file = _within(source)
     try:
-        with alone_with(file):
+        with locked(file):
             if _can_seek(file):
                 return _read_and_return(file, policy)
             return _READ_ONCE.read(file, policy)
     except MediaError:
         raise
-    except Exception as error:  # a file may be of anybody's making
+    except Exception as error:  # anybody may write a class with `read`
         if getattr(file, "closed", False) is True:
             raise MediaSourceError(
                 f"the {type(file).__name__} is closed",
-                expected="a file that stays open while it is asked about",
+                expected="a file that stays open until it is read",
                 hint="its bytes: file.read()",
             ) from error
         raise MediaDecodeError(
@@ -54,7 +54,7 @@ def read_file(source: Any, policy: MediaPolicy) -> bytes:
 
 
 def _within(source: Any) -> Any:
-    """The file that an upload holds, whose own `read` would have to be awaited."""
+    """The file inside an upload whose own `read` must be awaited; else the source itself."""
     if not inspect.iscoroutinefunction(source.read):
         return source
     file: Any = getattr(source, "file", None)
@@ -82,7 +82,7 @@ def _read_and_return(file: Any, policy: MediaPolicy) -> bytes:
 
 
 def _read_all(file: Any, policy: MediaPolicy) -> bytes:
-    """Pieces until there is none, and no more of them than the policy admits."""
+    """Read a file to its end, and refuse it once it has more bytes than the policy admits."""
     content = bytearray()
     while len(content) <= policy.max_bytes:
         piece = file.read(min(_PIECE_BYTES, policy.max_bytes + 1 - len(content)))
@@ -103,7 +103,7 @@ def _read_all(file: Any, policy: MediaPolicy) -> bytes:
 
 
 class _ReadOnce:
-    """What was read of files that cannot go back, by their identity, as long as they are there."""
+    """The bytes of files that cannot seek, by the identity of the file, while the file exists."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -116,7 +116,7 @@ class _ReadOnce:
             policy.check_num_bytes(len(known))
             return known
         content = _read_all(file, policy)
-        with suppress(TypeError):  # what cannot be watched is not known again
+        with suppress(TypeError):  # without weak references its bytes are not kept
             weakref.finalize(file, self._contents.pop, id(file), None).atexit = False
             with self._lock:
                 self._contents[id(file)] = content

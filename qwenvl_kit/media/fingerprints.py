@@ -1,4 +1,4 @@
-"""What a picture or video is known by when results are kept: enough to notice another one."""
+"""Fingerprints of pictures, videos and documents, by which stored results notice another one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.local_files import open_file, read_piece, sha256_of_file
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.sources import is_elsewhere, is_encoded, opened_source, resolve_source
+from qwenvl_kit.media.sources import is_encoded, is_remote, opened_source, resolve_source
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, VideoPart
 from qwenvl_kit.plans import ImagePlan, VideoPlan
@@ -28,15 +28,15 @@ _SAMPLE_BYTES = 64 * 2**10
 
 
 def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
-    """What tells a video from another.
+    """Return the facts that tell a video from another.
 
-    A file is known by its path, size, time of change and samples of its bytes: reading gigabytes to
-    be sure would take longer than it is worth. What is on the network is known by its URL, so that
-    a run goes on without fetching again what it has an answer to; what is kept is a hash of it, as
-    it may hold credentials. What is in memory is known by its content, an open file too.
+    A file is identified by its path, size, time of change and samples of its bytes: reading
+    gigabytes to be sure would take longer than it is worth. A URL on the network is identified by
+    itself, so that a run continues without fetching media whose answers it has. Its hash is kept,
+    as the URL may hold credentials. Data in memory, and an open file, are identified by content.
 
     Raises:
-        MediaSourceError: frames of a kind that cannot be told apart.
+        MediaSourceError: frames of a kind that cannot be identified.
         MediaNotFoundError: there is no such file.
         MediaError: the policy refuses it.
     """
@@ -44,7 +44,7 @@ def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(source).hexdigest()}
     if isinstance(source, str) and source[:5].lower() == "data:":
         return {"sha256": hashlib.sha256(source.encode()).hexdigest()}
-    if is_elsewhere(source, policy):
+    if is_remote(source, policy):
         return {"url_sha256": hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest()}
     if is_encoded(source):
         return _identify_encoded(source, policy)
@@ -53,19 +53,24 @@ def identify_source(source: Any, policy: MediaPolicy) -> dict[str, Any]:
     return _identify_pixels(source, policy)
 
 
-def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy) -> str | None:
-    """What a source gives as planned, without decoding it; None for what is in memory.
+def identify_part(
+    source: Any, plan: ImagePlan | VideoPlan | None, policy: MediaPolicy
+) -> str | None:
+    """Return a hash that identifies a source and its plan, without decoding it.
 
-    A file is known by its place, size and times of change, encoded bytes by their content.
+    A file is identified by its path, size and times of change, encoded bytes by their content.
+
+    Returns:
+        The hash; None for pixels in memory, and for a source that is not planned yet.
 
     Raises:
         MediaError: it is not there, or the policy refuses it.
     """
-    if isinstance(plan, VideoPlan) and is_sequence(source):
+    if plan is None or (isinstance(plan, VideoPlan) and is_sequence(source)):
         return None
     if isinstance(source, DocumentPage):
         document = source.document
-        file = document.known_as(lambda given: _identify_opened(given, policy))
+        file = document.cached_key(lambda given: _identify_opened(given, policy))
         known: object = file and (file, source.number, document.dpi)
     else:
         known = _identify_opened(source, policy)
@@ -75,8 +80,8 @@ def identify_part(source: Any, plan: ImagePlan | VideoPlan, policy: MediaPolicy)
 
 
 def _identify_opened(source: Any, policy: MediaPolicy) -> object:
-    """A file by its place, size and times of change, bytes by their content; None for others."""
-    if not is_encoded(source):  # nor is an array made a picture for nothing
+    """A file by its path, size and times of change, bytes by their hash; None for other sources."""
+    if not is_encoded(source):  # an array need not become a picture for this
         return None
     opened = resolve_source(source, policy)
     if not isinstance(opened, Path):
@@ -95,13 +100,13 @@ def _identify_opened(source: Any, policy: MediaPolicy) -> object:
 def identify_content(
     part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
 ) -> dict[str, Any]:
-    """What tells a picture, video or document from another, and how it is shown.
+    """Return the facts that tell a picture, video or document from another, with its settings.
 
-    For a run to go on with. Pictures and documents in files are known by their bytes, all else as
-    in `identify_source`.
+    A journal keeps their hash. Pictures and documents in files are identified by their bytes, all
+    other sources as in `identify_source`.
 
     Raises:
-        MediaError: it is not there, the policy refuses it, or it has nothing that it is known by.
+        MediaError: the file is not there, the policy refuses it, or it cannot be identified.
     """
     settings = {
         field.name: getattr(part, field.name) for field in fields(part) if field.name != "source"
@@ -113,7 +118,7 @@ def identify_content(
 def _identify_bytes(
     part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy
 ) -> dict[str, Any]:
-    is_named = is_encoded(part.source) and not is_elsewhere(part.source, policy)
+    is_named = is_encoded(part.source) and not is_remote(part.source, policy)
     if isinstance(part, (ImagePart, DocumentPart)) and is_named:
         with opened_source(part.source, policy) as opened:
             if isinstance(opened, Path):
@@ -136,7 +141,7 @@ def _identify_encoded(source: Any, policy: MediaPolicy) -> dict[str, Any]:
 
 
 def _form_of(path: Path, policy: MediaPolicy) -> dict[str, Any]:
-    """Size, time of change and samples of a file that may be of any size: 1 MiB of it at most."""
+    """Size, time of change and samples of a file of any size; reads 1 MiB of it at most."""
     with open_file(path, policy) as file:
         status = os.fstat(file.fileno())
         digest = hashlib.sha256()
@@ -152,7 +157,7 @@ def _form_of(path: Path, policy: MediaPolicy) -> dict[str, Any]:
 
 
 def _encoded(opened: Any) -> bytes:
-    """What an encoded source was resolved to, where that is no file."""
+    """The bytes of a resolved source that is no file."""
     return bytes(opened)
 
 
@@ -165,7 +170,7 @@ def _identify_frames(frames: Sequence[Any], policy: MediaPolicy) -> str:
 
 
 def _identify_pixels(source: Any, policy: MediaPolicy) -> dict[str, Any]:
-    """A NumPy array or a torch tensor by its values, another picture by what is shown of it."""
+    """An array or tensor by its values; another picture by its decoded pixels."""
     if not is_array(source):
         picture = decode_image(source, policy)
         form, pixels = [picture.mode, list(picture.size)], picture.tobytes()

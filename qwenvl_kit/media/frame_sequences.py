@@ -1,4 +1,4 @@
-"""Videos that are given as a sequence of frames."""
+"""Frame sequences: videos that are given frame by frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
-from qwenvl_kit.media.images import Resize, decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 from qwenvl_kit.media.pillow_objects import is_animated
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import is_encoded
+from qwenvl_kit.media.types import Resize
 from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FramesMeasure:
-    """Size and number of the frames of a video."""
+    """The size of a video's frames, and their number."""
 
     size: Size
     num_frames: int
 
 
 def measure_frames(source: Any, policy: MediaPolicy) -> FramesMeasure:
-    """Size and number of frames.
+    """Return the size and number of frames.
 
     Args:
         source: a sequence of frames, or an array (N, H, W, C) or tensor (N, C, H, W).
@@ -56,7 +57,7 @@ def measure_frames(source: Any, policy: MediaPolicy) -> FramesMeasure:
 def decode_frames(
     source: Any, plan: VideoPlan, policy: MediaPolicy, resize: Resize
 ) -> numpy.ndarray[Any, Any]:
-    """The frames of the plan, in order, upright, in RGB and at the planned size.
+    """Decode the frames of a plan, in order: upright, in RGB and at the planned size.
 
     Each is resized before the next is decoded, so that few are held at their full size.
 
@@ -75,7 +76,7 @@ def decode_frames(
 
 
 def new_frames(plan: VideoPlan) -> numpy.ndarray[Any, Any]:
-    """Room for the frames of a plan, uint8 (frames, height, width, 3)."""
+    """Allocate an array for the frames of a plan: uint8 (frames, height, width, 3)."""
     import numpy
 
     size = plan.resized
@@ -83,12 +84,12 @@ def new_frames(plan: VideoPlan) -> numpy.ndarray[Any, Any]:
 
 
 def is_sequence(source: Any) -> bool:
-    """Whether a video source is a sequence of frames; what is not is taken for a file."""
+    """True if a video source is a sequence of frames; any other source is taken for a file."""
     return not is_encoded(source)
 
 
 def as_frames(source: Any) -> Sequence[Any]:
-    """The frames that a source holds.
+    """Return the frames that a source holds.
 
     Raises:
         MediaSourceError: the source is not a sequence of frames, or is empty.
@@ -103,7 +104,7 @@ def as_frames(source: Any) -> Sequence[Any]:
         )
     if _repeats_one_animation(source):
         raise MediaSourceError(
-            "the frames are one animated picture again and again, which shows its last frame",
+            "several frames are the same animated picture, which shows its last frame only",
             expected="a picture of its own for each frame",
             hint="[frame.copy() for frame in PIL.ImageSequence.Iterator(picture)]",
         )

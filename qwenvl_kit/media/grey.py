@@ -1,11 +1,11 @@
-"""Grey of more than 8 bits as grey of 8, where Pillow's own conversion clips it to white.
+"""Grey of more than 8 bits, converted to 8 bits; Pillow's own conversion would clip it to white.
 
-One rule, whatever a picture comes from: white is the top of what its values can say. That is 65535
-of whole numbers (mode I;16, and I, which Pillow gives them for arithmetic), and 1.0 of floats
-(mode F). Nothing is guessed from the values. What lies outside cannot be scaled without knowing
-what it measures; whole numbers that fill less than an eighth of their range, as the 12 bits of a
-scanner or a depth of 8 metres in a file of 16, would be all but black. Both are refused, with the
-code that scales them.
+One rule holds for every source: white is the largest value that its type can hold. That is 65535
+for integers (mode I;16, and mode I, which Pillow uses for arithmetic), and 1.0 for floats (mode F).
+Nothing is guessed from the values. Values out of range cannot be scaled without knowing what they
+measure. Integers that fill less than an eighth of their range, such as the 12 bits of a scanner or
+a depth of 8 metres in a file of 16 bits, would be nearly black. Both are refused, with the code
+that scales them.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
-from qwenvl_kit.media.scaling import PILLOW, Dialect, cure_of
+from qwenvl_kit.media.scaling import PILLOW, Dialect, scaling_code
 
 if TYPE_CHECKING:
     import PIL.Image
 
 _TOP = 65535
 _LEAST_SHARE = 8
-"""A picture whose brightest value is below that part of white shows nothing."""
+"""A picture whose brightest value is below white divided by this shows nothing."""
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
-"""Tags of TIFF 6.0, and the value that says that it counts from white down."""
+"""Tags of TIFF 6.0, and the value of the second one that stands for white at 0."""
 
 _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
 """Tag of TIFF 6.0, section 19, and two of its values."""
 
 _STEP = 1.001 / 255
-"""One step of 8 bits, and what rounding adds to it."""
+"""One step of 8 bits, plus the rounding error."""
 
 
 def is_deep_grey(image: PIL.Image.Image) -> bool:
-    """Whether a picture is grey of more than 8 bits."""
+    """True if a picture is grey of more than 8 bits."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A deep grey picture in mode L.
+    """Return a deep grey picture in mode L.
 
     Raises:
-        MediaArrayError: values beyond its range, not finite, or all in the lowest part of it.
+        MediaArrayError: values out of range, not finite, or all in the lowest part of the range.
     """
     import PIL.Image
 
@@ -51,7 +51,7 @@ def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
         if image.mode == "F"
         else _of_integers(values, _top_of(image), dialect)
     )
-    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow turns that over for 8 bits alone
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts that for 8 bits only
         grey = 255 - grey
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -62,17 +62,17 @@ def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def check_sign(image: PIL.Image.Image) -> None:
-    """Refuse a TIFF of 8 bits with a sign, which Pillow reads as if it had none.
+    """Refuse a TIFF of signed 8-bit values, which Pillow reads as unsigned.
 
     Raises:
-        MediaArrayError: it is one.
+        MediaArrayError: the picture is such a TIFF.
     """
     if image.mode != "L" or _tag(image, _SAMPLE_FORMAT) != _SIGNED:
         return
     import numpy
 
     values = numpy.asarray(image)
-    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow has turned it over
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow has inverted it
         values, name = (255 - values).view("int8"), "(255 - numpy.asarray(image)).view('int8')"
     else:
         values, name = values.view("int8"), "numpy.asarray(image).view('int8')"
@@ -82,7 +82,7 @@ def check_sign(image: PIL.Image.Image) -> None:
 
 
 def _values_of(image: PIL.Image.Image) -> tuple[Any, Dialect]:
-    """The values of a picture, and how to write them: 32 bits without a sign are read as such."""
+    """The values of a picture, and the code that gives them; unsigned 32 bits are read as such."""
     import numpy
 
     values = numpy.asarray(image)
@@ -98,20 +98,20 @@ def _of_integers(values: Any, top: int, dialect: Dialect) -> Any:
         raise _beyond(values, f"whole numbers from 0 to {top}", dialect)
     if 0 < high <= top // _LEAST_SHARE:
         raise MediaArrayError(
-            f"grey of which {high} is the brightest of {top} would be all but black",
-            expected=f"white near {top}, in a picture of whole numbers above 8 bits",
-            hint=cure_of(values, dialect),
+            f"the brightest grey value is {high} of {top}: it would look black",
+            expected=f"white near {top} in grey of more than 8 bits",
+            hint=scaling_code(values, dialect),
         )
     wide = values.astype("uint32")
     return ((wide * 255 + top // 2) // top).astype("uint8")
 
 
 def of_floats(values: Any, dialect: Dialect = PILLOW) -> Any:
-    """Floats from 0 to 1 as uint8, of a picture or an array.
+    """Return floats from 0 to 1, of a picture or an array, as uint8.
 
     Raises:
-        MediaArrayError: values beyond that, not finite, or all within the first step of 255, as
-            those that were divided by 255 twice.
+        MediaArrayError: values out of range, not finite, or all within the first step of 255, as
+            those of a picture that was divided by 255 twice.
     """
     import numpy
 
@@ -120,9 +120,9 @@ def of_floats(values: Any, dialect: Dialect = PILLOW) -> Any:
         raise _beyond(values, "finite values in [0, 1], 0 black and 1 white", dialect)
     if 0 < high <= _STEP and bool(((values > 0) & (values < _STEP * 0.99)).any()):
         raise MediaArrayError(
-            f"floats of which {high} is the brightest would be all but black",
+            f"the brightest float is {high}: it would look black",
             expected="floats from 0 (black) to 1 (white)",
-            hint=f"{dialect.name} / {high}, if they were divided by 255 once too often",
+            hint=f"{dialect.name} / {high}, if they were divided by 255 twice",
         )
     return numpy.rint(values * 255.0).astype("uint8")
 
@@ -131,12 +131,12 @@ def _beyond(values: Any, expected: str, dialect: Dialect) -> MediaArrayError:
     return MediaArrayError(
         f"grey values from {values.min()} to {values.max()} were given",
         expected=expected,
-        hint=cure_of(values, dialect),
+        hint=scaling_code(values, dialect),
     )
 
 
 def _top_of(image: PIL.Image.Image) -> int:
-    """White; a TIFF of 12 bits says so, of which Pillow makes 16 without scaling them."""
+    """The value of white; a TIFF may say that it has 12 bits, which Pillow does not scale to 16."""
     bits = _tag(image, _BITS_PER_SAMPLE)
     has_fewer = bits is not None and 8 < bits < 16 and image.mode.startswith("I;")
     return (1 << bits) - 1 if bits is not None and has_fewer else _TOP

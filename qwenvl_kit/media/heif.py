@@ -1,4 +1,4 @@
-"""Pictures of phones (HEIC), by pillow-heif (extra `heic`)."""
+"""HEIF (HEIC), the picture format of phones, read by pillow-heif (extra `heic`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_heif(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.Image:
-    """A Pillow image whose header is read, without having Pillow know the format from now on.
+    """Open a HEIF picture and read its header; Pillow's own list of formats stays as it is.
 
     Raises:
         MediaDecodeError: the policy leaves HEIF out.

@@ -1,4 +1,4 @@
-"""From encoded bytes to a Pillow image whose header is read, or what they are instead."""
+"""Image headers: encoded bytes become a Pillow image with its header read, or a clear error."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 _START_OF_SCAN = b"\xff\xda"
 _MAX_NETPBM_HEADER = 65_536
 _MAX_PASSES = 100
-"""Of a progressive JPEG; encoders write about ten, and a picture may hold others beside it."""
+"""Most passes of a progressive JPEG; encoders write about ten, and the file may hold thumbnails."""
 
 
 def open_bytes(data: bytes, policy: MediaPolicy, name: str = "the source") -> PIL.Image.Image:
-    """A Pillow image whose header is read, from encoded bytes; errors as `identify_stream`."""
+    """Open encoded bytes as a Pillow image with its header read; errors as `identify_stream`."""
     policy.check_num_bytes(len(data))
     return identify_stream(io.BytesIO(data), policy, name)
 
 
 def identify_stream(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.Image:
-    """A Pillow image whose header is read from a stream.
+    """Open a stream as a Pillow image with its header read; the pixels are not.
 
     Raises:
         MediaDecodeError: it is no picture, one that the policy leaves out, or damaged.
         MediaSizeError: Pillow finds it too large to decode.
-        MissingPackageError: it is HEIF, and what reads that is not installed.
+        MissingPackageError: it is HEIF, and pillow-heif is not installed.
     """
     import PIL.Image
 
@@ -85,23 +85,23 @@ def _open_stream(stream: BinaryIO, policy: MediaPolicy, name: str) -> PIL.Image.
 
 
 def _check_netpbm(stream: BinaryIO, start: bytes, name: str) -> None:
-    """Refuse a header of comments without end, which Pillow reads byte by byte."""
+    """Refuse a header of endless comments, which Pillow reads byte by byte."""
     if not start.startswith(NETPBM_STARTS):
         return
     head = stream.read(_MAX_NETPBM_HEADER)
     stream.seek(0)
     uncommented = re.sub(rb"#[^\r\n]*[\r\n]?", b" ", head)
-    # The kind, the sides, and what white is; a further piece shows that they have ended.
+    # The kind, the sides, and the value of white; a fifth piece shows that they are complete.
     if len(head) == _MAX_NETPBM_HEADER and len(uncommented.split(maxsplit=4)) < 5:
         raise MediaDecodeError(
             f"{name} has a header of more than {_MAX_NETPBM_HEADER} bytes",
-            expected="no more comments than fit in",
+            expected="fewer comments in the header",
             hint="save it again, as PNG",
         )
 
 
 def _decoders(policy: MediaPolicy) -> tuple[str, ...]:
-    """The formats that are tried: no more than the plain ones where others are read apart."""
+    """The formats to try: only the plain ones if others are read in the decoding process."""
     is_plain_only = policy.isolate_images is None
     return tuple(
         known
@@ -111,9 +111,9 @@ def _decoders(policy: MediaPolicy) -> tuple[str, ...]:
 
 
 def check_passes(image: PIL.Image.Image, data: bytes, name: str) -> None:
-    """Refuse a progressive JPEG that goes over its pixels again and again.
+    """Refuse a progressive JPEG of too many passes over its pixels.
 
-    A pass may take ten bytes of a file and a second of a processor, so that 300 KB last minutes.
+    A pass may take ten bytes of a file and a second of CPU time, so that 300 KB last minutes.
     """
     is_progressive = "progressive" in image.info and image.format in ("JPEG", "MPO")
     num_passes = data.count(_START_OF_SCAN) if is_progressive else 1
@@ -144,7 +144,7 @@ def _not_a_picture(stream: BinaryIO, policy: MediaPolicy, name: str) -> MediaDec
     if start.startswith(b"data:") or is_start_in_base64(start):
         return MediaDecodeError(
             f"{name} is a picture as text ({num_bytes} bytes of base64)",
-            expected="that text, or the bytes that it stands for",
+            expected="the text as a string, or its decoded bytes",
             hint="source.decode()",
         )
     return MediaDecodeError(

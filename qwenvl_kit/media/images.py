@@ -1,62 +1,42 @@
-"""One picture: its size from the header, its pixels upright and in RGB."""
+"""One picture: its size from the header, and its pixels upright and in RGB."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import array_size, is_array
 from qwenvl_kit.media.grey import check_sign, is_deep_grey, to_8_bits
+from qwenvl_kit.media.isolation.choice import is_image_isolated
+from qwenvl_kit.media.isolation.images import decode_image_isolated, read_header_isolated
 from qwenvl_kit.media.pillow_objects import (
     content_of,
     exif_orientation,
     load,
     orientation_of,
+    pixels_of,
     reopened,
-    take,
 )
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.profiles import is_srgb, to_srgb
-from qwenvl_kit.media.sources import Opened, open_header, open_image, opened_source
+from qwenvl_kit.media.sources import open_header, open_image, opened_source
+from qwenvl_kit.media.types import ImageHeader, Opened, Resize
 from qwenvl_kit.plans import ImagePlan
 
 if TYPE_CHECKING:
     import PIL.Image
 
-Resize: TypeAlias = "Callable[[PIL.Image.Image, Size], PIL.Image.Image]"
-"""Brings a decoded picture to a size; a backend's own, so that pixels are its processor's."""
-
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width (EXIF 2.32, tag 274)."""
 
 _ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-"""Where Pillow finds an orientation, by which what is turned must not be turned again."""
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """What a picture's header says.
-
-    Attributes:
-        size: its size once it stands upright.
-        orientation: the EXIF orientation by which it is turned, 1 to 8 (EXIF 2.32, tag 274).
-        is_plain: whether it is RGB or grey, of 8 bits, opaque and sRGB, which every program shows
-            alike.
-        format: Pillow's name of the format; empty for pixels.
-    """
-
-    size: Size
-    orientation: int
-    is_plain: bool = False
-    format: str = ""
+"""Entries in which Pillow finds an orientation; a picture that was turned must lose them."""
 
 
 def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
-    """Size and orientation of a picture; an encoded picture is not decoded.
+    """Return the size and orientation of a picture; an encoded picture is not decoded.
 
     Raises:
         MediaError: the source cannot be opened, or the policy refuses it.
@@ -69,12 +49,9 @@ def read_header(source: Any, policy: MediaPolicy) -> ImageHeader:
         return ImageHeader(size, 1)
     if isinstance(source, PIL.Image.Image):
         return _callers_header(source, policy)
-    from qwenvl_kit.media.isolation.choice import is_picture_apart
-    from qwenvl_kit.media.isolation.pictures import read_header_apart
-
     with opened_source(source, policy) as opened:
-        if is_picture_apart(opened, policy):
-            return read_header_apart(opened, policy)
+        if is_image_isolated(opened, policy):
+            return read_header_isolated(opened, policy)
         with open_header(opened, policy) as image:
             return _checked_header(image, policy)
 
@@ -84,21 +61,21 @@ def _callers_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
 
 
 def _checked_header(image: PIL.Image.Image, policy: MediaPolicy) -> ImageHeader:
-    """Of a picture that is the kit's own."""
+    """The header of a picture that the kit itself has opened."""
     # Pillow gives a TIFF's size as if it stood upright, and turns it on its own when it decodes.
     orientation = 1 if image.format == "TIFF" else exif_orientation(image)
     return _header(image, orientation, policy)
 
 
 def measure_image(source: Any, policy: MediaPolicy) -> Size:
-    """The size of a picture once it stands upright; see `read_header`."""
+    """Return the size of the upright picture; see `read_header`."""
     return read_header(source, policy).size
 
 
 def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
-    """The picture in sRGB, upright, its transparent parts on white.
+    """Decode a picture: in sRGB, upright, its transparent parts on white.
 
-    Not to be written to: it may be the caller's own.
+    Do not write to the result: it may be the caller's own object.
 
     Raises:
         MediaError: the source cannot be opened or is damaged, or the policy refuses it.
@@ -113,21 +90,18 @@ def decode_image(source: Any, policy: MediaPolicy) -> PIL.Image.Image:
 
 
 def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
-    from qwenvl_kit.media.isolation.choice import is_picture_apart
-    from qwenvl_kit.media.isolation.pictures import decode_image_apart
-
-    if is_picture_apart(opened, policy) or _is_filled_up(opened):
-        return decode_image_apart(opened, policy)
+    if is_image_isolated(opened, policy) or _would_be_filled_up(opened):
+        return decode_image_isolated(opened, policy)
     image = open_image(opened, policy)
     header = _checked_header(image, policy)
     image = load(image)
-    if _is_filled_up(opened):  # since a moment ago
-        return decode_image_apart(opened, policy)
+    if _would_be_filled_up(opened):  # the setting has changed during the decoding
+        return decode_image_isolated(opened, policy)
     return _as_judged(_to_rgb(_turned(image, header.orientation)), header)
 
 
 def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
-    """The picture, if it is as large as the header said by which it was judged."""
+    """The picture, if its size is that of the header by which it was judged; else an error."""
     if (image.height, image.width) == (header.size.height_px, header.size.width_px):
         return image
     raise MediaDecodeError(
@@ -139,34 +113,34 @@ def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
 
 def _decode_callers(image: PIL.Image.Image, policy: MediaPolicy) -> PIL.Image.Image:
     orientation = _callers_header(image, policy).orientation
-    if accepts_cut_pictures() and reopened(image) is not None:
+    if fills_up_truncated_images() and reopened(image) is not None:
         content = content_of(image)
         if content is not None and image.format in policy.image_formats:
             return decode_image(content, policy)
-    return _to_rgb(_turned(take(image), orientation))
+    return _to_rgb(_turned(pixels_of(image), orientation))
 
 
-def accepts_cut_pictures() -> bool:
-    """Whether somebody has told Pillow to fill up what is cut short, for all of the process.
+def fills_up_truncated_images() -> bool:
+    """True if Pillow is set to fill up truncated pictures, a setting for the whole process.
 
-    Pillow looks at that setting while it decodes, in whichever thread. To change it for a moment
-    would change it for others; the decoding process has one of its own.
+    Pillow reads that setting while it decodes, in any thread. To change it for a moment would
+    change it for other threads; the decoding process has its own.
     """
     from PIL import ImageFile
 
     return bool(ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
-def _is_filled_up(opened: object) -> TypeGuard[Path | bytes]:
-    """Whether a file or bytes, if cut short, would be filled up here."""
-    return isinstance(opened, (Path, bytes)) and accepts_cut_pictures()
+def _would_be_filled_up(opened: object) -> TypeGuard[Path | bytes]:
+    """True if this process would fill up a truncated file or truncated bytes."""
+    return isinstance(opened, (Path, bytes)) and fills_up_truncated_images()
 
 
 def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-    """The picture at another size; always a new one.
+    """Resize a picture; the result is always a new object.
 
     Bicubic, as every Qwen-VL processor declares (`resample: 3` in preprocessor_config.json).
-    Pillow's arithmetic, within two steps of 255 of torchvision's, which a backend that has torch
+    Pillow's arithmetic is within two steps of 255 of torchvision's, which a backend that has torch
     may use instead.
     """
     import PIL.Image
@@ -175,7 +149,7 @@ def resize_image(image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
 
 
 def show_image(image: PIL.Image.Image, plan: ImagePlan, resize: Resize) -> PIL.Image.Image:
-    """What a model sees of an upright picture: cut, padded and resized as planned."""
+    """Crop, pad and resize an upright picture as planned: the picture that the model sees."""
     import PIL.Image
 
     if plan.crop is not None:

@@ -1,23 +1,31 @@
-"""All pictures and videos of one request, in order."""
+"""The media loader: opens, identifies and decodes all pictures and videos of one request."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar, Union
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
-from qwenvl_kit.media.documents import DocumentPage, check_no_document, decode_pages
-from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.documents import (
+    check_no_document,
+    decode_pages,
+    document_pages,
+    page_parts,
+)
+from qwenvl_kit.media.error_mapping import mapped_errors
+from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.fingerprints import identify_part
 from qwenvl_kit.media.frame_sequences import decode_frames, is_sequence, measure_frames
-from qwenvl_kit.media.images import Resize, decode_image, read_header, resize_image, show_image
+from qwenvl_kit.media.images import decode_image, read_header, resize_image, show_image
+from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link, look_at
-from qwenvl_kit.media.sources import fetch_url, is_elsewhere, is_on_the_web
+from qwenvl_kit.media.sources import fetch_url, is_remote, is_web_url
+from qwenvl_kit.media.types import DecodedMedia, DrawnImage, Link, Resize
 from qwenvl_kit.media.video_files import decode_file, measure_file
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import (
@@ -25,95 +33,165 @@ from qwenvl_kit.messages.message import (
     Message,
     Part,
     VideoPart,
-    iter_media,
     iter_parts,
-    with_media,
 )
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-
-if TYPE_CHECKING:
-    import numpy
-    import PIL.Image
-
-    from qwenvl_kit.media.fetch_cache import Fetches
-
-DecodedMedia: TypeAlias = Union["PIL.Image.Image", "numpy.ndarray[Any, Any]"]
-"""A picture, or the frames of a video as uint8 (frames, height, width, 3): RGB, upright, at the
-planned size."""
-
 
 _MediaPart = TypeVar("_MediaPart", bound=Union[ImagePart, VideoPart, DocumentPart])
 
 
-def measure_media(messages: Sequence[Message], policy: MediaPolicy) -> list[Measure]:
-    """Sizes of all pictures and videos, from headers alone; links know them already.
+class OpenedMedia(NamedTuple):
+    """The messages of a request with all media opened, and the record of each picture and video.
 
-    Raises:
-        MediaError: with the place of the part that cannot be opened.
+    Attributes:
+        messages: the conversation, with fetched sources, and pages in place of documents.
+        items: its pictures and videos, in the order of the messages.
     """
-    return [_measure(where, part, policy) for where, part in iter_media(messages)]
+
+    messages: tuple[Message, ...]
+    items: tuple[MediaItem, ...]
 
 
-def fetch_media(
+def open_media(
     messages: Sequence[Message],
     policy: MediaPolicy,
-    fetches: Fetches | None = None,
-    kept: Collection[str] = (),
-) -> tuple[Message, ...]:
-    """The messages with what is on the network fetched, and open files read, once for all.
+    fetches: FetchCache | None = None,
+    *,
+    takes_links: bool = False,
+) -> OpenedMedia:
+    """Fetch, open and measure all media of a conversation, in one walk; no pixel is decoded.
 
     Args:
         messages: the conversation.
         policy: what may be opened.
-        fetches: what the call has fetched before; None for nothing.
-        kept: places of those that stay as they are.
+        fetches: URLs that the call has fetched before; None for none.
+        takes_links: leave pictures on the network where they are, as `Link`s, and fetch their
+            headers only.
 
     Raises:
-        MediaError: with the place of the part that cannot be fetched.
+        MediaError: a part cannot be fetched or opened; the error has its place.
+        MissingPackageError: a PDF was given, and pypdfium2 is not installed.
     """
-    fetched: dict[str, Part] = {}
-    for where, part in iter_parts(messages):
-        if isinstance(part, (ImagePart, VideoPart, DocumentPart)) and where not in kept:
-            with located(where):
-                held = fetch_part(part, policy, fetches)
-            if held is not part:
-                fetched[where] = held
-    return with_media(messages, fetched) if fetched else tuple(messages)
+    fetches = FetchCache() if fetches is None else fetches
+    walk = _Walk(policy, fetches, takes_links=takes_links)
+    places = iter_parts(messages)
+    opened = []
+    for message in messages:
+        parts: list[Part] = []
+        before: Part | None = None
+        for where, part in islice(places, len(message.parts)):
+            parts.extend(walk.opened(where, part, before))
+            before = part
+        opened.append(_with_parts(message, parts))
+    return OpenedMedia(tuple(opened), tuple(walk.items))
 
 
-def link_media(
-    messages: Sequence[Message], policy: MediaPolicy, fetches: Fetches | None = None
-) -> tuple[Message, ...]:
-    """The messages with links in place of pictures on the network; errors as `fetch_media`."""
-    look = look_at if fetches is None else fetches.look_at
-    linked: dict[str, Part] = {}
-    for where, part in iter_media(messages):
-        if isinstance(part, ImagePart) and is_on_the_web(part.source):
-            with reading(where):
-                source: Any = look(str(part.source), policy)
-            linked[where] = replace(part, source=source)
-    return with_media(messages, linked) if linked else tuple(messages)
+class _Walk:
+    """One walk through the parts of a conversation; it collects the media items."""
+
+    def __init__(self, policy: MediaPolicy, fetches: FetchCache, *, takes_links: bool) -> None:
+        self.items: list[MediaItem] = []
+        self._policy = policy
+        self._fetches = fetches
+        self._takes_links = takes_links
+        self._pages: dict[int, tuple[ImagePart, ...] | None] = {}
+
+    def opened(self, where: str, part: Part, before: Part | None) -> Iterator[Part]:
+        """Open a part; yield it, or the pages of a document, each after its name.
+
+        Args:
+            where: the place of the part.
+            part: it, as it was given.
+            before: the part before it, after which the name of a page may need a new line.
+        """
+        if not isinstance(part, (ImagePart, VideoPart, DocumentPart)):
+            yield part
+            return
+        with mapped_errors(where):
+            reached = self._reached(part)
+            pages = None if isinstance(reached, VideoPart) else self._pages_of(part, reached)
+        if pages is None:
+            self._collect(where, reached)
+            yield reached
+            return
+        for shown in page_parts(part, pages, before):
+            if isinstance(shown, ImagePart):
+                page: Any = shown.source
+                self._collect(f"{where}.pages[{page.number}]", shown)
+            yield shown
+
+    def _reached(self, part: _MediaPart) -> _MediaPart:
+        """The part with a link or the bytes of what is on the network."""
+        if self._takes_links and isinstance(part, ImagePart) and is_web_url(part.source):
+            source: Any = self._fetches.probe_url(str(part.source), self._policy)
+            return replace(part, source=source)
+        return fetch_part(part, self._policy, self._fetches)
+
+    def _pages_of(
+        self, given: Part, reached: ImagePart | DocumentPart
+    ) -> tuple[ImagePart, ...] | None:
+        """The pages of a part; those of a part that stands twice share one document."""
+        if id(given) not in self._pages:
+            self._pages[id(given)] = document_pages(reached, self._policy)
+        return self._pages[id(given)]
+
+    def _collect(self, where: str, part: Any) -> None:
+        with mapped_errors(where):
+            self.items.append(MediaItem(where, part, _measure(where, part, self._policy)))
 
 
-def links_of(messages: Sequence[Message]) -> dict[str, Link]:
-    """Pictures that are links, by their places."""
-    sources: dict[str, object] = {where: part.source for where, part in iter_media(messages)}
-    return {where: source for where, source in sources.items() if isinstance(source, Link)}
+def fetch_media(messages: Sequence[Message], policy: MediaPolicy) -> tuple[Message, ...]:
+    """Return the messages with the bytes of media on the network, and of open files.
+
+    For who keeps messages: what they show later does not depend on the network, or on the files'
+    owners. A request needs `open_media` alone.
+
+    Raises:
+        MediaError: a part cannot be fetched; the error has its place.
+    """
+    places = iter_parts(messages)
+    return tuple(
+        _with_parts(
+            message,
+            [_fetched(where, part, policy) for where, part in islice(places, len(message.parts))],
+        )
+        for message in messages
+    )
 
 
-def fetch_part(part: _MediaPart, policy: MediaPolicy, fetches: Fetches | None = None) -> _MediaPart:
-    """The part with its bytes, if it is on the network or an open file, else as it is.
+def _fetched(where: str, part: Part, policy: MediaPolicy) -> Part:
+    if not isinstance(part, (ImagePart, VideoPart, DocumentPart)):
+        return part
+    with located(where):
+        return fetch_part(part, policy)
+
+
+def _with_parts(message: Message, parts: Sequence[Part]) -> Message:
+    """The message with other parts; the same object if no part was replaced."""
+    is_same = [*map(id, parts)] == [*map(id, message.parts)]
+    return message if is_same else replace(message, parts=tuple(parts))
+
+
+def fetch_part(
+    part: _MediaPart, policy: MediaPolicy, fetches: FetchCache | None = None
+) -> _MediaPart:
+    """Return the part with its bytes if it is on the network or an open file; else as it is.
 
     A file is read once for all that is done with it, at whatever time its owner closes it.
 
+    Args:
+        part: a picture, video or document; its source may be a `Link`.
+        policy: what may be opened.
+        fetches: URLs that the call has fetched before; None for none.
+
     Raises:
-        MediaError: as `fetch_media`, or the file cannot be read.
+        MediaError: the URL cannot be fetched, or the file cannot be read.
     """
     url = _url_of(part, policy)
     if url is None:
         return _held(part, policy)
     get = fetch_url if fetches is None else fetches.get
-    with reading():
+    with mapped_errors():
         return replace(part, source=get(url, policy))
 
 
@@ -121,90 +199,96 @@ def _held(part: _MediaPart, policy: MediaPolicy) -> _MediaPart:
     """The part with what its owner may move or close: a file's bytes, the frame of an animation."""
     source: Any = part.source
     if is_file(source):
-        with reading():
+        with mapped_errors():
             source = read_file(source, policy)
     elif isinstance(part, ImagePart):
-        with reading():
+        with mapped_errors():
             source = frame_of(source, part.frame_index)
     return part if source is part.source else replace(part, source=source)
 
 
 def _url_of(part: ImagePart | VideoPart | DocumentPart, policy: MediaPolicy) -> str | None:
-    """Where a part is on the network, as a link or not; None if it is not there."""
+    """The URL of a part on the network, a link or not; None if it is not there."""
     source: object = part.source
     if isinstance(source, Link):
         return source.url
-    return str(source) if is_elsewhere(source, policy) else None
+    return str(source) if is_remote(source, policy) else None
 
 
-def identify_media(
-    messages: Sequence[Message], plans: Mapping[str, ImagePlan | VideoPlan], policy: MediaPolicy
-) -> list[str | None]:
-    """What all pictures and videos are known by, as planned, without decoding them.
-
-    None for those in memory, whose pixels alone tell them apart.
+def fetch_link(item: MediaItem, policy: MediaPolicy, fetches: FetchCache | None) -> MediaItem:
+    """Return the item with the bytes of its picture in place of a link.
 
     Raises:
-        MediaError: with the place of the part that cannot be opened.
+        MediaError: the URL cannot be fetched; the error has the place of the item.
     """
-    keys: list[str | None] = []
-    for where, part in iter_media(messages):
-        with reading(where):
-            keys.append(identify_part(part.source, plans[where], policy))
-    return keys
+    with located(item.where):
+        return replace(item, part=fetch_part(item.part, policy, fetches))
+
+
+def identify_media(items: Sequence[MediaItem], policy: MediaPolicy) -> tuple[MediaItem, ...]:
+    """Return planned items with their keys, without decoding them; see `identify_part`.
+
+    Raises:
+        MediaError: an item cannot be opened; the error has its place.
+    """
+    identified = []
+    for item in items:
+        with mapped_errors(item.where):
+            identified.append(replace(item, key=identify_part(item.source, item.plan, policy)))
+    return tuple(identified)
 
 
 def decode_media(
-    messages: Sequence[Message],
-    plans: Mapping[str, ImagePlan | VideoPlan],
+    items: Sequence[MediaItem],
     policy: MediaPolicy,
     resize: Resize = resize_image,
-    known: Collection[str] = (),
     *,
     resize_frame: Resize | None = None,
-) -> dict[str, DecodedMedia]:
-    """Pixels of all pictures and videos, as planned, by their places.
+) -> tuple[MediaItem, ...]:
+    """Return planned items with their pixels; those that have content stay as they are.
 
     Args:
-        messages: the conversation.
-        plans: what was planned for each.
+        items: pictures and videos.
         policy: what may be opened.
-        resize: brings a picture to its planned size.
-        known: places of those that need no pixels.
-        resize_frame: does so with the frames of a video; None for the same as with pictures.
+        resize: resizes a picture to its planned size.
+        resize_frame: resizes a frame of a video; None for the same as with pictures.
 
     Raises:
-        MediaError: with the place of the part that cannot be decoded.
+        MediaError: an item cannot be decoded; the error has its place.
     """
-    decoded: dict[str, DecodedMedia] = {
-        **decode_pages(messages, plans, policy, resize, known),
-    }
-    for where, part in iter_media(messages):
-        if where in known or where in decoded:
-            continue
-        plan = plans[where]
-        with reading(where):
-            if isinstance(plan, ImagePlan):
-                decoded[where] = show_image(decode_image(part.source, policy), plan, resize)
-            else:
-                policy.check_num_frames(len(plan.frame_indices))
-                decode = decode_frames if is_sequence(part.source) else decode_file
-                decoded[where] = decode(part.source, plan, policy, resize_frame or resize)
-    return decoded
+    pages = decode_pages(items, policy, resize)
+    decoded = []
+    for at, item in enumerate(items):
+        content = item.content
+        if content is None:
+            content = pages[at] if at in pages else _decode(item, policy, resize, resize_frame)
+        decoded.append(replace(item, content=content))
+    return tuple(decoded)
+
+
+def _decode(
+    item: MediaItem, policy: MediaPolicy, resize: Resize, resize_frame: Resize | None
+) -> DecodedMedia | None:
+    plan = item.plan
+    with mapped_errors(item.where):
+        if isinstance(plan, ImagePlan):
+            return show_image(decode_image(item.source, policy), plan, resize)
+        if isinstance(plan, VideoPlan):
+            policy.check_num_frames(len(plan.frame_indices))
+            decode = decode_frames if is_sequence(item.source) else decode_file
+            return decode(item.source, plan, policy, resize_frame or resize)
+    return None
 
 
 def _measure(where: str, part: ImagePart | VideoPart, policy: MediaPolicy) -> Measure:
-    with reading(where):
-        if isinstance(part, ImagePart):
-            source: object = part.source
-            if isinstance(source, (Link, DocumentPage)):
-                header = source.header
-            else:
-                header = read_header(source, policy)
-            return ImageMeasure(where, part, header.size, header.orientation)
-        if is_sequence(part.source):
-            frames = measure_frames(part.source, policy)
-            return VideoMeasure(where, part, frames.size, frames.num_frames)
-        check_no_document(part.source, policy)
-        film = measure_file(part.source, policy, part.end_seconds)
-        return VideoMeasure(where, part, film.size, len(film.times_seconds), film.times_seconds)
+    source: Any = part.source
+    if isinstance(part, ImagePart):
+        is_known = isinstance(source, (Link, DrawnImage))
+        header = source.header if is_known else read_header(source, policy)
+        return ImageMeasure(where, part, header.size, header.orientation)
+    if is_sequence(source):
+        frames = measure_frames(source, policy)
+        return VideoMeasure(where, part, frames.size, frames.num_frames)
+    check_no_document(source, policy)
+    film = measure_file(source, policy, part.end_seconds)
+    return VideoMeasure(where, part, film.size, len(film.times_seconds), film.times_seconds)

@@ -1,4 +1,4 @@
-"""Files of this machine: which of them may be read, and that what is opened is what was judged."""
+"""Local files: checks of the paths that may be read; the file that is opened is the one checked."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)
 _FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _HAS_FOLDERS = bool(_NO_LINKS) and os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
-"""Whether files can be opened from folders that are open, which no link can be put in place of."""
+"""True if a file can be opened relative to an open folder, which no link can replace."""
 
 
 def checked_file(given: Path, policy: MediaPolicy) -> Path:
-    """The path of a file that may be read; messages name it as it was given.
+    """Return the path of a file that may be read; messages name it as it was given.
 
     Raises:
-        MediaForbiddenError: it is not in the folders that the policy admits. Nothing else is said
-            of such a path: neither whether there is anything, nor what.
-        MediaNotFoundError: there is none.
+        MediaForbiddenError: it is in no folder that the policy admits. The message says nothing
+            about such a path, not even if a file is there.
+        MediaNotFoundError: there is no such file.
         MediaSourceError: it is a folder, a device or a pipe.
     """
     try:
@@ -51,7 +51,7 @@ def checked_file(given: Path, policy: MediaPolicy) -> Path:
             expected="a file",
             hint=DATA_URL if looks_like_base64(str(given)) else "",
         ) from error
-    if stat.S_ISLNK(status.st_mode):  # it was no link when it was judged
+    if stat.S_ISLNK(status.st_mode):  # it was no link when it was checked
         raise forbidden_path()
     if stat.S_ISDIR(status.st_mode):
         raise MediaSourceError(f"{given} is a directory", expected="a file")
@@ -62,10 +62,10 @@ def checked_file(given: Path, policy: MediaPolicy) -> Path:
 
 @contextmanager
 def open_file(path: Path, policy: MediaPolicy) -> Iterator[BinaryIO]:
-    """A file that `checked_file` admitted, whatever has been put in its place meanwhile.
+    """Open a file that `checked_file` admitted; a link that has replaced it since is not followed.
 
     Raises:
-        MediaForbiddenError: a link was put there, or on the way.
+        MediaForbiddenError: a link stands in its place, or in the place of one of its folders.
         MediaSourceError: it is no longer a file.
         MediaNotFoundError: it cannot be read.
     """
@@ -80,17 +80,17 @@ def open_file(path: Path, policy: MediaPolicy) -> Iterator[BinaryIO]:
 
 
 def read_file(path: Path, policy: MediaPolicy) -> bytes:
-    """All bytes of a file; one that has too many, or grows meanwhile, is refused.
+    """Return all bytes of a file; one that is too large, or grows too large meanwhile, is refused.
 
     Raises:
-        MediaForbiddenError: it has more than the policy admits; or as `open_file`.
+        MediaForbiddenError: it has more bytes than the policy admits; or as `open_file`.
         MediaNotFoundError: it cannot be read.
     """
     return b"".join(_blocks(path, policy, None))
 
 
 def sha256_of_file(path: Path, policy: MediaPolicy) -> str:
-    """The SHA-256 of a file's bytes; errors as of `read_file`."""
+    """Return the SHA-256 of a file's bytes; errors as of `read_file`."""
     digest = hashlib.sha256()
     for block in _blocks(path, policy, _BLOCK_BYTES):
         digest.update(block)
@@ -98,13 +98,13 @@ def sha256_of_file(path: Path, policy: MediaPolicy) -> str:
 
 
 def read_start(path: Path, num_bytes: int, policy: MediaPolicy) -> bytes:
-    """How a file begins; errors as of `open_file`."""
+    """Return the first bytes of a file; errors as of `open_file`."""
     with open_file(path, policy) as file:
         return read_piece(file, path, num_bytes)
 
 
 def _blocks(path: Path, policy: MediaPolicy, block_bytes: int | None) -> Iterator[bytes]:
-    """The bytes of a file, piece by piece; None for as few pieces as there can be."""
+    """The bytes of a file, block by block; None for as few blocks as possible."""
     with open_file(path, policy) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         policy.check_num_bytes(size_bytes)
@@ -117,10 +117,10 @@ def _blocks(path: Path, policy: MediaPolicy, block_bytes: int | None) -> Iterato
 
 
 def read_piece(file: BinaryIO, path: Path, num_bytes: int, start: int | None = None) -> bytes:
-    """The next bytes of a file that `open_file` opened, or those from a place on.
+    """Return the next bytes of a file that `open_file` opened, or those from a position on.
 
     Raises:
-        MediaNotFoundError: they cannot be read, or not without waiting, as of some of the kernel.
+        MediaNotFoundError: they cannot be read, or only by waiting, as some of the kernel.
     """
     try:
         if start is not None:
@@ -135,10 +135,10 @@ def read_piece(file: BinaryIO, path: Path, num_bytes: int, start: int | None = N
 
 @contextmanager
 def _in_its_folder(path: Path, policy: MediaPolicy) -> Iterator[tuple[str, int | None]]:
-    """A file's name, and its open folder; the whole path and None where nothing is fenced in.
+    """A file's name, and its open folder; the whole path and None if no folders are fenced in.
 
-    The folder is reached from the one that was admitted, step by step, and no step is a link: the
-    path was free of them when it was judged.
+    The folder is opened step by step from the admitted one, and no step follows a link: the
+    path was free of links when it was checked.
     """
     folders = policy.allow_folders if _HAS_FOLDERS else None
     fence = next((fence for fence in folders or () if path.is_relative_to(fence)), path)
@@ -190,7 +190,7 @@ def _no_file(given: str, policy: MediaPolicy) -> MediaNotFoundError:
             f"no file has {words} for its name",
             expected=f"a path, or {DATA_URL}" if is_base64 else "a path",
         )
-    # Where files are fenced in, the one who names them is not to learn where this is.
+    # If files are fenced in, the caller must not learn the working directory.
     hint = f"an absolute path; the working directory is {_working_directory()}"
     is_ours = policy.allow_folders is None
     return MediaNotFoundError(f"no file at {given}", hint=hint if is_ours else "")

@@ -1,4 +1,4 @@
-"""What belongs to the caller is read by one of our threads at a time."""
+"""Locks for the caller's objects: only one thread of the kit reads such an object at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _Turn:
-    """A lock, and how many hold it or wait for it."""
+    """A lock, and the number of threads that hold it or wait for it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -18,10 +18,10 @@ class _Turn:
 
 
 class _Turns:
-    """A lock for each object that is being read, known by its identity.
+    """A lock for each object that is being read, by the identity of the object.
 
-    Objects of others may be neither hashable nor weakly referable. Whoever reads one keeps it
-    alive, so that its identity is its own as long as its lock is here.
+    The caller's objects may be neither hashable nor weakly referable. A reader keeps its object
+    alive, so that the identity is unique as long as the lock is here.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class _Turns:
                     self._turns.pop(id(thing), None)
 
     def forget(self) -> None:
-        """In a forked process: those who held the locks are threads of the parent."""
+        """Forget all locks in a forked process: threads of the parent held them."""
         self._guard, self._turns = threading.Lock(), {}
 
 
@@ -54,8 +54,8 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def alone_with(thing: Any) -> Iterator[None]:
-    """Nobody else of the kit reads a thing of the caller within this.
+def locked(thing: Any) -> Iterator[None]:
+    """Keep other threads of the kit from reading an object of the caller within this context.
 
     Take the lock of a picture before that of its file, never the other way round.
     """

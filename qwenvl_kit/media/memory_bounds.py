@@ -1,4 +1,4 @@
-"""Bounds of memory, for steps of decoding whose need is known before they are taken."""
+"""Memory bounds, for steps of decoding whose need is known in advance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
 Bound: TypeAlias = "Callable[[int], AbstractContextManager[None]]"
-"""Holds a step to what a picture of so many pixels may take."""
+"""A function from a number of pixels to a context that bounds memory to such a picture's need."""
 
 
 def unbounded(num_pixels: int) -> AbstractContextManager[None]:
-    """No bound, as in the process of who asks: one that it is set holds for all of its threads."""
+    """Return a context without a bound; in the caller's process a bound would hold all threads."""
     del num_pixels
     return nullcontext()

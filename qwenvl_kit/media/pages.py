@@ -7,65 +7,51 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
+from typing import Any, TypeAlias, TypeGuard, Union
 
 from qwenvl_kit.errors import MediaSizeError, MediaSourceError, located
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.arrays import is_array
-from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.error_mapping import mapped_errors
+from qwenvl_kit.media.isolation.choice import is_document_isolated
+from qwenvl_kit.media.isolation.documents import measure_pages_isolated, read_pages_isolated
 from qwenvl_kit.media.local_files import read_file, read_start
 from qwenvl_kit.media.memory_bounds import Bound, unbounded
 from qwenvl_kit.media.pdf import NUM_FIRST_BYTES, PdfPages, check_pdfium
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import (
-    is_on_the_web,
+    is_web_url,
     open_header,
     open_image,
     opened_source,
 )
-from qwenvl_kit.media.tiff_pages import ScanPages, is_tiff
+from qwenvl_kit.media.tiff_pages import TiffPages, is_tiff
+from qwenvl_kit.media.types import Page, PageSize
 from qwenvl_kit.messages.document_parts import check_dpi
 from qwenvl_kit.messages.video_timing import is_count
 
-if TYPE_CHECKING:
-    import PIL.Image
-
 DEFAULT_DPI = 144
-"""Print of 8 points is then 16 pixels high, which the models read."""
+"""Default resolution: print of 8 points is then 16 pixels high, which the models can read."""
 
-_Document: TypeAlias = Union[PdfPages, ScanPages]
-
-
-class Page(NamedTuple):
-    """A page as a picture, and its number, from 1 on."""
-
-    number: int
-    image: PIL.Image.Image
-
-
-class PageSize(NamedTuple):
-    """A page's number, from 1 on, and how large it will be as a picture."""
-
-    number: int
-    size: Size
+_Document: TypeAlias = Union[PdfPages, TiffPages]
 
 
 def is_pdf(source: Any) -> bool:
-    """Whether a source is a PDF, by its name or its first bytes."""
+    """True if a source is a PDF, by its name or its first bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source[:NUM_FIRST_BYTES]).lstrip().startswith(b"%PDF-")
     return isinstance(source, (str, Path)) and str(source).lower().endswith(".pdf")
 
 
 def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
-    """How a document or picture begins; empty for one in memory or on the network.
+    """Return the first bytes of a document or picture; empty for pixels, and for a web URL.
 
     Raises:
         MediaError: it cannot be opened, or the policy refuses it.
     """
     import PIL.Image
 
-    if isinstance(source, PIL.Image.Image) or is_array(source) or is_on_the_web(source):
+    if isinstance(source, PIL.Image.Image) or is_array(source) or is_web_url(source):
         return b""
     with opened_source(_shortened(source), policy) as opened:
         if isinstance(opened, Path):
@@ -74,23 +60,23 @@ def first_bytes(source: Any, policy: MediaPolicy) -> bytes:
 
 
 def _shortened(source: Any) -> Any:
-    """Bytes, or a data URL in base64, without what lies behind the beginning; else the source."""
+    """The beginning of bytes, or of a data URL in base64; any other source as it is."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source[:NUM_FIRST_BYTES])
     start = source.find(";base64,", 0, 200) if isinstance(source, str) else -1
     if start < 0 or source[:5].lower() != "data:":
         return source
-    end = start + len(";base64,") + 2 * NUM_FIRST_BYTES  # a multiple of 4, as base64 has it
+    end = start + len(";base64,") + 2 * NUM_FIRST_BYTES  # a multiple of 4, the unit of base64
     is_plain = re.fullmatch("[A-Za-z0-9+/]+", source[start + len(";base64,") : end]) is not None
     return source[:end] if is_plain else source
 
 
 def check_pages(pages: Iterable[int] | None, dpi: float, policy: MediaPolicy) -> list[int] | None:
-    """The pages that are wanted, without going through more of them than may be drawn.
+    """Return the wanted pages as numbers; at most one more is read than may be drawn.
 
     Raises:
-        MediaSizeError: too many, or what is no number of a page.
-        InputError: the dpi cannot be meant.
+        MediaSizeError: too many pages, or something that is no page number.
+        InputError: the dpi is out of range.
     """
     check_dpi(dpi)
     if pages is None:
@@ -112,14 +98,14 @@ def read_pages(
     dpi: float = DEFAULT_DPI,
     password: str | None = None,
 ) -> list[Page]:
-    """Pages of a PDF or TIFF as pictures in RGB.
+    """Read pages of a PDF or TIFF as pictures in RGB.
 
     Args:
         source: a path, `file://` or data URL, or bytes.
-        policy: what may be opened; `max_pages` and `max_pixels` are judged before any is drawn.
-        pages: which, from 1 on; None for all.
-        dpi: pixels an inch of a PDF.
-        password: what it was locked with.
+        policy: what may be opened; `max_pages` and `max_pixels` are checked before any is drawn.
+        pages: page numbers, from 1 on; None for all.
+        dpi: pixels per inch of a PDF.
+        password: the password of the PDF.
 
     Raises:
         MediaError: it cannot be opened, is damaged, or the policy refuses it.
@@ -127,31 +113,27 @@ def read_pages(
         MissingPackageError: pypdfium2 is not installed.
     """
     numbers = check_pages(pages, dpi, policy)
-    with reading():
+    with mapped_errors():
         return list(pages_of(source, policy, numbers, dpi, password))
 
 
 def measure_pages(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> list[PageSize]:
-    """The pages that are wanted, and how large each will be; draws none. As `read_pages`."""
-    from qwenvl_kit.media.isolation.documents import measure_pages_apart
-
+    """Return the number and size of each wanted page, and draw none; errors as of `read_pages`."""
     with opened_source(source, policy) as opened:
-        if _is_apart(opened, policy):
-            return measure_pages_apart(opened, policy, pages, dpi, password)
+        if _is_isolated(opened, policy):
+            return measure_pages_isolated(opened, policy, pages, dpi, password)
         return list(size_pages(opened, policy, pages, dpi, password))
 
 
 def pages_of(
     source: Any, policy: MediaPolicy, pages: Sequence[int] | None, dpi: float, password: str | None
 ) -> Iterator[Page]:
-    """The pages one by one, here or in the process that draws; as `read_pages`."""
-    from qwenvl_kit.media.isolation.documents import read_pages_apart
-
+    """Draw pages one by one, here or in the decoding process; errors as of `read_pages`."""
     with opened_source(source, policy) as opened:
-        if _is_apart(opened, policy):
-            yield from read_pages_apart(opened, policy, pages, dpi, password)
+        if _is_isolated(opened, policy):
+            yield from read_pages_isolated(opened, policy, pages, dpi, password)
         else:
             yield from draw_pages(opened, policy, pages, dpi, password)
 
@@ -165,7 +147,7 @@ def size_pages(
     *,
     bound: Bound = unbounded,
 ) -> Iterator[PageSize]:
-    """The sizes of pages one by one, in this process; as `read_pages`."""
+    """Measure pages one by one, in this process; errors as of `read_pages`."""
     with _opened(source, policy, pages, password, bound, draws=False) as document:
         for number in _wanted(pages, document, policy):
             yield PageSize(number, _checked_size(document, number, dpi, policy))
@@ -180,21 +162,19 @@ def draw_pages(
     *,
     bound: Bound = unbounded,
 ) -> Iterator[Page]:
-    """The pages one by one, in this process; as `read_pages`."""
+    """Draw pages one by one, in this process; errors as of `read_pages`."""
     with _opened(source, policy, pages, password, bound, draws=True) as document:
         for number in _wanted(pages, document, policy):
             _checked_size(document, number, dpi, policy)
             yield Page(number, document.draw(number, dpi))
 
 
-def _is_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
-    """Whether a document is read by another process.
+def _is_isolated(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+    """True if the decoding process reads a document.
 
-    What that would miss is missed here, as it can tell of media alone.
+    A missing package is reported here, since that process reports errors of media only.
     """
-    from qwenvl_kit.media.isolation.choice import is_document_apart
-
-    if not is_document_apart(opened, policy):
+    if not is_document_isolated(opened, policy):
         return False
     if not is_tiff(first_bytes(opened, policy)):
         check_pdfium()
@@ -211,12 +191,12 @@ def _opened(
     *,
     draws: bool,
 ) -> Iterator[_Document]:
-    """The document; of a TIFF of which nothing is drawn, the headers alone are read."""
+    """Open a document; of a TIFF that is only measured, no more than the headers is read."""
     with opened_source(source, policy) as opened:
         if is_tiff(first_bytes(opened, policy)):
             opening = open_header(opened, policy)
             with closing(open_image(opened, policy)) if draws else opening as image:
-                yield ScanPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
+                yield TiffPages(image, policy, max(pages or (policy.max_pages + 1,)), bound)
             return
         if not isinstance(opened, (Path, bytes)):
             raise MediaSourceError(

@@ -1,4 +1,4 @@
-"""Pages of a PDF, drawn by pypdfium2 (extra `pdf`) as a viewer shows them: forms filled in."""
+"""Pages of a PDF, drawn by pypdfium2 (extra `pdf`) as a viewer shows them, with filled-in forms."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 _POINTS_PER_INCH = 72
 NUM_FIRST_BYTES = 1024
-"""Among which viewers look for the name of a PDF: writers may put something before it."""
+"""The bytes in which viewers look for the name of a PDF: some writers put something before it."""
 _READ_SHARE = 16
-"""A document without its pictures may take that part of what the largest picture may."""
+"""A document without its pictures may take the largest picture's memory divided by this."""
 _PDFIUM = threading.Lock()
-"""PDFium must not be called from two threads (its own documentation, `fpdfview.h`)."""
+"""Lock of PDFium, which must not be called from two threads (its documentation, `fpdfview.h`)."""
 
 
 def check_pdfium() -> Any:
-    """pypdfium2 itself.
+    """Return the module pypdfium2.
 
     Raises:
         MissingPackageError: it is not installed.
@@ -50,13 +50,13 @@ def check_pdfium() -> Any:
 
 
 class PdfPages:
-    """A PDF that is open. Whoever asks waits until no other thread is inside PDFium.
+    """An open PDF. Each call waits until no other thread is inside PDFium.
 
     Args:
         content: its bytes.
-        password: what it was locked with; None for none.
-        policy: how large the pictures in it may be.
-        bound: what it may take to read it, and to draw a page.
+        password: its password; None for none.
+        policy: the limit for the size of pictures in it.
+        bound: the memory bound of reading it, and of drawing a page.
 
     Raises:
         DocumentPasswordError: it is locked, and the password is missing or wrong.
@@ -86,7 +86,7 @@ class PdfPages:
                 raise
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the document."""
         with _PDFIUM:
             self._document.close()
 
@@ -95,7 +95,7 @@ class PdfPages:
             return len(self._document)
 
     def size(self, number: int, dpi: float) -> Size:
-        """How large a page is at so many pixels an inch; draws nothing.
+        """Return the size of a page at a number of pixels per inch; draws nothing.
 
         Raises:
             MediaDecodeError: it is damaged.
@@ -103,11 +103,11 @@ class PdfPages:
         with _PDFIUM, self._reading(), self._judged(number, "is damaged"):
             width, height = self._document.get_page_size(number - 1)
             scale = self._scale(number, dpi)
-            # As `render` rounds them.
+            # `render` rounds in the same way.
             return Size(*(math.ceil(side * scale) for side in (height, width)))
 
     def draw(self, number: int, dpi: float) -> PIL.Image.Image:
-        """A page in RGB, on white.
+        """Draw a page in RGB, on white.
 
         Raises:
             MediaDecodeError: it is damaged.
@@ -129,7 +129,7 @@ class PdfPages:
             return self._document[number - 1]
 
     def _reading(self) -> AbstractContextManager[None]:
-        """The bound of what is read before it is known how much there is to draw."""
+        """The memory bound of reading, before the size of a page is known."""
         return self._bound(self._max_pixels // _READ_SHARE)
 
     def _opened(self, content: bytes, password: str | None) -> Any:
@@ -138,16 +138,16 @@ class PdfPages:
         except self._pdfium.PdfiumError as error:
             if "assword" in str(error):
                 raise DocumentPasswordError(
-                    "the PDF is locked" if password is None else "the PDF has another password",
+                    "the PDF is locked" if password is None else "the password of the PDF is wrong",
                     hint="DocumentPart(..., password=...)",
                 ) from error
             raise _damage(content, error) from error
 
     def _begin_forms(self) -> None:
-        """Have the fields of forms drawn, which PDFium does for those who ask before any page.
+        """Prepare the fields of forms to be drawn; PDFium demands this before a page is loaded.
 
-        Fields that belong to no form are drawn as well. What was filled in as XFA is not run: such
-        a document is shown by the fields that most of them hold beside it.
+        Fields that belong to no form are drawn as well. Forms in XFA are not run: such a document
+        is drawn with the plain fields that most of them also have.
         """
         raw, document = self._pdfium.raw, self._document
         if {"V8", "XFA"} & set(self._pdfium.PDFIUM_INFO.flags):

@@ -1,4 +1,4 @@
-"""Pictures in a page of a PDF: how many pixels PDFium will decode of them."""
+"""Pictures in a page of a PDF: the number of pixels that PDFium will decode for them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from qwenvl_kit.errors import MediaSizeError
 
 _MAX_DEPTH = 16
-"""Of forms within forms, in which pictures are looked for."""
+"""Depth of forms within forms, in which pictures are looked for."""
 
 _CACHE_SHARE = 16
-"""PDFium keeps the pictures of a page, at 4 bytes a pixel; decoding one may take 64."""
+"""PDFium keeps the pictures of a page at 4 bytes per pixel; decoding one may take 64."""
 
 
 def check_pictures(page: Any, number: int, max_pixels: int) -> int:
-    """How many pixels a page takes beside its own, as memory is counted.
+    """Return the pixels that count for memory in addition to those of the page itself.
 
-    Where there is too little of it, PDFium leaves a picture out and says nothing. So they are
-    judged by what the document says of them, before any is decoded.
+    PDFium leaves a picture out silently if memory is too small. The pictures are therefore checked
+    before any is decoded, by the sizes that the document states.
 
     Args:
         page: a page of pypdfium2.
-        number: which it is, from 1 on.
-        max_pixels: what a picture may have.
+        number: its number, from 1 on.
+        max_pixels: most pixels of one picture.
 
     Raises:
-        MediaSizeError: one has more.
+        MediaSizeError: a picture has more.
     """
     largest = total = 0
     for width, height in _sizes(page.raw, _MAX_DEPTH, is_form=False):
@@ -44,7 +44,7 @@ def check_pictures(page: Any, number: int, max_pixels: int) -> int:
 
 
 def _sizes(holder: Any, depth: int, *, is_form: bool) -> Iterator[tuple[int, int]]:
-    """Width and height of each picture of a page, or of a form that is drawn in it."""
+    """Width and height of each picture in a page, or in a form within the page."""
     from pypdfium2 import raw
 
     count, get = (

@@ -1,8 +1,8 @@
-"""How large the units of a PDF's pages are, which PDFium does not tell.
+"""Units of a PDF's pages, which PDFium does not report.
 
-A page may say that its units are larger than 1/72 inch (`/UserUnit`, ISO 32000-1, table 30): plans
-and maps do, as a side holds at most 14,400 of them. PDFium has no function for it, but copies the
-entry with a page: in a document of one page, written by itself, it is easily found.
+A page may state that its units are larger than 1/72 inch (`/UserUnit`, ISO 32000-1, table 30).
+Plans and maps do so, as a side is at most 14,400 units long. PDFium has no function for it, but
+copies the entry with a page: it is easily found in a document of one page that PDFium has written.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _PACKED = b"/ObjStm"
 """The type of a stream of objects (ISO 32000-1, 7.5.7)."""
 
 _MAX_PACKED_BYTES = 2**20
-"""What of such a stream is looked at: far more than the pages of one."""
+"""Most bytes of such a stream that are searched: far more than its pages take."""
 
 _MAX_STREAMS = 1000
 _MAX_DICTIONARY_BYTES = 4096
 
 _MAX_UNIT = 75_000.0
-"""The largest that PDF's authors know of (ISO 32000-1, table 30, in its first edition)."""
+"""The largest unit that PDF's authors mention (ISO 32000-1, table 30, in its first edition)."""
 
 
 def may_have_units(content: bytes) -> bool:
-    """Whether any page of a document may have units of its own; True where that cannot be seen."""
+    """True if a page of a document may have its own units; True if that cannot be seen."""
     if _ENTRY in content:
         return True
     starts = [*islice(_starts(content), _MAX_STREAMS + 1)]
@@ -42,11 +42,11 @@ def may_have_units(content: bytes) -> bool:
 
 
 def user_unit(document: Any, number: int) -> float:
-    """How many 1/72 inches a unit of a page is; 1.0 where it says nothing, or nothing sensible.
+    """Return the unit of a page in 1/72 inch; 1.0 if it states none, or an invalid one.
 
     Args:
-        document: of pypdfium2.
-        number: of the page, from 1 on.
+        document: a document of pypdfium2.
+        number: the number of the page, from 1 on.
 
     Raises:
         PdfiumError: the page is damaged.
@@ -61,7 +61,7 @@ def user_unit(document: Any, number: int) -> float:
 
 
 def _starts(content: bytes) -> Iterator[int]:
-    """Where streams of objects say that they are some."""
+    """Positions of the types of all object streams."""
     start = content.find(_PACKED)
     while start >= 0:
         yield start
@@ -69,7 +69,7 @@ def _starts(content: bytes) -> Iterator[int]:
 
 
 def _may_hold_entry(content: bytes, start: int) -> bool:
-    """Whether a stream of objects, whose type stands at `start`, holds units, or might."""
+    """True if the object stream whose type stands at `start` holds units, or may hold some."""
     stream = content.find(b"stream", start, start + _MAX_DICTIONARY_BYTES)
     if stream < 0 or b"/Predictor" in content[max(0, start - 512) : stream]:
         return True
@@ -95,7 +95,7 @@ def _unit_of(written: _Written) -> float:
 
 
 class _Written:
-    """A document as PDFium writes it: every object by itself, and a table of where they are."""
+    """A document that PDFium has written: separate objects, and a table of their positions."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -103,7 +103,7 @@ class _Written:
         self._starts = [int(entry) for entry in re.findall(rb"(\d{10}) \d{5} [nf]", table)]
 
     def object(self, number: int) -> bytes:
-        """What an object says, before the content that may follow."""
+        """Return the text of an object, without a content stream after it."""
         if not 0 < number < len(self._starts):
             return b""
         start = self._starts[number]
@@ -111,6 +111,6 @@ class _Written:
         return text.partition(b"obj")[2].partition(b"stream")[0]
 
     def reference(self, text: bytes, name: bytes) -> int:
-        """The object that an entry refers to; 0 for none."""
+        """Return the number of the object that an entry refers to; 0 for none."""
         found = re.search(name + rb"\s*(\d+) \d+ R", text)
         return int(found[1]) if found else 0

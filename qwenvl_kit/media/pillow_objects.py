@@ -1,13 +1,13 @@
 """Pillow objects of the caller, which Pillow opens lazily and no two threads may read at once.
 
 Pillow reads a picture's pixels when they are first needed, through one file and into one object,
-and has no lock around that (python-pillow/Pillow#4848): two threads that do it get wrong pixels and
-no error. One object may be in many requests, and several objects may share a file. So:
+without a lock (python-pillow/Pillow#4848): two threads that read it get wrong pixels and no error.
+One object may be in many requests, and several objects may share a file. Therefore:
 
-- What is not loaded yet is opened once more, over a copy of its bytes; the caller's object, its
-  file and its position stay as they are, whatever the caller does with it meanwhile.
-- Where that cannot be done (a frame that was sought, a picture changed since it was opened), it is
-  loaded in its place, one thread at a time.
+- A picture that is not loaded yet is opened again over a copy of its bytes. The caller's object,
+  its file and its position stay unchanged, and the caller may use them at the same time.
+- If it cannot be opened again (after a seek to another frame, or a change since it was opened),
+  the object itself is loaded, by one thread at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
 from qwenvl_kit.media.depth import check_depth, is_deep_colour
-from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.locks import locked
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -32,12 +32,12 @@ _PNG_SIGNATURE_BYTES = 8
 
 
 def load(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Have a picture's pixels read; the same picture.
+    """Read a picture's pixels, and return the same picture.
 
     Raises:
         MediaDecodeError: it is damaged or cut short.
         MediaSizeError: there is too little memory for it.
-        MediaArrayError: colour of 16 bits that would be all but black; see `media.depth`.
+        MediaArrayError: colour of 16 bits that would be nearly black; see `media.depth`.
     """
     is_deep = is_deep_colour(image)
     content = content_of(image) if is_deep else None
@@ -62,8 +62,8 @@ def _load(image: PIL.Image.Image) -> None:
         ) from error
 
 
-def take(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A picture with the pixels of a caller's object, which may be read and not changed.
+def pixels_of(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Return a picture with the pixels of a caller's object; it may be read, but not changed.
 
     Raises:
         MediaDecodeError: it is damaged, cut short or closed.
@@ -72,16 +72,17 @@ def take(image: PIL.Image.Image) -> PIL.Image.Image:
     again = reopened(image)
     if again is not None:
         return load(again)
-    with _alone_with(image):
+    with _locked(image):
         load(image)
-        # Of a palette Pillow keeps notes in the object; all else is only read from here on.
+        # Pillow changes a palette when it is read; any other picture is only read from here on.
         return image.copy() if image.palette is not None else image
 
 
 def reopened(image: PIL.Image.Image) -> PIL.Image.Image | None:
-    """The same picture over bytes of its own, its pixels not read yet.
+    """Open a picture again over its own bytes, without reading the pixels.
 
-    None for a picture that is loaded, or cannot be opened again just as it is.
+    Returns:
+        The new object; None for a picture that is loaded, or cannot be opened again unchanged.
     """
     content = content_of(image)
     if content is None:
@@ -90,15 +91,15 @@ def reopened(image: PIL.Image.Image) -> PIL.Image.Image | None:
     try:
         again = kind(io.BytesIO(content))
         return again if _facts(again) == _facts(image) else None
-    except Exception:  # a class of its own, a file that was written to, information like arrays
+    except Exception:  # a subclass, a file that was written to, arrays in its information
         return None
 
 
 def frame_of(image: PIL.Image.Image, index: int) -> PIL.Image.Image:
-    """An animated picture as it stood when it was given, however its owner has moved it since.
+    """Return an animated picture at the frame at which it was given, also if it was moved since.
 
-    Walking through an animation (`PIL.ImageSequence`) gives one object again and again. Any other
-    picture, and one that its owner has read and not moved, is given back.
+    A walk through an animation (`PIL.ImageSequence`) gives one object again and again. Any other
+    picture, and one that its owner has read and not moved, is returned as it is.
 
     Raises:
         MediaSourceError: it was moved, and cannot be opened again.
@@ -111,7 +112,7 @@ def frame_of(image: PIL.Image.Image, index: int) -> PIL.Image.Image:
     try:
         again: PIL.Image.Image = kind(io.BytesIO(content or b""))
         again.seek(index)
-    except Exception as error:  # closed, changed, or of a class of its own
+    except Exception as error:  # closed, changed, or a subclass
         if image.tell() == index:
             return image
         raise MediaSourceError(
@@ -124,7 +125,7 @@ def frame_of(image: PIL.Image.Image, index: int) -> PIL.Image.Image:
 
 
 def _may_have_frames(image: Any) -> bool:
-    """Whether a picture can be moved to another frame; without reading on, as some would."""
+    """True if a picture can be moved to another frame; to be sure, some formats would read on."""
     import PIL.Image
     import PIL.ImageFile
 
@@ -135,7 +136,7 @@ def _may_have_frames(image: Any) -> bool:
 
 
 def content_of(image: PIL.Image.Image) -> bytes | None:
-    """The encoded bytes of a picture that is not loaded; None where they are not at hand."""
+    """Return the encoded bytes of a picture that is not loaded; None if they are not at hand."""
     import PIL.ImageFile
 
     if not isinstance(image, PIL.ImageFile.ImageFile):
@@ -144,32 +145,32 @@ def content_of(image: PIL.Image.Image) -> bytes | None:
 
 
 def _is_read(image: Any) -> bool:
-    """Whether Pillow has all pixels of an opened picture, and would not notice a change of them."""
+    """True if Pillow holds all pixels of an opened picture, and will not read its file again."""
     return not image.tile and getattr(image, "_im", image) is not None
 
 
 def orientation_of(image: PIL.Image.Image) -> int:
-    """The EXIF orientation of a caller's picture, without a trace in it; 1 where there is none."""
+    """Return the EXIF orientation of a caller's picture, 1 if none; leaves the object unchanged."""
     if image.format == "TIFF":  # Pillow turns it when it loads it, and gives its size as turned
         return 1
-    with _alone_with(image):
+    with _locked(image):
         if getattr(image, "_exif", None) is not None:  # the caller may have changed it
             return exif_orientation(image)
         return exif_orientation(_bare(image))
 
 
 def is_animated(image: Any) -> bool:
-    """Whether a thing is a Pillow object of several frames, for which Pillow may read on."""
+    """True for a Pillow object of several frames; Pillow may read on to know that."""
     import PIL.ImageFile
 
     if not isinstance(image, PIL.ImageFile.ImageFile):
         return False
-    with _alone_with(image):
+    with _locked(image):
         return getattr(image, "is_animated", False) is True
 
 
 def exif_orientation(image: PIL.Image.Image) -> int:
-    """The orientation that a picture's EXIF or XMP names, 1 to 8 (EXIF 2.32, tag 274)."""
+    """Return the orientation in a picture's EXIF or XMP, 1 to 8 (EXIF 2.32, tag 274)."""
     try:
         orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF is no reason to refuse a sound picture
@@ -178,7 +179,7 @@ def exif_orientation(image: PIL.Image.Image) -> int:
 
 
 def png_exif(stream: BinaryIO) -> bytes:
-    """The EXIF chunk of a PNG, found without reading the others; empty if there is none."""
+    """Return the EXIF chunk of a PNG without reading the others; empty if there is none."""
     position = stream.tell()  # Pillow goes on reading from here
     found = b""
     offset = _PNG_SIGNATURE_BYTES
@@ -196,19 +197,19 @@ def png_exif(stream: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _alone_with(image: Any) -> Iterator[None]:
-    """Nobody else of the kit reads a picture, or its file, which others may share."""
+def _locked(image: Any) -> Iterator[None]:
+    """Keep other threads of the kit from reading a picture, or its file, which others may share."""
     file = getattr(image, "fp", None) or getattr(image, "_fp", None)
-    with alone_with(image):
+    with locked(image):
         if file is None:
             yield
             return
-        with alone_with(file):
+        with locked(file):
             yield
 
 
 def _bare(image: PIL.Image.Image) -> PIL.Image.Image:
-    """An object with the information of another, in which Pillow may note what it finds."""
+    """A new object with a picture's information; Pillow may store there what it finds."""
     import PIL.Image
 
     bare = PIL.Image.Image()
@@ -217,45 +218,45 @@ def _bare(image: PIL.Image.Image) -> PIL.Image.Image:
         file: Any = getattr(image, "fp", None)
         content = content_of(image)
         stream = file if content is None else io.BytesIO(content)
-        if stream is not None and "exif" not in bare.info:  # it may stand behind the pixels
+        if stream is not None and "exif" not in bare.info:  # it may come after the pixels
             bare.info["exif"] = png_exif(stream)
     return bare
 
 
 def _facts(image: Any) -> tuple[Any, ...]:
-    """All that says how a picture's pixels will be read."""
+    """All facts that decide how a picture's pixels will be read."""
     shape = (image.mode, image.size, image.format, image.tell())
     return (*shape, list(map(_tile_facts, image.tile)), image.decoderconfig, image.info)
 
 
 def _tile_facts(tile: Any) -> tuple[Any, ...]:
-    """Where and how a stretch of pixels is read; JPEG 2000 notes the number of its file, too."""
+    """The facts of one tile, that is, of one stretch of pixels; without JPEG 2000's file number."""
     decoder, extents, offset, options = tile
     return (decoder, extents, offset, options[:3] if decoder == "jpeg2k" else options)
 
 
 def _bytes_of(file: Any) -> bytes | None:
-    """All bytes of a file, its position unmoved, or moved back; None where that cannot be done."""
+    """All bytes of a file; its position is unchanged afterwards. None if they cannot be read."""
     try:
         if isinstance(file, io.BytesIO):
             return file.getvalue()
         if isinstance(file, (io.BufferedReader, io.FileIO)) and hasattr(os, "pread"):
             return _read_apart(file)
-        with alone_with(file):
+        with locked(file):
             position = file.tell()
             file.seek(0)
             try:
                 return bytes(file.read())
             finally:
                 file.seek(position)
-    except Exception:  # it was closed, or is a file of somebody's own
+    except Exception:  # it was closed, or is a class of the caller
         return None
 
 
 def _read_apart(file: io.BufferedReader | io.FileIO) -> bytes | None:
     descriptor = os.dup(file.fileno())
     try:
-        # Closed before it was doubled, the number may be of another file by now.
+        # If it was closed before `dup`, the descriptor may belong to another file by now.
         status = os.fstat(descriptor)
         if file.closed or not stat.S_ISREG(status.st_mode):
             return None
@@ -265,7 +266,7 @@ def _read_apart(file: io.BufferedReader | io.FileIO) -> bytes | None:
 
 
 def _pieces(descriptor: int, num_bytes: int) -> Iterator[bytes]:
-    """What a file holds, as far as it reaches: a system gives no more than 2 GiB at once."""
+    """The contents of a file, piece by piece: a system gives no more than 2 GiB at once."""
     offset = 0
     while offset < num_bytes and (piece := os.pread(descriptor, num_bytes - offset, offset)):
         offset += len(piece)

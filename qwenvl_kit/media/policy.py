@@ -1,4 +1,4 @@
-"""What the kit agrees to open."""
+"""The media policy: the sources that may be opened, and their limits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from qwenvl_kit.geometry import Size
 IMAGE_FORMATS = (
     "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "HEIF",
 )  # fmt: skip
-"""Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that
-run other programs (EPS) or are rarely meant are left out. JPEG covers MPO, its first picture. HEIF
-(HEIC), the format of phones, is read by pillow-heif (extra `heic`)."""
+"""Pillow's decoders that are tried: those of photographs, scans and screenshots. Formats that run
+other programs (EPS) or are rare are left out. JPEG covers MPO, its first picture. HEIF (HEIC), the
+format of phones, is read by pillow-heif (extra `heic`)."""
 
 _WEB_PORTS = (80, 443)
 _MAX_PATH_CHARACTERS = 2**13
-"""Twice what Linux opens: a path of a million would be followed for minutes."""
+"""Twice the longest path that Linux opens: to resolve a path of a million would take minutes."""
 
 
 _JUDGED_ELSEWHERE = {
@@ -36,52 +36,56 @@ _LEADING_ELSEWHERE = frozenset(
         *("reference", "simplecache", "tar", "zip", "arrow_local", "asyncwrapper"),
     )
 )
-"""Schemes of fsspec that open files of this machine, or whatever another URL names."""
+"""Schemes of fsspec that open files of this machine, or any other URL that they name."""
 
 
 @tells_arguments
 @dataclass(frozen=True)
 class MediaPolicy:
-    """What is opened, and how much of it. By default local files, bytes and arrays; no network.
+    """The sources that may be opened, and limits for them.
+
+    By default these are local files, bytes and arrays, and nothing on the network.
 
     Example:
         MediaPolicy(allow_hosts=["images.example.com", "*.example.org"], allow_folders=["/data"])
 
     Attributes:
-        allow_hosts: whose http(s) URLs are fetched: "example.com", "*.example.com" for what is
-            below it, "*" for all. Ports 80 and 443 are meant, "example.com:8080" another. A host
-            may stand for public addresses alone, unless `allow_private_addresses` says otherwise.
-        allow_folders: where local files may be, symbolic links followed; None for anywhere, and
-            an empty list for nowhere.
-        allow_schemes: which stores fsspec may open by URLs: "s3", "gs", "az". Any place there, with
-            whatever credentials fsspec finds: keep it empty for URLs that come from strangers.
-        allow_private_addresses: whether a host that is admitted may be at an address which is not
-            public: this machine, a private network, the metadata service of a cloud.
-        max_bytes: largest encoded picture to read, and video that is passed as bytes or fetched.
-            Video files are not held in memory and may be larger.
-        max_pixels: largest picture to decode, judged by its header before pixels are allocated.
-            The default, 134,217,728, is beyond any camera of 128 megapixels, and 400 MB decoded.
+        allow_hosts: hosts whose http(s) URLs are fetched: "example.com", "*.example.com" for its
+            subdomains, "*" for all. Ports are 80 and 443, unless one is named: "example.com:8080".
+            A host must have public addresses only, unless `allow_private_addresses` is True.
+        allow_folders: folders in which local files must be, after symbolic links are resolved;
+            None for any folder, an empty list for none.
+        allow_schemes: stores that fsspec may open by URLs: "s3", "gs", "az". Any place there may be
+            read, with any credentials that fsspec finds: keep it empty for URLs from strangers.
+        allow_private_addresses: True if an admitted host may have an address that is not public:
+            this machine, a private network, the metadata service of a cloud.
+        max_bytes: largest encoded picture to read, and largest video that is passed as bytes or
+            fetched. Video files are not held in memory and may be larger.
+        max_pixels: largest picture to decode, checked in its header before pixels are allocated.
+            The default, 134,217,728, is more than a camera of 128 megapixels has, and takes 400 MB
+            decoded.
         max_frames: most frames of one video to decode.
         max_duration_seconds: longest video to open; None for any.
         max_pages: most pages of one document to draw.
-        max_redirects: how often a server may send to another place; each is judged anew.
-        timeout_seconds: how long decoding one video, or all pages of a document, may take; what
+        max_redirects: most redirects of one URL; each target is checked again.
+        timeout_seconds: time to decode one video, or all pages of a document; a decoder that
             hangs is ended then.
-        fetch_timeout_seconds: how long fetching one URL may take, redirects and tries included.
+        fetch_timeout_seconds: time to fetch one URL, redirects and retries included.
         image_formats: Pillow's names of the formats that pictures may have.
-        isolate_video: decode video files in a process of its own, which a hang or a crash of a
-            decoder costs and nothing else. False where no process may be started.
-        isolate_images: the same for pictures and documents in files and bytes, at some milliseconds
-            each. None for what is not plain: documents, and pictures that do not begin as JPEG,
-            PNG, GIF, WebP or BMP (without compression). True for all of them; False for none, where
-            no process may be started: what takes long can then not be ended.
-        image_timeout_seconds: how long such a process may take for one picture, or for one page.
-        max_decoder_bytes: most memory that it may take for one of them, or for a video, on Linux.
-            For a picture it is less, in proportion to the size that its header says; see
+        isolate_video: True to decode video files in a separate process, so that a decoder that
+            hangs or crashes harms nothing else. False if no process may be started.
+        isolate_images: the same for pictures and documents in files and bytes; it takes some
+            milliseconds for each. None isolates those that are not plain: documents, and pictures
+            that do not begin as JPEG, PNG, GIF, WebP or BMP (without compression). True isolates
+            all of them. False isolates none, if no process may be started; a decoder that hangs
+            can then not be ended.
+        image_timeout_seconds: time of such a process for one picture, or for one page.
+        max_decoder_bytes: most memory of such a process for one of them, or for a video, on Linux.
+            A picture is given less, in proportion to the size in its header; see
             `qwenvl_kit.media.worker.limits`.
 
     Raises:
-        InputError: a value that cannot be meant.
+        InputError: a value is out of range or of the wrong type.
     """
 
     allow_hosts: Sequence[str] = ()
@@ -126,14 +130,14 @@ class MediaPolicy:
 
     @classmethod
     def web(cls, **limits: Any) -> MediaPolicy:
-        """One that fetches from all public hosts too; other limits as the class takes them."""
+        """Return a policy that fetches from all public hosts; takes the limits of the class."""
         return cls(**{"allow_hosts": ("*",), **limits})
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
     def check_host(self, scheme: str, host: str, port: int) -> None:
-        """Raises MediaForbiddenError for a host, as URLs name it, that is not admitted."""
+        """Raise MediaForbiddenError for a host, as URLs name it, that is not admitted."""
         for pattern in self.allow_hosts:
             name, _, asked = pattern.rpartition(":") if _has_port(pattern) else (pattern, "", "")
             is_port = port == int(asked) if asked else port in _WEB_PORTS
@@ -147,12 +151,12 @@ class MediaPolicy:
         )
 
     def check_path(self, path: Path) -> Path:
-        """Where a file really is, symbolic links followed; `~` is somebody's home.
+        """Return the real path of a file, with symbolic links resolved and `~` expanded.
 
         Raises:
-            MediaForbiddenError: that is in none of the folders that are admitted, or the way there
-                goes through another one and back by `..`.
-            RuntimeError: nothing is fenced in, and there is no such home.
+            MediaForbiddenError: it is in no admitted folder, or the path leaves such a folder and
+                comes back by `..`.
+            RuntimeError: files are not fenced in, and there is no such home folder.
         """
         if self.allow_folders is None:
             return path.expanduser()
@@ -160,11 +164,11 @@ class MediaPolicy:
             raise forbidden_path()
         try:
             return self._followed(path.expanduser())
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, nobody's home
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte, no such home
             raise forbidden_path() from None
 
     def _followed(self, path: Path) -> Path:
-        """Where a path leads, each `..` from within: from without it tells what is a link there."""
+        """Resolve a path; each `..` must stay inside the fence: outside it would reveal links."""
         here, names = Path(path.anchor), list[str]()
         for name in path.parts[1:] if path.anchor else path.parts:
             if name == ".." and any(given != ".." for given in (*here.parts[1:], *names[-1:])):
@@ -180,7 +184,7 @@ class MediaPolicy:
         return real
 
     def check_duration(self, seconds: float) -> None:
-        """Raises MediaSizeError for a video that is too long."""
+        """Raise MediaSizeError for a video that is too long."""
         if self.max_duration_seconds is not None and seconds > self.max_duration_seconds:
             raise MediaSizeError(
                 f"the video is {seconds:.1f} s long",
@@ -189,7 +193,7 @@ class MediaPolicy:
             )
 
     def check_num_bytes(self, num_bytes: int) -> None:
-        """Raises MediaForbiddenError for an encoded picture that is too large."""
+        """Raise MediaForbiddenError for an encoded picture that is too large."""
         if num_bytes > self.max_bytes:
             raise MediaForbiddenError(
                 f"the source has {num_bytes} bytes",
@@ -198,7 +202,7 @@ class MediaPolicy:
             )
 
     def check_size(self, size: Size) -> None:
-        """Raises MediaSizeError for a picture with no pixels or too many of them."""
+        """Raise MediaSizeError for a picture with no pixels or too many of them."""
         if size.area_pixels == 0:
             raise MediaSizeError(
                 f"the picture has no pixels ({size})", expected="sides of at least one pixel"
@@ -211,7 +215,7 @@ class MediaPolicy:
             )
 
     def check_num_frames(self, num_frames: int) -> None:
-        """Raises MediaSizeError for more frames of a video than are decoded."""
+        """Raise MediaSizeError for too many frames of a video."""
         if num_frames > self.max_frames:
             raise MediaSizeError(
                 f"{num_frames} frames of the video are wanted",
@@ -221,7 +225,7 @@ class MediaPolicy:
 
 
 def forbidden_path() -> MediaForbiddenError:
-    """What is said of every path outside, and nothing beside it, whatever is there."""
+    """Return the one error for every path outside the fence: it does not say if a file is there."""
     return MediaForbiddenError(
         "the file is in no folder that may be read",
         expected="one that the policy admits",
@@ -269,7 +273,7 @@ def _host_pattern(value: object) -> str:
 
 
 def is_store(scheme: str) -> bool:
-    """Whether a scheme, in small letters, may be among `allow_schemes`."""
+    """True if a scheme, in lower case, may be among `allow_schemes`."""
     return scheme not in _JUDGED_ELSEWHERE and scheme not in _LEADING_ELSEWHERE
 
 
@@ -315,14 +319,14 @@ def _folder(value: object) -> Path:
 
 
 DEFAULT_POLICY = MediaPolicy()
-"""What holds where a door of the kit was given no policy; rooms behind one take the chat's."""
+"""The policy of functions that were given none; code inside a chat takes the chat's policy."""
 
 
 def as_policy(choice: object) -> MediaPolicy:
-    """The policy that was chosen; the default one for None.
+    """Return the policy that was chosen; the default one for None.
 
     Raises:
-        InputError: it is no policy.
+        InputError: the choice is no `MediaPolicy`.
     """
     if choice is None:
         return DEFAULT_POLICY

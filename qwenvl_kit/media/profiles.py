@@ -1,8 +1,8 @@
-"""Colour profiles (ICC): pictures in the colours that a viewer shows, as sRGB.
+"""Colour profiles (ICC), by which pictures are converted to sRGB, as a viewer shows them.
 
-A profile says what the numbers of a picture mean: phones write Display P3, and files for print
+A profile gives the meaning of a picture's numbers: phones write Display P3, and files for print
 hold CMYK. Models were trained on pictures of the web, which are sRGB. A profile that is damaged,
-too large or for another kind of pixels is passed over, as browsers do.
+too large or for another kind of pixels is ignored, as browsers do.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _MAX_BYTES = 4 * 2**20
-"""Profiles of printers have up to 3 MB."""
+"""Largest profile that is read; profiles of printers have up to 3 MB."""
 
 _PROBE_STEP = 15
 _SAME_WITHIN = 2
-"""Steps of 255 by which makers' profiles of sRGB differ from each other."""
+"""Largest difference, in steps of 255, between two makers' profiles of sRGB."""
 
 _SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
-"""What a profile for pixels of a mode calls their space (ICC.1:2022, 7.2.6)."""
+"""The colour space that a profile must name, by the mode of the pixels (ICC.1:2022, 7.2.6)."""
 
 
 def to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture in sRGB by its profile; itself where it has none, or one that changes nothing."""
+    """Convert a picture to sRGB by its profile; return it unchanged if it has none that matters."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 0 < len(profile) <= _MAX_BYTES:
         return image
@@ -45,7 +45,7 @@ _DONE_WITH = ("icc_profile", "transparency")
 
 
 def is_srgb(image: PIL.Image.Image) -> bool:
-    """Whether a picture's numbers are sRGB, by its profile or for want of one."""
+    """True if a picture is in sRGB, by its profile, or because it has none."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 0 < len(profile) <= _MAX_BYTES:
         return True
@@ -53,7 +53,7 @@ def is_srgb(image: PIL.Image.Image) -> bool:
 
 
 def _in_parts(image: PIL.Image.Image) -> tuple[PIL.Image.Image | None, PIL.Image.Image | None]:
-    """A picture in a mode that profiles are for, and its alpha beside it."""
+    """A picture in a mode that profiles describe, and its alpha channel."""
     grey = image.mode in ("L", "LA", "La")
     if image.mode == "CMYK":
         return image, None
@@ -69,7 +69,7 @@ def _in_parts(image: PIL.Image.Image) -> tuple[PIL.Image.Image | None, PIL.Image
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> Any:
-    """What brings pixels of a mode to sRGB; None if nothing is to be done, or can be."""
+    """The transform of pixels in a mode to sRGB; None if none is needed, or none can be made."""
     from PIL import ImageCms
 
     try:
@@ -79,7 +79,7 @@ def _transform(profile: bytes, mode: str) -> Any:
         target = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(opened, target, mode, "RGB")
         return None if _changes_nothing(transform, mode) else transform
-    except Exception:  # LittleCMS refuses in many ways what is damaged
+    except Exception:  # LittleCMS refuses damaged profiles in many ways
         return None
 
 

@@ -1,41 +1,28 @@
-"""Pictures on the network that are looked at and left where they are."""
+"""Remote images: pictures on the network whose header is read and which stay where they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import MediaDecodeError
-from qwenvl_kit.media.images import ImageHeader, read_header
+from qwenvl_kit.media.images import read_header
 from qwenvl_kit.media.sources import fetch_url
+from qwenvl_kit.media.types import ImageHeader, Link
 
 if TYPE_CHECKING:
     from qwenvl_kit.media.policy import MediaPolicy
 
 _FIRST_LOOK_BYTES = 4096
 _LAST_LOOK_BYTES = 2**19
-"""Of a picture whose header was not found so far, all is fetched."""
+"""Longest beginning that is searched for a header; beyond it the whole picture is fetched."""
 
 
-@dataclass(frozen=True)
-class Link:
-    """A picture on the network that others will fetch; the source of a part.
-
-    Attributes:
-        url: where it is; never printed.
-        header: what its header says.
-    """
-
-    url: str = field(repr=False)
-    header: ImageHeader
-
-
-def look_at(url: str, policy: MediaPolicy) -> Link | bytes:
-    """The header of a picture, fetching no more of it than that takes.
+def probe_url(url: str, policy: MediaPolicy) -> Link | bytes:
+    """Fetch the header of a picture, and no more bytes than it takes.
 
     Returns:
-        A link, or the whole of a picture that decoders may understand each in its own way, and of
-        what is no picture.
+        A link. For a picture that decoders may show differently, and for data that is no picture,
+        all its bytes.
 
     Raises:
         MediaError: the policy admits nothing there, it cannot be fetched, or it is too large.
@@ -47,7 +34,7 @@ def look_at(url: str, policy: MediaPolicy) -> Link | bytes:
 
 
 class _Look:
-    """Sees whether what has come of a picture tells its header."""
+    """A search for the header in the bytes of a picture that have come so far."""
 
     def __init__(self, policy: MediaPolicy) -> None:
         self._policy = policy
@@ -55,7 +42,7 @@ class _Look:
         self.header: ImageHeader | None = None
 
     def __call__(self, content: bytearray) -> bool:
-        """Whether no more is needed."""
+        """True if no more bytes are needed."""
         if not self._next <= len(content) <= _LAST_LOOK_BYTES:
             return False
         self._next = 2 * len(content)
@@ -63,9 +50,9 @@ class _Look:
         return self.header is not None
 
     def plain_header(self, content: bytes | bytearray) -> ImageHeader | None:
-        """The header, of a picture that is the same to every decoder."""
+        """Return the header of a picture that every decoder shows alike; None for any other."""
         try:
             header = read_header(bytes(content), self._policy)
-        except MediaDecodeError:  # it is not all there yet, or no picture
+        except MediaDecodeError:  # the header is not complete yet, or it is no picture
             return None
         return header if header.is_plain and header.orientation == 1 else None

@@ -1,24 +1,24 @@
-"""How values become a picture: the code that does it, chosen by the values themselves."""
+"""Scaling: code, chosen by the values of an array, that turns them into a picture."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 _DARKEST_WHITE = 16
-"""A brightest value below that, of 255, is no picture's: such are the numbers of classes."""
+"""Lowest value, of 255, that can be white in a picture; smaller values are numbers of classes."""
 
 _OVERSHOOT = 0.5
-"""How far bicubic resizing and sharpening go beyond black and white."""
+"""Largest overshoot of bicubic resizing and sharpening beyond black and white."""
 
 
 class Dialect(NamedTuple):
-    """How a library writes what cures are made of.
+    """The expressions of one library, from which suggested code is made.
 
     Attributes:
-        name: what the values are called.
-        to_bytes: makes uint8 of them.
-        to_floats: makes floats of 64 bits of them.
-        finite: puts numbers in place of NaN and infinities; with `low` and `high` to fill in.
+        name: the name of the values.
+        to_bytes: converts values to uint8.
+        to_floats: converts values to floats of 64 bits.
+        finite: replaces NaN and infinities; takes `low` and `high`.
     """
 
     name: str
@@ -38,12 +38,12 @@ TORCH = Dialect("tensor", "{}.byte()", "{}.double()", f"{{}}.nan_to_num({_FINITE
 PILLOW = NUMPY._replace(name="numpy.asarray(image)")
 
 
-def cure_of(values: Any, dialect: Dialect) -> str:
-    """An expression that gives the picture in values that are accepted; empty if none is known.
+def scaling_code(values: Any, dialect: Dialect) -> str:
+    """Return an expression that turns values into accepted ones; empty if none is known.
 
     Args:
         values: a NumPy array of numbers.
-        dialect: how to write it.
+        dialect: the library in which the expression is written.
     """
     if not values.size or values.dtype.kind not in "biuf":
         return ""
@@ -78,7 +78,7 @@ def _of_floats(values: Any, dialect: Dialect) -> str:
         return name
     if low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT:
         return f"{name}.clip(0, 1)"
-    if low >= -1 and high <= 1:  # as models that make pictures want them
+    if low >= -1 and high <= 1:  # the range of models that generate pictures
         return f"({name} + 1) / 2"
     is_of_bytes = low >= 0 and high <= 255 and bool((finite == numpy.rint(finite)).all())
     if is_of_bytes or (low >= -16 and 128 < high <= 271):
@@ -87,7 +87,7 @@ def _of_floats(values: Any, dialect: Dialect) -> str:
 
 
 def _stretched(name: str, low: float, high: float) -> str:
-    """From black to the brightest as white; what goes below 0 has black at its lowest."""
+    """An expression that maps the largest value to white, and the lowest to black if below 0."""
     if low >= 0 or low == high:
         return f"{name} / {high}"
     return f"({name} - {low}) / {high - low}"

@@ -1,16 +1,16 @@
-"""What files are by their first bytes, in words that may be shown: never the bytes themselves."""
+"""Signatures: kinds of files by their first bytes, in words that may be shown; never the bytes."""
 
 from __future__ import annotations
 
 HEAD_BYTES = 64
-"""How much of a file is enough to know it by."""
+"""Number of first bytes that are enough to recognize a file."""
 
 VIDEO_HINT = "VideoPart(...) for a video"
 
 _HEVC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs")
 _AVIF_BRANDS = {b"avif", b"avis"}
 _CONTAINER_BRANDS = (b"mif1", b"msf1")
-"""Of pictures coded in any way: those that they are compatible with say how (ISO/IEC 23008-12)."""
+"""Brands of pictures with any codec; their compatible brands name it (ISO/IEC 23008-12)."""
 
 _PICTURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -28,14 +28,14 @@ _PICTURES = (
 )
 PLAIN_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 NETPBM_STARTS = tuple(b"P%c" % letter for letter in b"0123456fy")
-"""How the Netpbm formats begin, as Pillow knows them; so may a text."""
+"""First bytes of the Netpbm formats, as Pillow knows them; a text may begin so, too."""
 _ICO_START = b"\0\0\1\0"
 
 _UNPACKED_BMP = (bytes(4), b"\3\0\0\0")
-"""What a BMP of 40 bytes of header and more says of its compression: none, or masks of bits."""
+"""Compression fields of a BMP without compression: none, or bit masks (headers from 40 bytes)."""
 
 _OLDEST_BMP = b"\x0c\0\0\0"
-"""The length of a BMP's header that has no place for a compression."""
+"""The header length of a BMP that has no field for a compression."""
 
 _OTHERS = (
     (b"%PDF-", "a PDF"),
@@ -56,7 +56,7 @@ _OTHERS = (
 
 
 def picture_format(start: bytes) -> str:
-    """Pillow's name of the format that a picture begins as; empty for anything else."""
+    """Return Pillow's name of the format that a picture begins as; empty for anything else."""
     for signature, name in _PICTURES:
         if start.startswith(signature):
             return name
@@ -70,10 +70,10 @@ def picture_format(start: bytes) -> str:
 
 
 def is_other_picture(start: bytes) -> bool:
-    """Whether a file begins as a picture that is not plain.
+    """True if a file begins as a picture that is not plain.
 
-    Plain are those whose decoders take time and memory in proportion to the size that the header
-    says: JPEG, PNG, GIF, WebP, and BMP without compression, which Pillow unpacks byte by byte.
+    Plain formats have decoders whose time and memory are proportional to the size in the header:
+    JPEG, PNG, GIF, WebP, and BMP without compression, which Pillow unpacks byte by byte.
     """
     known = picture_format(start)
     if known == "BMP":
@@ -83,7 +83,7 @@ def is_other_picture(start: bytes) -> bool:
 
 
 def is_heif(start: bytes) -> bool:
-    """Whether a file begins as a HEIF picture, as phones write them (HEIC), and not as AVIF."""
+    """True if a file begins as a HEIF picture, as phones write them (HEIC), and not as AVIF."""
     if start[4:8] != b"ftyp":
         return False
     brands = _brands(start)
@@ -92,14 +92,14 @@ def is_heif(start: bytes) -> bool:
 
 
 def is_video(start: bytes) -> bool:
-    """Whether a file begins as MP4 and MOV do, Matroska and WebM, or AVI, and is no picture."""
+    """True if a file begins as MP4, MOV, Matroska, WebM or AVI, and is no picture."""
     if start[4:8] == b"ftyp":
         return not picture_format(start)
     return start[:4] == b"\x1a\x45\xdf\xa3" or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
 
 
 def described(start: bytes) -> str:
-    """What a file that is no picture seems to be, in a few words."""
+    """Describe a file that is no picture, in a few words."""
     if is_video(start):
         return "a video"
     begins = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -111,7 +111,7 @@ def described(start: bytes) -> str:
 
 
 def _brands(start: bytes) -> set[bytes]:
-    """The brands that the first box of an ISO file names, its own first."""
+    """The brands in the first box of an ISO file: its major brand, and the compatible ones."""
     if start[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(start[:4], "big"), len(start))

@@ -1,4 +1,4 @@
-"""From what a user calls a picture to a Pillow image whose header is read."""
+"""Sources of pictures, as users give them, resolved to a path, bytes or a Pillow image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from qwenvl_kit.errors import MediaError, MediaForbiddenError, MediaSourceError
@@ -18,8 +18,9 @@ from qwenvl_kit.media.file_objects import is_file, read_file
 from qwenvl_kit.media.image_headers import check_passes, identify_stream, open_bytes
 from qwenvl_kit.media.local_files import checked_file, open_file
 from qwenvl_kit.media.local_files import read_file as read_path
-from qwenvl_kit.media.locks import alone_with
+from qwenvl_kit.media.locks import locked
 from qwenvl_kit.media.policy import MediaPolicy, is_store
+from qwenvl_kit.media.types import DrawnImage, Opened
 from qwenvl_kit.safe_text import shown, shown_url
 
 if TYPE_CHECKING:
@@ -35,19 +36,15 @@ _SOURCES = (
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
-Opened: TypeAlias = "PIL.Image.Image | Path | bytes"
-"""What a source stands for: a picture in memory, a file that may be read, or encoded bytes."""
-
-
 def open_image(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
-    """A Pillow image, its header read and judged; the pixels of an encoded picture are not.
+    """Open a Pillow image, with its header read and checked; encoded pixels are not decoded.
 
     Args:
-        opened: what `opened_source` gives.
+        opened: the result of `opened_source`.
         policy: the limits.
 
     Raises:
-        MediaError: why it cannot be opened.
+        MediaError: it cannot be opened, or the policy refuses it.
     """
     if isinstance(opened, Path):
         data, name = read_path(opened, policy), str(opened)
@@ -62,7 +59,7 @@ def open_image(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
 
 @contextmanager
 def open_header(opened: Opened, policy: MediaPolicy) -> Iterator[PIL.Image.Image]:
-    """The same for those who want the header alone: of a file no more than that is read.
+    """Open a Pillow image for its header alone: no more of a file is read.
 
     Raises:
         MediaError: as `open_image`.
@@ -76,30 +73,30 @@ def open_header(opened: Opened, policy: MediaPolicy) -> Iterator[PIL.Image.Image
 
 
 def is_encoded(source: object) -> bool:
-    """Whether a source is a file or bytes, in whatever wrapping, which a decoder has to read."""
+    """True if a source is a file or bytes, in any wrapping, that a decoder has to read."""
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview, Mapping)):
         return True
     return is_file(source) and not is_array(source)
 
 
-def is_on_the_web(source: object) -> bool:
-    """Whether a source is a URL that would have to be fetched."""
+def is_web_url(source: object) -> bool:
+    """True if a source is an http(s) URL."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
-def is_elsewhere(source: object, policy: MediaPolicy) -> bool:
-    """Whether a source has to be fetched: from the web, or from a store that the policy names."""
+def is_remote(source: object, policy: MediaPolicy) -> bool:
+    """True if a source must be fetched: from the web, or from a store that the policy admits."""
     if not isinstance(source, str):
         return False
     scheme, mark, _ = source[:100].partition("://")
-    return is_on_the_web(source) or (bool(mark) and scheme.lower() in policy.allow_schemes)
+    return is_web_url(source) or (bool(mark) and scheme.lower() in policy.allow_schemes)
 
 
 def resolve_source(source: Any, policy: MediaPolicy) -> Opened:
-    """What a source stands for: a picture in memory, a file that may be read, or encoded bytes.
+    """Return a picture in memory, the path of a file that may be read, or encoded bytes.
 
     Raises:
-        MediaError: it is none of them, it is not there, or the policy refuses it.
+        MediaError: the source is none of them, it is not there, or the policy refuses it.
     """
     import PIL.Image
 
@@ -111,10 +108,8 @@ def resolve_source(source: Any, policy: MediaPolicy) -> Opened:
         return _frame_to_image(source)
     if is_encoded(source):
         return _resolve_encoded(source, policy)
-    from qwenvl_kit.media.documents import DocumentPage  # which opens documents by this module
-
-    if isinstance(source, DocumentPage):
-        return source.drawn(policy)
+    if isinstance(source, DrawnImage):
+        return source.draw(policy)
     hint = "the file that source.open() gives" if hasattr(source, "open") else ""
     raise MediaSourceError(
         f"a source of type {type(source).__name__} was given",
@@ -136,7 +131,7 @@ def _resolve_encoded(source: Any, policy: MediaPolicy) -> Path | bytes:
 
 
 def _of_row(row: Mapping[Any, Any]) -> Any:
-    """What a row of a data set holds (Hugging Face's `Image`, `Video`): bytes, or else a path."""
+    """The bytes, or else the path, in a row of a data set (Hugging Face's `Image`, `Video`)."""
     given = {name: value for name, value in row.items() if value is not None}
     source = given.get("bytes", given.get("path"))
     if not given.keys() <= {"bytes", "path"} or source is None:
@@ -158,14 +153,14 @@ def _of_row(row: Mapping[Any, Any]) -> Any:
 
 
 def _is_video_frame(source: object) -> bool:
-    """Whether a source is a frame that PyAV has decoded."""
+    """True if a source is a frame that PyAV has decoded."""
     av = sys.modules.get("av")
     return av is not None and isinstance(source, getattr(av, "VideoFrame", ()))
 
 
 def _frame_to_image(frame: Any) -> PIL.Image.Image:
-    """A frame of PyAV upright, as players show it; its converter is kept in it, for one thread."""
-    with alone_with(frame):
+    """A frame of PyAV, upright, as players show it; its converter may run in one thread only."""
+    with locked(frame):
         image: PIL.Image.Image = frame.to_image()
     turned = int(getattr(frame, "rotation", 0) or 0)
     return image.rotate(turned, expand=True) if turned % 360 else image
@@ -173,10 +168,10 @@ def _frame_to_image(frame: Any) -> PIL.Image.Image:
 
 @contextmanager
 def opened_source(source: Any, policy: MediaPolicy) -> Iterator[Opened]:
-    """What `resolve_source` says, for as long as it is read.
+    """Resolve a source, as `resolve_source`, for as long as it is read.
 
-    Where files are fenced in, errors within name a file as it was given: where the fences are, and
-    what links lead to, is not for those who name files.
+    If files are fenced in, errors within name a file as it was given: the caller must not learn
+    the real folders, or the targets of links.
     """
     opened = resolve_source(source, policy)
     try:
@@ -188,7 +183,7 @@ def opened_source(source: Any, policy: MediaPolicy) -> Iterator[Opened]:
 
 
 def _resolve_text(text: str, policy: MediaPolicy) -> Path | bytes:
-    if is_elsewhere(text, policy):
+    if is_remote(text, policy):
         return fetch_url(text, policy)
     scheme = text[:8].partition(":")[0].lower()
     if scheme == "data":
@@ -203,10 +198,10 @@ def _resolve_text(text: str, policy: MediaPolicy) -> Path | bytes:
 
 
 def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) -> bytes:
-    """What is on the network, if anything there may be opened at all.
+    """Return the bytes behind a URL, if the policy admits it.
 
     Args:
-        url: where it is.
+        url: the URL.
         policy: what may be opened.
         is_enough: see `qwenvl_kit.media.web.fetch`.
 
@@ -230,10 +225,10 @@ def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) 
 
 
 def named_path(source: str | os.PathLike[str], policy: MediaPolicy) -> Path:
-    """The path that a source names.
+    """Return the path that a source names.
 
-    One that looks like a URL is a path if it exists. Where files are fenced in, its form alone
-    tells: whether it exists is not for those who name it.
+    A text that looks like a URL is a path if such a file exists. If files are fenced in, its form
+    alone decides: the caller must not learn which files exist.
 
     Raises:
         MediaSourceError: a URL of a scheme that the kit does not open.
@@ -281,6 +276,6 @@ def _file_url_path(url: str) -> Path:
 
 
 def _named(source: object) -> str:
-    """A source that names a file, as it was given."""
+    """The name of a file, as the source gave it."""
     path = source.get("path") if isinstance(source, Mapping) else source
     return shown(str(path))

@@ -1,4 +1,4 @@
-"""Pictures in stores that fsspec reads (extra `fsspec`), where the policy names their schemes."""
+"""Stores that fsspec reads (extra `fsspec`), if the policy names their schemes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from qwenvl_kit.media.policy import MediaPolicy
 
 
 def fetch_remote(url: str, policy: MediaPolicy) -> bytes:
-    """What is in a store, no more of it than the policy admits.
+    """Return the bytes of a file in a store, if they are no more than the policy admits.
 
-    Its path, which may hold credentials, stands in no message.
+    No message holds the path, which may contain credentials.
 
     Raises:
-        MediaForbiddenError: it leads on to another place, is a file of this machine, or too large.
-        MediaNotFoundError: there is nothing.
-        MediaFetchError: the store gives no whole answer.
+        MediaForbiddenError: it leads to another place, is a file of this machine, or is too large.
+        MediaNotFoundError: there is no such file.
+        MediaFetchError: the store gives no complete answer.
         MediaTimeoutError: it takes longer than `fetch_timeout_seconds`.
-        MissingPackageError: fsspec, or what it needs for that scheme, is not installed.
+        MissingPackageError: fsspec, or a package it needs for that scheme, is not installed.
     """
     scheme, mark, place = url.partition("://")
     scheme = scheme.lower()
     url = scheme + mark + place
     if "::" in url:  # as in zip://a.png::file:///etc/x, where each part opens the next
         raise MediaForbiddenError(
-            f"the {scheme} URL leads on to another place", expected="a URL of one place"
+            f"the {scheme} URL holds another URL", expected="a URL of one place"
         )
     return _in_time(lambda: _fetch(url, scheme, policy), scheme, policy.fetch_timeout_seconds)
 
@@ -84,13 +84,13 @@ def _store(url: str, scheme: str) -> tuple[Any, str]:
         ) from error
     if isinstance(system, LocalFileSystem):
         raise MediaForbiddenError(
-            f"{scheme} is a way to files of this machine", expected="a path, or file://"
+            f"{scheme} URLs open files of this machine", expected="a path, or file://"
         )
     return system, path
 
 
 def _in_time(fetch: Callable[[], bytes], scheme: str, timeout_seconds: float) -> bytes:
-    """What a function gives; fsspec has no deadline of its own, so that a thread is left behind."""
+    """Call a function with a timeout; fsspec has none, so that its thread may stay behind."""
     told: Future[bytes] = Future()
 
     def run() -> None:
@@ -103,7 +103,7 @@ def _in_time(fetch: Callable[[], bytes], scheme: str, timeout_seconds: float) ->
     try:
         return told.result(timeout_seconds)
     except NotInTime as error:
-        if told.done():  # the store's own
+        if told.done():  # a timeout of the store itself
             raise
         raise MediaTimeoutError(
             f"the {scheme} store took longer than {timeout_seconds:g} s",

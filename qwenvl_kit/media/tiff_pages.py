@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How a TIFF begins, in both orders of bytes; the last two are BigTIFF."""
+"""First bytes of a TIFF, in both byte orders; the last two are BigTIFF."""
 
 _SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
-"""TIFF 6.0, section 8: a smaller copy of another picture, and what of one is transparent."""
+"""TIFF 6.0, section 8: the tag of a subfile, and its bits for a smaller copy and for a mask."""
 
 _FRAMES_PER_PAGE = 10
-"""Pictures of a file that are gone through for each page that it may have: pyramids hold many."""
+"""Most pictures in the file for each page that is looked for: pyramids hold many."""
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file is a TIFF, by its first bytes."""
+    """True if a file is a TIFF, by its first bytes."""
     return start.startswith(_STARTS)
 
 
-class ScanPages:
-    """A TIFF that is open; for one thread. Its pages have pixels already, whatever the dpi.
+class TiffPages:
+    """An open TIFF, for one thread. Its pages have pixels already; the dpi does not matter.
 
     Smaller copies of a page, and masks, are no pages.
 
     Args:
-        image: it, as Pillow opened it.
+        image: the picture that Pillow opened.
         policy: what may be opened.
-        most_pages: how many pages are looked for.
-        bound: what one of them may take.
+        most_pages: most pages to look for.
+        bound: the memory bound of one page.
 
     Raises:
         MediaError: it is damaged, or the policy refuses it.
@@ -64,13 +64,13 @@ class ScanPages:
         return len(self._frames)
 
     def size(self, number: int, dpi: float) -> Size:
-        """How large a page is, as it stands upright; decodes nothing."""
+        """Return the size of an upright page; decodes nothing."""
         del dpi
         self._turn_to(self._frames[number - 1])
         return Size(height_px=self._image.height, width_px=self._image.width)
 
     def draw(self, number: int, dpi: float) -> PIL.Image.Image:
-        """A page in RGB, upright, its transparent parts on white.
+        """Decode a page: in RGB, upright, its transparent parts on white.
 
         Raises:
             MediaDecodeError: it is damaged.
@@ -81,7 +81,7 @@ class ScanPages:
             return decode_image(self._page(number), self._policy)
 
     def _page(self, number: int) -> PIL.Image.Image:
-        """The picture at which the file stands, by itself."""
+        """The current picture of the file, as a picture of its own."""
         try:
             page: Any = load(self._image).copy()
         except (MediaArrayError, MediaSizeError):
@@ -97,7 +97,7 @@ class ScanPages:
         return image
 
     def _found(self, most: int) -> list[int]:
-        """Which of the pictures in the file are pages."""
+        """The positions of the pages among the pictures in the file."""
         found: list[int] = []
         frame = 0
         while len(found) < most and self._turn_to(frame):
@@ -113,7 +113,7 @@ class ScanPages:
         return found
 
     def _turn_to(self, frame: int) -> bool:
-        """Go to a picture of the file; False if there is none, or its header cannot be read."""
+        """Go to a picture of the file; False if there is none."""
         try:
             self._image.seek(frame)
         except EOFError:

@@ -1,4 +1,4 @@
-"""Tiles of a TIFF: a decoder takes the memory of a whole one, however small the picture is."""
+"""Tiles of a TIFF: a decoder allocates a whole tile, even for a small picture."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-"""TIFF 6.0, section 15. Strips need no bound of their own: none is longer than the picture."""
+"""TIFF 6.0, section 15. Strips need no limit of their own: none is longer than the picture."""
 
 
 def check_tiles(image: PIL.Image.Image, policy: MediaPolicy) -> None:
-    """Judge the tiles of the picture at which a TIFF stands; any other has none.
+    """Check the tiles of a TIFF's current picture; any other picture has none.
 
     Raises:
         MediaSizeError: a tile has more pixels than a picture may have.

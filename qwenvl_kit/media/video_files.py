@@ -1,4 +1,4 @@
-"""Video files as the rest of the kit sees them: what they hold, and the frames of a plan."""
+"""Video files: their sizes and times, and the frames of a plan."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaSourceError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.hardware import count_cores
 from qwenvl_kit.media.frame_sequences import new_frames
-from qwenvl_kit.media.images import Resize
 from qwenvl_kit.media.isolation.process_pool import POOL
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import opened_source
+from qwenvl_kit.media.types import Resize
 from qwenvl_kit.plans import VideoPlan
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """What a video file holds.
+    """The frames of a video file.
 
     Attributes:
-        size: that of its frames, upright and with square pixels.
-        times_seconds: when each of its frames is shown, from the first on.
+        size: the size of its frames, upright and with square pixels.
+        times_seconds: the time of each frame, from the first frame on.
     """
 
     size: Size
@@ -40,15 +40,15 @@ class VideoFile:
 
 
 def measure_file(source: Any, policy: MediaPolicy, end_seconds: float | None = None) -> VideoFile:
-    """The frames of a video file; all its packets are seen, and one frame is decoded.
+    """Measure the frames of a video file: all packets are read, and one frame is decoded.
 
     Args:
         source: a path, `file://` URL, data URL or bytes.
         policy: what may be opened.
-        end_seconds: what comes later is not needed, and may be missing.
+        end_seconds: later frames are not needed, and may be missing.
 
     Raises:
-        MediaError: it cannot be read, the policy refuses it, or it ends before its end.
+        MediaError: it cannot be read, the policy refuses it, or it is cut short.
     """
     with _as_path(source, policy) as path:
         request = {"kind": "scan", "path": path, "max_pixels": policy.max_pixels}
@@ -65,10 +65,10 @@ def measure_file(source: Any, policy: MediaPolicy, end_seconds: float | None = N
 def decode_file(
     source: Any, plan: VideoPlan, policy: MediaPolicy, resize: Resize
 ) -> numpy.ndarray[Any, Any]:
-    """The frames of the plan, in order, upright, in RGB and at the planned size.
+    """Decode the frames of a plan, in order: upright, in RGB and at the planned size.
 
-    Each is resized as soon as it is decoded, so that memory depends on the plan alone, and
-    neither on the length of the film nor on the size of its frames.
+    Each is resized as soon as it is decoded, so that memory depends on the plan alone, not on the
+    length of the video or on the size of its frames.
 
     Returns:
         uint8 (frames, height, width, 3).
@@ -90,7 +90,7 @@ def decode_file(
             "size": (plan.original.height_px, plan.original.width_px),
             "num_cores": count_cores(),
         }
-        with closing(_ask(request, policy)) as answers:  # its process must not outlive an error
+        with closing(_ask(request, policy)) as answers:  # the process must not survive an error
             for facts, payload in answers:
                 stored = numpy.frombuffer(payload, numpy.uint8)
                 stored = stored.reshape(facts["height"], facts["width"], 3)
@@ -102,7 +102,7 @@ def decode_file(
 def _ask(
     request: Mapping[str, Any], policy: MediaPolicy
 ) -> Generator[tuple[Mapping[str, Any], Any], None, None]:
-    """The decoder's answers, from a process of its own or from this one, which is not bounded."""
+    """The decoder's answers, from its own process, or from this one without a memory bound."""
     most = policy.max_decoder_bytes if policy.isolate_video else None
     request = {**request, "max_memory_bytes": most}
     if not policy.isolate_video:
@@ -116,7 +116,7 @@ def _ask(
 
 @contextmanager
 def _as_path(source: Any, policy: MediaPolicy) -> Iterator[str]:
-    """The path of a video; one that is in memory is written to a file for the time being."""
+    """The path of a video; a video in memory is written to a temporary file."""
     with opened_source(source, policy) as opened:
         if isinstance(opened, Path):
             if not opened.stat().st_size:

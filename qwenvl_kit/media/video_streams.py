@@ -1,4 +1,4 @@
-"""Films, cameras and streams as they play, from the decoding process to whoever watches."""
+"""Video streams: frames of files, cameras and streams as they play, from a decoding process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PlayedFrame:
 
     Attributes:
         image: its pixels, upright, RGB.
-        seconds: when it was shown, from the first frame on.
+        seconds: its time, from the first frame on.
     """
 
     image: PIL.Image.Image
@@ -28,16 +28,16 @@ class PlayedFrame:
 
 @dataclass
 class VideoFeed:
-    """Plays one source once, in a process of its own; iterate over its frames.
+    """One source that plays once, in a decoding process; iterate over its frames.
 
     Attributes:
-        target: what FFmpeg opens.
-        name: what messages call it.
-        input_format: FFmpeg's name of the device or format; None lets it find out.
-        options: for FFmpeg.
-        speed: how much faster than its own times a film plays; None for what plays by itself.
-        max_fps: most frames of a second that are sent.
-        max_long_edge_px: frames are reduced to it.
+        target: the file, device or address that FFmpeg opens.
+        name: its name in messages.
+        input_format: FFmpeg's name of the device or format; None to detect it.
+        options: options for FFmpeg.
+        speed: the speed of a file, in multiples of its own; None for a live source.
+        max_fps: most frames per second that are sent.
+        max_long_edge_px: longest side of the frames that are sent.
     """
 
     target: str
@@ -54,7 +54,7 @@ class VideoFeed:
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[PlayedFrame]:
-        """The frames, until the source ends or is closed.
+        """Yield the frames, until the source ends or is closed.
 
         Raises:
             MediaDecodeError: it cannot be opened, or breaks off.

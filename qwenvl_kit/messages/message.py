@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import KW_ONLY, dataclass, fields, replace
-from itertools import islice
+from dataclasses import KW_ONLY, dataclass, fields
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
@@ -312,25 +311,10 @@ def iter_media(messages: Sequence[Message]) -> Iterator[tuple[str, ImagePart | V
 
 
 def iter_parts(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
-    """Yield each part in order, with its place.
-
-    A page of a document has the place of the document, such as `messages[1].parts[0].pages[3]`.
-    """
+    """Yield each part in order, with its place, such as `messages[1].parts[0]`."""
     for message_index, message in enumerate(messages):
-        part_index = -1
-        for part in message.parts:
-            place = getattr(part, "page_place", None)  # see `document_pages`
-            part_index = part_index + 1 if place is None else place.part_index
-            page = "" if place is None or place.number is None else f".pages[{place.number}]"
-            yield f"messages[{message_index}].parts[{part_index}]{page}", part
-
-
-def with_media(messages: Sequence[Message], parts: Mapping[str, Part]) -> tuple[Message, ...]:
-    """Return the conversation with some parts replaced; keys are places as `iter_media` gives."""
-    placed = iter([parts.get(where, part) for where, part in iter_parts(messages)])
-    return tuple(
-        replace(message, parts=tuple(islice(placed, len(message.parts)))) for message in messages
-    )
+        for part_index, part in enumerate(message.parts):
+            yield f"messages[{message_index}].parts[{part_index}]", part
 
 
 _PART_TYPES = (

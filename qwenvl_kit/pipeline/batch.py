@@ -19,7 +19,7 @@ from qwenvl_kit.errors import (
     release_frames,
 )
 from qwenvl_kit.journal import Journal, model_facts
-from qwenvl_kit.media.fetch_cache import Fetches
+from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.pipeline.core import PipelineUse, PreparedRequest, ResolvedRequest
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.resume import BatchJournal
@@ -109,7 +109,7 @@ class BatchRun:
         self._stats = stats
         self._journal = BatchJournal(journal, use.pipeline.policy)
         self._defaults = defaults
-        self._fetches = Fetches()
+        self._fetches = FetchCache()
         self._max_in_flight = max_in_flight or _MAX_IN_FLIGHT
         self._shows_deltas = shows_deltas
         self._news: queue.SimpleQueue[tuple[int, _News]] = queue.SimpleQueue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -33,22 +33,15 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.formats.file_names import told_if_exchanged
 from qwenvl_kit.formats.likely_mistakes import remarks_on
-from qwenvl_kit.media.documents import show_documents
-from qwenvl_kit.media.loader import (
-    DecodedMedia,
-    decode_media,
-    fetch_media,
-    identify_media,
-    link_media,
-    links_of,
-    measure_media,
-)
+from qwenvl_kit.media.fetch_cache import FetchCache
+from qwenvl_kit.media.items import MediaItem, with_plan
+from qwenvl_kit.media.loader import decode_media, fetch_link, identify_media, open_media
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.pipeline.listeners import Listeners
-from qwenvl_kit.plans import Plan
+from qwenvl_kit.plans import ImagePlan, Plan
 from qwenvl_kit.requests import Request, check_sampling
 from qwenvl_kit.structured_output.constraints import Constraint
 
@@ -56,13 +49,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from qwenvl_kit.calibration import Calibrator
-    from qwenvl_kit.media.fetch_cache import Fetches
     from qwenvl_kit.results import Reply
 
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request with every setting decided."""
+    """A request with every setting decided.
+
+    Attributes:
+        media: its pictures and videos once they are opened; empty before.
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling
@@ -71,6 +67,7 @@ class ResolvedRequest:
     request_id: str | None
     abstain_below: float | None = None
     constraint: Constraint | None = None
+    media: tuple[MediaItem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class PreparedRequest:
 
     Attributes:
         request: what the backend is given.
-        resolved: what was asked.
+        resolved: what was asked, with its pictures and videos opened.
         started: when its preparation began, on `time.perf_counter`'s clock.
         media_seconds: how long its pictures took to open, decode and resize.
     """
@@ -222,62 +219,62 @@ class Pipeline:
             abstain_below=resolved.abstain_below,
         )
 
-    def fetched(self, resolved: ResolvedRequest, fetches: Fetches | None = None) -> ResolvedRequest:
-        """The request with what it shows of the network fetched, or linked where that will do.
-
-        Documents are opened then: their pages stand in their places.
-        """
-        messages = resolved.messages
-        if isinstance(self.backend, Linking) and self.backend.takes_links:
-            messages = link_media(messages, self._policy, fetches)
-        with told_if_exchanged(messages):
-            messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
-            messages = show_documents(messages, self._policy)
-        return resolved if messages is resolved.messages else replace(resolved, messages=messages)
-
     def plan(self, resolved: ResolvedRequest) -> Plan:
-        """What a request would cost; decodes nothing and runs no model."""
-        return self._planned(resolved, self.fetched(resolved))
+        """The plan of a request: its cost. Decodes no pixel and runs no model."""
+        plan = self._planned(self._opened(resolved))
+        return replace(plan, warnings=remarks_on(resolved.messages))
 
-    def _planned(
-        self,
-        given: ResolvedRequest,
-        resolved: ResolvedRequest,
-        most_visual_tokens: int | None = None,
-    ) -> Plan:
-        """The plan of a request.
-
-        Args:
-            given: what is asked, as it was given.
-            resolved: the same, fetched.
-            most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
-        """
-        with told_if_exchanged(given.messages):
-            measures = measure_media(resolved.messages, self._policy)
-        plan = self._plan_within(resolved, measures, most_visual_tokens)
-        while resolved.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
-            try:
-                smaller = self._plan_within(resolved, measures, plan.visual_tokens // 2)
-            except InputError:  # there is nothing left to give up
-                break
-            plan = smaller
-        advice = advise(plan, measures, resolved.budget, self.backend.rules)
-        return replace(plan, advice=advice, warnings=remarks_on(given.messages))
-
-    def prepare(self, request: ResolvedRequest, fetches: Fetches | None = None) -> PreparedRequest:
-        """Sizes, plan, pixels: everything that is done before the model runs.
+    def prepare(
+        self, request: ResolvedRequest, fetches: FetchCache | None = None
+    ) -> PreparedRequest:
+        """Open, plan and decode: all stages before the model runs.
 
         Args:
             request: what is asked.
-            fetches: what the call has fetched for other requests; None for nothing.
+            fetches: URLs that the call has fetched for other requests; None for none.
         """
         started = time.perf_counter()
+        fetches = FetchCache() if fetches is None else fetches
         try:
-            fetched = self.fetched(request, fetches)
-            return self._prepare(fetched, self._planned(request, fetched), started, fetches)
+            opened = self._opened(request, fetches)
+            plan = replace(self._planned(opened), warnings=remarks_on(request.messages))
+            return self._prepare(opened, plan, started, fetches)
         except Exception as error:
             self.listeners.failure(error)
             raise
+
+    def _opened(
+        self, resolved: ResolvedRequest, fetches: FetchCache | None = None
+    ) -> ResolvedRequest:
+        """The request with its pictures and videos fetched, or linked where that will do.
+
+        Pages stand in the places of their documents.
+        """
+        backend = self.backend
+        takes_links = isinstance(backend, Linking) and backend.takes_links
+        with told_if_exchanged(resolved.messages):
+            messages, items = open_media(
+                resolved.messages, self._policy, fetches, takes_links=takes_links
+            )
+        return replace(resolved, messages=messages, media=items)
+
+    def _planned(self, opened: ResolvedRequest, most_visual_tokens: int | None = None) -> Plan:
+        """The plan of a request, without its warnings.
+
+        Args:
+            opened: the request, opened.
+            most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
+        """
+        measures = [item.measure for item in opened.media]
+        plan = self._plan_within(opened, measures, most_visual_tokens)
+        while opened.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
+            try:
+                smaller = self._plan_within(opened, measures, plan.visual_tokens // 2)
+            except InputError:  # there is nothing left to give up
+                break
+            plan = smaller
+        advice = advise(plan, measures, opened.budget, self.backend.rules)
+        return replace(plan, advice=advice)
 
     def submit(
         self, prepared: PreparedRequest, observer: Observer | None = None
@@ -304,67 +301,58 @@ class Pipeline:
         if prepared.resolved.fit != "shrink" or before.visual_tokens < 2:
             return None
         try:
-            resolved = prepared.resolved
-            plan = self._planned(resolved, resolved, before.visual_tokens // 2)
-            smaller = self._prepare(resolved, plan, prepared.started)
+            plan = self._planned(prepared.resolved, before.visual_tokens // 2)
+            plan = replace(plan, warnings=before.warnings)
+            smaller = self._prepare(prepared.resolved, plan, prepared.started)
         except InputError:  # there is nothing left to give up
             return None
         return smaller if plan.visual_tokens < before.visual_tokens else None
 
     def _prepare(
-        self, resolved: ResolvedRequest, plan: Plan, started: float, fetches: Fetches | None = None
+        self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None
     ) -> PreparedRequest:
         _check_fits(plan)
-        media, keys = self._media(resolved.messages, plan, fetches)
+        items = self._known(with_plan(opened.media, plan), fetches)
+        decoded = self._decoded(items)
         return PreparedRequest(
             request=BackendRequest(
-                resolved.messages, plan, media, resolved.sampling, keys, resolved.constraint
+                opened.messages,
+                plan,
+                tuple(item.content for item in decoded),
+                opened.sampling,
+                tuple(item.key for item in decoded),
+                opened.constraint,
             ),
-            resolved=resolved,
+            resolved=replace(opened, media=items),
             started=started,
             media_seconds=time.perf_counter() - started,
         )
 
-    def _media(
-        self, messages: Sequence[Message], plan: Plan, fetches: Fetches | None
-    ) -> tuple[tuple[DecodedMedia | KnownMedia | Link, ...], tuple[str | None, ...]]:
-        """Pixels, or what the backend remembers of them, and what each source is known by."""
-        backend, known = self.backend, dict[str, KnownMedia]()
+    def _known(
+        self, items: Sequence[MediaItem], fetches: FetchCache | None
+    ) -> tuple[MediaItem, ...]:
+        """The items, with content for those that need no decoding: recalled, or left as a link."""
+        backend = self.backend
         if not isinstance(backend, Remembering):
-            return self._pixels_or_links(messages, plan, fetches), ()
-        keys = identify_media(messages, plan.media, self._policy)
-        for where, key in zip(plan.media, keys):
-            recalled = None if key is None else backend.recall(key)
-            if recalled is not None:
-                known[where] = recalled
-        decoded = self._decoded(messages, plan, known)
-        media = {**decoded, **known}
-        return tuple(media[where] for where in plan.media), tuple(keys)
+            return tuple(self._linked(item, fetches) for item in items)
+        return tuple(
+            item if item.key is None else replace(item, content=backend.recall(item.key))
+            for item in identify_media(items, self._policy)
+        )
 
-    def _pixels_or_links(
-        self, messages: Sequence[Message], plan: Plan, fetches: Fetches | None
-    ) -> tuple[DecodedMedia | Link, ...]:
-        """Links of which others make what was planned, and pixels of all else."""
-        policy, backend = self._policy, self.backend
-        links = links_of(messages)
-        for image in plan.images:
-            if not has_native_size(image, backend.rules):
-                links.pop(image.where, None)
-        messages = fetch_media(messages, policy, fetches, kept=links)
-        decoded = self._decoded(messages, plan, links)
-        media: dict[str, DecodedMedia | Link] = {**decoded, **links}
-        return tuple(media[where] for where in plan.media)
+    def _linked(self, item: MediaItem, fetches: FetchCache | None) -> MediaItem:
+        """The item with its link as content, if the server resizes its picture as planned."""
+        if not isinstance(item.source, Link):
+            return item
+        if isinstance(item.plan, ImagePlan) and has_native_size(item.plan, self.backend.rules):
+            return replace(item, content=item.source)
+        return fetch_link(item, self._policy, fetches)
 
-    def _decoded(
-        self, messages: Sequence[Message], plan: Plan, known: Collection[str]
-    ) -> dict[str, DecodedMedia]:
-        """Pixels of what is not known, as the backend resizes them."""
+    def _decoded(self, items: Sequence[MediaItem]) -> tuple[MediaItem, ...]:
+        """The items with pixels, as the backend resizes them."""
         backend = self.backend
         resize_frame = backend.resize_frame if isinstance(backend, ResizingFrames) else None
-        resize = backend.resize_image
-        return decode_media(
-            messages, plan.media, self._policy, resize, known, resize_frame=resize_frame
-        )
+        return decode_media(items, self._policy, backend.resize_image, resize_frame=resize_frame)
 
     def _plan_within(
         self, resolved: ResolvedRequest, measures: Sequence[Measure], most_visual_tokens: int | None

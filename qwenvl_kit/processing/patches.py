@@ -14,7 +14,7 @@ import torch
 
 from qwenvl_kit.budget.memory import FRAMES_AT_A_TIME
 from qwenvl_kit.families import Family
-from qwenvl_kit.media.loader import DecodedMedia
+from qwenvl_kit.media.types import DecodedMedia
 
 
 class PatchEncoder:

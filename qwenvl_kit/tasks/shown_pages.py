@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from qwenvl_kit.errors import MediaError, MessageError, located
 from qwenvl_kit.media.documents import document_pages, has_pages
-from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.error_mapping import mapped_errors
 from qwenvl_kit.media.loader import fetch_part
 from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
 from qwenvl_kit.media.policy import MediaPolicy
@@ -96,7 +96,7 @@ def _with_settings(
 def _numbered(
     part: DocumentPart | ImagePart, policy: MediaPolicy
 ) -> list[tuple[int, ImagePart | VideoPart]]:
-    with reading():
+    with mapped_errors():
         pages = document_pages(fetch_part(part, policy), policy)
     if pages is None:  # a TIFF of a single page
         return [(1, part)]  # type: ignore[list-item]

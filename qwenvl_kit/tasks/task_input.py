@@ -7,7 +7,7 @@ from typing import cast
 
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.documents import document_pages
-from qwenvl_kit.media.error_mapping import reading
+from qwenvl_kit.media.error_mapping import mapped_errors
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart
@@ -37,7 +37,7 @@ def one_picture(policy: MediaPolicy, image: Media, where: str = _FIRST) -> Image
         MediaError: the document cannot be used.
     """
     part = image if isinstance(image, DocumentPart) else as_image_part(image)
-    with reading(where):
+    with mapped_errors(where):
         pages = document_pages(part, policy)
     if pages is None:
         return cast(ImagePart, part)

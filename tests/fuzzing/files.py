@@ -9,6 +9,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from qwenvl_kit.checkpoints.inspection import inspect
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.journal import Journal
 from qwenvl_kit.media.images import decode_image, read_header
-from qwenvl_kit.media.loader import decode_media, measure_media
+from qwenvl_kit.media.loader import decode_media, open_media
 from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.options import PixelBudget
@@ -48,11 +49,10 @@ def _picture(content: bytes) -> None:
 
 def _video(content: bytes) -> None:
     messages = [Message.user(VideoPart(content, num_frames=2), "What happens?")]
-    measures = measure_media(messages, POLICY)
-    plans = plan_media(measures, BUDGET, _rules())
-    decoded = decode_media(messages, {"messages[0].parts[0]": plans[0]}, POLICY)
-    (frames,) = decoded.values()
-    assert len(frames) == len(plans[0].frame_indices)  # type: ignore[arg-type,union-attr]
+    (item,) = open_media(messages, POLICY).items
+    (plan,) = plan_media([item.measure], BUDGET, _rules())
+    (decoded,) = decode_media([replace(item, plan=plan)], POLICY)
+    assert len(decoded.content) == len(plan.frame_indices)  # type: ignore[union-attr]
 
 
 @functools.cache

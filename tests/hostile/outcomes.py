@@ -6,6 +6,7 @@ import io
 import time
 import tracemalloc
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import av
@@ -14,7 +15,7 @@ import PIL.Image
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaError
 from qwenvl_kit.media.images import decode_image, read_header
-from qwenvl_kit.media.loader import decode_media, measure_media
+from qwenvl_kit.media.loader import decode_media, open_media
 from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.plans import VideoPlan
@@ -114,7 +115,8 @@ def _use(kind: str, source: str | bytes, policy: MediaPolicy) -> None:
 def _show_film(source: str | bytes, policy: MediaPolicy) -> None:
     """Its last frame, which may be the one that does harm."""
     message = [Message.user(VideoPart(source, num_frames=2), "?")]
-    (measure,) = measure_media(message, policy)
+    (item,) = open_media(message, policy).items
+    measure = item.measure
     times = measure.times_seconds  # type: ignore[union-attr]
     plan = VideoPlan(
         where=measure.where,
@@ -124,4 +126,4 @@ def _show_film(source: str | bytes, policy: MediaPolicy) -> None:
         frame_indices=(len(times) - 1,),
         timestamps_seconds=(times[-1],),
     )
-    decode_media(message, {measure.where: plan}, policy)
+    decode_media([replace(item, plan=plan)], policy)

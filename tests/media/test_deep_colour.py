@@ -91,14 +91,14 @@ def test_colour_of_16_bits_in_the_lowest_eighth_is_refused_and_not_shown_black(
 ) -> None:
     content = _sources(top)[name]
     for source in (content, PIL.Image.open(io.BytesIO(content))):
-        with pytest.raises(MediaArrayError, match="colour of 16 bits") as caught:
+        with pytest.raises(MediaArrayError, match="16-bit colours") as caught:
             decode_image(source, POLICY)
         assert "values / values.max()" in caught.value.hint
 
 
 def test_12_bits_of_colour_in_a_ppm_of_16_are_refused() -> None:
     content = b"P6 64 48 65535\n" + _channels(4095, 3).astype(">u2").tobytes()
-    with pytest.raises(MediaArrayError, match="colour of 16 bits"):
+    with pytest.raises(MediaArrayError, match="16-bit colours"):
         decode_image(content, POLICY)
 
 
@@ -126,7 +126,7 @@ def test_floats_that_were_divided_by_255_twice_are_refused_with_their_cure(form:
         "Pillow": PIL.Image.fromarray(values),
         "TIFF": _tiff(values, sample_format=3),
     }
-    with pytest.raises(MediaArrayError, match="all but black") as caught:
+    with pytest.raises(MediaArrayError, match="would look black") as caught:
         decode_image(sources[form], POLICY)
     names = {"numpy": numpy, "array": sources[form], "image": PIL.Image.fromarray(values)}
     cured = decode_image(eval(caught.value.hint.partition(",")[0], names), POLICY)

@@ -73,7 +73,7 @@ def test_the_scale_does_not_depend_on_the_values() -> None:
 def test_values_in_the_lowest_eighth_are_refused_and_not_shown_black(top: int) -> None:
     values = numpy.rint(RAMP * top).astype("uint16")
     for name, source in _sources_of_16_bits(values).items():
-        with pytest.raises(MediaArrayError, match=f"{top} is the brightest of 65535") as caught:
+        with pytest.raises(MediaArrayError, match=f"grey value is {top} of 65535") as caught:
             decode_image(source, POLICY)
         opened = PIL.Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
         cured = _decoded(eval(caught.value.hint, {"numpy": numpy, "image": opened}))

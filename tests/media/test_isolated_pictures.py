@@ -28,7 +28,7 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.media.images import decode_image, read_header
 from qwenvl_kit.media.isolation import process_pool
-from qwenvl_kit.media.isolation.shared_memory import Room
+from qwenvl_kit.media.isolation.shared_memory import SharedMemory
 from tests.by_hand import picture
 
 HERE, APART = MediaPolicy(isolate_images=False), MediaPolicy(isolate_images=True)
@@ -179,7 +179,7 @@ def test_pixels_come_back_whole_whichever_way_they_come(
 ) -> None:
     process_pool.POOL.close()
     if where == "through a pipe":
-        monkeypatch.setattr(process_pool.Room, "make", lambda: None)
+        monkeypatch.setattr(process_pool.SharedMemory, "make", lambda: None)
     for width, height in ((30, 20), (1, 1), (900, 700), (17, 5_000), (64, 48)):
         content = io.BytesIO()
         picture(width, height, width).save(content, "PNG")
@@ -214,16 +214,16 @@ def test_a_picture_stays_as_it_is_while_the_next_one_is_read() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="a thing of Linux")
 def test_memory_that_both_have_cannot_shrink_under_who_reads_it() -> None:
-    room = Room.make()
-    assert room is not None
-    os.write(room.descriptor, b"abc")
+    memory = SharedMemory.make()
+    assert memory is not None
+    os.write(memory.descriptor, b"abc")
     with pytest.raises(PermissionError):
-        os.ftruncate(room.descriptor, 1)
-    assert bytes(room.read(1, 2)) == b"bc"
+        os.ftruncate(memory.descriptor, 1)
+    assert bytes(memory.read(1, 2)) == b"bc"
     for start, num_bytes in ((0, 4), (-1, 2), (2, -1), (10**12, 1)):
         with pytest.raises(EOFError):
-            room.read(start, num_bytes)
-    room.close()
+            memory.read(start, num_bytes)
+    memory.close()
 
 
 @posix

@@ -18,16 +18,19 @@ import pytest
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaDecodeError, MediaError, MediaSizeError, MediaTimeoutError
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.media import documents, images
+from qwenvl_kit.media import documents, images, isolation
 from qwenvl_kit.media.encoding import source_url
 from qwenvl_kit.media.images import decode_image, read_header, resize_image
 from qwenvl_kit.media.isolation import process_pool
 from qwenvl_kit.media.isolation.deadlines import Deadline
-from qwenvl_kit.media.pages import Page, read_pages
+from qwenvl_kit.media.isolation.protocol import IMAGE_HEADER, IMAGE_PIXELS, PAGE_IMAGES
+from qwenvl_kit.media.pages import read_pages
+from qwenvl_kit.media.types import Page
 from qwenvl_kit.media.worker.limits import within
 from qwenvl_kit.plans import ImagePlan
 from tests.by_hand import picture
 from tests.hostile.growing import endless_pdf
+from tests.house.test_arrows import imports_of
 from tests.media.test_pages import pdf_of
 
 POLICY = MediaPolicy()
@@ -72,7 +75,7 @@ def test_pictures_of_which_formats_another_process_reads(
         header = read_header(source, POLICY)
         assert decode_image(source, POLICY).size == (32, 32)
         assert header.format == format_name
-    each = [] if format_name in PLAIN else ["picture header", "picture pixels"]
+    each = [] if format_name in PLAIN else [IMAGE_HEADER, IMAGE_PIXELS]
     assert asked == 3 * each
 
 
@@ -96,7 +99,7 @@ def test_a_policy_has_all_of_them_read_there_or_none(asked: list[str]) -> None:
         decode_image(content, MediaPolicy(isolate_images=False))
         assert not asked
         decode_image(content, MediaPolicy(isolate_images=True))
-        assert asked.pop() == "picture pixels"
+        assert asked.pop() == IMAGE_PIXELS
 
 
 def test_what_is_in_memory_needs_no_process(asked: list[str]) -> None:
@@ -133,7 +136,7 @@ def test_pixels_are_as_many_as_the_header_said_by_which_they_were_judged(
 
 def test_documents_are_read_by_another_process(asked: list[str]) -> None:
     assert len(read_pages(pdf_of("red"), POLICY)) == 1
-    assert asked == ["document pages"]
+    assert asked == [PAGE_IMAGES]
     read_pages(pdf_of("red"), MediaPolicy(isolate_images=False))
     assert len(asked) == 1
 
@@ -239,3 +242,12 @@ def test_a_header_of_few_pixels_admits_little_memory() -> None:
     assert "save it again" in limits[0]
     assert "2000000000" in limits[1]
     assert "max_decoder_bytes" in limits[1]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(isolation.__file__).parent.glob("*.py")), ids=lambda path: path.name
+)
+def test_the_parents_side_of_isolation_imports_no_decoder(path: Path) -> None:
+    decoders = ("documents", "heif", "images", "loader", "pages", "pdf", "tiff_pages", "worker")
+    for module in imports_of(path):
+        assert not module.startswith(tuple(f"media.{name}" for name in decoders))

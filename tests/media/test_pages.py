@@ -151,7 +151,7 @@ def test_what_cannot_be_drawn_is_told_alike_by_another_process(
 
 
 def test_a_locked_document_is_opened_in_another_process_too(locked_pdf: bytes) -> None:
-    with pytest.raises(DocumentPasswordError, match="another password"):
+    with pytest.raises(DocumentPasswordError, match="password of the PDF is wrong"):
         read_pages(locked_pdf, APART, password="wrong")
     assert len(read_pages(locked_pdf, APART, password="secret")) == 1
 
@@ -170,7 +170,7 @@ def test_an_empty_page_is_a_white_picture() -> None:
 def test_a_locked_document_asks_for_its_password(locked_pdf: bytes) -> None:
     with pytest.raises(DocumentPasswordError, match="is locked"):
         read_pages(locked_pdf, POLICY)
-    with pytest.raises(DocumentPasswordError, match="another password"):
+    with pytest.raises(DocumentPasswordError, match="password of the PDF is wrong"):
         read_pages(locked_pdf, POLICY, password="wrong")
     assert len(read_pages(locked_pdf, POLICY, password="secret")) == 1
 

@@ -500,7 +500,7 @@ def test_a_program_prints_its_own_words_alone_and_leaves_no_process(films):
     pid = _run(
         f"""
         from qwenvl_kit import MediaPolicy
-        from qwenvl_kit.media.isolation import process
+        from qwenvl_kit.media.isolation import process_pool
         from qwenvl_kit.media.video_files import measure_file
         assert len(measure_file({str(films.mp4)!r}, MediaPolicy()).times_seconds) == 100
         print(process_pool.POOL._idle[0]._process.pid)

@@ -15,7 +15,8 @@ import pytest
 from qwenvl_kit import ImagePart, Message, Reply
 from qwenvl_kit.errors import InputError, MediaDecodeError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.media.remote_images import Link, look_at
+from qwenvl_kit.media.remote_images import probe_url
+from qwenvl_kit.media.types import Link
 from tests.media.web.servers import Server, admitting, response, serving
 
 from .conftest import Connect
@@ -101,7 +102,7 @@ def test_of_a_link_no_more_than_the_header_is_fetched(web: Server) -> None:
             pass
 
     with serving({}, slowly) as server:
-        found = look_at(server.url("/big.jpg", "127.0.0.1"), admitting(server))
+        found = probe_url(server.url("/big.jpg", "127.0.0.1"), admitting(server))
     assert isinstance(found, Link)
     assert sent_bytes < 10_000_000  # what the sockets of both sides hold was sent on
 
@@ -141,7 +142,7 @@ def test_what_the_policy_does_not_admit_is_linked_to_by_nobody(
 
 def test_an_isolated_header_is_read_apart(connect: Connect, web: Server) -> None:
     apart = admitting(web, isolate_images=True)
-    assert isinstance(look_at(web.url("/noise.jpg", "127.0.0.1"), apart), Link)
+    assert isinstance(probe_url(web.url("/noise.jpg", "127.0.0.1"), apart), Link)
 
 
 def test_send_links_is_yes_or_no(connect: Connect) -> None:

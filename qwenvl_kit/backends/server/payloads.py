@@ -13,7 +13,7 @@ from qwenvl_kit.backends.server.image_encoding import ImageEncoding, frames_url,
 from qwenvl_kit.backends.server.server_kinds import ServerDialect
 from qwenvl_kit.backends.video_timestamps import CLOCK_HERTZ, num_ticks, ticks
 from qwenvl_kit.errors import UnsupportedFeatureError
-from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.types import Link
 from qwenvl_kit.messages.message import Message, TextPart
 from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import Sampling

@@ -1,1 +1,1 @@
-"""Decoding in processes of its own: what a hostile file can break is not the user's program."""
+"""Isolation: decoding in child processes, so that a hostile file cannot harm the user's program."""

@@ -1,4 +1,4 @@
-"""Which sources are read by the decoding process."""
+"""The choice of sources that the decoding process reads."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.signatures import HEAD_BYTES, is_other_picture
 
 
-def is_picture_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
-    """Whether a picture, as `opened_source` gives it, is read by another process.
+def is_image_isolated(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+    """True if a picture, as `opened_source` gives it, is read by the decoding process.
 
     Args:
-        opened: a file, encoded bytes, or what needs no decoder.
-        policy: what it says of that; by default it is a question of how the picture begins.
+        opened: a file, encoded bytes, or a picture that needs no decoder.
+        policy: `isolate_images` decides; by default the first bytes of the picture do.
 
     Raises:
         MediaNotFoundError: the file cannot be read.
@@ -27,8 +27,8 @@ def is_picture_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | by
     return is_other_picture(_start_of(opened, policy))
 
 
-def is_document_apart(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
-    """Whether a document, as `opened_source` gives it, is read by another process."""
+def is_document_isolated(opened: object, policy: MediaPolicy) -> TypeGuard[Path | bytes]:
+    """True if a document, as `opened_source` gives it, is read by the decoding process."""
     return isinstance(opened, (Path, bytes)) and policy.isolate_images is not False
 
 

@@ -1,4 +1,4 @@
-"""How the decoding process is asked about a file or bytes, under the policy of who asks."""
+"""The client of the decoding process: asks about a file or bytes, under the caller's policy."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 _LIMITS = ("max_bytes", "max_pixels", "max_pages", "image_formats")
 
 
-def ask_apart(
+def ask_decoder(
     kind: str,
     opened: Path | bytes,
     policy: MediaPolicy,
     timeout_seconds: float,
     **wanted: Any,
 ) -> Iterator[tuple[Mapping[str, Any], PIL.Image.Image | None]]:
-    """The answers about an encoded source: facts, and the picture that comes with them, if any.
+    """Ask about an encoded source; yield each answer: its facts, and its picture, if any.
 
     Args:
-        kind: what is asked.
+        kind: the kind of the request.
         opened: a file, or bytes.
-        policy: what it may be, and what of memory and time that may take.
-        timeout_seconds: how long all answers may take; each may take `image_timeout_seconds`.
-        wanted: more that the process has to know, as JSON has it.
+        policy: the formats and sizes that are admitted, and the limits of memory and time.
+        timeout_seconds: the time for all answers; each one has `image_timeout_seconds`.
+        wanted: further fields of the request, as JSON has them.
 
     Raises:
-        MediaError: what the process says of it; the process died, or took too long.
+        MediaError: the process refuses the source, died, or took too long.
     """
     opened = _held(opened, policy)
     payload = opened if isinstance(opened, bytes) else b""
@@ -52,12 +52,12 @@ def ask_apart(
             process.ask(request, timeout_seconds, payload, policy.image_timeout_seconds)
         ) as answers,
     ):
-        for facts, pixels in answers:  # which are overwritten once the process is another's
+        for facts, pixels in answers:  # overwritten once another request has the process
             yield facts, _picture(facts, pixels) if pixels else None
 
 
 def _held(opened: Path | bytes, policy: MediaPolicy) -> Path | bytes:
-    """The bytes of a file where files are fenced in: the process could not judge what it opens."""
+    """The bytes of a file if files are fenced in: the process could not check the file again."""
     is_fenced = policy.allow_folders is not None
     return read_file(opened, policy) if is_fenced and isinstance(opened, Path) else opened
 
@@ -66,16 +66,3 @@ def _picture(facts: Mapping[str, Any], pixels: memoryview) -> PIL.Image.Image:
     import PIL.Image
 
     return PIL.Image.frombytes("RGB", (facts["width_px"], facts["height_px"]), pixels)
-
-
-def source_of(request: Mapping[str, Any], payload: bytes) -> tuple[Path | bytes, MediaPolicy]:
-    """What the decoding process was asked about, and what it may do with it."""
-    source = payload if request["path"] is None else Path(request["path"])
-    return source, MediaPolicy(**request["limits"], isolate_images=False)
-
-
-def num_bytes_of(source: Path | bytes) -> int:
-    """How long it is; 0 for a file that is gone, which is told when it is opened."""
-    if isinstance(source, bytes):
-        return len(source)
-    return source.stat().st_size if source.exists() else 0

@@ -1,4 +1,4 @@
-"""The time that a process has for what it was asked."""
+"""Deadlines of requests to a decoding process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qwenvl_kit.errors import MediaTimeoutError
 
 
 class Deadline:
-    """Ends something when its time is over, from a thread of its own.
+    """A deadline that ends a process in time, from a thread of its own.
 
     Args:
-        end: ends it.
-        timeout_seconds: how long all of it may take.
-        answer_seconds: how long it may go on without an answer; None for as long as all of it.
+        end: ends the process.
+        timeout_seconds: the time for the whole request.
+        answer_seconds: the time for each answer; None for no limit but the other.
     """
 
     def __init__(
@@ -36,23 +36,23 @@ class Deadline:
         self._stop()
 
     def pause(self) -> None:
-        """An answer is there, and time that passes until the next is wanted is not its own."""
+        """Stop the clock of one answer: it is there, and the reader's own time is not counted."""
         if self._answer_seconds is not None:
             self._stop()
 
     def go_on(self) -> None:
-        """The next answer is wanted."""
+        """Start the clock of the next answer."""
         if self._answer_seconds is not None:
             self._start(max(0.0, self._ends - time.monotonic()))
 
     def error(self) -> MediaTimeoutError:
-        """What to say when it is over."""
+        """Return the error of a request that took too long."""
         each = self._answer_seconds
         is_late = each is None or self._timeout_seconds < each
         seconds = self._timeout_seconds if is_late else each
         return MediaTimeoutError(
             f"decoding the file took longer than {seconds:g} s",
-            expected="a file that is whole, or less of it",
+            expected="a complete file, or a shorter one",
             hint="MediaPolicy(timeout_seconds=...) for a video or a long document, "
             "MediaPolicy(image_timeout_seconds=...) for a picture or a page, that needs longer",
         )
@@ -69,5 +69,5 @@ class Deadline:
             self._timer.cancel()
 
     def _expire(self) -> None:
-        self.is_over = True  # before it is ended, so that who waits for it knows why
+        self.is_over = True  # set before the end, so that the waiting thread knows why
         self._end()

@@ -1,4 +1,4 @@
-"""Decoders in processes of their own, kept warm, each ended when its time is over."""
+"""A pool of decoding processes: they are kept warm, and each is ended at its deadline."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from typing import Any
 from qwenvl_kit import errors
 from qwenvl_kit.errors import MediaDecodeError, MediaTimeoutError, QwenVLKitError
 from qwenvl_kit.media.isolation.deadlines import Deadline
-from qwenvl_kit.media.isolation.shared_memory import Room
+from qwenvl_kit.media.isolation.shared_memory import SharedMemory
 
 _START = (
     "import sys; sys.path[:] = {path!r}; "
-    "from qwenvl_kit.media.worker.main import main; main({room!r})"
+    "from qwenvl_kit.media.worker.main import main; main({memory!r})"
 )
 _PIPE_BYTES = 2**20
-"""Pixels come in few large pieces; where the system allows it."""
+"""Capacity of the pipe, where the system allows it; pixels then come in few large pieces."""
 
 _MAX_ARENAS = "2"
-"""In how many places glibc's threads hold memory; each takes addresses that count as memory."""
+"""Most memory arenas of glibc; each reserves addresses, which count as memory."""
 
 _MAX_IDLE = 2
-"""Processes that are kept for the next request; each takes about 50 MB."""
+"""Most idle processes that are kept for the next request; each takes about 50 MB."""
 
 
 class DecoderProcess:
-    """One child process, which answers one request at a time.
+    """A decoding process: a child process that answers one request at a time.
 
     It is started by a command and not by `multiprocessing`, which would run the user's main
     module a second time.
     """
 
     def __init__(self) -> None:
-        self._room = Room.make()
-        descriptor = None if self._room is None else self._room.descriptor
-        start = _START.format(path=_search_path(), room=descriptor)
+        self._memory = SharedMemory.make()
+        descriptor = None if self._memory is None else self._memory.descriptor
+        start = _START.format(path=_search_path(), memory=descriptor)
         try:
             self._process = subprocess.Popen(
                 [sys.executable or "", "-c", start],
@@ -54,8 +54,8 @@ class DecoderProcess:
                 pipesize=_PIPE_BYTES,
             )
         except BaseException:
-            if self._room is not None:
-                self._room.close()
+            if self._memory is not None:
+                self._memory.close()
             raise
 
     def ask(
@@ -65,20 +65,20 @@ class DecoderProcess:
         payload: bytes = b"",
         answer_seconds: float | None = None,
     ) -> Generator[tuple[dict[str, Any], memoryview], None, None]:
-        """The answers to a request, each with the bytes that came with it.
+        """Send a request; yield its answers, each with the bytes that came with it.
 
-        The bytes are overwritten by the next answer.
+        The next answer overwrites the bytes.
 
         Args:
-            request: what is wanted, as JSON has it.
-            timeout_seconds: when it is ended.
+            request: the request, as JSON has it.
+            timeout_seconds: the time for the whole request; the process is ended then.
             payload: bytes that go with the request.
-            answer_seconds: when it is ended if it owes an answer; None for no bound but the other.
+            answer_seconds: the time for each answer; None for no limit but the other.
 
         Raises:
-            MediaTimeoutError: the time is over; the process is gone.
+            MediaTimeoutError: the time is over; the process was ended.
             MediaDecodeError: the process died.
-            QwenVLKitError: what the process says of the file.
+            QwenVLKitError: the process refuses the file.
         """
         deadline = Deadline(self.kill, timeout_seconds, answer_seconds)
         try:
@@ -87,10 +87,10 @@ class DecoderProcess:
                     deadline.pause()
                     yield answer
                     deadline.go_on()
-        except QwenVLKitError:  # some are a ValueError
+        except QwenVLKitError:  # some are also a ValueError
             raise
         except Exception as error:
-            self.kill()  # what it has yet to say must not be taken for the answer to another
+            self.kill()  # its late answers must not be taken for those of another request
             if deadline.is_over:
                 raise deadline.error() from error
             raise MediaDecodeError(
@@ -103,14 +103,14 @@ class DecoderProcess:
         self._process.kill()
 
     def close(self) -> None:
-        """End the process and wait until it is gone."""
+        """End the process and wait until it has ended."""
         self.kill()
         self._process.wait()
-        if self._room is not None:
-            self._room.close()
+        if self._memory is not None:
+            self._memory.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with suppress(OSError):  # what was written cannot be sent any more
+                with suppress(OSError):  # data in the buffer cannot be sent any more
                     pipe.close()
 
     def _status(self) -> int | None:
@@ -130,13 +130,13 @@ class DecoderProcess:
         pipe_in.flush()
         piece = bytearray()
         while True:
-            facts = json.loads(pipe_out.readline() or b"")  # nothing at all is a ValueError
+            facts = json.loads(pipe_out.readline() or b"")  # the end of the pipe is a ValueError
             if "error" in facts:
                 raise _as_error(facts)
             if "done" in facts:
                 return
-            if self._room is not None and facts["room_start"] is not None:
-                yield facts, self._room.read(facts["room_start"], facts["num_bytes"])
+            if self._memory is not None and facts["memory_start"] is not None:
+                yield facts, self._memory.read(facts["memory_start"], facts["num_bytes"])
                 continue
             if len(piece) != facts["num_bytes"]:
                 piece = bytearray(facts["num_bytes"])
@@ -145,16 +145,16 @@ class DecoderProcess:
 
 
 def _search_path() -> list[str]:
-    """Where the process finds the kit; an empty entry stands for a folder that may have changed."""
+    """The import path for the child; without empty entries, as the working directory may change."""
     path = [entry for entry in sys.path if entry]
     root = str(Path(__file__).absolute().parents[3])
     return path if root in path else [*path, root]
 
 
-def _fill(pipe: Any, room: memoryview) -> None:
+def _fill(pipe: Any, buffer: memoryview) -> None:
     filled = 0
-    while filled < len(room):
-        count = pipe.readinto(room[filled:])
+    while filled < len(buffer):
+        count = pipe.readinto(buffer[filled:])
         if not count:
             raise EOFError
         filled += count
@@ -168,7 +168,7 @@ def _as_error(facts: Mapping[str, Any]) -> QwenVLKitError:
 
 
 class _Pool:
-    """Idle processes, for whichever thread needs one next."""
+    """The idle decoding processes, for the next thread that needs one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -176,7 +176,7 @@ class _Pool:
 
     @contextmanager
     def lease(self) -> Iterator[DecoderProcess]:
-        """A process for one request; one in which anything went wrong is not used again."""
+        """Lend a process for one request; after a failure it is not used again."""
         process = self._take()
         try:
             yield process
@@ -186,7 +186,7 @@ class _Pool:
             else:
                 self._give_back(process)
             raise
-        except BaseException:  # its answers were not read to the end
+        except BaseException:  # some of its answers were not read
             process.close()
             raise
         self._give_back(process)
@@ -197,7 +197,7 @@ class _Pool:
             self._idle.pop().close()
 
     def forget(self) -> None:
-        """Let go of processes that belong to the parent of a forked process."""
+        """Forget the processes in a forked process: they belong to its parent."""
         self._lock, self._idle = threading.Lock(), []
 
     def _take(self) -> DecoderProcess:
@@ -228,7 +228,7 @@ class _Pool:
 
 
 POOL = _Pool()
-"""The processes of this program."""
+"""The decoding processes of this program."""
 
 atexit.register(POOL.close)
 if hasattr(os, "register_at_fork"):

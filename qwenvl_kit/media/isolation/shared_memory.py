@@ -1,4 +1,4 @@
-"""Memory that a decoding process writes pixels to, and the one that asked reads them from."""
+"""Shared memory, to which a decoding process writes pixels and from which its parent reads them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 _CLOSED = -1
 MAX_BYTES = 48 * 2**20
-"""What is larger goes through the pipe: a room keeps the memory that it once took."""
+"""Largest picture that is shared so: the memory never shrinks. Larger ones take the pipe."""
 
 
-class Room:
+class SharedMemory:
     """A file in memory (Linux' memfd) that can grow and never shrinks, whoever writes to it.
 
-    One that shrank while it was read would end the reader by a signal.
+    If it shrank during a read, a signal would end the reader.
     """
 
     def __init__(self) -> None:
@@ -28,18 +28,18 @@ class Room:
         self._mapped: mmap.mmap | None = None
 
     @classmethod
-    def make(cls) -> Room | None:
-        """One, or None where the system has no such thing."""
+    def make(cls) -> SharedMemory | None:
+        """Make one; None if the system has no such files."""
         try:
             return cls()
         except (AttributeError, ImportError, OSError):
             return None
 
     def read(self, start: int, num_bytes: int) -> memoryview:
-        """What was written there; changes with what is written next.
+        """Return a view of some bytes; the next write changes them.
 
         Raises:
-            EOFError: the room ends before.
+            EOFError: the memory ends before them.
         """
         end = start + num_bytes
         if not 0 <= start <= end <= os.fstat(self.descriptor).st_size:
@@ -50,9 +50,9 @@ class Room:
         return memoryview(self._mapped)[start:end]
 
     def close(self) -> None:
-        """Let go of it, once; who still reads may go on.
+        """Close the descriptor, once; current readers may go on.
 
-        A descriptor that is closed twice may be somebody else's by then.
+        A descriptor that is closed twice may belong to another file by then.
         """
         descriptor, self.descriptor, self._mapped = self.descriptor, _CLOSED, None
         if descriptor != _CLOSED:
@@ -60,9 +60,9 @@ class Room:
 
 
 def write_pixels(descriptor: int, image: PIL.Image.Image) -> int:
-    """Write an RGB picture to a room of another process; where its pixels begin.
+    """Write an RGB picture to shared memory, by its descriptor; return the position of its pixels.
 
-    As a PPM, whose pixels Pillow writes without making a copy first.
+    The format is PPM, whose pixels Pillow writes without a copy.
     """
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:

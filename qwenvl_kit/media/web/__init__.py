@@ -1,4 +1,4 @@
-"""Pictures and videos from the network, as far as the media policy lets them in."""
+"""Pictures and videos from the web, if the media policy admits them."""
 
 from qwenvl_kit.media.web.fetcher import fetch
 

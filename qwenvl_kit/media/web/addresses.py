@@ -1,4 +1,4 @@
-"""Which addresses of the network are everybody's, and which belong to somebody's own machines."""
+"""Public and private network addresses."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the public internet.
+    """True if an address belongs to the public internet.
 
-    Everything in the special-purpose registries is not: private, loopback, link-local with the
+    No address in the special-purpose registries does: private, loopback, link-local with the
     metadata services of clouds, carrier-grade NAT, documentation, multicast. Of IPv6 only global
-    unicast is, without the forms that carry an IPv4 address (mapped, 6to4, Teredo, ISATAP). NAT64's
-    own prefix is judged by the IPv4 address in it, as networks of IPv6 alone reach all by it.
+    unicast does, without the forms that carry an IPv4 address (mapped, 6to4, Teredo, ISATAP). An
+    address with NAT64's own prefix is judged by its IPv4 address, since networks of IPv6 alone
+    reach everything by it.
     """
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _SPECIAL)

@@ -1,4 +1,4 @@
-"""Connections to addresses that were judged, and to no others."""
+"""Connections to addresses that were checked, and to no others."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from qwenvl_kit.errors import MediaFetchError, MediaForbiddenError, MediaTimeout
 from qwenvl_kit.media.web.addresses import Address, is_public
 
 _PIECE_BYTES = 32 * 1024
-"""Most that is read at a time: so much may come beyond a limit before it is noticed."""
+"""Most bytes of one read, and so the most that can exceed a limit before it is noticed."""
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
-"""The addresses of a name, as texts."""
+"""A resolver: from a host and port to the addresses of the host, as texts."""
 
 
-class Deadline:
-    """A moment until which all must be done.
+class FetchDeadline:
+    """The deadline of a fetch.
 
     Args:
-        seconds: from now.
+        seconds: the time from now.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -37,10 +37,10 @@ class Deadline:
         self.seconds = seconds
 
     def left(self, most: float | None = None) -> float:
-        """Seconds that are left, or `most` if that is less.
+        """Return the seconds that are left, or `most` if that is less.
 
         Raises:
-            MediaTimeoutError: none.
+            MediaTimeoutError: no time is left.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -48,7 +48,7 @@ class Deadline:
         return left if most is None else min(left, most)
 
     def error(self) -> MediaTimeoutError:
-        """What is said when it is over."""
+        """Return the error of a fetch that took too long."""
         return MediaTimeoutError(
             f"fetching took longer than {self.seconds:g} s",
             hint="MediaPolicy(fetch_timeout_seconds=...), or fetch it yourself",
@@ -56,24 +56,24 @@ class Deadline:
 
 
 def system_addresses(host: str, port: int) -> list[str]:
-    """What the system's resolver says."""
+    """Return the addresses that the system's resolver finds."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Dialer(httpcore2.NetworkBackend):
-    """Resolves a name once, judges all of its addresses, and connects to one of those.
+    """A network backend that resolves a host once, checks all its addresses, and connects to one.
 
-    A name that stands for any address that may not be reached is refused as a whole. What is judged
-    is what is dialled: nothing is looked up a second time.
+    A host is refused if any of its addresses is not allowed. The checked address is the one that
+    is connected to: no name is resolved a second time.
 
     Args:
         resolve: the resolver.
-        allow_private: whether addresses beside the public ones may be reached.
-        deadline: until when all must be done, each wait for a byte included.
+        allow_private: True if addresses that are not public are allowed.
+        deadline: the end of every wait, also for a single byte.
     """
 
-    def __init__(self, resolve: Resolve, allow_private: bool, deadline: Deadline) -> None:
+    def __init__(self, resolve: Resolve, allow_private: bool, deadline: FetchDeadline) -> None:
         self._resolve = resolve
         self._allow_private = allow_private
         self._deadline = deadline
@@ -83,7 +83,7 @@ class Dialer(httpcore2.NetworkBackend):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._streams.close()  # also those that a client lost sight of when it failed
+        self._streams.close()  # also those that a failed client has lost
 
     def connect_tcp(
         self,
@@ -93,7 +93,7 @@ class Dialer(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        """A connection to the first judged address that answers."""
+        """Connect to the first checked address that answers."""
         failure: Exception = httpcore2.ConnectError("no address")
         for address in self._judged(host, port):
             try:
@@ -108,7 +108,7 @@ class Dialer(httpcore2.NetworkBackend):
         try:
             raise failure
         finally:
-            del failure  # this frame is in its traceback: each would keep the other
+            del failure  # its traceback holds this frame: a reference cycle
 
     def _judged(self, host: str, port: int) -> list[Address]:
         addresses = [_address(text) for text in self._looked_up(host, port)]
@@ -118,12 +118,12 @@ class Dialer(httpcore2.NetworkBackend):
                 raise MediaForbiddenError(
                     f"{host} is at an address that is not public",
                     expected="a host of the public internet",
-                    hint="MediaPolicy(allow_private_addresses=True) if all who ask are trusted",
+                    hint="MediaPolicy(allow_private_addresses=True), if you trust who sends URLs",
                 )
         return addresses
 
     def _looked_up(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a name; a resolver that hangs is not waited for beyond the deadline."""
+        """The addresses of a host; a resolver that hangs is left behind at the deadline."""
         if _is_address(host):
             return [host]
         answers: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
@@ -140,7 +140,7 @@ class Dialer(httpcore2.NetworkBackend):
         except queue.Empty:
             raise self._deadline.error() from None
         if isinstance(answer, (OSError, UnicodeError)) or not answer:
-            raise MediaFetchError(f"the name {host} is not known", hint="check the URL")
+            raise MediaFetchError(f"the host {host} was not found", hint="check the URL")
         if isinstance(answer, Exception):
             try:
                 raise answer
@@ -150,9 +150,9 @@ class Dialer(httpcore2.NetworkBackend):
 
 
 class _TimedStream(httpcore2.NetworkStream):
-    """A connection whose every wait ends at the deadline, however slowly bytes come."""
+    """A connection whose every wait ends at the deadline, even if single bytes come slowly."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: FetchDeadline) -> None:
         self._stream = stream
         self._deadline = deadline
 

@@ -1,4 +1,4 @@
-"""A URL of the web, read in one way only: what could be read in two is refused."""
+"""Web URLs, parsed in one way only: a URL that programs may read in two ways is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TARGET = re.compile(r"[!-~]*")
 
 @dataclass(frozen=True)
 class WebUrl:
-    """Where something is on the web.
+    """A parsed URL.
 
     Attributes:
         scheme: "http" or "https".
@@ -35,21 +35,22 @@ class WebUrl:
     target: str
 
     def __str__(self) -> str:
-        """Scheme and host alone: path and query may be somebody's credentials."""
+        """Return scheme and host alone: path and query may hold credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
 
     @property
     def whole(self) -> str:
-        """All of it; not for messages."""
+        """The complete URL; not for messages."""
         return f"{self}{self.target}"
 
     def joined(self, location: str) -> WebUrl:
-        """Where a redirect leads.
+        """Return the target of a redirect.
 
         Raises:
-            MediaForbiddenError, MediaSourceError: as `parse_url`, or away from encryption.
+            MediaForbiddenError: as `parse_url`; or it leads from https to http.
+            MediaSourceError: as `parse_url`.
         """
         try:
             there = urljoin(self.whole, location)
@@ -64,11 +65,11 @@ class WebUrl:
 
 
 def parse_url(text: str) -> WebUrl:
-    """A URL as everybody who reads it would.
+    """Parse a URL, if every program would read it in the same way.
 
     Raises:
-        MediaForbiddenError: it holds a user name or password, or an address that is written oddly.
-        MediaSourceError: it is no URL of http or https, or holds what a URL cannot.
+        MediaForbiddenError: it holds a user name or password, or an address in an odd notation.
+        MediaSourceError: it is no URL of http or https, or holds characters that no URL may hold.
     """
     if len(text) > _MAX_CHARACTERS or not text.isprintable() or re.search(r"[\s\\]", text):
         raise _unreadable()
@@ -90,7 +91,7 @@ def parse_url(text: str) -> WebUrl:
 
 
 def _plain_host(host: str) -> str:
-    """A host as it is asked for; a name that could be an address in another notation is refused."""
+    """A host as it is requested; a name that could be an address in another notation is refused."""
     if ":" in host:
         try:
             return str(ipaddress.IPv6Address(host))
@@ -109,7 +110,8 @@ def _plain_host(host: str) -> str:
             is_plain = False
         if not is_plain:
             raise MediaForbiddenError(
-                "the URL writes an address in an odd way", expected="four numbers, as in 192.0.2.1"
+                "the URL holds an address in an unusual notation",
+                expected="four numbers, as in 192.0.2.1",
             )
     return name
 
@@ -127,6 +129,6 @@ def _ascii_target(path: str, query: str) -> str:
 
 def _unreadable() -> MediaSourceError:
     return MediaSourceError(
-        "the source is no URL that can be read in one way only",
+        "the URL is not valid, or programs could read it in different ways",
         expected="https://host/path, without spaces, backslashes or escapes in the host",
     )

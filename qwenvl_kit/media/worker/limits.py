@@ -1,4 +1,4 @@
-"""How much memory decoding may take."""
+"""Memory limits of decoding."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from pathlib import Path
 from qwenvl_kit.errors import MediaError, MediaSizeError
 
 SPARE_BYTES = 64 * 2**20
-"""What any decoder may take, whatever its file says."""
+"""Memory that any decoder may take, for any file."""
 
 _BYTES_PER_BYTE = 3
-"""Of a file: its bytes, a copy that a decoder makes, and tables of them."""
+"""Memory for each byte of a file: the byte, a copy that a decoder makes, and tables of them."""
 
 _BYTES_PER_PIXEL = 64
-"""Of a picture: JPEG 2000 takes four numbers of four bytes for a pixel, as much again to put them
-together, and the kit four bytes each for the picture, what is behind it, and both in one. A decoder
-of films keeps 17 frames."""
+"""Memory for each pixel of a picture. JPEG 2000 takes four numbers of four bytes, and as much again
+to put them together; the kit takes four bytes each for the picture, its background, and both in
+one. A video decoder keeps 17 frames."""
 
 _BYTES_PER_FILM_BYTE = 16
-"""Of a film: the entries for its packets, of which each takes 20 bytes of the file or more."""
+"""Memory for each byte of a video: entries of packets, each of 20 bytes or more of the file."""
 
 _BYTES_PER_THREAD = 16 * 2**20
-"""Addresses that a thread has, for its stack and what it holds."""
+"""Address space of a thread, for its stack and its data."""
 
 
 def picture_bytes(num_bytes: int, num_pixels: int) -> int:
-    """What a picture may take that is in so many bytes, and whose header says so many pixels."""
+    """Return the memory that a picture of so many encoded bytes and pixels may take."""
     return SPARE_BYTES + _BYTES_PER_BYTE * num_bytes + _BYTES_PER_PIXEL * num_pixels
 
 
 def tables_bytes(num_bytes: int, num_pixels: int) -> int:
-    """What a film of so many bytes may take until its first frame, of so many pixels, is there."""
+    """Return the memory that a video may take until its first frame, of so many pixels."""
     return SPARE_BYTES + _BYTES_PER_FILM_BYTE * num_bytes + _BYTES_PER_PIXEL * num_pixels
 
 
 def threads_bytes(num_threads: int) -> int:
-    """What so many threads may take beside what they are there for."""
+    """Return the memory that so many threads may take, apart from their work."""
     return _BYTES_PER_THREAD * num_threads
 
 
 @contextmanager
 def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Iterator[None]:
-    """No more memory than that, beyond what the process has; where the system can bound it.
+    """Bound the memory that the process may take in addition, if the system can do so.
 
     Args:
-        max_memory_bytes: what the policy admits; None for no bound at all.
-        judged_bytes: what a file of its size and header may need, where that is known.
+        max_memory_bytes: the policy's limit; None for no bound at all.
+        judged_bytes: the need of a file of its size and header, if that is known.
 
     Raises:
-        MediaSizeError: it takes more.
+        MediaSizeError: the code within takes more.
     """
     if max_memory_bytes is None:
         yield
@@ -80,7 +80,7 @@ def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Ite
 def _too_much(num_bytes: int, *, is_judged: bool) -> MediaSizeError:
     here = "save it again; if you trust it, MediaPolicy(isolate_images=False, isolate_video=False)"
     return MediaSizeError(
-        f"decoding it takes more than {num_bytes} bytes",
+        f"decoding takes more than {num_bytes} bytes of memory",
         expected="no more than a file of such a size and header needs" if is_judged else "",
         hint=here if is_judged else "MediaPolicy(max_decoder_bytes=...) if you trust it",
     )

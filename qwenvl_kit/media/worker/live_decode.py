@@ -1,4 +1,4 @@
-"""A film, camera or stream as it plays: what the decoding process sends of it."""
+"""Live decoding: frames of a file, camera or stream as it plays, in the decoding process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.worker.video_index import video_stream
 
 _MAX_PIXELS = str(128 * 2**20)
-"""Of a frame, as a policy has it by default."""
+"""Largest frame, as in a default `MediaPolicy`."""
 
 _LATE_SECONDS = 1.0
-"""A film that plays so far behind its clock passes frames over."""
+"""Frames that are later than this by the clock are skipped."""
 
 
 def play(request: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Frames as they are shown, at most `max_fps` a second, reduced to `max_long_edge_px`.
+    """Yield frames as they are shown, at most `max_fps` a second, reduced to `max_long_edge_px`.
 
-    A film is held back to its own times, divided by `speed`; a camera or stream, which has no
-    speed, gives its frames when it has them.
+    A file is held back to its own times, divided by `speed`. A camera or stream has no speed, and
+    gives its frames as they come.
 
     Raises:
         MediaDecodeError: it cannot be opened, or breaks off.
@@ -65,10 +65,10 @@ def _shown(
 
 
 class _Clock:
-    """Tells when each frame is shown, and for a film waits until it is.
+    """The clock of a source: the time of each frame; a file waits for it.
 
     Args:
-        speed: how much faster than its own times a film plays; None for what plays by itself.
+        speed: the speed of a file, in multiples of its own; None for a live source.
     """
 
     def __init__(self, speed: float | None) -> None:
@@ -78,7 +78,7 @@ class _Clock:
         self.is_late = False
 
     def wait_for(self, frame: Any) -> float:
-        """Seconds from the first frame on."""
+        """Wait until a frame is shown; return its seconds from the first frame on."""
         now = time.monotonic()
         shown = frame.time
         if self._started is None:
@@ -93,7 +93,7 @@ class _Clock:
 
 
 def _reduced(frame: Any, max_long_edge_px: int) -> Any:
-    """The pixels of a frame, uint8 (height, width, 3), its longer side within the limit."""
+    """The pixels of a frame, uint8 (height, width, 3), with its longer side within the limit."""
     scale = min(1.0, max_long_edge_px / max(frame.width, frame.height))
     width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
     small = frame.reformat(width, height, "rgb24", interpolation="AREA")
@@ -101,5 +101,5 @@ def _reduced(frame: Any, max_long_edge_px: int) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the address, which may hold a password."""
+    """The reason of a failure, without the address, which may contain a password."""
     return getattr(error, "strerror", None) or type(error).__name__

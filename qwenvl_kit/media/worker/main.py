@@ -1,7 +1,7 @@
-"""The process that decodes: it takes a request a line on its input and answers on its output.
+"""The main loop of the decoding process: it reads requests from stdin and writes answers to stdout.
 
-A request is one line of JSON and, where that says `num_bytes`, so many bytes after it. So is an
-answer, but for pixels that were written to memory that both have (`room_start`); the last one says
+A request is one line of JSON, and after it as many bytes as its `num_bytes` says. An answer has the
+same form, unless its pixels were written to shared memory (`memory_start`). The last answer says
 `done`. Nothing that comes from a file is ever run or unpickled.
 """
 
@@ -19,22 +19,24 @@ import PIL.Image
 import PIL.ImageFile
 
 from qwenvl_kit.errors import MediaDecodeError, QwenVLKitError
-from qwenvl_kit.media.isolation.documents import DOCUMENTS, answer_document
-from qwenvl_kit.media.isolation.pictures import PICTURES, answer_picture
+from qwenvl_kit.media.isolation.protocol import DOCUMENT_REQUESTS, IMAGE_REQUESTS
 from qwenvl_kit.media.isolation.shared_memory import MAX_BYTES, write_pixels
-from qwenvl_kit.media.worker.video import Answer, answer_video
+from qwenvl_kit.media.worker.documents import answer_document
+from qwenvl_kit.media.worker.images import answer_picture
+from qwenvl_kit.media.worker.requests import Answer
+from qwenvl_kit.media.worker.video import answer_video
 
 
 def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]:
-    """What a request is answered with: facts, and bytes or a picture in RGB.
+    """Answer a request; yield facts, each with bytes or a picture in RGB.
 
     Args:
-        request: what is wanted.
+        request: the request.
         payload: the bytes that came with it.
 
     Raises:
         MediaError: the file cannot be read as asked.
-        MissingPackageError: it needs a package that is not installed.
+        MissingPackageError: a package that it needs is not installed.
     """
     try:
         yield from _answer(request, payload)
@@ -48,33 +50,33 @@ def answer(request: Mapping[str, Any], payload: bytes = b"") -> Iterator[Answer]
 
 
 def _answer(request: Mapping[str, Any], payload: bytes) -> Iterator[Answer]:
-    if request["kind"] in PICTURES:
+    if request["kind"] in IMAGE_REQUESTS:
         yield from answer_picture(request, payload)
-    elif request["kind"] in DOCUMENTS:
+    elif request["kind"] in DOCUMENT_REQUESTS:
         yield from answer_document(request, payload)
     else:
         yield from answer_video(request)
 
 
-def main(room: int | None = None) -> None:
-    """Answer requests until the input ends, as it does when the parent process is gone.
+def main(memory: int | None = None) -> None:
+    """Answer requests until the input ends, as it does when the parent process has ended.
 
     Args:
-        room: descriptor of the memory that pixels are written to; None for the pipe.
+        memory: descriptor of the shared memory for pixels; None for the pipe.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the child
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever else prints must not come between the answers
+    os.dup2(2, 1)  # other output must not come between the answers
     av.logging.set_level(None)
-    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever the machine's own start-up files say
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # in spite of start-up files (sitecustomize)
     for line in requests:
         request = json.loads(line)
         payload = requests.read(request.get("num_bytes", 0))
         try:
-            # Of several answers the next would be written over one that is still being read.
-            once = room if request["kind"] in PICTURES else None
+            # The next of several answers would overwrite one that is still being read.
+            shared = memory if request["kind"] in IMAGE_REQUESTS else None
             for facts, pixels in answer(request, payload):
-                _send(answers, facts, pixels, once)
+                _send(answers, facts, pixels, shared)
             _send(answers, {"done": True})
         except BrokenPipeError:
             return
@@ -83,15 +85,15 @@ def main(room: int | None = None) -> None:
 
 
 def _send(
-    answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", room: int | None = None
+    answers: BinaryIO, facts: Mapping[str, Any], payload: Any = b"", memory: int | None = None
 ) -> None:
-    """Answer with facts, and bytes behind them, or a picture, behind them or in the room."""
-    said = {**facts, "room_start": None}
+    """Send facts, and after them bytes, or a picture, which may go to the shared memory instead."""
+    said = {**facts, "memory_start": None}
     if isinstance(payload, PIL.Image.Image):
         said |= {"height_px": payload.height, "width_px": payload.width}
         said["num_bytes"] = payload.height * payload.width * 3
-        if room is not None and said["num_bytes"] <= MAX_BYTES:
-            said["room_start"], payload = write_pixels(room, payload), b""
+        if memory is not None and said["num_bytes"] <= MAX_BYTES:
+            said["memory_start"], payload = write_pixels(memory, payload), b""
         else:
             payload = payload.tobytes()
     view = memoryview(payload).cast("B")

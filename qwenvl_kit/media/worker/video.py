@@ -1,4 +1,4 @@
-"""What the decoding process says of video files."""
+"""Video files in the decoding process: their index, their frames, and live playing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.worker.limits import threads_bytes, within
 from qwenvl_kit.media.worker.live_decode import play
+from qwenvl_kit.media.worker.requests import Answer
 from qwenvl_kit.media.worker.video_decode import decode_picks
 from qwenvl_kit.media.worker.video_index import VideoIndex
 from qwenvl_kit.media.worker.video_tables import scan_within
 
-Answer = tuple[dict[str, Any], Any]
-"""A line of JSON, and the bytes that follow it."""
-
 
 def answer_video(request: Mapping[str, Any]) -> Iterator[Answer]:
-    """The index of a file, its frames, or what it plays."""
+    """Answer a request for the index of a file, for its frames, or for frames as it plays."""
     if request["kind"] == "play":
         yield from play(request)
         return
@@ -50,7 +48,7 @@ def _described(index: VideoIndex) -> dict[str, Any]:
 
 
 def _check_unchanged(index: VideoIndex, request: Mapping[str, Any]) -> None:
-    """The frames that were planned must be those that are there now; a file may have grown."""
+    """Refuse a file that has changed since it was planned; it may have grown."""
     times = index.times_seconds
     found = [times[at] for at in request["indices"] if at < len(times)]
     size = (index.size.height_px, index.size.width_px)
@@ -62,13 +60,13 @@ def _check_unchanged(index: VideoIndex, request: Mapping[str, Any]) -> None:
 
 
 class IndexCache:
-    """The index of the last file, which is scanned to plan and needed again to decode."""
+    """The index of the last file: a file is scanned for its plan, and decoded soon after."""
 
     def __init__(self) -> None:
         self._last: tuple[Any, VideoIndex] | None = None
 
     def get(self, path: str, max_pixels: int, max_memory_bytes: int | None) -> VideoIndex:
-        """The index of a file as it is now; several threads may ask at once."""
+        """Return the index of a file as it is now; for any thread."""
         key = (path, max_pixels, *_state(path))
         last = self._last
         if last is None or last[0] != key:

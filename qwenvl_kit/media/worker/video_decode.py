@@ -1,10 +1,9 @@
-"""Decoding of chosen frames, and of no more than they need.
+"""Decoding of chosen frames, with no more other frames than they need.
 
-Frames are kept as groups that begin with a key frame. Of each group that holds a chosen frame the
-packets up to the last chosen one are decoded; those that no other frame refers to are passed over
-by the decoder unless they were chosen. Groups are independent, so that several are decoded at
-once, each on a core of its own. This serves sparse and dense choices alike: with few frames most
-of a file is skipped, with many it is read through once.
+Chosen frames are sorted into groups, each from a key frame on. Of each group the packets up to the
+last chosen frame are decoded; the decoder skips frames that no other frame refers to, unless they
+were chosen. Groups are independent, so that several are decoded at once, each on one core. This
+serves sparse and dense choices alike: few frames skip most of a file, many read it through once.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.worker.video_index import VideoIndex, check_pixels, open_video
 
 _SEEK_BYTES = 4 * 2**20
-"""Reading packets costs less than seeking across so much, and cannot land in a wrong place."""
+"""Longest distance that is read through: it costs less than a seek, and cannot miss its end."""
 
 _DECODER_BYTES = 384 * 2**20
-"""What all decoders together may hold; each keeps up to 17 frames of the film."""
+"""Most memory of all decoders together; each keeps up to 17 frames of the video."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Pick:
     """A decoded frame.
 
     Attributes:
-        position: its place among those that were asked for.
+        position: its place among the requested frames.
         pixels: uint8 (height, width, 3), RGB, as it is stored: neither turned nor stretched.
     """
 
@@ -62,9 +61,9 @@ class Pick:
 
 
 def group_picks(index: VideoIndex, indices: Sequence[int]) -> list[Group]:
-    """The chosen frames by the key frames that they are decoded from.
+    """Group the chosen frames by the key frames from which they are decoded.
 
-    A frame belongs to the last key frame that is shown no later than itself: those that are
+    A frame belongs to the last key frame that is shown no later than itself: frames that are
     decoded after a key frame and shown before it may refer to frames of the group before.
     """
     order = {entry.pts: at for at, entry in enumerate(index.entries)}
@@ -90,13 +89,13 @@ def group_picks(index: VideoIndex, indices: Sequence[int]) -> list[Group]:
 def decode_picks(
     path: str, index: VideoIndex, indices: Sequence[int], num_cores: int
 ) -> Iterator[Pick]:
-    """Decode frames, in whatever order they come.
+    """Decode frames; yield them in any order.
 
     Args:
         path: the file.
-        index: its frames.
-        indices: which of those that are shown, rising.
-        num_cores: how many decoders may run at once.
+        index: the index of the file.
+        indices: positions of the wanted frames among those that are shown, rising.
+        num_cores: most decoders that may run at once.
 
     Raises:
         MediaDecodeError: the file is damaged where a frame is needed.
@@ -105,8 +104,8 @@ def decode_picks(
         yield from _decode_in_order(path, index, indices, num_cores)
         return
     groups = group_picks(index, indices)
-    room = _DECODER_BYTES // (17 * 2 * index.size.area_pixels)
-    num_decoders = max(1, min(num_cores, len(groups), room))
+    most = _DECODER_BYTES // (17 * 2 * index.size.area_pixels)
+    num_decoders = max(1, min(num_cores, len(groups), most))
     num_threads = max(1, num_cores // num_decoders)
     work = iter(groups)
     lock, results = threading.Lock(), queue.Queue[Any](maxsize=2 * num_decoders)
@@ -146,7 +145,7 @@ def _collect(results: queue.Queue[Any], num_running: int) -> Iterator[Pick]:
             try:
                 raise result
             finally:
-                del result  # this frame is in its traceback: each would keep the other
+                del result  # its traceback holds this frame: a reference cycle
         else:
             yield result
 
@@ -157,7 +156,7 @@ def _discard(results: queue.Queue[Any]) -> None:
 
 
 class _GroupReader:
-    """Decodes groups one after another, going forwards through the file."""
+    """A reader that decodes groups one after another, forwards through the file."""
 
     def __init__(self, path: str, index: VideoIndex, num_threads: int) -> None:
         self._path = path
@@ -166,7 +165,7 @@ class _GroupReader:
         self._files = ExitStack()
         try:
             self._open(is_careful=False)
-        except BaseException:  # nobody else has it yet, to close it
+        except BaseException:  # nobody else could close it
             self.close()
             raise
 
@@ -175,7 +174,7 @@ class _GroupReader:
         self._files.close()
 
     def _open(self, *, is_careful: bool) -> None:
-        """Read the file from its beginning, anew if it was open."""
+        """Open the file at its beginning; close it first if it was open."""
         self._files.close()
         self._is_careful = is_careful
         self._container, self._stream = self._files.enter_context(
@@ -183,14 +182,14 @@ class _GroupReader:
         )
         _set_up(self._stream, self._num_threads)
         self._packets = self._demux()
-        self._at = 0  # the entry that comes next
+        self._at = 0  # the next entry
 
     def decode(self, group: Group) -> Iterator[Pick]:
-        """The chosen frames of a group.
+        """Decode the chosen frames of a group.
 
-        Where that fails the rest of the film is read with care: without seeking, which may have
-        landed in a wrong place, and all packets from an earlier key frame on, as some films become
-        whole only some frames after a mark.
+        If that fails, the rest of the file is read with care: without seeks, which may have missed
+        their target, and with all packets from an earlier key frame on, as some videos become whole
+        only some frames after a key frame.
         """
         missing = dict(group.picks)
         while True:
@@ -207,7 +206,7 @@ class _GroupReader:
         raise _damage(self._index, self._index.shown.index(pts), position)
 
     def _frames(self, group: Group, wanted: dict[int, int]) -> Iterator[Any]:
-        """The frames that come out of decoding a group, up to the first that is damaged."""
+        """The frames of a group as they are decoded, up to the first damaged one."""
         context = self._stream.codec_context
         context.flush_buffers()
         begins, wanted = self._index.entries[group.first].pts, dict(wanted)
@@ -216,19 +215,19 @@ class _GroupReader:
                 is_needed = self._is_careful or packet.pts in wanted
                 context.skip_frame = "DEFAULT" if is_needed else "NONREF"
                 yield from _sound([context.decode(packet)], begins)
-            yield from _sound([context.decode(None)], begins)  # those that wait to be put in order
+            yield from _sound([context.decode(None)], begins)  # frames that wait for their turn
         except (av.FFmpegError, _DamageError):
-            return  # whatever is missing now is noticed by who asked
+            return  # the caller notices missing frames
         finally:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
 
     def _read(self, group: Group) -> Iterator[Any]:
-        """The packets of a group, once the reader has come to its first one."""
+        """The packets of a group, after the reader has reached its first one."""
         self._go_to(group.before if self._is_careful else group.first)
         for packet in self._packets:
             if packet.pts != self._index.entries[self._at].pts:
-                raise _DamageError  # not where it was when the file was scanned
+                raise _DamageError  # the file has changed since it was scanned
             self._at += 1
             yield packet
             if self._at > group.last:
@@ -246,7 +245,7 @@ class _GroupReader:
             self._at += 1
 
     def _seek(self, target: int) -> bool:
-        """Whether seeking landed exactly on an entry; in MPEG-TS it lands too late."""
+        """True if a seek reached exactly the entry; in MPEG-TS it lands too late."""
         pts = self._index.entries[target].pts
         try:
             self._container.seek(pts, stream=self._stream, backward=True)
@@ -265,7 +264,7 @@ class _GroupReader:
 
 
 def _pixels(frame: Any, max_pixels: int) -> Any:
-    """Where the width is odd, PyAV gives rows with gaps between them."""
+    """The pixels of a frame; for odd widths PyAV leaves gaps between rows."""
     check_pixels(frame, max_pixels)
     return numpy.ascontiguousarray(frame.to_ndarray(format="rgb24"))
 
@@ -273,19 +272,19 @@ def _pixels(frame: Any, max_pixels: int) -> Any:
 def _set_up(stream: Any, num_threads: int) -> None:
     """Prepare a decoder.
 
-    Never with frame threads: FFmpeg's H.264 then hides some of what is damaged, and one time or
-    another gives a picture of it. They are no faster for few frames either.
+    It has no frame threads: with them FFmpeg's H.264 hides some damage, and now and then gives a
+    picture of it. For few frames they are no faster either.
     """
     stream.thread_type = "SLICE"
     stream.codec_context.thread_count = num_threads
 
 
 class _DamageError(Exception):
-    """What was read is not as it should be."""
+    """Damage in the frames that were read."""
 
 
 def _sound(decoded: Iterable[Sequence[Any]], begins: int | None = None) -> Iterator[Any]:
-    """Frames until one is damaged; those before the key frame may lack what they refer to."""
+    """Yield frames until one is damaged; those before the key frame may lack their references."""
     for frame in chain.from_iterable(decoded):
         is_early = begins is not None and frame.pts is not None and frame.pts < begins
         if frame.is_corrupt and not is_early:
@@ -301,13 +300,13 @@ def _put_back(first: Any, others: Iterator[Any]) -> Iterator[Any]:
 def _decode_in_order(
     path: str, index: VideoIndex, indices: Sequence[int], num_cores: int
 ) -> Iterator[Pick]:
-    """Frames of a file without times, counted as they come from the first key frame on."""
+    """The frames of a file without times, counted from the first key frame on."""
     missing = {chosen: position for position, chosen in enumerate(indices)}
     with open_video(path, index.max_pixels) as (container, stream):
         _set_up(stream, num_cores)
         packets = islice(container.demux(stream), index.shown[0], None)
         frames = _sound(stream.codec_context.decode(packet) for packet in packets)
-        with suppress(av.FFmpegError, _DamageError):  # what is missing then is named below
+        with suppress(av.FFmpegError, _DamageError):  # missing frames are reported below
             for at, frame in enumerate(frames):
                 position = missing.pop(at, None)
                 if position is not None:

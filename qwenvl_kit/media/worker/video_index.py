@@ -1,4 +1,4 @@
-"""What a video file holds, learnt from its packets without decoding them."""
+"""The index of a video file: its frames and their times, from its packets."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _FORMATS = (
     "mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,yuv4mpegpipe,"
     "aac,flac,mp3,wav"
 )
-"""FFmpeg's readers that are tried. Playlists (HLS, DASH, concat, SDP) are left out, by which a file
-could show what other files hold, and so are single pictures, which are no videos. The last line
-is of sound, so that a song is called one."""
+"""FFmpeg's demuxers that are tried. Playlists (HLS, DASH, concat, SDP) are left out, as they could
+show other files, and so are single pictures, which are no videos. The last line is of sound, so
+that a song is reported as one."""
 
 
 _MISSING_SHARE = 0.05
 _MISSING_SECONDS = 1.0
-"""A film that ends so much before the end that its header names may have been cut off."""
+"""A video that ends so much earlier than its header says may have been cut off."""
 
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One packet, which holds one frame, in the order in which it is decoded.
+    """One packet, which holds one frame, in decoding order.
 
     Attributes:
-        pts: when the frame is shown, in units of the stream's time base; where a file has no
-            times, its place among the frames.
-        num_bytes: what precedes it in the file and belongs to this stream.
-        is_key: whether decoding may begin here.
-        is_shown: whether it is shown; an edit list may need frames only to decode others.
+        pts: the time at which the frame is shown, in units of the stream's time base; in a file
+            without times, its position among the frames.
+        num_bytes: the bytes before it in the file that belong to this stream.
+        is_key: True if decoding may begin here.
+        is_shown: True if it is shown; an edit list may need frames only to decode others.
     """
 
     pts: int
@@ -60,14 +60,14 @@ class VideoIndex:
     """The frames of a file.
 
     Attributes:
-        size: that of a frame, upright and with square pixels.
+        size: the size of a frame, upright and with square pixels.
         rotation: degrees by which a decoded frame is turned to the left to stand upright.
         entries: its packets in decoding order.
-        shown: the `pts` of the frames that are shown, in the order in which they are.
-        times_seconds: when each of them is shown, from the first on.
-        missing_seconds: how much of it the file promises and does not hold; 0 where it is whole.
-        has_pts: whether frames are known by their times, or by their order alone.
-        max_pixels: no frame is decoded that has more, whatever the first ones have.
+        shown: the `pts` of the frames that are shown, in that order.
+        times_seconds: the time of each of them, from the first on.
+        missing_seconds: seconds that the header promises and the file lacks; 0 if it is whole.
+        has_pts: True if frames are identified by their times, False if by their order.
+        max_pixels: most pixels of a frame that is decoded, also if the first frames have fewer.
     """
 
     size: Size
@@ -81,15 +81,15 @@ class VideoIndex:
 
 
 def scan(path: str, max_pixels: int) -> VideoIndex:
-    """The frames of a video file: every packet is seen, and only the first frame is decoded.
+    """Index the frames of a video file: every packet is read, and only the first frame is decoded.
 
-    PyAV tells how a film is turned by its frames alone, which is why there is one. A film that
-    was cut out of another may begin with frames that nothing can decode; it counts from the first
-    that can be.
+    PyAV reports the rotation of a video by its frames only, which is why one is decoded. A video
+    that was cut out of another may begin with frames that cannot be decoded; times count from the
+    first frame that can be.
 
     Args:
         path: the file.
-        max_pixels: a larger frame is not decoded.
+        max_pixels: most pixels of a frame that is decoded.
 
     Raises:
         MediaNotFoundError: there is no such file, or it may not be read.
@@ -109,7 +109,7 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
         )
     if not has_pts and not rate:
         raise VideoTimingError(
-            f"{path} says neither when its frames are shown nor how many make a second",
+            f"{path} has neither times of its frames nor a frame rate",
             hint="decode it and pass VideoPart(frames, fps=...)",
         )
     first_key = next((at for at, entry in enumerate(entries) if entry.is_key), 0)
@@ -139,13 +139,13 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
 def open_video(
     path: str, max_pixels: int, options: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """The opened file and its video stream.
+    """Open a file; yield its container and its video stream.
 
     Args:
         path: the file.
-        max_pixels: what decoders are told; a frame that has more is an error to them, whether it
-            is one of those by which FFmpeg finds out what the file is, or comes late.
-        options: further ones for FFmpeg.
+        max_pixels: the limit for decoders: a larger frame is an error, also among the frames by
+            which FFmpeg detects the format, and late in the file.
+        options: further options for FFmpeg.
 
     Raises:
         MediaNotFoundError, MediaDecodeError: as `scan`.
@@ -171,7 +171,7 @@ def open_video(
 
 
 def video_stream(container: Any, path: str) -> Any:
-    """The film itself; the cover of a song is stored as a video of one frame."""
+    """Return the video stream; the cover of a song, a video of one frame, does not count."""
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if films:
         best = container.streams.best("video")
@@ -190,7 +190,7 @@ def _kind(stream: Any) -> str:
 def _hint_for(path: str) -> str:
     with open(path, "rb") as file:
         known = picture_format(file.read(HEAD_BYTES))
-    if known == "WEBP":  # which may move, and FFmpeg reads only while it does not
+    if known == "WEBP":  # FFmpeg reads a WebP only if it is not animated
         return "ImagePart(...) for a picture, VideoPart([frames], fps=...) for an animation"
     if known:
         return "ImagePart(...) for a picture"
@@ -198,7 +198,7 @@ def _hint_for(path: str) -> str:
 
 
 def check_pixels(frame: Any, max_pixels: int) -> None:
-    """Refuse a frame before its pixels are taken; or a film, by what its decoder says of it.
+    """Refuse a frame before its pixels are taken, or a video by the size that its decoder reports.
 
     Raises:
         MediaSizeError: it has too many pixels.
@@ -212,7 +212,7 @@ def check_pixels(frame: Any, max_pixels: int) -> None:
 
 
 def _entries(container: Any, stream: Any) -> tuple[list[Entry], bool]:
-    """All packets, and whether all of them have times."""
+    """All packets; and True if all of them have times."""
     found: list[tuple[int | None, int, bool, bool]] = []
     num_bytes = 0
     try:
@@ -223,7 +223,7 @@ def _entries(container: Any, stream: Any) -> tuple[list[Entry], bool]:
                 )
                 num_bytes += packet.size
     except av.FFmpegError:
-        pass  # cut short: what there is up to here can be used
+        pass  # cut short: the frames up to here can be used
     has_pts = all(pts is not None for pts, *_ in found) and not _is_unordered(container, stream)
     entries = [
         Entry(order if pts is None or not has_pts else pts, offset, is_key, is_shown)
@@ -239,9 +239,9 @@ def _declared_seconds(container: Any, stream: Any) -> float | None:
 
 
 def _is_unordered(container: Any, stream: Any) -> bool:
-    """Whether times follow the order of decoding alone; AVI has no others.
+    """True if times follow the decoding order only, as all times in AVI do.
 
-    FFmpeg works out the order of MPEG-4's frames there, and not that of H.264's.
+    FFmpeg restores the order of frames for MPEG-4 there, and not for H.264.
     """
     context = stream.codec_context
     return container.format.name == "avi" and context.name == "h264" and bool(context.has_b_frames)
@@ -250,15 +250,15 @@ def _is_unordered(container: Any, stream: Any) -> bool:
 def _missing_seconds(
     times: Sequence[float], declared: float | None, is_short: bool = False
 ) -> float:
-    """How much earlier the packets end than the header says, where that is a good part of it.
+    """Seconds between the end of the packets and the end in the header; 0 if they are few.
 
-    A frame may stay for long, so that the longest that one of them stays is granted to the last.
-    Some files count their length from zero, whenever they begin.
+    A frame may be shown for long, so the last frame is granted the longest time between two.
+    Some files count their duration from zero, even if they begin later.
 
     Args:
-        times: when each packet is shown.
-        declared: how long the file says it is, in seconds.
-        is_short: whether the file holds fewer packets than it says; what it lacks is lost then.
+        times: the time of each packet.
+        declared: the duration in the header, in seconds.
+        is_short: True if the file holds fewer packets than it says; those are lost.
     """
     ordered = sorted(times)
     longest = max((later - earlier for earlier, later in pairwise(ordered)), default=0.0)
@@ -269,7 +269,7 @@ def _missing_seconds(
 
 
 def _reaches_end(path: str, declared: float | None, max_pixels: int) -> bool:
-    """Whether the file holds sound, say, up to its end, and the film merely ends before it."""
+    """True if other streams, such as sound, reach the end: the video itself only ends earlier."""
     times = []
     with open_video(path, max_pixels) as (container, _):
         try:
@@ -312,13 +312,13 @@ def _described(frame: Any, stream: Any) -> _Frame:
 
 def _undecodable(path: str, reason: str) -> MediaDecodeError:
     return MediaDecodeError(
-        f"not one frame of {path} can be decoded ({reason})",
+        f"no frame of {path} can be decoded ({reason})",
         hint="it may be cut short, or made by a codec that FFmpeg does not read",
     )
 
 
 def upright_size(frame: Any, aspect: Any, rotation: int) -> Size:
-    """The size at which a player shows a frame, `aspect` being width over height of its pixels."""
+    """Return the size at which a player shows a frame; `aspect` is a pixel's width over height."""
     width = max(1, round(frame.width * float(aspect or 1)))
     sides = (frame.height, width) if rotation % 180 == 0 else (width, frame.height)
     return Size(height_px=sides[0], width_px=sides[1])

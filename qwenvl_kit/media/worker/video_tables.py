@@ -1,4 +1,4 @@
-"""Tables of a film: how many frames it says that it has, judged before room is made for them."""
+"""Tables of a video: the number of frames that it declares, checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.hardware import count_cores
-from qwenvl_kit.media.isolation.client import num_bytes_of
 from qwenvl_kit.media.worker.limits import tables_bytes, threads_bytes, within
+from qwenvl_kit.media.worker.requests import num_bytes_of
 from qwenvl_kit.media.worker.video_index import VideoIndex, check_pixels, open_video, scan
 
 _NO_DECODER = {"codec_whitelist": "none"}
-"""What the container and FFmpeg's parsers say, without a decoder that would take more."""
+"""Options by which the container and FFmpeg's parsers are read without a decoder's memory."""
 
 
 def scan_within(path: str, max_pixels: int, max_memory_bytes: int | None) -> VideoIndex:
-    """As `scan`, in no more memory than a film of such a size, with such frames, needs.
+    """Scan a file as `scan`, in no more memory than a video of its size and frames needs.
 
     Args:
         path: the file.
-        max_pixels: a larger frame is not decoded.
-        max_memory_bytes: most memory that it may take; None for no bound.
+        max_pixels: most pixels of a frame that is decoded.
+        max_memory_bytes: most memory; None for no bound.
 
     Raises:
         MediaSizeError: it takes more; or as `scan`.
@@ -35,7 +35,7 @@ def scan_within(path: str, max_pixels: int, max_memory_bytes: int | None) -> Vid
 
 
 def _num_pixels(path: str, num_bytes: int, max_pixels: int) -> int:
-    """How large its frames are, as the container says; as large as may be where it does not."""
+    """The declared number of pixels of a frame; the maximum if the container declares none."""
     with open_video(path, max_pixels, _NO_DECODER) as (container, stream):
         _check_num_frames(container, num_bytes)
         context = stream.codec_context
@@ -44,14 +44,14 @@ def _num_pixels(path: str, num_bytes: int, max_pixels: int) -> int:
 
 
 def _check_num_frames(container: Any, num_bytes: int) -> None:
-    """Refuse an MP4 whose tables promise more than it has bytes.
+    """Refuse an MP4 whose tables declare more frames than it has bytes.
 
-    FFmpeg makes room for each frame, and says nothing where there is none.
+    FFmpeg allocates memory for each frame, and reports no failure of that.
     """
     num_frames = sum(stream.frames for stream in container.streams)
     if "mp4" in container.format.name and num_frames > num_bytes:
         raise MediaDecodeError(
             f"the video says that it has {num_frames} frames in {num_bytes} bytes",
-            expected="a byte for each, or more",
+            expected="at least one byte per frame",
             hint="fetch or save it again",
         )

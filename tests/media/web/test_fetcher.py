@@ -24,7 +24,7 @@ from qwenvl_kit.errors import (
     MediaTimeoutError,
 )
 from qwenvl_kit.media import fetch_cache
-from qwenvl_kit.media.fetch_cache import Fetches
+from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.media.web import fetcher
 from qwenvl_kit.media.web.fetcher import fetch
@@ -392,7 +392,7 @@ def test_what_failed_is_asked_for_again_by_the_next_request() -> None:
     def next_answer(connection: socket.socket) -> None:
         connection.sendall(waiting.pop(0) if len(waiting) > 1 else waiting[0])
 
-    fetches = Fetches()
+    fetches = FetchCache()
     with serving({"/a.png": next_answer}) as server:
         policy = admitting(server)
         with pytest.raises(MediaNotFoundError):
@@ -421,7 +421,7 @@ def test_a_journal_knows_what_is_on_the_network_by_its_url_and_fetches_nothing_t
 
 def test_the_oldest_files_go_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_cache, "_MAX_BYTES", 2 * len(PNG))
-    fetches = Fetches()
+    fetches = FetchCache()
     with serving({}, response(PNG)) as server:
         urls = [server.url(f"/{name}", "127.0.0.1") for name in "abc"]
         for url in (*urls, urls[2], urls[0]):

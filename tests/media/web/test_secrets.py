@@ -26,9 +26,8 @@ from qwenvl_kit.formats.file_names import warnings_of_names
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.live.frame_sources import FileSource, StreamSource, as_source
 from qwenvl_kit.media.fingerprints import identify_source
-from qwenvl_kit.media.images import ImageHeader
-from qwenvl_kit.media.remote_images import Link
 from qwenvl_kit.media.stores import fetch_remote
+from qwenvl_kit.media.types import ImageHeader, Link
 from qwenvl_kit.tasks.summarize_video import summarize_video
 
 URLS = [

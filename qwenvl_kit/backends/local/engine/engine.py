@@ -45,8 +45,7 @@ from qwenvl_kit.backends.local.keywords import check_keywords
 from qwenvl_kit.backends.local.memory import free_bytes
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.families import Family
-from qwenvl_kit.media.loader import DecodedMedia
-from qwenvl_kit.media.remote_images import Link
+from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.processing.generation_rules import GenerationRules

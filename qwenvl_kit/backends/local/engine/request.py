@@ -21,7 +21,7 @@ from qwenvl_kit.backends.local.engine.prompt_lookup import PromptLookup
 from qwenvl_kit.backends.local.engine.sequence import Sequence
 from qwenvl_kit.backends.local.engine.vision_encoder import Features
 from qwenvl_kit.errors import release_frames
-from qwenvl_kit.media.loader import DecodedMedia
+from qwenvl_kit.media.types import DecodedMedia
 from qwenvl_kit.processing.prompt_encoder import Prompt
 
 

@@ -18,7 +18,7 @@ from qwenvl_kit.backends.local.engine.finite_values import (
     are_all_finite,
     not_numbers,
 )
-from qwenvl_kit.media.loader import DecodedMedia
+from qwenvl_kit.media.types import DecodedMedia
 from qwenvl_kit.processing.patches import PatchEncoder
 
 FEATURES = "vision features"
