@@ -9,8 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import tells_arguments
-from qwenvl_kit.backends.base import Backend, Working
-from qwenvl_kit.backends.closed import ClosedBackend
+from qwenvl_kit.backends.base import Backend, ClosedBackend
 from qwenvl_kit.conversation import Media
 from qwenvl_kit.formats.dicts import Prompt
 from qwenvl_kit.journal import Journal, model_facts
@@ -335,8 +334,7 @@ class Asking(StaysHere):
 
     def stats(self) -> ChatStats:
         """Totals of all replies since this chat was made, and where the time went."""
-        backend = self._backend
-        return self._totals.stats(backend.work() if isinstance(backend, Working) else None)
+        return self._totals.stats(self._backend.work())
 
     def _take_over(self, pipeline: Pipeline) -> None:
         """Answer by another pipeline from now on.

@@ -8,15 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.arguments.checks import tells_arguments
-from qwenvl_kit.backends.base import (
-    Adaptable,
-    AdapterSet,
-    CacheInfo,
-    Remembering,
-)
+from qwenvl_kit.backends.base import AdapterSet, CacheInfo
 from qwenvl_kit.diagnostics.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
-from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
+from qwenvl_kit.errors import ArgumentError, InputError
 from qwenvl_kit.families import Family
 from qwenvl_kit.opening import Opening
 from qwenvl_kit.options import Sampling
@@ -72,17 +67,11 @@ class VisionChat(Opening):
 
     def cache_info(self) -> CacheInfo:
         """What is kept between requests, so that it need not be computed again."""
-        return self._remembering.cache_info()
+        return self._backend.cache_info()
 
     def clear_cache(self) -> int:
         """Let go of all that is kept between requests; the bytes that it took."""
-        return self._remembering.clear_cache()
-
-    @property
-    def _remembering(self) -> Remembering:
-        if not isinstance(self._backend, Remembering):
-            raise UnsupportedFeatureError("this backend keeps nothing between requests")
-        return self._backend
+        return self._backend.clear_cache()
 
     @property
     def family(self) -> Family:
@@ -113,11 +102,6 @@ class VisionChat(Opening):
         Raises:
             UnsupportedFeatureError: the backend has none.
         """
-        if not isinstance(self._backend, Adaptable):
-            raise UnsupportedFeatureError(
-                f"{type(self._backend).__name__} takes no adapters",
-                hint="VisionChat.from_pretrained, which runs the model in this process",
-            )
         return self._backend.adapters
 
     @property

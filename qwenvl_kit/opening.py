@@ -38,7 +38,7 @@ class Opening(Talking):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
-        if not hasattr(backend, "submit"):
+        if not isinstance(backend, Backend):
             raise InputError(
                 f"a {type(backend).__name__} was given as the backend",
                 expected="a Backend, such as ScriptedBackend",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,8 @@ from qwenvl_kit.backends.base import (
     Backend,
     BackendRequest,
     Completion,
-    Gathering,
     KnownMedia,
-    Linking,
     Observer,
-    Remembering,
-    ResizingFrames,
 )
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
@@ -154,7 +150,7 @@ class Pipeline:
         Documents are opened then: their pages stand in their places.
         """
         messages = settled.messages
-        if isinstance(self.backend, Linking) and self.backend.takes_links:
+        if self.backend.takes_links:
             messages = link_media(messages, self._policy, fetches)
         with told_if_exchanged(messages):
             messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
@@ -216,8 +212,7 @@ class Pipeline:
 
     def together(self) -> AbstractContextManager[object]:
         """What is submitted within it is begun together, where the backend can."""
-        backend = self.backend
-        return backend.gather() if isinstance(backend, Gathering) else nullcontext()
+        return self.backend.gather()
 
     def prepare_smaller(self, prepared: Prepared) -> Prepared | None:
         """The same request with half its visual tokens; None if it does not allow that."""
@@ -251,7 +246,7 @@ class Pipeline:
     ) -> tuple[tuple[DecodedMedia | KnownMedia | Link, ...], tuple[str | None, ...]]:
         """Pixels, or what the backend remembers of them, and what each source is known by."""
         backend, known = self.backend, dict[str, KnownMedia]()
-        if not isinstance(backend, Remembering):
+        if not backend.has_cache:
             return self._pixels_or_links(messages, plan, fetches), ()
         keys = identify_media(messages, plan.media, self._policy)
         for where, key in zip(plan.media, keys):
@@ -281,10 +276,13 @@ class Pipeline:
     ) -> dict[str, DecodedMedia]:
         """Pixels of what is not known, as the backend resizes them."""
         backend = self.backend
-        resize_frame = backend.resize_frame if isinstance(backend, ResizingFrames) else None
-        resize = backend.resize_image
         return decode_media(
-            messages, plan.media, self._policy, resize, known, resize_frame=resize_frame
+            messages,
+            plan.media,
+            self._policy,
+            backend.resize_image,
+            known,
+            resize_frame=backend.resize_frame,
         )
 
     def _plan_within(

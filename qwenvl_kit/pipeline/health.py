@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qwenvl_kit.backends.base import Backend, Load, Queueing
+from qwenvl_kit.backends.base import Backend
 from qwenvl_kit.errors import ModelLoadError
 
 
@@ -33,7 +33,7 @@ class Health:
 def health_of(backend: Backend) -> Health:
     """How a backend is doing."""
     try:
-        load = backend.load() if isinstance(backend, Queueing) else Load(0, 0)
+        load = backend.load()
         return Health(True, load.num_waiting, load.num_running, backend.free_bytes())
     except ModelLoadError:  # it was closed
         return Health(False, 0, 0, None)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qwenvl_kit.backends.base import Remembering
 from qwenvl_kit.diagnostics.findings import Diagnosis, Finding
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.options import Sampling
@@ -75,7 +74,7 @@ def _check_reuse(chat: VisionChat) -> str:
     """What is kept between calls must not change an answer."""
     question, picture = _QUESTIONS[0], picture_of_squares(96)
     sampling = Sampling(max_new_tokens=16, num_alternatives=2)
-    if isinstance(chat._backend, Remembering):
+    if chat._backend.has_cache:
         chat.clear_cache()
     fresh = chat.ask(question, picture, sampling=sampling)
     chat.ask(_QUESTIONS[1], picture_of_squares(64), sampling=sampling)

@@ -15,6 +15,7 @@ import torch
 
 from qwenvl_kit.backends.base import (
     MAX_QUEUED_REQUESTS,
+    Backend,
     BackendRequest,
     CacheInfo,
     Completion,
@@ -22,8 +23,8 @@ from qwenvl_kit.backends.base import (
     Load,
     Observer,
     Work,
+    closed_error,
 )
-from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine.engine import Engine
 from qwenvl_kit.backends.local.engine.scheduler import StandStill
@@ -85,8 +86,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over_in_child)
 
 
-class LocalBackend:
-    """Runs requests on a model of transformers in this process; fulfils `Backend`.
+class LocalBackend(Backend):
+    """Runs requests on a model of transformers in this process.
 
     One thread runs the model, for all requests at once: they are gathered, share what their
     prompts have in common, and each gets the answer that it would get alone.
@@ -194,6 +195,11 @@ class LocalBackend:
         """A decoded frame of a video at the planned size, likewise."""
         with translated_errors(), on_cpu():
             return self._loaded.resizer.frame(image, size)
+
+    @property
+    def has_cache(self) -> bool:
+        """True: features and computed prompts are kept between requests."""
+        return True
 
     def recall(self, key: str) -> KnownMedia | None:
         """A picture or video by what its source is known by; None if it is not kept."""

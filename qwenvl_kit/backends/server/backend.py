@@ -8,8 +8,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
-from qwenvl_kit.backends.closed import closed_error
+from qwenvl_kit.backends.base import (
+    Backend,
+    BackendRequest,
+    Completion,
+    Load,
+    Observer,
+    closed_error,
+)
 from qwenvl_kit.backends.server.client import Job, Line
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
@@ -60,8 +66,8 @@ class ServedModel:
     resizer: Resizer | None = None
 
 
-class ServerBackend:
-    """Has requests answered by a server; fulfils `Backend`.
+class ServerBackend(Backend):
+    """Has requests answered by a server.
 
     Args:
         model: what is known of its model.

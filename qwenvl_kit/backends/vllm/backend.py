@@ -10,8 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
-from qwenvl_kit.backends.closed import closed_error
+from qwenvl_kit.backends.base import (
+    Backend,
+    BackendRequest,
+    Completion,
+    Load,
+    Observer,
+    closed_error,
+)
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.prompts import prompt_of
@@ -58,8 +64,8 @@ class VllmModel:
     resizer: Resizer = field(default_factory=Resizer)
 
 
-class VllmBackend:
-    """Runs requests on vLLM in this process; fulfils `Backend`.
+class VllmBackend(Backend):
+    """Runs requests on vLLM in this process.
 
     Args:
         model: what it runs.
