@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qwenvl_kit.backends.admission import check_queue_has_room, deadline_after, early_end
 from qwenvl_kit.backends.base import Completion, Load, Observer
 from qwenvl_kit.backends.server.endpoint import Api, EventStream
 from qwenvl_kit.backends.server.error_mapping import Faults
@@ -21,7 +22,7 @@ from qwenvl_kit.backends.server.event_loop import LoopThread
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
 from qwenvl_kit.backends.server.response_limits import Bounds
 from qwenvl_kit.backends.server.stream_reader import AnswerReader
-from qwenvl_kit.errors import OverloadError, ServerConnectionError, ServerTimeoutError
+from qwenvl_kit.errors import ServerConnectionError, ServerTimeoutError
 from qwenvl_kit.results import Delta, FinishReason
 
 _LOOK_SECONDS = 0.1
@@ -84,7 +85,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.reader = self.make_reader()
-        self._deadline = time.perf_counter() + (self.max_seconds or math.inf)
+        self._deadline = deadline_after(self.max_seconds)
 
     @property
     def is_overdue(self) -> bool:
@@ -94,9 +95,7 @@ class Job:
     @property
     def must_end(self) -> FinishReason | None:
         """Why it has to end now; None if it has not."""
-        if self.observer is not None and self.observer.is_cancelled():
-            return "cancelled"
-        return "deadline" if time.perf_counter() >= self._deadline else None
+        return early_end(self.observer, self._deadline)
 
     def tell(self, deltas: Iterable[Delta]) -> None:
         """Tell whoever follows it of each, as it is made."""
@@ -146,11 +145,7 @@ class Line:
             self._process, self._lock, self._open = os.getpid(), threading.Lock(), None
             self._num_waiting = self._num_running = 0
         with self._lock:
-            if self._num_waiting >= self._patience.max_queued_requests:
-                raise OverloadError(
-                    f"{self._num_waiting} requests wait already",
-                    hint="ask again later, or connect(max_queued_requests=...)",
-                )
+            check_queue_has_room(self._num_waiting, self._patience.max_queued_requests, "connect")
             self._num_waiting += 1
         future: Future[Completion] = Future()
         future.set_running_or_notify_cancel()

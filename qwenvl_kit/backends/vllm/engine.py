@@ -12,14 +12,13 @@ import itertools
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
+from qwenvl_kit.backends.admission import Gathering, check_queue_has_room
 from qwenvl_kit.backends.base import Load
 from qwenvl_kit.backends.vllm.error_mapping import translated
 from qwenvl_kit.backends.vllm.request import Ticket
-from qwenvl_kit.errors import OverloadError
 
 _IDLE_SECONDS = 1.0
 _EXIT_SECONDS = 10.0
@@ -53,7 +52,7 @@ class Engine:
         self._waiting: deque[Ticket] = deque()
         self._running: dict[str, Ticket] = {}
         self._thread: threading.Thread | None = None
-        self._num_gathering = 0
+        self._gathering = Gathering(self._changed)
         self._names = itertools.count()
         self._is_closed = False
         _ENGINES.add(self)
@@ -70,11 +69,7 @@ class Engine:
             OverloadError: too many wait.
         """
         with self._changed:
-            if len(self._waiting) >= self._max_queued_requests:
-                raise OverloadError(
-                    f"{len(self._waiting)} requests wait already",
-                    hint="ask again later, or from_vllm(max_queued_requests=...)",
-                )
+            check_queue_has_room(len(self._waiting), self._max_queued_requests, "from_vllm")
             self._waiting.append(ticket)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -83,17 +78,9 @@ class Engine:
                 self._thread.start()
             self._changed.notify_all()
 
-    @contextmanager
-    def gather(self) -> Iterator[None]:
-        """Within it an idle engine begins nothing."""
-        with self._changed:
-            self._num_gathering += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._num_gathering -= 1
-                self._changed.notify_all()
+    def gather(self) -> AbstractContextManager[None]:
+        """Return a context in which an idle engine begins nothing."""
+        return self._gathering.hold()
 
     def close(self) -> None:
         """Give the engine up as soon as nothing runs any more; for any thread."""
@@ -126,10 +113,10 @@ class Engine:
     def _take_new(self) -> bool:
         """Begin what waits; False when the thread is to end."""
         with self._changed:
-            while not self._running and (not self._waiting or self._num_gathering):
+            while not self._running and (not self._waiting or self._gathering.is_active):
                 was_told = self._changed.wait(_IDLE_SECONDS)
                 is_over = not was_told or self._is_closed
-                if is_over and not self._waiting and not self._num_gathering:
+                if is_over and not self._waiting and not self._gathering.is_active:
                     if not self._is_closed:
                         self._thread = None
                     return False

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from qwenvl_kit.backends.admission import check_max_queued_requests
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.backend import VllmBackend, VllmModel, scoring_params
@@ -103,11 +104,7 @@ def _rules(
 
 
 def _check(max_queued_requests: int, engine_args: Mapping[str, Any]) -> None:
-    if type(max_queued_requests) is not int or max_queued_requests < 1:
-        raise InputError(
-            f"max_queued_requests={max_queued_requests!r} was given",
-            expected="a whole number above 0",
-        )
+    check_max_queued_requests(max_queued_requests)
     if engine_args.get("trust_remote_code"):
         raise ModelLoadError(
             "trust_remote_code=True was given, and code of a checkpoint is never run",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qwenvl_kit.backends.admission import deadline_after, early_end
 from qwenvl_kit.backends.answer_builder import GrowingAnswer
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.processing.detokenizer import TextStream, Vocabulary
@@ -43,7 +43,7 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()
-        self._deadline = self._started + (self.request.sampling.max_seconds or math.inf)
+        self._deadline = deadline_after(self.request.sampling.max_seconds)
         self._first: float | None = None
         self._answer = self._begun()
         self._stream = self._decoder()
@@ -58,9 +58,7 @@ class Ticket:
     @property
     def unwanted_for(self) -> FinishReason | None:
         """Why nobody waits for more of it; None if somebody does."""
-        if self.is_given_up or (self.observer is not None and self.observer.is_cancelled()):
-            return "cancelled"
-        return "deadline" if time.perf_counter() >= self._deadline else None
+        return "cancelled" if self.is_given_up else early_end(self.observer, self._deadline)
 
     @property
     def has_enough(self) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from qwenvl_kit.backends.admission import deadline_after
 from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
 from qwenvl_kit.backends.local.cache.cascade_attention import offer_shared_attention
 from qwenvl_kit.backends.local.cache.kv_cache import check_layers, is_croppable
@@ -152,7 +151,7 @@ class Engine:
             media_kinds=["image" if isinstance(plan, ImagePlan) else "video" for plan in media],
             max_tokens=len(prompt.ids) + request.plan.max_new_tokens,
             cache_bytes=request.plan.kv_cache_bytes or 0,
-            deadline=time.perf_counter() + (request.sampling.max_seconds or math.inf),
+            deadline=deadline_after(request.sampling.max_seconds),
             row=Row(
                 self._choice(request, prompt.ids),
                 self._vocabulary,

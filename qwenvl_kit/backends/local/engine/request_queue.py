@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from qwenvl_kit.backends.admission import check_queue_has_room, early_end
 from qwenvl_kit.backends.base import Completion, Observer
 from qwenvl_kit.backends.local.engine.request import Job
-from qwenvl_kit.errors import InputError, OverloadError
 
 MAX_ROWS = 64
 """Most answers that are written at a time: more make no pass of a model cheaper."""
@@ -35,10 +34,9 @@ class Ticket:
     @property
     def is_over(self) -> bool:
         """Whether nobody wants more of the answer; its row has ended then."""
-        if self.observer is not None and self.observer.is_cancelled():
-            self.job.row.finish("cancelled")
-        elif time.perf_counter() >= self.job.deadline:
-            self.job.row.finish("deadline")
+        reason = early_end(self.observer, self.job.deadline)
+        if reason is not None:
+            self.job.row.finish(reason)
         return self.job.row.finish_reason is not None
 
 
@@ -76,13 +74,7 @@ class Queue:
         Raises:
             OverloadError: too many wait.
         """
-        if len(self._tickets) >= self._max_waiting:
-            raise OverloadError(
-                f"{len(self._tickets)} requests wait already",
-                expected=f"at most {self._max_waiting} that wait",
-                hint="ask again later; ask_many, which waits for room; or a larger "
-                "max_queued_requests in from_pretrained",
-            )
+        check_queue_has_room(len(self._tickets), self._max_waiting, "from_pretrained")
         self._tickets.append(ticket)
 
     def put_back(self, tickets: Sequence[Ticket]) -> None:
@@ -155,15 +147,3 @@ def _fit(jobs: Sequence[Job], num_shared: int, max_bytes: float) -> bool:
     """Whether there is room for the caches of these, if they hold so many positions once."""
     num_positions = len(jobs) * (max(job.max_tokens for job in jobs) - num_shared)
     return num_positions <= _MAX_TOKENS and cache_bytes(jobs, num_shared) <= max_bytes
-
-
-def check_queue_length(max_waiting: object) -> None:
-    """Refuse what cannot be meant.
-
-    Raises:
-        InputError: it is no whole number above 0.
-    """
-    if type(max_waiting) is not int or max_waiting < 1:
-        raise InputError(
-            f"max_queued_requests={max_waiting!r} was given", expected="a whole number above 0"
-        )

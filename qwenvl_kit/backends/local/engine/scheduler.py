@@ -7,12 +7,13 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 import torch
 
+from qwenvl_kit.backends.admission import Gathering
 from qwenvl_kit.backends.base import Load, Work
 from qwenvl_kit.backends.local.engine.decode import Running
 from qwenvl_kit.backends.local.engine.decoding import choose_tokens
@@ -104,7 +105,8 @@ class Scheduler:
         self._changed = threading.Condition()
         self._waiting = Queue(self._max_waiting, self._memory.free_bytes, self._reader.num_shared)
         self._thread: threading.Thread | None = None
-        self._num_holding = self._num_gathering = 0
+        self._num_holding = 0
+        self._gathering = Gathering(self._changed)
         self._is_busy = self._is_let_go = False
         self._tickets.clear()
         self._running.clear()
@@ -149,17 +151,9 @@ class Scheduler:
                 self._thread.start()
             self._changed.notify_all()
 
-    @contextmanager
-    def gather(self) -> Iterator[None]:
-        """Within it nothing begins, if nothing runs already: more is to come at once."""
-        with self._changed:
-            self._num_gathering += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._num_gathering -= 1
-                self._changed.notify_all()
+    def gather(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing begins if nothing runs, as more is to follow."""
+        return self._gathering.hold()
 
     @property
     def work(self) -> Work:
@@ -246,7 +240,7 @@ class Scheduler:
         return self._may_begin() or (self._is_let_go and not len(self._waiting))
 
     def _may_begin(self) -> bool:
-        is_held = self._num_holding or self._num_gathering or self._is_busy
+        is_held = self._num_holding or self._gathering.is_active or self._is_busy
         return len(self._waiting) > 0 and not is_held
 
     def _read(self, admitted: Sequence[Ticket]) -> None:
