@@ -88,7 +88,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append(name)
         raise ModelLoadError("nothing")
 
-    for place in ("lookup.read_settings", "connecting.read_settings", "connecting.find_checkpoint"):
+    for place in ("model_lookup.read_settings", "connect.read_settings", "connect.find_checkpoint"):
         monkeypatch.setattr(f"qwenvl_kit.backends.server.{place}", note)
     return found
 
