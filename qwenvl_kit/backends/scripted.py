@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias, Union
 
+from qwenvl_kit.backends.answer_builder import StopText
 from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
-from qwenvl_kit.backends.stop_strings import StopText
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.errors import GenerationError, InputError

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from qwenvl_kit.backends.answer_builder import GrowingAnswer
+from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.server.json_objects import as_object
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
@@ -51,7 +51,7 @@ class AnswerReader:
         *,
         begins_in_thought: bool | None = False,
     ) -> None:
-        self._answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought is True)
+        self._answer = AnswerBuilder(sampling, begins_in_thought=begins_in_thought is True)
         self._vocabulary = vocabulary
         keeps = sampling.keep_special_tokens
         self._stream = None if vocabulary is None else vocabulary.stream(keep_special_tokens=keeps)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qwenvl_kit.backends.admission import deadline_after, early_end
-from qwenvl_kit.backends.answer_builder import GrowingAnswer
+from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.processing.detokenizer import TextStream, Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
@@ -138,8 +138,8 @@ class Ticket:
             )
         )
 
-    def _begun(self) -> GrowingAnswer:
-        return GrowingAnswer(self.request.sampling, begins_in_thought=self.opens_thought)
+    def _begun(self) -> AnswerBuilder:
+        return AnswerBuilder(self.request.sampling, begins_in_thought=self.opens_thought)
 
     def _decoder(self) -> TextStream:
         keeps = self.request.sampling.keep_special_tokens

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from qwenvl_kit.backends.answer_builder import GrowingAnswer
+from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.local.engine.grammar import Bound
 from qwenvl_kit.backends.local.engine.sampler import Choice, TokenChooser
 from qwenvl_kit.errors import QwenVLKitError
@@ -44,7 +44,7 @@ class Row:
         self._stream = vocabulary.stream(keep_special_tokens=sampling.keep_special_tokens)
         self._untold = Delta("")
         self._is_complete = False
-        self.answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought)
+        self.answer = AnswerBuilder(sampling, begins_in_thought=begins_in_thought)
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.error: QwenVLKitError | None = None
