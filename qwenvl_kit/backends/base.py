@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from qwenvl_kit.errors import ModelLoadError, UnsupportedFeatureError
 from qwenvl_kit.options import Sampling
@@ -313,53 +313,11 @@ class Backend(ABC):
         """Release the model and its memory; by default there is nothing to release."""
 
 
-class ClosedBackend(Backend):
-    """The backend of a chat that was closed: it refuses every request with a ModelLoadError."""
-
-    @property
-    def rules(self) -> PlanningRules:
-        """Raise a ModelLoadError."""
-        _refuse()
-
-    @property
-    def default_sampling(self) -> Sampling:
-        """Raise a ModelLoadError."""
-        _refuse()
-
-    def count_prompt_tokens(
-        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
-    ) -> int:
-        """Raise a ModelLoadError."""
-        _refuse()
-
-    def submit(
-        self, request: BackendRequest, observer: Observer | None = None
-    ) -> Future[Completion]:
-        """Raise a ModelLoadError."""
-        _refuse()
-
-    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """Raise a ModelLoadError."""
-        _refuse()
-
-    def free_bytes(self) -> int | None:
-        """Raise a ModelLoadError, by which `health()` knows that the chat was closed."""
-        _refuse()
-
-    def report(self) -> Mapping[str, str]:
-        """Raise a ModelLoadError."""
-        _refuse()
-
-
 def closed_error() -> ModelLoadError:
     """The error of a request to a model that was closed."""
     return ModelLoadError(
         "the model was closed", hint="load it again, or close it after its last request"
     )
-
-
-def _refuse() -> NoReturn:
-    raise closed_error()
 
 
 def _no_cache_error() -> UnsupportedFeatureError:

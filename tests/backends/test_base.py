@@ -9,9 +9,9 @@ import PIL.Image
 import pytest
 
 from qwenvl_kit import Request, VisionChat
-from qwenvl_kit.backends.base import Backend, BackendRequest, ClosedBackend, Completion, Observer
+from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import ModelLoadError, UnsupportedFeatureError
+from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
@@ -70,10 +70,3 @@ def test_a_backend_without_an_answer_cannot_be_made() -> None:
 
     with pytest.raises(TypeError, match="submit"):
         Mute()  # type: ignore[abstract]
-
-
-def test_a_closed_backend_refuses_requests_and_is_not_ready() -> None:
-    chat = VisionChat(ClosedBackend())
-    with pytest.raises(ModelLoadError, match="was closed"):
-        chat.ask("What is this?")
-    assert not chat.health().is_ready
