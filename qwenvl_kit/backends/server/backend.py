@@ -16,7 +16,7 @@ from qwenvl_kit.backends.base import (
     Observer,
     closed_error,
 )
-from qwenvl_kit.backends.server.client import Job, Line
+from qwenvl_kit.backends.server.client import ServerClient, ServerRequest
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
 from qwenvl_kit.backends.server.response_limits import answer_bounds
@@ -71,13 +71,13 @@ class ServerBackend(Backend):
 
     Args:
         model: what is known of its model.
-        line: the way to it.
+        client: the way to it.
     """
 
-    def __init__(self, model: ServedModel, line: Line) -> None:
+    def __init__(self, model: ServedModel, client: ServerClient) -> None:
         self._model = model
-        self._line: Line | None = line
-        weakref.finalize(self, line.close).atexit = False
+        self._client: ServerClient | None = client
+        weakref.finalize(self, client.close).atexit = False
 
     @property
     def rules(self) -> PlanningRules:
@@ -102,7 +102,7 @@ class ServerBackend(Backend):
 
     def free_bytes(self) -> int | None:
         """Not known: it is another machine's."""
-        self._open_line()
+        self._open_client()
         return None
 
     def count_prompt_tokens(
@@ -132,7 +132,7 @@ class ServerBackend(Backend):
             OverloadError: too many requests wait.
             UnsupportedFeatureError: the server has no word for something.
         """
-        line, model = self._open_line(), self._model
+        client, model = self._open_client(), self._model
         messages = model.breaker.broken(request.messages)
         opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
         payload = model.payloads.payload(request, messages)
@@ -143,8 +143,8 @@ class ServerBackend(Backend):
         def make_reader() -> AnswerReader:
             return AnswerReader(request.sampling, model.vocabulary, begins_in_thought=opens_thought)
 
-        return line.submit(
-            Job(
+        return client.submit(
+            ServerRequest(
                 payload,
                 answer_bounds(
                     request.plan.prompt_tokens,
@@ -177,7 +177,7 @@ class ServerBackend(Backend):
 
     def load(self) -> Load:
         """What waits and what runs at the moment."""
-        return self._open_line().load
+        return self._open_client().load
 
     def report(self) -> Mapping[str, str]:
         """What is connected and how, in words."""
@@ -185,11 +185,11 @@ class ServerBackend(Backend):
 
     def close(self) -> None:
         """Send no more; what was sent is answered all the same."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
-    def _open_line(self) -> Line:
-        if self._line is None:
+    def _open_client(self) -> ServerClient:
+        if self._client is None:
             raise closed_error()
-        return self._line
+        return self._client

@@ -76,7 +76,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Talents:
+class ServerCapabilities:
     """What a server does when it is asked to.
 
     Attributes:
@@ -101,8 +101,8 @@ class Talents:
         }
 
 
-class Desk:
-    """Asks a server about itself, in a thread of its own: `with Desk(...) as desk`.
+class ServerProbe:
+    """Asks a server about itself, in a thread of its own: `with ServerProbe(...) as probe`.
 
     Args:
         access: how it is reached.
@@ -117,7 +117,7 @@ class Desk:
         self._thread = LoopThread("qwenvl_kit connecting")
         self._api: Api | None = None
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> ServerProbe:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,7 +160,7 @@ class Desk:
             )
         return same[0] if same else Served(model, listed[0].owner if listed else None)
 
-    def probe(self, model: str, dialect: ServerDialect) -> Talents:
+    def capabilities(self, model: str, dialect: ServerDialect) -> ServerCapabilities:
         """Ask two short questions, and see whether what was asked for comes.
 
         Raises:
@@ -171,7 +171,7 @@ class Desk:
         if dialect.constraints:
             bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
         written = as_object(bound.get("message")).get("content")
-        return Talents(
+        return ServerCapabilities(
             gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
             binds_answers=isinstance(written, str) and _PROBE_WORD in written,
         )

@@ -38,7 +38,7 @@ _LAST_WORD_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class ConcurrencyLimits:
     """How much is asked of a server, and how often.
 
     Attributes:
@@ -56,7 +56,7 @@ class Patience:
 
 
 @dataclass
-class Job:
+class ServerRequest:
     """A request on its way.
 
     Attributes:
@@ -109,19 +109,21 @@ class Job:
         return self.observer is not None and self.observer.is_read() and bool(self.reader.text)
 
 
-class Line:
+class ServerClient:
     """Sends requests to a server, so many at a time, in an event loop of its own.
 
     Args:
         make_api: the server's API, to be used in one event loop.
         faults: what turns a client's errors into the kit's.
-        patience: how much is asked of the server.
+        limits: how much is asked of the server.
     """
 
-    def __init__(self, make_api: Callable[[], Api], faults: Faults, patience: Patience) -> None:
+    def __init__(
+        self, make_api: Callable[[], Api], faults: Faults, limits: ConcurrencyLimits
+    ) -> None:
         self._make_api = make_api
         self._faults = faults
-        self._patience = patience
+        self._limits = limits
         self._thread = LoopThread("qwenvl_kit server")
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -135,7 +137,7 @@ class Line:
         """What waits and what runs at the moment."""
         return Load(self._num_waiting, self._num_running)
 
-    def submit(self, job: Job) -> Future[Completion]:
+    def submit(self, request: ServerRequest) -> Future[Completion]:
         """Send a request as soon as the server has fewer than it may have; for any thread.
 
         Raises:
@@ -145,11 +147,11 @@ class Line:
             self._process, self._lock, self._open = os.getpid(), threading.Lock(), None
             self._num_waiting = self._num_running = 0
         with self._lock:
-            check_queue_has_room(self._num_waiting, self._patience.max_queued_requests, "connect")
+            check_queue_has_room(self._num_waiting, self._limits.max_queued_requests, "connect")
             self._num_waiting += 1
         future: Future[Completion] = Future()
         future.set_running_or_notify_cancel()
-        self._thread.run(self._serve(job, future))
+        self._thread.run(self._serve(request, future))
         return future
 
     def close(self) -> None:
@@ -158,90 +160,90 @@ class Line:
         if self._open is not None or self._num_waiting:
             self._thread.run(self._end_if_idle())
 
-    async def _serve(self, job: Job, future: Future[Completion]) -> None:
+    async def _serve(self, request: ServerRequest, future: Future[Completion]) -> None:
         """Answer a request; whatever comes of it is in its future."""
         try:
-            completion = await self._watched(job)
+            completion = await self._watched(request)
         except BaseException as error:  # whoever waits must be told of anything
             future.set_exception(error)
         else:
             future.set_result(completion)
         await self._end_if_idle()
 
-    async def _watched(self, job: Job) -> Completion:
+    async def _watched(self, request: ServerRequest) -> Completion:
         """The answer, as far as it is wanted."""
-        task = asyncio.ensure_future(self._answered(job))
+        task = asyncio.ensure_future(self._answered(request))
         while not task.done():
-            reason, is_overdue = job.must_end, job.is_overdue
+            reason, is_overdue = request.must_end, request.is_overdue
             if reason is None and not is_overdue:
                 await asyncio.wait({task}, timeout=_LOOK_SECONDS)
                 continue
             task.cancel()
             await asyncio.wait({task}, timeout=_CLOSING_SECONDS)
             if reason is None:
-                raise self._overdue_error(job)
-            return replace(job.reader.completion(reason), degradations=job.notes)
+                raise self._overdue_error(request)
+            return replace(request.reader.completion(reason), degradations=request.notes)
         return task.result()
 
-    def _overdue_error(self, job: Job) -> ServerTimeoutError:
+    def _overdue_error(self, request: ServerRequest) -> ServerTimeoutError:
         return ServerTimeoutError(
             "the server's answer was not whole after "
-            f"{self._patience.answer_timeout_seconds:g} seconds",
+            f"{self._limits.answer_timeout_seconds:g} seconds",
             hint="connect(answer_timeout_seconds=...), or Sampling(max_seconds=...), with which "
             "what there is by then is the answer",
-            text=job.reader.text,
+            text=request.reader.text,
         )
 
-    async def _answered(self, job: Job) -> Completion:
+    async def _answered(self, request: ServerRequest) -> Completion:
         """The answer, and its scores where they take a request of their own."""
         async with self._turn() as api:
-            job.ends_at = time.monotonic() + self._patience.answer_timeout_seconds
-            if job.fixed_text is None:
-                await self._generated(api, job)
-                completion = job.reader.completion()
+            request.ends_at = time.monotonic() + self._limits.answer_timeout_seconds
+            if request.fixed_text is None:
+                await self._generated(api, request)
+                completion = request.reader.completion()
             else:
-                completion = job.reader.given(job.fixed_text)
-            if job.scorer is not None and completion.text:
-                completion = await self._scored(api, job, job.scorer, completion)
-            if job.fixed_text is not None:  # nobody generated it
+                completion = request.reader.given(request.fixed_text)
+            if request.scorer is not None and completion.text:
+                completion = await self._scored(api, request, request.scorer, completion)
+            if request.fixed_text is not None:  # nobody generated it
                 scored = [Delta(token.text, token=token) for token in completion.tokens or ()]
-                job.tell(scored or [Delta(completion.text)])
-        return replace(completion, degradations=job.notes)
+                request.tell(scored or [Delta(completion.text)])
+        return replace(completion, degradations=request.notes)
 
     async def _scored(
-        self, api: Api, job: Job, scorer: AnswerScorer, completion: Completion
+        self, api: Api, request: ServerRequest, scorer: AnswerScorer, completion: Completion
     ) -> Completion:
         with self._faults.translated(lambda: completion.text):
-            bounds = scorer.bounds.until(job.ends_at)
+            bounds = scorer.bounds.until(request.ends_at)
             answer = await api.answer(scorer.request(completion.text), bounds)
             return scorer.scored(completion, answer)
 
-    async def _generated(self, api: Api, job: Job) -> None:
+    async def _generated(self, api: Api, request: ServerRequest) -> None:
         """Read an answer; one that was cut off is asked for again, unless somebody has seen it."""
-        for num_failures in range(self._patience.max_retries + 1):
-            job.reader = job.make_reader()
+        for num_failures in range(self._limits.max_retries + 1):
+            request.reader = request.make_reader()
             with self._faults.translated():  # what can be asked again, the client asks
-                stream = await api.stream(job.payload, job.bounds.until(job.ends_at))
+                stream = await api.stream(request.payload, request.bounds.until(request.ends_at))
             try:
-                await self._read(stream, job)
+                await self._read(stream, request)
             except (ServerConnectionError, ServerTimeoutError):
-                if job.is_seen or num_failures == self._patience.max_retries:
+                if request.is_seen or num_failures == self._limits.max_retries:
                     raise
                 pause = _FIRST_PAUSE_SECONDS * 2**num_failures
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))
             else:
                 break
 
-    async def _read(self, stream: EventStream, job: Job) -> None:
-        reader = job.reader
+    async def _read(self, stream: EventStream, request: ServerRequest) -> None:
+        reader = request.reader
         try:
             with self._faults.translated(lambda: reader.text):
                 while not reader.has_ended:
-                    chunk = await _next_chunk(stream, reader, job.ends_at)
+                    chunk = await _next_chunk(stream, reader, request.ends_at)
                     if chunk is None:
                         break
-                    job.tell(reader.feed(chunk))
-                job.tell(reader.finish())
+                    request.tell(reader.feed(chunk))
+                request.tell(reader.finish())
         finally:
             await stream.close()
 
@@ -251,7 +253,7 @@ class Line:
         if self._open is None:
             self._open = (
                 self._make_api(),
-                asyncio.Semaphore(self._patience.max_concurrent_requests),
+                asyncio.Semaphore(self._limits.max_concurrent_requests),
             )
         api, free = self._open
         try:

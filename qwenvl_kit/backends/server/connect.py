@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
-from qwenvl_kit.backends.server.capabilities import Desk, Served, Talents
-from qwenvl_kit.backends.server.client import Line, Patience
+from qwenvl_kit.backends.server.capabilities import Served, ServerCapabilities, ServerProbe
+from qwenvl_kit.backends.server.client import ConcurrencyLimits, ServerClient
 from qwenvl_kit.backends.server.endpoint import Access
 from qwenvl_kit.backends.server.image_encoding import ImageEncoding
 from qwenvl_kit.backends.server.model_lookup import published_on_hub
@@ -94,25 +94,25 @@ def connect_backend(
         max_retries=max_retries,
         use_environment_proxy=use_environment_proxy,
     )
-    with Desk(access, setup_timeout_seconds) as desk:
-        served = desk.find(model)
+    with ServerProbe(access, setup_timeout_seconds) as probe:
+        served = probe.find(model)
         spoken = dialect_of(dialect, access.address, served.owner)
         if family is not None:
             family_of(family)
-        talents = desk.probe(served.name, spoken)
-        known = _known(served, checkpoint, desk.seconds_left)
+        capabilities = probe.capabilities(served.name, spoken)
+        known = _known(served, checkpoint, probe.seconds_left)
     with access.faults.translated():  # a server may name its model like a key
         chosen = _family(served, known, family)
     found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
     wanted = _Wanted(image_encoding, send_links, context_tokens)
-    patience = Patience(
+    limits = ConcurrencyLimits(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
         max_retries=max_retries,
         answer_timeout_seconds=answer_timeout_seconds,
     )
-    line = Line(access.make_api, access.faults, patience)
-    return ServerBackend(_served_model(found, talents, wanted), line)
+    client = ServerClient(access.make_api, access.faults, limits)
+    return ServerBackend(_served_model(found, capabilities, wanted), client)
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,14 @@ class _Wanted:
     context_tokens: int | None
 
 
-def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedModel:
+def _served_model(found: _Found, capabilities: ServerCapabilities, wanted: _Wanted) -> ServedModel:
     """What a backend needs to know of it."""
     encoder = (
         None if found.published is None else PromptEncoder(found.published.processor, found.family)
     )
-    vocabulary = _vocabulary(found.published, found.dialect) if talents.gives_logprobs else None
+    vocabulary = (
+        _vocabulary(found.published, found.dialect) if capabilities.gives_logprobs else None
+    )
     context_tokens = wanted.context_tokens or found.served.context_tokens
     rules = _rules(found.family, found.published, context_tokens)
     sampling = _sampling(found.family, found.published, found.dialect)
@@ -150,8 +152,8 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         dialect=found.dialect,
         model=found.served.name,
         knows_tools=None if encoder is None else encoder.knows_tools,
-        gives_logprobs=talents.gives_logprobs,
-        binds_answers=talents.binds_answers,
+        gives_logprobs=capabilities.gives_logprobs,
+        binds_answers=capabilities.binds_answers,
         knows_ids=vocabulary is not None,
         tells_times=found.family.positions_in_seconds or found.family.video_layout != "one span",
         encoding=wanted.image_encoding,
@@ -164,7 +166,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         "checkpoint": found.checkpoint,
         "prompt_tokens": "counted" if counter.is_exact else "estimated",
         "context_tokens": str(rules.context_tokens),
-        **talents.facts(found.dialect),
+        **capabilities.facts(found.dialect),
         "images": wanted.image_encoding + (", or links" if wanted.send_links else ""),
         **_generation_facts(found.published, sampling),
     }

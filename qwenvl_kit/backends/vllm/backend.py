@@ -21,7 +21,7 @@ from qwenvl_kit.backends.base import (
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.prompts import prompt_of
-from qwenvl_kit.backends.vllm.request import Ticket
+from qwenvl_kit.backends.vllm.request import EngineRequest
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages.message import Message
@@ -133,7 +133,7 @@ class VllmBackend(Backend):
         media = list(request.plan.media.values())
         prompt = model.encoder.encode_prompt(request.messages, media)
         only = None if request.constraint is None else request.constraint.only_answer
-        ticket = Ticket(
+        engine_request = EngineRequest(
             request,
             prompt_of(request, model.encoder.encode_turns(request.messages, media)),
             _params(request),
@@ -143,8 +143,8 @@ class VllmBackend(Backend):
             answer_ids=None if only is None else model.encoder.encode_answer(only),
             opens_thought=prompt.opens_thought,
         )
-        model.engine.submit(ticket)
-        return ticket.future
+        model.engine.submit(engine_request)
+        return engine_request.future
 
     def gather(self) -> AbstractContextManager[object]:
         """Within it an idle engine begins nothing, so that it begins together what is submitted."""

@@ -18,7 +18,7 @@ from typing import Any
 from qwenvl_kit.backends.admission import Gathering, check_queue_has_room
 from qwenvl_kit.backends.base import Load
 from qwenvl_kit.backends.vllm.error_mapping import translated
-from qwenvl_kit.backends.vllm.request import Ticket
+from qwenvl_kit.backends.vllm.request import EngineRequest
 
 _IDLE_SECONDS = 1.0
 _EXIT_SECONDS = 10.0
@@ -49,8 +49,8 @@ class Engine:
         self._scoring_params = scoring_params
         self._max_queued_requests = max_queued_requests
         self._changed = threading.Condition()
-        self._waiting: deque[Ticket] = deque()
-        self._running: dict[str, Ticket] = {}
+        self._waiting: deque[EngineRequest] = deque()
+        self._running: dict[str, EngineRequest] = {}
         self._thread: threading.Thread | None = None
         self._gathering = Gathering(self._changed)
         self._names = itertools.count()
@@ -62,7 +62,7 @@ class Engine:
         """What waits and what runs at the moment."""
         return Load(len(self._waiting), len(self._running))
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, request: EngineRequest) -> None:
         """Queue a request; for any thread.
 
         Raises:
@@ -70,7 +70,7 @@ class Engine:
         """
         with self._changed:
             check_queue_has_room(len(self._waiting), self._max_queued_requests, "from_vllm")
-            self._waiting.append(ticket)
+            self._waiting.append(request)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="qwenvl_kit vllm", daemon=True
@@ -96,8 +96,8 @@ class Engine:
         with self._changed:
             given_up = [*self._waiting, *self._running.values()]
             thread = self._thread
-        for ticket in given_up:
-            ticket.is_given_up = True
+        for request in given_up:
+            request.is_given_up = True
         self.close()
         if thread is not None:
             thread.join(_EXIT_SECONDS)
@@ -122,67 +122,67 @@ class Engine:
                     return False
             new = list(self._waiting)
             self._waiting.clear()
-        for ticket in new:
-            if ticket.is_scoring:
-                self._score(ticket)
+        for request in new:
+            if request.is_scoring:
+                self._score(request)
             else:
-                self._begin(ticket, ticket.prompt, ticket.params)
+                self._begin(request, request.prompt, request.params)
         return True
 
-    def _begin(self, ticket: Ticket, prompt: Any, params: Any) -> None:
+    def _begin(self, request: EngineRequest, prompt: Any, params: Any) -> None:
         """Give a request to the engine; one that it refuses ends here."""
         name = f"qwenvl-kit-{next(self._names)}"
         try:
-            self._core.add_request(name, prompt, params, lora_request=ticket.lora)
+            self._core.add_request(name, prompt, params, lora_request=request.lora)
         except Exception as error:  # vLLM refuses in many ways
-            ticket.future.set_exception(translated(error))
+            request.future.set_exception(translated(error))
         else:
-            self._running[name] = ticket
+            self._running[name] = request
 
-    def _score(self, ticket: Ticket) -> None:
-        params = self._scoring_params(ticket.request.sampling.num_alternatives)
-        self._begin(ticket, ticket.scoring_prompt(), params)
+    def _score(self, request: EngineRequest) -> None:
+        params = self._scoring_params(request.asked.sampling.num_alternatives)
+        self._begin(request, request.scoring_prompt(), params)
 
     def _end_unwanted(self) -> None:
-        for name, ticket in list(self._running.items()):
-            reason = ticket.unwanted_for
-            if reason is not None or ticket.has_enough:
+        for name, request in list(self._running.items()):
+            reason = request.unwanted_for
+            if reason is not None or request.has_enough:
                 self._core.abort_request([name])
                 del self._running[name]
-                self._finish(ticket, reason)
+                self._finish(request, reason)
 
     def _step(self) -> None:
         try:
             outputs = self._core.step()
         except Exception as error:  # the engine is of no use any more
             failed, self._running = self._running, {}
-            for ticket in failed.values():
-                ticket.future.set_exception(translated(error))
+            for request in failed.values():
+                request.future.set_exception(translated(error))
             return
         for output in outputs:
             if output.request_id in self._running:
                 self._take(output, self._running[output.request_id])
 
-    def _take(self, output: Any, ticket: Ticket) -> None:
+    def _take(self, output: Any, request: EngineRequest) -> None:
         try:
-            if ticket.is_scoring:
+            if request.is_scoring:
                 if output.finished:
                     del self._running[output.request_id]
-                    ticket.take_scores(output)
-                    ticket.finish()
-            elif ticket.take(output):
+                    request.take_scores(output)
+                    request.finish()
+            elif request.take(output):
                 del self._running[output.request_id]
-                self._finish(ticket)
+                self._finish(request)
         except Exception as error:  # whoever waits must be told of anything
             self._running.pop(output.request_id, None)
-            ticket.future.set_exception(translated(error))
+            request.future.set_exception(translated(error))
 
-    def _finish(self, ticket: Ticket, reason: Any = None) -> None:
+    def _finish(self, request: EngineRequest, reason: Any = None) -> None:
         """End a request, or have its answer scored first."""
-        if reason is None and ticket.needs_scores:
-            self._score(ticket)
+        if reason is None and request.needs_scores:
+            self._score(request)
         else:
-            ticket.finish(reason)
+            request.finish(reason)
 
     def _shut_down(self) -> None:
         core, self._core = self._core, None

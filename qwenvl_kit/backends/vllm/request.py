@@ -16,11 +16,11 @@ from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 
 
 @dataclass
-class Ticket:
+class EngineRequest:
     """One request while vLLM has it.
 
     Attributes:
-        request: what is asked.
+        asked: the request as the pipeline gave it.
         prompt: the same as vLLM takes it.
         params: vLLM's `SamplingParams`.
         vocabulary: tokens to text.
@@ -31,7 +31,7 @@ class Ticket:
         future: of its answer.
     """
 
-    request: BackendRequest
+    asked: BackendRequest
     prompt: dict[str, Any]
     params: Any
     vocabulary: Vocabulary
@@ -43,7 +43,7 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()
-        self._deadline = deadline_after(self.request.sampling.max_seconds)
+        self._deadline = deadline_after(self.asked.sampling.max_seconds)
         self._first: float | None = None
         self._answer = self._begun()
         self._stream = self._decoder()
@@ -71,7 +71,7 @@ class Ticket:
 
         While vLLM binds an answer to a form, it tells log-probabilities among what the form leaves.
         """
-        return self.request.constraint is not None and bool(self._ids)
+        return self.asked.constraint is not None and bool(self._ids)
 
     def scoring_prompt(self) -> dict[str, Any]:
         """The prompt with the answer behind it."""
@@ -139,10 +139,10 @@ class Ticket:
         )
 
     def _begun(self) -> AnswerBuilder:
-        return AnswerBuilder(self.request.sampling, begins_in_thought=self.opens_thought)
+        return AnswerBuilder(self.asked.sampling, begins_in_thought=self.opens_thought)
 
     def _decoder(self) -> TextStream:
-        keeps = self.request.sampling.keep_special_tokens
+        keeps = self.asked.sampling.keep_special_tokens
         return self.vocabulary.stream(keep_special_tokens=keeps)
 
     def _add(self, token_id: int, known: Mapping[int, Any] | None, *, is_told: bool = True) -> None:
@@ -170,7 +170,7 @@ class Ticket:
         likeliest = sorted(known.items(), key=lambda item: -item[1].logprob)
         others = [
             TokenAlternative(self.vocabulary.text(name), name, float(score.logprob))
-            for name, score in likeliest[: self.request.sampling.num_alternatives]
+            for name, score in likeliest[: self.asked.sampling.num_alternatives]
         ]
         return TokenScore(text, token_id, float(known[token_id].logprob), tuple(others))
 
