@@ -14,7 +14,7 @@ import pytest
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.server.proxies import environment_proxy, is_this_machine
-from qwenvl_kit.backends.server.secret_masks import Mask
+from qwenvl_kit.backends.server.secret_masks import SecretMask
 from qwenvl_kit.errors import (
     InputError,
     ModelNotFoundError,
@@ -75,11 +75,11 @@ def test_a_header_of_the_callers_is_in_no_message_and_no_traceback(
 
 
 def test_a_login_is_masked_in_clear_and_short_words_where_they_stand_alone() -> None:
-    mask = Mask(["Basic dXNlcjpwYXNzd29yZA==", "blue"])
+    mask = SecretMask(["Basic dXNlcjpwYXNzd29yZA==", "blue"])
     assert mask("no user:password here") == "no *** here"
     assert mask("no password here") == "no *** here"
     assert mask("blue, bluebells") == "***, bluebells"
-    assert Mask()("Bearer abc at https://me:you@host") == "*** at https://***host"
+    assert SecretMask()("Bearer abc at https://me:you@host") == "*** at https://***host"
 
 
 def test_a_model_that_is_named_like_the_key_is_not_shown(connect: Connect) -> None:

@@ -19,10 +19,10 @@ from qwenvl_kit.backends.base import (
 from qwenvl_kit.backends.server.client import ServerClient, ServerRequest
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
-from qwenvl_kit.backends.server.response_limits import answer_bounds
+from qwenvl_kit.backends.server.response_limits import answer_limits
 from qwenvl_kit.backends.server.stream_reader import AnswerReader
 from qwenvl_kit.backends.server.token_counter import PromptCounter
-from qwenvl_kit.backends.server.token_escaping import TokenBreaker
+from qwenvl_kit.backends.server.token_escaping import TokenEscaper
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages.message import Message
@@ -46,7 +46,7 @@ class ServedModel:
         rules: what it lays down for planning.
         sampling: the settings that it was published with.
         counter: the length of its prompts.
-        breaker: what keeps text from being misread.
+        escaper: what keeps text from being misread.
         vocabulary: tokens to text; None where their ids are not known.
         facts: what is connected and how, in words.
         takes_links: whether its server is to fetch pictures on the network by itself.
@@ -58,7 +58,7 @@ class ServedModel:
     rules: PlanningRules
     sampling: Sampling
     counter: PromptCounter
-    breaker: TokenBreaker
+    escaper: TokenEscaper
     vocabulary: Vocabulary | None
     facts: Mapping[str, str]
     takes_links: bool = False
@@ -109,7 +109,7 @@ class ServerBackend(Backend):
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
         """Length of the rendered prompt; an estimate where the checkpoint is not known here."""
-        return self._model.counter.count(self._model.breaker.broken(messages), media)
+        return self._model.counter.count(self._model.escaper.escaped(messages), media)
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
         """A decoded picture at the planned size, so that the server finds nothing to resize."""
@@ -133,7 +133,7 @@ class ServerBackend(Backend):
             UnsupportedFeatureError: the server has no word for something.
         """
         client, model = self._open_client(), self._model
-        messages = model.breaker.broken(request.messages)
+        messages = model.escaper.escaped(request.messages)
         opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
         payload = model.payloads.payload(request, messages)
         if opens_thought:  # a server would end the thoughts, where only the answer is bound
@@ -146,7 +146,7 @@ class ServerBackend(Backend):
         return client.submit(
             ServerRequest(
                 payload,
-                answer_bounds(
+                answer_limits(
                     request.plan.prompt_tokens,
                     request.plan.max_new_tokens,
                     request.sampling.num_alternatives,
@@ -154,7 +154,7 @@ class ServerBackend(Backend):
                 make_reader,
                 observer,
                 max_seconds=request.sampling.max_seconds,
-                notes=model.breaker.notes(request.messages),
+                notes=model.escaper.notes(request.messages),
                 fixed_text=None if scorer is None else scorer.only_answer,
                 scorer=scorer,
             )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from qwenvl_kit.backends.server.endpoint import Access, Api
-from qwenvl_kit.backends.server.event_loop import LoopThread
+from qwenvl_kit.backends.server.event_loop import EventLoopThread
 from qwenvl_kit.backends.server.json_objects import as_object
-from qwenvl_kit.backends.server.response_limits import Bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits
 from qwenvl_kit.backends.server.server_kinds import ServerDialect
 from qwenvl_kit.checkpoints.sources import is_hub_id
 from qwenvl_kit.errors import (
@@ -111,10 +111,10 @@ class ServerProbe:
 
     def __init__(self, access: Access, timeout_seconds: float) -> None:
         self._access = access
-        self._faults = access.faults
+        self._errors = access.errors
         self._timeout_seconds = timeout_seconds
-        self._bounds = Bounds(ends_at=time.monotonic() + timeout_seconds)
-        self._thread = LoopThread("qwenvl_kit connecting")
+        self._limits = ResponseLimits(ends_at=time.monotonic() + timeout_seconds)
+        self._thread = EventLoopThread("qwenvl_kit connecting")
         self._api: Api | None = None
 
     def __enter__(self) -> ServerProbe:
@@ -130,7 +130,7 @@ class ServerProbe:
     @property
     def seconds_left(self) -> float:
         """How long what is still to be found out may take."""
-        return self._bounds.seconds_left
+        return self._limits.seconds_left
 
     def find(self, model: str | None) -> Served:
         """The model of that name, or the only one.
@@ -182,7 +182,7 @@ class ServerProbe:
         payload = {"model": model, "messages": question, "temperature": 0.0, **wanted}
 
         async def choice(api: Api) -> Mapping[str, Any]:
-            answer = await api.answer(payload, self._bounds)
+            answer = await api.answer(payload, self._limits)
             return as_object(answer["choices"][0])
 
         try:
@@ -195,7 +195,7 @@ class ServerProbe:
             return {}  # it refuses, and some fail where they ought to refuse
 
     async def _listed(self, api: Api) -> list[Served]:
-        listed = await api.list_models(self._bounds)
+        listed = await api.list_models(self._limits)
         return [_served(entry) for entry in listed.get("data") or ()]
 
     def _answer(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
@@ -219,22 +219,22 @@ class ServerProbe:
             return asked.result()
         asked.cancel()
         await asyncio.wait({asked}, timeout=_CLOSING_SECONDS)
-        hints = ("connect(setup_timeout_seconds=...)", self._faults.unreachable_hint)
+        hints = ("connect(setup_timeout_seconds=...)", self._errors.unreachable_hint)
         raise ServerTimeoutError(
             f"the server did not answer what connect asks within {self._timeout_seconds:g} seconds",
             hint="; or ".join(filter(None, hints)),
         )
 
     async def _translated(self, answer: Awaitable[_Made]) -> _Made:
-        with self._faults.translated():
+        with self._errors.translated():
             return await answer
 
     def _names(self, listed: list[Served]) -> str:
-        names = (self._faults.mask(served.name[:_MOST_SHOWN]) for served in listed[:10])
+        names = (self._errors.mask(served.name[:_MOST_SHOWN]) for served in listed[:10])
         return ", ".join(names) or "none"
 
 
-async def _closed(api: Api, thread: LoopThread) -> None:
+async def _closed(api: Api, thread: EventLoopThread) -> None:
     await api.close()
     thread.stop()
 

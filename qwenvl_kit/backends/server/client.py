@@ -17,10 +17,10 @@ from typing import Any
 from qwenvl_kit.backends.admission import check_queue_has_room, deadline_after, early_end
 from qwenvl_kit.backends.base import Completion, Load, Observer
 from qwenvl_kit.backends.server.endpoint import Api, EventStream
-from qwenvl_kit.backends.server.error_mapping import Faults
-from qwenvl_kit.backends.server.event_loop import LoopThread
+from qwenvl_kit.backends.server.error_mapping import ErrorTranslator
+from qwenvl_kit.backends.server.event_loop import EventLoopThread
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
-from qwenvl_kit.backends.server.response_limits import Bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits
 from qwenvl_kit.backends.server.stream_reader import AnswerReader
 from qwenvl_kit.errors import ServerConnectionError, ServerTimeoutError
 from qwenvl_kit.results import Delta, FinishReason
@@ -61,7 +61,7 @@ class ServerRequest:
 
     Attributes:
         payload: the arguments of `chat.completions.create`.
-        bounds: what the answer may take.
+        response_limits: what the answer may take.
         make_reader: what collects an answer to it.
         observer: who follows it; None for nobody.
         max_seconds: when to stop at the latest, from now on; None for never.
@@ -73,7 +73,7 @@ class ServerRequest:
     """
 
     payload: Mapping[str, Any]
-    bounds: Bounds
+    response_limits: ResponseLimits
     make_reader: Callable[[], AnswerReader]
     observer: Observer | None = None
     max_seconds: float | None = None
@@ -114,17 +114,17 @@ class ServerClient:
 
     Args:
         make_api: the server's API, to be used in one event loop.
-        faults: what turns a client's errors into the kit's.
+        errors: what turns a client's errors into the kit's.
         limits: how much is asked of the server.
     """
 
     def __init__(
-        self, make_api: Callable[[], Api], faults: Faults, limits: ConcurrencyLimits
+        self, make_api: Callable[[], Api], errors: ErrorTranslator, limits: ConcurrencyLimits
     ) -> None:
         self._make_api = make_api
-        self._faults = faults
+        self._errors = errors
         self._limits = limits
-        self._thread = LoopThread("qwenvl_kit server")
+        self._thread = EventLoopThread("qwenvl_kit server")
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._open: tuple[Api, asyncio.Semaphore] | None = None
@@ -213,17 +213,19 @@ class ServerClient:
     async def _scored(
         self, api: Api, request: ServerRequest, scorer: AnswerScorer, completion: Completion
     ) -> Completion:
-        with self._faults.translated(lambda: completion.text):
-            bounds = scorer.bounds.until(request.ends_at)
-            answer = await api.answer(scorer.request(completion.text), bounds)
+        with self._errors.translated(lambda: completion.text):
+            response_limits = scorer.limits.until(request.ends_at)
+            answer = await api.answer(scorer.request(completion.text), response_limits)
             return scorer.scored(completion, answer)
 
     async def _generated(self, api: Api, request: ServerRequest) -> None:
         """Read an answer; one that was cut off is asked for again, unless somebody has seen it."""
         for num_failures in range(self._limits.max_retries + 1):
             request.reader = request.make_reader()
-            with self._faults.translated():  # what can be asked again, the client asks
-                stream = await api.stream(request.payload, request.bounds.until(request.ends_at))
+            with self._errors.translated():  # what can be asked again, the client asks
+                stream = await api.stream(
+                    request.payload, request.response_limits.until(request.ends_at)
+                )
             try:
                 await self._read(stream, request)
             except (ServerConnectionError, ServerTimeoutError):
@@ -237,7 +239,7 @@ class ServerClient:
     async def _read(self, stream: EventStream, request: ServerRequest) -> None:
         reader = request.reader
         try:
-            with self._faults.translated(lambda: reader.text):
+            with self._errors.translated(lambda: reader.text):
                 while not reader.has_ended:
                     chunk = await _next_chunk(stream, reader, request.ends_at)
                     if chunk is None:

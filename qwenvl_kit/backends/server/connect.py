@@ -23,7 +23,7 @@ from qwenvl_kit.backends.server.model_lookup import published_on_hub
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.server_kinds import ServerDialect, dialect_of
 from qwenvl_kit.backends.server.token_counter import PromptCounter
-from qwenvl_kit.backends.server.token_escaping import TokenBreaker
+from qwenvl_kit.backends.server.token_escaping import TokenEscaper
 from qwenvl_kit.backends.server.validation import (
     api_address,
     check_encoding,
@@ -101,7 +101,7 @@ def connect_backend(
             family_of(family)
         capabilities = probe.capabilities(served.name, spoken)
         known = _known(served, checkpoint, probe.seconds_left)
-    with access.faults.translated():  # a server may name its model like a key
+    with access.errors.translated():  # a server may name its model like a key
         chosen = _family(served, known, family)
     found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
     wanted = _Wanted(image_encoding, send_links, context_tokens)
@@ -111,7 +111,7 @@ def connect_backend(
         max_retries=max_retries,
         answer_timeout_seconds=answer_timeout_seconds,
     )
-    client = ServerClient(access.make_api, access.faults, limits)
+    client = ServerClient(access.make_api, access.errors, limits)
     return ServerBackend(_served_model(found, capabilities, wanted), client)
 
 
@@ -175,7 +175,7 @@ def _served_model(found: _Found, capabilities: ServerCapabilities, wanted: _Want
         rules=rules,
         sampling=sampling,
         counter=counter,
-        breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
+        escaper=TokenEscaper(() if encoder is None else encoder.special_tokens),
         vocabulary=vocabulary,
         facts=facts,
         takes_links=wanted.send_links,

@@ -8,11 +8,11 @@ from typing import Any
 
 import openai
 
-from qwenvl_kit.backends.server.error_mapping import Faults
+from qwenvl_kit.backends.server.error_mapping import ErrorTranslator
 from qwenvl_kit.backends.server.json_objects import answer_object
 from qwenvl_kit.backends.server.proxies import environment_proxy
-from qwenvl_kit.backends.server.response_limits import Bounds, bounded
-from qwenvl_kit.backends.server.secret_masks import Mask
+from qwenvl_kit.backends.server.response_limits import ResponseLimits, limited
+from qwenvl_kit.backends.server.secret_masks import SecretMask
 from qwenvl_kit.backends.server.transport import GuardedTransport, http
 from qwenvl_kit.errors import InputError
 
@@ -53,11 +53,11 @@ class Access:
             self._transport()  # while an error is the caller's to see
 
     @property
-    def faults(self) -> Faults:
+    def errors(self) -> ErrorTranslator:
         """What turns the client's errors into the kit's."""
         secrets = [*self.headers.values(), self.api_key or "", self.named_proxy or ""]
         is_passed_over = self.named_proxy is not None and not self.use_environment_proxy
-        return Faults(Mask(secrets), _PASSED_OVER if is_passed_over else "")
+        return ErrorTranslator(SecretMask(secrets), _PASSED_OVER if is_passed_over else "")
 
     def make_api(self) -> Api:
         """The server's API, to be used in one event loop."""
@@ -104,43 +104,43 @@ class Api:
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
 
-    async def list_models(self, bounds: Bounds) -> Mapping[str, Any]:
+    async def list_models(self, limits: ResponseLimits) -> Mapping[str, Any]:
         """What the server serves.
 
         Args:
-            bounds: what the list may take.
+            limits: what the list may take.
 
         Raises:
             ServerAnswerError: it is too long, a web page, or no object.
             Exception: whatever the client raises.
         """
-        with bounded(bounds):
+        with limited(limits):
             listed = await self._client.get("/models", cast_to=object)
             return answer_object(listed, "data")
 
-    async def answer(self, payload: Mapping[str, Any], bounds: Bounds) -> Mapping[str, Any]:
+    async def answer(self, payload: Mapping[str, Any], limits: ResponseLimits) -> Mapping[str, Any]:
         """The whole answer to a request.
 
         Args:
             payload: the arguments of `chat.completions.create`.
-            bounds: what the answer may take.
+            limits: what the answer may take.
 
         Raises:
             ServerAnswerError: it is too long, a web page, or no object.
             Exception: whatever the client raises.
         """
-        with bounded(bounds):
+        with limited(limits):
             answer = await self._client.post(_CHAT, body=_body(payload), cast_to=object)
             return answer_object(answer, "choices")
 
-    async def stream(self, payload: Mapping[str, Any], bounds: Bounds) -> EventStream:
+    async def stream(self, payload: Mapping[str, Any], limits: ResponseLimits) -> EventStream:
         """The answer to a request, as it comes.
 
         Args:
             payload: likewise.
-            bounds: likewise.
+            limits: likewise.
         """
-        with bounded(bounds):
+        with limited(limits):
             stream = await self._client.post(
                 _CHAT,
                 body=_body(payload),

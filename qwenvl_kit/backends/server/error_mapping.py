@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 
-from qwenvl_kit.backends.server.secret_masks import Mask
+from qwenvl_kit.backends.server.secret_masks import SecretMask
 from qwenvl_kit.errors import (
     ContextLengthError,
     MediaSizeError,
@@ -31,7 +31,7 @@ _MOST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
-class Faults:
+class ErrorTranslator:
     """Turns whatever the client raises into errors of the kit, its cause attached.
 
     Attributes:
@@ -39,7 +39,7 @@ class Faults:
         unreachable_hint: what to try where a server cannot be reached; empty if nothing special.
     """
 
-    mask: Mask = field(default_factory=Mask)
+    mask: SecretMask = field(default_factory=SecretMask)
     unreachable_hint: str = ""
 
     @contextmanager

@@ -16,7 +16,7 @@ _Made = TypeVar("_Made")
 _CLOSING_SECONDS = 1.0
 
 
-class LoopThread:
+class EventLoopThread:
     """Runs coroutines in a thread of its own, which is started by the first of them.
 
     Args:

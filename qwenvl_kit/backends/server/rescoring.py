@@ -13,7 +13,7 @@ from typing import Any
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
-from qwenvl_kit.backends.server.response_limits import Bounds, scores_bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits, scores_limits
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.results import TokenAlternative, TokenScore
 
@@ -43,9 +43,9 @@ class AnswerScorer:
     only_answer: str | None = None
 
     @property
-    def bounds(self) -> Bounds:
+    def limits(self) -> ResponseLimits:
         """What the answer to that may take."""
-        return scores_bounds(self.prompt_tokens, self.payload["max_tokens"], self.num_alternatives)
+        return scores_limits(self.prompt_tokens, self.payload["max_tokens"], self.num_alternatives)
 
     def request(self, text: str) -> dict[str, Any]:
         """The arguments of `chat.completions.create`."""

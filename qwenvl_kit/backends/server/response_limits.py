@@ -1,6 +1,6 @@
 """What a server may send for one request, and until when.
 
-A request carries its bounds in the context in which it is sent, so that they are held where bytes
+A request carries its limits in the context in which it is sent, so that they are held where bytes
 come in (`transport.py`), below a client that knows nothing of them.
 """
 
@@ -29,7 +29,7 @@ _THOUGHTS = 131_072
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class ResponseLimits:
     """What a server may send for one request.
 
     Attributes:
@@ -49,12 +49,12 @@ class Bounds:
         """How long it may still take; 0 if it is over."""
         return max(0.0, self.ends_at - time.monotonic())
 
-    def until(self, ends_at: float) -> Bounds:
+    def until(self, ends_at: float) -> ResponseLimits:
         """The same, to end by a time of `time.monotonic`."""
         return replace(self, ends_at=ends_at)
 
 
-def answer_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> Bounds:
+def answer_limits(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> ResponseLimits:
     """What a streamed answer may take: far more than an honest one does.
 
     The first event may tell the ids of the prompt, and any may tell the whole answer at once.
@@ -65,7 +65,7 @@ def answer_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int
         num_alternatives: how many likeliest tokens were asked for at each place.
     """
     scores = (1 + num_alternatives) * _BYTES_PER_SCORE
-    return Bounds(
+    return ResponseLimits(
         event_bytes=_MIB + prompt_tokens * _BYTES_PER_ID + max_new_tokens * scores,
         body_bytes=prompt_tokens * _BYTES_PER_ID
         + (max_new_tokens + _THOUGHTS) * (_BYTES_PER_CHUNK + scores),
@@ -73,7 +73,7 @@ def answer_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int
     )
 
 
-def scores_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> Bounds:
+def scores_limits(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> ResponseLimits:
     """What the scores of a prompt may take, with an answer at its end.
 
     Args:
@@ -83,7 +83,7 @@ def scores_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int
     """
     tokens = prompt_tokens + max_new_tokens
     scores = (2 + num_alternatives) * _BYTES_PER_SCORE
-    return Bounds(body_bytes=4 * _MIB + tokens * (scores + _BYTES_PER_ID))
+    return ResponseLimits(body_bytes=4 * _MIB + tokens * (scores + _BYTES_PER_ID))
 
 
 def most_held_characters(max_new_tokens: int, num_alternatives: int) -> int:
@@ -97,19 +97,19 @@ def most_held_characters(max_new_tokens: int, num_alternatives: int) -> int:
 
 HELD_PER_PIECE = 32
 
-_BOUNDS: ContextVar[Bounds] = ContextVar("bounds")
+_LIMITS: ContextVar[ResponseLimits] = ContextVar("limits")
 
 
-def current_bounds() -> Bounds:
-    """The bounds of the request that is being sent."""
-    return _BOUNDS.get(Bounds())
+def current_limits() -> ResponseLimits:
+    """The limits of the request that is being sent."""
+    return _LIMITS.get(ResponseLimits())
 
 
 @contextmanager
-def bounded(bounds: Bounds) -> Iterator[None]:
-    """Requests that are sent within it have these bounds."""
-    token = _BOUNDS.set(bounds)
+def limited(limits: ResponseLimits) -> Iterator[None]:
+    """Requests that are sent within it have these limits."""
+    token = _LIMITS.set(limits)
     try:
         yield
     finally:
-        _BOUNDS.reset(token)
+        _LIMITS.reset(token)

@@ -18,7 +18,7 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _MASKED = "***"
 
 
-class Mask:
+class SecretMask:
     """Masks secrets in text: whole and in part, in the forms in which servers repeat them.
 
     Args:

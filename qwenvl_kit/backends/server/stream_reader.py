@@ -12,7 +12,7 @@ from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.server.json_objects import as_object
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
 from qwenvl_kit.backends.server.response_limits import HELD_PER_PIECE, most_held_characters
-from qwenvl_kit.backends.server.tool_calls import CallPieces
+from qwenvl_kit.backends.server.tool_calls import ToolCallBuilder
 from qwenvl_kit.errors import ServerAnswerError, ServerConnectionError
 from qwenvl_kit.messages.thinking import CLOSE, OPEN
 from qwenvl_kit.options import Sampling
@@ -57,7 +57,7 @@ class AnswerReader:
         self._stream = None if vocabulary is None else vocabulary.stream(keep_special_tokens=keeps)
         self._begins_in_thought = begins_in_thought
         self._is_thinking = False
-        self._calls = CallPieces()
+        self._calls = ToolCallBuilder()
         self._usage: Any = None
         self._reason: FinishReason | None = None
         self.completed_at: float | None = None

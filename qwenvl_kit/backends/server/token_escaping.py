@@ -24,7 +24,7 @@ _KNOWN = r"<\|[a-z_]{2,40}\|>|</?(?:think|tool_call|tool_response|tool_result)>"
 """The form of all special and added tokens of Qwen's tokenizers."""
 
 
-class TokenBreaker:
+class TokenEscaper:
     """Breaks up special tokens in what a user, a document or a tool brings.
 
     Args:
@@ -47,7 +47,7 @@ class TokenBreaker:
         what = "a special token" if count == 1 else f"{count} special tokens"
         return (f"{what} in the text broken up by an invisible character, as servers obey them",)
 
-    def broken(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+    def escaped(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The conversation without special tokens, neighbouring texts as one."""
         return tuple(replace(message, parts=self._parts(message)) for message in messages)
 

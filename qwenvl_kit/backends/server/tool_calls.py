@@ -29,7 +29,7 @@ class _Call:
     arguments: str = ""
 
 
-class CallPieces:
+class ToolCallBuilder:
     """Collects calls, whose pieces say to which of them they belong: most of them."""
 
     def __init__(self) -> None:

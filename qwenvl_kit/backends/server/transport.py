@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 from qwenvl_kit.backends.server.event_stream import EventSplitter
-from qwenvl_kit.backends.server.response_limits import Bounds, current_bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits, current_limits
 from qwenvl_kit.errors import ServerAnswerError, ServerRefusedError
 
 http: Any = importlib.import_module(
@@ -29,7 +29,7 @@ _API = "check that base_url leads to the API itself: it often ends in /v1"
 
 
 class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of either library
-    """Sends requests to one server alone, and bounds what it answers.
+    """Sends requests to one server alone, and limits what it answers.
 
     Nothing is asked for compressed: a few bytes of that may become any number.
 
@@ -43,7 +43,7 @@ class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of eit
         self._origin = _origin(http.URL(address))
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send a request, and give its response with a body that holds to its bounds.
+        """Send a request, and give its response with a body that holds to its limits.
 
         Raises:
             ServerRefusedError: it would go to another server.
@@ -53,7 +53,7 @@ class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of eit
         request.headers["Accept-Encoding"] = "identity"
         response = await self._inner.handle_async_request(request)
         try:
-            response.stream = _bounded_body(response, current_bounds())
+            response.stream = _bounded_body(response, current_limits())
         except BaseException:
             await response.aclose()
             raise
@@ -80,12 +80,12 @@ def _origin(url: Any) -> tuple[str, str, int | None]:
     return url.scheme, url.host.lower(), port
 
 
-def _bounded_body(response: Any, bounds: Bounds) -> Any:
+def _bounded_body(response: Any, limits: ResponseLimits) -> Any:
     """A response's body, judged as it comes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     is_plain = encoding in ("", "identity", "none")
     if response.status_code >= 300:
-        _refuse_long_waits(response, bounds)
+        _refuse_long_waits(response, limits)
         if not is_plain:  # the status says enough
             del response.headers["content-encoding"]
         return _Body(response.stream, _Beginning(_ERROR_BYTES if is_plain else 0))
@@ -95,12 +95,12 @@ def _bounded_body(response: Any, bounds: Bounds) -> Any:
             expected="an answer as it is (Accept-Encoding: identity)",
             hint="switch compression off in the server, or in the proxy before it",
         )
-    return _Body(response.stream, _Events(bounds) if bounds.is_stream else _Whole(bounds))
+    return _Body(response.stream, _Events(limits) if limits.is_stream else _Whole(limits))
 
 
-def _refuse_long_waits(response: Any, bounds: Bounds) -> None:
+def _refuse_long_waits(response: Any, limits: ResponseLimits) -> None:
     """Have the client repeat nothing after a pause that is longer than there is time."""
-    if _asked_pause_seconds(response.headers) > bounds.seconds_left:
+    if _asked_pause_seconds(response.headers) > limits.seconds_left:
         response.headers["x-should-retry"] = "false"
 
 
@@ -161,8 +161,8 @@ class _Whole:
 
     is_full = False
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self, limits: ResponseLimits) -> None:
+        self._limits = limits
         self._num_bytes = 0
         self._first = b""
 
@@ -171,9 +171,9 @@ class _Whole:
         if not self._first:
             self._first = chunk.lstrip()[:1]
             self._judge_first()
-        if self._num_bytes > self._bounds.body_bytes:
+        if self._num_bytes > self._limits.body_bytes:
             raise ServerAnswerError(
-                f"the server's answer is longer than {self._bounds.body_bytes:,} bytes",
+                f"the server's answer is longer than {self._limits.body_bytes:,} bytes",
                 expected="an answer of the length that was asked for",
                 hint=_API,
             )
@@ -197,8 +197,8 @@ class _Events(_Whole):
     A body of JSON in place of a stream becomes its only event: an error, or the whole answer.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
-        super().__init__(bounds)
+    def __init__(self, limits: ResponseLimits) -> None:
+        super().__init__(limits)
         self._splitter = EventSplitter()
         self._json = bytearray()
 
@@ -208,9 +208,9 @@ class _Events(_Whole):
             self._json += chunk
         else:
             events = self._splitter.feed(chunk)
-        if self._splitter.num_bytes + len(self._json) > self._bounds.event_bytes:
+        if self._splitter.num_bytes + len(self._json) > self._limits.event_bytes:
             raise ServerAnswerError(
-                f"the server's stream has an event longer than {self._bounds.event_bytes:,} bytes",
+                f"the server's stream has an event longer than {self._limits.event_bytes:,} bytes",
                 expected="an event for each token or a few of them",
             )
         return events
