@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server as a backend."""
+"""The server backend: it sends requests to an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -39,19 +39,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What is known of a model that a server runs.
+    """A model on a server, with everything that is known of it.
 
     Attributes:
-        payloads: what requests for it have in common.
-        rules: what it lays down for planning.
-        sampling: the settings that it was published with.
-        counter: the length of its prompts.
-        escaper: what keeps text from being misread.
-        vocabulary: tokens to text; None where their ids are not known.
-        facts: what is connected and how, in words.
-        takes_links: whether its server is to fetch pictures on the network by itself.
-        generation: what else it says of answers; None where that is not known.
-        resizer: brings pictures and frames to their planned sizes; likewise.
+        payloads: the rules by which requests are written for the server.
+        rules: the rules for planning.
+        sampling: the settings that the checkpoint was published with.
+        counter: counts the tokens of prompts.
+        escaper: escapes special tokens in text from users.
+        vocabulary: decodes token ids; None if the ids are not known here.
+        facts: facts about the model and the server, in words.
+        takes_links: True if the server is to fetch pictures on the network by itself.
+        generation: the other rules of generation_config.json; None if they are not known.
+        resizer: resizes pictures and frames to their planned sizes; None if the checkpoint's
+            settings are not known.
     """
 
     payloads: PayloadRules
@@ -67,11 +68,11 @@ class ServedModel:
 
 
 class ServerBackend(Backend):
-    """Has requests answered by a server.
+    """A backend that has requests answered by a server.
 
     Args:
-        model: what is known of its model.
-        client: the way to it.
+        model: the model on the server.
+        client: sends requests to the server.
     """
 
     def __init__(self, model: ServedModel, client: ServerClient) -> None:
@@ -81,7 +82,7 @@ class ServerBackend(Backend):
 
     @property
     def rules(self) -> PlanningRules:
-        """What the model lays down for planning."""
+        """The rules by which pictures, videos and prompts are planned for the model."""
         return self._model.rules
 
     @property
@@ -89,7 +90,7 @@ class ServerBackend(Backend):
         """The settings that the checkpoint was published with.
 
         Raises:
-            UnsupportedFeatureError: they ask for beams, or another search.
+            UnsupportedFeatureError: they ask for beam search, or another search.
         """
         if self._model.generation is not None:
             self._model.generation.check_search()
@@ -97,46 +98,46 @@ class ServerBackend(Backend):
 
     @property
     def takes_links(self) -> bool:
-        """Whether the server is to fetch pictures on the network by itself."""
+        """True if the server is to fetch pictures on the network by itself."""
         return self._model.takes_links
 
     def free_bytes(self) -> int | None:
-        """Not known: it is another machine's."""
+        """None: the memory is that of another machine."""
         self._open_client()
         return None
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
-        """Length of the rendered prompt; an estimate where the checkpoint is not known here."""
+        """The length of the rendered prompt; an estimate if the checkpoint is not known here."""
         return self._model.counter.count(self._model.escaper.escaped(messages), media)
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded picture at the planned size, so that the server finds nothing to resize."""
+        """Return a decoded picture at the planned size, so that the server need not resize it."""
         from qwenvl_kit.processing.resizing import resize_image  # which imports torch
 
         resizer = self._model.resizer
         return resize_image(image, size) if resizer is None else resizer.image(image, size)
 
     def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded frame of a video at the planned size, likewise."""
+        """Return a decoded frame of a video at the planned size, for the same reason."""
         resizer = self._model.resizer
         return self.resize_image(image, size) if resizer is None else resizer.frame(image, size)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """Send a request, as soon as the server has fewer than it may have at a time.
+        """Send a request as soon as the server has fewer than `max_concurrent_requests`.
 
         Raises:
             OverloadError: too many requests wait.
-            UnsupportedFeatureError: the server has no word for something.
+            UnsupportedFeatureError: the server's API has no argument for a part of the request.
         """
         client, model = self._open_client(), self._model
         messages = model.escaper.escaped(request.messages)
         opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
         payload = model.payloads.payload(request, messages)
-        if opens_thought:  # a server would end the thoughts, where only the answer is bound
+        if opens_thought:  # a server would end the thoughts at a stop string meant for the answer
             payload.pop("stop", None)
         scorer = self._scorer(request, payload)
 
@@ -161,7 +162,7 @@ class ServerBackend(Backend):
         )
 
     def _scorer(self, request: BackendRequest, payload: Mapping[str, Any]) -> AnswerScorer | None:
-        """What tells how probable an answer was that is bound to a form."""
+        """The scorer of an answer with a constraint; None if the server's own scores are used."""
         model = self._model
         if request.constraint is None or model.vocabulary is None:
             return None
@@ -176,15 +177,15 @@ class ServerBackend(Backend):
         )
 
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return self._open_client().load
 
     def report(self) -> Mapping[str, str]:
-        """What is connected and how, in words."""
+        """Facts about the model and the server, in words."""
         return self._model.facts
 
     def close(self) -> None:
-        """Send no more; what was sent is answered all the same."""
+        """Send no more requests; those that were sent are still answered."""
         client, self._client = self._client, None
         if client is not None:
             client.close()

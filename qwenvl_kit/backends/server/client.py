@@ -1,4 +1,4 @@
-"""Requests on their way to a server."""
+"""The client of a server: it sends requests, reads their answers, and repeats those that failed."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from qwenvl_kit.errors import ServerConnectionError, ServerTimeoutError
 from qwenvl_kit.results import Delta, FinishReason
 
 _LOOK_SECONDS = 0.1
-"""How often it is asked whether anybody still wants an answer."""
+"""Interval between two checks that an answer is still wanted."""
 
 _FIRST_PAUSE_SECONDS = 0.5
 
 _CLOSING_SECONDS = 0.5
-"""How long the connection of an answer that is not wanted may take to close."""
+"""Most time for closing the connection of an answer that is no longer wanted."""
 
 _LAST_WORD_SECONDS = 2.0
-"""How long a server may take for its usage, once an answer is complete."""
+"""Most time for the usage statistics of a server, once an answer is complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConcurrencyLimits:
-    """How much is asked of a server, and how often.
+    """Limits on the requests that a server has at a time, on retries, and on the time they take.
 
     Attributes:
-        max_concurrent_requests: most that it has at a time.
-        max_queued_requests: most that wait for that.
-        max_retries: how often a request is repeated that came to nothing.
-        answer_timeout_seconds: how long it may take for an answer as a whole, from the moment at
-            which it is sent to the last byte; repeats, pauses and scores included.
+        max_concurrent_requests: most requests that the server has at a time.
+        max_queued_requests: most requests that wait to be sent.
+        max_retries: most repeats of a request that failed.
+        answer_timeout_seconds: most time for a whole answer, from the moment at which its request
+            is sent to the last byte; repeats, pauses and scores included.
     """
 
     max_concurrent_requests: int
@@ -57,19 +57,19 @@ class ConcurrencyLimits:
 
 @dataclass
 class ServerRequest:
-    """A request on its way.
+    """A request that is sent to a server, with the state of its answer.
 
     Attributes:
         payload: the arguments of `chat.completions.create`.
-        response_limits: what the answer may take.
-        make_reader: what collects an answer to it.
-        observer: who follows it; None for nobody.
-        max_seconds: when to stop at the latest, from now on; None for never.
-        notes: what was given up for it so far.
-        fixed_text: the answer, where only one may come.
-        scorer: tells how probable the answer was; None where the server does that as it answers.
-        ends_at: until when the server may take for it, by `time.monotonic`.
-        reader: what collects its answer at the moment.
+        response_limits: limits on the size of the answer.
+        make_reader: makes a reader that collects an answer.
+        observer: the observer of the request; None if it has none.
+        max_seconds: time after which the answer ends with what there is; None for no limit.
+        notes: what was given up for the request, in words.
+        fixed_text: the answer, if the constraint allows only one.
+        scorer: has the server score the answer afterwards; None if it scores while it answers.
+        ends_at: time by which the whole answer must be here, on `time.monotonic`'s clock.
+        reader: the reader that collects the answer at the moment.
     """
 
     payload: Mapping[str, Any]
@@ -89,33 +89,33 @@ class ServerRequest:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the server has taken too long for it."""
+        """True if the server has taken too long for the answer."""
         return time.monotonic() >= self.ends_at
 
     @property
     def must_end(self) -> FinishReason | None:
-        """Why it has to end now; None if it has not."""
+        """The reason for which it must end now; None if it may go on."""
         return early_end(self.observer, self._deadline)
 
     def tell(self, deltas: Iterable[Delta]) -> None:
-        """Tell whoever follows it of each, as it is made."""
+        """Pass each delta to the observer as it is made."""
         for delta in deltas:
             if self.observer is not None:
                 self.observer.on_delta(delta)
 
     @property
     def is_seen(self) -> bool:
-        """Whether somebody has read some of its answer, so that it cannot be begun anew."""
+        """True if somebody has read a part of the answer, so that it cannot be started again."""
         return self.observer is not None and self.observer.is_read() and bool(self.reader.text)
 
 
 class ServerClient:
-    """Sends requests to a server, so many at a time, in an event loop of its own.
+    """A client that sends a limited number of requests at a time, in an event loop of its own.
 
     Args:
-        make_api: the server's API, to be used in one event loop.
-        errors: what turns a client's errors into the kit's.
-        limits: how much is asked of the server.
+        make_api: makes the server's API, for use in one event loop.
+        errors: translates errors of the openai package into the kit's.
+        limits: limits on the requests that the server has at a time.
     """
 
     def __init__(
@@ -134,16 +134,16 @@ class ServerClient:
 
     @property
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return Load(self._num_waiting, self._num_running)
 
     def submit(self, request: ServerRequest) -> Future[Completion]:
-        """Send a request as soon as the server has fewer than it may have; for any thread.
+        """Send a request as soon as the server has fewer than its limit; for any thread.
 
         Raises:
-            OverloadError: too many wait for that.
+            OverloadError: too many requests wait for that.
         """
-        if self._process != os.getpid():  # a forked process has nothing on its way
+        if self._process != os.getpid():  # a forked process has no requests in flight
             self._process, self._lock, self._open = os.getpid(), threading.Lock(), None
             self._num_waiting = self._num_running = 0
         with self._lock:
@@ -155,23 +155,23 @@ class ServerClient:
         return future
 
     def close(self) -> None:
-        """Let the thread end once nothing is on its way; for any thread."""
+        """End the thread once no request is in flight; for any thread."""
         self._is_closed = True
         if self._open is not None or self._num_waiting:
             self._thread.run(self._end_if_idle())
 
     async def _serve(self, request: ServerRequest, future: Future[Completion]) -> None:
-        """Answer a request; whatever comes of it is in its future."""
+        """Answer a request, and put the completion or the error into its future."""
         try:
             completion = await self._watched(request)
-        except BaseException as error:  # whoever waits must be told of anything
+        except BaseException as error:  # a caller waits for the future, whatever happens
             future.set_exception(error)
         else:
             future.set_result(completion)
         await self._end_if_idle()
 
     async def _watched(self, request: ServerRequest) -> Completion:
-        """The answer, as far as it is wanted."""
+        """Return the answer, or its beginning if it was cancelled or reached its deadline."""
         task = asyncio.ensure_future(self._answered(request))
         while not task.done():
             reason, is_overdue = request.must_end, request.is_overdue
@@ -195,7 +195,7 @@ class ServerClient:
         )
 
     async def _answered(self, request: ServerRequest) -> Completion:
-        """The answer, and its scores where they take a request of their own."""
+        """Return the answer, with its scores if they take a request of their own."""
         async with self._turn() as api:
             request.ends_at = time.monotonic() + self._limits.answer_timeout_seconds
             if request.fixed_text is None:
@@ -205,7 +205,7 @@ class ServerClient:
                 completion = request.reader.given(request.fixed_text)
             if request.scorer is not None and completion.text:
                 completion = await self._scored(api, request, request.scorer, completion)
-            if request.fixed_text is not None:  # nobody generated it
+            if request.fixed_text is not None:  # it was not generated, so nothing was shown yet
                 scored = [Delta(token.text, token=token) for token in completion.tokens or ()]
                 request.tell(scored or [Delta(completion.text)])
         return replace(completion, degradations=request.notes)
@@ -219,10 +219,10 @@ class ServerClient:
             return scorer.scored(completion, answer)
 
     async def _generated(self, api: Api, request: ServerRequest) -> None:
-        """Read an answer; one that was cut off is asked for again, unless somebody has seen it."""
+        """Read an answer. One that was cut off is requested again, unless somebody has seen it."""
         for num_failures in range(self._limits.max_retries + 1):
             request.reader = request.make_reader()
-            with self._errors.translated():  # what can be asked again, the client asks
+            with self._errors.translated():  # the openai client itself repeats failed requests
                 stream = await api.stream(
                     request.payload, request.response_limits.until(request.ends_at)
                 )
@@ -251,7 +251,7 @@ class ServerClient:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Api]:
-        """Wait until the server has fewer requests than it may have."""
+        """Wait until the server has fewer requests than its limit, and yield its API."""
         if self._open is None:
             self._open = (
                 self._make_api(),
@@ -280,15 +280,15 @@ class ServerClient:
 
 
 async def _next_chunk(stream: EventStream, reader: AnswerReader, ends_at: float) -> Any:
-    """The next chunk of an answer; None at its end.
+    """Return the next chunk of an answer; None at its end.
 
-    Once the answer is complete only its usage can come, which is not worth a long wait, nor one
-    until the time for it is over; and whatever else happens then costs the answer nothing.
+    Once the answer is complete, only usage statistics can follow. They are not worth a long wait,
+    and an error while waiting for them does not fail the answer.
     """
     if reader.completed_at is None:
         return await stream.next()
     until = min(reader.completed_at + _LAST_WORD_SECONDS, ends_at - 2 * _LOOK_SECONDS)
     try:
         return await asyncio.wait_for(stream.next(), until - time.monotonic())
-    except Exception:  # its own errors among them, and that the time is over
+    except Exception:  # errors of the stream, and the timeout
         return None

@@ -1,7 +1,7 @@
-"""From a server's address to a backend.
+"""The setup of a server backend: from the server's address to a backend that is ready.
 
-What can be known is found out once, at the beginning: which models it serves, what it speaks, and
-by two short requests whether it tells log-probabilities and binds answers to a form.
+Everything is found out once, at the beginning: the models that the server lists, its dialect, and,
+by two short requests, if it returns log-probabilities and enforces constraints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
-from qwenvl_kit.backends.server.capabilities import Served, ServerCapabilities, ServerProbe
+from qwenvl_kit.backends.server.capabilities import ListedModel, ServerCapabilities, ServerProbe
 from qwenvl_kit.backends.server.client import ConcurrencyLimits, ServerClient
 from qwenvl_kit.backends.server.endpoint import Access
 from qwenvl_kit.backends.server.image_encoding import ImageEncoding
@@ -72,7 +72,7 @@ def connect_backend(
     max_concurrent_requests: int = 32,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
 ) -> ServerBackend:
-    """Connect to a server; the arguments and errors are those of `VisionChat.connect`."""
+    """Connect to a server. The arguments and errors are those of `VisionChat.connect`."""
     check_numbers(
         context_tokens=context_tokens,
         max_retries=max_retries,
@@ -117,10 +117,10 @@ def connect_backend(
 
 @dataclass(frozen=True)
 class _Found:
-    """What was found out about a server and the model that it runs."""
+    """Facts that were found out about a server and its model."""
 
     address: str
-    served: Served
+    served: ListedModel
     published: Published | None
     checkpoint: str
     family: Family
@@ -129,7 +129,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the caller wants of requests."""
+    """The caller's choices for requests."""
 
     image_encoding: ImageEncoding
     send_links: bool
@@ -137,7 +137,7 @@ class _Wanted:
 
 
 def _served_model(found: _Found, capabilities: ServerCapabilities, wanted: _Wanted) -> ServedModel:
-    """What a backend needs to know of it."""
+    """Put together everything that a backend must know of the model."""
     encoder = (
         None if found.published is None else PromptEncoder(found.published.processor, found.family)
     )
@@ -186,16 +186,16 @@ def _served_model(found: _Found, capabilities: ServerCapabilities, wanted: _Want
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a checkpoint here, and why, in words."""
+    """The small files of a checkpoint, if they are known here, and the reason in words."""
 
     published: Published | None
     reason: str
 
 
 def _known(
-    served: Served, checkpoint: str | os.PathLike[str] | None, seconds_left: float
+    served: ListedModel, checkpoint: str | os.PathLike[str] | None, seconds_left: float
 ) -> _Known:
-    """The small files of the checkpoint that a server runs, if they can be had."""
+    """Load the small files of the checkpoint that a server runs, if they can be found."""
     if checkpoint is None:
         return _Known(None, "none: checkpoint=None")
     if checkpoint != "auto":
@@ -204,7 +204,7 @@ def _known(
     for name in served.hub_ids:
         try:
             return _Known(published_on_hub(name, ends_at - time.monotonic()), name)
-        except ModelLoadError as error:  # most names of models are no checkpoints
+        except ModelLoadError as error:  # most model names are no ids of a checkpoint
             reasons.append(f"{name}: {error.problem}")
     said = served.root or served.name
     why = (
@@ -222,7 +222,7 @@ def _loaded(name: str | os.PathLike[str]) -> _Known:
     return _Known(load_published(checkpoint, settings), checkpoint.name)
 
 
-def _family(served: Served, known: _Known, asked: str | None) -> Family:
+def _family(served: ListedModel, known: _Known, asked: str | None) -> Family:
     if asked is not None:
         return family_of(asked)
     if known.published is not None:
@@ -255,7 +255,7 @@ def _rules(
 
 
 def _sampling(family: Family, published: Published | None, dialect: ServerDialect) -> Sampling:
-    """The published settings, without those that the server does not take."""
+    """The published settings, without those that the server does not accept."""
     sampling = family.sampling if published is None else published.sampling
     unknown = {"top_k", "min_p", "repetition_penalty"} - dialect.sampling
     without: dict[str, Any] = dict.fromkeys(unknown)
@@ -263,7 +263,7 @@ def _sampling(family: Family, published: Published | None, dialect: ServerDialec
 
 
 def _generation_facts(published: Published | None, sampling: Sampling) -> dict[str, str]:
-    """How answers are made, and what of generation_config.json is not obeyed, in words."""
+    """The settings of generation, and the parts of generation_config.json that are ignored."""
     if published is None:
         return {"sampling": describe_sampling(sampling)}
     rules = published.generation

@@ -1,4 +1,4 @@
-"""What the openai client raises, in the kit's own errors. Keys are never part of a message."""
+"""The mapping from errors of the openai package to the kit's. Messages never contain keys."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class ErrorTranslator:
-    """Turns whatever the client raises into errors of the kit, its cause attached.
+    """A translator of all errors of the client into errors of the kit, with their cause attached.
 
     Attributes:
-        mask: takes secrets out of what a server says, and out of the causes.
-        unreachable_hint: what to try where a server cannot be reached; empty if nothing special.
+        mask: masks secrets in the server's messages and in the causes.
+        unreachable_hint: the hint of an error if the server cannot be reached; may be empty.
     """
 
     mask: SecretMask = field(default_factory=SecretMask)
@@ -44,22 +44,22 @@ class ErrorTranslator:
 
     @contextmanager
     def translated(self, text: Callable[[], str] = str) -> Iterator[None]:
-        """Translate what is raised within.
+        """Translate the errors that are raised within the context.
 
         Args:
-            text: tells what there is of the answer.
+            text: returns the part of the answer that was received.
         """
         try:
             yield
-        except Exception as error:  # a server may answer with anything, at any time
+        except Exception as error:  # a server may send anything, at any time
             own = _own(error)
             if own is None:
                 self._mask_causes(error)
                 raise self._translated(error, text()) from error
-            raise self._told(own, text()) from own.__cause__
+            raise self._completed(own, text()) from own.__cause__
 
     def said(self, error: Exception) -> str:
-        """What a server said, in one line and without secrets; a page of HTML by its title."""
+        """The server's message in one line and without secrets; of an HTML page, its title."""
         body: Any = getattr(error, "body", None)
         if isinstance(body, dict):
             inner = body.get("error", body)
@@ -69,8 +69,8 @@ class ErrorTranslator:
             text = f"a page of HTML: {_title(text) or 'without a title'}"
         return " ".join(text.split())[:_MOST_CHARACTERS]
 
-    def _told(self, own: QwenVLKitError, text: str) -> QwenVLKitError:
-        """An error of the kit, without secrets and with what there is of the answer."""
+    def _completed(self, own: QwenVLKitError, text: str) -> QwenVLKitError:
+        """Mask secrets in an error of the kit, and attach the part of the answer that came."""
         for part in ("problem", "expected", "hint"):
             setattr(own, part, self.mask(getattr(own, part)))
         own.args = (own.problem,)
@@ -79,7 +79,7 @@ class ErrorTranslator:
         return own
 
     def _mask_causes(self, error: BaseException | None) -> None:
-        """A traceback shows what causes say."""
+        """Mask secrets in the causes of an error, as a traceback shows them."""
         seen = set[int]()
         while error is not None and id(error) not in seen:
             seen.add(id(error))
@@ -89,7 +89,7 @@ class ErrorTranslator:
     def _translated(self, error: Exception, text: str) -> QwenVLKitError:
         said = self.said(error)
         if isinstance(error, openai.APITimeoutError):
-            return self._silence(text)
+            return self._timeout_error(text)
         if isinstance(error, openai.APIStatusError):
             return _of_status(error.status_code, said)
         if isinstance(error, openai.APIConnectionError):
@@ -102,7 +102,7 @@ class ErrorTranslator:
                 hint=self.unreachable_hint,
                 text=text,
             )
-        if isinstance(error, openai.APIError):  # an error in the midst of a stream
+        if isinstance(error, openai.APIError):  # an error within a stream
             return _in_stream(said, text)
         if _is_of_transport(error):
             return ServerConnectionError(f"the line to the server was cut ({said})", text=text)
@@ -113,7 +113,7 @@ class ErrorTranslator:
             text=text,
         )
 
-    def _silence(self, text: str) -> ServerTimeoutError:
+    def _timeout_error(self, text: str) -> ServerTimeoutError:
         hint = "connect(timeout_seconds=...), or fewer requests at a time"
         if self.unreachable_hint and not text:
             hint = f"{hint}; {self.unreachable_hint}"
@@ -121,14 +121,14 @@ class ErrorTranslator:
 
 
 def _title(page: str) -> str:
-    """The title of a page of HTML; empty if it has none."""
+    """The title of an HTML page; empty if it has none."""
     begins = page.lower().find("<title>")
     title, ends, _ = page[begins + len("<title>") :].partition("</")
     return title.strip() if begins >= 0 and ends else ""
 
 
 def _own(error: BaseException) -> QwenVLKitError | None:
-    """The kit's own error in what a client has made of it; some wrap whatever they meet."""
+    """The kit's own error among the causes of an error, as some clients wrap all errors."""
     seen = set[int]()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -180,6 +180,6 @@ def _in_stream(said: str, text: str) -> QwenVLKitError:
 
 
 def _is_of_transport(error: Exception) -> bool:
-    """Errors of the client's HTTP library that it lets through while a stream is read."""
+    """True for errors of the client's HTTP library, which come through while a stream is read."""
     module = type(error).__module__.partition(".")[0]
     return module.startswith(("httpx", "httpcore", "anyio", "ssl")) or isinstance(error, OSError)

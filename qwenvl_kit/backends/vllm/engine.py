@@ -1,8 +1,8 @@
-"""Runs vLLM's engine step by step, for all requests that there are.
+"""The engine of vLLM, run step by step for all requests.
 
 `LLM.chat` takes a list and fails as a whole. The engine below it takes requests one by one while
-others run, and lets each be ended: so a request that vLLM refuses costs no other, tokens are seen
-as they come, and what nobody wants any more is given up.
+others run, and can abort each of them. So a request that vLLM refuses does not fail the others,
+tokens are seen as they come, and a cancelled request is aborted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EXIT_SECONDS = 10.0
 
 
 def _stop_all() -> None:
-    """VLLM's own threads do not outlive an interpreter that ends beneath them."""
+    """Stop all engines when the interpreter ends, as vLLM's own threads would crash."""
     for engine in tuple(_ENGINES):
         engine.stop()
 
@@ -35,13 +35,13 @@ atexit.register(_stop_all)
 
 
 class Engine:
-    """A thread that runs vLLM's engine; it ends when it has had nothing to do for a second.
+    """A thread that runs vLLM's engine. It ends when it has had nothing to do for a second.
 
     Args:
         core: vLLM's `LLMEngine`.
-        scoring_params: vLLM's parameters for reading an answer as part of its prompt, by how many
-            alternatives are wanted.
-        max_queued_requests: most requests that wait to be begun.
+        scoring_params: makes the `SamplingParams` for scoring an answer, from the number of
+            alternatives.
+        max_queued_requests: most requests that wait to be started.
     """
 
     def __init__(self, core: Any, scoring_params: Any, max_queued_requests: int) -> None:
@@ -59,14 +59,14 @@ class Engine:
 
     @property
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return Load(len(self._waiting), len(self._running))
 
     def submit(self, request: EngineRequest) -> None:
         """Queue a request; for any thread.
 
         Raises:
-            OverloadError: too many wait.
+            OverloadError: too many requests wait.
         """
         with self._changed:
             check_queue_has_room(len(self._waiting), self._max_queued_requests, "from_vllm")
@@ -83,7 +83,7 @@ class Engine:
         return self._gathering.hold()
 
     def close(self) -> None:
-        """Give the engine up as soon as nothing runs any more; for any thread."""
+        """Release the engine as soon as no request runs; for any thread."""
         with self._changed:
             self._is_closed = True
             is_idle = self._thread is None
@@ -92,12 +92,12 @@ class Engine:
             self._shut_down()
 
     def stop(self) -> None:
-        """Give up whatever runs, and wait for the thread: Python is about to end."""
+        """Cancel all requests and wait for the thread, as Python is about to end."""
         with self._changed:
-            given_up = [*self._waiting, *self._running.values()]
+            cancelled = [*self._waiting, *self._running.values()]
             thread = self._thread
-        for request in given_up:
-            request.is_given_up = True
+        for request in cancelled:
+            request.is_cancelled = True
         self.close()
         if thread is not None:
             thread.join(_EXIT_SECONDS)
@@ -111,7 +111,7 @@ class Engine:
             self._shut_down()
 
     def _take_new(self) -> bool:
-        """Begin what waits; False when the thread is to end."""
+        """Start the requests that wait; False if the thread is to end."""
         with self._changed:
             while not self._running and (not self._waiting or self._gathering.is_active):
                 was_told = self._changed.wait(_IDLE_SECONDS)
@@ -130,11 +130,11 @@ class Engine:
         return True
 
     def _begin(self, request: EngineRequest, prompt: Any, params: Any) -> None:
-        """Give a request to the engine; one that it refuses ends here."""
+        """Pass a request to the engine; one that it refuses ends here."""
         name = f"qwenvl-kit-{next(self._names)}"
         try:
             self._core.add_request(name, prompt, params, lora_request=request.lora)
-        except Exception as error:  # vLLM refuses in many ways
+        except Exception as error:  # vLLM raises errors of many types
             request.future.set_exception(translated(error))
         else:
             self._running[name] = request
@@ -145,7 +145,7 @@ class Engine:
 
     def _end_unwanted(self) -> None:
         for name, request in list(self._running.items()):
-            reason = request.unwanted_for
+            reason = request.must_end
             if reason is not None or request.has_enough:
                 self._core.abort_request([name])
                 del self._running[name]
@@ -154,7 +154,7 @@ class Engine:
     def _step(self) -> None:
         try:
             outputs = self._core.step()
-        except Exception as error:  # the engine is of no use any more
+        except Exception as error:  # the engine can no longer be used
             failed, self._running = self._running, {}
             for request in failed.values():
                 request.future.set_exception(translated(error))
@@ -173,12 +173,12 @@ class Engine:
             elif request.take(output):
                 del self._running[output.request_id]
                 self._finish(request)
-        except Exception as error:  # whoever waits must be told of anything
+        except Exception as error:  # a caller waits for the future, whatever happens
             self._running.pop(output.request_id, None)
             request.future.set_exception(translated(error))
 
     def _finish(self, request: EngineRequest, reason: Any = None) -> None:
-        """End a request, or have its answer scored first."""
+        """End a request, or score its answer first."""
         if reason is None and request.needs_scores:
             self._score(request)
         else:

@@ -18,7 +18,7 @@ import transformers
 
 from qwenvl_kit.backends.admission import check_max_queued_requests
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
-from qwenvl_kit.backends.local.backend import LocalBackend, let_go_of_caches
+from qwenvl_kit.backends.local.backend import LocalBackend, clear_all_caches
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.loading.assembly import assemble
@@ -162,7 +162,7 @@ class Room:
             return act()
         except PlacementError as error:
             release_frames(error)
-            freed = let_go_of_caches()
+            freed = clear_all_caches()
             if not freed:
                 raise
             self._num_bytes += freed
