@@ -100,10 +100,10 @@ def test_a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there(
         place = f"{elsewhere}/chat/completions"
         speaker = Speaker(failures=deque([redirecting(place, status)] * 2))
         chat = connect(speaker, headers={"X-Auth-Token": SECRET}, max_retries=0)
-        with pytest.raises(ServerRefusedError, match="another place"):
+        with pytest.raises(ServerRefusedError, match="another address"):
             chat.ask(QUESTION)
         listing = redirecting(f"{elsewhere}/models", status)
-        with pytest.raises(ServerRefusedError, match="another place"):
+        with pytest.raises(ServerRefusedError, match="another address"):
             connect(Speaker(listing=listing), max_retries=0)
     assert (other.requests, other.paths) == ([], [])
     assert len(speaker.requests) == 1

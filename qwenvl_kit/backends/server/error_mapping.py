@@ -105,7 +105,9 @@ class ErrorTranslator:
         if isinstance(error, openai.APIError):  # an error within a stream
             return _in_stream(said, text)
         if _is_of_transport(error):
-            return ServerConnectionError(f"the line to the server was cut ({said})", text=text)
+            return ServerConnectionError(
+                f"the connection to the server was lost ({said})", text=text
+            )
         return ServerAnswerError(
             f"the server's answer cannot be read ({type(error).__name__}: {said})",
             expected="the JSON of OpenAI's chat API",
@@ -147,7 +149,7 @@ def _of_status(status: int, said: str) -> QwenVLKitError:
         )
     if status == 413:
         return MediaSizeError(
-            f"the server takes no request of this size ({said})",
+            f"the server accepts no request of this size ({said})",
             hint="a smaller budget, fewer pictures, or image_encoding='jpeg'",
         )
     if status == 400 and _TOO_LONG.search(said):
@@ -161,8 +163,8 @@ def _of_status(status: int, said: str) -> QwenVLKitError:
 _MEANINGS: dict[int, tuple[type[ServerError], str, str]] = {
     401: (ServerRefusedError, "does not accept the key", "api_key=... of this server"),
     403: (ServerRefusedError, "does not accept the key", "api_key=... of this server"),
-    429: (ServerBusyError, "has too much to do", "connect(max_concurrent_requests=...)"),
-    503: (ServerBusyError, "has too much to do", "connect(max_concurrent_requests=...)"),
+    429: (ServerBusyError, "is overloaded", "connect(max_concurrent_requests=...)"),
+    503: (ServerBusyError, "is overloaded", "connect(max_concurrent_requests=...)"),
 }
 
 
@@ -176,7 +178,7 @@ def _too_long(said: str) -> ContextLengthError:
 def _in_stream(said: str, text: str) -> QwenVLKitError:
     if _TOO_LONG.search(said):
         return _too_long(said)
-    return ServerAnswerError(f"the server gave up within an answer ({said})", text=text)
+    return ServerAnswerError(f"the server failed within an answer ({said})", text=text)
 
 
 def _is_of_transport(error: Exception) -> bool:
