@@ -143,7 +143,7 @@ def batch_of(chat: VisionChat, requests: Sequence[BackendRequest]) -> dict[str, 
     kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
     batch: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": kinds}
     media = [item for request in requests for item in request.media]
-    patches = backend._engine.vision._patches
+    patches = backend._engine.patches
     batch |= patches.encode_images([item for item in media if not isinstance(item, np.ndarray)])
     batch |= patches.encode_videos([item for item in media if isinstance(item, np.ndarray)])
     videos = [plan for plans_ in plans for plan in plans_ if isinstance(plan, VideoPlan)]

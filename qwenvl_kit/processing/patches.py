@@ -1,4 +1,8 @@
-"""From decoded pictures and frames to the patches that a vision encoder takes."""
+"""The patch encoder: decoded pictures and videos as the pixel values that a model takes.
+
+It needs the checkpoint's processor and no weights, so that training and evaluation can use it
+without a backend.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,10 @@ from qwenvl_kit.media.loader import DecodedMedia
 
 
 class PatchEncoder:
-    """Makes patches by the arithmetic of the checkpoint's own processor.
+    """Turns pixels into patches, by the arithmetic of the checkpoint's own processor.
+
+    A patch is one row: the values of `temporal_patch_frames` frames within a square of
+    `patch_side_px` pixels, rescaled and normalised.
 
     Args:
         processor: the checkpoint's processor, as `AutoProcessor` loads it.
@@ -26,7 +33,16 @@ class PatchEncoder:
         self._family = family
 
     def encode_images(self, images: Sequence[DecodedMedia]) -> dict[str, torch.Tensor]:
-        """Patches and grids of pictures that already have their planned size."""
+        """Encode pictures that already have their planned size.
+
+        Args:
+            images: RGB pictures of Pillow.
+
+        Returns:
+            `pixel_values`, fp32 (patches of all pictures, values of a patch), and
+            `image_grid_thw`, int64 (pictures, 3): the patches of each in time, height and width.
+            Nothing if there are no pictures.
+        """
         if not images:
             return {}
         features = self._processor.image_processor(
@@ -35,10 +51,15 @@ class PatchEncoder:
         return {name: features[name] for name in ("pixel_values", "image_grid_thw")}
 
     def encode_videos(self, videos: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Patches and grids of videos whose frames already have their planned size.
+        """Encode videos whose frames are chosen and already have their planned size.
 
         Args:
             videos: uint8 (frames, height, width, 3) each.
+
+        Returns:
+            `pixel_values_videos`, fp32 (patches of all videos, values of a patch), and
+            `video_grid_thw`, int64 (videos, 3): the patches of each in time, height and width.
+            Nothing if there are no videos.
         """
         if not videos:
             return {}
@@ -50,10 +71,10 @@ class PatchEncoder:
         }
 
     def _encode_video(self, frames: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Patches (patches, values) and grid (1, 3) of one video.
+        """The patches, (patches, values), and the grid, (1, 3), of one video.
 
-        A few frames at a time: the processor makes several copies of what it is given as floats,
-        each of four times the size of the frames.
+        The processor is given a few frames at a time: it makes several copies of them in fp32,
+        and each copy is four times as large as the frames.
         """
         first, grid = self._encode_frames(frames[:FRAMES_AT_A_TIME])
         if len(frames) <= FRAMES_AT_A_TIME:
@@ -72,7 +93,7 @@ class PatchEncoder:
 
     def _encode_frames(self, frames: Any) -> tuple[torch.Tensor, torch.Tensor]:
         # Frames are chosen and resized already. The cap is turned off by name because the
-        # processor warns where it is left open.
+        # processor warns if it is left out.
         features = self._processor.video_processor(
             videos=[frames],
             do_resize=False,

@@ -1,4 +1,8 @@
-"""Where each token of a prompt stands: in its text, and in time, height and width."""
+"""The position encoder: M-RoPE positions of a prompt's tokens, in text, time, height and width.
+
+It needs the configuration of a model and no weights, so that training and evaluation can use it
+without a backend.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,15 @@ from qwenvl_kit.processing.prompt_encoder import Prompt
 
 
 class PositionEncoder:
-    """Computes positions from plans alone; no pixels are needed, and no state of the model is used.
+    """Computes positions from a prompt and the plans of its media; it needs no pixels.
 
-    The model itself keeps what belongs to its last call, which is wrong for any other prompt.
+    It uses no state of the model either: a model of transformers keeps the offsets of its last
+    call (`rope_deltas`), which are wrong for any other prompt.
 
     Args:
-        model: the model of transformers, whose `get_rope_index` does the arithmetic.
-        family: its family.
+        model: the model of transformers, whose `get_rope_index` does the arithmetic. It may lie
+            on the "meta" device, without weights.
+        family: the checkpoint's family.
     """
 
     def __init__(self, model: Any, family: Family) -> None:
@@ -31,7 +37,16 @@ class PositionEncoder:
     def encode_positions(
         self, prompt: Prompt, media: Sequence[ImagePlan | VideoPlan]
     ) -> torch.Tensor:
-        """(4, length): the place in the text, then in time, height and width (M-RoPE)."""
+        """Return the position of each token of a prompt.
+
+        Args:
+            prompt: the encoded prompt.
+            media: the plans of its pictures and videos, in their order in the prompt.
+
+        Returns:
+            int64 (4, prompt length): the index in the text, then the M-RoPE positions in time,
+            height and width. This is the form of `position_ids`, without its batch axis.
+        """
         text = torch.arange(len(prompt.ids))
         if not media:
             return text.expand(4, -1)
@@ -58,7 +73,7 @@ class PositionEncoder:
         return grids
 
     def grid(self, plan: ImagePlan | VideoPlan) -> tuple[int, int, int]:
-        """Patches in time, height and width."""
+        """The number of patches of a picture or video in time, height and width."""
         side = self._family.patch_side_px
         num_frames = 1 if isinstance(plan, ImagePlan) else len(plan.frame_indices)
         return (
@@ -68,5 +83,5 @@ class PositionEncoder:
         )
 
     def seconds_per_group(self, video: VideoPlan) -> float:
-        """How long the frames that share their patches last."""
+        """The duration of one group of frames, which share their patches, in seconds."""
         return self._family.temporal_patch_frames / frame_rate(video.timestamps_seconds)

@@ -1,6 +1,6 @@
-"""What Jinja's filters, and the methods of texts, make beyond what they are given.
+"""The costs of Jinja's filters and of methods of texts, beyond the size of their arguments.
 
-Each price is in characters, and is known before anything is made.
+Each cost is a number of characters, and is known before the filter runs.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from jinja2.exceptions import SecurityError
 from qwenvl_kit.prompts.render_meter import ITEM_CHARACTERS, weight
 
 MAX_INDENT = 100
-"""Of JSON, and of what else has a size and no need of much."""
+"""The largest indent of JSON, and the limit of other sizes that a template needs small."""
 
 _WIDE_BY_PERCENT = re.compile(r"%(\([^)]*\))?[-#0 +_^E]*(\d{4}|\*|\d*\.(\d{4}|\*))")
 _WIDE_BY_BRACES = re.compile(r"\{[^{}]*:[^{}]*(\d{4}|\{)")
-"""Widths of four digits, and such as are not told before."""
+"""Widths of four digits, and widths that are known only when the format runs."""
 
 _MAX_DIGITS = 4_000
-"""Of a text that is read as a number."""
+"""Most digits of a text that is converted to a number."""
 
 
 def price_of_pattern(pattern: Any, *args: Any, **kwargs: Any) -> int:
-    """What `%` makes: a few signs in it, as in those of `strftime`, can ask for endless blanks."""
+    """The cost of `%`: a short pattern, also one of `strftime`, can ask for very many blanks."""
     return _price_of_fields(str(pattern), _WIDE_BY_PERCENT, "%", [*args, kwargs])
 
 
 def _price_of_braces(pattern: Any, *args: Any, **kwargs: Any) -> int:
-    """What `format` of a text makes, likewise."""
+    """The cost of the method `format` of a text, likewise."""
     fields = str(pattern).replace("{{", "").replace("}}", "")
     return _price_of_fields(fields, _WIDE_BY_BRACES, "{", [*args, kwargs])
 
@@ -100,7 +100,7 @@ FILTER_PRICES: Mapping[str, Callable[..., int]] = {
     "round": _rounded,
     "wordwrap": _wrapped,
 }
-"""What filters make beyond what they are given, in characters."""
+"""The costs of filters beyond the size of their arguments, in characters."""
 
 METHOD_PRICES: Mapping[str, Callable[..., int]] = {
     **dict.fromkeys(("center", "ljust", "rjust", "zfill"), _widened),
@@ -111,4 +111,4 @@ METHOD_PRICES: Mapping[str, Callable[..., int]] = {
     "replace": _replaced,
     "splitlines": lambda text, _=False: ITEM_CHARACTERS * (len(text) // 2),
 }
-"""The same of methods."""
+"""The costs of methods beyond the size of their arguments, in characters."""

@@ -57,7 +57,7 @@ def _plan_rows(chat: VisionChat, files: list[Path]) -> Iterator[str]:
 
 
 def _jpeg_rows(chat: VisionChat, model: Path, photo: Path) -> Iterator[str]:
-    encoder, fast = chat._backend._engine.vision._patches, chat._backend.processor.image_processor  # type: ignore[attr-defined]
+    encoder, fast = chat._backend._engine.patches, chat._backend.processor.image_processor  # type: ignore[attr-defined]
     stock = AutoImageProcessor.from_pretrained(model, backend="pil")
     for tokens in (1024, 4096):
         request = Request.about("?", photo, budget=PixelBudget(4, tokens))

@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from qwenvl_kit import ImagePart, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from qwenvl_kit.backends.local.loading.assembly import assemble
+from qwenvl_kit.backends.local.loading.loader import assemble
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import Checkpoint
 from qwenvl_kit.errors import ContextLengthError

@@ -9,7 +9,7 @@ import pytest
 from qwenvl_kit import Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.backends.local.engine import model_runner as forward_module
-from qwenvl_kit.backends.local.engine.model_runner import Forward
+from qwenvl_kit.backends.local.engine.model_runner import ModelRunner
 from tests.by_hand import by_hand, generate_by_hand, ids_of, picture
 
 WORDS = ("what where who when why how which one of these is there and not another " * 2).split()
@@ -36,15 +36,19 @@ def holding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Rows and tokens of each pass that read prompts."""
     seen: list[tuple[int, int]] = []
-    read = Forward.read
+    prefill = ModelRunner.prefill
 
     def noted(
-        self: Forward, jobs: Sequence[object], start: int, stops: Sequence[int], *rest: object
+        self: ModelRunner,
+        requests: Sequence[object],
+        start: int,
+        stops: Sequence[int],
+        *rest: object,
     ):  # type: ignore[no-untyped-def]
-        seen.append((len(jobs), max(stops) - start))
-        return read(self, jobs, start, stops, *rest)  # type: ignore[arg-type]
+        seen.append((len(requests), max(stops) - start))
+        return prefill(self, requests, start, stops, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Forward, "read", noted)
+    monkeypatch.setattr(ModelRunner, "prefill", noted)
     return seen
 
 

@@ -215,21 +215,21 @@ def many_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
 
 
-def recipe_for(folder: Path, **changes: Any) -> load_plan.Recipe:
+def plan_for(folder: Path, **changes: Any) -> load_plan.LoadPlan:
     options = {"dtype": "auto", "device": "auto", "quantization": None, "attention": "auto"}
-    return load_plan.choose_recipe(
+    return load_plan.choose_load_plan(
         read_tensors(folder), read_settings(folder), **{**options, **changes}
     )
 
 
 @pytest.mark.usefixtures("many_gpus")
 def test_a_model_that_is_shared_out_is_given_no_processor_and_no_disk(tiny_folder: Path) -> None:
-    recipe = recipe_for(tiny_folder)
-    assert recipe.device_map == "auto"
-    assert recipe.max_memory is not None
-    assert set(recipe.max_memory) == {0, 1}
-    assert recipe.weight_bytes is not None
-    assert sum(recipe.max_memory.values()) >= recipe.weight_bytes
+    plan = plan_for(tiny_folder)
+    assert plan.device_map == "auto"
+    assert plan.max_memory is not None
+    assert set(plan.max_memory) == {0, 1}
+    assert plan.weight_bytes is not None
+    assert sum(plan.max_memory.values()) >= plan.weight_bytes
 
 
 @pytest.mark.usefixtures("many_gpus")
@@ -239,20 +239,20 @@ def test_a_refusal_names_each_smaller_form_with_its_size(
     room = (WORKING_BYTES + 800_000) / GB
     monkeypatch.setattr(load_plan, "read_hardware", lambda _: Hardware(gpus(room), 64 * GB))
     with pytest.raises(PlacementError) as caught:
-        recipe_for(tiny_folder)
+        plan_for(tiny_folder)
     for choice in ("dtype='bfloat16' (0.5 MB)", "quantization='8bit' (0.4 MB)", "device='cpu'"):
         assert choice in caught.value.hint
 
 
 def test_a_model_on_one_device_is_told_that_device_alone(tiny_folder: Path) -> None:
-    recipe = recipe_for(tiny_folder, device="cpu")
-    assert (recipe.device_map, recipe.max_memory) == ({"": "cpu"}, None)
-    assert recipe.facts()["device_reason"] == "as asked"
+    plan = plan_for(tiny_folder, device="cpu")
+    assert (plan.device_map, plan.max_memory) == ({"": "cpu"}, None)
+    assert plan.facts()["device_reason"] == "as asked"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu")])
 def test_a_device_may_be_given_in_any_form_of_torch(tiny_folder: Path, device: Any) -> None:
-    assert recipe_for(tiny_folder, device=device).placement.device == "cpu"
+    assert plan_for(tiny_folder, device=device).placement.device == "cpu"
 
 
 @pytest.mark.parametrize("device", ["moon", "meta", "CPU", "", "cuda:999", 3, None, b"cpu"])

@@ -16,11 +16,11 @@ from qwenvl_kit import Failure, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.backends.local.cache.kv_cache import is_croppable
 from qwenvl_kit.backends.local.engine import finite_values, model_runner
-from qwenvl_kit.backends.local.engine.decode import Running
-from qwenvl_kit.backends.local.engine.grammar import Bound
-from qwenvl_kit.backends.local.engine.prefill import PromptReader
-from qwenvl_kit.backends.local.engine.request import Job
-from qwenvl_kit.backends.local.engine.sampler import TokenChooser
+from qwenvl_kit.backends.local.engine.decode import DecodeBatch
+from qwenvl_kit.backends.local.engine.grammar import GrammarState
+from qwenvl_kit.backends.local.engine.prefill import Prefill
+from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.engine.sampler import Sampler
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.testing import build_tiny_model
@@ -90,16 +90,16 @@ def error_of(result: object) -> str:
 
 def spoil_step(monkeypatch: pytest.MonkeyPatch, mark: int, value: float) -> None:
     """Have the third token of each request with the mark come from such logits."""
-    step = Running.step
+    step = DecodeBatch.step
 
-    def spoiled(running: Running) -> torch.Tensor:
-        logits = step(running).clone()
-        for at, job in enumerate(running.jobs):
-            if mark in job.prompt.ids and len(job.row.token_ids) >= 2:
+    def spoiled(batch: DecodeBatch) -> torch.Tensor:
+        logits = step(batch).clone()
+        for at, request in enumerate(batch.requests):
+            if mark in request.prompt.ids and len(request.sequence.token_ids) >= 2:
                 logits[at, 1 if value == math.inf else slice(None)] = value
         return logits
 
-    monkeypatch.setattr(Running, "step", spoiled)
+    monkeypatch.setattr(DecodeBatch, "step", spoiled)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -188,8 +188,8 @@ def test_nothing_of_it_is_kept_so_that_the_next_one_is_answered(
 def test_an_answer_that_became_no_number_is_not_kept(
     chat: VisionChat, marked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = list[Job]()
-    monkeypatch.setattr(PromptReader, "keep_answer", lambda _, job, __: kept.append(job))
+    kept = list[EngineRequest]()
+    monkeypatch.setattr(Prefill, "keep_answer", lambda _, request, __: kept.append(request))
     bound = Constraint.from_choices([f"a{MARK}bcdef"])
     with pytest.raises(GenerationError, match="not numbers"):
         chat.ask("x", constraint=bound)
@@ -228,13 +228,13 @@ def test_features_that_are_no_numbers_name_the_vision_encoder_and_cost_their_req
 def test_settings_that_leave_no_number_fail_their_own_request_and_are_named(
     chat: VisionChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processed = TokenChooser._processed
+    processed = Sampler._processed
 
-    def spoiled(chooser: TokenChooser, ids: Any, logits: torch.Tensor) -> torch.Tensor:
-        made = processed(chooser, ids, logits)
-        return made * math.nan if chooser._choice.sampling.seed == 13 else made
+    def spoiled(sampler: Sampler, ids: Any, logits: torch.Tensor) -> torch.Tensor:
+        made = processed(sampler, ids, logits)
+        return made * math.nan if sampler._settings.sampling.seed == 13 else made
 
-    monkeypatch.setattr(TokenChooser, "_processed", spoiled)
+    monkeypatch.setattr(Sampler, "_processed", spoiled)
     sampling = Sampling(max_new_tokens=6, temperature=1.0, seed=3)
     expected = texts_alone(chat, SOUND * 2, sampling)
     odd = Sampling(max_new_tokens=6, temperature=0.5, seed=13)
@@ -249,7 +249,7 @@ def test_any_fault_of_one_row_as_it_is_chosen_costs_that_row(
     def break_down(*_: object) -> None:
         raise ValueError("a form that cannot go on")
 
-    monkeypatch.setattr(Bound, "accept", break_down)
+    monkeypatch.setattr(GrammarState, "accept", break_down)
     expected = texts_alone(chat, SOUND * 2, WAYS["greedy"])
     bound = Request.about("x", constraint=Constraint.from_choices(["yes", "no"]))
     bad, *good = chat.ask_many([bound, *SOUND * 2], sampling=WAYS["greedy"])
@@ -262,14 +262,14 @@ def test_a_prompt_that_the_model_cannot_read_costs_none_that_was_read_with_it(
 ) -> None:
     expected = texts_alone(chat, SOUND, WAYS["greedy"])
     chat.clear_cache()
-    mark, read = token_of_mark(model), model_runner.Forward.read
+    mark, prefill = token_of_mark(model), model_runner.ModelRunner.prefill
 
-    def breaking(self: Any, jobs: list[Job], *args: Any) -> Any:
-        if any(mark in job.prompt.ids for job in jobs):
+    def breaking(self: Any, requests: list[EngineRequest], *args: Any) -> Any:
+        if any(mark in request.prompt.ids for request in requests):
             raise RuntimeError("a shape that does not fit")
-        return read(self, jobs, *args)
+        return prefill(self, requests, *args)
 
-    monkeypatch.setattr(model_runner.Forward, "read", breaking)
+    monkeypatch.setattr(model_runner.ModelRunner, "prefill", breaking)
     bad, *good = chat.ask_many([f"is {MARK} it?", *SOUND], sampling=WAYS["greedy"])
     assert "a shape that does not fit" in error_of(bad)
     assert texts(good) == expected

@@ -13,7 +13,7 @@ import torch
 
 from qwenvl_kit import Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.engine.sampler import Choice, TokenChooser
+from qwenvl_kit.backends.local.engine.sampler import Sampler, SamplerSettings
 from qwenvl_kit.errors import CheckpointError, GenerationError, UnsupportedFeatureError
 from qwenvl_kit.processing.generation_rules import GenerationRules
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -156,9 +156,9 @@ def test_a_rule_may_not_force_what_a_form_forbids(published: Maker) -> None:
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0, seed=1)])
 def test_that_nothing_is_left_is_an_error_and_no_token(sampling: Sampling) -> None:
-    chooser = TokenChooser(Choice(sampling, GenerationRules({"suppress_tokens": [0, 1, 2]})))
+    sampler = Sampler(SamplerSettings(sampling, GenerationRules({"suppress_tokens": [0, 1, 2]})))
     with pytest.raises(GenerationError, match="no token is left"):
-        chooser.choose([0], torch.zeros(3))
+        sampler.sample([0], torch.zeros(3))
 
 
 def test_logits_that_are_no_numbers_are_removed_where_the_checkpoint_says_so(

@@ -135,7 +135,9 @@ def test_what_rows_begin_with_is_an_error_where_transformers_loses_it(
     replace_forward(_dropping("shared_prefix"))
     texts = ("One?", "Two?", "Six?")
     questions = [Message.user(ImagePart(picture(512, 448, 5)), text) for text in texts]
-    with pytest.raises(GenerationError, match=r"did not hand on|must match the size"):
+    with pytest.raises(
+        GenerationError, match=r"did not hand the shared prefix|must match the size"
+    ):
         chat.ask_many(questions, on_error="raise")
 
 

@@ -49,7 +49,7 @@ class Bench:
         self.probe = Probe(self.model, self.processor, family_of(family))
         self.lock = threading.Lock()
         self.changes = 0
-        self.adapters = Adapters(self.model, self.probe, self.lock, self._note)
+        self.adapters = Adapters(self.model, self.probe, lambda: self.lock, self._note)
         self.base = self.probe()
 
     def _note(self) -> None:
@@ -559,7 +559,7 @@ def test_an_adapter_of_a_quantised_model_equals_pefts(bench: Bench, how: dict[st
 
     model, folder = quantised(), bench.train()
     probe = Probe(model, bench.processor, family_of("qwen2_vl"))
-    base, adapters = probe(), Adapters(model, probe, threading.Lock())
+    base, adapters = probe(), Adapters(model, probe, threading.Lock)
     adapters.load(folder)
     by_hand = peft.PeftModel.from_pretrained(quantised(), folder)
     assert torch.equal(probe(), bench.probe_of(by_hand))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,11 +101,11 @@ def check_prediction(backend: LocalBackend, parts: list[ImagePart | VideoPart | 
     ask()  # the first call loads what later ones find there
     backend.clear_cache()
     scheduler = backend._engine.scheduler
-    scheduler.let_go()
+    scheduler.release()
     while scheduler._thread is not None:
         time.sleep(0.001)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scheduler.threading, "Thread", Inline)
+        patched.setattr(threading, "Thread", Inline)
         peak, reply = measure_peak_bytes(ask)
     plan, answered = reply.plan, reply.usage.completion_tokens
     shape = shape_of(backend.model, backend.processor)

@@ -11,29 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit.backends.local.cache import prefix_tree
-from qwenvl_kit.backends.local.cache.kv_cache import CacheState, LayerState
-from qwenvl_kit.backends.local.cache.prefix_cache import PrefixStore
-from qwenvl_kit.backends.local.cache.prefix_tree import PrefixNode
-from qwenvl_kit.backends.local.cache.store import Storage
-from qwenvl_kit.backends.local.cache.token_sequences import (
+from qwenvl_kit.backends.local.cache.cache_key import (
+    CacheKey,
     MediaSpan,
-    TokenSequence,
     common_length,
     common_stop,
 )
+from qwenvl_kit.backends.local.cache.kv_cache import CacheState, LayerState
+from qwenvl_kit.backends.local.cache.prefix_cache import PrefixCache
+from qwenvl_kit.backends.local.cache.prefix_tree import PrefixNode
+from qwenvl_kit.backends.local.cache.store import CacheStore
 from qwenvl_kit.processing.prompt_encoder import Span
 
 BLOCK = 16
 
 
-def _sequence(ids: list[int], picture: tuple[int, bytes] | None = None) -> TokenSequence:
+def _sequence(ids: list[int], picture: tuple[int, bytes] | None = None) -> CacheKey:
     """Tokens, and perhaps a picture of four of them, which are all alike."""
     media: tuple[MediaSpan, ...] = ()
     if picture is not None:
         at, key = picture
         ids = [*ids[:at], 9, 9, 9, 9, *ids[at:]]
         media = (MediaSpan(Span(at, at + 4), key),)
-    return TokenSequence(numpy.array(ids, numpy.int64), media)
+    return CacheKey(numpy.array(ids, numpy.int64), media)
 
 
 def _state(length: int, *, is_croppable: bool = True) -> CacheState:
@@ -42,7 +42,7 @@ def _state(length: int, *, is_croppable: bool = True) -> CacheState:
     return CacheState((LayerState(keys, keys, {}, states, {}),), length)
 
 
-def _computed(sequence: TokenSequence, *, is_croppable: bool) -> CacheState:
+def _computed(sequence: CacheKey, *, is_croppable: bool) -> CacheState:
     """What a model would leave: at each position a number that tells all that came before."""
     shown = {item.span.start: item.key for item in sequence.media}
     numbers, number = list[float](), 0
@@ -66,12 +66,12 @@ sequences = st.builds(
 @settings(deadline=None)
 @given(st.lists(sequences, max_size=12), sequences, st.booleans())
 def test_what_is_found_is_the_longest_beginning_to_a_block(
-    kept: list[TokenSequence], wanted: TokenSequence, is_croppable: bool
+    kept: list[CacheKey], wanted: CacheKey, is_croppable: bool
 ) -> None:
-    store = PrefixStore(Storage(10**9))
+    prefixes = PrefixCache(CacheStore(10**9))
     for sequence in kept:
-        store.keep(sequence, _state(len(sequence.ids), is_croppable=is_croppable))
-    found = store.find(wanted)
+        prefixes.keep(sequence, _state(len(sequence.ids), is_croppable=is_croppable))
+    found = prefixes.find(wanted)
     lengths = [
         min(common_length(sequence, wanted), len(wanted.ids) - 1)
         for sequence in kept
@@ -103,15 +103,15 @@ long_sequences = st.builds(
     st.sampled_from([600, 3000, 10**9]),
 )
 def test_what_is_found_is_what_was_computed_whatever_was_kept_and_went_in_between(
-    kept: list[TokenSequence], wanted: TokenSequence, is_croppable: bool, max_bytes: int
+    kept: list[CacheKey], wanted: CacheKey, is_croppable: bool, max_bytes: int
 ) -> None:
-    storage = Storage(max_bytes)
-    store = PrefixStore(storage)
+    store = CacheStore(max_bytes)
+    prefixes = PrefixCache(store)
     for sequence in kept:
-        store.keep(sequence, _computed(sequence, is_croppable=is_croppable))
-        assert storage.used_bytes <= max_bytes
+        prefixes.keep(sequence, _computed(sequence, is_croppable=is_croppable))
+        assert store.used_bytes <= max_bytes
     for sequence in (*kept, wanted):
-        found = store.find(sequence)
+        found = prefixes.find(sequence)
         if found is None:
             continue
         state, first = found.state(), sequence.first(found.length)
@@ -130,42 +130,42 @@ def test_what_is_found_is_what_was_computed_whatever_was_kept_and_went_in_betwee
 
 @pytest.mark.parametrize("is_croppable", [True, False])
 def test_what_many_prompts_begin_with_is_held_once(is_croppable: bool) -> None:
-    storage = Storage(10**9)
-    store = PrefixStore(storage)
+    store = CacheStore(10**9)
+    prefixes = PrefixCache(store)
     common = numpy.random.default_rng(0).integers(0, 100, 3000).tolist()
     for seed in range(1, 51):
         own = numpy.random.default_rng(seed).integers(100, 200, 400).tolist()
         sequence = _sequence([*common, *own])
-        store.keep(sequence, _state(3400, is_croppable=is_croppable))
+        prefixes.keep(sequence, _state(3400, is_croppable=is_croppable))
     one = _state(1).num_bytes
-    assert storage.used_bytes < one * (3000 + 50 * 410)
+    assert store.used_bytes < one * (3000 + 50 * 410)
 
 
 @pytest.mark.parametrize("is_croppable", [True, False])
 def test_a_conversation_is_kept_once_and_not_once_a_turn(is_croppable: bool) -> None:
-    storage = Storage(10**9)
-    store = PrefixStore(storage)
+    store = CacheStore(10**9)
+    prefixes = PrefixCache(store)
     said = list[int]()
     for turn in range(100):
         tokens = numpy.random.default_rng(turn).integers(0, 100, 130).tolist()
         written = _sequence([*said, *tokens[:128], 100 + turn])  # comes back in other tokens
-        store.keep(written, _state(len(written.ids), is_croppable=is_croppable))
+        prefixes.keep(written, _state(len(written.ids), is_croppable=is_croppable))
         said += tokens
     one = _state(1).num_bytes
-    assert storage.used_bytes < one * 100 * 140
+    assert store.used_bytes < one * 100 * 140
 
 
 def test_what_is_not_kept_any_more_is_held_by_nobody() -> None:
     others = set(map(id, _alive()))
-    storage = Storage(_state(2000).num_bytes)
-    store = PrefixStore(storage)
+    store = CacheStore(_state(2000).num_bytes)
+    prefixes = PrefixCache(store)
     for seed in range(40):
         common = numpy.random.default_rng(seed // 10).integers(0, 100, 300).tolist()
         own = numpy.random.default_rng(seed).integers(100, 200, 200).tolist()
-        store.keep(_sequence([*common, *own]), _state(500))
+        prefixes.keep(_sequence([*common, *own]), _state(500))
     own = [node for node in _alive() if id(node) not in others]
-    assert sum(node.num_bytes for node in own) == storage.used_bytes > 0
-    storage.clear()
+    assert sum(node.num_bytes for node in own) == store.used_bytes > 0
+    store.clear()
     own.clear()
     assert set(map(id, _alive())) <= others
 
@@ -174,24 +174,24 @@ def _alive() -> list[PrefixNode]:
     return [each for each in gc.get_objects() if type(each) is PrefixNode]
 
 
-def _filled(number: int) -> PrefixStore:
-    store = PrefixStore(Storage(10**9))
+def _filled(number: int) -> PrefixCache:
+    prefixes = PrefixCache(CacheStore(10**9))
     for seed in range(number):
         ids = numpy.random.default_rng(seed).integers(0, 100, 400).tolist()
-        store.keep(_sequence([*range(20), *ids]), _state(420))
-    return store
+        prefixes.keep(_sequence([*range(20), *ids]), _state(420))
+    return prefixes
 
 
 def test_of_a_thousand_kept_prompts_a_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[TokenSequence] = []
+    compared: list[CacheKey] = []
 
-    def noting(part: TokenSequence, whole: TokenSequence, start: int) -> int:
+    def noting(part: CacheKey, whole: CacheKey, start: int) -> int:
         compared.append(part)
         return common_stop(part, whole, start)
 
-    store = _filled(1000)
+    prefixes = _filled(1000)
     monkeypatch.setattr(prefix_tree, "common_stop", noting)
-    found = store.find(_sequence([*range(20), *([1] * 400)]))
+    found = prefixes.find(_sequence([*range(20), *([1] * 400)]))
     assert found is not None
     assert found.length == 20
     assert len(compared) < 10
@@ -199,8 +199,8 @@ def test_of_a_thousand_kept_prompts_a_few_are_compared(monkeypatch: pytest.Monke
 
 def test_names_of_what_is_not_kept_any_more_are_forgotten() -> None:
     one = _state(420).num_bytes
-    store = PrefixStore(Storage(5 * one))
+    prefixes = PrefixCache(CacheStore(5 * one))
     for seed in range(500):
         ids = numpy.random.default_rng(seed).integers(0, 100, 420).tolist()
-        store.keep(_sequence(ids), _state(420))
-    assert len(store._index) < 100
+        prefixes.keep(_sequence(ids), _state(420))
+    assert len(prefixes._index) < 100

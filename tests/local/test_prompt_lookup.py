@@ -67,7 +67,7 @@ def half_right(monkeypatch: pytest.MonkeyPatch) -> Callable[[Reply], None]:
             wrong = [rng.randrange(400) for _ in range(max_tokens - len(right))]
             return right + wrong
 
-        monkeypatch.setattr("qwenvl_kit.backends.local.engine.prompt_lookup.guess_after", guess)
+        monkeypatch.setattr("qwenvl_kit.backends.local.engine.prompt_lookup.draft_after", guess)
 
     return guess_at
 
@@ -219,7 +219,7 @@ def test_a_guess_that_outlives_its_request_is_nothing_to_the_next(
     plain = fresh.ask("where is it?", sampling=GREEDY)
     first = ids_of(plain)[0]
     monkeypatch.setattr(
-        "qwenvl_kit.backends.local.engine.prompt_lookup.guess_after",
+        "qwenvl_kit.backends.local.engine.prompt_lookup.draft_after",
         lambda ids, most: [first] * most,
     )
     request = backend_request(fresh, Request.about("hello", sampling=looking_up(GREEDY)))
@@ -297,7 +297,7 @@ def test_guesses_that_always_fail_cost_little(
     plain = fresh.ask("hello", sampling=replace(GREEDY, max_new_tokens=100))
     never = min(set(range(400)) - set(ids_of(plain)))
     monkeypatch.setattr(
-        "qwenvl_kit.backends.local.engine.prompt_lookup.guess_after",
+        "qwenvl_kit.backends.local.engine.prompt_lookup.draft_after",
         lambda ids, most: [never] * most,
     )
     with widths_of_passes(fresh) as widths:
@@ -336,10 +336,10 @@ def test_no_placeholder_and_no_end_is_ever_guessed(fresh: VisionChat) -> None:
     }
     assert len(barred & set(prompt.ids)) >= 4
     for at in range(len(prompt.ids) - 2):
-        guesser = backend._engine._lookup.guesser(looking_up(GREEDY, 30), prompt.ids, 8)
-        assert guesser is not None
+        lookup = backend._engine._lookup.lookup_for(looking_up(GREEDY, 30), prompt.ids, 8)
+        assert lookup is not None
         following = prompt.ids[at + 2 : at + 3]
-        guess = guesser.guess(prompt.ids[at : at + 2])
+        guess = lookup.propose(prompt.ids[at : at + 2])
         assert not barred & set(guess)
         if not barred & set(prompt.ids[at : at + 3]):
             assert guess[:1] == following

@@ -6,7 +6,7 @@ import numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit.backends.local.engine.prompt_lookup import Guesser, guess_after
+from qwenvl_kit.backends.local.engine.prompt_lookup import PromptLookup, draft_after
 
 IDS = st.lists(st.integers(-1, 4), max_size=60)
 
@@ -16,7 +16,7 @@ IDS = st.lists(st.integers(-1, 4), max_size=60)
 def test_a_guess_is_what_followed_the_longest_and_latest_match(
     ids: list[int], max_tokens: int
 ) -> None:
-    assert guess_after(numpy.array(ids, numpy.int64), max_tokens) == _by_hand(ids, max_tokens)
+    assert draft_after(numpy.array(ids, numpy.int64), max_tokens) == _by_hand(ids, max_tokens)
 
 
 def _by_hand(ids: list[int], max_tokens: int) -> list[int]:
@@ -38,10 +38,10 @@ def _by_hand(ids: list[int], max_tokens: int) -> list[int]:
 @settings(max_examples=100, deadline=None)
 def test_guesses_keep_to_their_limits_whatever_comes(ids: list[int], max_tokens: int) -> None:
     prompt, answer = ids[: len(ids) // 2], ids[len(ids) // 2 :]
-    guesser = Guesser(prompt, len(answer), max_tokens, frozenset({3}))
+    lookup = PromptLookup(prompt, len(answer), max_tokens, frozenset({3}))
     at = 1
     while at <= len(answer):
-        guess = guesser.guess(answer[:at])
+        guess = lookup.propose(answer[:at])
         assert len(guess) <= max_tokens
         assert at + 1 + len(guess) <= max(len(answer), at + 1)
         assert 3 not in guess
@@ -49,18 +49,18 @@ def test_guesses_keep_to_their_limits_whatever_comes(ids: list[int], max_tokens:
         while right < len(guess) and guess[right] == answer[at + right]:
             right += 1
         if guess:
-            guesser.note(len(guess), right)
+            lookup.note(len(guess), right)
         at += right + 1
 
 
 def test_guessing_begins_again_once_guesses_would_have_been_right() -> None:
     text = [1, 2, 3, 4, 5, 6, 7, 8, 9]
-    guesser = Guesser(text, 40, 8, frozenset())
-    assert guesser.guess([1, 2]) == [3, 4, 5, 6, 7, 8, 9, 1]
+    lookup = PromptLookup(text, 40, 8, frozenset())
+    assert lookup.propose([1, 2]) == [3, 4, 5, 6, 7, 8, 9, 1]
     for size in (8, 4, 2, 1):
-        guesser.note(size, 0)
-    assert guesser.guess([1, 2, 3]) == []
-    assert guesser.guess([1, 2, 3, 4]) == []
-    assert guesser.guess([1, 2, 3, 4, 5]) == [6, 7]
-    guesser.note(2, 2)
-    assert len(guesser.guess([1, 2, 3, 4, 5, 6, 7, 8])) == 4
+        lookup.note(size, 0)
+    assert lookup.propose([1, 2, 3]) == []
+    assert lookup.propose([1, 2, 3, 4]) == []
+    assert lookup.propose([1, 2, 3, 4, 5]) == [6, 7]
+    lookup.note(2, 2)
+    assert len(lookup.propose([1, 2, 3, 4, 5, 6, 7, 8])) == 4

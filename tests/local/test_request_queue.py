@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenvl_kit import VisionChat
-from qwenvl_kit.backends.local.engine.request_queue import MAX_ROWS, Queue, Ticket
+from qwenvl_kit.backends.local.engine.request_queue import MAX_BATCH_SIZE, RequestQueue
 from qwenvl_kit.errors import InputError, OverloadError
 
 
-def _job(max_tokens: int = 10, cache_bytes: int = 10) -> Any:
+def _request(max_tokens: int = 10, cache_bytes: int = 10) -> Any:
     return SimpleNamespace(max_tokens=max_tokens, cache_bytes=cache_bytes)
 
 
-def _queue(jobs: list[Any], free_bytes: int | None = None, num_shared: int = 0) -> Queue:
-    queue = Queue(max(1, len(jobs)), lambda: free_bytes, lambda _: num_shared)
-    for job in jobs:
-        queue.add(Ticket(job, Future(), None))
+def _queue(requests: list[Any], free_bytes: int | None = None, num_shared: int = 0) -> RequestQueue:
+    queue = RequestQueue(max(1, len(requests)), lambda: free_bytes, lambda _: num_shared)
+    for request in requests:
+        queue.add(request)
     return queue
 
 
@@ -33,60 +32,60 @@ sizes = st.lists(st.tuples(st.integers(1, 40_000), st.integers(0, 10**9)), max_s
 def test_all_are_taken_in_their_order_and_none_waits_for_ever(
     shapes: list[tuple[int, int]], free_bytes: int | None
 ) -> None:
-    jobs = [_job(*shape) for shape in shapes]
-    queue, taken = _queue(jobs, free_bytes), []
+    requests = [_request(*shape) for shape in shapes]
+    queue, taken = _queue(requests, free_bytes), []
     while len(queue):
-        together = [ticket.job for ticket in queue.take([])]
+        together = queue.take([])
         assert together
         taken += together
-    assert all(one is other for one, other in zip(taken, jobs))
-    assert len(taken) == len(jobs)
+    assert all(one is other for one, other in zip(taken, requests))
+    assert len(taken) == len(requests)
 
 
 @given(sizes, st.integers(0, 10**10))
 def test_those_that_run_together_have_room_together(
     shapes: list[tuple[int, int]], free_bytes: int
 ) -> None:
-    queue = _queue([_job(*shape) for shape in shapes], free_bytes)
+    queue = _queue([_request(*shape) for shape in shapes], free_bytes)
     while len(queue):
-        jobs = [ticket.job for ticket in queue.take([])]
-        if len(jobs) > 1:
-            assert len(jobs) <= MAX_ROWS
-            assert sum(job.cache_bytes for job in jobs) <= 0.4 * free_bytes
-            assert len(jobs) * max(job.max_tokens for job in jobs) <= 65_536
+        requests = queue.take([])
+        if len(requests) > 1:
+            assert len(requests) <= MAX_BATCH_SIZE
+            assert sum(request.cache_bytes for request in requests) <= 0.4 * free_bytes
+            assert len(requests) * max(request.max_tokens for request in requests) <= 65_536
 
 
 def test_what_requests_begin_with_alike_takes_room_once() -> None:
-    jobs = [_job(max_tokens=30_000, cache_bytes=30_000_000) for _ in range(20)]
-    assert len(_queue(jobs, 100_000_000).take([])) == 1
-    assert len(_queue(jobs, 100_000_000, num_shared=29_900).take([])) == 20
-    assert len(_queue(jobs, 75_600_000, num_shared=29_900).take([])) == 3  # 40 % of which
+    requests = [_request(max_tokens=30_000, cache_bytes=30_000_000) for _ in range(20)]
+    assert len(_queue(requests, 100_000_000).take([])) == 1
+    assert len(_queue(requests, 100_000_000, num_shared=29_900).take([])) == 20
+    assert len(_queue(requests, 75_600_000, num_shared=29_900).take([])) == 3  # 40 % of which
 
 
 def test_one_that_is_too_large_for_any_company_runs_alone() -> None:
-    queue = _queue([_job(cache_bytes=10**12), _job()], free_bytes=100)
+    queue = _queue([_request(cache_bytes=10**12), _request()], free_bytes=100)
     assert len(queue.take([])) == 1
 
 
 def test_what_runs_already_takes_its_room() -> None:
-    queue = _queue([_job(max_tokens=40_000)])
-    assert not queue.take([_job(max_tokens=40_000)])
+    queue = _queue([_request(max_tokens=40_000)])
+    assert not queue.take([_request(max_tokens=40_000)])
     assert queue.take([])
 
 
 def test_where_memory_ran_out_fewer_run_together_until_nothing_waits() -> None:
-    queue = _queue([_job() for _ in range(9)])
-    queue.narrow(2)
-    queue.start_over(is_idle=False)
+    queue = _queue([_request() for _ in range(9)])
+    queue.limit_batch_size(2)
+    queue.reset_limits(is_idle=False)
     assert len(queue.take([])) == 2
-    queue.start_over(is_idle=True)
+    queue.reset_limits(is_idle=True)
     assert len(queue.take([])) == 7
 
 
 def test_one_more_than_may_wait_is_refused_with_what_to_do() -> None:
-    queue = _queue([_job(), _job()])
+    queue = _queue([_request(), _request()])
     with pytest.raises(OverloadError, match="2 requests wait already") as caught:
-        queue.add(Ticket(_job(), Future(), None))
+        queue.add(_request())
     assert "max_queued_requests" in caught.value.hint
 
 

@@ -231,7 +231,7 @@ def test_a_fault_of_the_engine_leaves_nobody_waiting(
 ) -> None:
     scheduler = fresh._backend._engine.scheduler  # type: ignore[attr-defined]
     with monkeypatch.context() as patched:
-        patched.setattr(scheduler._running, "step", None)
+        patched.setattr(scheduler._batch, "step", None)
         patched.setattr(scheduler, "_fail", None)
         with pytest.raises(GenerationError, match="thread failed") as caught:
             fresh.ask("hello", sampling=Sampling(max_new_tokens=3))

@@ -45,7 +45,7 @@ def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
 def test_padding_on_the_wrong_side_is_found(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    join = kv_cache._joined_with_room
+    join = kv_cache._joined_buffers
 
     def pad_on_the_right(parts: Sequence[torch.Tensor], length: int) -> torch.Tensor:
         padded = [pad(part, (0, 0, 0, length - part.shape[2])) for part in parts]
@@ -53,7 +53,7 @@ def test_padding_on_the_wrong_side_is_found(
         assert joined is not None
         return joined
 
-    monkeypatch.setattr(kv_cache, "_joined_with_room", pad_on_the_right)
+    monkeypatch.setattr(kv_cache, "_joined_buffers", pad_on_the_right)
     result = VisionChat(backend).self_test()
     assert "batch equals single" in [finding.name for finding in result.problems]
 

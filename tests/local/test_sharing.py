@@ -21,7 +21,6 @@ import torch
 
 from qwenvl_kit import Failure, Message, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.engine.scheduler import StandStill
 from qwenvl_kit.errors import CheckpointError, GenerationError, ModelLoadError
 from tests.by_hand import CONVERSATIONS
 
@@ -81,7 +80,7 @@ def test_a_stream_that_is_cancelled_while_it_waits_its_turn_runs_nothing(
     chat: VisionChat, backend: LocalBackend
 ) -> None:
     with counted_forwards(backend) as calls:
-        with StandStill(backend._engine.scheduler):
+        with backend._engine.scheduler.paused():
             stream = chat.stream("hello", sampling=Sampling(max_new_tokens=5))
             stream.cancel()
         assert stream.reply.finish_reason == "cancelled"

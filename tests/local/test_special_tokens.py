@@ -22,12 +22,12 @@ def scripted(tiny_folder: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def answering(text: str) -> VisionChat:
         ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
 
-        def choose(row: Any, *_: Any) -> int:
-            return int(ids[len(row.token_ids)])
+        def sample(sequence: Any, *_: Any) -> int:
+            return int(ids[len(sequence.token_ids)])
 
-        monkeypatch.setattr("qwenvl_kit.backends.local.engine.sequence.Row.choose", choose)
+        monkeypatch.setattr("qwenvl_kit.backends.local.engine.sequence.Sequence.sample", sample)
         monkeypatch.setattr(
-            "qwenvl_kit.backends.local.engine.sequence.Row.takes_the_likeliest", False
+            "qwenvl_kit.backends.local.engine.sequence.Sequence.takes_argmax", False
         )
         return VisionChat(backend)
 

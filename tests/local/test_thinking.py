@@ -9,9 +9,9 @@ import torch
 
 from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.local.engine.grammar import Binder
-from qwenvl_kit.backends.local.engine.sampler import Choice
-from qwenvl_kit.backends.local.engine.sequence import Row
+from qwenvl_kit.backends.local.engine.grammar import GrammarCompiler
+from qwenvl_kit.backends.local.engine.sampler import SamplerSettings
+from qwenvl_kit.backends.local.engine.sequence import Sequence
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.processing.detokenizer import Vocabulary
@@ -96,17 +96,18 @@ def test_a_prompt_whose_earlier_thoughts_are_left_out_is_answered_as_if_nothing_
 def test_thoughts_are_free_and_the_answer_after_them_is_bound(backend: LocalBackend) -> None:
     tokenizer = backend.processor.tokenizer
     end_ids = frozenset({tokenizer.eos_token_id})
-    bound = Binder(tokenizer, end_ids).bind(Constraint.from_choices(["7"]))
+    grammar = GrammarCompiler(tokenizer, end_ids).compile(Constraint.from_choices(["7"]))
     vocabulary = Vocabulary(tokenizer, end_ids)
-    row = Row(Choice(FEW, max_new_tokens=100), vocabulary, bound, begins_in_thought=True)
+    settings = SamplerSettings(FEW, max_new_tokens=100)
+    sequence = Sequence(settings, vocabulary, grammar.start(), begins_in_thought=True)
     logits = torch.zeros(len(tokenizer))
     wanted = tokenizer.encode("a", add_special_tokens=False)[0]
     logits[wanted] = 9.0
     logprobs = logits.log_softmax(-1)
-    assert row.choose([0], logits) == wanted
+    assert sequence.sample([0], logits) == wanted
     for token_id in tokenizer.encode("so.</think>", add_special_tokens=False):
-        row.append(token_id, -1.0, logprobs)
+        sequence.append(token_id, -1.0, logprobs)
     seven = tokenizer.encode("7", add_special_tokens=False)[0]
-    assert row.choose([0], logits) == seven
-    row.append(seven, -1.0, logprobs)
-    assert row.choose([0], logits) in end_ids
+    assert sequence.sample([0], logits) == seven
+    sequence.append(seven, -1.0, logprobs)
+    assert sequence.sample([0], logits) in end_ids

@@ -27,7 +27,6 @@ from qwenvl_kit.backends.base import (
 )
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine.engine import Engine
-from qwenvl_kit.backends.local.engine.scheduler import StandStill
 from qwenvl_kit.backends.local.error_mapping import translated_errors
 from qwenvl_kit.backends.local.lora.adapters import Adapters
 from qwenvl_kit.backends.local.lora.probe import Probe
@@ -69,12 +68,12 @@ class LoadedModel:
 _BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
 
 
-def _start_over_in_child() -> None:
+def _reset_all_after_fork() -> None:
     """Reset all backends in a forked process, which has neither the threads nor free locks."""
     if _BACKENDS:
         torch.set_num_threads(1)
     for backend in tuple(_BACKENDS):
-        backend._start_over()
+        backend._reset_after_fork()
 
 
 def clear_all_caches() -> int:
@@ -83,7 +82,7 @@ def clear_all_caches() -> int:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over_in_child)
+    os.register_at_fork(after_in_child=_reset_all_after_fork)
 
 
 class LocalBackend(Backend):
@@ -118,8 +117,8 @@ class LocalBackend(Backend):
         self._adapters = Adapters(
             model,
             Probe(model, processor, family),
-            StandStill(self._engine.scheduler),
-            on_change=self._engine.let_go,
+            self._engine.scheduler.paused,
+            on_change=self._engine.clear_cache,
             on_failure=self.close,
         )
         _BACKENDS.add(self)
@@ -177,7 +176,7 @@ class LocalBackend(Backend):
             if free is None:
                 return None
             engine = self._engine
-            return free + engine.storage.used_bytes + engine.scheduler.running_bytes
+            return free + engine.store.used_bytes + engine.scheduler.running_bytes
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
@@ -211,7 +210,7 @@ class LocalBackend(Backend):
 
     def clear_cache(self) -> int:
         """Empty the cache, and return the number of bytes that it took."""
-        return self._engine.let_go()
+        return self._engine.clear_cache()
 
     def load(self) -> Load:
         """The requests that wait and run at the moment."""
@@ -246,11 +245,11 @@ class LocalBackend(Backend):
         """
         engine, self._parts, self._state = self._parts, None, None
         if engine is not None:
-            engine.scheduler.let_go()
+            engine.scheduler.release()
         self._adapters.close()
         empty_device_cache()
 
-    def _start_over(self) -> None:
+    def _reset_after_fork(self) -> None:
         """Reset the backend in a forked process."""
         if self._parts is not None:
-            self._parts.start_over()
+            self._parts.reset_after_fork()

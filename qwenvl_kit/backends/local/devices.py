@@ -1,4 +1,4 @@
-"""What torch can use on this machine."""
+"""The devices of this machine, as torch sees them: memory, dtypes, and reasons why one fails."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from qwenvl_kit.hardware import find_nvidia_driver, read_available_bytes, read_m
 
 
 def read_hardware(device: torch.device | None = None) -> Hardware:
-    """The devices that may be chosen and what is free on them.
+    """The devices that may be chosen, with their free memory.
 
     Args:
-        device: only this one, or only those of its kind; None for all. What is not asked about is
-            left alone: to ask a GPU for its memory takes some of it, and a busy one may fail.
+        device: the only device to read, or the only kind; None reads all. Other devices are left
+            alone, because reading the memory of a GPU takes some of it, and a busy one may fail.
     """
     if device is not None and device.type == "cpu":
         return Hardware([], read_machine().available_bytes)
@@ -32,7 +32,7 @@ def read_hardware(device: torch.device | None = None) -> Hardware:
 
 
 def supports_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bf16 itself."""
+    """True if a device computes in bf16 without emulation."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -44,10 +44,10 @@ def supports_bfloat16(device: torch.device) -> bool:
 
 
 def computes_in_fp8() -> bool:
-    """Whether transformers keeps FP8 weights as they are; elsewhere it turns them into bf16.
+    """True if transformers keeps FP8 weights as they are; otherwise it turns them into bf16.
 
     The rule is that of its `FineGrainedFP8HfQuantizer.validate_environment`, which looks at the
-    current device and not at the one that a model goes to.
+    current device and not at the device of the model.
     """
     if torch.cuda.is_available():
         return torch.cuda.get_device_capability() >= (8, 9)
@@ -55,16 +55,17 @@ def computes_in_fp8() -> bool:
 
 
 def on_cpu() -> AbstractContextManager[Any]:
-    """Within it tensors are made on the processor, whatever torch's default device is.
+    """Return a context in which new tensors are on the processor, whatever the default device is.
 
-    Where that is the default already there is nothing to do: torch would look at each of its calls.
+    If the processor is the default already, the context does nothing, as it would slow down each
+    call of torch.
     """
-    is_default = torch.empty(0).device.type == "cpu"  # which torch below 2.7 does not tell else
+    is_default = torch.empty(0).device.type == "cpu"  # torch below 2.7 has no function for it
     return nullcontext() if is_default else torch.device("cpu")
 
 
 def empty_device_cache() -> None:
-    """Give memory that torch holds for later back to the device, if it can be had."""
+    """Give memory that torch caches back to the device, as far as that is possible."""
     with suppress(Exception):  # a device that failed says so at the next request as well
         if not torch.accelerator.is_available():
             return
@@ -75,7 +76,7 @@ def empty_device_cache() -> None:
 
 
 def read_free_bytes(device: torch.device) -> int:
-    """Memory that a device could still give, with what torch keeps of it for later."""
+    """The free memory of a device in bytes, with the free memory that torch caches."""
     if device.type == "xpu" and not hasattr(torch.xpu, "mem_get_info"):  # before torch 2.7
         total = torch.xpu.get_device_properties(device).total_memory
         return int(total) - int(torch.xpu.memory_allocated(device))
@@ -90,7 +91,7 @@ def read_free_bytes(device: torch.device) -> int:
 
 
 def _accelerators(index: int | None, troubles: list[str]) -> Iterator[Device]:
-    """Those that can be asked for their memory; why others cannot, such as busy ones, is noted."""
+    """The accelerators that tell their memory; reasons why others do not go into `troubles`."""
     is_there = torch.accelerator.is_available()
     kind = torch.accelerator.current_accelerator() if is_there else None
     if kind is None:

@@ -1,4 +1,4 @@
-"""What torch and transformers raise, in the kit's own errors."""
+"""The mapping of errors of torch and transformers to errors of the kit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qwenvl_kit.errors import (
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn any failure inside into an error of the kit, its cause attached."""
+    """Turn any error within the block into an error of the kit, with its cause."""
     try:
         yield
     except QwenVLKitError:
         raise
-    except Exception as error:  # a model may fail in any way; it must cost its batch alone
+    except Exception as error:  # a model may fail in any way; that must cost only its batch
         if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"the device ran out of memory ({error})",
@@ -34,7 +34,7 @@ def translated_errors() -> Iterator[None]:
 
 @contextmanager
 def translated_load_errors() -> Iterator[None]:
-    """The same for whatever fails while a checkpoint is loaded, that nobody within names."""
+    """Turn any other error while a checkpoint is loaded into an error of the kit."""
     try:
         yield
     except QwenVLKitError:
@@ -48,7 +48,7 @@ def translated_load_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device or the machine had too little memory; torch says so in many ways."""
+    """True if an error means that memory ran out; torch raises several kinds for that."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")

@@ -1,8 +1,8 @@
-"""Keywords of transformers' functions, held against the versions that are installed.
+"""The keywords of transformers' functions, checked against the versions that are installed.
 
-Most of these functions take `**kwargs` as well, and pass over what they do not know in them: a
-keyword that was renamed or removed raises nothing, and every answer is another one. So each that
-this backend uses is looked up in the signature, once for each load.
+Most of these functions take `**kwargs` as well, and ignore unknown keywords in them: a keyword that
+was renamed or removed raises no error, but changes every answer. So each keyword that this backend
+uses is looked up in the signature, once for each load.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from qwenvl_kit.errors import OutdatedPackageError
 from qwenvl_kit.families import Family
 
 _CACHE_NAMES = ("cache", "past_key_values")
-"""What `forward` has called its cache, the latest first: the second until transformers 5.23, and
-with a warning until 5.40."""
+"""The names of the cache among the arguments of `forward`, the latest first. The second is that of
+transformers before 5.23; until 5.40 it is taken with a warning."""
 
 _FORWARD = ("input_ids", "attention_mask", "position_ids", "logits_to_keep", "mm_encoder_outputs")
 _POSITIONS = ("mm_token_type_ids", "attention_mask", "image_grid_thw", "video_grid_thw")
@@ -28,10 +28,10 @@ _VIDEOS = (*_IMAGES, "do_sample_frames", "cap_pixels_per_frame")
 
 
 def check_keywords(model: Any, processor: Any, family: Family) -> None:
-    """Refuse versions of transformers that would swallow what this backend tells them.
+    """Check that transformers knows all keywords that this backend gives it.
 
-    What raises by itself where a keyword is not known is not looked up: loading, and all classes of
-    transformers that take no `**kwargs`.
+    Functions that raise an error for an unknown keyword are not looked up: loading, and all classes
+    that take no `**kwargs`.
 
     Args:
         model: the model of transformers.
@@ -39,7 +39,7 @@ def check_keywords(model: Any, processor: Any, family: Family) -> None:
         family: its family.
 
     Raises:
-        OutdatedPackageError: a keyword is not taken, with the versions that are installed.
+        OutdatedPackageError: a keyword is not known; the message has the installed versions.
     """
     cache_keyword(model)
     _require(_FORWARD, _forward(model), "forward")
@@ -54,29 +54,31 @@ def check_keywords(model: Any, processor: Any, family: Family) -> None:
 
 
 def cache_keyword(model: Any) -> str:
-    """The name under which a model's `forward` takes its cache.
+    """The name of the cache among the arguments of a model's `forward`.
 
     Raises:
-        OutdatedPackageError: it takes none.
+        OutdatedPackageError: it takes no cache under a known name.
     """
     known = _forward(model)
     found = next((name for name in _CACHE_NAMES if name in known), None)
     if found is None:
-        raise unfit(f"forward of {type(model).__name__} names none of {', '.join(_CACHE_NAMES)}")
+        raise outdated_error(
+            f"forward of {type(model).__name__} names none of {', '.join(_CACHE_NAMES)}"
+        )
     return found
 
 
 def names_of(function: Callable[..., Any]) -> frozenset[str]:
-    """The parameters that a function names, decorators left aside; not what `**kwargs` may hold."""
+    """The named parameters of a function, without its decorators and without `**kwargs`."""
     parameters = inspect.signature(inspect.unwrap(function)).parameters.values()
     return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD)
 
 
-def unfit(trouble: str) -> OutdatedPackageError:
-    """What is installed cannot run a model as this backend does.
+def outdated_error(trouble: str) -> OutdatedPackageError:
+    """The error for installed versions that cannot run a model as this backend does.
 
     Args:
-        trouble: what is wrong, in words.
+        trouble: a sentence about the fault.
     """
     return OutdatedPackageError(
         f"{trouble} (transformers {transformers.__version__}, torch {torch.__version__})",
@@ -92,4 +94,6 @@ def _forward(model: Any) -> frozenset[str]:
 def _require(names: Iterable[str], known: Iterable[str], function: str) -> None:
     missing = sorted(set(names) - set(known))
     if missing:
-        raise unfit(f"{function} does not name {', '.join(missing)}, and would pass over it")
+        raise outdated_error(
+            f"{function} does not name {', '.join(missing)}, and would pass over it"
+        )

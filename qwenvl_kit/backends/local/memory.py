@@ -1,4 +1,4 @@
-"""What the memory of a request follows from: the model's shape, and what its device has left."""
+"""The facts from which the memory of a request follows: the model's shape, and free memory."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _ONEDNN_ASKS = {
     torch.bfloat16: "_is_mkldnn_bf16_supported",
     torch.float16: "_is_mkldnn_fp16_supported",
 }
-"""Operators of torch that tell whether oneDNN computes in a type on this processor."""
+"""Operators of torch that return True if oneDNN computes in a dtype on this processor."""
 
 
 def shape_of(network: Any, processor: Any) -> ModelShape:
-    """The numbers of a loaded model from which its working memory follows.
+    """The shape of a loaded model: the numbers from which its working memory follows.
 
     Args:
         network: the model of transformers.
@@ -47,11 +47,11 @@ def shape_of(network: Any, processor: Any) -> ModelShape:
 
 
 def free_bytes(network: Any) -> int | None:
-    """Memory that the model's device could still give; None where not known.
+    """The free memory of the model's device in bytes; None where it is not known.
 
-    Of a model that is spread over several devices, that of the one with the least: each works on
-    its own layers, and has to hold what they need. What lies on a disk or waits in the main
-    memory works on another device.
+    For a model on several devices it is that of the device with the least: each computes its own
+    layers, and must hold what they need. Layers that are offloaded to a disk or to the main memory
+    are computed on another device, so these two do not count.
     """
     devices = _working_devices(network)
     try:
@@ -68,9 +68,9 @@ def _working_devices(network: Any) -> list[torch.device]:
 
 
 def _copies_convolved(network: Any) -> bool:
-    """Whether a convolution copies its input first, which oneDNN does not where it can be used.
+    """True if a convolution copies its input first, because oneDNN cannot compute it.
 
-    Whether it can depends on the processor's instructions (ATen/native/mkldnn/Conv.cpp of torch).
+    That depends on the processor's instructions (ATen/native/mkldnn/Conv.cpp of torch).
     """
     name = _ONEDNN_ASKS.get(network.dtype)
     if name is None or network.device.type != "cpu":
@@ -156,7 +156,7 @@ def _indexer_shape(config: Any) -> IndexerShape:
 
 
 def _attention(network: Any) -> Any:
-    """The attention of the first layer that attends; None where no layer does."""
+    """The attention module of the first layer that has one; None if no layer has."""
     layers = network.model.language_model.layers
     return next((layer.self_attn for layer in layers if hasattr(layer, "self_attn")), None)
 
@@ -166,9 +166,9 @@ def _has_module(network: Any, name: str) -> bool:
 
 
 def _gates_attention(network: Any, config: Any) -> bool:
-    """Whether a gate comes out of the projection of the queries, which is then twice as wide.
+    """True if the projection of the queries also gives a gate, and so is twice as wide.
 
-    The rows of quantised weights are packed, so the layer is asked and not its weights.
+    It reads the size from the layer, because the rows of quantised weights are packed.
     """
     projection = getattr(_attention(network), "q_proj", None)
     head_width = getattr(config, "head_dim", None) or 0

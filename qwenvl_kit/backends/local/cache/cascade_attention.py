@@ -1,9 +1,9 @@
-"""Attention of rows that begin alike, over one copy of what they begin with.
+"""Cascade attention: attention of sequences with a common prefix, over one copy of that prefix.
 
-The keys of the beginning are read once for all rows, and only what follows is read for each:
+The keys of the prefix are read once for all rows, and only the rest is read for each row:
 Juravsky et al., "Hydragen: High-Throughput LLM Inference with Shared Prefixes", 2024
-(arXiv:2402.05099). Its result is that of attention over both parts together. Where nothing is
-shared, torch's own attention runs, without copies that transformers makes for it on a CPU.
+(arXiv:2402.05099). The result is that of attention over both parts together. Without a shared
+prefix torch's own attention runs, without copies that transformers makes for it on a CPU.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from qwenvl_kit.backends.local.loading.attention import PLAIN
 
 _NAME = "qwenvl_kit_shared"
 _MAX_SCORES = 2**23
-"""Most scores that are held at a time: 32 MiB in fp32, up to which the C library hands out memory
-that it has had before, instead of new pages."""
+"""Most attention scores that are held at a time: 32 MiB in fp32. Up to that size the C library
+gives out memory that it has used before, instead of new pages."""
 
 SharedPrefix: TypeAlias = Mapping[int, tuple[torch.Tensor, torch.Tensor]]
-"""By the number of a layer: keys and values that all rows begin with, each
-(1, key heads, length, head size)."""
+"""The keys and values of a prefix that all rows have, by the number of a layer; each is (1, key
+heads, length, head size)."""
 
 
 def offer_shared_attention(model: Any) -> None:
-    """Let a language model that runs torch's own attention take a `shared_prefix` as well."""
+    """Let a language model with torch's own attention ("sdpa") take a `shared_prefix` as well."""
     if model.config.get_text_config()._attn_implementation == PLAIN:
         AttentionInterface.register(_NAME, _attend)
         AttentionMaskInterface.register(_NAME, AttentionMaskInterface()[PLAIN])
@@ -36,7 +36,7 @@ def offer_shared_attention(model: Any) -> None:
 
 
 def has_shared_attention(model: Any) -> bool:
-    """Whether a language model takes a `shared_prefix` now."""
+    """True if a language model takes a `shared_prefix`."""
     return bool(model.config.get_text_config()._attn_implementation == _NAME)
 
 
@@ -51,21 +51,21 @@ def _attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers asks of an implementation of attention.
+    """Compute attention; the signature is the one that transformers calls.
 
     Args:
-        module: the layer that attends.
+        module: the attention layer.
         query: (batch, heads, tokens, head size).
-        key: (batch, key heads, length, head size), without what is shared.
+        key: (batch, key heads, length, head size), without the shared prefix.
         value: likewise.
-        attention_mask: what each token may see, bool (batch, 1, tokens, shared length + length);
-            None for all.
-        shared_prefix: what the rows begin with, and all of their tokens see.
-        scaling: of the scores; 1 / sqrt(head size) where None.
-        options: for torch's own implementation, which runs where nothing is shared.
+        attention_mask: True for the positions that each token sees, bool (batch, 1, tokens, shared
+            length + length); None if it sees all.
+        shared_prefix: the prefix of all rows, which all of their tokens see.
+        scaling: the factor of the scores; None for 1 / sqrt(head size).
+        options: for torch's own implementation, which runs without a shared prefix.
 
     Returns:
-        (batch, tokens, heads, head size), and no weights.
+        The output, (batch, tokens, heads, head size), and None in place of weights.
     """
     shared = None if shared_prefix is None else shared_prefix.get(module.layer_idx)
     if shared is None:
@@ -86,11 +86,11 @@ def _attend_in_groups(
     mask: torch.Tensor,
     scaling: float | None,
 ) -> torch.Tensor:
-    """Attention in which heads have keys in common, (batch, tokens, heads, head size).
+    """Grouped-query attention without copies of the keys, (batch, tokens, heads, head size).
 
-    Where there is a mask, transformers copies the keys for each head first: with 8 heads, 2 of
-    keys and 4,000 positions that takes longer than the rest. A CPU does without; on a GPU torch
-    would take a slow way.
+    With a mask, transformers first copies the keys for each head: for 8 heads, 2 key heads and
+    4,000 positions that takes longer than the rest. A CPU can do without the copies; on a GPU
+    torch would fall back to a slow kernel.
     """
     output = scaled_dot_product_attention(
         query, key, value, attn_mask=mask, scale=scaling, enable_gqa=key.shape[1] < query.shape[1]
@@ -105,9 +105,9 @@ def _attend_with_shared(
     mask: torch.Tensor | None,
     scaling: float | None,
 ) -> torch.Tensor:
-    """Attention to what rows share and to their own, (batch, tokens, heads, head size).
+    """Attention to a shared prefix and to a row's own keys, (batch, tokens, heads, head size).
 
-    Some tokens at a time, so that there is room for their scores.
+    It takes some tokens at a time, to bound the memory of their scores.
     """
     batch, heads, num_tokens, size = query.shape
     num_shared = shared[0].shape[2]
@@ -132,9 +132,9 @@ def _attend_to_both(
     mask: torch.Tensor | None,
     scaling: float,
 ) -> torch.Tensor:
-    """One softmax over two parts, (batch, heads, tokens, head size).
+    """One softmax over both parts, (batch, heads, tokens, head size).
 
-    Heads that have their keys in common are taken as more tokens of one, so that none is copied.
+    Heads with the same keys are treated as more tokens of one head, so that no key is copied.
     """
     batch, heads, num_tokens, size = query.shape
     key_heads = own[0].shape[1]
@@ -170,11 +170,11 @@ def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Ten
 
 
 def _of_rows(tensor: torch.Tensor, batch: int) -> torch.Tensor:
-    """(key heads, batch * queries, size) as (batch, key heads, queries, size)."""
+    """Turn (key heads, batch * queries, size) into (batch, key heads, queries, size)."""
     rows: torch.Tensor = tensor.unflatten(1, (batch, -1))
     return rows.transpose(0, 1)
 
 
 def _of_heads(tensor: torch.Tensor) -> torch.Tensor:
-    """(batch, key heads, queries, size) as (key heads, batch * queries, size)."""
+    """Turn (batch, key heads, queries, size) into (key heads, batch * queries, size)."""
     return tensor.transpose(0, 1).flatten(1, 2)

@@ -1,8 +1,8 @@
-"""Keys, values and states of a model's layers: kept, cut, joined and parted.
+"""The KV cache of a model: reading its state, opening a cache from a state, and changing states.
 
-Positions that are in a cache stay as they were when others follow, so that the tensors of an
-earlier moment can be kept without a copy. States of linear attention (Qwen3.5) are overwritten,
-and copied here.
+Positions in a cache stay as they were when others follow, so that the tensors of an earlier moment
+can be kept without a copy. States of linear attention (Qwen3.5) are overwritten by the model, so
+they are copied here.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
-from qwenvl_kit.backends.local.cache.layers import GrowingLayer, Rooms, roomy
+from qwenvl_kit.backends.local.cache.layers import GrowingLayer, KeysAndValues, buffer_size
 from qwenvl_kit.errors import CheckpointError
 
 
 @dataclass(frozen=True)
 class LayerState:
-    """One layer's part of a cache, of one sequence or several.
+    """The state of one layer of a cache, for one sequence or several.
 
     Attributes:
-        keys, values: (batch, heads, length, head size); None where a layer has none.
-        shared: those of positions that all rows begin with, of a single row; None if there are
-            none, or `keys` and `values` hold them for each row.
+        keys, values: (batch, heads, length, head size); None for a layer without any.
+        shared: the keys and values of a prefix that all rows have, of a single row; None if there
+            is no such prefix, or if `keys` and `values` hold it for each row.
         convolutions, recurrences: the states of linear attention by their number, (batch, ...).
-        kernel_sizes: how many positions each convolution sees.
-        indices: what an indexer chooses positions by (Qwen4-Exp), (batch, length, size).
-        index_positions: where those stand, (dimensions, batch, length).
-        rooms: what keys and values are the beginning of, for the one who opens the state.
+        kernel_sizes: the number of positions that each convolution sees.
+        indices: the keys by which an indexer chooses positions (Qwen4-Exp), (batch, length, size).
+        index_positions: the positions of `indices`, (dimensions, batch, length).
+        buffers: longer tensors that begin with `keys` and `values`, for the cache that is opened
+            from this state.
     """
 
     keys: torch.Tensor | None
@@ -47,23 +48,23 @@ class LayerState:
     kernel_sizes: dict[int, int]
     indices: torch.Tensor | None = None
     index_positions: torch.Tensor | None = None
-    rooms: Rooms | None = None
-    shared: Rooms | None = None
+    buffers: KeysAndValues | None = None
+    shared: KeysAndValues | None = None
 
     @property
     def num_shared(self) -> int:
-        """How many positions `shared` has."""
+        """The length of the shared prefix."""
         return 0 if self.shared is None else self.shared[0].shape[2]
 
     @property
     def num_rows(self) -> int:
-        """How many sequences it is of; 0 where it holds nothing."""
+        """The number of sequences; 0 for a layer that holds nothing."""
         tensors = [self.keys, *self.recurrences.values()]
         return max((len(tensor) for tensor in tensors if tensor is not None), default=0)
 
     @property
     def num_bytes(self) -> int:
-        """What its tensors take."""
+        """The size of its tensors in bytes."""
         parts = [*self.convolutions.values(), *self.recurrences.values(), *(self.shared or ())]
         growing = (self.keys, self.values, self.indices, self.index_positions)
         parts += [part for part in growing if part is not None]
@@ -72,11 +73,11 @@ class LayerState:
 
 @dataclass(frozen=True)
 class CacheState:
-    """A model's cache at one moment.
+    """The state of a model's cache at one moment.
 
     Attributes:
-        layers: its layers.
-        length: how many positions it holds, padding included.
+        layers: the states of its layers.
+        length: the number of positions, padding and a shared prefix included.
     """
 
     layers: tuple[LayerState, ...]
@@ -84,27 +85,27 @@ class CacheState:
 
     @property
     def num_bytes(self) -> int:
-        """What its tensors take."""
+        """The size of its tensors in bytes."""
         return sum(layer.num_bytes for layer in self.layers)
 
     @property
     def num_rows(self) -> int:
-        """How many sequences it is of."""
+        """The number of sequences."""
         return max(layer.num_rows for layer in self.layers)
 
     @property
     def num_shared(self) -> int:
-        """How many positions all rows begin with, and are held once."""
+        """The length of the prefix that all rows have and that is held once."""
         return max(layer.num_shared for layer in self.layers)
 
     @property
     def may_share(self) -> bool:
-        """Whether the beginning of its rows can be held once."""
+        """True if a prefix of its rows can be held once."""
         return all(layer.indices is None for layer in self.layers)
 
     @property
     def is_croppable(self) -> bool:
-        """Whether what was computed for a shorter sequence is part of it."""
+        """True if the state of a shorter sequence is a part of it."""
         return not any(
             layer.recurrences or layer.convolutions or layer.indices is not None
             for layer in self.layers
@@ -120,10 +121,10 @@ _KINDS = (
 
 
 def check_layers(model: Any) -> None:
-    """Refuse a model whose layers keep what this module does not know.
+    """Check that this module knows the kind of each cache layer of a model.
 
     Raises:
-        CheckpointError: which.
+        CheckpointError: it does not know one; the message names it.
     """
     for layer in DynamicCache(config=model.config).layers:
         if type(layer) not in _KINDS:
@@ -134,17 +135,17 @@ def check_layers(model: Any) -> None:
 
 
 def is_croppable(model: Any) -> bool:
-    """Whether what was computed for a longer prompt serves a shorter one."""
+    """True if the cache of a longer prompt serves a shorter one, as for full attention."""
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def read_state(cache: Any) -> CacheState:
-    """What a cache holds now; what the model does to it later changes nothing here."""
+    """Read the state of an open cache; later steps of the model do not change what is returned."""
     return CacheState(tuple(map(_read_layer, cache.layers)), cache.get_seq_length())
 
 
 def open_cache(model: Any, state: CacheState | None = None) -> Any:
-    """A cache for a model to go on with."""
+    """Open a cache with which a model can go on, empty or from a state."""
     cache = DynamicCache(config=model.config)
     cache.layers = [
         GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
@@ -156,42 +157,42 @@ def open_cache(model: Any, state: CacheState | None = None) -> Any:
 
 
 def cut_cache(cache: Any, length: int) -> None:
-    """Drop all but the first positions of an open cache, of which nobody has kept the others."""
+    """Cut an open cache down to its first positions; no state may hold the others."""
     for layer in cache.layers:
         layer.crop(length - layer.get_seq_length())
 
 
-class NotedPrefix(dict[int, Rooms]):
-    """Keys and values that all rows of an open cache begin with, by the number of a layer.
+class TrackedPrefix(dict[int, KeysAndValues]):
+    """The keys and values of a shared prefix by the number of a layer, which notes its use.
 
     Attributes:
-        is_read: whether attention has asked for them: transformers hands them from function to
-            function as one of its `**kwargs`, of which each could lose them.
+        is_read: True if attention has asked for them. transformers passes them from function to
+            function among `**kwargs`, and each of these functions could lose them.
     """
 
     is_read = False
 
     def get(self, layer: int, default: Any = None) -> Any:
-        """Those of a layer."""
+        """The keys and values of a layer."""
         self.is_read = True
         return super().get(layer, default)
 
 
-def shared_prefix(cache: Any) -> NotedPrefix:
-    """What all rows of an open cache begin with, for attention."""
+def read_shared_prefix(cache: Any) -> TrackedPrefix:
+    """The shared prefix of an open cache, for attention; empty if there is none."""
     layers = enumerate(cache.layers)
-    return NotedPrefix(
+    return TrackedPrefix(
         {at: layer.shared for at, layer in layers if getattr(layer, "shared", None) is not None}
     )
 
 
-def share_beginning(state: CacheState, length: int) -> CacheState:
-    """The same sequences with so many first positions held once; 0 holds all of them for each.
+def share_prefix(state: CacheState, length: int) -> CacheState:
+    """The same sequences with their first positions held once for all.
 
     Args:
-        state: sequences that begin alike for so long, and without padding; at most as long as what
-            they share already, if they do. None of its layers may have indices.
-        length: how many positions.
+        state: sequences that are equal in these positions and have no padding there. If they
+            share a prefix already, it must be at least this long. No layer may have indices.
+        length: the number of positions to hold once; 0 holds all of them for each sequence.
     """
     return CacheState(tuple(_sharing(layer, length) for layer in state.layers), state.length)
 
@@ -210,26 +211,26 @@ def _sharing(layer: LayerState, length: int) -> LayerState:
         beginnings = tuple(_first_row(tensor)[:, :, :length] for tensor in (keys, values))
         keys, values = keys[:, :, length:], values[:, :, length:]
     shared = (beginnings[0], beginnings[1]) if length else None
-    return replace(layer, keys=keys, values=values, rooms=None, shared=shared)
+    return replace(layer, keys=keys, values=values, buffers=None, shared=shared)
 
 
 def _first_row(tensor: torch.Tensor) -> torch.Tensor:
-    """The first sequence alone; a view of several would hold on to the memory of all."""
+    """The first sequence, copied if there are others: a view would keep the memory of all."""
     return tensor if len(tensor) == 1 else tensor[:1].clone()
 
 
 def join_states(states: Sequence[CacheState]) -> CacheState:
-    """Sequences of several caches as one batch; the shorter ones are padded on their left.
+    """Join the sequences of several states into one batch, the shorter ones padded on the left.
 
-    What they share must be the same; the padding then follows it. What comes out is to be opened
-    once, as it has room to grow.
+    Their shared prefixes must be the same; the padding then follows the prefix. The result may be
+    opened only once, as it has buffers to grow into.
     """
     length = max(state.length for state in states)
     layers = []
     for parts in zip(*(state.layers for state in states)):
         num_own = length - parts[0].num_shared
-        keys = _joined_with_room([part.keys for part in parts], num_own)
-        values = _joined_with_room([part.values for part in parts], num_own)
+        keys = _joined_buffers([part.keys for part in parts], num_own)
+        values = _joined_buffers([part.values for part in parts], num_own)
         layers.append(
             LayerState(
                 _part(keys, num_own),
@@ -247,9 +248,13 @@ def join_states(states: Sequence[CacheState]) -> CacheState:
 
 
 def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) -> CacheState:
-    """Some sequences of a batch, without the first positions, which are padding for all of them.
+    """Select some sequences of a batch.
 
-    Those are the first that are not shared.
+    Args:
+        state: the state of the batch.
+        rows: the rows to keep.
+        num_skipped: the number of positions after the shared prefix that are padding for all of
+            these rows, and are left out.
     """
 
     def of(tensor: torch.Tensor, batch_axis: int = 0) -> torch.Tensor:
@@ -264,7 +269,7 @@ def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) ->
 
 
 def repeat_row(state: CacheState, num_rows: int) -> CacheState:
-    """The only sequence of a cache several times; what is not written over is not copied."""
+    """Repeat the only sequence of a state; tensors that are not written over are not copied."""
 
     def view(tensor: torch.Tensor, axis: int) -> torch.Tensor:
         batch_axis = _batch_axis(tensor, axis)
@@ -280,12 +285,12 @@ def _changed(
     growing: Callable[[torch.Tensor, int], torch.Tensor],
     whole: Callable[[torch.Tensor], torch.Tensor],
 ) -> tuple[LayerState, ...]:
-    """The layers with each tensor changed.
+    """The layers of a state with each tensor changed.
 
     Args:
-        state: what they are of.
-        growing: for those with positions, and which of their axes those are.
-        whole: for the states of linear attention, which have none.
+        state: the state.
+        growing: changes a tensor with positions; it is given the tensor and the axis of positions.
+        whole: changes a state of linear attention, which has no positions.
     """
     return tuple(
         replace(
@@ -300,11 +305,11 @@ def _changed(
 def each_growing(
     layer: LayerState, change: Callable[[torch.Tensor, int], torch.Tensor]
 ) -> LayerState:
-    """A layer with those of its tensors changed that have positions, but for what is shared.
+    """A layer with each tensor that has positions changed, except the shared prefix.
 
     Args:
         layer: the layer.
-        change: is given each tensor, and which of its axes those are.
+        change: changes a tensor; it is given the tensor and the axis of positions.
     """
 
     def changed(tensor: torch.Tensor | None, axis: int) -> torch.Tensor | None:
@@ -316,7 +321,7 @@ def each_growing(
         values=changed(layer.values, 2),
         indices=changed(layer.indices, 1),
         index_positions=changed(layer.index_positions, 2),
-        rooms=None,
+        buffers=None,
     )
 
 
@@ -338,7 +343,7 @@ def _read_layer(layer: Any) -> LayerState:
 def _fill_layer(layer: Any, kept: LayerState) -> None:
     if kept.keys is not None and kept.values is not None:
         if isinstance(layer, GrowingLayer):
-            layer.fill(kept.keys, kept.values, kept.rooms, kept.shared)
+            layer.fill(kept.keys, kept.values, kept.buffers, kept.shared)
         else:
             layer.lazy_initialization(kept.keys, kept.values)
             layer.keys, layer.values = kept.keys, kept.values
@@ -359,24 +364,24 @@ def _part(tensor: torch.Tensor | None, length: int) -> torch.Tensor | None:
     return None if tensor is None else tensor[:, :, :length]
 
 
-def _joined_with_room(tensors: Sequence[torch.Tensor | None], length: int) -> torch.Tensor | None:
-    """Keys or values one after another in their batch, padded on the left, with room to grow."""
+def _joined_buffers(tensors: Sequence[torch.Tensor | None], length: int) -> torch.Tensor | None:
+    """Keys or values joined along the batch, padded on the left, with room to grow."""
     given = [tensor for tensor in tensors if tensor is not None]
     if not given:
         return None
     _, heads, _, size = given[0].shape
-    room = given[0].new_empty((sum(map(len, given)), heads, roomy(length), size))
+    room = given[0].new_empty((sum(map(len, given)), heads, buffer_size(length), size))
     row = 0
     for tensor in given:
         num_skipped, rows = length - tensor.shape[2], slice(row, row + len(tensor))
-        room[rows, :, :num_skipped] = 0  # nobody looks there, but what is no number would spread
+        room[rows, :, :num_skipped] = 0  # masked, but NaN would spread through the mask
         room[rows, :, num_skipped:length] = tensor
         row += len(tensor)
     return room
 
 
 def _joined(tensors: Sequence[torch.Tensor | None], length: int, axis: int) -> torch.Tensor | None:
-    """Tensors one after another in their batch, padded at the beginning of an axis."""
+    """Tensors joined along the batch, padded at the beginning of an axis."""
     given = [tensor for tensor in tensors if tensor is not None]
     if not given:
         return None
@@ -386,5 +391,5 @@ def _joined(tensors: Sequence[torch.Tensor | None], length: int, axis: int) -> t
 
 
 def _batch_axis(tensor: torch.Tensor, axis: int) -> int:
-    """Which axis is the batch, `axis` being the one of positions."""
+    """The batch axis of a tensor whose axis of positions is `axis`."""
     return 1 if tensor.ndim == 3 and axis == 2 else 0

@@ -1,4 +1,4 @@
-"""A layer of a cache that grows into room it has set aside."""
+"""The growing layer: a layer of the KV cache that reserves room for the tokens to come."""
 
 from __future__ import annotations
 
@@ -9,65 +9,68 @@ from transformers.cache_utils import DynamicLayer
 
 _MIN_SPARE = 32
 _SPARE_SHARE = 16
-"""Room for so many more positions, or for that part of those there are: each token then copies at
-most as many positions as this says, where concatenation copies all of them."""
+"""Room is reserved for this many positions, or for one in this many of those there are. Adding a
+token then copies at most `_SPARE_SHARE` positions on average; concatenation copies all of them."""
 
 
-Rooms: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-"""Keys and values with room for more, (batch, heads, size, head size)."""
+KeysAndValues: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values, (batch, heads, length, head size) each."""
 
 
-def roomy(length: int) -> int:
-    """How many positions to make room for where there are so many."""
+def buffer_size(length: int) -> int:
+    """The length of a buffer for this many positions and some more."""
     return length + max(_MIN_SPARE, length // _SPARE_SHARE)
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values of full attention, which transformers' own layer copies with every token.
+    """A layer of full attention that copies nothing for most tokens.
 
-    Positions that were written stay as they are, so that a view of them may be kept; only those
-    that were cut off by `crop` are written over.
+    transformers' own layer copies all keys and values with every token. Here positions that were
+    written stay as they are, so that a view of them may be kept; only positions that `crop` cut
+    off are written over.
 
     Attributes:
-        shared: keys and values that all rows begin with, held once; None if nothing is.
+        shared: the keys and values of a prefix that all rows have, held once; None if there is
+            no such prefix.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.shared: Rooms | None = None
-        self._rooms: Rooms | None = None
+        self.shared: KeysAndValues | None = None
+        self._buffers: KeysAndValues | None = None
 
     @property
     def num_shared(self) -> int:
-        """How many positions all rows begin with, which `shared` holds once."""
+        """The length of the prefix that `shared` holds for all rows."""
         return 0 if self.shared is None else self.shared[0].shape[-2]
 
     def fill(
         self,
         keys: torch.Tensor,
         values: torch.Tensor,
-        rooms: Rooms | None = None,
-        shared: Rooms | None = None,
+        buffers: KeysAndValues | None = None,
+        shared: KeysAndValues | None = None,
     ) -> None:
-        """Take over positions that were computed elsewhere.
+        """Take positions that were computed before.
 
         Args:
-            keys: (batch, heads, length, head size), without what is shared.
+            keys: (batch, heads, length, head size), without the shared prefix.
             values: likewise.
-            rooms: what they are the beginning of, if that has room for more and belongs to nobody.
-            shared: what all rows begin with, (1, heads, shared length, head size).
+            buffers: tensors that begin with `keys` and `values` and have room for more, if no
+                other cache uses them.
+            shared: the prefix of all rows, (1, heads, shared length, head size).
         """
         self.lazy_initialization(keys, values)
-        self.keys, self.values, self._rooms, self.shared = keys, values, rooms, shared
+        self.keys, self.values, self._buffers, self.shared = keys, values, buffers, shared
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add positions.
+        """Add the positions of new tokens.
 
         Returns:
-            All keys and values there are now, (batch, heads, length, head size); without what is
-            shared, which the model's attention is given apart.
+            All keys and values, (batch, heads, length, head size), without the shared prefix,
+            which the model's attention is given separately.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -76,28 +79,28 @@ class GrowingLayer(DynamicLayer):
             self.keys, self.values = key_states.contiguous(), value_states.contiguous()
             return self.keys, self.values
         stop = start + key_states.shape[-2]
-        keys, values = self._room_for(start, stop)
+        keys, values = self._buffers_for(start, stop)
         keys[..., start:stop, :] = key_states
         values[..., start:stop, :] = value_states
         self.keys, self.values = keys[..., :stop, :], values[..., :stop, :]
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """How many positions there are."""
+        """The number of positions, the shared prefix included."""
         return self.num_shared + super().get_seq_length()
 
-    def _room_for(self, start: int, stop: int) -> Rooms:
-        """Tensors that hold the first positions, with room for more."""
-        rooms = self._rooms
-        if rooms is None or rooms[0].shape[-2] < stop or not _begins(rooms[0], self.keys):
-            size = roomy(stop)
-            rooms = (_enlarged(self.keys, start, size), _enlarged(self.values, start, size))
-            self._rooms = rooms
-        return rooms
+    def _buffers_for(self, start: int, stop: int) -> KeysAndValues:
+        """Buffers that hold the first positions and have room up to `stop`."""
+        buffers = self._buffers
+        if buffers is None or buffers[0].shape[-2] < stop or not _begins(buffers[0], self.keys):
+            size = buffer_size(stop)
+            buffers = (_enlarged(self.keys, start, size), _enlarged(self.values, start, size))
+            self._buffers = buffers
+        return buffers
 
 
 def _begins(room: torch.Tensor, tensor: Any) -> bool:
-    """Whether a tensor lies there, and was not put in its place from elsewhere."""
+    """True if a tensor is the beginning of a buffer, and was not replaced by another tensor."""
     return bool(tensor.data_ptr() == room.data_ptr() and len(tensor) == len(room))
 
 

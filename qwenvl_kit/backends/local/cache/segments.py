@@ -1,4 +1,4 @@
-"""Segments of a model's cache: keys and values of some positions, cut out and put together."""
+"""Segments of a KV cache: keys and values of some positions, cut out and joined again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 
 from qwenvl_kit.backends.local.cache.kv_cache import CacheState, LayerState, each_growing
-from qwenvl_kit.backends.local.cache.layers import roomy
+from qwenvl_kit.backends.local.cache.layers import buffer_size
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Keys and values of some positions of one sequence, and of an indexer where there is one.
+    """The keys and values of some positions of one sequence, and the indices of an indexer.
 
     Attributes:
-        layers: their part of each layer; without states of linear attention.
-        num_tokens: how many positions.
+        layers: their part of each layer, without states of linear attention.
+        num_tokens: the number of positions.
     """
 
     layers: tuple[LayerState, ...]
@@ -25,17 +25,17 @@ class Segment:
 
     @property
     def num_bytes(self) -> int:
-        """What its tensors take."""
+        """The size of its tensors in bytes."""
         return sum(layer.num_bytes for layer in self.layers)
 
     @classmethod
     def of(cls, state: CacheState, start: int) -> Segment:
-        """The positions of a cache from one on: a copy, or a view of all of them."""
+        """The positions of a cache from `start` on: a copy, or a view if `start` is 0."""
         whole = cls(tuple(_only_positions(layer) for layer in state.layers), state.length)
         return whole.part(start, state.length) if start else whole
 
     def part(self, start: int, stop: int) -> Segment:
-        """Some of its positions, copied; a view would hold on to the memory of all."""
+        """Some of its positions, copied: a view would keep the memory of all."""
 
         def cut(tensor: torch.Tensor, axis: int) -> torch.Tensor:
             return tensor.narrow(axis, start, stop - start).clone()
@@ -45,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class EndState:
-    """States of linear attention after the last position of a sequence; empty where there are none.
+    """The states of linear attention after the last position of a sequence, if a model has any.
 
     Attributes:
         layers: the states of each layer.
@@ -55,7 +55,7 @@ class EndState:
 
     @property
     def num_bytes(self) -> int:
-        """What its tensors take."""
+        """The size of its tensors in bytes."""
         return sum(layer.num_bytes for layer in self.layers)
 
     @classmethod
@@ -69,21 +69,21 @@ class EndState:
 
 
 _NO_POSITIONS = dict.fromkeys(
-    ("keys", "values", "indices", "index_positions", "rooms", "shared"), None
+    ("keys", "values", "indices", "index_positions", "buffers", "shared"), None
 )
 
 
 def joined(segments: Sequence[Segment], length: int, end: EndState | None) -> CacheState:
-    """A cache of the first positions of segments that follow each other.
+    """Join segments that follow each other into the state of a cache.
 
-    What comes out is to be opened once, as it has room to grow.
+    The result may be opened only once, as it has buffers to grow into.
 
     Args:
-        segments: at least one.
-        length: how many positions; at most as many as there are.
-        end: the states after the last of them, where the model has any.
+        segments: at least one segment.
+        length: the number of positions to take; at most as many as the segments have.
+        end: the states after the last of these positions, if the model has any.
     """
-    spare = roomy(length) - length
+    spare = buffer_size(length) - length
     layers = []
     for at, parts in enumerate(zip(*(segment.layers for segment in segments))):
         keys, values = (
@@ -106,13 +106,13 @@ def joined(segments: Sequence[Segment], length: int, end: EndState | None) -> Ca
 
 
 def _only_positions(layer: LayerState) -> LayerState:
-    return replace(layer, convolutions={}, recurrences={}, kernel_sizes={}, rooms=None)
+    return replace(layer, convolutions={}, recurrences={}, kernel_sizes={}, buffers=None)
 
 
 def _concatenated(
     tensors: Sequence[torch.Tensor | None], axis: int, length: int, spare: int = 0
 ) -> torch.Tensor | None:
-    """The first positions of tensors that follow each other, with room for more."""
+    """The first positions of tensors that follow each other, with room for `spare` more."""
     given, left = list[torch.Tensor](), length
     for tensor in tensors:
         if tensor is not None and left:

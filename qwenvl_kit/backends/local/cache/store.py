@@ -1,4 +1,4 @@
-"""What is kept between requests, within a number of bytes."""
+"""The cache store: values that are kept between requests, within a limit in bytes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _FREE_SHARE = 8
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Something that was computed and may be needed again.
+class CacheEntry:
+    """A value that was computed and may be needed again.
 
     Attributes:
-        kind: what it is, for the figures.
-        value: the thing itself, which nobody changes.
-        num_bytes: what it takes.
+        kind: its kind, by which entries are counted.
+        value: the value itself, which nobody changes.
+        num_bytes: its size.
     """
 
     kind: str
@@ -30,36 +30,40 @@ class Kept:
     num_bytes: int
 
 
-class Storage:
-    """Kept values by key; the least recently used go first. For any thread.
+class CacheStore:
+    """Cache entries by key; the least recently used are dropped first. Any thread may use it.
 
     Args:
-        max_bytes: what all of them together may take; 0 keeps nothing.
+        max_bytes: the most bytes of all entries together; 0 keeps nothing.
+
+    Attributes:
+        hits: the number of searches that found an entry.
+        misses: the number of searches that found none.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, CacheEntry] = OrderedDict()
         self._num_bytes = 0
         self.hits = self.misses = 0
 
     @property
     def used_bytes(self) -> int:
-        """What all of them together take now."""
+        """The bytes that all entries take together."""
         return self._num_bytes
 
     @property
     def max_bytes(self) -> int:
-        """What all of them together may take."""
+        """The most bytes that all entries may take together."""
         return self._max_bytes
 
-    def start_over(self) -> None:
-        """Go on in a forked process, where nobody releases the parent's lock."""
+    def reset_after_fork(self) -> None:
+        """Go on in a forked process, in which nobody would release the parent's lock."""
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> Any:
-        """A value, which counts as used now; None if it is not kept."""
+        """Return a value, and count it as used now; None if it is not kept."""
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
@@ -67,43 +71,43 @@ class Storage:
             self._kept.move_to_end(key)
             return kept.value
 
-    def put(self, key: Hashable, kept: Kept) -> None:
-        """Keep a value, in place of the one that was kept under its key."""
+    def put(self, key: Hashable, entry: CacheEntry) -> None:
+        """Keep an entry, in place of an earlier one of the same key."""
         with self._lock:
             self._drop(key)
-            if kept.num_bytes > self._max_bytes:
+            if entry.num_bytes > self._max_bytes:
                 return
-            self._kept[key] = kept
-            self._num_bytes += kept.num_bytes
+            self._kept[key] = entry
+            self._num_bytes += entry.num_bytes
             while self._num_bytes > self._max_bytes:
                 self._drop(next(iter(self._kept)))
 
     def note(self, *, found: bool) -> None:
-        """Count a search."""
+        """Count a hit or a miss."""
         with self._lock:
             self.hits += found
             self.misses += not found
 
     def discard(self, key: Hashable) -> None:
-        """Let a value go."""
+        """Drop a value, if it is kept."""
         with self._lock:
             self._drop(key)
 
     def peek(self, key: Hashable) -> Any:
-        """A value, which does not count as used; None if it is not kept."""
+        """Return a value without counting it as used; None if it is not kept."""
         with self._lock:
             kept = self._kept.get(key)
             return None if kept is None else kept.value
 
     def clear(self) -> int:
-        """Let all values go; the bytes that they took."""
+        """Drop all values, and return the bytes that they took."""
         with self._lock:
             freed, self._num_bytes = self._num_bytes, 0
             self._kept.clear()
         return freed
 
     def count(self, kind: str) -> tuple[int, int]:
-        """How many values of a kind are kept, and their bytes."""
+        """The number of entries of a kind, and the bytes that they take."""
         with self._lock:
             sizes = [kept.num_bytes for kept in self._kept.values() if kept.kind == kind]
         return len(sizes), sum(sizes)
@@ -115,7 +119,13 @@ class Storage:
 
 
 def choose_cache_bytes(network: Any, wanted: int | None) -> int:
-    """What may be kept: as wanted, or a small part of what a device has left beside a model."""
+    """The limit for a cache store, in bytes.
+
+    Args:
+        network: a loaded model.
+        wanted: the limit that the user gave; None takes a small part of the memory that the
+            model leaves free on its device.
+    """
     if wanted is not None:
         return wanted
     free = free_bytes(network)
@@ -123,10 +133,10 @@ def choose_cache_bytes(network: Any, wanted: int | None) -> int:
 
 
 def check_cache_bytes(wanted: object) -> None:
-    """Refuse what is no number of bytes.
+    """Check the argument `max_cache_bytes`.
 
     Raises:
-        InputError: which, and what was expected.
+        InputError: it is neither a whole number from 0 on nor None.
     """
     if wanted is not None and (type(wanted) is not int or wanted < 0):
         raise InputError(

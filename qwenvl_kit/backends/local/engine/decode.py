@@ -1,13 +1,22 @@
-"""The requests whose answers are being written, a token of each at a time."""
+"""The decode batch: the sequences that are generated together, one token each a step.
+
+A request joins the batch when its prompt has been computed, and is dropped some steps after its
+answer has ended. All sequences share one KV cache, padded on the left; a prefix that all of them
+begin with is held in it once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
+from transformers.generation.logits_process import InfNanRemoveLogitsProcessor
 
+from qwenvl_kit.backends.local.cache.cache_key import common_length
 from qwenvl_kit.backends.local.cache.kv_cache import (
     CacheState,
     cut_cache,
@@ -15,160 +24,227 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
     open_cache,
     read_state,
     select_rows,
-    share_beginning,
+    share_prefix,
 )
-from qwenvl_kit.backends.local.cache.token_sequences import common_length
-from qwenvl_kit.backends.local.engine.model_runner import Computed, Forward
-from qwenvl_kit.backends.local.engine.prompt_lookup import Ahead
-from qwenvl_kit.backends.local.engine.request import Job
+from qwenvl_kit.backends.local.engine.finite_values import (
+    LANGUAGE_MODEL,
+    highest_logits,
+    not_numbers,
+)
+from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
+from qwenvl_kit.backends.local.engine.prompt_lookup import Draft
+from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.error_mapping import translated_errors
+from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError
 
 
-class Running:
-    """Rows that share each pass of the model. They come when their prompts have been read, and go.
+class DecodeBatch:
+    """The requests that share each decode step, and their KV cache.
 
     Args:
         model: the model of transformers.
-        forward: runs it.
+        runner: runs its forward passes.
+
+    Attributes:
+        requests: the requests, in the order of their rows in the cache.
     """
 
-    def __init__(self, model: Any, forward: Forward) -> None:
+    def __init__(self, model: Any, runner: ModelRunner) -> None:
         self._model = model
-        self._forward = forward
-        self.jobs: list[Job] = []
+        self._runner = runner
+        self.requests: list[EngineRequest] = []
         self._cache: Any = None
-        self._ahead: Ahead | None = None
+        self._draft: Draft | None = None
         self._mask = torch.ones((0, 0), dtype=torch.bool)
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the model computes in."""
+        """The dtype in which the model computes."""
         dtype: torch.dtype = self._model.dtype
         return dtype
 
-    def join(self, jobs: Sequence[Job], read: Computed) -> None:
-        """Take in requests whose prompts have been read.
+    def join(self, requests: Sequence[EngineRequest], output: PrefillOutput) -> None:
+        """Add requests whose prompts have been computed.
 
         Args:
-            jobs: the requests.
-            read: what that left, a row for each.
+            requests: the requests.
+            output: the output of their prefill, one row each.
         """
-        if self.jobs:
-            self._drop_ahead()
-            states, masks = (read_state(self._cache), read.state), (self._mask, read.mask)
-            alike = self._num_alike(jobs, states, masks)
-            state = join_states([share_beginning(state, alike) for state in states])
-            widened = [_widened(mask, state.length, alike) for mask in masks]
-            self._go_on(open_cache(self._model, state), torch.cat(widened))
+        if self.requests:
+            self._drop_draft()
+            states, masks = (read_state(self._cache), output.state), (self._mask, output.mask)
+            num_shared = self._num_shared(requests, states, masks)
+            state = join_states([share_prefix(state, num_shared) for state in states])
+            widened = [_widened(mask, state.length, num_shared) for mask in masks]
+            self._continue_with(open_cache(self._model, state), torch.cat(widened))
         else:
-            self._go_on(read.cache, read.mask)
-        self.jobs += jobs
+            self._continue_with(output.cache, output.mask)
+        self.requests += requests
 
     def step(self) -> torch.Tensor:
-        """Logits of the next token of each row, fp32 (batch, vocabulary).
+        """Return the logits of the next token of each sequence, fp32 (batch, vocabulary).
 
-        The last token of each is fed to the model, unless it was guessed and fed already.
+        The model is given the last token of each sequence, unless a draft held that token and the
+        logits after it are known already.
         """
-        ahead = self._ahead
-        logits = None if ahead is None else ahead.logits_after(self.jobs[0].row.last_id)
+        draft = self._draft
+        logits = None if draft is None else draft.logits_after(self.requests[0].sequence.last_id)
         if logits is None:
-            self._drop_ahead()
-            logits = self._feed(self._guess())
+            self._drop_draft()
+            logits = self._run(self._draft_tokens())
         self._mask = pad(self._mask, (0, 1), value=True)
         return logits
 
-    def _guess(self) -> list[int]:
-        """What may follow a row that is alone; several would be right for different lengths."""
-        guesser = self.jobs[0].guesser
-        if guesser is None or len(self.jobs) > 1:
+    def _draft_tokens(self) -> list[int]:
+        """The draft for a sequence that is alone; drafts of several differ in useful length."""
+        lookup = self.requests[0].lookup
+        if lookup is None or len(self.requests) > 1:
             return []
-        return guesser.guess(self.jobs[0].row.token_ids)
+        return lookup.propose(self.requests[0].sequence.token_ids)
 
-    def _feed(self, guess: Sequence[int]) -> torch.Tensor:
-        """The logits after the last token of each row; those after a guess are kept."""
-        width = 1 + len(guess)
-        text, visual = zip(*(job.last_position() for job in self.jobs))
+    def _run(self, draft: Sequence[int]) -> torch.Tensor:
+        """Return the logits after the last token of each sequence; keep those after a draft."""
+        width = 1 + len(draft)
+        text, visual = zip(*(request.last_position() for request in self.requests))
         positions = torch.tensor([text, visual, visual, visual])[:, :, None] + torch.arange(width)
-        logits = self._forward.step(
+        logits = self._runner.step(
             self._cache,
             None if self._is_whole else pad(self._mask, (0, width), value=True),
-            [[job.row.last_id, *guess] for job in self.jobs],
+            [[request.sequence.last_id, *draft] for request in self.requests],
             positions,
         )
-        if guess and (guesser := self.jobs[0].guesser):
-            self._ahead = Ahead(guesser, guess, logits[0])
+        if draft and (lookup := self.requests[0].lookup):
+            self._draft = Draft(lookup, draft, logits[0])
         return logits[:, 0]
 
-    def _drop_ahead(self) -> None:
-        """Cut the cache back to what came, and forget what was computed beyond."""
-        if self._ahead is not None:
+    def _drop_draft(self) -> None:
+        """Cut the cache back to the tokens of the answer, and forget the rest of a draft."""
+        if self._draft is not None:
             cut_cache(self._cache, self._mask.shape[1])
-            self._ahead = None
+            self._draft = None
 
     def drop_ended(self) -> None:
-        """Give up the places of rows that have ended, once they are a good part of all.
+        """Drop the requests that have ended, once they are a quarter of all.
 
-        What stays is copied, which is why it is not done for each.
+        Not one by one, because the cache of those that stay is copied.
         """
-        going_on = [at for at, job in enumerate(self.jobs) if job.row.finish_reason is None]
-        num_ended = len(self.jobs) - len(going_on)
-        if not going_on:
+        left = [
+            row
+            for row, request in enumerate(self.requests)
+            if request.sequence.finish_reason is None
+        ]
+        num_ended = len(self.requests) - len(left)
+        if not left:
             self.clear()
-        elif 4 * num_ended >= len(self.jobs):
-            self.keep(going_on)
+        elif 4 * num_ended >= len(self.requests):
+            self.keep(left)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the rows."""
+        """Keep the requests of some rows, and drop the others."""
         state = read_state(self._cache)
         mask = self._mask[torch.tensor(rows, device=self._mask.device)]
         shared, own = mask[:, : state.num_shared], mask[:, state.num_shared :]
         num_skipped = int(own.any(dim=0).int().argmax())
         state = select_rows(state, rows, num_skipped)
         if len(rows) == 1:
-            state = share_beginning(state, 0)
-        self._go_on(
+            state = share_prefix(state, 0)
+        self._continue_with(
             open_cache(self._model, state), torch.cat([shared, own[:, num_skipped:]], dim=1)
         )
-        self.jobs = [self.jobs[row] for row in rows]
+        self.requests = [self.requests[row] for row in rows]
 
     def clear(self) -> None:
-        """Let all rows go."""
-        self.jobs, self._cache, self._ahead = [], None, None
+        """Drop all requests and their cache."""
+        self.requests, self._cache, self._draft = [], None, None
 
-    def state_of_only_row(self) -> CacheState | None:
-        """The cache of a row that is alone and has no padding; None otherwise."""
-        if len(self.jobs) != 1 or not self._is_whole:
+    def state_of_only_sequence(self) -> CacheState | None:
+        """The cache of a sequence that is alone and has no padding; None otherwise."""
+        if len(self.requests) != 1 or not self._is_whole:
             return None
-        self._drop_ahead()
+        self._drop_draft()
         return read_state(self._cache)
 
-    def _num_alike(
-        self, coming: Sequence[Job], states: Sequence[CacheState], masks: Sequence[torch.Tensor]
+    def _num_shared(
+        self,
+        joining: Sequence[EngineRequest],
+        states: Sequence[CacheState],
+        masks: Sequence[torch.Tensor],
     ) -> int:
-        """How many first positions are to be held once for the rows there are and those that come.
+        """The length of the prefix that the batch is to hold once after requests have joined.
 
         Args:
-            coming: those that come.
-            states: of those there are, and of those that come.
-            masks: which positions are real; likewise.
+            joining: the requests that join.
+            states: the caches of the batch and of the requests that join.
+            masks: True for positions that are not padding; likewise.
         """
         if not all(map(_may_share, states, masks)):
             return 0
-        first, *others = (*self.jobs, *coming)
-        lengths = [common_length(first.sequence, job.sequence) for job in others]
+        first, *others = (*self.requests, *joining)
+        lengths = [common_length(first.cache_key, other.cache_key) for other in others]
         length = min(*lengths, *(state.num_shared or state.length for state in states))
-        return length if self._forward.may_share(length, 1 + len(others)) else 0
+        return length if self._runner.may_share(length, 1 + len(others)) else 0
 
-    def _go_on(self, cache: Any, mask: torch.Tensor) -> None:
+    def _continue_with(self, cache: Any, mask: torch.Tensor) -> None:
         self._cache, self._mask = cache, mask
         self._is_whole = bool(mask.all())
 
 
 def _may_share(state: CacheState, mask: torch.Tensor) -> bool:
-    """Whether rows begin without padding, in a cache whose beginning can be held once."""
+    """True if a cache can hold a prefix once, and its rows begin without padding."""
     return state.may_share and (state.num_shared > 0 or bool(mask.all()))
 
 
 def _widened(mask: torch.Tensor, length: int, num_shared: int) -> torch.Tensor:
-    """The mask with padding after what is shared."""
+    """The mask for a longer cache, with the new padding after the shared prefix."""
     shared, own = mask[:, :num_shared], mask[:, num_shared:]
     return torch.cat([shared, pad(own, (length - mask.shape[1], 0), value=False)], dim=1)
+
+
+def sample_tokens(
+    requests: Sequence[EngineRequest], logits: torch.Tensor, dtype: torch.dtype
+) -> None:
+    """Add the next token to each sequence that has not ended.
+
+    A sequence for which no token can be chosen ends by an error of its own. Scores are those of
+    the raw distribution: after temperature and top-p they would overstate how sure the model was.
+
+    Args:
+        requests: the requests, in the order of the rows of `logits`.
+        logits: raw logits, fp32 (batch, vocabulary).
+        dtype: the dtype in which the model computes, for messages.
+    """
+    if any(request.sequence.removes_invalid_values for request in requests):
+        logits = InfNanRemoveLogitsProcessor()(None, logits)
+    likeliest, highest = highest_logits(logits)
+    for request, value in zip(requests, highest):
+        if not math.isfinite(value):  # before sampling: a GPU ends its process for NaN
+            request.sequence.fail(not_numbers(LANGUAGE_MODEL, dtype))
+    chosen = [_sample(*each) for each in zip(requests, logits, likeliest)]
+    logprobs = torch.log_softmax(logits, dim=-1)
+    columns = torch.tensor(chosen, device=logits.device)[:, None]
+    scores = logprobs.gather(1, columns)[:, 0].tolist()
+    for request, token_id, score, row in zip(requests, chosen, scores, logprobs):
+        if request.sequence.finish_reason is None:
+            with _failing_alone(request):
+                request.sequence.append(token_id, score, row)
+
+
+def _sample(request: EngineRequest, logits: torch.Tensor, likeliest: int) -> int:
+    """The next token of a sequence; any token if the sequence has ended."""
+    sequence = request.sequence
+    if sequence.finish_reason is None and not sequence.takes_argmax:
+        with _failing_alone(request):
+            return sequence.sample(request.ids, logits)
+    return likeliest
+
+
+@contextmanager
+def _failing_alone(request: EngineRequest) -> Iterator[None]:
+    """Let an error end this sequence alone; a lack of memory concerns the whole batch."""
+    try:
+        with translated_errors():
+            yield
+    except OutOfMemoryError:
+        raise
+    except QwenVLKitError as error:
+        request.sequence.fail(error)

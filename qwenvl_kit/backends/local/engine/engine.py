@@ -1,8 +1,19 @@
-"""All that runs requests on one model, put together."""
+"""The engine: it turns the requests of a chat into engine requests, and runs them on one model.
+
+A request goes from `Engine.submit` through these modules, in this order:
+
+- `request`: its prompt, positions, media and answer, as one `EngineRequest`;
+- `scheduler`: the thread that runs the model; it takes requests from the `request_queue`;
+- `prefill`: the prompt is computed, with the features of `vision_encoder`, by the `model_runner`;
+- `sampler`: each next token is chosen, within the `grammar` if there is one;
+- `decode`: the batch in which the `sequence` gets one token each step, until it ends.
+
+The future that `submit` returns then completes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -11,19 +22,18 @@ from qwenvl_kit.backends.admission import deadline_after
 from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
 from qwenvl_kit.backends.local.cache.cascade_attention import offer_shared_attention
 from qwenvl_kit.backends.local.cache.kv_cache import check_layers, is_croppable
-from qwenvl_kit.backends.local.cache.prefix_cache import BEGINNINGS, PREFIXES, PrefixStore
-from qwenvl_kit.backends.local.cache.store import Storage
+from qwenvl_kit.backends.local.cache.prefix_cache import BEGINNINGS, PREFIXES, PrefixCache
+from qwenvl_kit.backends.local.cache.store import CacheStore
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
-from qwenvl_kit.backends.local.engine.decode import Running
-from qwenvl_kit.backends.local.engine.grammar import Binder
-from qwenvl_kit.backends.local.engine.model_runner import Forward
-from qwenvl_kit.backends.local.engine.prefill import PromptReader
+from qwenvl_kit.backends.local.engine.decode import DecodeBatch
+from qwenvl_kit.backends.local.engine.grammar import GrammarCompiler
+from qwenvl_kit.backends.local.engine.model_runner import ModelRunner
+from qwenvl_kit.backends.local.engine.prefill import Prefill
 from qwenvl_kit.backends.local.engine.prompt_lookup import LookupRules
-from qwenvl_kit.backends.local.engine.request import Job
-from qwenvl_kit.backends.local.engine.request_queue import Ticket
-from qwenvl_kit.backends.local.engine.sampler import Choice
+from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.engine.sampler import SamplerSettings
 from qwenvl_kit.backends.local.engine.scheduler import Scheduler
-from qwenvl_kit.backends.local.engine.sequence import Row
+from qwenvl_kit.backends.local.engine.sequence import Sequence
 from qwenvl_kit.backends.local.engine.vision_encoder import (
     FEATURES,
     Features,
@@ -45,16 +55,24 @@ from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
 
 class Engine:
-    """Makes a job of a request, and runs it along with all others.
+    """Runs the requests for one model.
 
     Args:
         model: the model of transformers.
-        processor: its processor.
-        family: its family.
+        processor: the checkpoint's processor.
+        family: the checkpoint's family.
         end_ids: the tokens that end an answer.
-        rules: what the checkpoint says of answers, whatever is asked.
-        max_cache_bytes: what prompts and features that were computed may take, to be used again.
-        max_queued_requests: most requests that wait while others run.
+        rules: the rules of generation_config.json, which hold for every request.
+        max_cache_bytes: the most bytes of prompts and features that are kept between requests.
+        max_queued_requests: the most requests that wait while others run.
+
+    Attributes:
+        encoder: encodes conversations as prompts.
+        patches: encodes pixels as patches.
+        positions: computes M-RoPE positions.
+        store: keeps features and KV caches between requests.
+        vision: gives the features of pictures and videos.
+        scheduler: runs the requests.
     """
 
     def __init__(
@@ -73,65 +91,69 @@ class Engine:
         offer_shared_attention(model)
         self._model = model
         self.encoder = PromptEncoder(processor, family)
+        self.patches = PatchEncoder(processor, family)
         self.positions = PositionEncoder(model, family)
-        self.storage = Storage(max_cache_bytes)
-        self.vision = VisionEncoder(model, PatchEncoder(processor, family), self.storage)
+        self.store = CacheStore(max_cache_bytes)
+        self.vision = VisionEncoder(model, self.patches, self.store)
         self._rules = rules
         self._vocabulary = Vocabulary(processor.tokenizer, end_ids)
-        self._binder = Binder(processor.tokenizer, end_ids)
-        forward = Forward(model, int(processor.tokenizer.pad_token_id))
+        self._grammars = GrammarCompiler(processor.tokenizer, end_ids)
         croppable = is_croppable(model)
         self._lookup = LookupRules(processor.tokenizer, family, end_ids, is_croppable=croppable)
-        reader = PromptReader(
-            forward, self.vision, PrefixStore(self.storage), is_croppable=croppable
-        )
-        self.scheduler = Scheduler(
-            reader, Running(model, forward), self, model.device.type, max_queued_requests
-        )
+        runner = ModelRunner(model, int(processor.tokenizer.pad_token_id))
+        prefixes = PrefixCache(self.store)
+        prefill = Prefill(runner, self.vision, prefixes, is_croppable=croppable)
+        batch = DecodeBatch(model, runner)
+        self.scheduler = Scheduler(prefill, batch, self, model.device.type, max_queued_requests)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """Queue a request; it is answered along with whatever else is asked at the time."""
-        future: Future[Completion] = Future()
-        self.scheduler.submit(Ticket(self._job(request), future, observer))
-        return future
+        """Queue a request, and return the future of its completion.
+
+        It runs together with the other requests of the time, and gets the answer that it would
+        get alone.
+        """
+        engine_request = self._engine_request(request, observer)
+        self.scheduler.submit(engine_request)
+        return engine_request.future
 
     def recall(self, key: str) -> KnownMedia | None:
-        """A picture or video by what its source is known by; None if it is not kept."""
+        """The features of a picture or video by the key of its source; None if not kept."""
         return self.vision.recall_source(key)
 
     def cache_info(self) -> CacheInfo:
-        """What is kept between requests."""
-        num_media, media_bytes = self.storage.count(FEATURES)
-        num_prompts, prompt_bytes = self.storage.count(PREFIXES)
+        """The contents of the caches between requests, in numbers and bytes."""
+        num_media, media_bytes = self.store.count(FEATURES)
+        num_prompts, prompt_bytes = self.store.count(PREFIXES)
         return CacheInfo(
-            max_bytes=self.storage.max_bytes,
-            used_bytes=self.storage.used_bytes,
+            max_bytes=self.store.max_bytes,
+            used_bytes=self.store.used_bytes,
             num_media=num_media,
             media_bytes=media_bytes,
             num_prompts=num_prompts,
-            prompt_bytes=prompt_bytes + self.storage.count(BEGINNINGS)[1],
-            hits=self.storage.hits,
-            misses=self.storage.misses,
+            prompt_bytes=prompt_bytes + self.store.count(BEGINNINGS)[1],
+            hits=self.store.hits,
+            misses=self.store.misses,
         )
 
     def free_bytes(self) -> int | None:
-        """What the model's device could give; None where not known."""
+        """The free memory of the model's device in bytes; None where it is not known."""
         return free_bytes(self._model)
 
-    def let_go(self) -> int:
-        """Let go of all that is kept between requests; the bytes that it took."""
-        freed = self.storage.clear()
+    def clear_cache(self) -> int:
+        """Drop everything that is kept between requests, and return the bytes that it took."""
+        freed = self.store.clear()
         empty_device_cache()
         return freed
 
-    def start_over(self) -> None:
-        """Go on in a forked process, which has neither the threads nor who held the locks."""
-        self.storage.start_over()
-        self.scheduler.start_over()
+    def reset_after_fork(self) -> None:
+        """Go on in a forked process, which has neither the threads nor the owners of the locks."""
+        self.store.reset_after_fork()
+        self.scheduler.reset_after_fork()
 
-    def _job(self, request: BackendRequest) -> Job:
+    def _engine_request(self, request: BackendRequest, observer: Observer | None) -> EngineRequest:
+        """The engine request of a request: its prompt, positions and media are ready to run."""
         media = list(request.plan.media.values())
         given = [_own(item) for item in request.media]
         digests = [item.digest if isinstance(item, Features) else digest_of(item) for item in given]
@@ -142,38 +164,43 @@ class Engine:
         _check_length(request, len(prompt.ids))
         with on_cpu():
             positions = self.positions.encode_positions(prompt, media)
-        return Job(
+        max_new_tokens = request.plan.max_new_tokens
+        return EngineRequest(
             prompt=prompt,
             positions=positions,
             media=given,
             digests=digests,
             media_keys=[self._media_key(*pair) for pair in zip(digests, media)],
             media_kinds=["image" if isinstance(plan, ImagePlan) else "video" for plan in media],
-            max_tokens=len(prompt.ids) + request.plan.max_new_tokens,
+            sequence=self._sequence(request, prompt.ids, begins_in_thought=prompt.opens_thought),
+            max_tokens=len(prompt.ids) + max_new_tokens,
             cache_bytes=request.plan.kv_cache_bytes or 0,
+            observer=observer,
             deadline=deadline_after(request.sampling.max_seconds),
-            row=Row(
-                self._choice(request, prompt.ids),
-                self._vocabulary,
-                None if request.constraint is None else self._binder.bind(request.constraint),
-                begins_in_thought=prompt.opens_thought,
-            ),
-            guesser=self._lookup.guesser(request.sampling, prompt.ids, request.plan.max_new_tokens),
+            lookup=self._lookup.lookup_for(request.sampling, prompt.ids, max_new_tokens),
         )
 
-    def _choice(self, request: BackendRequest, prompt_ids: Sequence[int]) -> Choice:
-        """How its tokens are chosen: as it asks, and as the checkpoint says."""
-        sampling, rules = request.sampling, self._rules
-        return Choice(
+    def _sequence(
+        self, request: BackendRequest, prompt_ids: abc.Sequence[int], *, begins_in_thought: bool
+    ) -> Sequence:
+        """The empty answer of a request, with the settings of the request and the checkpoint."""
+        sampling, rules, constraint = request.sampling, self._rules, request.constraint
+        settings = SamplerSettings(
             replace(sampling, stop=tuple(dict.fromkeys((*sampling.stop, *rules.stop)))),
             rules,
             prompt_ids,
             request.plan.max_new_tokens,
             self._vocabulary.end_ids,
         )
+        return Sequence(
+            settings,
+            self._vocabulary,
+            None if constraint is None else self._grammars.compile(constraint).start(),
+            begins_in_thought=begins_in_thought,
+        )
 
     def _media_key(self, digest: bytes, plan: ImagePlan | VideoPlan) -> bytes:
-        """What tells a picture or video from another in a prompt, its positions included."""
+        """The identity of a picture or video in a prompt: its pixels, and its positions in time."""
         if isinstance(plan, VideoPlan):
             return digest + repr(self.positions.seconds_per_group(plan)).encode()
         return digest
@@ -181,12 +208,19 @@ class Engine:
 
 def _own(media: DecodedMedia | KnownMedia | Link) -> DecodedMedia | Features:
     if isinstance(media, (Link, KnownMedia)) and not isinstance(media, Features):
-        raise GenerationError("what another backend takes was given to this one")
+        raise GenerationError(
+            "a picture was given in a form that only another backend takes "
+            f"({type(media).__name__})"
+        )
     return media
 
 
 def _check_length(request: BackendRequest, length: int) -> None:
-    """What runs has the length that was planned, or nothing runs."""
+    """Check that the prompt has as many tokens as its plan says.
+
+    Raises:
+        GenerationError: the processor or its template changed after the request was planned.
+    """
     if length != request.plan.prompt_tokens:
         raise GenerationError(
             f"the prompt has {length} tokens where {request.plan.prompt_tokens} were planned",

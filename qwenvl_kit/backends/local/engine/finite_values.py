@@ -1,4 +1,4 @@
-"""Soundness of what a model computes: numbers, or not (NaN, infinite)."""
+"""Finite values: tests for logits and features that are NaN or infinite, and their errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ VISION_ENCODER = "vision encoder"
 def highest_logits(logits: torch.Tensor) -> tuple[list[int], list[float]]:
     """The likeliest token of each row, and its logit.
 
-    That logit tells whether a row is sound: NaN anywhere in it makes it NaN, an infinite one makes
-    it infinite, and where nothing may come at all it is minus infinity. Both are read together,
-    for each reading waits for the device.
+    That logit tells whether a row is sound: it is NaN if any logit is NaN, infinite if one is
+    infinite, and minus infinity if no token may come. Both are read from the device together,
+    because each reading waits for it.
 
     Args:
         logits: fp32 (batch, vocabulary).
@@ -29,28 +29,33 @@ def highest_logits(logits: torch.Tensor) -> tuple[list[int], list[float]]:
 
 
 def are_all_finite(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Whether all numbers of some tensors are finite, as a boolean on their device."""
+    """True if all values of some tensors are finite, as a boolean tensor on their device."""
     return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
 
 
 def check_logits(logits: torch.Tensor, dtype: torch.dtype) -> None:
-    """Refuse rows of which no token can be chosen.
+    """Check that a token can be chosen for each row.
 
     Args:
         logits: fp32 (batch, vocabulary).
-        dtype: what the model computes in, for messages.
+        dtype: the dtype in which the model computes, for messages.
 
     Raises:
-        GenerationError: one of them has a logit that is no number, or nothing but minus infinity.
+        GenerationError: a row has a logit that is not a number, or minus infinity alone.
     """
     if not bool(logits.amax(dim=-1).isfinite().all()):
         raise not_numbers(LANGUAGE_MODEL, dtype)
 
 
 def not_numbers(part: str, dtype: torch.dtype) -> GenerationError:
-    """The error of a part of the model that gives what is no number.
+    """The error for a part of the model whose output is not made of numbers.
 
-    Only fp16 is too small for sound weights; elsewhere one of them is likely no number.
+    The range of fp16 is too small for sound weights. In any other dtype a weight itself is likely
+    NaN or infinite.
+
+    Args:
+        part: LANGUAGE_MODEL or VISION_ENCODER.
+        dtype: the dtype in which the model computes.
     """
     made = "logits" if part == LANGUAGE_MODEL else "features"
     if dtype == torch.float16:

@@ -1,10 +1,15 @@
-"""Which tokens may come next, where an answer is bound to a form. Masks are llguidance's."""
+"""Grammars: the tokens that may come next in an answer that follows a constraint.
+
+A constraint (JSON schema, regular expression, choices) is compiled once into a `Grammar`; each
+answer then has a `GrammarState` of its own, which masks logits. Masks are those of llguidance.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -14,24 +19,45 @@ from qwenvl_kit.errors import MissingPackageError, SchemaError
 from qwenvl_kit.structured_output.constraints import Constraint
 
 _WHITESPACE = r"[ \t\n\r]{0,24}"
-"""Between the marks of JSON, where a model may lay it out as it has learnt; not without end."""
+"""Whitespace between the marks of JSON, as a model has learnt to lay it out; it is bounded."""
 
 _CLOSING = ('"', "}", "]", ",", ":", "0", "n", "f", "[", "{")
-"""What brings JSON to its end the fastest, in this order: a string ends before what is around it,
-for which its closing marks are text. A number that must go on does so with a zero; where a value
-must begin, the shortest does."""
+"""The marks that end JSON the fastest, in this order: a string ends before the object around it,
+because the closing marks of the object are text within the string. A number that must go on does
+so with a zero; where a value must begin, the shortest one does."""
 
 _SPARE_TOKENS = 12
-"""Beyond those of the shortest answer: what was begun when closing begins must end, too."""
+"""Tokens beyond those of the shortest answer: a value that has begun must end, too."""
 
 _MAX_KEPT = 64
 
 
-class Binder:
-    """Binds answers to forms.
+@dataclass(frozen=True)
+class Grammar:
+    """A constraint that is compiled for one tokenizer.
+
+    Attributes:
+        matcher: the matcher of llguidance, or of choices, at the beginning of an answer.
+        end_ids: the tokens that end an answer.
+        closing_ids: the tokens that bring an answer to its end, the best first.
+        closing_tokens: an answer with this many tokens left, or fewer, is brought to its end.
+    """
+
+    matcher: Any
+    end_ids: Sequence[int]
+    closing_ids: Sequence[int]
+    closing_tokens: int
+
+    def start(self) -> GrammarState:
+        """The state of a new answer."""
+        return GrammarState(self)
+
+
+class GrammarCompiler:
+    """Compiles constraints for one tokenizer, and keeps the compiled grammars.
 
     Args:
-        tokenizer: the checkpoint's.
+        tokenizer: the checkpoint's tokenizer.
         end_ids: the tokens that end an answer.
     """
 
@@ -40,33 +66,36 @@ class Binder:
         self._end_ids = sorted(end_ids)
         self._lock = threading.Lock()
         self._words: Any = None
-        self._closing: tuple[int, ...] = ()
-        self._begun: dict[Constraint, tuple[Any, int]] = {}
+        self._closing_ids: tuple[int, ...] = ()
+        self._kept: dict[Constraint, Grammar] = {}
 
-    def bind(self, constraint: Constraint) -> Bound:
-        """The form, at the beginning of an answer.
+    def compile(self, constraint: Constraint) -> Grammar:
+        """Compile a constraint; one that was compiled before is not compiled again.
 
         Raises:
-            SchemaError: it cannot be kept.
+            SchemaError: no answer can follow it.
             MissingPackageError: llguidance is not installed.
         """
         with self._lock:
-            if constraint not in self._begun:
-                if len(self._begun) >= _MAX_KEPT:
-                    self._begun.clear()
-                self._begun[constraint] = self._matcher(constraint), self._num_least(constraint)
-            matcher, num_least = self._begun[constraint]
-            return Bound(matcher.deep_copy(), self._end_ids, self._closing, num_least)
+            if constraint not in self._kept:
+                if len(self._kept) >= _MAX_KEPT:
+                    self._kept.clear()
+                matcher = self._matcher(constraint)
+                closing_tokens = self._num_closing(constraint)
+                self._kept[constraint] = Grammar(
+                    matcher, self._end_ids, self._closing_ids, closing_tokens
+                )
+            return self._kept[constraint]
 
-    def _num_least(self, constraint: Constraint) -> int:
-        """With how many tokens left an answer is to be brought to its end."""
+    def _num_closing(self, constraint: Constraint) -> int:
+        """The number of tokens that bringing an answer to its end may take."""
         if not constraint.least:
             return 0
         encoded = self._tokenizer.backend_tokenizer.encode(constraint.least)
         return len(encoded.ids) * 5 // 4 + _SPARE_TOKENS
 
     def _spelled(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of each text; one that would end the answer, or forge a mark, is refused."""
+        """The tokens of each choice; a special token in it could end the answer or forge a mark."""
         added = self._tokenizer.added_tokens_decoder.items()
         special = {token_id for token_id, token in added if token.special}
         encode = self._tokenizer.backend_tokenizer.encode
@@ -82,7 +111,7 @@ class Binder:
 
     def _matcher(self, constraint: Constraint) -> Any:
         if constraint.kind == "choice":
-            return _Choices(self._spelled(json.loads(constraint.text)), self._end_ids[0])
+            return _ChoiceMatcher(self._spelled(json.loads(constraint.text)), self._end_ids[0])
         try:
             from llguidance import LLMatcher
             from llguidance.hf import from_tokenizer
@@ -94,28 +123,29 @@ class Binder:
         if self._words is None:
             self._words = from_tokenizer(self._tokenizer, eos_token=self._end_ids[0])
             encode = self._tokenizer.backend_tokenizer.token_to_id
-            self._closing = tuple(
+            self._closing_ids = tuple(
                 token_id for mark in _CLOSING if (token_id := encode(mark)) is not None
             )
-        matcher = LLMatcher(self._words, _grammar(constraint), log_level=0)
+        matcher = LLMatcher(self._words, _lark_grammar(constraint), log_level=0)
         if matcher.is_error():
             reason = " ".join(matcher.get_error().split())[:300]
             raise SchemaError(
                 f"no answer can be bound to this {constraint.kind} ({reason})",
-                expected="one without what is named",
+                expected=f"a {constraint.kind} without the part that is named",
             )
         return matcher
 
 
-class _Choices:
-    """One of several texts, each as the tokenizer spells it and in no other way.
+class _ChoiceMatcher:
+    """A matcher for one of several texts, each in the tokens that the tokenizer gives it.
 
-    What a text's probability is depends on how it is spelled; a model has learnt it in this way.
+    Other tokens could spell the same text, but a model has learnt this spelling, and the
+    probability of a text depends on it. The methods are those of llguidance's matcher.
 
     Args:
-        spelled: the tokens of each.
+        spelled: the tokens of each text.
         end_id: the token that ends an answer.
-        at: how many tokens have come.
+        at: the number of tokens that the answer has.
     """
 
     def __init__(self, spelled: Sequence[tuple[int, ...]], end_id: int, at: int = 0) -> None:
@@ -123,12 +153,12 @@ class _Choices:
         self._end_id = end_id
         self._at = at
 
-    def deep_copy(self) -> _Choices:
-        """The same, to go on apart."""
-        return _Choices(self._left, self._end_id, self._at)
+    def deep_copy(self) -> _ChoiceMatcher:
+        """A copy that goes on independently."""
+        return _ChoiceMatcher(self._left, self._end_id, self._at)
 
     def compute_bitmask(self) -> bytes:
-        """A bit for each token: whether it may come."""
+        """One bit for each token: 1 if it may come next."""
         at = self._at
         ids = [tokens[at] if at < len(tokens) else self._end_id for tokens in self._left]
         mask = numpy.zeros(max(ids, default=0) + 1, bool)
@@ -136,62 +166,51 @@ class _Choices:
         return numpy.packbits(mask, bitorder="little").tobytes()
 
     def compute_ff_tokens(self) -> list[int]:
-        """None are given: there is nothing that could grow too long."""
+        """No forced tokens: a choice cannot grow too long."""
         return []
 
     def consume_token(self, token_id: int) -> None:
-        """Go on by a token."""
+        """Advance by a token."""
         self._left = [
             tokens for tokens in self._left if tokens[self._at : self._at + 1] == (token_id,)
         ]
         self._at += 1
 
 
-class Bound:
-    """How far one answer has come in its form.
+class GrammarState:
+    """The state of one answer within its grammar.
 
     Args:
-        matcher: llguidance's.
-        end_ids: the tokens that end an answer.
-        closing_ids: those that bring it to its end.
-        closing_tokens: with so few tokens left it is brought there.
+        grammar: the compiled constraint.
     """
 
-    def __init__(
-        self,
-        matcher: Any,
-        end_ids: Sequence[int],
-        closing_ids: Sequence[int],
-        closing_tokens: int,
-    ) -> None:
-        self._matcher = matcher
-        self._end_ids = end_ids
-        self._closing_ids = closing_ids
-        self._closing_tokens = closing_tokens
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self._matcher = grammar.matcher.deep_copy()
 
     def masked(self, logits: torch.Tensor, num_left: int) -> torch.Tensor:
-        """The logits with all but the tokens that may come at minus infinity.
+        """The logits, with minus infinity for each token that may not come next.
 
         Args:
-            logits: (vocabulary,), fp32.
-            num_left: how many tokens the answer may still have, this one included.
+            logits: fp32 (vocabulary,).
+            num_left: the most tokens that the answer may still have, this one included.
         """
         allowed = self._allowed(logits.shape[-1])
-        if num_left <= self._closing_tokens:
+        if num_left <= self._grammar.closing_tokens:
             allowed = self._closing(allowed)
-        if logits.device.type == "cpu":  # to wake torch's threads would take longer than the work
+        if logits.device.type == "cpu":  # torch's threads take longer to wake than the work takes
             left = numpy.where(allowed, logits.numpy(), numpy.float32(-numpy.inf))
             return torch.from_numpy(left)
         return logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
 
     def accept(self, token_id: int) -> None:
-        """Go on by a token."""
+        """Advance by a token."""
         self._matcher.consume_token(token_id)
 
     def _closing(self, allowed: Any) -> Any:
-        """Of the tokens that may come, the one that brings the answer to its end."""
+        """The one allowed token that brings the answer to its end; all of them if none does."""
         forced = self._matcher.compute_ff_tokens()[:1]
-        for token_id in (*forced, *self._end_ids, *self._closing_ids):
+        for token_id in (*forced, *self._grammar.end_ids, *self._grammar.closing_ids):
             if token_id < len(allowed) and allowed[token_id]:
                 alone = numpy.zeros_like(allowed)
                 alone[token_id] = True
@@ -199,20 +218,22 @@ class Bound:
         return allowed
 
     def _allowed(self, num_ids: int) -> Any:
+        """The tokens that may come next, bool (vocabulary,); the end if no other may."""
         bits = numpy.frombuffer(self._matcher.compute_bitmask(), numpy.uint8)
         found = numpy.unpackbits(bits, bitorder="little")[:num_ids].astype(bool)
         allowed = numpy.zeros(num_ids, bool)
         allowed[: len(found)] = found
-        if allowed[self._end_ids[0]] or not allowed.any():
-            allowed[list(self._end_ids)] = True
+        end_ids = self._grammar.end_ids
+        if allowed[end_ids[0]] or not allowed.any():
+            allowed[list(end_ids)] = True
         return allowed
 
 
-def _grammar(constraint: Constraint) -> str:
-    """The form for llguidance, which is to leave it to the model how text is cut into tokens.
+def _lark_grammar(constraint: Constraint) -> str:
+    """The constraint as a grammar of llguidance that does not force tokens.
 
-    Where only one text can come, it would otherwise demand the tokens that it makes of it itself.
-    Those are not the model's own where its tokenizer joins a word to what stands before it.
+    Where only one text can come next, llguidance would otherwise demand the tokens that it makes
+    of this text. The model's own tokens differ if its tokenizer joins a word to the one before.
     """
     from llguidance import LLMatcher
 

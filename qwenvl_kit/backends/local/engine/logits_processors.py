@@ -1,6 +1,7 @@
-"""What changes logits before a token is chosen: transformers' own classes.
+"""Logits processors: penalties, temperature, top-k, top-p, and the rules of generation_config.json.
 
-In the order of `generate` (`GenerationMixin._get_logits_processor`).
+They are transformers' own classes, in the order of `generate`
+(`GenerationMixin._get_logits_processor`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from qwenvl_kit.options import Sampling
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What processors must know of the answer that they work on.
+class ProcessorContext:
+    """The facts about one answer that its logits processors need.
 
     Attributes:
         prompt_ids: the prompt.
-        max_new_tokens: how long the answer may become.
+        max_new_tokens: the most tokens of the answer.
         end_ids: the tokens that end it.
-        num_ids: size of the vocabulary.
-        device: where its logits are, as torch names it.
+        num_ids: the size of the vocabulary.
+        device: the device of its logits, as torch names it.
     """
 
     prompt_ids: Sequence[int]
@@ -39,26 +40,26 @@ class Setting:
 
     @property
     def num_prompt(self) -> int:
-        """Tokens of the prompt."""
+        """The number of tokens of the prompt."""
         return len(self.prompt_ids)
 
     @cached_property
     def ends(self) -> torch.Tensor:
-        """The tokens that end an answer, (number,)."""
+        """The ids of the tokens that end an answer, (number,)."""
         return torch.tensor(sorted(self.end_ids), device=self.device)
 
     @cached_property
     def prompt(self) -> Any:
-        """The prompt, (1, length)."""
+        """The ids of the prompt, (1, length)."""
         return torch.tensor([list(self.prompt_ids)], device=self.device)
 
 
 class PresencePenalty(logits_process.LogitsProcessor):
-    """Takes something from what the answer holds already, once for each token (OpenAI's API).
+    """Lowers the logits of tokens that the answer has already, however often (OpenAI's API).
 
     Args:
-        penalty: what is taken.
-        num_prompt: where the answer begins.
+        penalty: the amount by which they are lowered.
+        num_prompt: the length of the prompt, after which the answer begins.
     """
 
     def __init__(self, penalty: float, num_prompt: int) -> None:
@@ -66,13 +67,13 @@ class PresencePenalty(logits_process.LogitsProcessor):
         self._num_prompt = num_prompt
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Scores, (1, vocabulary), less the penalty."""
+        """Return the scores, (1, vocabulary), less the penalty."""
         answer_ids = input_ids[:, self._num_prompt :]
         present = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, answer_ids, True)
         return scores - self._penalty * present
 
 
-_RESHAPING: Mapping[str, Callable[[Any, Setting], Any]] = MappingProxyType(
+_RESHAPING: Mapping[str, Callable[[Any, ProcessorContext], Any]] = MappingProxyType(
     {
         "sequence_bias": lambda value, _: logits_process.SequenceBiasLogitsProcessor(value),
         "encoder_repetition_penalty": lambda value, at: (
@@ -111,9 +112,9 @@ _RESHAPING: Mapping[str, Callable[[Any, Setting], Any]] = MappingProxyType(
         ),
     }
 )
-"""What works on greedy answers too."""
+"""Processors that change greedy answers too."""
 
-_NARROWING: Mapping[str, Callable[[Any, Setting], Any]] = MappingProxyType(
+_NARROWING: Mapping[str, Callable[[Any, ProcessorContext], Any]] = MappingProxyType(
     {
         "temperature": lambda value, _: logits_process.TemperatureLogitsWarper(float(value)),
         "top_h": lambda value, _: logits_process.TopHLogitsWarper(value),
@@ -125,9 +126,9 @@ _NARROWING: Mapping[str, Callable[[Any, Setting], Any]] = MappingProxyType(
         "eta_cutoff": lambda value, at: logits_process.EtaLogitsWarper(value, device=at.device),
     }
 )
-"""What leaves a sample fewer tokens."""
+"""Processors that only narrow the choice of a sample."""
 
-_LAST: Mapping[str, Callable[[Any, Setting], Any]] = MappingProxyType(
+_LAST: Mapping[str, Callable[[Any, ProcessorContext], Any]] = MappingProxyType(
     {
         "watermarking_config": lambda value, at: value.construct_processor(at.num_ids, at.device),
         "renormalize_logits": lambda _, __: logits_process.LogitNormalization(),
@@ -144,14 +145,14 @@ _NO_CHANGE: Mapping[str, float] = MappingProxyType(
 
 
 def make_processors(
-    sampling: Sampling, rules: Mapping[str, Any], setting: Setting
+    sampling: Sampling, rules: Mapping[str, Any], context: ProcessorContext
 ) -> LogitsProcessorList:
-    """All that changes raw logits before a token is taken of them.
+    """The logits processors of an answer, in their order.
 
     Args:
-        sampling: what the request asks for.
-        rules: what the checkpoint says, by the names of generation_config.json.
-        setting: of the answer.
+        sampling: the settings of the request.
+        rules: the rules of the checkpoint, by their names in generation_config.json.
+        context: the facts about the answer.
     """
     given = {name: value for name, value in rules.items() if value is not None}
     for name in _OF_SAMPLING:
@@ -162,28 +163,28 @@ def make_processors(
         given.pop("min_length", None)
     kinds = (_RESHAPING, {} if sampling.is_greedy else _NARROWING, _LAST)
     made = [
-        make(given[name], setting) for kind in kinds for name, make in kind.items() if name in given
+        make(given[name], context) for kind in kinds for name, make in kind.items() if name in given
     ]
     return LogitsProcessorList(made)
 
 
 def check_rules(where: str, rules: Mapping[str, Any], num_ids: int, end_ids: Set[int]) -> None:
-    """Try each rule on logits that are all alike, rather than fail within an answer.
+    """Try each rule on equal logits, so that it fails when a checkpoint is loaded, not later.
 
     Args:
-        where: the checkpoint, for messages.
-        rules: what it says.
-        num_ids: size of the vocabulary.
+        where: the name of the checkpoint, for messages.
+        rules: its rules.
+        num_ids: the size of the vocabulary.
         end_ids: the tokens that end an answer.
 
     Raises:
-        CheckpointError: a rule cannot be kept; it says which.
+        CheckpointError: a rule cannot be used; the message names it.
     """
-    setting = Setting([0, 1], 2, end_ids, num_ids, "cpu")
+    context = ProcessorContext([0, 1], 2, end_ids, num_ids, "cpu")
     for name, value in rules.items():
         try:
-            made = make_processors(Sampling(temperature=1.0), {name: value}, setting)
-            made(setting.prompt, torch.zeros((1, num_ids), device=setting.device))
+            made = make_processors(Sampling(temperature=1.0), {name: value}, context)
+            made(context.prompt, torch.zeros((1, num_ids), device=context.device))
         except Exception as error:  # a value may be wrong in any way
             raise CheckpointError(
                 f"generation_config.json of {where} says {name}={str(value)[:80]}, which cannot be "

@@ -1,4 +1,8 @@
-"""Passes of a model over tokens: prompts, what is left of them, the next tokens of answers."""
+"""The model runner: forward passes of the language model, with a KV cache.
+
+`prefill` computes prompts or parts of them, `step` one decode step. Both take positions and
+features that were computed before; no pixels reach the model here.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +17,32 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
     CacheState,
     join_states,
     open_cache,
+    read_shared_prefix,
     read_state,
     repeat_row,
     select_rows,
-    share_beginning,
-    shared_prefix,
+    share_prefix,
 )
 from qwenvl_kit.backends.local.engine.finite_values import check_logits
-from qwenvl_kit.backends.local.engine.request import Job
+from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.vision_encoder import Features, as_encoder_output
 from qwenvl_kit.backends.local.keywords import cache_keyword
 from qwenvl_kit.errors import GenerationError
 
 _MIN_SAVED = 2048
-"""Positions that sharing must save, over all rows; for fewer, attention in two parts takes longer
-than attention over all (measured on two cores, with heads of 32 and of 128)."""
+"""Positions that a shared prefix must save, over all rows. For fewer, attention in two parts takes
+longer than attention over all (measured on two cores, with heads of 32 and of 128)."""
 
 
 @dataclass(frozen=True)
-class Computed:
-    """What a pass leaves.
+class PrefillOutput:
+    """The output of computing prompts, one row each.
 
     Attributes:
-        cache: open, one row a job.
-        state: what it holds.
-        mask: which positions of it are real, bool (batch, length).
-        logits: of each row's last token, fp32 (batch, vocabulary).
+        cache: the open KV cache, with which decoding goes on.
+        state: the contents of that cache.
+        mask: True for positions that are not padding, bool (batch, length).
+        logits: the logits after the last token of each row, fp32 (batch, vocabulary).
     """
 
     cache: Any
@@ -47,12 +51,12 @@ class Computed:
     logits: torch.Tensor
 
 
-class Forward:
+class ModelRunner:
     """Runs a model of transformers on parts of sequences.
 
     Args:
         model: the model.
-        pad_id: what stands where a row has no token.
+        pad_id: the token for padding.
     """
 
     def __init__(self, model: Any, pad_id: int) -> None:
@@ -60,92 +64,97 @@ class Forward:
         self._pad_id = pad_id
         self._cache_keyword = cache_keyword(model)
 
-    def read(
+    def prefill(
         self,
-        jobs: Sequence[Job],
+        requests: Sequence[EngineRequest],
         start: int,
         stops: Sequence[int],
-        base: CacheState | None,
+        prefix: CacheState | None,
         features: Sequence[Mapping[int, Features]],
-    ) -> Computed:
-        """Compute the tokens of each job from `start` to its stop, after what they have in common.
+    ) -> PrefillOutput:
+        """Compute the tokens of each request from `start` to its stop, after a common prefix.
 
-        Rows are padded on the left of what is computed: at the very beginning, or between what
-        they share and what is their own.
+        The rows are padded on the left of what is computed: at the very beginning, or between
+        the common prefix and a row's own tokens.
 
         Args:
-            jobs: the requests.
-            start: how many of their tokens are computed already.
-            stops: up to where each is computed now.
-            base: the cache after those, of a single row or one for each job.
-            features: of each job's pictures and videos that are computed now, by their number.
+            requests: the requests.
+            start: the length of the common prefix, which is computed already.
+            stops: the place up to which each request is computed.
+            prefix: the state after the common prefix, with one row for all or one for each.
+            features: for each request, the features of the media within the computed part, by
+                the number of the picture or video.
 
         Raises:
-            GenerationError: a row gives what is no number; nothing of it may be kept.
+            GenerationError: the logits of a row are not numbers; nothing of it may be kept.
         """
         device = self._model.device
         width = max(stops) - start
-        ids = torch.full((len(jobs), width), self._pad_id)
-        own = torch.zeros((len(jobs), width), dtype=torch.bool)
-        positions = torch.zeros((4, len(jobs), width), dtype=torch.long)
-        for at, (job, stop) in enumerate(zip(jobs, stops)):
+        ids = torch.full((len(requests), width), self._pad_id)
+        own = torch.zeros((len(requests), width), dtype=torch.bool)
+        positions = torch.zeros((4, len(requests), width), dtype=torch.long)
+        for row, (request, stop) in enumerate(zip(requests, stops)):
             part = slice(width - (stop - start), width)
-            ids[at, part] = torch.tensor(job.ids[start:stop])
-            own[at, part] = True
-            positions[:, at, part] = job.positions_between(start, stop)
-        mask = torch.cat([torch.ones((len(jobs), start), dtype=torch.bool), own], dim=1).to(device)
-        cache = self._opened(base, len(jobs))
-        shown = _shown(jobs, start, stops, features)
+            ids[row, part] = torch.tensor(request.ids[start:stop])
+            own[row, part] = True
+            positions[:, row, part] = request.positions_between(start, stop)
+        before = torch.ones((len(requests), start), dtype=torch.bool)
+        mask = torch.cat([before, own], dim=1).to(device)
+        cache = self._open(prefix, len(requests))
+        outputs = _encoder_outputs(requests, start, stops, features)
         logits = self._run(
             cache,
             input_ids=ids.to(device),
             attention_mask=None if bool(own.all()) else mask.long(),
             position_ids=positions.to(device),
             logits_to_keep=1,
-            **({"mm_encoder_outputs": shown} if shown else {}),
+            **({"mm_encoder_outputs": outputs} if outputs else {}),
         )
         last = logits[:, -1]
-        if not any(job.row.removes_invalid_values for job in jobs):
+        if not any(request.sequence.removes_invalid_values for request in requests):
             check_logits(last, self._model.dtype)
-        return Computed(cache, read_state(cache), mask, last)
+        return PrefillOutput(cache, read_state(cache), mask, last)
 
-    def read_in_turn(
+    def prefill_without_padding(
         self,
-        jobs: Sequence[Job],
-        base: CacheState,
+        requests: Sequence[EngineRequest],
+        prefix: CacheState,
         features: Sequence[Mapping[int, Features]],
-    ) -> Computed:
-        """Compute what is left of each job, without padding, over which a state would run on.
+    ) -> PrefillOutput:
+        """Compute requests of different lengths without padding, in several passes.
 
-        All are read up to where the shortest ends, the others up to where the next one ends, and
-        so on.
+        It is for states of linear attention, which padding would change. The first pass computes
+        all requests up to the end of the shortest, the next one those that are left up to the end
+        of the next, and so on.
 
         Args:
-            jobs: the requests, the shortest first. All they show ends before the shortest does.
-            base: the cache after what they have in common, of a single row.
-            features: of each job's pictures and videos that are computed now, by their number.
+            requests: the requests, the shortest first. All their media end before the shortest
+                does.
+            prefix: the state after their common prefix, with a single row.
+            features: for each request, the features of the media within the computed part, by
+                the number of the picture or video.
         """
-        stops = [job.num_tokens for job in jobs]
-        state, states, logits = base, list[CacheState](), list[torch.Tensor]()
+        stops = [request.num_tokens for request in requests]
+        state, states, logits = prefix, list[CacheState](), list[torch.Tensor]()
         for stop in sorted(set(stops)):
-            left = [at for at in range(len(jobs)) if stops[at] >= stop]
+            left = [row for row in range(len(requests)) if stops[row] >= stop]
             ending = range(stops.count(stop))
-            done = self.read(
-                [jobs[at] for at in left],
+            output = self.prefill(
+                [requests[row] for row in left],
                 state.length,
                 [stop] * len(left),
                 state,
-                [features[at] for at in left],
+                [features[row] for row in left],
             )
-            states.append(select_rows(done.state, ending))
-            logits.append(done.logits[: len(ending)])
-            state = select_rows(done.state, range(len(ending), len(left)))
+            states.append(select_rows(output.state, ending))
+            logits.append(output.logits[: len(ending)])
+            state = select_rows(output.state, range(len(ending), len(left)))
         joined = join_states(states)
-        mask = torch.ones((len(jobs), joined.length), dtype=torch.bool)
-        for at, stop in enumerate(stops):
-            mask[at, joined.num_shared : joined.num_shared + joined.length - stop] = False
+        mask = torch.ones((len(requests), joined.length), dtype=torch.bool)
+        for row, stop in enumerate(stops):
+            mask[row, joined.num_shared : joined.num_shared + joined.length - stop] = False
         cache = open_cache(self._model, joined)
-        return Computed(cache, joined, mask.to(self._model.device), torch.cat(logits))
+        return PrefillOutput(cache, joined, mask.to(self._model.device), torch.cat(logits))
 
     def step(
         self,
@@ -154,13 +163,14 @@ class Forward:
         ids: Sequence[Sequence[int]],
         positions: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits after each of some more tokens of each row, fp32 (batch, tokens, vocabulary).
+        """Return the logits after each of some new tokens, fp32 (batch, tokens, vocabulary).
 
         Args:
-            cache: the open cache, which grows.
-            mask: which positions are real, with the new ones: bool (batch, length); None if all.
-            ids: the tokens of each row.
-            positions: (4, batch, tokens).
+            cache: the open KV cache, which grows by these tokens.
+            mask: True for positions that are not padding, the new ones included, bool (batch,
+                length); None if there is no padding.
+            ids: the new tokens of each row.
+            positions: their M-RoPE positions, (4, batch, tokens).
         """
         device = self._model.device
         return self._run(
@@ -172,42 +182,42 @@ class Forward:
         )
 
     def _run(self, cache: Any, **inputs: Any) -> torch.Tensor:
-        """Logits, fp32 (batch, tokens, vocabulary), after what a cache holds; the cache grows."""
-        shared = shared_prefix(cache)
+        """Run a forward pass; return logits, fp32 (batch, tokens, vocabulary)."""
+        shared = read_shared_prefix(cache)
         output = self._model(
             **{**inputs, self._cache_keyword: cache, "use_cache": True},
             **({"shared_prefix": shared} if shared else {}),
         )
         if shared and not shared.is_read:
             raise GenerationError(
-                "transformers did not hand on what the rows of a batch begin with",
+                "transformers did not hand the shared prefix of a batch to its attention",
                 hint="pip install --upgrade qwenvl-kit, or an earlier transformers",
             )
         logits: torch.Tensor = output.logits.float()
         return logits
 
-    def _opened(self, base: CacheState | None, num_rows: int) -> Any:
-        """A cache to go on with, in which all rows begin alike."""
-        if base is None or base.num_rows == num_rows:
-            return open_cache(self._model, base)
-        if base.may_share and self.may_share(base.length, num_rows):
-            base = share_beginning(base, base.length)
-        return open_cache(self._model, repeat_row(base, num_rows))
+    def _open(self, prefix: CacheState | None, num_rows: int) -> Any:
+        """Open a cache in which all rows begin with the same prefix."""
+        if prefix is None or prefix.num_rows == num_rows:
+            return open_cache(self._model, prefix)
+        if prefix.may_share and self.may_share(prefix.length, num_rows):
+            prefix = share_prefix(prefix, prefix.length)
+        return open_cache(self._model, repeat_row(prefix, num_rows))
 
     def may_share(self, length: int, num_rows: int) -> bool:
-        """Whether so many positions that rows begin with should be held once for all of them."""
+        """True if a prefix of this length should be held once for this many rows."""
         return (num_rows - 1) * length >= _MIN_SAVED and has_shared_attention(self._model)
 
 
-def _shown(
-    jobs: Sequence[Job],
+def _encoder_outputs(
+    requests: Sequence[EngineRequest],
     start: int,
     stops: Sequence[int],
     features: Sequence[Mapping[int, Features]],
 ) -> dict[str, Any]:
-    """The features of what is computed now, by kind, in the order of the placeholders."""
+    """The features of the media that are computed now, by kind, in the order of placeholders."""
     shown: dict[str, list[Features]] = {"image": [], "video": []}
-    for job, stop, known in zip(jobs, stops, features):
-        for index in job.media_between(start, stop):
-            shown[job.media_kinds[index]].append(known[index])
+    for request, stop, known in zip(requests, stops, features):
+        for index in request.media_between(start, stop):
+            shown[request.media_kinds[index]].append(known[index])
     return {kind: as_encoder_output(found) for kind, found in shown.items() if found}

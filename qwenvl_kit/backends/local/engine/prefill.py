@@ -1,4 +1,9 @@
-"""Reads the prompts of requests: together where that pays, and no part of them twice."""
+"""Prefill: the prompts of requests, computed in groups, and no part of them twice.
+
+A prompt is looked up in the prefix cache first; only the rest of it is computed. A prefix that
+several waiting prompts have in common is computed once, before them. Prompts that remain are
+computed together, if little of the batch would be padding.
+"""
 
 from __future__ import annotations
 
@@ -6,239 +11,276 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qwenvl_kit.backends.local.cache.cache_key import common_length
 from qwenvl_kit.backends.local.cache.kv_cache import CacheState, select_rows
-from qwenvl_kit.backends.local.cache.prefix_cache import Prefix, PrefixStore
-from qwenvl_kit.backends.local.cache.token_sequences import common_length
-from qwenvl_kit.backends.local.engine.model_runner import Computed, Forward
-from qwenvl_kit.backends.local.engine.request import Job
+from qwenvl_kit.backends.local.cache.prefix_cache import Prefix, PrefixCache
+from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
+from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.vision_encoder import Features, VisionEncoder
 
 _SHARED_TOKENS = 64
-"""What prompts have in common is computed first, and once, if it is at least so long."""
+"""The least length of a common prefix that is computed once, before the prompts that have it."""
 
 _TOGETHER_TOKENS = 4096
-"""Prompts are read together up to so many tokens; beyond, one pass keeps a machine busy."""
+"""Most tokens, padding included, of prompts that are computed together: with more, a single pass
+keeps a machine busy."""
 
 _MAX_PADDING = 0.25
-"""How much of what is read together may be padding."""
+"""The largest share of padding in what is computed together."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Requests whose prompts are read in one pass.
+class PrefillGroup:
+    """Requests whose prompts are computed in one forward pass.
 
     Attributes:
-        jobs: the requests.
-        base: what they have in common, and which was computed before.
-        stop: up to where the only one of them is read for now, as others begin like it; None
-            reads all of each.
+        requests: the requests.
+        prefix: the prefix that they have in common and that is in the cache; None if there is none.
+        stop: the place up to which the only request is computed for now, because others begin
+            with the same tokens; None computes all of each.
     """
 
-    jobs: Sequence[Job]
-    base: Prefix | None
+    requests: Sequence[EngineRequest]
+    prefix: Prefix | None
     stop: int | None = None
 
     @property
     def start(self) -> int:
-        """How many tokens of each are computed already."""
-        return 0 if self.base is None else self.base.length
+        """The number of tokens that are computed already, the same for each request."""
+        return 0 if self.prefix is None else self.prefix.length
 
 
 @dataclass(frozen=True)
-class Read:
-    """What reading a group gave, and how long its two parts took, in seconds.
+class PrefillResult:
+    """The result of computing a group.
 
-    Nothing is given where only a beginning was read.
+    Attributes:
+        output: the KV cache and the last logits; None if only a common prefix was computed.
+        vision_seconds: the time that the vision encoder took.
+        prefill_seconds: the time that the language model took.
     """
 
-    computed: Computed | None
+    output: PrefillOutput | None
     vision_seconds: float
     prefill_seconds: float
 
 
-class PromptReader:
-    """Computes prompts.
+class Prefill:
+    """Computes the prompts of requests.
 
     Args:
-        forward: runs the model.
-        vision: makes features of pictures and videos.
-        prefixes: what was computed before.
-        is_croppable: whether what was computed for a longer prompt serves a shorter one.
+        runner: runs the language model.
+        vision: gives the features of pictures and videos.
+        prefixes: the prefix cache.
+        is_croppable: True if the KV cache of a longer prompt serves a shorter one.
     """
 
     def __init__(
-        self, forward: Forward, vision: VisionEncoder, prefixes: PrefixStore, *, is_croppable: bool
+        self,
+        runner: ModelRunner,
+        vision: VisionEncoder,
+        prefixes: PrefixCache,
+        *,
+        is_croppable: bool,
     ) -> None:
-        self._forward = forward
+        self._runner = runner
         self._vision = vision
         self._prefixes = prefixes
         self._is_croppable = is_croppable
 
-    def next_group(self, waiting: Sequence[Job]) -> Group:
-        """Which of some requests are read next, and together.
+    def next_group(self, waiting: Sequence[EngineRequest]) -> PrefillGroup:
+        """Choose the requests that are computed next: the first one, and those that go with it.
 
-        Formed anew when a group has been read, for what that left is of use to the next.
+        The caller asks again after each group, as the next one may use what that left in the
+        prefix cache.
         """
         first, *others = waiting
-        base = self._found(first)
-        shared = self._shared_length(first, others, 0 if base is None else base.length)
+        prefix = self._find(first)
+        shared = self._shared_length(first, others, 0 if prefix is None else prefix.length)
         if shared and not first.begun_tokens and self._prefixes.is_open:
-            return Group([first], base, shared)
-        return self._companions(Group([first], base), others)
+            return PrefillGroup([first], prefix, shared)
+        return self._with_companions(PrefillGroup([first], prefix), others)
 
-    def num_shared(self, jobs: Sequence[Job]) -> int:
-        """How many positions requests will hold once when they run together."""
-        if len(jobs) < 2 or self._prefixes.max_bytes < max(job.cache_bytes for job in jobs):
+    def num_shared(self, requests: Sequence[EngineRequest]) -> int:
+        """The length of the prefix that requests hold once when they run together."""
+        if len(requests) < 2 or self._prefixes.max_bytes < max(r.cache_bytes for r in requests):
             return 0
-        first, *others = (job.prompt_sequence for job in jobs)
+        first, *others = (request.prompt_cache_key for request in requests)
         length = min(common_length(first, other) for other in others)
-        may_share = self._is_croppable and self._forward.may_share(length, len(jobs))
+        may_share = self._is_croppable and self._runner.may_share(length, len(requests))
         return length if may_share else 0
 
-    def read(self, group: Group) -> Read:
-        """The cache and the logits of the last token of each prompt."""
+    def run(self, group: PrefillGroup) -> PrefillResult:
+        """Compute a group, and keep in the prefix cache what other prompts may begin with."""
         started = time.perf_counter()
         features, vision_seconds = self._features(group)
-        computed = None
+        output = None
         if group.stop is None:
-            computed = self._finish(group, features)
+            output = self._run_to_end(group, features)
         else:
-            self._begin(group, group.stop, features)
+            self._run_prefix(group, group.stop, features)
         seconds = time.perf_counter() - started - vision_seconds
-        for job in group.jobs:
-            if computed is not None and not job.row.token_ids:  # not one computed once more
-                job.reused_tokens = max(0, group.start - job.begun_tokens)
-                self._prefixes.note(found=job.reused_tokens > 0)
-            job.times.vision += vision_seconds
-            job.times.prefill += seconds
-        return Read(computed, vision_seconds, seconds)
+        for request in group.requests:
+            is_first = not request.sequence.token_ids  # not one that is computed once more
+            if output is not None and is_first:
+                request.reused_tokens = max(0, group.start - request.begun_tokens)
+                self._prefixes.note(found=request.reused_tokens > 0)
+            request.timings.vision += vision_seconds
+            request.timings.prefill += seconds
+        return PrefillResult(output, vision_seconds, seconds)
 
-    def _begin(self, group: Group, stop: int, features: Sequence[dict[int, Features]]) -> None:
-        """Read the beginning of a prompt, and keep it for those that begin alike."""
-        (job,) = group.jobs
-        base = None if group.base is None else group.base.state()
-        branches = [at for at in self._branches(job, group.start) if at < stop]
-        self._read_parts(job, base, [*branches, stop], features)
-        job.begun_tokens += stop - group.start
+    def _run_prefix(
+        self, group: PrefillGroup, stop: int, features: Sequence[dict[int, Features]]
+    ) -> None:
+        """Compute the beginning of a prompt, and keep it for the others that begin with it."""
+        (request,) = group.requests
+        state = None if group.prefix is None else group.prefix.state()
+        branches = [at for at in self._branches(request, group.start) if at < stop]
+        self._run_parts(request, state, [*branches, stop], features)
+        request.begun_tokens += stop - group.start
 
-    def _finish(self, group: Group, features: Sequence[dict[int, Features]]) -> Computed:
-        """Read each prompt to its end."""
-        base = None if group.base is None else group.base.state()
-        if len(group.jobs) == 1:
-            branches = self._branches(group.jobs[0], group.start)
-            base = self._read_parts(group.jobs[0], base, branches, features)
-        stops = [job.num_tokens for job in group.jobs]
-        if base is not None and not self._is_croppable and len(set(stops)) > 1:
-            return self._forward.read_in_turn(group.jobs, base, features)
-        start = 0 if base is None else base.length
-        done = self._forward.read(group.jobs, start, stops, base, features)
-        self._keep(group, done)
-        return done
+    def _run_to_end(
+        self, group: PrefillGroup, features: Sequence[dict[int, Features]]
+    ) -> PrefillOutput:
+        """Compute each prompt to its end."""
+        state = None if group.prefix is None else group.prefix.state()
+        if len(group.requests) == 1:
+            branches = self._branches(group.requests[0], group.start)
+            state = self._run_parts(group.requests[0], state, branches, features)
+        stops = [request.num_tokens for request in group.requests]
+        if state is not None and not self._is_croppable and len(set(stops)) > 1:
+            return self._runner.prefill_without_padding(group.requests, state, features)
+        start = 0 if state is None else state.length
+        output = self._runner.prefill(group.requests, start, stops, state, features)
+        self._keep(group, output)
+        return output
 
-    def _read_parts(
+    def _run_parts(
         self,
-        job: Job,
-        base: CacheState | None,
+        request: EngineRequest,
+        state: CacheState | None,
         stops: Sequence[int],
         features: Sequence[dict[int, Features]],
     ) -> CacheState | None:
-        """Read one prompt up to each of these places, and keep what there is then."""
-        start = 0 if base is None else base.length
+        """Compute one prompt up to each of some places, and keep the state at each of them."""
+        start = 0 if state is None else state.length
         for stop in stops:
-            base = self._forward.read([job], start, [stop], base, features).state
-            self._prefixes.keep(job.sequence.first(stop), base)
+            state = self._runner.prefill([request], start, [stop], state, features).state
+            self._prefixes.keep(request.cache_key.first(stop), state)
             start = stop
-        return base
+        return state
 
-    def keep_answer(self, job: Job, state: CacheState | None) -> None:
-        """Keep a prompt with its answer, which a conversation goes on from."""
+    def keep_answer(self, request: EngineRequest, state: CacheState | None) -> None:
+        """Keep the state after a prompt with its answer, for the next turn of the conversation."""
         if state is not None and self._prefixes.is_open:
-            self._prefixes.keep(job.sequence.first(state.length), state)
+            self._prefixes.keep(request.cache_key.first(state.length), state)
 
-    def _found(self, job: Job) -> Prefix | None:
-        """What is computed of it already, unless that is so little that a pass without is faster.
+    def _find(self, request: EngineRequest) -> Prefix | None:
+        """The cached prefix of a request, unless it is so short that a pass without it is faster.
 
-        A pass from the very beginning needs no mask, for which attention has a faster way.
+        A pass from the first token needs no mask, and attention is faster without one.
         """
-        found = self._prefixes.find(job.sequence)
-        is_little = found is not None and found.length < min(_SHARED_TOKENS, job.num_tokens // 2)
-        return None if is_little else found
+        found = self._prefixes.find(request.cache_key)
+        least = min(_SHARED_TOKENS, request.num_tokens // 2)
+        return None if found is not None and found.length < least else found
 
-    def _shared_length(self, first: Job, others: Sequence[Job], computed: int) -> int:
-        """What a prompt has in common with any other, if much of it is not computed yet; else 0."""
-        shared = max((common_length(first.sequence, job.sequence) for job in others), default=0)
-        shared = min(shared, first.num_tokens - 1)  # the last token's logits are needed
-        if not self._is_croppable:  # only what is kept of it can be found again
+    def _shared_length(
+        self, first: EngineRequest, others: Sequence[EngineRequest], computed: int
+    ) -> int:
+        """The length of a prompt's longest prefix that any other prompt has too.
+
+        0 if little of it is still to be computed.
+        """
+        lengths = (common_length(first.cache_key, other.cache_key) for other in others)
+        shared = min(max(lengths, default=0), first.num_tokens - 1)  # the last logits are needed
+        if not self._is_croppable:  # the cache finds only states at the places where it kept one
             shared = max((at for at in self._branches(first, 0) if at <= shared), default=0)
         return shared if shared >= computed + _SHARED_TOKENS else 0
 
-    def _companions(self, group: Group, waiting: Sequence[Job]) -> Group:
-        """The group with those that can be read along with it."""
-        for job in waiting:
-            found = self._found(job)
-            if (found is None) != (group.base is None):
+    def _with_companions(
+        self, group: PrefillGroup, waiting: Sequence[EngineRequest]
+    ) -> PrefillGroup:
+        """The group together with the waiting requests that can be computed in the same pass."""
+        for request in waiting:
+            found = self._find(request)
+            if (found is None) != (group.prefix is None):
                 continue
-            base = self._common_base(group, job, found)
-            larger = Group([*group.jobs, job], base)
-            if (base is None) == (found is None) and self._is_economical(larger):
+            prefix = self._common_prefix(group, request, found)
+            larger = PrefillGroup([*group.requests, request], prefix)
+            if (prefix is None) == (found is None) and self._is_economical(larger):
                 group = larger
-        return Group(sorted(group.jobs, key=lambda job: job.num_tokens), group.base)
+        return PrefillGroup(sorted(group.requests, key=lambda r: r.num_tokens), group.prefix)
 
-    def _common_base(self, group: Group, job: Job, found: Prefix | None) -> Prefix | None:
-        """What a request has in common with a group, if that is nearly all that is computed."""
-        if group.base is None or found is None:
+    def _common_prefix(
+        self, group: PrefillGroup, request: EngineRequest, found: Prefix | None
+    ) -> Prefix | None:
+        """The cached prefix of both a group and a request, if it is nearly all that is cached."""
+        if group.prefix is None or found is None:
             return None
-        length = min(group.start, found.length, common_length(group.jobs[0].sequence, job.sequence))
+        common = common_length(group.requests[0].cache_key, request.cache_key)
+        length = min(group.start, found.length, common)
         is_near = max(group.start, found.length) - length < _SHARED_TOKENS
         is_usable = self._is_croppable or length == group.start == found.length
-        return group.base.cropped(length) if is_near and is_usable and length else None
+        return group.prefix.cropped(length) if is_near and is_usable and length else None
 
-    def _is_economical(self, group: Group) -> bool:
-        widths = [job.num_tokens - group.start for job in group.jobs]
+    def _is_economical(self, group: PrefillGroup) -> bool:
+        """True if a group is small enough, and little of it is padding."""
+        widths = [request.num_tokens - group.start for request in group.requests]
         area = max(widths) * len(widths)
-        if group.base is not None and not self._is_croppable:
+        if group.prefix is not None and not self._is_croppable:
             shortest = group.start + min(widths)
-            if any(span.end > shortest for job in group.jobs for span in job.prompt.spans):
-                return False  # a picture is read whole
+            spans = (span for request in group.requests for span in request.prompt.spans)
+            if any(span.end > shortest for span in spans):
+                return False  # a picture is computed whole
         return area <= _TOGETHER_TOKENS and area - sum(widths) <= _MAX_PADDING * area
 
-    def _branches(self, job: Job, start: int) -> list[int]:
-        """Where other prompts are likely to part from this one, if that must be known before."""
+    def _branches(self, request: EngineRequest, start: int) -> list[int]:
+        """The places at which other prompts are likely to differ from this one.
+
+        A cache that cannot be cropped must keep its state at these places; others need none.
+        """
         if self._is_croppable:
             return []
-        wanted = [*(span.end for span in job.prompt.spans[-1:]), job.prompt.turn_start]
+        wanted = [*(span.end for span in request.prompt.spans[-1:]), request.prompt.turn_start]
         branches: list[int] = []
         for at in wanted:
-            if at >= max([start, *branches]) + _SHARED_TOKENS and at < job.num_tokens:
+            if at >= max([start, *branches]) + _SHARED_TOKENS and at < request.num_tokens:
                 branches.append(at)
         return branches
 
-    def _features(self, group: Group) -> tuple[list[dict[int, Features]], float]:
-        """The features of what is shown in the part that is computed, and the seconds it took."""
+    def _features(self, group: PrefillGroup) -> tuple[list[dict[int, Features]], float]:
+        """The features of the media in the part that is computed, and the seconds they took.
+
+        The features of each request are given by the numbers of its pictures and videos.
+        """
         wanted = [
-            job.media_between(group.start, group.stop or job.num_tokens) for job in group.jobs
+            request.media_between(group.start, group.stop or request.num_tokens)
+            for request in group.requests
         ]
         media = {
-            job.digests[at]: job.media[at]
-            for job, places in zip(group.jobs, wanted)
+            request.digests[at]: request.media[at]
+            for request, places in zip(group.requests, wanted)
             for at in places
         }
         if not media:
-            return [{} for _ in group.jobs], 0.0
+            return [{} for _ in group.requests], 0.0
         started = time.perf_counter()
         made = self._vision.encode(media)
         features = [
-            {at: made[job.digests[at]] for at in places} for job, places in zip(group.jobs, wanted)
+            {at: made[request.digests[at]] for at in places}
+            for request, places in zip(group.requests, wanted)
         ]
         return features, time.perf_counter() - started
 
-    def _keep(self, group: Group, done: Computed) -> None:
-        """Keep what another prompt may begin with."""
+    def _keep(self, group: PrefillGroup, output: PrefillOutput) -> None:
+        """Keep the prompts of a group in the prefix cache."""
         if not self._is_croppable or not self._prefixes.is_open:
             return
-        if len(group.jobs) == 1:
-            self._prefixes.keep(group.jobs[0].sequence, done.state)
-        elif group.base is None:
-            for row, job in enumerate(group.jobs):
-                num_skipped = done.state.length - job.num_tokens
-                self._prefixes.keep(job.sequence, select_rows(done.state, [row], num_skipped))
+        if len(group.requests) == 1:
+            self._prefixes.keep(group.requests[0].cache_key, output.state)
+        elif group.prefix is None:
+            for row, request in enumerate(group.requests):
+                num_skipped = output.state.length - request.num_tokens
+                self._prefixes.keep(
+                    request.cache_key, select_rows(output.state, [row], num_skipped)
+                )

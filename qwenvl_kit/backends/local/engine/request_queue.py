@@ -1,149 +1,145 @@
-"""Requests that wait for the model, and which of them may begin."""
+"""The request queue: requests that wait for the model, and the choice of those that may begin.
+
+Requests begin in the order in which they came. A request begins when there is room for it in the
+decode batch: in its number of sequences, in positions of the KV cache, and in memory.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
 
-from qwenvl_kit.backends.admission import check_queue_has_room, early_end
-from qwenvl_kit.backends.base import Completion, Observer
-from qwenvl_kit.backends.local.engine.request import Job
+from qwenvl_kit.backends.admission import check_queue_has_room
+from qwenvl_kit.backends.local.engine.request import EngineRequest
 
-MAX_ROWS = 64
-"""Most answers that are written at a time: more make no pass of a model cheaper."""
+MAX_BATCH_SIZE = 64
+"""Most sequences that are decoded together: more do not make a forward pass cheaper."""
 
 _MAX_TOKENS = 65_536
-"""Most positions of a common cache, padding included: it is copied when rows come or go. What rows
-begin with alike, and is held once, is not."""
+"""Most positions in the KV cache of a batch, padding included: it is copied when sequences come or
+go. A shared prefix is held once and not copied, and does not count."""
 
 _CACHE_SHARE = 0.4
-"""What of the free memory caches may take together; while one is copied, it is there twice."""
+"""Share of the free memory that KV caches may take: while one is copied, it is there twice."""
 
 
-@dataclass(eq=False)
-class Ticket:
-    """A request that waits or runs, and who waits for it."""
-
-    job: Job
-    future: Future[Completion]
-    observer: Observer | None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody wants more of the answer; its row has ended then."""
-        reason = early_end(self.observer, self.job.deadline)
-        if reason is not None:
-            self.job.row.finish(reason)
-        return self.job.row.finish_reason is not None
-
-
-class Queue:
-    """Tickets in the order in which they begin. Not for several threads at a time.
+class RequestQueue:
+    """Waiting requests in the order in which they begin. One thread at a time may use it.
 
     Args:
-        max_waiting: most that wait.
-        free_bytes: what the device could give; None where not known.
-        num_shared: how many positions some requests would hold once when they run together.
+        max_waiting: the most requests that may wait.
+        free_bytes: returns the free memory of the device in bytes; None where it is not known.
+        num_shared: returns the length of the prefix that some requests would hold once if they
+            ran together.
     """
 
     def __init__(
         self,
         max_waiting: int,
         free_bytes: Callable[[], int | None],
-        num_shared: Callable[[Sequence[Job]], int],
+        num_shared: Callable[[Sequence[EngineRequest]], int],
     ) -> None:
         self._max_waiting = max_waiting
         self._free_bytes = free_bytes
         self._num_shared = num_shared
-        self._tickets: deque[Ticket] = deque()
-        self._max_rows = MAX_ROWS
+        self._requests: deque[EngineRequest] = deque()
+        self._max_batch_size = MAX_BATCH_SIZE
         self._max_bytes: float | None = None
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self._requests)
 
-    def __iter__(self) -> Iterator[Ticket]:
-        return iter(self._tickets)
+    def __iter__(self) -> Iterator[EngineRequest]:
+        return iter(self._requests)
 
-    def add(self, ticket: Ticket) -> None:
-        """Put a request at the end.
+    def add(self, request: EngineRequest) -> None:
+        """Put a request at the end of the queue.
 
         Raises:
-            OverloadError: too many wait.
+            OverloadError: the queue is full.
         """
-        check_queue_has_room(len(self._tickets), self._max_waiting, "from_pretrained")
-        self._tickets.append(ticket)
+        check_queue_has_room(len(self._requests), self._max_waiting, "from_pretrained")
+        self._requests.append(request)
 
-    def put_back(self, tickets: Sequence[Ticket]) -> None:
-        """Have requests that were begun come next."""
-        self._tickets.extendleft(reversed(tickets))
+    def put_back(self, requests: Sequence[EngineRequest]) -> None:
+        """Put requests that had begun at the front of the queue."""
+        self._requests.extendleft(reversed(requests))
 
-    def clear(self) -> list[Ticket]:
-        """All of them, which wait no longer."""
-        tickets = list(self._tickets)
-        self._tickets.clear()
-        return tickets
+    def clear(self) -> list[EngineRequest]:
+        """Remove all requests, and return them."""
+        requests = list(self._requests)
+        self._requests.clear()
+        return requests
 
-    def start_over(self, *, is_idle: bool) -> None:
-        """Nothing runs: what memory there is may have changed.
+    def reset_limits(self, *, is_idle: bool) -> None:
+        """Measure the free memory anew: nothing runs, and it may have changed.
 
         Args:
-            is_idle: nothing waits either; what was learned when memory ran out is forgotten.
+            is_idle: True if no request waited either; a smaller batch size, which was set when
+                memory ran out, is then forgotten too.
         """
         self._max_bytes = None
         if is_idle:
-            self._max_rows = MAX_ROWS
+            self._max_batch_size = MAX_BATCH_SIZE
 
-    def narrow(self, max_rows: int) -> None:
-        """Let fewer run together, as memory ran out."""
-        self._max_rows = max(1, max_rows)
+    def limit_batch_size(self, max_batch_size: int) -> None:
+        """Let fewer requests run together, because memory ran out."""
+        self._max_batch_size = max(1, max_batch_size)
 
     @property
-    def max_rows(self) -> int:
-        """How many may run together at most."""
-        return self._max_rows
+    def max_batch_size(self) -> int:
+        """The most requests that may run together."""
+        return self._max_batch_size
 
-    def take_over(self) -> list[Ticket]:
-        """Those that need not begin any more, which wait no longer."""
-        over = [ticket for ticket in self._tickets if ticket.is_over]
-        for ticket in over:
-            self._tickets.remove(ticket)
-        return over
+    def take_ended(self) -> list[EngineRequest]:
+        """Remove the requests that were cancelled or are past their deadline, and return them."""
+        ended = [request for request in self._requests if request.is_over()]
+        for request in ended:
+            self._requests.remove(request)
+        return ended
 
-    def take(self, running: Iterable[Job]) -> list[Ticket]:
-        """Those that may begin beside what runs, which wait no longer."""
-        jobs = list(running)
-        taken: list[Ticket] = []
-        while self._tickets and self._have_room([*jobs, self._tickets[0].job]):
-            ticket = self._tickets.popleft()
-            jobs.append(ticket.job)
-            taken.append(ticket)
+    def take(self, running: Iterable[EngineRequest]) -> list[EngineRequest]:
+        """Remove the requests that may begin now, and return them.
+
+        Args:
+            running: the requests that run already.
+        """
+        together = list(running)
+        taken: list[EngineRequest] = []
+        while self._requests and self._have_room([*together, self._requests[0]]):
+            request = self._requests.popleft()
+            together.append(request)
+            taken.append(request)
         return taken
 
-    def _have_room(self, jobs: Sequence[Job]) -> bool:
-        """Whether these may run together; a single one always may."""
-        if len(jobs) == 1:
+    def _have_room(self, requests: Sequence[EngineRequest]) -> bool:
+        """True if requests may run together; a single one always may."""
+        if len(requests) == 1:
             return True
-        if len(jobs) > self._max_rows:
+        if len(requests) > self._max_batch_size:
             return False
         if self._max_bytes is None:
             free = self._free_bytes()
             self._max_bytes = math.inf if free is None else _CACHE_SHARE * free
-        return _fit(jobs, 0, self._max_bytes) or (
-            (shared := self._num_shared(jobs)) > 0 and _fit(jobs, shared, self._max_bytes)
+        return _fit(requests, 0, self._max_bytes) or (
+            (shared := self._num_shared(requests)) > 0 and _fit(requests, shared, self._max_bytes)
         )
 
 
-def cache_bytes(jobs: Sequence[Job], num_shared: int) -> int:
-    """What the caches of requests take that hold so many positions once."""
-    saved = sum(job.cache_bytes * num_shared // job.max_tokens for job in jobs[1:])
-    return sum(job.cache_bytes for job in jobs) - saved
+def cache_bytes(requests: Sequence[EngineRequest], num_shared: int) -> int:
+    """The size of the KV caches of requests, in bytes.
+
+    Args:
+        requests: the requests.
+        num_shared: the length of the prefix that they hold once.
+    """
+    saved = sum(request.cache_bytes * num_shared // request.max_tokens for request in requests[1:])
+    return sum(request.cache_bytes for request in requests) - saved
 
 
-def _fit(jobs: Sequence[Job], num_shared: int, max_bytes: float) -> bool:
-    """Whether there is room for the caches of these, if they hold so many positions once."""
-    num_positions = len(jobs) * (max(job.max_tokens for job in jobs) - num_shared)
-    return num_positions <= _MAX_TOKENS and cache_bytes(jobs, num_shared) <= max_bytes
+def _fit(requests: Sequence[EngineRequest], num_shared: int, max_bytes: float) -> bool:
+    """True if the KV caches of requests that share a prefix fit into the limits."""
+    longest = max(request.max_tokens for request in requests)
+    num_positions = len(requests) * (longest - num_shared)
+    return num_positions <= _MAX_TOKENS and cache_bytes(requests, num_shared) <= max_bytes

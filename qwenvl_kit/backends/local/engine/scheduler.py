@@ -1,4 +1,17 @@
-"""Serves requests from any thread on one model: gathers them, reads prompts, writes answers."""
+"""The scheduler: the one thread that runs the model, for requests from any thread.
+
+A request passes through it in this order:
+
+1. `submit` puts it into the request queue (`request_queue`) and wakes the thread.
+2. Between two decode steps the thread admits the requests that have room.
+3. The prompts of admitted requests are computed in groups (`prefill`), which also gives each its
+   first token; the requests then join the decode batch (`decode`).
+4. Each decode step gives every sequence of the batch one more token. Observers are told, and
+   requests that have ended complete their futures.
+
+An error costs the requests that it belongs to, and no others. If memory runs out, the caches are
+cleared or fewer requests run together, and the requests are computed once more.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +28,19 @@ import torch
 
 from qwenvl_kit.backends.admission import Gathering
 from qwenvl_kit.backends.base import Load, Work
-from qwenvl_kit.backends.local.engine.decode import Running
-from qwenvl_kit.backends.local.engine.decoding import choose_tokens
-from qwenvl_kit.backends.local.engine.prefill import Group, PromptReader
-from qwenvl_kit.backends.local.engine.request import Job
-from qwenvl_kit.backends.local.engine.request_queue import Queue, Ticket, cache_bytes
+from qwenvl_kit.backends.local.engine.decode import DecodeBatch, sample_tokens
+from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup
+from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.engine.request_queue import RequestQueue, cache_bytes
 from qwenvl_kit.backends.local.error_mapping import translated_errors
-from qwenvl_kit.errors import (
-    GenerationError,
-    OutOfMemoryError,
-    QwenVLKitError,
-)
+from qwenvl_kit.errors import GenerationError, OutOfMemoryError, QwenVLKitError
 from qwenvl_kit.raising import release_frames
 
 _IDLE_SECONDS = 1.0
-"""A thread that has nothing to do for so long ends; the next request starts another."""
-
+"""An idle thread ends after this time; the next request starts another."""
 
 _JOIN_SECONDS = 10.0
-"""How long the end of the program waits for a pass of the model."""
+"""The longest wait for a forward pass at the end of the program."""
 
 _SCHEDULERS: weakref.WeakSet[Scheduler] = weakref.WeakSet()
 _THREADS: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -41,108 +48,74 @@ _THREADS: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 @atexit.register
 def _finish_all() -> None:
-    """A thread must not be inside native code when the interpreter goes."""
+    """End all threads: none may be inside native code when the interpreter exits."""
     for scheduler in tuple(_SCHEDULERS):
         scheduler.finish()
     for thread in tuple(_THREADS):
         thread.join(_JOIN_SECONDS)
 
 
-class StandStill:
-    """Within it no request runs: for who changes the model."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def __enter__(self) -> None:
-        self._scheduler.hold()
-
-    def __exit__(self, *_: object) -> None:
-        self._scheduler.release()
-
-
-class Memory(Protocol):
-    """What a scheduler must know of memory."""
+class DeviceMemory(Protocol):
+    """The memory of the model's device, as far as a scheduler needs to know it."""
 
     def free_bytes(self) -> int | None:
-        """What the model's device could give; None where not known."""
+        """The free memory in bytes; None where it is not known."""
 
-    def let_go(self) -> int:
-        """Drop what is kept between requests; the bytes that it took."""
+    def clear_cache(self) -> int:
+        """Drop everything that is kept between requests, and return the bytes that it took."""
 
 
 class Scheduler:
-    """Runs the model in a thread of its own, for whoever submits a request.
+    """Runs the model in a thread of its own, for the requests that are submitted.
 
     Args:
-        reader: reads prompts.
-        running: writes answers.
-        memory: what the model's device has, and what may be let go.
-        device_type: where the model is, as torch names it.
-        max_waiting: most requests that wait.
+        prefill: computes prompts.
+        batch: the decode batch.
+        memory: the memory of the model's device.
+        device_type: the kind of that device, as torch names it.
+        max_waiting: the most requests that may wait.
     """
 
     def __init__(
         self,
-        reader: PromptReader,
-        running: Running,
-        memory: Memory,
+        prefill: Prefill,
+        batch: DecodeBatch,
+        memory: DeviceMemory,
         device_type: str,
         max_waiting: int,
     ) -> None:
         self._device_type = device_type
-        self._reader = reader
-        self._running = running
+        self._prefill = prefill
+        self._batch = batch
         self._memory = memory
         self._max_waiting = max_waiting
         self._work = Work()
-        self._tickets: dict[Job, Ticket] = {}
-        self.start_over()
+        self._running: dict[EngineRequest, None] = {}  # admitted and not ended, in their order
+        self.reset_after_fork()
         _SCHEDULERS.add(self)
 
-    def start_over(self) -> None:
-        """Forget the thread and what it did, as a forked process must: it has none of it."""
+    def reset_after_fork(self) -> None:
+        """Forget the thread and all requests: a forked process has neither."""
         self._changed = threading.Condition()
-        self._waiting = Queue(self._max_waiting, self._memory.free_bytes, self._reader.num_shared)
+        self._queue = RequestQueue(
+            self._max_waiting, self._memory.free_bytes, self._prefill.num_shared
+        )
         self._thread: threading.Thread | None = None
-        self._num_holding = 0
+        self._num_pausing = 0
         self._gathering = Gathering(self._changed)
-        self._is_busy = self._is_let_go = False
-        self._tickets.clear()
+        self._is_busy = self._is_released = False
         self._running.clear()
+        self._batch.clear()
 
-    def finish(self) -> None:
-        """Have all requests end with what they have, and then the thread."""
-        with self._changed:
-            for ticket in (*self._waiting, *self._tickets.values()):
-                ticket.job.deadline = 0.0
-        self.let_go()
-
-    def let_go(self) -> None:
-        """End the thread, and with it its hold on the model, once no request is left.
-
-        Takes no lock if another thread has it, so that a signal handler may call it; the thread
-        then notices a little later.
-        """
-        self._is_let_go = True
-        if self._changed.acquire(blocking=False):
-            self._changed.notify_all()
-            self._changed.release()
-
-    @property
-    def load(self) -> Load:
-        """What waits and what runs; without a lock, so that it never has to wait itself."""
-        return Load(len(self._waiting), len(self._tickets))
-
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, request: EngineRequest) -> None:
         """Queue a request.
 
         Raises:
-            OverloadError: too many wait.
+            OverloadError: the queue is full.
         """
         with self._changed:
-            self._waiting.add(ticket)
-            ticket.future.set_running_or_notify_cancel()  # who waits may leave, not take it back
+            self._queue.add(request)
+            request.future.set_running_or_notify_cancel()  # an observer cancels, not the future
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="qwenvl_kit engine", daemon=True
@@ -151,231 +124,271 @@ class Scheduler:
                 self._thread.start()
             self._changed.notify_all()
 
+    def finish(self) -> None:
+        """End all requests with the tokens that they have, and then the thread."""
+        with self._changed:
+            for request in (*self._queue, *self._running):
+                request.deadline = 0.0
+        self.release()
+
+    def release(self) -> None:
+        """End the thread, which holds the model, as soon as no request is left.
+
+        It takes no lock that another thread has, so that a signal handler may call it; the thread
+        then notices a little later.
+        """
+        self._is_released = True
+        if self._changed.acquire(blocking=False):
+            self._changed.notify_all()
+            self._changed.release()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Wait until no request runs, and let none begin within the block.
+
+        It is for changes of the model itself, such as another adapter.
+        """
+        with self._changed:
+            self._num_pausing += 1
+            self._changed.wait_for(lambda: not self._is_busy)
+            self._is_busy = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_pausing -= 1
+                self._is_busy = False
+                self._changed.notify_all()
+
     def gather(self) -> AbstractContextManager[None]:
-        """Return a context in which nothing begins if nothing runs, as more is to follow."""
+        """Let no request begin within the block if none runs, so that all begin together."""
         return self._gathering.hold()
 
     @property
+    def load(self) -> Load:
+        """The numbers of waiting and running requests; read without a lock, so it never waits."""
+        return Load(len(self._queue), len(self._running))
+
+    @property
     def work(self) -> Work:
-        """What it has done so far."""
+        """The work done so far, as a copy."""
         return replace(self._work)
 
     @property
     def running_bytes(self) -> int:
-        """What the caches of the requests that run take at most."""
-        jobs = tuple(self._running.jobs)
-        return cache_bytes(jobs, self._reader.num_shared(jobs))
-
-    def hold(self) -> None:
-        """Wait until no request runs, and let none begin before `release`."""
-        with self._changed:
-            self._num_holding += 1
-            self._changed.wait_for(lambda: not self._is_busy)
-            self._is_busy = True
-
-    def release(self) -> None:
-        """Let requests run again."""
-        with self._changed:
-            self._num_holding -= 1
-            self._is_busy = False
-            self._changed.notify_all()
+        """The most bytes that the KV caches of the running requests take."""
+        requests = tuple(self._batch.requests)
+        return cache_bytes(requests, self._prefill.num_shared(requests))
 
     def _serve(self) -> None:
+        """The body of the thread."""
         try:
             with torch.inference_mode(), torch.autocast(self._device_type, enabled=False):
-                while self._goes_on():
+                while self._run_once():
                     pass
-        except BaseException as error:  # a fault of ours must not leave anybody waiting
+        except BaseException as error:  # a fault of the engine must not leave anybody waiting
             release_frames(error)
-            self._give_up(error)
+            self._fail_all(error)
 
-    def _goes_on(self) -> bool:
-        """Take in what may begin, and write a token of each answer; False when nothing comes.
+    def _run_once(self) -> bool:
+        """Admit requests, compute their prompts, and decode one step; False if nothing comes.
 
-        A frame of its own: while a thread waits, it must not hold the requests before.
+        It is a frame of its own, so that a waiting thread does not hold the last requests.
         """
-        admitted = self._next()
+        admitted = self._next_requests()
         if admitted is None:
             return False
-        self._read(admitted)
-        self._write()
+        self._compute_prompts(admitted)
+        self._decode()
         return True
 
-    def _give_up(self, error: BaseException) -> None:
+    def _fail_all(self, error: BaseException) -> None:
         with self._changed:
-            left = [*self._tickets.values(), *self._waiting.clear()]
-            self._tickets.clear()
+            left = [*self._running, *self._queue.clear()]
             self._running.clear()
+            self._batch.clear()
             self._thread, self._is_busy = None, False
             self._changed.notify_all()
         fault = GenerationError(f"the model's thread failed ({type(error).__name__}: {error})")
         fault.__cause__ = error
-        for ticket in left:
-            ticket.future.set_exception(fault)
+        for request in left:
+            request.fail(fault)
 
-    def _next(self) -> list[Ticket] | None:
-        """What may begin now; None when there has been nothing to do for a while."""
+    def _next_requests(self) -> list[EngineRequest] | None:
+        """The requests that may begin now; None if nothing came for a while."""
         with self._changed:
-            if not self._running.jobs:
+            if not self._batch.requests:
                 self._is_busy = False
                 self._changed.notify_all()
-                is_idle = not self._waiting
+                is_idle = not self._queue
                 self._changed.wait_for(self._may_go_on, _IDLE_SECONDS)
-                if not self._waiting:
+                if not self._queue:
                     self._thread = None
                     return None
                 self._changed.wait_for(self._may_begin)
                 self._is_busy = True
-                self._waiting.start_over(is_idle=is_idle)
-            return self._admitted()
+                self._queue.reset_limits(is_idle=is_idle)
+            return self._take_from_queue()
 
-    def _admitted(self, beside: Sequence[Job] = ()) -> list[Ticket]:
-        """Those that come next, and those that need not come any more."""
-        over = self._waiting.take_over()
-        return (
-            over if self._num_holding else over + self._waiting.take([*self._running.jobs, *beside])
-        )
+    def _take_from_queue(self, not_computed: Sequence[EngineRequest] = ()) -> list[EngineRequest]:
+        """The requests that may begin, and those that ended while they waited.
+
+        Args:
+            not_computed: admitted requests that are not in the batch yet.
+        """
+        ended = self._queue.take_ended()
+        if self._num_pausing:
+            return ended
+        return ended + self._queue.take([*self._batch.requests, *not_computed])
 
     def _may_go_on(self) -> bool:
-        return self._may_begin() or (self._is_let_go and not len(self._waiting))
+        return self._may_begin() or (self._is_released and not len(self._queue))
 
     def _may_begin(self) -> bool:
-        is_held = self._num_holding or self._gathering.is_active or self._is_busy
-        return len(self._waiting) > 0 and not is_held
+        is_held = self._num_pausing or self._gathering.is_active or self._is_busy
+        return len(self._queue) > 0 and not is_held
 
-    def _read(self, admitted: Sequence[Ticket]) -> None:
-        """Read prompts; whoever comes meanwhile is read along, while no answer waits for it."""
-        unread = self._begun(admitted)
-        while unread:
-            group = self._reader.next_group(unread)
-            self._read_group(group)
-            done = () if group.stop is not None else group.jobs
-            unread = [job for job in unread if job in self._tickets and job not in done]
-            if not self._running.jobs:
+    def _compute_prompts(self, admitted: Sequence[EngineRequest]) -> None:
+        """Compute prompts, group by group.
+
+        While no answer waits for the next step, requests that come meanwhile are computed too.
+        """
+        left = self._admit(admitted)
+        while left:
+            group = self._prefill.next_group(left)
+            self._run_group(group)
+            done = () if group.stop is not None else group.requests
+            left = [request for request in left if request in self._running and request not in done]
+            if not self._batch.requests:
                 with self._changed:
-                    admitted = self._admitted(beside=unread)
-                unread += self._begun(admitted)
+                    admitted = self._take_from_queue(not_computed=left)
+                left += self._admit(admitted)
 
-    def _begun(self, admitted: Sequence[Ticket]) -> list[Job]:
-        """Take on requests; those that nobody wants any more end at once."""
-        for ticket in admitted:
-            self._tickets[ticket.job] = ticket
-            if ticket.is_over:
-                self._end(ticket.job)
-        return [ticket.job for ticket in admitted if ticket.job in self._tickets]
+    def _admit(self, admitted: Sequence[EngineRequest]) -> list[EngineRequest]:
+        """Count requests as running; complete those that have ended, and return the others."""
+        for request in admitted:
+            self._running[request] = None
+            if request.is_over():
+                self._complete(request)
+        return [request for request in admitted if request in self._running]
 
-    def _read_group(self, group: Group) -> None:
+    def _run_group(self, group: PrefillGroup) -> None:
+        """Compute the prompts of a group, choose first tokens, and let them join the batch."""
         try:
             with translated_errors():
-                done = self._reader.read(group)
+                done = self._prefill.run(group)
                 self._work.vision_seconds += done.vision_seconds
                 self._work.prefill_seconds += done.prefill_seconds
-                if done.computed is None:
+                if done.output is None:
                     return
-                choose_tokens(group.jobs, done.computed.logits, self._running.dtype)
-                self._running.join(group.jobs, done.computed)
+                sample_tokens(group.requests, done.output.logits, self._batch.dtype)
+                self._batch.join(group.requests, done.output)
         except QwenVLKitError as error:
-            self._read_apart(group, error)
+            self._run_apart(group, error)
         else:
-            self._show(group.jobs)
+            self._report(group.requests)
 
-    def _read_apart(self, group: Group, error: QwenVLKitError) -> None:
-        """A group that failed: each by itself, so that one's fault costs no other."""
-        is_shared = len(group.jobs) > 1 and not isinstance(error, OutOfMemoryError)
+    def _run_apart(self, group: PrefillGroup, error: QwenVLKitError) -> None:
+        """Compute the requests of a failed group one by one, so that one fault costs no other."""
+        is_shared = len(group.requests) > 1 and not isinstance(error, OutOfMemoryError)
         if not is_shared:
-            self._fail(group.jobs, error)
+            self._fail(group.requests, error)
             return
         release_frames(error)
-        for job in group.jobs:
-            self._read_group(Group([job], group.base))
+        for request in group.requests:
+            self._run_group(PrefillGroup([request], group.prefix))
 
-    def _write(self) -> None:
-        """One token more of each answer."""
-        jobs = list(self._running.jobs)
-        if not jobs:
+    def _decode(self) -> None:
+        """Run one decode step: one more token for each sequence of the batch."""
+        requests = list(self._batch.requests)
+        if not requests:
             return
         started = time.perf_counter()
         try:
             with translated_errors():
-                choose_tokens(jobs, self._running.step(), self._running.dtype)
+                sample_tokens(requests, self._batch.step(), self._batch.dtype)
         except QwenVLKitError as error:
-            self._running.clear()  # some layers may have taken the new tokens, and others not
-            self._fail([job for job in jobs if job in self._tickets], error)
+            self._batch.clear()  # some layers may have taken the new tokens, and others not
+            self._fail([request for request in requests if request in self._running], error)
             return
         seconds = time.perf_counter() - started
         self._work.decode_seconds += seconds
         self._work.num_steps += 1
-        self._work.num_row_steps += len(jobs)
-        for job in jobs:
-            job.times.decode += seconds
-        self._show(jobs)
+        self._work.num_row_steps += len(requests)
+        for request in requests:
+            request.timings.decode += seconds
+        self._report(requests)
 
-    def _show(self, jobs: Sequence[Job]) -> None:
-        """Tell who follows them, end those that nobody wants, and hand over what is done."""
-        for job in jobs:
-            ticket = self._tickets.get(job)
-            if ticket is None:
-                continue  # it ended before, and its row is not yet gone
-            is_over = ticket.is_over
-            delta = job.row.take_delta()  # also completes the text of a row that has ended
+    def _report(self, requests: Sequence[EngineRequest]) -> None:
+        """Tell observers of new tokens, and complete the requests that have ended."""
+        for request in requests:
+            if request not in self._running:
+                continue  # it ended before, and is not dropped from the batch yet
+            is_over = request.is_over()
+            delta = request.sequence.take_delta()  # also completes the text of an ended answer
             try:
-                if ticket.observer is not None:
-                    ticket.observer.on_delta(delta)
-            except Exception as error:  # the observer's own; it costs its own request
-                job.row.finish("cancelled")
-                self._tickets.pop(job).future.set_exception(error)
+                if request.observer is not None:
+                    request.observer.on_delta(delta)
+            except Exception as error:  # the observer's own error costs its own request
+                request.sequence.finish("cancelled")
+                del self._running[request]
+                request.fail(error)
                 continue
             if is_over:
-                if job.row.error is None:
-                    self._keep(job)
-                self._end(job)
-        with _as_memory_allows():
-            self._running.drop_ended()  # or at a later step
+                if request.sequence.error is None:
+                    self._keep_answer(request)
+                self._complete(request)
+        with _optional():
+            self._batch.drop_ended()  # or at a later step
 
-    def _keep(self, job: Job) -> None:
-        """Keep what a conversation goes on from."""
-        if self._running.jobs == [job]:
-            with _as_memory_allows():
-                self._reader.keep_answer(job, self._running.state_of_only_row())
+    def _keep_answer(self, request: EngineRequest) -> None:
+        """Keep the KV cache of a prompt and its answer, for the next turn of the conversation."""
+        if self._batch.requests == [request]:
+            with _optional():
+                self._prefill.keep_answer(request, self._batch.state_of_only_sequence())
 
-    def _end(self, job: Job) -> None:
-        future = self._tickets.pop(job).future
-        if job.row.error is not None:
-            release_frames(job.row.error)
-            future.set_exception(job.row.error)
-        else:
-            future.set_result(job.completion())
+    def _complete(self, request: EngineRequest) -> None:
+        del self._running[request]
+        request.complete()
 
-    def _fail(self, jobs: Sequence[Job], error: QwenVLKitError) -> None:
-        """End requests by an error, unless they can be computed once more with more room."""
+    def _fail(self, requests: Sequence[EngineRequest], error: QwenVLKitError) -> None:
+        """End requests by an error, or queue them again if that error was a lack of memory."""
         release_frames(error)
-        if isinstance(error, OutOfMemoryError) and self._make_room(jobs):
+        if isinstance(error, OutOfMemoryError) and self._make_room(requests):
             with self._changed:
-                self._waiting.put_back([self._tickets.pop(job) for job in jobs])
+                for request in requests:
+                    del self._running[request]
+                self._queue.put_back(requests)
             return
-        for job in jobs:
-            self._tickets.pop(job).future.set_exception(error)
+        for request in requests:
+            del self._running[request]
+            request.fail(error)
 
-    def _make_room(self, jobs: Sequence[Job]) -> bool:
-        """Give up something that takes memory; False where there is nothing."""
-        num_rows = len(self._running.jobs) + len(jobs)
-        has_freed = bool(self._memory.let_go()) and any(job.may_free() for job in jobs)
+    def _make_room(self, requests: Sequence[EngineRequest]) -> bool:
+        """Clear the caches, or else limit the batch size; False if neither can help."""
+        num_together = len(self._batch.requests) + len(requests)
+        has_freed = bool(self._memory.clear_cache()) and any(
+            request.may_retry() for request in requests
+        )
         if has_freed:
-            loss = "what was kept between requests was let go, as memory ran out"
-        elif num_rows > 1:
-            self._waiting.narrow(len(self._running.jobs) or num_rows // 2)
-            loss = f"at most {self._waiting.max_rows} of {num_rows} ran together, as memory ran out"
+            degradation = "the caches between requests were cleared, as memory ran out"
+        elif num_together > 1:
+            self._queue.limit_batch_size(len(self._batch.requests) or num_together // 2)
+            degradation = (
+                f"at most {self._queue.max_batch_size} of {num_together} ran together, as memory "
+                "ran out"
+            )
         else:
             return False
-        for job in jobs:
-            job.note_freed(has_freed)
-            job.note_loss(loss)
+        for request in requests:
+            request.note_freed(has_freed)
+            request.note_degradation(degradation)
         return True
 
 
 @contextmanager
-def _as_memory_allows() -> Iterator[None]:
-    """Leave out what is within, which only saves work, if there is no memory for it."""
+def _optional() -> Iterator[None]:
+    """Skip the rest of the block if memory runs out in it: it only saves work."""
     try:
         with translated_errors():
             yield

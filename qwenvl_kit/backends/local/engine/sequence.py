@@ -1,48 +1,51 @@
-"""One request of a batch while it is generated: its tokens, their scores, when it ends."""
+"""A sequence: the answer of one request while it is generated.
+
+Its tokens, their scores, the text so far, and the reason why it ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 
 import torch
 
 from qwenvl_kit.backends.answer_builder import AnswerBuilder
-from qwenvl_kit.backends.local.engine.grammar import Bound
-from qwenvl_kit.backends.local.engine.sampler import Choice, TokenChooser
+from qwenvl_kit.backends.local.engine.grammar import GrammarState
+from qwenvl_kit.backends.local.engine.sampler import Sampler, SamplerSettings
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.messages.thinking import CLOSE
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 
 
-class Row:
-    """One request of a batch while it is generated.
+class Sequence:
+    """The generated tokens of one request, and all that decides on the next one.
 
     Args:
-        choice: how to generate, and when to stop at the latest.
-        vocabulary: tokens to text.
-        bound: the form that its answer is bound to; None for none.
-        begins_in_thought: whether it thinks first, which nothing binds.
+        settings: the settings of its sampler, and the most tokens that it may have.
+        vocabulary: turns tokens into text.
+        grammar: the grammar that the answer follows; None leaves it free.
+        begins_in_thought: True if the model thinks first; the grammar does not hold for thoughts.
     """
 
     def __init__(
         self,
-        choice: Choice,
+        settings: SamplerSettings,
         vocabulary: Vocabulary,
-        bound: Bound | None = None,
+        grammar: GrammarState | None = None,
         *,
         begins_in_thought: bool = False,
     ) -> None:
-        self._sampling = sampling = choice.sampling
-        self._bound = bound
+        self._sampling = sampling = settings.sampling
+        self._grammar = grammar
         self._is_thinking = begins_in_thought
         self._thought_end = ""
-        self.max_new_tokens = choice.max_new_tokens
-        self.removes_invalid_values = "remove_invalid_values" in choice.rules.entries
+        self.max_new_tokens = settings.max_new_tokens
+        self.removes_invalid_values = "remove_invalid_values" in settings.rules.entries
         self._vocabulary = vocabulary
-        self._chooser = TokenChooser(choice)
+        self._sampler = Sampler(settings)
         self._stream = vocabulary.stream(keep_special_tokens=sampling.keep_special_tokens)
-        self._untold = Delta("")
+        self._pending_delta = Delta("")
         self._is_complete = False
         self.answer = AnswerBuilder(sampling, begins_in_thought=begins_in_thought)
         self.token_ids: list[int] = []
@@ -51,39 +54,42 @@ class Row:
 
     @property
     def last_id(self) -> int:
-        """Its last token; any where it ended before its first, and waits to be dropped."""
+        """The last token; 0 for a sequence that ended before its first token.
+
+        Such a sequence stays in its batch until it is dropped, and its logits are not used.
+        """
         return self.token_ids[-1] if self.token_ids else 0
 
     @property
-    def takes_the_likeliest(self) -> bool:
-        """Whether the next token is always that of the largest logit."""
-        return self._bound is None and self._chooser.takes_the_likeliest
+    def takes_argmax(self) -> bool:
+        """True if the next token is always the one with the largest raw logit."""
+        return self._grammar is None and self._sampler.takes_argmax
 
-    def choose(self, ids: Sequence[int], logits: torch.Tensor) -> int:
-        """The id of the next token.
+    def sample(self, ids: abc.Sequence[int], logits: torch.Tensor) -> int:
+        """Choose the next token, within the grammar, and return its id.
 
         Args:
-            ids: prompt and answer so far.
+            ids: the prompt and the answer so far.
             logits: raw logits, (vocabulary,).
 
         Raises:
-            GenerationError: nothing may come next.
+            GenerationError: no token may come next.
         """
-        if self._bound is not None and not self._is_thinking:
-            logits = self._bound.masked(logits, self.max_new_tokens - len(self.token_ids))
-        return self._chooser.choose(ids, logits)
+        if self._grammar is not None and not self._is_thinking:
+            logits = self._grammar.masked(logits, self.max_new_tokens - len(self.token_ids))
+        return self._sampler.sample(ids, logits)
 
     def append(self, token_id: int, logprob: float, logprobs: torch.Tensor) -> None:
-        """Keep a token with its score.
+        """Add a token to the answer, and end the answer if it is complete.
 
         Args:
-            token_id: what was chosen.
+            token_id: the chosen token.
             logprob: its raw log-probability.
-            logprobs: those of all tokens, (vocabulary,).
+            logprobs: the raw log-probabilities of all tokens, (vocabulary,).
         """
         self.token_ids.append(token_id)
-        if self._bound is not None and not self._is_thinking:
-            self._bound.accept(token_id)
+        if self._grammar is not None and not self._is_thinking:
+            self._grammar.accept(token_id)
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
         hidden = "" if is_end or piece else self._vocabulary.special_text(token_id)
@@ -91,21 +97,24 @@ class Row:
             piece + hidden, token_id, logprob, self._alternatives(logprobs), bool(hidden)
         )
         self._note_thought(piece)
-        self._untold = self.answer.add(piece, token_id, score, is_end=is_end, hidden=hidden)
+        self._pending_delta = self.answer.add(piece, token_id, score, is_end=is_end, hidden=hidden)
         self.finish_reason = "stop" if is_end else self._reason
 
     def finish(self, reason: FinishReason) -> None:
-        """End the row, unless it has ended already."""
+        """End the answer, unless it has ended already."""
         self.finish_reason = self.finish_reason or reason
 
     def fail(self, error: QwenVLKitError) -> None:
-        """End the row by an error of its own."""
+        """End the answer by an error of its own; other sequences of the batch go on."""
         self.error = error
         self.finish("cancelled")
 
     def take_delta(self) -> Delta:
-        """What the answer has gained since this was last asked: a token at most."""
-        delta, self._untold = self._untold, Delta("")
+        """Return the text and the token that were added since the last call.
+
+        After the end of the answer this also completes its text.
+        """
+        delta, self._pending_delta = self._pending_delta, Delta("")
         if self.finish_reason is None or self._is_complete:
             return delta
         self._is_complete = True
@@ -113,14 +122,14 @@ class Row:
         return Delta(delta.text + shown, delta.token and self.answer.last_token)
 
     def _note_thought(self, piece: str) -> None:
-        """See whether its thoughts have come to an end; their mark may be of several tokens."""
+        """Notice the end of the model's thoughts; their closing tag may be several tokens."""
         if self._is_thinking:
             self._thought_end = (self._thought_end + piece)[-2 * len(CLOSE) :]
             self._is_thinking = CLOSE not in self._thought_end
 
     @property
     def _reason(self) -> FinishReason | None:
-        """Why it must end; None if it may go on."""
+        """The reason to end the answer now; None if it may go on."""
         is_full = len(self.token_ids) >= self.max_new_tokens
         return "length" if is_full and self.answer.reason != "stop" else self.answer.reason
 

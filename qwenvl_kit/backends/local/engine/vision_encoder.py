@@ -1,4 +1,4 @@
-"""What the vision encoder makes of pictures and videos, computed once for each."""
+"""The vision encoder: the features of pictures and videos, computed once for each and kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy
 import torch
 
 from qwenvl_kit.backends.base import KnownMedia
-from qwenvl_kit.backends.local.cache.store import Kept, Storage
+from qwenvl_kit.backends.local.cache.store import CacheEntry, CacheStore
 from qwenvl_kit.backends.local.devices import on_cpu
 from qwenvl_kit.backends.local.engine.finite_values import (
     VISION_ENCODER,
@@ -25,33 +25,34 @@ FEATURES = "vision features"
 SOURCES = "sources"
 
 _SOURCE_BYTES = 300
-"""What an entry takes that says what a source gives."""
+"""Bytes of a cache entry that maps the key of a source to a digest."""
 
 
 @dataclass(frozen=True)
 class Features(KnownMedia):
-    """A picture or video as the language model sees it.
+    """The features of one picture or video, as the language model takes them.
 
     Attributes:
-        digest: of its pixels, size and kind: 128 bits.
-        pooled: (visual tokens, width).
-        deep: what deeper layers are given as well (Qwen3-VL), (visual tokens, width) each.
-        form: the class of transformers in which the model takes them.
+        digest: the digest of its pixels, size and kind: 128 bits.
+        output_class: the class of transformers in which the model takes features.
+        pooled: one vector for each visual token, (visual tokens, width).
+        deepstack: vectors that deeper layers are given as well (Qwen3-VL), (visual tokens, width)
+            for each of these layers.
     """
 
     digest: bytes
-    form: type
+    output_class: type
     pooled: torch.Tensor
-    deep: tuple[torch.Tensor, ...] = ()
+    deepstack: tuple[torch.Tensor, ...] = ()
 
     @property
     def num_bytes(self) -> int:
-        """What its tensors take."""
-        return sum(t.numel() * t.element_size() for t in (self.pooled, *self.deep))
+        """The size of its tensors in bytes."""
+        return sum(t.numel() * t.element_size() for t in (self.pooled, *self.deepstack))
 
 
 def digest_of(media: DecodedMedia) -> bytes:
-    """128 bits of decoded pixels, their size and their kind."""
+    """A digest of decoded pixels, their size and their kind: 128 bits."""
     if isinstance(media, numpy.ndarray):
         form, pixels = f"video {media.shape}", numpy.ascontiguousarray(media)
     else:
@@ -62,58 +63,61 @@ def digest_of(media: DecodedMedia) -> bytes:
 
 
 class VisionEncoder:
-    """Runs the vision encoder on what it has not seen before.
+    """Runs the model's vision encoder on the media whose features are not kept.
 
     Args:
         model: the model of transformers.
-        patches: makes its input.
-        storage: where features are kept.
+        patches: encodes pixels as patches, the input of the vision encoder.
+        store: keeps features between requests.
     """
 
-    def __init__(self, model: Any, patches: PatchEncoder, storage: Storage) -> None:
+    def __init__(self, model: Any, patches: PatchEncoder, store: CacheStore) -> None:
         self._model = model
         self._patches = patches
-        self._storage = storage
+        self._store = store
 
     def recall(self, digest: bytes) -> Features | None:
-        """Features that are kept."""
-        found: Features | None = self._storage.get((FEATURES, digest))
+        """The features of a digest; None if they are not kept."""
+        found: Features | None = self._store.get((FEATURES, digest))
         return found
 
     def recall_source(self, key: str) -> Features | None:
-        """The same by what a source is known by."""
-        digest: bytes | None = self._storage.get((SOURCES, key))
+        """The features of a source by its key; None if they are not kept."""
+        digest: bytes | None = self._store.get((SOURCES, key))
         return None if digest is None else self.recall(digest)
 
     def note_source(self, key: str, digest: bytes) -> None:
-        """Remember what a source gives."""
-        self._storage.put((SOURCES, key), Kept(SOURCES, digest, _SOURCE_BYTES))
+        """Remember the digest of the pixels of a source."""
+        self._store.put((SOURCES, key), CacheEntry(SOURCES, digest, _SOURCE_BYTES))
 
     def encode(self, media: Mapping[bytes, DecodedMedia | Features]) -> dict[bytes, Features]:
-        """The features of each by its digest; what was seen before is not encoded again.
+        """Return the features of media by their digests; those that are kept are not computed.
+
+        Args:
+            media: pixels, or features that are known already, by their digests.
 
         Raises:
-            GenerationError: those of one are not numbers; they are not kept.
+            GenerationError: the features of one are not numbers; these are not kept.
         """
         known: dict[bytes, Features] = {}
         unknown: dict[bytes, DecodedMedia] = {}
         for digest, item in media.items():
             kept = item if isinstance(item, Features) else self.recall(digest)
-            self._storage.note(found=kept is not None)
+            self._store.note(found=kept is not None)
             if kept is not None:
                 known[digest] = kept
             elif not isinstance(item, Features):
                 unknown[digest] = item
-        computed = self._computed(unknown)
+        computed = self._compute(unknown)
         sound = [made for made, is_sound in zip(computed, _are_sound(computed)) if is_sound]
         for made in sound:
             known[made.digest] = made
-            self._storage.put((FEATURES, made.digest), Kept(FEATURES, made, made.num_bytes))
+            self._store.put((FEATURES, made.digest), CacheEntry(FEATURES, made, made.num_bytes))
         if len(sound) < len(computed):
             raise not_numbers(VISION_ENCODER, self._model.dtype)
         return known
 
-    def _computed(self, media: dict[bytes, DecodedMedia]) -> list[Features]:
+    def _compute(self, media: dict[bytes, DecodedMedia]) -> list[Features]:
         images = {d: m for d, m in media.items() if not isinstance(m, numpy.ndarray)}
         videos = {d: m for d, m in media.items() if isinstance(m, numpy.ndarray)}
         encode_images, encode_videos = self._patches.encode_images, self._patches.encode_videos
@@ -124,20 +128,24 @@ class VisionEncoder:
 
 
 def _are_sound(features: Sequence[Features]) -> list[bool]:
-    """Which of them are numbers; the device is waited for once."""
+    """For each of some features, True if they are numbers; it waits for the device once."""
     if not features:
         return []
-    found = [are_all_finite((item.pooled, *item.deep)) for item in features]
+    found = [are_all_finite((item.pooled, *item.deepstack)) for item in features]
     sound: list[bool] = torch.stack(found).tolist()
     return sound
 
 
 def as_encoder_output(features: Sequence[Features]) -> Any:
-    """Features in the form in which a model takes them; made anew, since it changes them."""
+    """Features in the class in which a model takes them; a new object, since it changes them."""
     fields: dict[str, Any] = {"pooler_output": tuple(item.pooled for item in features)}
-    if hasattr(features[0].form, "deepstack_features"):  # without any, an empty list is expected
-        fields["deepstack_features"] = [list(level) for level in zip(*(f.deep for f in features))]
-    return features[0].form(**fields)
+    if hasattr(
+        features[0].output_class, "deepstack_features"
+    ):  # without any, an empty list is expected
+        fields["deepstack_features"] = [
+            list(level) for level in zip(*(f.deepstack for f in features))
+        ]
+    return features[0].output_class(**fields)
 
 
 def _run(

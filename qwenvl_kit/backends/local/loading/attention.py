@@ -1,4 +1,4 @@
-"""Which implementation of attention a model runs with."""
+"""The choice of an implementation of attention."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _KNOWN = (PLAIN, "eager", FLASH, "flash_attention_3", "flex_attention")
 
 @dataclass(frozen=True)
 class Attention:
-    """An implementation, by its name in transformers, and why it was chosen.
+    """An implementation of attention, and the reason for it.
 
     Attributes:
-        name: such as "sdpa".
-        reason: why.
-        may_fall_back: whether another may take its place if it cannot be loaded.
+        name: its name in transformers, such as "sdpa".
+        reason: the reason for the choice.
+        may_fall_back: True if another may take its place if it cannot be loaded.
     """
 
     name: str
@@ -30,7 +30,12 @@ class Attention:
 
 
 def choose_attention(attention: str, device: torch.device, dtype: torch.dtype) -> Attention:
-    """FlashAttention 2 where it works, else torch's own.
+    """Choose FlashAttention 2 where it works, and torch's own attention elsewhere.
+
+    Args:
+        attention: "auto", or the name of an implementation.
+        device: the device of the model.
+        dtype: the dtype of the model.
 
     Raises:
         MissingPackageError: FlashAttention was asked for and is not installed.
@@ -52,12 +57,12 @@ def choose_attention(attention: str, device: torch.device, dtype: torch.dtype) -
 
 
 def plain_instead(error: BaseException) -> Attention:
-    """What runs where FlashAttention is installed and cannot be loaded."""
+    """Torch's own attention, in place of a FlashAttention that cannot be loaded."""
     return Attention(PLAIN, f"{FLASH} could not be loaded ({error})")
 
 
 def _obstacle(device: torch.device, dtype: torch.dtype) -> str:
-    """What keeps FlashAttention 2 from running; empty if nothing is known to."""
+    """The reason why FlashAttention 2 cannot run; empty if none is known."""
     if device.type != "cuda":
         return f"needs a CUDA device, not {device.type}"
     if dtype not in (torch.float16, torch.bfloat16):

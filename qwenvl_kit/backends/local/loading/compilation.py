@@ -1,4 +1,4 @@
-"""Compiling parts of the language model."""
+"""Compilation of parts of the language model by torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from qwenvl_kit.errors import MissingPackageError, ModelLoadError
 
 @dataclass(frozen=True)
 class Compilation:
-    """Whether parts are compiled, and why."""
+    """The decision to compile parts of the model or not, and its reason."""
 
     is_on: bool
     reason: str
 
     @classmethod
     def choose(cls, compile: bool | Literal["auto"]) -> Compilation:  # noqa: A002
-        """The decision for a user's choice."""
+        """Decide by the argument `compile`.
+
+        Raises:
+            ModelLoadError: it is not a known value.
+            MissingPackageError: it is True, and there is no C++ compiler.
+        """
         if compile == "auto":
             return cls(False, "not measured to pay anywhere yet")
         if not isinstance(compile, bool):
@@ -32,21 +37,21 @@ class Compilation:
         return cls(compile, "as asked")
 
     def describe(self) -> str:
-        """The decision in words."""
+        """The decision and its reason, for the report."""
         return f"{'on' if self.is_on else 'off'} ({self.reason})"
 
 
 def _compilers() -> tuple[str, ...]:
-    """Programs that torch's inductor can use."""
+    """The compilers that torch's inductor can use."""
     return (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
 
 
 def compile_layers(network: Any) -> None:
     """Have torch compile the norms and feed-forward blocks of the language model on first use.
 
-    Not whole layers: each has its own place in the cache, so that code made for one would not
-    serve the next, and torch gives up after eight. Lengths are left open, so that one compilation
-    serves every prompt. A mixture of experts goes where its input sends it and is left alone.
+    Whole layers are not compiled: each has its own index in the cache, so code for one does not
+    serve the next, and torch gives up after eight. Lengths are dynamic, so that one compilation
+    serves every prompt. A mixture of experts is not compiled, as its path depends on its input.
     """
     for layer in network.model.language_model.layers:
         layer.input_layernorm.compile(dynamic=True)

@@ -1,4 +1,4 @@
-"""Which device a model goes to: one that holds it, several that hold it together, or none."""
+"""The choice of a device for a model: one that holds it, several that hold it together, or none."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from qwenvl_kit.errors import PlacementError
 from qwenvl_kit.hardware import as_gigabytes
 
 SMALL_BYTES = 256 * 10**6
-"""A model of this size answers in good time on any processor."""
+"""A model up to this size answers in good time on any processor."""
 
 WORKING_SHARE = 0.1
 WORKING_BYTES = 512 * 2**20
-"""What an accelerator must have free beside the weights, for the cache and for activations: a
-share of the weights, and so much at least. What a request needs is its plan's business."""
+"""Memory that an accelerator must have free beside the weights, for the KV cache and activations: a
+share of the weights, and at least this many bytes. The plan of a request checks its own need."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Device:
     """A device of this machine.
 
     Attributes:
-        name: as torch writes it, such as "cuda:0".
-        free_bytes: memory that is free on it.
+        name: its name in torch, such as "cuda:0".
+        free_bytes: its free memory.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model goes.
+    """The devices that a model goes to.
 
     Attributes:
         device: the device, or the first of several.
-        reason: why, in words.
-        max_bytes: for a model that is spread out, what each device may take of it.
+        reason: the reason for the choice.
+        max_bytes: for a model on several devices, the most bytes of weights on each.
     """
 
     device: str
@@ -46,17 +46,18 @@ class Placement:
 
     @property
     def is_spread(self) -> bool:
-        """Whether the model is shared out among several devices."""
+        """True if the model is spread over several devices."""
         return bool(self.max_bytes)
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a model takes.
+    """The memory that a model needs.
 
     Attributes:
-        weight_bytes: of its weights, as they will be loaded.
-        alternatives: what else could be asked for, as it would be written, with its bytes.
+        weight_bytes: the size of its weights, as they will be loaded.
+        alternatives: arguments that would need less, such as "quantization='4bit'", with their
+            size in bytes.
     """
 
     weight_bytes: int
@@ -65,12 +66,12 @@ class Need:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a model could be placed on.
+    """The devices that a model could go to.
 
     Attributes:
-        accelerators: what torch can use besides the processor.
-        cpu_free_bytes: free main memory.
-        unusable_gpu: why a GPU that is there cannot be used; empty if there is none.
+        accelerators: the accelerators that torch can use.
+        cpu_free_bytes: the free main memory.
+        unusable_gpu: the reason why a GPU of this machine cannot be used; empty if there is none.
     """
 
     accelerators: Sequence[Device]
@@ -78,21 +79,22 @@ class Hardware:
     unusable_gpu: str = ""
 
     def roomiest(self, kind: str) -> str:
-        """The name of the accelerator of a kind, such as "cuda", that has most free memory."""
+        """The name of the accelerator of a kind, such as "cuda", with the most free memory."""
         chosen = [d for d in self.accelerators if kind in (d.name, d.name.partition(":")[0])]
         return max(chosen, key=lambda d: d.free_bytes).name if chosen else kind
 
 
 def choose_placement(device: str, need: Need, hardware: Hardware) -> Placement:
-    """Where a model goes; never to the main memory when an accelerator was to be had.
+    """Choose the devices for a model; never the main memory if there is an accelerator.
 
     Args:
         device: "auto", "cpu", or an accelerator's name with or without its number.
-        need: what the model takes.
-        hardware: what there is.
+        need: the memory that the model needs.
+        hardware: the devices of this machine.
 
     Raises:
-        PlacementError: it fits nowhere, or the device is not there; with figures and choices.
+        PlacementError: the model fits on no device, or the device does not exist. The message
+            has figures and choices.
     """
     if device == "auto":
         return _choose(need, hardware)
@@ -105,7 +107,7 @@ def choose_placement(device: str, need: Need, hardware: Hardware) -> Placement:
             f"device={device!r} cannot be used{_because(hardware)}", expected=f"'auto', or {have}"
         )
     best = max(chosen, key=lambda d: d.free_bytes)
-    if _takes(best.free_bytes) < need.weight_bytes:
+    if _capacity(best.free_bytes) < need.weight_bytes:
         raise _too_large(need, hardware, [best])
     return Placement(best.name, "as asked")
 
@@ -115,9 +117,9 @@ def _choose(need: Need, hardware: Hardware) -> Placement:
         return _without_accelerator(need, hardware)
     needed = need.weight_bytes
     best = max(hardware.accelerators, key=lambda d: d.free_bytes)
-    if needed <= _takes(best.free_bytes):
+    if needed <= _capacity(best.free_bytes):
         return Placement(best.name, f"the weights fit on {best.name}")
-    shares = {d.name: _takes(d.free_bytes) for d in hardware.accelerators}
+    shares = {d.name: _capacity(d.free_bytes) for d in hardware.accelerators}
     if len(shares) > 1 and needed <= sum(shares.values()):
         reason = f"the weights need {len(shares)} devices, no single one holds them"
         return Placement(hardware.accelerators[0].name, reason, shares)
@@ -141,8 +143,8 @@ def _on_cpu(need: Need, hardware: Hardware, reason: str) -> Placement:
     return Placement("cpu", reason)
 
 
-def _takes(free_bytes: int) -> int:
-    """Weights that a device with so much free memory can take."""
+def _capacity(free_bytes: int) -> int:
+    """The most bytes of weights for a device with this much free memory."""
     return max(0, int((free_bytes - WORKING_BYTES) / (1 + WORKING_SHARE)))
 
 
@@ -164,7 +166,7 @@ def _too_large(need: Need, hardware: Hardware, tried: Sequence[Device]) -> Place
 
 def _choices(need: Need, hardware: Hardware, tried: Sequence[Device]) -> str:
     needed = need.weight_bytes
-    room = sum(_takes(d.free_bytes) for d in tried) if tried else hardware.cpu_free_bytes
+    room = sum(_capacity(d.free_bytes) for d in tried) if tried else hardware.cpu_free_bytes
     choices = [
         f"{name} ({as_gigabytes(size)})" for name, size in need.alternatives.items() if size <= room
     ]

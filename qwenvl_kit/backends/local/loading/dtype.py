@@ -1,4 +1,4 @@
-"""The number type of a model's weights and activations."""
+"""The choice of a dtype for a model's weights and activations."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SMALL_RANGE = "its range is small: answers of exclamation marks mean that it ra
 
 @dataclass(frozen=True)
 class Precision:
-    """A type of torch, and why it was chosen."""
+    """A dtype of torch, and the reason for it."""
 
     dtype: torch.dtype
     reason: str
 
     @property
     def name(self) -> str:
-        """As torch writes it, without its prefix: "bfloat16"."""
+        """The name of the dtype without its prefix: "bfloat16"."""
         return str(self.dtype).removeprefix("torch.")
 
 
@@ -34,32 +34,34 @@ def choose_precision(
     is_quantized: bool,
     published: torch.dtype | None = None,
 ) -> Precision:
-    """Settle on bf16 where the device has it, and on fp32 elsewhere.
+    """Choose bf16 if the device computes in it, and fp32 elsewhere.
 
-    Never fp16 unasked, but for what was published quantised in it: its range is too small for
-    these models, which then answer with exclamation marks. On a processor fp32, in which a batch
-    gives the answers of single calls; but bf16 beside quantised weights, where fp32 would give
-    back what they save.
+    fp16 is chosen only for checkpoints that are published quantised with the rest in fp16: its
+    range is too small for these models, which then answer with exclamation marks. On a processor
+    fp32 is chosen, in which a batch gives the answers of single calls; but bf16 beside quantised
+    weights, where fp32 would cost the memory that quantisation saves.
 
     Args:
-        dtype: "auto", or a torch type or its name.
-        device: where the model runs.
-        is_quantized: whether it is quantised as it is loaded.
-        published: of a checkpoint that is published quantised, the type of the rest of it.
-            transformers does not convert all of that rest, and types that are mixed cannot run.
+        dtype: "auto", or a dtype of torch or its name.
+        device: the device of the model.
+        is_quantized: True if the weights are quantised while they are loaded.
+        published: for a checkpoint that is published quantised, the dtype of its other weights.
+            transformers does not convert all of these, and mixed dtypes cannot run.
 
     Raises:
-        ModelLoadError: not a type that these models run in.
-        QuantizationError: another type than the one that a quantised checkpoint is published in.
+        ModelLoadError: these models do not run in that dtype.
+        QuantizationError: the dtype differs from that of a quantised checkpoint.
     """
     if published is not None:
         _check_published(dtype, published)
         warning = f"; {_SMALL_RANGE}" if published == torch.float16 else ""
-        return Precision(published, f"what is not quantised is published in it{warning}")
+        return Precision(
+            published, f"the weights that are not quantised are published in it{warning}"
+        )
     if dtype != "auto":
         return Precision(_as_dtype(dtype), _asked_reason(_as_dtype(dtype)))
     if is_quantized and (device.type == "cpu" or supports_bfloat16(device)):
-        return Precision(torch.bfloat16, "what is not quantised is kept small")
+        return Precision(torch.bfloat16, "weights that are not quantised are kept small")
     if device.type == "cpu":
         return Precision(torch.float32, "on a processor, where batches then equal single calls")
     if supports_bfloat16(device):

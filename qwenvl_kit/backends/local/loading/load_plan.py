@@ -1,4 +1,8 @@
-"""How a checkpoint will be loaded: every decision with its reason, before anything is read."""
+"""The load plan: dtype, device, attention and quantisation of a model, each with its reason.
+
+It is made from the small files of a checkpoint and the headers of its weights, before weights are
+read.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +33,16 @@ _DEVICES = "'auto', 'cpu', or an accelerator such as 'cuda' or 'cuda:1'"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a checkpoint will be loaded.
+class LoadPlan:
+    """The decisions about loading a checkpoint.
 
     Attributes:
-        precision: the type of its weights.
-        placement: where they go.
-        attention: how it attends.
-        quantization: "4bit", "8bit" or None.
-        stored: how the checkpoint is quantised as it is published.
-        weight_bytes: what the weights will take.
+        precision: the dtype of its weights.
+        placement: the devices that they go to.
+        attention: the implementation of attention.
+        quantization: "4bit" or "8bit" to quantise while loading; None to leave weights as they are.
+        stored: the quantisation in which the checkpoint is published; None if it has none.
+        weight_bytes: the size of the weights in memory.
     """
 
     precision: Precision
@@ -50,23 +54,23 @@ class Recipe:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether the weights are, by the kit or by their publisher."""
+        """True if the weights are quantised, by the kit or by their publisher."""
         return self.quantization is not None or self.stored is not None
 
     @property
     def device_map(self) -> Any:
-        """Where accelerate puts the parts, as `from_pretrained` takes it."""
+        """The argument `device_map` of `from_pretrained`."""
         return "auto" if self.placement.is_spread else {"": self.placement.device}
 
     @property
     def max_memory(self) -> Mapping[int, int] | None:
-        """What each device may take, as `from_pretrained` takes it; nothing for the processor."""
+        """The argument `max_memory` of `from_pretrained`; None for a model on one device."""
         if not self.placement.is_spread:
             return None
         return {torch.device(name).index: size for name, size in self.placement.max_bytes.items()}
 
     def facts(self) -> dict[str, str]:
-        """The decisions in words."""
+        """The decisions and reasons, for the report."""
         return {
             "device_reason": self.placement.reason,
             "dtype_reason": self.precision.reason,
@@ -75,7 +79,7 @@ class Recipe:
         }
 
 
-def choose_recipe(
+def choose_load_plan(
     tensors: Sequence[TensorInfo],
     settings: Settings,
     *,
@@ -83,21 +87,21 @@ def choose_recipe(
     device: str | torch.device,
     quantization: str | None,
     attention: str,
-) -> Recipe:
-    """Decide how to load a checkpoint, from its small files and the headers of its weights.
+) -> LoadPlan:
+    """Decide how to load a checkpoint.
 
     Args:
-        tensors: what its weights are.
+        tensors: the names, shapes and dtypes of its weights.
         settings: its config.json.
-        dtype: as it was asked for, like all that follows.
-        device: where to.
-        quantization: by bitsandbytes, or None.
-        attention: its implementation.
+        dtype: the dtype that the user asked for, like all arguments that follow.
+        device: the device.
+        quantization: "4bit" or "8bit" by bitsandbytes, or None.
+        attention: the implementation of attention.
 
     Raises:
-        PlacementError: no device holds them, or the device cannot be used.
-        QuantizationError, MissingPackageError: it cannot be quantised, or run, as asked.
-        ModelLoadError: an unknown dtype or attention.
+        PlacementError: no device holds the weights, or the device cannot be used.
+        QuantizationError, MissingPackageError: it cannot be quantised or run as asked.
+        ModelLoadError: the dtype or the attention is not known.
     """
     stored = check_quantization(quantization, settings)
     kind = _device_kind(device)
@@ -113,9 +117,9 @@ def choose_recipe(
     )
     chosen = choose_attention(attention, kind, precision.dtype)
     check_shapes(quantization, tensors, settings.family, kind)
-    rest = "bfloat16" if dtype == "auto" else precision.name  # what is left whole, if quantised
+    rest = "bfloat16" if dtype == "auto" else precision.name  # of weights that are not quantised
     need = _need(_Weights(tensors, settings, precision, rest), quantization, stored)
-    return Recipe(
+    return LoadPlan(
         precision=precision,
         placement=choose_placement(_device_name(device, kind), need, hardware),
         attention=chosen,
@@ -126,7 +130,7 @@ def choose_recipe(
 
 
 def _published_dtype(tensors: Iterable[TensorInfo], settings: Settings) -> torch.dtype:
-    """The type of what a quantised checkpoint leaves whole, such as its embeddings."""
+    """The dtype of the weights that a quantised checkpoint does not quantise, as embeddings."""
     names = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
     for tensor in tensors:
         if tensor.name.endswith("embed_tokens.weight") and tensor.dtype in names:
@@ -137,14 +141,18 @@ def _published_dtype(tensors: Iterable[TensorInfo], settings: Settings) -> torch
 
 
 def _device_name(device: str | torch.device, kind: torch.device) -> str:
-    """As torch writes it; there is one processor, whatever its number."""
+    """The name of a device in torch; there is one processor, whatever its number."""
     if device == "auto":
         return "auto"
     return "cpu" if kind.type == "cpu" else str(kind)
 
 
 def _device_kind(device: str | torch.device) -> torch.device:
-    """The device that a choice stands for, as far as its kind goes."""
+    """The device of torch that the argument `device` stands for, whether or not it has a number.
+
+    Raises:
+        PlacementError: torch cannot use it.
+    """
     if not isinstance(device, (str, torch.device)):
         raise PlacementError(f"device={device!r} was given", expected=_DEVICES)
     if device == "auto":
@@ -163,7 +171,7 @@ def _device_kind(device: str | torch.device) -> torch.device:
 
 @dataclass(frozen=True)
 class _Weights:
-    """The weights of a checkpoint, to be counted in one way or another."""
+    """The weights of a checkpoint, whose size depends on their dtype or quantisation."""
 
     tensors: Sequence[TensorInfo]
     settings: Settings
@@ -175,7 +183,7 @@ class _Weights:
 
 
 def _need(weights: _Weights, quantization: str | None, stored: StoredQuantization | None) -> Need:
-    """What the weights take, and what they would take if something else were asked for."""
+    """The size of the weights, and their size with other dtypes and quantisations."""
     if stored is not None:
         runs_as_stored = not stored.can_be_dequantized or computes_in_fp8()
         return Need(weights.count("stored" if runs_as_stored else "bfloat16"))

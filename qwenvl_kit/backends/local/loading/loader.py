@@ -1,7 +1,7 @@
-"""From a checkpoint's name or folder to a model in memory.
+"""The loader: a checkpoint's name or folder becomes a model in memory.
 
-What can be judged is judged before it costs anything: the family before the weights are fetched,
-the room for them before they are read.
+Each check runs before the step that it can spare: the family is checked before the weights are
+downloaded, and the memory for them before they are read.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -18,14 +19,18 @@ import transformers
 
 from qwenvl_kit.backends.admission import check_max_queued_requests
 from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
-from qwenvl_kit.backends.local.backend import LocalBackend, clear_all_caches
+from qwenvl_kit.backends.local.backend import LoadedModel, LocalBackend, clear_all_caches
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
+from qwenvl_kit.backends.local.engine.logits_processors import check_rules
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
-from qwenvl_kit.backends.local.loading.assembly import assemble
 from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.loading.compilation import Compilation, compile_layers
-from qwenvl_kit.backends.local.loading.load_plan import Recipe, choose_recipe
-from qwenvl_kit.backends.local.loading.quantization import Quantization, quantization_options
+from qwenvl_kit.backends.local.loading.load_plan import LoadPlan, choose_load_plan
+from qwenvl_kit.backends.local.loading.quantization import (
+    Quantization,
+    measure_weight_bytes,
+    quantization_options,
+)
 from qwenvl_kit.backends.local.loading.trial import check_cached_step
 from qwenvl_kit.backends.local.loading.validation import (
     check_complete,
@@ -37,6 +42,7 @@ from qwenvl_kit.backends.local.loading.validation import (
     model_class_of,
 )
 from qwenvl_kit.backends.local.lora.adapters import check_adapter
+from qwenvl_kit.backends.local.memory import shape_of
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.checkpoints.oddities import notes_on
 from qwenvl_kit.checkpoints.output_heads import with_own_head
@@ -52,18 +58,24 @@ from qwenvl_kit.errors import (
     WeightsError,
 )
 from qwenvl_kit.hardware import release_free_memory
-from qwenvl_kit.processing.processor_config import check_generation, load_processor
+from qwenvl_kit.options import describe_sampling
+from qwenvl_kit.processing.processor_config import (
+    check_generation,
+    damage_of,
+    load_processor,
+    published_of,
+)
 from qwenvl_kit.raising import release_frames
 
 _Made = TypeVar("_Made")
 
 _LOADING = threading.Lock()
-"""While transformers loads weights it replaces a method of all its models for a moment; a second
-load at the same time would make that replacement last."""
+"""The lock of all loads: while transformers loads weights it replaces a method of all its models
+for a moment, and a second load at the same time would make that replacement permanent."""
 
 
 def _start_over_in_child() -> None:
-    """In a forked process nobody releases a lock that the parent held."""
+    """Make a new lock in a forked process, in which nobody would release the parent's."""
     global _LOADING  # noqa: PLW0603  # the one lock of this module
     _LOADING = threading.Lock()
 
@@ -104,9 +116,9 @@ def load_backend(
     tensors = _tensors_of(checkpoint, offline)
     check_weights(checkpoint, settings, tensors)
     settings = with_own_head(checkpoint.folder, tensors, settings)
-    room = Room()
-    recipe = room.attempt(
-        lambda: choose_recipe(
+    recovery = MemoryRecovery()
+    load_plan = recovery.attempt(
+        lambda: choose_load_plan(
             tensors,
             settings,
             dtype=dtype,
@@ -117,26 +129,26 @@ def load_backend(
     )
     fetch_weights(checkpoint, offline=offline)
     if not were_here:
-        tensors = read_tensors(checkpoint.folder)  # whole, and nothing that could run code
+        tensors = read_tensors(checkpoint.folder)  # checks that files are whole and safe to open
         settings = with_own_head(checkpoint.folder, tensors, settings)
     with _LOADING, _quiet_bars(), _quiet_report():
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
-        network, used = room.attempt(lambda: _load_network(checkpoint, settings, recipe))
-    if recipe.is_quantized:
-        release_free_memory()  # several times the weights, of what they were made from
+        network, used = recovery.attempt(lambda: _load_network(checkpoint, settings, load_plan))
+    if load_plan.is_quantized:
+        release_free_memory()  # quantising took several times the memory of the weights
     _freeze(network)
-    check_cached_step(network, is_exact=_is_exact(network, recipe))
+    check_cached_step(network, is_exact=_is_exact(network, load_plan))
     if compilation.is_on:
         compile_layers(network)
     notes = notes_on(checkpoint.folder, settings, tensors)
-    facts = _facts(checkpoint, settings, recipe, network) | {
+    facts = _facts(checkpoint, settings, load_plan, network) | {
         "attention": str(network.config._attn_implementation),
         "attention_reason": used.reason,
         "compile": compilation.describe(),
         **({"notes": "; ".join(notes)} if notes else {}),
-        **room.facts(),
+        **recovery.facts(),
     }
     loaded = assemble(checkpoint, settings, network, processor, facts)
     cache_bytes = choose_cache_bytes(network, max_cache_bytes)
@@ -146,17 +158,17 @@ def load_backend(
     return backend
 
 
-class Room:
-    """Makes room where a model finds too little memory, once."""
+class MemoryRecovery:
+    """Clears the caches of other models, once, if a model finds too little memory."""
 
     def __init__(self) -> None:
         self._num_bytes = 0
 
     def attempt(self, act: Callable[[], _Made]) -> _Made:
-        """Do something; where memory runs out, once more without what other models keep.
+        """Call a function; if memory runs out, call it again with the caches cleared.
 
         Raises:
-            PlacementError: there is too little all the same.
+            PlacementError: there is still too little memory.
         """
         try:
             return act()
@@ -169,85 +181,88 @@ class Room:
         return act()
 
     def facts(self) -> dict[str, str]:
-        """What was given up, for the report."""
+        """A sentence about the caches that were cleared, for the report; nothing if none were."""
         if not self._num_bytes:
             return {}
-        return {"recovery": f"{self._num_bytes} bytes that other models kept were let go"}
+        return {"recovery": f"{self._num_bytes} bytes in the caches of other models were freed"}
 
 
 def _tensors_of(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...]:
-    """What the weights are, if possible before they are fetched."""
+    """The names, shapes and dtypes of the weights, read before they are downloaded if possible."""
     tensors = known_tensors(checkpoint, offline=offline)
-    if tensors is None:  # ModelScope does not tell
+    if tensors is None:  # ModelScope gives no headers without the files
         fetch_weights(checkpoint, offline=offline)
         tensors = read_tensors(checkpoint.folder)
     return tensors
 
 
 def _load_network(
-    checkpoint: Checkpoint, settings: Settings, recipe: Recipe
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
 ) -> tuple[Any, Attention]:
-    """The model, and the attention that it runs with."""
-    with _failures_of(checkpoint, settings, recipe):
+    """Load the weights; return the model, and the attention that it runs with."""
+    with _failures_of(checkpoint, settings, load_plan):
         try:
-            return _read_weights(checkpoint, settings, recipe, recipe.attention), recipe.attention
+            return _read_weights(
+                checkpoint, settings, load_plan, load_plan.attention
+            ), load_plan.attention
         except ImportError as error:  # flash-attn may be installed for another torch
-            if not recipe.attention.may_fall_back:
+            if not load_plan.attention.may_fall_back:
                 raise
             plain = plain_instead(error)
-        return _read_weights(checkpoint, settings, recipe, plain), plain
+        return _read_weights(checkpoint, settings, load_plan, plain), plain
 
 
 def _read_weights(
-    checkpoint: Checkpoint, settings: Settings, recipe: Recipe, attention: Attention
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, attention: Attention
 ) -> Any:
     network, found = model_class_of(settings).from_pretrained(
         checkpoint.folder,
-        dtype=recipe.precision.dtype,
+        dtype=load_plan.precision.dtype,
         attn_implementation=attention.name,
-        device_map=recipe.device_map,
-        max_memory=recipe.max_memory,
+        device_map=load_plan.device_map,
+        max_memory=load_plan.max_memory,
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are named below
-        **quantization_options(recipe.quantization, settings.family, recipe.precision.dtype),
+        **quantization_options(load_plan.quantization, settings.family, load_plan.precision.dtype),
     )
-    check_complete(checkpoint, recipe, found)
+    check_complete(checkpoint, load_plan, found)
     check_not_offloaded(network)
     return network
 
 
 @contextmanager
-def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> Iterator[None]:
-    """What transformers and torch raise while they load, in the kit's own errors."""
+def _failures_of(checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan) -> Iterator[None]:
+    """Turn errors of transformers and torch within the block into errors of the kit."""
     try:
         yield
     except QwenVLKitError:
         raise
     except ImportError as error:
-        if recipe.stored is not None and not recipe.stored.is_known:
+        if load_plan.stored is not None and not load_plan.stored.is_known:
             raise MissingPackageError(
-                f"{checkpoint.name} is quantised by {recipe.stored}, which needs a package that is "
-                f"missing ({error})",
+                f"{checkpoint.name} is quantised by {load_plan.stored}, which needs a package that "
+                f"is missing ({error})",
                 hint="the command in brackets, or another form of the model",
             ) from error
         raise MissingPackageError(
-            f"{checkpoint.name} with attention={recipe.attention.name!r} needs a package that is "
-            f"missing ({error})",
+            f"{checkpoint.name} with attention={load_plan.attention.name!r} needs a package that "
+            f"is missing ({error})",
             hint="pip install flash-attn, or attention='sdpa'"
-            if recipe.attention.name == FLASH
+            if load_plan.attention.name == FLASH
             else "python -m qwenvl_kit doctor",
         ) from error
     except Exception as error:  # files may be damaged, and devices fail, in any way
-        if isinstance(error, ValueError) and recipe.attention.name in str(error):
+        if isinstance(error, ValueError) and load_plan.attention.name in str(error):
             raise ModelLoadError(
-                f"attention={recipe.attention.name!r} cannot be used ({error})",
+                f"attention={load_plan.attention.name!r} cannot be used ({error})",
                 expected="attention='auto', 'sdpa' or 'eager'",
             ) from error
         if is_out_of_memory(error):
             raise PlacementError(
-                f"memory ran out while {checkpoint.name} was loaded to {recipe.placement.device}",
+                f"memory ran out while {checkpoint.name} was loaded to "
+                f"{load_plan.placement.device}",
                 hint="quantization='4bit', a smaller checkpoint, or fewer programs beside it",
             ) from error
         count_described(checkpoint, settings)  # it may be config.json that is to blame
@@ -259,20 +274,20 @@ def _failures_of(checkpoint: Checkpoint, settings: Settings, recipe: Recipe) -> 
         ) from error
 
 
-def _is_exact(network: Any, recipe: Recipe) -> bool:
-    """Whether it computes in fp32, on weights as they were stored."""
-    return network.dtype == torch.float32 and not recipe.is_quantized
+def _is_exact(network: Any, load_plan: LoadPlan) -> bool:
+    """True if a model computes in fp32, on weights that are not quantised."""
+    return network.dtype == torch.float32 and not load_plan.is_quantized
 
 
 def _freeze(network: Any) -> None:
-    """Nothing is trained here, and gradients would cost as much memory as the weights."""
+    """Turn gradients off: nothing is trained here, and they take as much memory as the weights."""
     network.eval()
     network.requires_grad_(False)
 
 
 @contextmanager
 def _quiet_bars() -> Iterator[None]:
-    """Leave out transformers' progress bar: weights that are on the disk load in a moment."""
+    """Hide transformers' progress bar: weights that are on the disk load in a moment."""
     bars = transformers.utils.logging
     was_on = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
@@ -285,10 +300,10 @@ def _quiet_bars() -> Iterator[None]:
 
 @contextmanager
 def _quiet_report() -> Iterator[None]:
-    """Keep transformers' table of misfits off the screen: the kit's own error says what it means.
+    """Hide transformers' table of weights that do not fit: the kit raises an error of its own.
 
-    Up to a hundred lines stand there, with the advice to train the model. What is tied otherwise
-    than config.json says is among the report's notes.
+    The table has up to a hundred lines, and the advice to train the model. Weights that are tied
+    in another way than config.json says are among the notes of the report.
     """
     logger = logging.getLogger("transformers.modeling_utils")
     logger.addFilter(_is_no_table)
@@ -304,11 +319,11 @@ def _is_no_table(record: logging.LogRecord) -> bool:
 
 
 def _facts(
-    checkpoint: Checkpoint, settings: Settings, recipe: Recipe, network: Any
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, network: Any
 ) -> dict[str, str]:
-    reasons = recipe.facts()
-    if network.dtype != recipe.precision.dtype:
-        reasons["dtype_reason"] = f"{recipe.stored or 'the model'} runs in no other type here"
+    reasons = load_plan.facts()
+    if network.dtype != load_plan.precision.dtype:
+        reasons["dtype_reason"] = f"{load_plan.stored or 'the model'} runs in no other type here"
     return {
         "model": checkpoint.name,
         "source": checkpoint.origin,
@@ -319,3 +334,43 @@ def _facts(
         "dtype": str(network.dtype).removeprefix("torch."),
         **reasons,
     }
+
+
+def assemble(
+    checkpoint: Checkpoint,
+    settings: Settings,
+    network: Any,
+    processor: Any,
+    facts: Mapping[str, str],
+) -> LoadedModel:
+    """Assemble a loaded checkpoint in the form that the backend takes.
+
+    Args:
+        checkpoint: the place of its files.
+        settings: its config.json.
+        network: the model of transformers.
+        processor: its processor.
+        facts: sentences about how it was loaded, for the report.
+
+    Raises:
+        CheckpointError: its files do not fit together, or a setting cannot be used.
+    """
+    rest = published_of(checkpoint, settings, processor, network.config, network.generation_config)
+    num_ids = int(network.config.get_text_config().vocab_size)
+    check_rules(checkpoint.name, rest.generation.entries, num_ids, rest.end_ids)
+    with damage_of(checkpoint.name):
+        weight_bytes, shape = measure_weight_bytes(network), shape_of(network, processor)
+    return LoadedModel(
+        model=network,
+        processor=processor,
+        rules=replace(rest.rules, weight_bytes=weight_bytes, shape=shape),
+        sampling=rest.sampling,
+        end_ids=rest.end_ids,
+        facts={
+            **facts,
+            "sampling": rest.generation.search or describe_sampling(rest.sampling),
+            **rest.generation.facts(),
+        },
+        generation=rest.generation,
+        resizer=rest.resizer,
+    )

@@ -1,4 +1,4 @@
-"""Loading with quantised weights: by bitsandbytes as they come, or as they are published."""
+"""Quantised weights: quantised by bitsandbytes while they are loaded, or published quantised."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from qwenvl_kit.families import Family
 Quantization: TypeAlias = Literal["4bit", "8bit"]
 
 VISION_TOWER = "model.visual"
-"""Left whole: it is small, and what it does not see the language model cannot make up for."""
+"""The vision encoder, which is not quantised: it is small, and details that it loses are lost."""
 
 _MARKS = MappingProxyType(
     {
@@ -38,20 +38,20 @@ _MARKS = MappingProxyType(
         "awq": ".qweight",
     }
 )
-"""The end of a name that each method gives some tensor of a quantised layer."""
+"""A suffix of tensor names that each method of quantisation gives some tensor of each layer."""
 
 _ROW_MULTIPLE = 32
 _COLUMN_MULTIPLE = 64
-"""What bitsandbytes' kernels for processors take; see `_convert_weight_packed_for_cpu` there, and
-its block of 64 values."""
+"""The shapes that bitsandbytes' kernels for processors take: see its function
+`_convert_weight_packed_for_cpu`, and its block of 64 values."""
 
 
 def check_quantization(quantization: object, settings: Settings) -> StoredQuantization | None:
-    """How the checkpoint is quantised as it is published, if what runs it is installed.
+    """Check the argument `quantization`; return the quantisation that the checkpoint has.
 
     Raises:
-        QuantizationError: an unknown choice, or one for weights that are quantised already.
-        MissingPackageError: with the command that installs what is missing.
+        QuantizationError: the argument is not known, or the weights are quantised already.
+        MissingPackageError: a package is missing; the message has the command that installs it.
     """
     if quantization not in (None, "4bit", "8bit"):
         raise QuantizationError(
@@ -78,7 +78,11 @@ def check_quantization(quantization: object, settings: Settings) -> StoredQuanti
 
 
 def _check_method(stored: StoredQuantization) -> None:
-    """Refuse what transformers would pass over with a warning, and then read as it stands."""
+    """Check that transformers knows the method: otherwise it warns, and reads weights as plain.
+
+    Raises:
+        QuantizationError: it does not know the method.
+    """
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
     if stored.method == "bitsandbytes" and stored.bits is None:
@@ -98,10 +102,10 @@ def _check_method(stored: StoredQuantization) -> None:
 
 
 def check_stored_weights(stored: StoredQuantization | None, tensors: Iterable[TensorInfo]) -> None:
-    """Refuse plain weights that config.json says are quantised: they load, and cannot run.
+    """Check that weights are quantised as config.json says: plain ones load, and cannot run.
 
     Raises:
-        QuantizationError: none of them has beside it what its method saves.
+        QuantizationError: no tensor has the suffix that the method gives.
     """
     mark = "" if stored is None else _MARKS.get(str(stored), "")
     if mark and not any(tensor.name.endswith(mark) for tensor in tensors):
@@ -114,11 +118,11 @@ def check_stored_weights(stored: StoredQuantization | None, tensors: Iterable[Te
 
 
 def check_fp8(stored: StoredQuantization | None, device: torch.device) -> None:
-    """Refuse FP8 weights that could be loaded and not run.
+    """Check that FP8 weights that can be loaded can run, too.
 
     Raises:
-        MissingPackageError: what computes in FP8 is not installed.
-        QuantizationError: they would be kept for a GPU, and are to go to the processor.
+        MissingPackageError: the package that computes in FP8 is not installed.
+        QuantizationError: the weights would stay in FP8 for a GPU, but go to the processor.
     """
     if stored is None or not stored.can_be_dequantized or not computes_in_fp8():
         return
@@ -135,10 +139,10 @@ def check_fp8(stored: StoredQuantization | None, device: torch.device) -> None:
 def check_shapes(
     quantization: object, tensors: Iterable[TensorInfo], family: Family, device: torch.device
 ) -> None:
-    """Refuse what bitsandbytes would fail on in the middle of the first answer.
+    """Check the shapes of matrices: bitsandbytes would fail only within the first answer.
 
     Raises:
-        QuantizationError: a matrix of a shape that it does not take.
+        QuantizationError: a matrix has a shape that it does not take.
     """
     if quantization != "4bit" or device.type != "cpu":
         return
@@ -156,7 +160,7 @@ def check_shapes(
 def quantization_options(
     quantization: str | None, family: Family, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """What `from_pretrained` must be given to quantise; nothing where that was not asked for."""
+    """The arguments of `from_pretrained` that quantise the weights; none for `None`."""
     if quantization is None:
         return {}
     from transformers import BitsAndBytesConfig
@@ -177,13 +181,13 @@ def quantization_options(
 
 
 def measure_weight_bytes(network: Any) -> int:
-    """What a model's weights take, what bitsandbytes keeps beside them among it."""
+    """The size of a model's weights in bytes, with the scales that bitsandbytes keeps for them."""
     sides = (side for parameter in network.parameters() for side in _sides(parameter))
     return int(network.get_memory_footprint()) + sum(side.nbytes for side in sides)
 
 
 def _sides(parameter: Any) -> Iterator[torch.Tensor]:
-    """Scales and tables: attributes of a parameter, which no module knows of."""
+    """The scales and tables of a parameter: attributes of it that belong to no module."""
     state = getattr(parameter, "quant_state", None)
     held = [getattr(parameter, "SCB", None)]
     for each in (state, getattr(state, "state2", None)):
@@ -192,5 +196,5 @@ def _sides(parameter: Any) -> Iterator[torch.Tensor]:
 
 
 def _quieten() -> None:
-    """Bitsandbytes says at every layer of every token that it rounds inputs to fp16 for 8-bit."""
+    """Silence a warning that bitsandbytes gives for each layer of each token (8-bit, fp16)."""
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)

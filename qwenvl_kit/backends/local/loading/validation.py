@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint, found out before it answers anything."""
+"""The checks of a checkpoint while it is loaded: files, versions, size, and complete weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from qwenvl_kit.backends.local.loading.attention import PLAIN
-from qwenvl_kit.backends.local.loading.load_plan import Recipe
+from qwenvl_kit.backends.local.loading.load_plan import LoadPlan
 from qwenvl_kit.checkpoints.files import missing_files
 from qwenvl_kit.checkpoints.memory import count_parameters
 from qwenvl_kit.checkpoints.packages import lacking
@@ -29,10 +29,10 @@ _LAYER = re.compile(r"\b(layers|blocks|deepstack_merger_list)\.[0-9]+\.")
 
 
 def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
-    """Refuse a folder that lacks small files.
+    """Check that a folder has all small files.
 
     Raises:
-        CheckpointError: it says which.
+        CheckpointError: files are missing; the message names them.
     """
     absent = missing_files(checkpoint.folder, settings.family)
     if absent:
@@ -44,10 +44,10 @@ def check_files(checkpoint: Checkpoint, settings: Settings) -> None:
 
 
 def check_versions(settings: Settings) -> None:
-    """Refuse a family that is newer than what is installed.
+    """Check that torch and transformers are new enough for the family.
 
     Raises:
-        OutdatedPackageError: with the command that installs what is needed.
+        OutdatedPackageError: one is older; the message has the command that upgrades it.
     """
     family = settings.family
     if not hasattr(transformers, family.model_class):
@@ -64,11 +64,13 @@ def _outdated(family: Family, package: str, since: str, installed: str) -> Outda
 
 
 def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
-    """Refuse a config.json of a larger model: transformers would fill the memory with its gaps.
+    """Check that config.json does not describe a larger model than the weights are of.
+
+    transformers would allocate memory for all parameters that are missing.
 
     Raises:
         WeightsError: it describes more parameters than there are.
-        CheckpointError: it cannot be used.
+        CheckpointError: config.json cannot be used.
     """
     described = count_described(checkpoint, settings)
     held = count_parameters(tensors, settings)
@@ -79,18 +81,18 @@ def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[Ten
             f"config.json of {checkpoint.name} describes {described / 1e6:.1f} million parameters, "
             f"and its weights hold {held / 1e6:.1f} million",
             expected="the weights and the config.json of one checkpoint",
-            hint="config.json of the very model whose weights these are; what it leaves out "
-            "transformers fills with defaults of its own",
+            hint="the config.json that was published with these weights; transformers fills "
+            "missing entries with its own defaults",
         )
 
 
 def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
-    """Parameters of the model that transformers would build, a tied output layer left out.
+    """The number of parameters that config.json describes, without a tied output layer.
 
-    It is built without memory, which takes a second for the largest of these models.
+    The model is built on the "meta" device, without memory; that takes a second for the largest.
 
     Raises:
-        CheckpointError: no model can be built from it.
+        CheckpointError: no model can be built from config.json.
     """
     model_class = model_class_of(settings)
     try:
@@ -98,7 +100,7 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
         config._attn_implementation = PLAIN  # it may name a kernel, which would be fetched and run
         with torch.device("meta"):
             parameters = dict(model_class(config).named_parameters())
-    except Exception as error:  # any of its entries may be wrong in any way
+    except Exception as error:  # any entry may be wrong in any way
         reason = str(error).partition("\nException raised")[0]  # frames of C++ follow
         raise CheckpointError(
             f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {reason})",
@@ -109,19 +111,19 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
     return sum(parameter.numel() for parameter in parameters.values())
 
 
-def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, Any]) -> None:
-    """Refuse weights that do not fit: transformers fills the gaps with random numbers.
+def check_complete(checkpoint: Checkpoint, load_plan: LoadPlan, found: Mapping[str, Any]) -> None:
+    """Check that weights are complete: transformers fills gaps with random numbers.
 
-    Layers too many are refused as well: they would be missing from the answers. Of quantised
-    checkpoints there may be scales that only some programs use.
+    Weights of additional layers are refused as well, because answers would be computed without
+    them. A quantised checkpoint may have additional scales that only some programs use.
 
     Args:
-        checkpoint: for messages.
-        recipe: how it was loaded.
-        found: what `from_pretrained` tells with `output_loading_info`.
+        checkpoint: the checkpoint, for messages.
+        load_plan: the plan by which it was loaded.
+        found: the report of `from_pretrained` with `output_loading_info`.
 
     Raises:
-        WeightsError: weights are missing, of another shape, or of layers that are not there.
+        WeightsError: weights are missing, have another shape, or belong to additional layers.
     """
     gaps = sorted([*found.get("missing_keys", ()), *_mismatches(found)])
     beyond = sorted(filter(_LAYER.search, found.get("unexpected_keys", ())))
@@ -135,7 +137,7 @@ def check_complete(checkpoint: Checkpoint, recipe: Recipe, found: Mapping[str, A
             hint="download the checkpoint again; if it was saved by another program, save it again "
             "by save_pretrained of transformers",
         )
-    if beyond and recipe.stored is None:
+    if beyond and load_plan.stored is None:
         raise WeightsError(
             f"{len(beyond)} weights of {checkpoint.name} belong to layers that config.json does "
             f"not describe, {beyond[0]!r} first",
@@ -150,10 +152,12 @@ def _mismatches(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_not_offloaded(network: Any) -> None:
-    """Accelerate leaves on the processor or the disk what its own arithmetic finds no room for.
+    """Check that accelerate has left no part of the model on the processor or the disk.
+
+    It does so if a part finds no room by its own arithmetic.
 
     Raises:
-        PlacementError: it has done so.
+        PlacementError: a part is not on an accelerator.
     """
     homes = getattr(network, "hf_device_map", None) or {}
     left = [name for name, home in homes.items() if str(home) in ("cpu", "disk")]

@@ -1,7 +1,7 @@
-"""LoRA adapters of a loaded model, through peft: load, switch, detach, merge.
+"""LoRA adapters of a loaded model: loading, switching, removing and merging them with peft.
 
-Where an adapter does not fit, peft warns at most. Here it fits whole or not at all: its file holds
-the very names that peft would save it under, and the model's logits change.
+If an adapter does not fit, peft warns at most. Here it must fit completely: its file has exactly
+the names under which peft would save it, and it changes the model's logits.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ class Adapters:
     """The LoRA adapters of one loaded model. At most one is active.
 
     Args:
-        model: a model of transformers; it stays the same object, its layers are wrapped in place.
-        probe: gives the model's logits for one fixed input, without taking `lock`.
-        lock: held while adapters change, so that nothing runs meanwhile. A fork needs a new one.
-        on_change: called under the lock after a change: what was computed before is out of date.
-        on_failure: called when a change broke off half-way and the model is of no use any more.
+        model: a model of transformers; it stays the same object, and its layers are wrapped.
+        probe: returns the model's logits for one fixed input.
+        paused: returns a context manager; no request runs within it. Adapters change only there.
+        on_change: called after a change, within `paused`: earlier results are out of date.
+        on_failure: called if a change failed half-way, so that the model cannot be used any more.
     """
 
     def __init__(
         self,
         model: Any,
         probe: Callable[[], torch.Tensor],
-        lock: AbstractContextManager[Any],
+        paused: Callable[[], AbstractContextManager[object]],
         on_change: Callable[[], object] = lambda: None,
         on_failure: Callable[[], object] = lambda: None,
     ) -> None:
-        self.lock = lock
+        self._paused = paused
         self._model, self._probe, self._on_change = model, probe, on_change
         self._on_failure = on_failure
         self._peft: Any = None
-        self._keys: dict[str, str] = {}  # what peft calls them
+        self._keys: dict[str, str] = {}  # the names that peft knows, by those of the user
         self._active: str | None = None
         self._numbers = itertools.count()
 
@@ -71,21 +71,22 @@ class Adapters:
 
     @property
     def active(self) -> str | None:
-        """The adapter that is in use; None where the base model answers."""
+        """The adapter that is in use; None if the base model answers."""
         return self._active
 
     def load(self, folder: str | os.PathLike[str], name: str | None = None) -> str:
         """Load an adapter and use it.
 
         Args:
-            folder: holds adapter_config.json and adapter_model.safetensors.
-            name: what to call it; None takes the folder's name.
+            folder: the folder of adapter_config.json and adapter_model.safetensors.
+            name: the name of the adapter; None takes the folder's name.
 
         Returns:
-            Its name.
+            The name of the adapter.
 
         Raises:
-            AdapterError: it does not fit, changes nothing, or has no new name; all is as before.
+            AdapterError: it does not fit, changes nothing, or its name is taken; the model is as
+                before.
             UnsafeWeightsError: its weights are pickled.
             MissingPackageError: peft is not installed.
             OutOfMemoryError: the device has too little memory for it.
@@ -112,7 +113,7 @@ class Adapters:
             self._activate(name)
 
     def remove(self, name: str) -> None:
-        """Drop a loaded adapter. If it was in use, the base model answers.
+        """Remove a loaded adapter. If it was in use, the base model answers.
 
         Raises:
             AdapterError: no adapter of that name is loaded.
@@ -131,11 +132,11 @@ class Adapters:
                 self._activate(active)
 
     def merge(self) -> None:
-        """Add the adapter in use to the model's weights for good, and drop the others.
+        """Add the adapter in use to the model's weights for good, and remove the others.
 
         Raises:
-            AdapterError: no adapter is in use, or this one cannot be merged. If it fails half-way,
-                the model is closed and must be loaded again.
+            AdapterError: no adapter is in use, or this one cannot be merged. If merging fails
+                half-way, the model is closed and must be loaded again.
         """
         with self._changing():
             if self._active is None:
@@ -147,13 +148,13 @@ class Adapters:
             self._forget_all()
 
     def close(self) -> None:
-        """Let go of the model; waits for nothing."""
+        """Drop the references to the model; this waits for nothing."""
         self._model, self._peft, self._active, self._keys = None, None, None, {}
-        self._probe, self.lock, self._on_change = _no_probe, nullcontext(), _nothing
+        self._probe, self._paused, self._on_change = _no_probe, nullcontext, _nothing
 
     @contextmanager
     def _broken_on_failure(self) -> Iterator[None]:
-        """Some layers may be merged and others not: such a model must answer nothing."""
+        """Close the model if the block fails: some layers may be merged and others not."""
         try:
             yield
         except BaseException:
@@ -163,7 +164,7 @@ class Adapters:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self.lock, torch.inference_mode(False), torch.no_grad():
+        with self._paused(), torch.inference_mode(False), torch.no_grad():
             if self._model is None:
                 raise ModelLoadError("the model was closed", hint="load it again")
             yield
@@ -176,7 +177,7 @@ class Adapters:
 
     def _add(self, name: str, files: AdapterFiles) -> None:
         # peft looks for an adapter's name within the names of parameters: it must not hold a dot,
-        # hold another's, or be a word of the model. So it never learns what users call theirs.
+        # hold another's, or be a word of the model. So peft is never given the names of users.
         key = f"kit_adapter_{next(self._numbers)}_"
         config = lora_config(files, self._model)
         self._activate(None)
@@ -216,17 +217,21 @@ class Adapters:
 
 
 def _fill(peft_model: Any, key: str, files: AdapterFiles, base: str) -> None:
-    """Copy the file's tensors to their places, if each has one and each place has one."""
+    """Copy the tensors of a file into the model.
+
+    Raises:
+        AdapterError: a tensor has no place in the model, or a place has no tensor in the file.
+    """
     from peft import get_peft_model_state_dict
 
-    # `state_dict()` would scramble a model that bitsandbytes runs in 4 bits on a CPU.
+    # `state_dict()` would damage a model that bitsandbytes runs in 4 bits on a CPU.
     own = dict(peft_model.named_parameters(remove_duplicate=False))
     places = get_peft_model_state_dict(
         peft_model, {**own, **dict(peft_model.named_buffers())}, key, save_embedding_layers=False
     )
     given = files.tensors
     both = [n for n in places if n in given]
-    # peft saves an embedding that it adapts, too. The model's own, repeated, is no fault.
+    # peft also saves an embedding that it adapts. A copy of the model's own embedding is no fault.
     repeated = {n for n in given.keys() & own if own[n].cpu().equal(given[n].to(own[n].dtype))}
     extra = [files.old_names[n] for n in given if n not in places and n not in repeated]
     _refuse(files, base, "have no place in the model", extra)
@@ -248,9 +253,12 @@ def _refuse(files: AdapterFiles, base: str, fault: str, names: list[str]) -> Non
 
 
 def _check_effect(before: torch.Tensor, again: torch.Tensor, after: torch.Tensor) -> None:
-    """Logits must change by more than between two passes of the base model.
+    """Check that logits change by more than between two passes of the base model.
 
-    Those are equal, but for kernels of a GPU that add in any order.
+    Two passes give equal logits, except for kernels of a GPU that add in any order.
+
+    Raises:
+        AdapterError: the logits do not change, or are not numbers any more.
     """
     if bool(before.isfinite().all()) and not bool(after.isfinite().all()):
         raise AdapterError("with this adapter the model's logits are infinite or NaN")
@@ -276,7 +284,7 @@ def _check_mergeable(model: Any, key: str) -> None:
 
 @contextmanager
 def _undone_on_failure(*objects: Any) -> Iterator[None]:
-    """If what is done inside fails, put these objects together again as they were."""
+    """Restore the attributes of some objects if the block fails."""
     held: list[Any] = [vars(thing) for thing in objects]
     held += [v for at in held for v in at.values() if isinstance(v, (dict, list, set))]
     copies = [copy.copy(container) for container in held]
@@ -295,7 +303,7 @@ def _undone_on_failure(*objects: Any) -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """In place of what went with the model."""
+    """Do nothing, in place of a callback of the closed model."""
 
 
 def _no_probe() -> torch.Tensor:
@@ -303,7 +311,7 @@ def _no_probe() -> torch.Tensor:
 
 
 def check_adapter(folder: str | os.PathLike[str]) -> None:
-    """Refuse what is no adapter, before a model is loaded for it.
+    """Check the folder of an adapter before a model is loaded for it.
 
     Raises:
         AdapterError, UnsafeWeightsError, MissingPackageError: see `Adapters.load`.
@@ -314,10 +322,11 @@ def check_adapter(folder: str | os.PathLike[str]) -> None:
 
 
 def check_peft() -> None:
-    """Refuse a peft that merges wrongly beside adapters that hold whole modules, or is not there.
+    """Check the version of peft: older ones merge wrongly beside adapters with whole modules.
 
     Raises:
-        MissingPackageError, OutdatedPackageError: with the command that installs it.
+        MissingPackageError: peft is not installed; the message has the command that installs it.
+        OutdatedPackageError: it is too old; likewise.
     """
     install = f'pip install --upgrade "peft>={_LOWEST_PEFT}"'
     try:
@@ -330,7 +339,7 @@ def check_peft() -> None:
 
 @contextmanager
 def _translated(what: object) -> Iterator[None]:
-    """Turn what peft and torch raise into errors of the kit."""
+    """Turn errors of peft and torch within the block into errors of the kit."""
     try:
         yield
     except QwenVLKitError:

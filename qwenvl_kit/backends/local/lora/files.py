@@ -1,4 +1,4 @@
-"""What stands in an adapter's folder, by the names that layers have today."""
+"""The files of a LoRA adapter: its settings, and its tensors under the names of today's layers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,20 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
     **dict.fromkeys(("layer_replication", "kasa_config", "arrow_config"), (None,)),
     "alora_invocation_tokens": (None,),
 }
-"""What settings may be. Others change the base model's own weights, or need more than layers."""
+"""The values that settings may have. Others change the base model's own weights, or need more than
+its layers."""
 
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """A folder's settings, and its tensors by today's names; `old_names` are those in the file."""
+    """The contents of an adapter's folder.
+
+    Attributes:
+        folder: the folder.
+        settings: its adapter_config.json.
+        tensors: its tensors, by the names that layers have in transformers today.
+        old_names: the names in the file, by the names of today.
+    """
 
     folder: Path
     settings: Mapping[str, Any]
@@ -41,10 +49,10 @@ class AdapterFiles:
 
 
 def read_adapter(given: str | os.PathLike[str]) -> AdapterFiles:
-    """Read a folder's settings and tensors.
+    """Read the settings and tensors of a folder.
 
     Raises:
-        AdapterError: no LoRA adapter, or one of a kind that changes more than layers.
+        AdapterError: it is not a LoRA adapter, or one that changes more than layers.
         UnsafeWeightsError: its weights are pickled.
     """
     folder = Path(os.path.abspath(os.path.expanduser(given)))
@@ -74,7 +82,11 @@ def _read_settings(folder: Path) -> Mapping[str, Any]:
 
 
 def _check_is_adapter(folder: Path, path: Path) -> None:
-    """Say what a folder holds that is no adapter's."""
+    """Check that a folder is that of an adapter.
+
+    Raises:
+        AdapterError: it is not; the message says what the folder holds.
+    """
     names = set() if path.is_file() else set(names_in(folder))
     fault = None if names & {"adapter_model.safetensors"} else fault_of(names, folder)
     if fault is not None:
@@ -101,9 +113,10 @@ _NAMED = re.compile(r"\.lora_([AB]\.[^.]+\.weight|embedding_[AB]\.[^.]+)$")
 
 
 def _check_names(folder: Path, names: Collection[str]) -> None:
-    """Refuse names of another form than peft's: all would be said to have no place in the model.
+    """Check that names have peft's form: the prefix of its wrapper, without the adapter's name.
 
-    peft leaves the adapter's own name out of them, and puts the path of its wrapper before.
+    Raises:
+        AdapterError: they have another form, so that none would have a place in the model.
     """
     has_prefix = any(name.startswith(_PREFIX) for name in names)
     for name in names:
@@ -125,10 +138,11 @@ def _check_names(folder: Path, names: Collection[str]) -> None:
 
 
 def _todays_name(name: str) -> str:
-    """Rename what was trained before transformers 4.52, or on the language model alone.
+    """The name in today's models of a layer that was trained before transformers 4.52.
 
-    What was `visual` and `model` is `model.visual` and `model.language_model` now:
-    https://github.com/huggingface/transformers/pull/37033
+    `visual` and `model` are now `model.visual` and `model.language_model`:
+    https://github.com/huggingface/transformers/pull/37033. An adapter that was trained on the
+    language model alone is renamed in the same way.
     """
     name = re.sub(r"^(base_model\.model\.)(visual\.)", r"\1model.\2", name)
     text = r"^(base_model\.model\.model\.)(?!language_model\.|visual\.)"
@@ -136,7 +150,7 @@ def _todays_name(name: str) -> str:
 
 
 def lora_config(files: AdapterFiles, model: Any) -> Any:
-    """The settings as peft takes them, meant for this model's own names.
+    """The settings as peft takes them, with the names of this model's layers.
 
     Raises:
         AdapterError: it was trained on a model of another family.
@@ -159,8 +173,8 @@ def lora_config(files: AdapterFiles, model: Any) -> Any:
 def _retarget(config: Any, files: AdapterFiles, modules: Mapping[str, Any]) -> None:
     """Name the layers of a renamed adapter one by one.
 
-    Its settings speak of old names: `^model` would now mean the vision encoder too. Experts have
-    no `weight`; they are named by `target_parameters`.
+    Patterns in its settings match old names: `^model` would now match the vision encoder too.
+    Experts have no `weight`; `target_parameters` names them.
     """
     layers = {}
     for new, old in files.old_names.items():
@@ -174,7 +188,7 @@ def _retarget(config: Any, files: AdapterFiles, modules: Mapping[str, Any]) -> N
 
 
 def _by_layer(patterns: Mapping[str, int] | None, layers: Mapping[str, str]) -> dict[str, int]:
-    """What peft's patterns say of each layer by its old name; of several the first counts."""
+    """The values that peft's patterns give each layer by its old name; the first match counts."""
     rules = [(rf"(.*\.)?({pattern})$", value) for pattern, value in (patterns or {}).items()]
     return {
         new: value

@@ -1,4 +1,7 @@
-"""One fixed question about one fixed picture, to see whether a change changes anything."""
+"""The probe of a model: its logits for a fixed question about a fixed picture.
+
+If an adapter does not change them, it has no effect.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from qwenvl_kit.families import Family
 
 
 class Probe:
-    """A forward pass on a small picture and a few words.
+    """Runs a forward pass on a small picture and a few words.
 
     Args:
         model: the model of transformers.
@@ -26,7 +29,7 @@ class Probe:
         self._family = family
 
     def __call__(self) -> torch.Tensor:
-        """The model's logits: (1, tokens, vocabulary)."""
+        """Return the model's logits, (1, tokens, vocabulary)."""
         device = self._model.device
         moved = {name: tensor.to(device) for name, tensor in self._inputs.items()}
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
@@ -45,7 +48,7 @@ class Probe:
 
 
 def _picture() -> PIL.Image.Image:
-    """Every colour and brightness, nothing in it alike."""
+    """A picture of all colours and brightnesses, without two equal parts."""
     across = PIL.Image.linear_gradient("L")
     down = across.transpose(PIL.Image.Transpose.ROTATE_90)
     return PIL.Image.merge("RGB", (PIL.Image.radial_gradient("L"), across, down)).resize((128, 128))
