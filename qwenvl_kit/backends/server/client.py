@@ -97,7 +97,7 @@ class ServerRequest:
         """The reason for which it must end now; None if it may go on."""
         return early_end(self.observer, self._deadline)
 
-    def tell(self, deltas: Iterable[Delta]) -> None:
+    def notify(self, deltas: Iterable[Delta]) -> None:
         """Pass each delta to the observer as it is made."""
         for delta in deltas:
             if self.observer is not None:
@@ -163,16 +163,16 @@ class ServerClient:
     async def _serve(self, request: ServerRequest, future: Future[Completion]) -> None:
         """Answer a request, and put the completion or the error into its future."""
         try:
-            completion = await self._watched(request)
+            completion = await self._answer_in_time(request)
         except BaseException as error:  # a caller waits for the future, whatever happens
             future.set_exception(error)
         else:
             future.set_result(completion)
         await self._end_if_idle()
 
-    async def _watched(self, request: ServerRequest) -> Completion:
+    async def _answer_in_time(self, request: ServerRequest) -> Completion:
         """Return the answer, or its beginning if it was cancelled or reached its deadline."""
-        task = asyncio.ensure_future(self._answered(request))
+        task = asyncio.ensure_future(self._answer(request))
         while not task.done():
             reason, is_overdue = request.must_end, request.is_overdue
             if reason is None and not is_overdue:
@@ -194,31 +194,31 @@ class ServerClient:
             text=request.reader.text,
         )
 
-    async def _answered(self, request: ServerRequest) -> Completion:
+    async def _answer(self, request: ServerRequest) -> Completion:
         """Return the answer, with its scores if they take a request of their own."""
-        async with self._turn() as api:
+        async with self._slot() as api:
             request.ends_at = time.monotonic() + self._limits.answer_timeout_seconds
             if request.fixed_text is None:
-                await self._generated(api, request)
+                await self._generate(api, request)
                 completion = request.reader.completion()
             else:
-                completion = request.reader.given(request.fixed_text)
+                completion = request.reader.completion_of(request.fixed_text)
             if request.scorer is not None and completion.text:
-                completion = await self._scored(api, request, request.scorer, completion)
+                completion = await self._score(api, request, request.scorer, completion)
             if request.fixed_text is not None:  # it was not generated, so nothing was shown yet
                 scored = [Delta(token.text, token=token) for token in completion.tokens or ()]
-                request.tell(scored or [Delta(completion.text)])
+                request.notify(scored or [Delta(completion.text)])
         return replace(completion, degradations=request.notes)
 
-    async def _scored(
+    async def _score(
         self, api: Api, request: ServerRequest, scorer: AnswerScorer, completion: Completion
     ) -> Completion:
         with self._errors.translated(lambda: completion.text):
             response_limits = scorer.limits.until(request.ends_at)
             answer = await api.answer(scorer.request(completion.text), response_limits)
-            return scorer.scored(completion, answer)
+            return scorer.add_scores(completion, answer)
 
-    async def _generated(self, api: Api, request: ServerRequest) -> None:
+    async def _generate(self, api: Api, request: ServerRequest) -> None:
         """Read an answer. One that was cut off is requested again, unless somebody has seen it."""
         for num_failures in range(self._limits.max_retries + 1):
             request.reader = request.make_reader()
@@ -244,13 +244,13 @@ class ServerClient:
                     chunk = await _next_chunk(stream, reader, request.ends_at)
                     if chunk is None:
                         break
-                    request.tell(reader.feed(chunk))
-                request.tell(reader.finish())
+                    request.notify(reader.feed(chunk))
+                request.notify(reader.finish())
         finally:
             await stream.close()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[Api]:
+    async def _slot(self) -> AsyncIterator[Api]:
         """Wait until the server has fewer requests than its limit, and yield its API."""
         if self._open is None:
             self._open = (

@@ -100,11 +100,11 @@ def connect_backend(
         if family is not None:
             family_of(family)
         capabilities = probe.capabilities(served.name, spoken)
-        known = _known(served, checkpoint, probe.seconds_left)
+        known = _find_files(served, checkpoint, probe.seconds_left)
     with access.errors.translated():  # a server may name its model like a key
         chosen = _family(served, known, family)
-    found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
-    wanted = _Wanted(image_encoding, send_links, context_tokens)
+    found = _Findings(access.address, served, known.published, known.reason, chosen, spoken)
+    wanted = _Choices(image_encoding, send_links, context_tokens)
     limits = ConcurrencyLimits(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
@@ -116,7 +116,7 @@ def connect_backend(
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Findings:
     """Facts that were found out about a server and its model."""
 
     address: str
@@ -128,7 +128,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _Choices:
     """The caller's choices for requests."""
 
     image_encoding: ImageEncoding
@@ -136,7 +136,9 @@ class _Wanted:
     context_tokens: int | None
 
 
-def _served_model(found: _Found, capabilities: ServerCapabilities, wanted: _Wanted) -> ServedModel:
+def _served_model(
+    found: _Findings, capabilities: ServerCapabilities, wanted: _Choices
+) -> ServedModel:
     """Put together everything that a backend must know of the model."""
     encoder = (
         None if found.published is None else PromptEncoder(found.published.processor, found.family)
@@ -185,25 +187,25 @@ def _served_model(found: _Found, capabilities: ServerCapabilities, wanted: _Want
 
 
 @dataclass(frozen=True)
-class _Known:
+class _KnownFiles:
     """The small files of a checkpoint, if they are known here, and the reason in words."""
 
     published: Published | None
     reason: str
 
 
-def _known(
+def _find_files(
     served: ListedModel, checkpoint: str | os.PathLike[str] | None, seconds_left: float
-) -> _Known:
+) -> _KnownFiles:
     """Load the small files of the checkpoint that a server runs, if they can be found."""
     if checkpoint is None:
-        return _Known(None, "none: checkpoint=None")
+        return _KnownFiles(None, "none: checkpoint=None")
     if checkpoint != "auto":
-        return _loaded(checkpoint)
+        return _load_files(checkpoint)
     reasons, ends_at = [], time.monotonic() + seconds_left
     for name in served.hub_ids:
         try:
-            return _Known(published_on_hub(name, ends_at - time.monotonic()), name)
+            return _KnownFiles(published_on_hub(name, ends_at - time.monotonic()), name)
         except ModelLoadError as error:  # most model names are no ids of a checkpoint
             reasons.append(f"{name}: {error.problem}")
     said = served.root or served.name
@@ -211,18 +213,18 @@ def _known(
         "; ".join(reasons)
         or f"{said[:200]!r} is no id of a hub: checkpoint='folder or id' names it"
     )
-    return _Known(None, f"none ({why})")
+    return _KnownFiles(None, f"none ({why})")
 
 
-def _loaded(name: str | os.PathLike[str]) -> _Known:
+def _load_files(name: str | os.PathLike[str]) -> _KnownFiles:
     from qwenvl_kit.processing.processor_config import load_published  # which imports transformers
 
     checkpoint = find_checkpoint(name)
     settings = read_settings(checkpoint.folder)
-    return _Known(load_published(checkpoint, settings), checkpoint.name)
+    return _KnownFiles(load_published(checkpoint, settings), checkpoint.name)
 
 
-def _family(served: ListedModel, known: _Known, asked: str | None) -> Family:
+def _family(served: ListedModel, known: _KnownFiles, asked: str | None) -> Family:
     if asked is not None:
         return family_of(asked)
     if known.published is not None:

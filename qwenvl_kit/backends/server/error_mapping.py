@@ -52,7 +52,7 @@ class ErrorTranslator:
         try:
             yield
         except Exception as error:  # a server may send anything, at any time
-            own = _own(error)
+            own = _kit_error_in(error)
             if own is None:
                 self._mask_causes(error)
                 raise self._translated(error, text()) from error
@@ -91,7 +91,7 @@ class ErrorTranslator:
         if isinstance(error, openai.APITimeoutError):
             return self._timeout_error(text)
         if isinstance(error, openai.APIStatusError):
-            return _of_status(error.status_code, said)
+            return _status_error(error.status_code, said)
         if isinstance(error, openai.APIConnectionError):
             reason = self.mask(str(error.__cause__ or error))
             return ServerConnectionError(
@@ -103,7 +103,7 @@ class ErrorTranslator:
                 text=text,
             )
         if isinstance(error, openai.APIError):  # an error within a stream
-            return _in_stream(said, text)
+            return _stream_error(said, text)
         if _is_of_transport(error):
             return ServerConnectionError(
                 f"the connection to the server was lost ({said})", text=text
@@ -129,7 +129,7 @@ def _title(page: str) -> str:
     return title.strip() if begins >= 0 and ends else ""
 
 
-def _own(error: BaseException) -> QwenVLKitError | None:
+def _kit_error_in(error: BaseException) -> QwenVLKitError | None:
     """The kit's own error among the causes of an error, as some clients wrap all errors."""
     seen = set[int]()
     cause: BaseException | None = error
@@ -141,7 +141,7 @@ def _own(error: BaseException) -> QwenVLKitError | None:
     return None
 
 
-def _of_status(status: int, said: str) -> QwenVLKitError:
+def _status_error(status: int, said: str) -> QwenVLKitError:
     if status == 404:
         return ModelNotFoundError(
             f"the server has no such model, or no chat API there ({said})",
@@ -153,7 +153,7 @@ def _of_status(status: int, said: str) -> QwenVLKitError:
             hint="a smaller budget, fewer pictures, or image_encoding='jpeg'",
         )
     if status == 400 and _TOO_LONG.search(said):
-        return _too_long(said)
+        return _context_error(said)
     kind, problem, hint = _MEANINGS.get(status, (ServerRefusedError, "refuses the request", ""))
     if status >= 500 and status not in _MEANINGS:
         kind, problem = ServerError, "failed"
@@ -168,16 +168,16 @@ _MEANINGS: dict[int, tuple[type[ServerError], str, str]] = {
 }
 
 
-def _too_long(said: str) -> ContextLengthError:
+def _context_error(said: str) -> ContextLengthError:
     return ContextLengthError(
         f"the prompt is longer than the server's context ({said})",
         hint="a smaller budget, fewer pictures, or connect(context_tokens=...) and fit='shrink'",
     )
 
 
-def _in_stream(said: str, text: str) -> QwenVLKitError:
+def _stream_error(said: str, text: str) -> QwenVLKitError:
     if _TOO_LONG.search(said):
-        return _too_long(said)
+        return _context_error(said)
     return ServerAnswerError(f"the server failed within an answer ({said})", text=text)
 
 

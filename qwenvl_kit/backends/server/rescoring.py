@@ -68,7 +68,7 @@ class AnswerScorer:
         settings = {"max_tokens": 1, "temperature": 0.0, "top_logprobs": 0}
         return {**kept, **settings, "messages": said, "extra_body": extra}
 
-    def scored(self, completion: Completion, answer: Mapping[str, Any]) -> Completion:
+    def add_scores(self, completion: Completion, answer: Mapping[str, Any]) -> Completion:
         """Return the completion with its scores; without scores if they do not match its text."""
         unscored = replace(completion, tokens=None, end_token=None)
         ids = (answer.get("prompt_token_ids") or ())[self.prompt_tokens :]

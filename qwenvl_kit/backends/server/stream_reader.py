@@ -92,7 +92,7 @@ class AnswerReader:
             if self._num_held > num_held:  # some servers send a finish reason with every chunk
                 self._reason = self.completed_at = None
             if choice.get("finish_reason"):
-                self._note_end(choice["finish_reason"])
+                self._note_finish_reason(choice["finish_reason"])
 
     def finish(self) -> Iterator[Delta]:
         """End the answer; yield the text that had been held back.
@@ -109,7 +109,7 @@ class AnswerReader:
         if shown:
             yield Delta(shown)
 
-    def given(self, text: str) -> Completion:
+    def completion_of(self, text: str) -> Completion:
         """Return the completion of an answer that was known beforehand, as if it were generated."""
         self._answer.add(text, 0)
         self._answer.complete()
@@ -160,7 +160,7 @@ class AnswerReader:
         else:
             yield from self._feed_text(choice, scores)
 
-    def _hold(self, num_characters: int, num_pieces: int = 1) -> None:
+    def _count_held(self, num_characters: int, num_pieces: int = 1) -> None:
         """Count the characters that are kept.
 
         Raises:
@@ -182,7 +182,7 @@ class AnswerReader:
             is_end = token_id in vocabulary.end_ids
             piece = "" if is_end else stream.feed(token_id)
             hidden = "" if is_end or piece else vocabulary.special_text(token_id)
-            self._hold(len(piece + hidden))
+            self._count_held(len(piece + hidden))
             token = None
             if at < len(scores):
                 token = self._score(piece + hidden, token_id, scores[at], is_hidden=bool(hidden))
@@ -193,11 +193,13 @@ class AnswerReader:
         delta = choice.get("delta") or choice.get("message") or {}
         calls = delta.get("tool_calls") or ()
         if calls:
-            self._hold(self._calls.add(calls), len(calls))
+            self._count_held(self._calls.add(calls), len(calls))
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        piece = self._thought(thought or "") + self._said(delta.get("content") or "")
+        piece = self._with_opening_tag(thought or "") + self._with_closing_tag(
+            delta.get("content") or ""
+        )
         if piece:
-            self._hold(len(piece), 0 if scores else 1)
+            self._count_held(len(piece), 0 if scores else 1)
         shown = [self._answer.add(piece, hash(piece))] if piece and not scores else []
         for at, entry in enumerate(scores):
             is_end = entry["token"] in _END_TOKENS
@@ -206,20 +208,20 @@ class AnswerReader:
             shown.append(self._answer.add("" if at else piece, hash(text), token, is_end=is_end))
         yield from shown
 
-    def _thought(self, piece: str) -> str:
+    def _with_opening_tag(self, piece: str) -> str:
         if not piece:
             return ""
         opened = "" if self._is_thinking else f"{OPEN}\n"
         self._is_thinking = True
         return opened + piece
 
-    def _said(self, piece: str) -> str:
+    def _with_closing_tag(self, piece: str) -> str:
         if not piece or not self._is_thinking:
             return piece
         self._is_thinking = False
         return f"\n{CLOSE}\n\n{piece}"
 
-    def _note_end(self, reason: str) -> None:
+    def _note_finish_reason(self, reason: str) -> None:
         if reason in _FAILED:
             raise ServerAnswerError(f"the server ended the answer with {reason!r}", text=self.text)
         self._reason = _REASONS.get(reason, "stop")
@@ -235,7 +237,7 @@ class AnswerReader:
     ) -> TokenScore | None:
         """Read a token with its score. An unusable score discards the scores of all tokens."""
         others = entry.get("top_logprobs") or ()
-        self._hold(len(text), 1 + len(others))
+        self._count_held(len(text), 1 + len(others))
         possible = (other for other in others if other.get("logprob") != -math.inf)
         try:
             alternatives = tuple(map(self._alternative, possible))

@@ -104,7 +104,7 @@ class Engine:
 
     def _run(self) -> None:
         while self._take_new():
-            self._end_unwanted()
+            self._end_early()
             if self._running:
                 self._step()
         if self._is_closed:
@@ -143,7 +143,7 @@ class Engine:
         params = self._scoring_params(request.asked.sampling.num_alternatives)
         self._begin(request, request.scoring_prompt(), params)
 
-    def _end_unwanted(self) -> None:
+    def _end_early(self) -> None:
         for name, request in list(self._running.items()):
             reason = request.must_end
             if reason is not None or request.has_enough:
