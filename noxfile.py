@@ -159,13 +159,13 @@ def integration(session: nox.Session) -> None:
 
     What runs without vLLM, transformers' own server and Ray included, is part of `long`.
 
-    `-- table` writes README's table of backends anew.
+    `-- table` writes the table of docs/backends.md anew.
     """
     # The build for processors asks for a torch that no index has; this one runs it.
     override = Path(session.create_tmp()) / "override.txt"
     override.write_text("torch==2.13.0\n")
     session.install("--override", str(override), "-e", ".", *group("test", "integration"))
-    table = ("-p", "tests.conformance.table", "--backends-table", "README.md")
+    table = ("-p", "tests.conformance.table", "--backends-table", "docs/backends.md")
     options = table if session.posargs == ["table"] else session.posargs
     session.run("pytest", "-q", "tests/conformance", *options, env=OFFLINE)
 

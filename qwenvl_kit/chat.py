@@ -11,49 +11,39 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
-from qwenvl_kit.backends.base import (
-    MAX_QUEUED_REQUESTS,
-    AdapterSet,
-    Backend,
-    CacheInfo,
-)
-from qwenvl_kit.checkpoints.sources import Source
-from qwenvl_kit.conversation import Conversation
-from qwenvl_kit.diagnostics.findings import Diagnosis
-from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError
-from qwenvl_kit.families import Family
-from qwenvl_kit.journal import Journal
-from qwenvl_kit.media.policy import MediaPolicy, as_policy
-from qwenvl_kit.messages.message import Message
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
-from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
-from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
-from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver, fails_for_memory
-from qwenvl_kit.pipeline.listeners import Listeners
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.pipeline.process_bound import ProcessBound
-from qwenvl_kit.pipeline.self_consistency import ask_with_samples
-from qwenvl_kit.pipeline.stats import ChatStats, Health, StatsCounter, health_of
-from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
-from qwenvl_kit.pipeline.tool_loop import ToolRun, run_tools
-from qwenvl_kit.plans import Plan
-from qwenvl_kit.requests import (
-    Media,
-    OnError,
-    Request,
-    RequestLike,
-    check_batch,
-)
-from qwenvl_kit.results import Reply, Result
-from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
 
+    from qwenvl_kit.backends.base import AdapterSet, Backend, CacheInfo
     from qwenvl_kit.calibration import Calibrator
     from qwenvl_kit.calibration.files import CalibratorChoice
+    from qwenvl_kit.checkpoints.sources import Source
+    from qwenvl_kit.conversation import Conversation
+    from qwenvl_kit.diagnostics.findings import Diagnosis
+    from qwenvl_kit.families import Family
     from qwenvl_kit.live import FrameSource, Watch
+    from qwenvl_kit.media.policy import MediaPolicy
+    from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+    from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
+    from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
+    from qwenvl_kit.pipeline.listeners import Listeners
+    from qwenvl_kit.pipeline.stats import ChatStats, Health
+    from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
+    from qwenvl_kit.pipeline.tool_loop import ToolRun
+    from qwenvl_kit.plans import Plan
+    from qwenvl_kit.requests import (
+        Media,
+        OnError,
+        Request,
+        RequestLike,
+    )
+    from qwenvl_kit.results import Reply, Result
+    from qwenvl_kit.structured_output.constraints import Constraint
 
     ImageEncoding = Literal["auto", "png", "jpeg"]
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
@@ -89,6 +79,12 @@ class VisionChat(ProcessBound):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
+        from qwenvl_kit.backends.base import Backend
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+        from qwenvl_kit.pipeline.core import Pipeline
+        from qwenvl_kit.pipeline.stats import StatsCounter
+
         if not isinstance(backend, Backend):
             raise InputError(
                 f"a {type(backend).__name__} was given as the backend",
@@ -154,6 +150,10 @@ class VisionChat(ProcessBound):
         Raises:
             ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
         """
+        from qwenvl_kit.embedded import MODEL_FOLDER
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), as_policy(media)
         model = MODEL_FOLDER if model is None else model
@@ -255,6 +255,9 @@ class VisionChat(ProcessBound):
             MissingPackageError: the package openai is not installed.
             InputError: an argument cannot be used.
         """
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+
         budget, media = as_budget(budget), as_policy(media)
         backend = connect_to_server(
             base_url,
@@ -316,6 +319,9 @@ class VisionChat(ProcessBound):
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.options import as_budget
+
         budget, media = as_budget(budget), as_policy(media)
         from qwenvl_kit.calibration.files import load_calibrator
 
@@ -371,17 +377,10 @@ class VisionChat(ProcessBound):
                 what to try.
             GenerationError: the model failed.
         """
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        from qwenvl_kit.pipeline.inflight import RequestObserver
+
+        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         if num_samples:
             return self._ask_with_samples(request, num_samples, RequestObserver())
         return self._begin(request, RequestObserver()).result()
@@ -410,17 +409,10 @@ class VisionChat(ProcessBound):
                     print(delta.text, end="")
             print(stream.reply.confidence)
         """
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        from qwenvl_kit.pipeline.streaming import ReplyStream
+
+        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         return ReplyStream(lambda observer: self._begin(request, observer))
 
     async def ask_async(
@@ -446,17 +438,10 @@ class VisionChat(ProcessBound):
         """
         import asyncio
 
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        from qwenvl_kit.pipeline.inflight import RequestObserver, fails_for_memory
+
+        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         observer = RequestObserver()
         try:
             if num_samples:
@@ -551,16 +536,10 @@ class VisionChat(ProcessBound):
             InputError: an argument of this call cannot be used.
             JournalError: the file cannot be used, or belongs to another model.
         """
-        defaults = Request(
-            "",
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
+        from qwenvl_kit.requests import check_batch
+
+        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, on_error, max_batch_size)
         with open_journal(journal, self._backend) as kept:
             run = BatchRun(
@@ -594,16 +573,12 @@ class VisionChat(ProcessBound):
                         print(event.index, event.delta.text)
             print(stream.results)
         """
-        defaults = Request(
-            "",
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        from qwenvl_kit.journal import Journal
+        from qwenvl_kit.pipeline.batch import BatchRun
+        from qwenvl_kit.pipeline.streaming import BatchStream
+        from qwenvl_kit.requests import check_batch
+
+        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, "return", max_batch_size)
         return BatchStream(
             BatchRun(
@@ -636,16 +611,8 @@ class VisionChat(ProcessBound):
             InputError: the request cannot be used. A request that is too long for the context or
                 for the device's memory raises nothing: its plan says so, and what would help.
         """
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            constraint=constraint,
-            tools=tools,
-            thinking=thinking,
-        )
+        settings = _settings(sampling, budget, fit, None, constraint, tools, thinking)
+        request = _request(prompt, media, settings)
         with self._use() as use:
             return use.pipeline.plan(use.pipeline.resolve(request))
 
@@ -655,6 +622,9 @@ class VisionChat(ProcessBound):
         Args:
             system: the instructions for all of it.
         """
+        from qwenvl_kit.conversation import Conversation
+        from qwenvl_kit.messages.message import Message
+
         messages = () if system is None else (Message.system(system),)
         return Conversation(self, messages)
 
@@ -692,16 +662,10 @@ class VisionChat(ProcessBound):
                 `run`.
             InputError: the request cannot be used.
         """
-        request = Request.about(
-            prompt,
-            *media,
-            sampling=sampling,
-            budget=budget,
-            fit=fit,
-            abstain_below=abstain_below,
-            tools=tools,
-            thinking=thinking,
-        )
+        from qwenvl_kit.pipeline.tool_loop import run_tools
+
+        settings = _settings(sampling, budget, fit, abstain_below, None, tools, thinking)
+        request = _request(prompt, media, settings)
         return run_tools(self.ask, request, max_rounds)
 
     def watch(
@@ -847,6 +811,8 @@ class VisionChat(ProcessBound):
 
     def health(self) -> Health:
         """The state of the chat: is it open, how many requests wait and run, the free memory."""
+        from qwenvl_kit.pipeline.stats import health_of
+
         return health_of(self._backend, is_open=not self._pipeline.is_stopped)
 
     def report(self) -> Mapping[str, str]:
@@ -864,6 +830,7 @@ class VisionChat(ProcessBound):
         Returns:
             One finding for each check; `is_healthy` if all passed.
         """
+        from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
         from qwenvl_kit.pipeline.self_test import run_self_test
 
         report = self.report()
@@ -887,6 +854,8 @@ class VisionChat(ProcessBound):
         Raises:
             InputError: grace_seconds is not a number of at least 0.
         """
+        from qwenvl_kit.pipeline.stats import health_of
+
         if not isinstance(grace_seconds, (int, float)) or not 0 <= grace_seconds < math.inf:
             raise InputError(
                 f"grace_seconds={grace_seconds!r} was given", expected="0 or more seconds"
@@ -905,6 +874,8 @@ class VisionChat(ProcessBound):
 
     def _begin(self, request: Request, observer: RequestObserver) -> InFlightRequest:
         """Prepare a request and submit it: the way of every single request."""
+        from qwenvl_kit.pipeline.inflight import InFlightRequest
+
         use = self._use()
         try:
             prepared = use.pipeline.prepare(use.pipeline.resolve(request))
@@ -916,6 +887,8 @@ class VisionChat(ProcessBound):
     def _ask_with_samples(
         self, request: Request, num_samples: int, observer: RequestObserver
     ) -> Reply:
+        from qwenvl_kit.pipeline.self_consistency import ask_with_samples
+
         with self._use() as use:
             resolved = use.pipeline.resolve(request)
             return ask_with_samples(use.pipeline, self._stats, resolved, num_samples, observer)
@@ -936,3 +909,34 @@ class VisionChat(ProcessBound):
         if pipeline is not old:
             pipeline.listeners = old.listeners
             old.retire()
+
+
+def _settings(  # noqa: PLR0917  # the settings of `ask`, in its order
+    sampling: Sampling | None,
+    budget: BudgetChoice | None,
+    fit: Fit | None,
+    abstain_below: float | None,
+    constraint: Constraint | None,
+    tools: Sequence[Callable[..., Any]],
+    thinking: bool | None,
+) -> Request:
+    """The settings of a call, as a request without a question."""
+    from qwenvl_kit.requests import Request
+
+    return Request(
+        "",
+        sampling=sampling,
+        budget=budget,
+        fit=fit,
+        abstain_below=abstain_below,
+        constraint=constraint,
+        tools=tools,
+        thinking=thinking,
+    )
+
+
+def _request(prompt: RequestLike, media: Sequence[Media], settings: Request) -> Request:
+    """The request that a call means; what it leaves open is taken from the call's settings."""
+    from qwenvl_kit.requests import Request
+
+    return Request.about(prompt, *media).with_defaults(settings)

@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias, Union
 from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.errors import BudgetError, SamplingError
 
+MAX_QUEUED_REQUESTS = 256
+"""The requests that may wait while others run, unless a chat is opened with another number."""
+
 MIN_TEMPERATURE = 1e-4
 """Logits divided by less may overflow."""
 

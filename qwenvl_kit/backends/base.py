@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from qwenvl_kit.structured_output.constraints import Constraint
 
 
-MAX_QUEUED_REQUESTS = 256
-"""Default limit on the requests that wait while others run."""
-
-
 class KnownMedia:
     """A picture or video that a backend has seen before; each backend has its own subclass."""
 

@@ -1,14 +1,1 @@
-"""How many tokens pictures take and what a request costs: pure arithmetic on sizes."""
-
-from qwenvl_kit.budget.limits import PixelLimits
-from qwenvl_kit.budget.measures import ImageMeasure, PlanningRules, VideoMeasure
-from qwenvl_kit.budget.planning import plan_media, plan_request
-
-__all__ = [
-    "ImageMeasure",
-    "PixelLimits",
-    "PlanningRules",
-    "VideoMeasure",
-    "plan_media",
-    "plan_request",
-]
+"""Token counts, image sizes and the costs of a request: pure arithmetic on sizes."""

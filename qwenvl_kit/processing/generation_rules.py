@@ -126,17 +126,17 @@ def read_rules(folder: Path, generation: Any) -> GenerationRules:
         generation: its `GenerationConfig` of transformers.
     """
     given = {name: getattr(generation, name, None) for name in sorted(_OBEYED)}
-    entries = {name: value for name, value in given.items() if _changes(name, value)}
+    entries = {name: value for name, value in given.items() if _has_effect(name, value)}
     stop = generation.stop_strings or ()
     return GenerationRules(
         entries=entries,
-        ignored=_ignored(_written(folder)),
+        ignored=_ignored(_read_entries(folder)),
         search=_search(generation),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
     )
 
 
-def _changes(name: str, value: Any) -> bool:
+def _has_effect(name: str, value: Any) -> bool:
     """True if an entry has an effect in `generate`."""
     if value is None or value is False or value in ({}, []):
         return False
@@ -147,7 +147,7 @@ def _changes(name: str, value: Any) -> bool:
     return not (name == "encoder_repetition_penalty" and value == 1)
 
 
-def _written(folder: Path) -> dict[str, Any]:
+def _read_entries(folder: Path) -> dict[str, Any]:
     """The entries of the file itself: transformers accepts unknown names without a warning."""
     path = folder / "generation_config.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -71,7 +71,7 @@ def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
     check_counts(checkpoint, settings)
     check_generation(checkpoint)
     processor = load_processor(checkpoint)
-    with damage_of(checkpoint.name):
+    with blaming_settings(checkpoint.name):
         config = transformers.AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=False, local_files_only=True
         )
@@ -94,7 +94,7 @@ def published_of(
     Raises:
         CheckpointError: its files do not fit together, or a setting cannot be used.
     """
-    with damage_of(checkpoint.name):
+    with blaming_settings(checkpoint.name):
         _check_vocabulary(checkpoint.name, settings, config, processor)
         _check_embeddings(checkpoint.name, config, processor)
         _check_patches(checkpoint.name, settings.family, processor)
@@ -182,7 +182,7 @@ def check_generation(checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"generation_config.json of {checkpoint.name} cannot be used "
             f"({type(error).__name__}: {error})",
-            expected="it as it was published",
+            expected="the file as it was published",
         ) from error
 
 
@@ -194,7 +194,7 @@ def _generation(folder: Path, config: Any) -> Any:
 
 
 @contextmanager
-def damage_of(where: str) -> Iterator[None]:
+def blaming_settings(where: str) -> Iterator[None]:
     """Turn any error within the block into a `CheckpointError`: its settings cannot be used."""
     try:
         yield

@@ -266,7 +266,9 @@ def _check_thinking(prompt: str, wanted: bool | None) -> None:
     raise UnsupportedFeatureError(
         f"thinking={wanted}, and this checkpoint {'always' if thinks else 'never'} thinks",
         expected="thinking=None, or a checkpoint whose template switches it (Qwen3.5)",
-        hint="the sibling of it that does" if wanted else "reply.text, which is without thoughts",
+        hint="the variant of this checkpoint that thinks"
+        if wanted
+        else "reply.text, which is without thoughts",
     )
 
 

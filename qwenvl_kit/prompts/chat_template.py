@@ -93,16 +93,16 @@ class ChatTemplate:
             CheckpointError: the template takes more time or memory than the conversation can need.
             jinja2.TemplateError: the template refuses the conversation.
         """
-        messages = [_with_thoughts(_plain(turn)) for turn in turns]
-        given = {"messages": messages, "tools": _plain(tools), "documents": None}
+        messages = [_with_both_names(_as_json(turn)) for turn in turns]
+        given = {"messages": messages, "tools": _as_json(tools), "documents": None}
         if goes_on and not self._writes_content:
             raise jinja2.TemplateError("it writes no content that could go on")
-        final = _marked(messages[-1]["content"]) if goes_on else None
+        final = _add_mark(messages[-1]["content"]) if goes_on else None
         with metered(weight(given)):
             prompt = self._template.render(
                 {**self._special_tokens, **switches, **given, "add_generation_prompt": not goes_on}
             )
-        return prompt if final is None else _broken_off(prompt, final)
+        return prompt if final is None else _cut_at_mark(prompt, final)
 
 
 @lru_cache(maxsize=32)
@@ -128,21 +128,21 @@ def _environment() -> MeteredEnvironment:
     return MeteredEnvironment()
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """A copy of a value in types of JSON, because the sandbox knows only their methods."""
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_as_json(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [*value]
+        return type(value)(map(_as_json, value)) if type(value) in (list, tuple) else [*value]
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     return f"<{type(value).__name__}>"
 
 
-def _with_thoughts(turn: dict[str, Any]) -> dict[str, Any]:
+def _with_both_names(turn: dict[str, Any]) -> dict[str, Any]:
     """The turn with its thoughts under both names that templates read."""
     thoughts = next((turn[name] for name in _THOUGHTS if turn.get(name) is not None), None)
     if thoughts is None:
@@ -150,7 +150,7 @@ def _with_thoughts(turn: dict[str, Any]) -> dict[str, Any]:
     return {"thinking": thoughts, **turn, "reasoning_content": thoughts}
 
 
-def _marked(content: Any) -> str:
+def _add_mark(content: Any) -> str:
     """Add the mark to the end of a message's last text, and return that text."""
     for part in reversed(content):
         if "text" in part:
@@ -160,7 +160,7 @@ def _marked(content: Any) -> str:
     raise jinja2.TemplateError("there is no text in the last message to go on with")
 
 
-def _broken_off(prompt: str, final: str) -> str:
+def _cut_at_mark(prompt: str, final: str) -> str:
     """The prompt up to the end of its last message, which the mark shows."""
     end = prompt.rfind(_END.strip())
     if end < 0 or final.strip() not in prompt:

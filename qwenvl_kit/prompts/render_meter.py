@@ -77,10 +77,10 @@ class Meter:
         else:
             self.spend(weight(value, self.left))
 
-    def passed(self, items: Iterable[Any], price: int = ITEM_CHARACTERS) -> Iterator[Any]:
+    def passed(self, items: Iterable[Any], cost: int = ITEM_CHARACTERS) -> Iterator[Any]:
         """Yield the items, and pay for each."""
         for item in items:
-            self.spend(price)
+            self.spend(cost)
             yield item
 
 

@@ -23,10 +23,10 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from qwenvl_kit.prompts.render_costs import (
-    FILTER_PRICES,
+    FILTER_COSTS,
     MAX_INDENT,
-    METHOD_PRICES,
-    price_of_pattern,
+    METHOD_COSTS,
+    cost_of_pattern,
 )
 from qwenvl_kit.prompts.render_meter import ITEM_CHARACTERS, SCALARS, meter
 
@@ -130,9 +130,9 @@ class _ChargeInserter(NodeTransformer):
     """Inserts paying filters where Jinja would compile a step to plain Python."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
-        price = _price_of(node.body)
+        cost = _cost_of(node.body)
         self.generic_visit(node)
-        node.iter = _through(_PASSED, node.iter, nodes.Const(price))
+        node.iter = _through(_PASSED, node.iter, nodes.Const(cost))
         return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
@@ -155,10 +155,10 @@ class _ChargeInserter(NodeTransformer):
         return _through(_PAID, node)
 
     def _body(self, node: Any) -> nodes.Node:
-        price = _price_of(node.body)
+        cost = _cost_of(node.body)
         self.generic_visit(node)
         node.body.insert(
-            0, nodes.ExprStmt(_through(_CHARGE, nodes.Const(price)), lineno=node.lineno)
+            0, nodes.ExprStmt(_through(_CHARGE, nodes.Const(cost)), lineno=node.lineno)
         )
         return node  # type: ignore[no-any-return]
 
@@ -177,17 +177,17 @@ def _through(name: str, node: Any, *args: nodes.Expr) -> nodes.Expr:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
 
-def _price_of(body: list[nodes.Node]) -> int:
+def _cost_of(body: list[nodes.Node]) -> int:
     """The cost of running a body once: each piece of output takes an entry of a list."""
     return ITEM_CHARACTERS * (1 + sum(len(list(each.find_all(nodes.Output))) for each in body))
 
 
-def _charge(price: int) -> None:
-    meter().spend(price)
+def _charge(cost: int) -> None:
+    meter().spend(cost)
 
 
-def _passed(items: Iterable[Any], price: int) -> Iterator[Any]:
-    return meter().passed(items, price)
+def _passed(items: Iterable[Any], cost: int) -> Iterator[Any]:
+    return meter().passed(items, cost)
 
 
 def _paid(value: Any) -> Any:
@@ -237,9 +237,9 @@ def _pay_for_call(called: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     held = method.__self__
     if isinstance(held, (list, tuple)):
         meter().spend_on(held)
-    price = METHOD_PRICES.get(method.__name__)
-    if price is not None and isinstance(held, str):
-        meter().spend(price(held, *args, **kwargs))
+    cost = METHOD_COSTS.get(method.__name__)
+    if cost is not None and isinstance(held, str):
+        meter().spend(cost(held, *args, **kwargs))
 
 
 def _pay_for_operator(operator: str, left: Any, right: Any) -> None:
@@ -253,7 +253,7 @@ def _pay_for_operator(operator: str, left: Any, right: Any) -> None:
         meter().spend(max(0, number) * size * (1 if isinstance(held, str) else ITEM_CHARACTERS))
     elif operator == "%" and isinstance(left, str):
         meter().spend_on(right)
-        meter().spend(price_of_pattern(left, right))
+        meter().spend(cost_of_pattern(left, right))
 
 
 def _check_numbers(operator: str, left: Any, right: Any) -> None:
@@ -266,7 +266,7 @@ def _check_numbers(operator: str, left: Any, right: Any) -> None:
 def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that pays for its arguments and its result."""
     num_own = int(hasattr(function, "jinja_pass_arg"))
-    price = FILTER_PRICES.get(name)
+    cost = FILTER_COSTS.get(name)
 
     @wraps(function)
     def paid(*args: Any, **kwargs: Any) -> Any:
@@ -279,8 +279,8 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name not in _SHALLOW_FILTERS:
             for value in (*given, *kwargs.values()):
                 meter().spend_on(value)
-        if price is not None:
-            meter().spend(price(*given, **kwargs))
+        if cost is not None:
+            meter().spend(cost(*given, **kwargs))
         made = function(*own, *given, **kwargs)
         return made if made is given[0] else _pay(made)
 
@@ -351,7 +351,7 @@ def _raise(message: Any) -> None:
 def _now(pattern: str) -> str:
     if len(pattern) > MAX_INDENT:
         raise SecurityError("a long pattern of a date")
-    price_of_pattern(pattern)
+    cost_of_pattern(pattern)
     return datetime.now().strftime(pattern)
 
 

@@ -57,7 +57,7 @@ class TokenShield:
 
     Args:
         special_tokens: the special tokens of the tokenizer, such as `<|im_end|>`.
-        messages: the conversation, which must not contain the mark.
+        messages: the conversation; the mark is a character that it does not contain.
     """
 
     def __init__(self, special_tokens: Sequence[str], messages: Sequence[Message]) -> None:

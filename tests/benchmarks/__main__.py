@@ -20,7 +20,7 @@ from tests.benchmarks.engines import is_possible as engines_are_there
 from tests.benchmarks.engines import section as engines_section
 from tests.benchmarks.forms import section as forms_section
 from tests.benchmarks.loading import ROUNDS as LOADING_ROUNDS
-from tests.benchmarks.loading import memory_rows, time_rows
+from tests.benchmarks.loading import import_rows, memory_rows, time_rows
 from tests.benchmarks.media import ROUNDS as MEDIA_ROUNDS
 from tests.benchmarks.media import media_rows
 from tests.benchmarks.reuse import PAGE
@@ -112,6 +112,12 @@ def loading_section() -> list[str]:
         "| checkpoint | kit | other | ratio | spread |",
         "|---|---|---|---|---|",
         *time_rows(),
+        "",
+        "Importing the kit beside `import numpy`, each in a process of its own.",
+        "",
+        "| import | kit | numpy | ratio | spread |",
+        "|---|---|---|---|---|",
+        *import_rows(),
     ]
 
 

@@ -20,6 +20,35 @@ from qwenvl_kit.testing import build_tiny_model
 ROUNDS = 9
 
 
+IMPORTS = ("import qwenvl_kit", "from qwenvl_kit import VisionChat")
+
+
+def import_rows() -> Iterator[str]:
+    """A row for each way to import the kit: fresh processes, taking turns with `import numpy`."""
+    codes = (*IMPORTS, "import numpy")
+    seconds: dict[str, list[float]] = {code: [] for code in codes}
+    for round_index in range(ROUNDS + 1):
+        for code in codes:
+            measured = _import_seconds(code)
+            if round_index:  # the first one may compile to bytecode
+                seconds[code].append(measured)
+    *kit, numpy = (statistics.median(seconds[code]) for code in codes)
+    for code, median in zip(IMPORTS, kit):
+        ratios = [ours / theirs for ours, theirs in zip(seconds[code], seconds["import numpy"])]
+        yield (
+            f"| `{code}` | {median * 1000:.1f} ms | {numpy * 1000:.1f} ms | "
+            f"**{median / numpy:.2f}** | {min(ratios):.2f} - {max(ratios):.2f} |"
+        )
+
+
+def _import_seconds(code: str) -> float:
+    timed = (
+        f"import time\nstarted = time.perf_counter()\n{code}\nprint(time.perf_counter() - started)"
+    )
+    done = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def time_rows() -> Iterator[str]:
     """A row for each checkpoint and each thing to compare with."""
     with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ import psutil
 from tests.videos import read_number, write_video
 
 if TYPE_CHECKING:
-    from qwenvl_kit.media import MediaPolicy
+    from qwenvl_kit.media.policy import MediaPolicy
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 30_000, 25, 504, 280
 ROUNDS = 5
@@ -100,7 +100,7 @@ def by_kit(film: Path, picks: int, policy: MediaPolicy | None = None) -> Frames:
     """Some frames, evenly spread, by the kit."""
     from qwenvl_kit import Size, VideoPart, VideoPlan
     from qwenvl_kit.budget.frames import sample_frames
-    from qwenvl_kit.media import MediaPolicy
+    from qwenvl_kit.media.policy import MediaPolicy
     from qwenvl_kit.media.video_files import decode_file, measure_file
     from qwenvl_kit.processing.resizing import resize_image
 
@@ -219,7 +219,7 @@ def _start_decoder() -> None:
     """Load what the kit loads, its process that decodes included, as those of others are loaded."""
     import qwenvl_kit.processing.patches
     from qwenvl_kit.errors import MediaDecodeError
-    from qwenvl_kit.media import MediaPolicy
+    from qwenvl_kit.media.policy import MediaPolicy
     from qwenvl_kit.media.video_files import measure_file
 
     del qwenvl_kit

@@ -8,14 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit import ImagePart, PixelBudget, Region, Size, VideoPart
-from qwenvl_kit.budget import (
-    ImageMeasure,
-    PixelLimits,
-    PlanningRules,
-    VideoMeasure,
-    plan_media,
-    plan_request,
-)
+from qwenvl_kit.budget.limits import PixelLimits
+from qwenvl_kit.budget.measures import ImageMeasure, PlanningRules, VideoMeasure
+from qwenvl_kit.budget.planning import plan_media, plan_request
 from qwenvl_kit.budget.shapes import ModelShape, TextShape, VisionShape
 from qwenvl_kit.errors import BudgetError, MediaSizeError, VideoTimingError
 from qwenvl_kit.families import family_of

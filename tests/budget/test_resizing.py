@@ -5,8 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qwenvl_kit import PixelBudget, Size
-from qwenvl_kit.budget import PixelLimits
-from qwenvl_kit.budget.limits import apply_budget, total_tokens
+from qwenvl_kit.budget.limits import PixelLimits, apply_budget, total_tokens
 from qwenvl_kit.budget.resizing import (
     check_size,
     count_tokens,

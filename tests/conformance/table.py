@@ -1,4 +1,4 @@
-"""A plugin of pytest that writes README's table of backends: `nox -s integration -- table`."""
+"""A plugin of pytest that writes the table of docs/backends.md: `nox -s integration -- table`."""
 
 from __future__ import annotations
 

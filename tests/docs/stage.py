@@ -148,7 +148,7 @@ def _say(name: str, **arguments: Any) -> str:
 
 SCRIPTS: Mapping[str, list[str]] = {
     "docs/guide/generation.md": ["<think>\nOne, two.\n</think>\n\nTwo."],
-    "docs/guide/screens.md": [
+    "docs/guide/computer_use.md": [
         _say("computer_use", action="left_click", coordinate=[500, 300]),
         _say("computer_use", action="terminate", status="success"),
     ],
@@ -163,7 +163,7 @@ def names_for(page: str) -> dict[str, Any]:
     """What the reader of a page has of his own."""
     hands = SimpleNamespace(click=print, write=print)
     return {
-        "docs/guide/screens.md": {
+        "docs/guide/computer_use.md": {
             "take_screenshot": _draw, "mouse": hands, "keyboard": hands,
         },
         "docs/guide/tools.md": {"forecast": lambda city, days: f"rain in {city} for {days} days"},

@@ -24,7 +24,7 @@ from qwenvl_kit import (
     to_qwen,
 )
 from qwenvl_kit.errors import MediaDecodeError, MediaSourceError, UnsupportedFeatureError
-from qwenvl_kit.media import decode_image
+from qwenvl_kit.media.images import decode_image
 
 TEXTS = st.text(max_size=30)
 COUNTS = st.integers(1, 10**6)

@@ -35,8 +35,8 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.formats.dicts import to_openai
 from qwenvl_kit.live.frame_sources import FileSource
-from qwenvl_kit.media import decode_image, measure_image
 from qwenvl_kit.media.fingerprints import identify_source
+from qwenvl_kit.media.images import decode_image, measure_image
 from tests.by_hand import picture
 
 POLICY = MediaPolicy()

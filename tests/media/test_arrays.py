@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from qwenvl_kit import MediaPolicy, Size
 from qwenvl_kit.errors import MediaArrayError, MediaSizeError
-from qwenvl_kit.media import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 
 POLICY = MediaPolicy()
 RGB = numpy.arange(5 * 7 * 3, dtype="uint8").reshape(5, 7, 3)

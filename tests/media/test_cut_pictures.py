@@ -13,7 +13,7 @@ from PIL import ImageFile
 
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaDecodeError
-from qwenvl_kit.media import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 from tests.by_hand import picture
 
 POLICY = MediaPolicy()

@@ -13,7 +13,7 @@ import pytest
 
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaArrayError
-from qwenvl_kit.media import decode_image
+from qwenvl_kit.media.images import decode_image
 
 POLICY = MediaPolicy()
 RAMP = numpy.tile(numpy.linspace(0, 1, 64), (48, 1))

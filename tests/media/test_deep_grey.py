@@ -14,7 +14,7 @@ import pytest
 from qwenvl_kit import MediaPolicy, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaArrayError
-from qwenvl_kit.media import decode_image
+from qwenvl_kit.media.images import decode_image
 
 POLICY = MediaPolicy()
 RAMP = numpy.tile(numpy.linspace(0, 1, 64), (48, 1))

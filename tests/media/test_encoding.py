@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as arrays
 
 from qwenvl_kit import MediaPolicy
 from qwenvl_kit.errors import MediaArrayError, MediaDecodeError, MediaSourceError
-from qwenvl_kit.media import decode_image
 from qwenvl_kit.media.encoding import source_url
+from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import DEFAULT_POLICY
 
 

@@ -17,7 +17,8 @@ from qwenvl_kit.errors import (
     MediaSourceError,
     VideoTimingError,
 )
-from qwenvl_kit.media import decode_frames, measure_frames, resize_image
+from qwenvl_kit.media.frame_sequences import decode_frames, measure_frames
+from qwenvl_kit.media.images import resize_image
 
 POLICY = MediaPolicy()
 COLOURS = [(0, 0, 0), (60, 0, 0), (120, 0, 0), (180, 0, 0)]

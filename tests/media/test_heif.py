@@ -15,7 +15,7 @@ import pytest
 from qwenvl_kit import MediaPolicy, Size, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MissingPackageError
-from qwenvl_kit.media import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 from tests.by_hand import picture
 from tests.media import colour_profiles as profiles
 

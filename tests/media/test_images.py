@@ -10,7 +10,7 @@ import pytest
 
 from qwenvl_kit import MediaPolicy, Size
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError
-from qwenvl_kit.media import decode_image, measure_image, resize_image
+from qwenvl_kit.media.images import decode_image, measure_image, resize_image
 
 POLICY = MediaPolicy()
 MODES = [

@@ -13,9 +13,8 @@ from PIL import ImageCms
 
 from qwenvl_kit import MediaPolicy, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.media import decode_image
 from qwenvl_kit.media.fingerprints import identify_source
-from qwenvl_kit.media.images import read_header
+from qwenvl_kit.media.images import decode_image, read_header
 from tests.by_hand import picture
 from tests.media import colour_profiles as profiles
 

@@ -18,8 +18,8 @@ import pytest
 from qwenvl_kit import MediaPolicy, Message, Request, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
-from qwenvl_kit.media import decode_image, measure_image
 from qwenvl_kit.media.fingerprints import identify_source
+from qwenvl_kit.media.images import decode_image, measure_image
 from qwenvl_kit.media.pillow_objects import content_of
 
 POLICY = MediaPolicy()

@@ -23,7 +23,7 @@ from qwenvl_kit.errors import (
     MediaSizeError,
     MediaSourceError,
 )
-from qwenvl_kit.media import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 
 POLICY = MediaPolicy()
 

@@ -22,7 +22,7 @@ from qwenvl_kit.errors import (
     MediaTimeoutError,
     MissingPackageError,
 )
-from qwenvl_kit.media import decode_image, measure_image
+from qwenvl_kit.media.images import decode_image, measure_image
 from tests.by_hand import picture
 
 fsspec = pytest.importorskip("fsspec")

@@ -15,7 +15,7 @@ import pytest
 
 from qwenvl_kit import MediaPolicy, Message, Size, VideoPart, VideoPlan, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.media import resize_image
+from qwenvl_kit.media.images import resize_image
 from qwenvl_kit.media.video_files import VideoFile, decode_file, measure_file
 from qwenvl_kit.media.worker import video_decode
 from tests.videos import (

@@ -32,7 +32,7 @@ from qwenvl_kit.errors import (
     MediaTimeoutError,
     VideoTimingError,
 )
-from qwenvl_kit.media import resize_image
+from qwenvl_kit.media.images import resize_image
 from qwenvl_kit.media.isolation import process_pool
 from qwenvl_kit.media.video_files import decode_file, measure_file
 from tests.videos import read_number, remux_video, write_sound, write_video

@@ -14,7 +14,6 @@ import PIL.Image
 import torch
 
 from qwenvl_kit.backends.base import (
-    MAX_QUEUED_REQUESTS,
     Backend,
     BackendRequest,
     CacheInfo,
@@ -34,7 +33,7 @@ from qwenvl_kit.backends.local.memory import free_bytes
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages.message import Message
-from qwenvl_kit.options import Sampling
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS, Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.generation_rules import GenerationRules
 from qwenvl_kit.processing.resizing import Resizer

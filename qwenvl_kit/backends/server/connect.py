@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
 from qwenvl_kit.backends.server.capabilities import ListedModel, ServerCapabilities, ServerProbe
 from qwenvl_kit.backends.server.client import ConcurrencyLimits, ServerClient
@@ -37,7 +36,7 @@ from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
 from qwenvl_kit.errors import ModelLoadError, UnknownFamilyError
 from qwenvl_kit.families import FAMILIES, Family, family_of
-from qwenvl_kit.options import Sampling, describe_sampling
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS, Sampling, describe_sampling
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from qwenvl_kit.backends.admission import check_max_queued_requests
-from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.backend import VllmBackend, VllmModel, scoring_params
 from qwenvl_kit.backends.vllm.engine import Engine
@@ -19,7 +18,7 @@ from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
 from qwenvl_kit.errors import InputError, MissingPackageError, ModelLoadError
-from qwenvl_kit.options import describe_sampling
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.processing.processor_config import load_published
 from qwenvl_kit.processing.prompt_encoder import PromptEncoder

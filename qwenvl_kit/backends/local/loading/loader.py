@@ -18,7 +18,6 @@ import torch
 import transformers
 
 from qwenvl_kit.backends.admission import check_max_queued_requests
-from qwenvl_kit.backends.base import MAX_QUEUED_REQUESTS
 from qwenvl_kit.backends.local.backend import LoadedModel, LocalBackend, clear_all_caches
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.backends.local.engine.logits_processors import check_rules
@@ -58,10 +57,10 @@ from qwenvl_kit.errors import (
     WeightsError,
 )
 from qwenvl_kit.hardware import release_free_memory
-from qwenvl_kit.options import describe_sampling
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
 from qwenvl_kit.processing.processor_config import (
+    blaming_settings,
     check_generation,
-    damage_of,
     load_processor,
     published_of,
 )
@@ -200,7 +199,7 @@ def _load_network(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
 ) -> tuple[Any, Attention]:
     """Load the weights; return the model, and the attention that it runs with."""
-    with _failures_of(checkpoint, settings, load_plan):
+    with _network_load_errors(checkpoint, settings, load_plan):
         try:
             return _read_weights(
                 checkpoint, settings, load_plan, load_plan.attention
@@ -233,7 +232,9 @@ def _read_weights(
 
 
 @contextmanager
-def _failures_of(checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan) -> Iterator[None]:
+def _network_load_errors(
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
+) -> Iterator[None]:
     """Turn errors of transformers and torch within the block into errors of the kit."""
     try:
         yield
@@ -358,7 +359,7 @@ def assemble(
     rest = published_of(checkpoint, settings, processor, network.config, network.generation_config)
     num_ids = int(network.config.get_text_config().vocab_size)
     check_rules(checkpoint.name, rest.generation.entries, num_ids, rest.end_ids)
-    with damage_of(checkpoint.name):
+    with blaming_settings(checkpoint.name):
         weight_bytes, shape = measure_weight_bytes(network), shape_of(network, processor)
     return LoadedModel(
         model=network,

@@ -104,7 +104,7 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
         reason = str(error).partition("\nException raised")[0]  # frames of C++ follow
         raise CheckpointError(
             f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {reason})",
-            expected="it as it was published",
+            expected="the file as it was published",
         ) from error
     if getattr(config, "tie_word_embeddings", False):
         parameters.pop("lm_head.weight", None)
