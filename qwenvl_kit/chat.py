@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
-from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
+from qwenvl_kit.errors import ArgumentError, InputError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.pipeline.process_bound import ProcessBound
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
 
-    from qwenvl_kit.backends.base import AdapterSet, Backend, CacheInfo, Remembering
+    from qwenvl_kit.backends.base import AdapterSet, Backend, CacheInfo
     from qwenvl_kit.calibration import Calibrator
     from qwenvl_kit.calibration.files import CalibratorChoice
     from qwenvl_kit.checkpoints.sources import Source
@@ -79,12 +79,13 @@ class VisionChat(ProcessBound):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
+        from qwenvl_kit.backends.base import Backend
         from qwenvl_kit.media.policy import as_policy
         from qwenvl_kit.options import as_budget
         from qwenvl_kit.pipeline.core import Pipeline
         from qwenvl_kit.pipeline.stats import StatsCounter
 
-        if not hasattr(backend, "submit"):
+        if not isinstance(backend, Backend):
             raise InputError(
                 f"a {type(backend).__name__} was given as the backend",
                 expected="a Backend, such as ScriptedBackend",
@@ -781,13 +782,6 @@ class VisionChat(ProcessBound):
         Raises:
             UnsupportedFeatureError: the backend has none.
         """
-        from qwenvl_kit.backends.base import Adaptable
-
-        if not isinstance(self._backend, Adaptable):
-            raise UnsupportedFeatureError(
-                f"{type(self._backend).__name__} takes no adapters",
-                hint="VisionChat.from_pretrained, which runs the model in this process",
-            )
         return self._backend.adapters
 
     @property
@@ -801,7 +795,7 @@ class VisionChat(ProcessBound):
         Raises:
             UnsupportedFeatureError: the backend keeps nothing between requests.
         """
-        return self._remembering.cache_info()
+        return self._backend.cache_info()
 
     def clear_cache(self) -> int:
         """Empty the cache, and return the bytes that it took.
@@ -809,22 +803,11 @@ class VisionChat(ProcessBound):
         Raises:
             UnsupportedFeatureError: the backend keeps nothing between requests.
         """
-        return self._remembering.clear_cache()
-
-    @property
-    def _remembering(self) -> Remembering:
-        from qwenvl_kit.backends.base import Remembering
-
-        if not isinstance(self._backend, Remembering):
-            raise UnsupportedFeatureError("this backend keeps nothing between requests")
-        return self._backend
+        return self._backend.clear_cache()
 
     def stats(self) -> ChatStats:
         """Totals of all replies since this chat was made, and the time of each stage."""
-        from qwenvl_kit.backends.base import Working
-
-        backend = self._backend
-        return self._stats.stats(backend.work() if isinstance(backend, Working) else None)
+        return self._stats.stats(self._backend.work())
 
     def health(self) -> Health:
         """The state of the chat: is it open, how many requests wait and run, the free memory."""

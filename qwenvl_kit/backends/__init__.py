@@ -1,4 +1,4 @@
-"""What runs a request. `base` is the protocol; each other module fulfils it, none knows another."""
+"""The backends, which run requests. Each is a subclass of `base.Backend`; none knows another."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def load_local(model: str | os.PathLike[str], **options: Any) -> Backend:
-    """A model of transformers in this process; imports torch and transformers."""
+    """Load a model of transformers into this process; imports torch and transformers."""
     from qwenvl_kit.backends.local import load_backend
 
     return load_backend(model, **options)
 
 
 def connect_to_server(base_url: str, **options: Any) -> Backend:
-    """A model that an OpenAI-compatible server runs; imports the package openai."""
+    """Connect to a model on an OpenAI-compatible server; imports the package openai."""
     if find_spec("openai") is None:
         raise MissingPackageError(
             "the package openai, which talks to servers, is not installed",
@@ -32,7 +32,7 @@ def connect_to_server(base_url: str, **options: Any) -> Backend:
 
 
 def load_vllm(model: str | os.PathLike[str], **options: Any) -> Backend:
-    """A model of vLLM in this process; imports vllm."""
+    """Load a model into vLLM in this process; imports vllm."""
     from qwenvl_kit.backends.vllm import load_vllm_backend
 
     return load_vllm_backend(model, **options)

@@ -1,30 +1,33 @@
-"""The protocol between a chat and what runs its requests."""
+"""The base class of all backends, and the values that a chat exchanges with them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
-from qwenvl_kit.budget.measures import PlanningRules
-from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.types import DecodedMedia, Link
-from qwenvl_kit.messages.message import Message
+from qwenvl_kit.errors import ModelLoadError, UnsupportedFeatureError
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
-from qwenvl_kit.results import Delta, FinishReason, TokenScore
-from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     import PIL.Image
 
+    from qwenvl_kit.budget.measures import PlanningRules
+    from qwenvl_kit.geometry import Size
+    from qwenvl_kit.media.types import DecodedMedia, Link
+    from qwenvl_kit.messages.message import Message
+    from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
+    from qwenvl_kit.results import Delta, FinishReason, TokenScore
+    from qwenvl_kit.structured_output.constraints import Constraint
+
 
 class KnownMedia:
-    """A picture or video that a backend has seen before; what it holds is the backend's own."""
+    """A picture or video that a backend has seen before; each backend has its own subclass."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,13 @@ class BackendRequest:
 
     Attributes:
         messages: the conversation.
-        plan: what was decided; its counts are those that run.
-        media: decoded pictures and frames, in the order in which they stand in the messages; in
-            place of one that the backend recalled, what it recalled, and of one that others are to
-            fetch, its link.
-        sampling: how to generate.
-        media_keys: what the source of each is known by; None for one that is known by its pixels
-            alone.
-        constraint: what the answer must look like; None leaves it free.
+        plan: the sizes and token counts that were planned; the backend runs exactly these.
+        media: the decoded pictures and frames, in the order of the messages. A picture that the
+            backend recalled is a `KnownMedia`; one that the server fetches itself is a `Link`.
+        sampling: the settings for generation.
+        media_keys: for each picture or video, a key that identifies its source; None for one that
+            only its pixels identify.
+        constraint: the form that the answer must have; None leaves it free.
     """
 
     messages: tuple[Message, ...]
@@ -53,22 +55,22 @@ class BackendRequest:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a backend generated for one request.
+    """The answer that a backend generated for one request.
 
     Attributes:
         text: the answer, without special tokens unless they are to be kept.
         finish_reason: why it ended.
-        tokens: its tokens with raw log-probabilities; None where the backend gives none.
+        tokens: its tokens with raw log-probabilities; None if the backend gives none.
         end_token: the token that ended it, if one did.
-        completion_tokens: generated tokens, the end token included.
-        reused_tokens: prompt tokens that had been computed before.
-        prompt_tokens: what the prompt came to, where another counted it; None leaves the plan's.
-        vision_seconds, prefill_seconds, decode_seconds: where the time went.
-        degradations: what was given up to make it run, in words; empty if nothing.
-        begins_in_thought: whether the text begins within the model's thoughts, as its prompt had
-            opened them.
-        raw_text: the answer with its special tokens; None where that is the text itself.
-        warnings: what of the answer could not be used, in words; empty if nothing.
+        completion_tokens: the number of generated tokens, the end token included.
+        reused_tokens: the number of prompt tokens that had been computed before.
+        prompt_tokens: length of the prompt as the backend counted it; None keeps the plan's count.
+        vision_seconds, prefill_seconds, decode_seconds: time spent in each stage.
+        degradations: what was given up to make the request run, in words; empty if nothing.
+        begins_in_thought: True if the text begins within the model's thoughts, because the prompt
+            had opened them.
+        raw_text: the answer with its special tokens; None if that is `text` itself.
+        warnings: parts of the answer that could not be used, in words; empty if none.
     """
 
     text: str
@@ -88,57 +90,74 @@ class Completion:
 
 
 class Observer(Protocol):
-    """Whoever follows a request while it runs; asked and told in the backend's thread."""
+    """The observer of a request while it runs. The backend calls it in the backend's own thread."""
 
     def on_delta(self, delta: Delta) -> None:
-        """Called for each new token."""
+        """Receive a new token."""
 
     def is_read(self) -> bool:
-        """Whether anybody sees the tokens as they come, so that none may be taken back."""
+        """True if somebody sees the tokens as they come, so that none may be taken back."""
 
     def is_cancelled(self) -> bool:
-        """Asked between tokens, and while the request waits; True ends it with what it has."""
+        """True if the request is to end with the tokens that it has.
 
-
-class Backend(Protocol):
-    """Runs requests, from any thread and several at a time."""
-
-    @property
-    def rules(self) -> PlanningRules:
-        """What the model lays down for planning."""
-
-    @property
-    def default_sampling(self) -> Sampling:
-        """The settings that the checkpoint was published with."""
-
-    def free_bytes(self) -> int | None:
-        """Memory that the device could still give; None where not known."""
-
-    def count_prompt_tokens(
-        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
-    ) -> int:
-        """Length of the rendered prompt in tokens, its visual tokens as planned."""
-
-    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded picture at the planned size, pixels as the model's processor makes them."""
-
-    def submit(
-        self, request: BackendRequest, observer: Observer | None = None
-    ) -> Future[Completion]:
-        """Queue a request, to be answered along with others as if it ran alone.
-
-        Its future cannot be cancelled; an observer can end it.
-
-        Raises:
-            OverloadError: too many requests wait.
-            QwenVLKitError: it cannot be run.
+        The backend calls this between tokens, and while the request waits.
         """
 
-    def report(self) -> Mapping[str, str]:
-        """What is loaded and how, in words."""
 
-    def close(self) -> None:
-        """Release the model and its memory."""
+@dataclass(frozen=True)
+class CacheInfo:
+    """The contents of a backend's cache: what it keeps between requests.
+
+    Attributes:
+        max_bytes: most bytes that it may take.
+        used_bytes: bytes that it takes now.
+        num_media: pictures and videos whose features are kept.
+        media_bytes: bytes of those features.
+        num_prompts: computed prompts that are kept.
+        prompt_bytes: bytes of those prompts.
+        hits: lookups of pictures, videos and prompts that found one.
+        misses: lookups that found none.
+    """
+
+    max_bytes: int
+    used_bytes: int
+    num_media: int
+    media_bytes: int
+    num_prompts: int
+    prompt_bytes: int
+    hits: int
+    misses: int
+
+
+@dataclass
+class Work:
+    """The work that a backend has done so far, for all requests together.
+
+    Attributes:
+        vision_seconds, prefill_seconds, decode_seconds: time spent in each stage.
+        num_steps: decode steps, each for all sequences of the batch.
+        num_row_steps: sequences in all of those steps, those that had ended included.
+    """
+
+    vision_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    num_steps: int = 0
+    num_row_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """The load of a backend at the moment.
+
+    Attributes:
+        num_waiting: requests that wait.
+        num_running: requests that are being answered.
+    """
+
+    num_waiting: int
+    num_running: int
 
 
 class AdapterSet(Protocol):
@@ -150,7 +169,7 @@ class AdapterSet(Protocol):
 
     @property
     def active(self) -> str | None:
-        """The one that answers; None for the base model."""
+        """The adapter that answers; None for the base model."""
 
     def load(self, folder: str | os.PathLike[str], name: str | None = None) -> str:
         """Load an adapter from a folder, use it, and return its name.
@@ -171,120 +190,130 @@ class AdapterSet(Protocol):
         """Add the active adapter to the model's weights for good, and drop the others."""
 
 
-@runtime_checkable
-class Adaptable(Protocol):
-    """A backend whose model takes adapters."""
+class Backend(ABC):
+    """The base class of all backends: it runs requests, from any thread and several at a time.
 
-    @property
-    def adapters(self) -> AdapterSet:
-        """The adapters of the model."""
+    A backend must have `rules`, `count_prompt_tokens` and `submit`. All else has a default: an
+    answer that fits a backend without that ability, or an UnsupportedFeatureError.
 
+    Example:
+        class EchoBackend(Backend):
+            rules = PlanningRules(...)
 
-@dataclass(frozen=True)
-class CacheInfo:
-    """What a backend keeps between requests.
+            def count_prompt_tokens(self, messages, media):
+                return sum(len(message.text.split()) for message in messages)
 
-    Attributes:
-        max_bytes: what it may take.
-        used_bytes: what it takes now.
-        num_media: pictures and videos whose features are kept.
-        media_bytes: what those take.
-        num_prompts: computed prompts that are kept.
-        prompt_bytes: what those take.
-        hits: pictures, videos and prompts that were found.
-        misses: those that were not.
+            def submit(self, request, observer=None):
+                future = Future()
+                future.set_result(Completion(request.messages[-1].text, "stop", None, None, 1))
+                return future
     """
 
-    max_bytes: int
-    used_bytes: int
-    num_media: int
-    media_bytes: int
-    num_prompts: int
-    prompt_bytes: int
-    hits: int
-    misses: int
+    @property
+    @abstractmethod
+    def rules(self) -> PlanningRules:
+        """The rules by which pictures, videos and prompts are planned for the model."""
 
+    @abstractmethod
+    def count_prompt_tokens(
+        self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
+    ) -> int:
+        """The length of the rendered prompt in tokens, its visual tokens as planned."""
 
-@runtime_checkable
-class ResizingFrames(Protocol):
-    """A backend whose model takes frames of videos resized in a way of their own."""
+    @abstractmethod
+    def submit(
+        self, request: BackendRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
+        """Queue a request. It is answered along with others, as if it ran alone.
+
+        Its future cannot be cancelled; an observer can end it.
+
+        Raises:
+            OverloadError: too many requests wait.
+            QwenVLKitError: it cannot be run.
+        """
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The settings that the checkpoint was published with; greedy decoding by default."""
+        return Sampling()
+
+    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
+        """Return a decoded picture at the planned size, as the model's processor resizes it."""
+        from qwenvl_kit.media.images import resize_image  # not needed by most backends
+
+        return resize_image(image, size)
 
     def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded frame at the planned size, pixels as the model's processor makes them."""
+        """Return a decoded frame of a video at the planned size; by default like a picture."""
+        return self.resize_image(image, size)
 
-
-@runtime_checkable
-class Linking(Protocol):
-    """A backend behind which pictures on the network can be fetched."""
+    def free_bytes(self) -> int | None:
+        """The memory that the device could still give; None if that is not known."""
+        return None
 
     @property
     def takes_links(self) -> bool:
-        """Whether it wants a link in place of a picture's pixels."""
-
-
-@runtime_checkable
-class Gathering(Protocol):
-    """A backend that runs together what it is given together."""
+        """True if it wants links in place of pixels, and fetches linked pictures itself."""
+        return False
 
     def gather(self) -> AbstractContextManager[object]:
-        """Within it an idle backend begins nothing."""
+        """Return a context in which an idle backend begins nothing.
 
-
-@dataclass
-class Work:
-    """What a backend has done for all requests together.
-
-    Attributes:
-        vision_seconds, prefill_seconds, decode_seconds: how long it was at it.
-        num_steps: how often it computed a next token, for all rows that ran.
-        num_row_steps: rows in all of those steps, those that had ended included.
-    """
-
-    vision_seconds: float = 0.0
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    num_steps: int = 0
-    num_row_steps: int = 0
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a backend has to do at the moment.
-
-    Attributes:
-        num_waiting: requests that wait.
-        num_running: requests that are being answered.
-    """
-
-    num_waiting: int
-    num_running: int
-
-
-@runtime_checkable
-class Queueing(Protocol):
-    """A backend that knows what it has to do."""
+        What is submitted within it is then begun together. By default nothing is held back.
+        """
+        return nullcontext()
 
     def load(self) -> Load:
-        """What there is at the moment."""
+        """The requests that wait and run at the moment; by default none are counted."""
+        return Load(0, 0)
 
+    def work(self) -> Work | None:
+        """The work that was done so far; None if that is not known."""
+        return None
 
-@runtime_checkable
-class Working(Protocol):
-    """A backend that knows what it has done."""
+    @property
+    def has_cache(self) -> bool:
+        """True if it keeps pictures, videos and prompts that it has computed for later requests.
 
-    def work(self) -> Work:
-        """What it has done so far."""
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """A backend that keeps what it has computed."""
+        Such a backend has `recall`, `cache_info` and `clear_cache`.
+        """
+        return False
 
     def recall(self, key: str) -> KnownMedia | None:
-        """A picture or video by what its source is known by; None if it is not kept."""
+        """Return a picture or video by the key of its source; None if it is not in the cache."""
+        return None
 
     def cache_info(self) -> CacheInfo:
-        """What is kept, and what it was good for."""
+        """The contents of the cache, and how often it was of use."""
+        raise _no_cache_error()
 
     def clear_cache(self) -> int:
-        """Let all of it go; the bytes that it took."""
+        """Empty the cache, and return the number of bytes that it took."""
+        raise _no_cache_error()
+
+    @property
+    def adapters(self) -> AdapterSet:
+        """The LoRA adapters of the model."""
+        raise UnsupportedFeatureError(
+            f"{type(self).__name__} takes no adapters",
+            hint="VisionChat.from_pretrained, which runs the model in this process",
+        )
+
+    def report(self) -> Mapping[str, str]:
+        """Facts about the loaded model, in words."""
+        return {"backend": type(self).__name__}
+
+    def close(self) -> None:  # noqa: B027  # a default, which most overrides replace
+        """Release the model and its memory; by default there is nothing to release."""
+
+
+def closed_error() -> ModelLoadError:
+    """The error of a request to a model that was closed."""
+    return ModelLoadError(
+        "the model was closed", hint="load it again, or close it after its last request"
+    )
+
+
+def _no_cache_error() -> UnsupportedFeatureError:
+    return UnsupportedFeatureError("this backend keeps nothing between requests")

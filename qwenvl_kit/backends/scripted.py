@@ -1,6 +1,6 @@
 """A backend with answers written beforehand, for tests of code that uses the kit.
 
-It plans, opens pictures and checks requests as a real one does; only the model is missing.
+It plans, opens pictures and checks requests as a real backend does; only the model is missing.
 
     chat = VisionChat(ScriptedBackend(["A red circle."]))
 """
@@ -9,36 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TypeAlias, Union
 
-from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
-from qwenvl_kit.backends.stop_strings import StopText
+from qwenvl_kit.backends.answer_builder import StopText
+from qwenvl_kit.backends.base import Backend, BackendRequest, Completion, Observer
 from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.errors import GenerationError, InputError
 from qwenvl_kit.families import family_of
-from qwenvl_kit.geometry import Size
-from qwenvl_kit.media.images import resize_image
 from qwenvl_kit.messages.message import Message
-from qwenvl_kit.options import Sampling
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.results import Delta, FinishReason, TokenScore
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 Script: TypeAlias = Union[Iterable[Union[str, Exception]], Callable[[BackendRequest], str]]
 
 
-class ScriptedBackend:
-    """Answers from a script, word by word; a word and the space before it are one token.
+class ScriptedBackend(Backend):
+    """A backend that answers from a script, word by word.
+
+    A word and the space before it are one token.
 
     Args:
-        script: answers in the order in which they are asked for, an exception among them being
-            raised in its turn; or a function from the request to its answer.
-        logprob: of every token; None gives replies without scores.
-        context_tokens: prompt and answer together.
-        family: whose arithmetic the plans follow.
+        script: the answers in the order of the requests, an exception among them being raised in
+            its turn; or a function from the request to its answer.
+        logprob: the log-probability of every token; None gives replies without scores.
+        context_tokens: the model's context length, prompt and answer together.
+        family: the model family whose arithmetic the plans follow.
+
+    Attributes:
+        requests: the requests that were submitted, in order.
     """
 
     def __init__(
@@ -60,42 +59,26 @@ class ScriptedBackend:
 
     @property
     def rules(self) -> PlanningRules:
-        """What a model of the family would lay down for planning."""
+        """The planning rules of a model of the family."""
         return self._rules
-
-    @property
-    def default_sampling(self) -> Sampling:
-        """Greedy."""
-        return Sampling()
-
-    def free_bytes(self) -> int | None:
-        """Not known: there is no model."""
-        return None
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
-        """One token a word, and visual tokens as planned."""
+        """The length of the prompt: one token a word, and visual tokens as planned."""
         words = sum(len(_words(message.text)) for message in messages)
         return words + sum(plan.tokens for plan in media)
-
-    def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded picture at the planned size."""
-        return resize_image(image, size)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """The next answer of the script; `requests` keeps what was asked."""
+        """Answer with the next item of the script, and keep the request in `requests`."""
         self.requests.append(request)
         return self._worker.submit(self._complete, request, observer)
 
     def report(self) -> Mapping[str, str]:
-        """Says that there is no model."""
+        """Facts that say that there is no model."""
         return {"model": "scripted", "family": self._rules.family.model_type}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _complete(self, request: BackendRequest, observer: Observer | None) -> Completion:
         words = _words(self._next(request))

@@ -1,22 +1,22 @@
-"""Chosen frames as engines number them, who want a rate and indices where there are times."""
+"""The timestamps of chosen frames as the frame rate and frame indices that engines expect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 CLOCK_HERTZ = 1_000_000
-"""Frames are numbered by the microsecond at which they are shown, whatever rate they come at."""
+"""The frame rate. A frame's index is thus the microsecond at which it is shown."""
 
 
 def ticks(times: Sequence[float]) -> list[int]:
-    """The number of each frame."""
+    """The index of each frame: its time in microseconds."""
     return [round(seconds * CLOCK_HERTZ) for seconds in times]
 
 
 def num_ticks(times: Sequence[float]) -> int:
-    """How many ticks a video has that shows so many frames at their mean rate.
+    """The length in ticks of a video that shows these frames at their mean rate.
 
-    Qwen2.5-VL's processor takes from it how long a group of frames lasts (`sampled_fps` of
+    Qwen2.5-VL's processor computes from it the duration of a group of frames (`sampled_fps` of
     transformers' `VideoMetadata`).
     """
     lasts = times[-1] - times[0]

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,10 @@ from qwenvl_kit.backends.base import (
     Backend,
     BackendRequest,
     Completion,
-    Gathering,
     KnownMedia,
-    Linking,
     Observer,
-    Remembering,
-    ResizingFrames,
+    closed_error,
 )
-from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
 from qwenvl_kit.budget.planning import has_native_size, plan_media, plan_request
@@ -250,11 +246,9 @@ class Pipeline:
 
         Pages stand in the places of their documents.
         """
-        backend = self.backend
-        takes_links = isinstance(backend, Linking) and backend.takes_links
         with told_if_exchanged(resolved.messages):
             messages, items = open_media(
-                resolved.messages, self._policy, fetches, takes_links=takes_links
+                resolved.messages, self._policy, fetches, takes_links=self.backend.takes_links
             )
         return replace(resolved, messages=messages, media=items)
 
@@ -292,8 +286,7 @@ class Pipeline:
 
     def together(self) -> AbstractContextManager[object]:
         """What is submitted within it is begun together, where the backend can."""
-        backend = self.backend
-        return backend.gather() if isinstance(backend, Gathering) else nullcontext()
+        return self.backend.gather()
 
     def prepare_smaller(self, prepared: PreparedRequest) -> PreparedRequest | None:
         """The same request with half its visual tokens; None if it does not allow that."""
@@ -333,7 +326,7 @@ class Pipeline:
     ) -> tuple[MediaItem, ...]:
         """The items, with content for those that need no decoding: recalled, or left as a link."""
         backend = self.backend
-        if not isinstance(backend, Remembering):
+        if not backend.has_cache:
             return tuple(self._linked(item, fetches) for item in items)
         return tuple(
             item if item.key is None else replace(item, content=backend.recall(item.key))
@@ -351,8 +344,9 @@ class Pipeline:
     def _decoded(self, items: Sequence[MediaItem]) -> tuple[MediaItem, ...]:
         """The items with pixels, as the backend resizes them."""
         backend = self.backend
-        resize_frame = backend.resize_frame if isinstance(backend, ResizingFrames) else None
-        return decode_media(items, self._policy, backend.resize_image, resize_frame=resize_frame)
+        return decode_media(
+            items, self._policy, backend.resize_image, resize_frame=backend.resize_frame
+        )
 
     def _plan_within(
         self, resolved: ResolvedRequest, measures: Sequence[Measure], most_visual_tokens: int | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from qwenvl_kit.backends.base import Backend, Load, Queueing, Work
+from qwenvl_kit.backends.base import Backend, Work
 from qwenvl_kit.errors import ModelLoadError
 from qwenvl_kit.results import Reply
 
@@ -103,7 +103,7 @@ class Health:
 def health_of(backend: Backend, *, is_open: bool = True) -> Health:
     """The state of a backend; `is_open` is False for a chat that takes no more requests."""
     try:
-        load = backend.load() if isinstance(backend, Queueing) else Load(0, 0)
+        load = backend.load()
         return Health(is_open, load.num_waiting, load.num_running, backend.free_bytes())
     except ModelLoadError:  # it was closed
         return Health(False, 0, 0, None)

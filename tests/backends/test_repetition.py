@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenvl_kit.backends.repetition import CycleDetector
+from qwenvl_kit.backends.answer_builder import CycleDetector
 
 TOKENS = st.lists(st.integers(0, 5), max_size=80)
 LIMITS = st.integers(2, 40)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit.backends.stop_strings import StopText
+from qwenvl_kit.backends.answer_builder import StopText
 
 LETTERS = st.text("ab#", max_size=25)
 STOPS = st.text("ab#", min_size=1, max_size=4)

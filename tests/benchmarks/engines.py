@@ -18,6 +18,7 @@ import PIL.Image
 
 from qwenvl_kit import ImagePart, Message, Sampling, VisionChat
 from qwenvl_kit.backends.base import BackendRequest, Observer
+from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.backends.server.image_encoding import picture_url
 from qwenvl_kit.embedded import MODEL_FOLDER
 from tests.benchmarks.photographs import photograph
@@ -148,34 +149,24 @@ def _engine_sides(images: list[PIL.Image.Image]) -> tuple[Side, Side, Callable[[
     return by_kit, ask_by_hand, lambda: chat.close() and None
 
 
-class _Measuring:
-    """Notes what a request would send in place of sending it."""
+class _Measuring(ScriptedBackend):
+    """A backend that notes how many bytes a request would send to a server."""
 
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self.num_bytes = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
+    num_bytes = 0
 
     def submit(self, request: BackendRequest, observer: Observer | None = None) -> Any:
         (image,) = request.media
         self.num_bytes = len(picture_url(image, "auto"))  # type: ignore[arg-type]
-        return self._backend.submit(request, observer)
-
-    def report(self) -> Any:
-        return self._backend.report()
+        return super().submit(request, observer)
 
 
 def _bytes() -> list[str]:
     """A photograph of 12 megapixels under the standard budget, and the file as it is."""
-    from qwenvl_kit.backends.scripted import ScriptedBackend
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
         photograph(4000, 3000).save(path, quality=92)
         naive = len(base64.b64encode(path.read_bytes()))
-        backend = _Measuring(ScriptedBackend(["."]))
+        backend = _Measuring(["."])
         VisionChat(backend).ask("What?", str(path), budget="standard")
     return [
         f"A JPEG of 12 megapixels ({naive:,} bytes as a data URL) travels in "

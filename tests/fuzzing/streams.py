@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwenvl_kit import Sampling
-from qwenvl_kit.backends.server.error_mapping import Faults
+from qwenvl_kit.backends.server.error_mapping import ErrorTranslator
 from qwenvl_kit.backends.server.event_stream import EventSplitter
 from qwenvl_kit.backends.server.stream_reader import AnswerReader
 from tests.fuzzing.targets import Fuzzed
@@ -28,7 +28,7 @@ def _chunks(content: bytes) -> Iterator[Any]:
 
 def _stream(content: bytes) -> None:
     reader, shown = AnswerReader(SAMPLING, None), ""
-    with Faults().translated():
+    with ErrorTranslator().translated():
         for chunk in _chunks(content):
             shown += "".join(delta.text for delta in reader.feed(chunk))
             if reader.has_ended:

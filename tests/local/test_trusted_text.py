@@ -13,7 +13,7 @@ import transformers
 
 from qwenvl_kit import ImagePart, Message, Sampling, TextPart, VisionChat, from_dicts
 from qwenvl_kit.backends.local import LocalBackend, load_backend
-from qwenvl_kit.backends.server.token_escaping import BREAK, TokenBreaker
+from qwenvl_kit.backends.server.token_escaping import BREAK, TokenEscaper
 from qwenvl_kit.errors import MessageError, UnsupportedFeatureError
 from qwenvl_kit.formats.dicts import to_openai, to_qwen
 from tests.by_hand import by_hand, picture
@@ -116,10 +116,10 @@ def test_a_dict_says_that_it_is_trusted_to_no_avail() -> None:
 
 
 def test_a_server_is_sent_trusted_tokens_as_they_are_and_all_others_broken() -> None:
-    breaker = TokenBreaker()
+    escaper = TokenEscaper()
     token = "<|object_ref_start|>"
     message = Message.user(_trusted(token), TextPart(token))
-    (broken,) = breaker.broken([message])
+    (broken,) = escaper.escaped([message])
     assert broken.text == token + "<" + BREAK + token[1:]
-    assert "a special token" in breaker.notes([message])[0]
-    assert breaker.notes([Message.user(_trusted(token))]) == ()
+    assert "a special token" in escaper.notes([message])[0]
+    assert escaper.notes([Message.user(_trusted(token))]) == ()

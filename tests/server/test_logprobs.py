@@ -96,9 +96,9 @@ def test_of_an_answer_that_is_scored_afterwards_the_same_holds(value: Any, place
         "choices": [{"logprobs": {"content": [{"token": "token_id:9", "logprob": of_end}]}}],
     }
     completion = Completion("A", "stop", None, None, 1)
-    scored = scorer.scored(completion, said)
+    scored = scorer.add_scores(completion, said)
     assert (scored.tokens, scored.end_token, scored.warnings) == (None, None, (UNUSABLE,))
-    good = scorer.scored(completion, json.loads(json.dumps(said | _good())))
+    good = scorer.add_scores(completion, json.loads(json.dumps(said | _good())))
     assert good.tokens is not None
     assert good.end_token is not None
 

@@ -88,7 +88,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append(name)
         raise ModelLoadError("nothing")
 
-    for place in ("lookup.read_settings", "connecting.read_settings", "connecting.find_checkpoint"):
+    for place in ("model_lookup.read_settings", "connect.read_settings", "connect.find_checkpoint"):
         monkeypatch.setattr(f"qwenvl_kit.backends.server.{place}", note)
     return found
 
@@ -127,5 +127,5 @@ def test_a_name_that_no_file_system_takes_is_none_that_is_looked_up(
 
 
 def test_a_name_that_is_too_long_to_be_asked_for_is_an_error(connect: Connect) -> None:
-    with pytest.raises(QwenVLKitError, match="without a name"):
+    with pytest.raises(QwenVLKitError, match="usable name"):
         connect(Speaker(models=["Qwen2-VL" + "c" * 5000]))

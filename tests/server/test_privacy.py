@@ -14,7 +14,7 @@ import pytest
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.server.proxies import environment_proxy, is_this_machine
-from qwenvl_kit.backends.server.secret_masks import Mask
+from qwenvl_kit.backends.server.secret_masks import SecretMask
 from qwenvl_kit.errors import (
     InputError,
     ModelNotFoundError,
@@ -75,11 +75,11 @@ def test_a_header_of_the_callers_is_in_no_message_and_no_traceback(
 
 
 def test_a_login_is_masked_in_clear_and_short_words_where_they_stand_alone() -> None:
-    mask = Mask(["Basic dXNlcjpwYXNzd29yZA==", "blue"])
+    mask = SecretMask(["Basic dXNlcjpwYXNzd29yZA==", "blue"])
     assert mask("no user:password here") == "no *** here"
     assert mask("no password here") == "no *** here"
     assert mask("blue, bluebells") == "***, bluebells"
-    assert Mask()("Bearer abc at https://me:you@host") == "*** at https://***host"
+    assert SecretMask()("Bearer abc at https://me:you@host") == "*** at https://***host"
 
 
 def test_a_model_that_is_named_like_the_key_is_not_shown(connect: Connect) -> None:
@@ -100,10 +100,10 @@ def test_a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there(
         place = f"{elsewhere}/chat/completions"
         speaker = Speaker(failures=deque([redirecting(place, status)] * 2))
         chat = connect(speaker, headers={"X-Auth-Token": SECRET}, max_retries=0)
-        with pytest.raises(ServerRefusedError, match="another place"):
+        with pytest.raises(ServerRefusedError, match="another address"):
             chat.ask(QUESTION)
         listing = redirecting(f"{elsewhere}/models", status)
-        with pytest.raises(ServerRefusedError, match="another place"):
+        with pytest.raises(ServerRefusedError, match="another address"):
             connect(Speaker(listing=listing), max_retries=0)
     assert (other.requests, other.paths) == ([], [])
     assert len(speaker.requests) == 1

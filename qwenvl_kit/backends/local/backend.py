@@ -1,4 +1,4 @@
-"""A checkpoint of transformers in this process, as a backend."""
+"""The local backend: a checkpoint that transformers runs in this process."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import PIL.Image
 import torch
 
 from qwenvl_kit.backends.base import (
+    Backend,
     BackendRequest,
     CacheInfo,
     Completion,
@@ -21,8 +22,8 @@ from qwenvl_kit.backends.base import (
     Load,
     Observer,
     Work,
+    closed_error,
 )
-from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine.engine import Engine
 from qwenvl_kit.backends.local.error_mapping import translated_errors
@@ -45,12 +46,12 @@ class LoadedModel:
     Attributes:
         model: the model of transformers, in evaluation mode.
         processor: its processor.
-        rules: what it lays down for planning.
+        rules: its rules for planning.
         sampling: the settings that it was published with.
-        end_ids: the tokens that end an answer.
-        facts: what is loaded and how, in words.
-        generation: what else it says of answers, which holds whatever is asked.
-        resizer: brings pictures and frames to their planned sizes.
+        end_ids: the ids of the tokens that end an answer.
+        facts: facts about the loaded model, in words.
+        generation: the other rules of its generation_config.json, which hold for every request.
+        resizer: resizes pictures and frames to their planned sizes.
     """
 
     model: Any
@@ -66,32 +67,32 @@ class LoadedModel:
 _BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
 
 
-def _start_over_in_child() -> None:
-    """In a forked process nobody releases the parent's locks, and its threads are gone."""
+def _reset_all_after_fork() -> None:
+    """Reset all backends in a forked process, which has neither the threads nor free locks."""
     if _BACKENDS:
         torch.set_num_threads(1)
     for backend in tuple(_BACKENDS):
-        backend._start_over()
+        backend._reset_after_fork()
 
 
 def clear_all_caches() -> int:
-    """Clear what all models of this process keep between requests; the bytes that it took."""
+    """Empty the caches of all models of this process, and return the bytes that they took."""
     return sum(backend.clear_cache() for backend in tuple(_BACKENDS) if backend._parts is not None)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over_in_child)
+    os.register_at_fork(after_in_child=_reset_all_after_fork)
 
 
-class LocalBackend:
-    """Runs requests on a model of transformers in this process; fulfils `Backend`.
+class LocalBackend(Backend):
+    """A backend that runs requests on a model of transformers in this process.
 
-    One thread runs the model, for all requests at once: they are gathered, share what their
-    prompts have in common, and each gets the answer that it would get alone.
+    One thread runs the model for all requests. They are decoded as one batch and share the common
+    prefixes of their prompts, and each gets the answer that it would get alone.
 
     Args:
         loaded: the checkpoint.
-        max_cache_bytes: what prompts and features that were computed may take, to be used again.
+        max_cache_bytes: most bytes of computed prompts and features that are kept for later use.
         max_queued_requests: most requests that wait while others run.
     """
 
@@ -135,7 +136,7 @@ class LocalBackend:
 
     @property
     def rules(self) -> PlanningRules:
-        """What the model lays down for planning."""
+        """The rules by which pictures, videos and prompts are planned for the model."""
         return self._loaded.rules
 
     @property
@@ -143,14 +144,14 @@ class LocalBackend:
         """The settings that the checkpoint was published with.
 
         Raises:
-            UnsupportedFeatureError: they ask for beams, or another search.
+            UnsupportedFeatureError: they ask for beam search, or another search.
         """
         self._loaded.generation.check_search()
         return self._loaded.sampling
 
     @property
     def model(self) -> Any:
-        """The model of transformers itself, for what the kit does not cover."""
+        """The model of transformers itself, for uses that the kit does not cover."""
         return self._loaded.model
 
     @property
@@ -164,11 +165,11 @@ class LocalBackend:
         return self._adapters
 
     def report(self) -> Mapping[str, str]:
-        """What is loaded and how, in words."""
+        """Facts about the loaded model, in words."""
         return {**self._loaded.facts, "adapter": self._adapters.active or "none"}
 
     def free_bytes(self) -> int | None:
-        """Memory that the device could give if nothing ran and nothing were kept for reuse."""
+        """The memory that the device could give if nothing ran and the cache were empty."""
         with translated_errors():
             free = free_bytes(self._loaded.model)
             if free is None:
@@ -179,44 +180,49 @@ class LocalBackend:
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
-        """Length of the rendered prompt in tokens, its visual tokens as planned."""
+        """The length of the rendered prompt in tokens, its visual tokens as planned."""
         with translated_errors():
             return len(self._engine.encoder.encode_prompt(messages, media).ids)
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded picture at the planned size, pixel for pixel as transformers' processor."""
+        """Return a decoded picture at the planned size, with the pixels of transformers."""
         with translated_errors(), on_cpu():
             return self._loaded.resizer.image(image, size)
 
     def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded frame of a video at the planned size, likewise."""
+        """Return a decoded frame of a video at the planned size, likewise."""
         with translated_errors(), on_cpu():
             return self._loaded.resizer.frame(image, size)
 
+    @property
+    def has_cache(self) -> bool:
+        """True: features and computed prompts are kept between requests."""
+        return True
+
     def recall(self, key: str) -> KnownMedia | None:
-        """A picture or video by what its source is known by; None if it is not kept."""
+        """Return a picture or video by the key of its source; None if it is not in the cache."""
         return self._engine.recall(key)
 
     def cache_info(self) -> CacheInfo:
-        """What is kept between requests."""
+        """The contents of the cache, and how often it was of use."""
         return self._engine.cache_info()
 
     def clear_cache(self) -> int:
-        """Let go of all that is kept between requests; the bytes that it took."""
+        """Empty the cache, and return the number of bytes that it took."""
         return self._engine.clear_cache()
 
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return self._engine.scheduler.load
 
     def work(self) -> Work:
-        """What it has done so far."""
+        """The work that was done so far."""
         return self._engine.scheduler.work
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """Queue a request, to be answered along with others as if it ran alone.
+        """Queue a request. It is answered along with others, as if it ran alone.
 
         Raises:
             OverloadError: too many requests wait.
@@ -227,14 +233,14 @@ class LocalBackend:
             return engine.submit(request, observer)
 
     def gather(self) -> AbstractContextManager[object]:
-        """Within it an idle model begins nothing, so that it reads together what is submitted."""
+        """Return a context in which an idle model begins nothing, so that a batch can form."""
         return self._engine.scheduler.gather()
 
     def close(self) -> None:
         """Release the model; the backend cannot be used afterwards.
 
-        A call that is running ends first, as it holds the model itself: so this waits for nothing
-        and may be called from a signal handler.
+        This waits for nothing, so that a signal handler may call it. A request that runs holds the
+        model itself, and ends first.
         """
         engine, self._parts, self._state = self._parts, None, None
         if engine is not None:
@@ -242,7 +248,7 @@ class LocalBackend:
         self._adapters.close()
         empty_device_cache()
 
-    def _start_over(self) -> None:
-        """Go on in a forked process."""
+    def _reset_after_fork(self) -> None:
+        """Reset the backend in a forked process."""
         if self._parts is not None:
             self._parts.reset_after_fork()

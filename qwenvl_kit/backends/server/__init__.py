@@ -1,4 +1,4 @@
-"""Models that an OpenAI-compatible server runs. Needs the package openai."""
+"""The server backend: a model behind an OpenAI-compatible server. Needs the package openai."""
 
 from qwenvl_kit.backends.server.connect import connect_backend
 

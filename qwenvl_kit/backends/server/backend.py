@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server as a backend."""
+"""The server backend: it sends requests to an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
-from qwenvl_kit.backends.closed import closed_error
-from qwenvl_kit.backends.server.client import Job, Line
+from qwenvl_kit.backends.base import (
+    Backend,
+    BackendRequest,
+    Completion,
+    Load,
+    Observer,
+    closed_error,
+)
+from qwenvl_kit.backends.server.client import ServerClient, ServerRequest
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
-from qwenvl_kit.backends.server.response_limits import answer_bounds
+from qwenvl_kit.backends.server.response_limits import answer_limits
 from qwenvl_kit.backends.server.stream_reader import AnswerReader
 from qwenvl_kit.backends.server.token_counter import PromptCounter
-from qwenvl_kit.backends.server.token_escaping import TokenBreaker
+from qwenvl_kit.backends.server.token_escaping import TokenEscaper
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages.message import Message
@@ -33,26 +39,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What is known of a model that a server runs.
+    """A model on a server, with everything that is known of it.
 
     Attributes:
-        payloads: what requests for it have in common.
-        rules: what it lays down for planning.
-        sampling: the settings that it was published with.
-        counter: the length of its prompts.
-        breaker: what keeps text from being misread.
-        vocabulary: tokens to text; None where their ids are not known.
-        facts: what is connected and how, in words.
-        takes_links: whether its server is to fetch pictures on the network by itself.
-        generation: what else it says of answers; None where that is not known.
-        resizer: brings pictures and frames to their planned sizes; likewise.
+        payloads: the rules by which requests are written for the server.
+        rules: the rules for planning.
+        sampling: the settings that the checkpoint was published with.
+        counter: counts the tokens of prompts.
+        escaper: escapes special tokens in text from users.
+        vocabulary: decodes token ids; None if the ids are not known here.
+        facts: facts about the model and the server, in words.
+        takes_links: True if the server is to fetch pictures on the network by itself.
+        generation: the other rules of generation_config.json; None if they are not known.
+        resizer: resizes pictures and frames to their planned sizes; None if the checkpoint's
+            settings are not known.
     """
 
     payloads: PayloadRules
     rules: PlanningRules
     sampling: Sampling
     counter: PromptCounter
-    breaker: TokenBreaker
+    escaper: TokenEscaper
     vocabulary: Vocabulary | None
     facts: Mapping[str, str]
     takes_links: bool = False
@@ -60,22 +67,22 @@ class ServedModel:
     resizer: Resizer | None = None
 
 
-class ServerBackend:
-    """Has requests answered by a server; fulfils `Backend`.
+class ServerBackend(Backend):
+    """A backend that has requests answered by a server.
 
     Args:
-        model: what is known of its model.
-        line: the way to it.
+        model: the model on the server.
+        client: sends requests to the server.
     """
 
-    def __init__(self, model: ServedModel, line: Line) -> None:
+    def __init__(self, model: ServedModel, client: ServerClient) -> None:
         self._model = model
-        self._line: Line | None = line
-        weakref.finalize(self, line.close).atexit = False
+        self._client: ServerClient | None = client
+        weakref.finalize(self, client.close).atexit = False
 
     @property
     def rules(self) -> PlanningRules:
-        """What the model lays down for planning."""
+        """The rules by which pictures, videos and prompts are planned for the model."""
         return self._model.rules
 
     @property
@@ -83,7 +90,7 @@ class ServerBackend:
         """The settings that the checkpoint was published with.
 
         Raises:
-            UnsupportedFeatureError: they ask for beams, or another search.
+            UnsupportedFeatureError: they ask for beam search, or another search.
         """
         if self._model.generation is not None:
             self._model.generation.check_search()
@@ -91,56 +98,56 @@ class ServerBackend:
 
     @property
     def takes_links(self) -> bool:
-        """Whether the server is to fetch pictures on the network by itself."""
+        """True if the server is to fetch pictures on the network by itself."""
         return self._model.takes_links
 
     def free_bytes(self) -> int | None:
-        """Not known: it is another machine's."""
-        self._open_line()
+        """None: the memory is that of another machine."""
+        self._open_client()
         return None
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
-        """Length of the rendered prompt; an estimate where the checkpoint is not known here."""
-        return self._model.counter.count(self._model.breaker.broken(messages), media)
+        """The length of the rendered prompt; an estimate if the checkpoint is not known here."""
+        return self._model.counter.count(self._model.escaper.escaped(messages), media)
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded picture at the planned size, so that the server finds nothing to resize."""
+        """Return a decoded picture at the planned size, so that the server need not resize it."""
         from qwenvl_kit.processing.resizing import resize_image  # which imports torch
 
         resizer = self._model.resizer
         return resize_image(image, size) if resizer is None else resizer.image(image, size)
 
     def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded frame of a video at the planned size, likewise."""
+        """Return a decoded frame of a video at the planned size, for the same reason."""
         resizer = self._model.resizer
         return self.resize_image(image, size) if resizer is None else resizer.frame(image, size)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """Send a request, as soon as the server has fewer than it may have at a time.
+        """Send a request as soon as the server has fewer than `max_concurrent_requests`.
 
         Raises:
             OverloadError: too many requests wait.
-            UnsupportedFeatureError: the server has no word for something.
+            UnsupportedFeatureError: the server's API has no argument for a part of the request.
         """
-        line, model = self._open_line(), self._model
-        messages = model.breaker.broken(request.messages)
+        client, model = self._open_client(), self._model
+        messages = model.escaper.escaped(request.messages)
         opens_thought = model.counter.opens_thought(messages, list(request.plan.media.values()))
         payload = model.payloads.payload(request, messages)
-        if opens_thought:  # a server would end the thoughts, where only the answer is bound
+        if opens_thought:  # a server would end the thoughts at a stop string meant for the answer
             payload.pop("stop", None)
         scorer = self._scorer(request, payload)
 
         def make_reader() -> AnswerReader:
             return AnswerReader(request.sampling, model.vocabulary, begins_in_thought=opens_thought)
 
-        return line.submit(
-            Job(
+        return client.submit(
+            ServerRequest(
                 payload,
-                answer_bounds(
+                answer_limits(
                     request.plan.prompt_tokens,
                     request.plan.max_new_tokens,
                     request.sampling.num_alternatives,
@@ -148,14 +155,14 @@ class ServerBackend:
                 make_reader,
                 observer,
                 max_seconds=request.sampling.max_seconds,
-                notes=model.breaker.notes(request.messages),
+                notes=model.escaper.notes(request.messages),
                 fixed_text=None if scorer is None else scorer.only_answer,
                 scorer=scorer,
             )
         )
 
     def _scorer(self, request: BackendRequest, payload: Mapping[str, Any]) -> AnswerScorer | None:
-        """What tells how probable an answer was that is bound to a form."""
+        """The scorer of an answer with a constraint; None if the server's own scores are used."""
         model = self._model
         if request.constraint is None or model.vocabulary is None:
             return None
@@ -170,20 +177,20 @@ class ServerBackend:
         )
 
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
-        return self._open_line().load
+        """The requests that wait and run at the moment."""
+        return self._open_client().load
 
     def report(self) -> Mapping[str, str]:
-        """What is connected and how, in words."""
+        """Facts about the model and the server, in words."""
         return self._model.facts
 
     def close(self) -> None:
-        """Send no more; what was sent is answered all the same."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        """Send no more requests; those that were sent are still answered."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
-    def _open_line(self) -> Line:
-        if self._line is None:
+    def _open_client(self) -> ServerClient:
+        if self._client is None:
             raise closed_error()
-        return self._line
+        return self._client

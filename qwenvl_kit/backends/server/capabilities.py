@@ -1,4 +1,4 @@
-"""What a server says of itself, and what it does when it is asked to."""
+"""The capabilities of a server: the models that it lists, and the features that work in a probe."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from qwenvl_kit.backends.server.endpoint import Access, Api
-from qwenvl_kit.backends.server.event_loop import LoopThread
+from qwenvl_kit.backends.server.event_loop import EventLoopThread
 from qwenvl_kit.backends.server.json_objects import as_object
-from qwenvl_kit.backends.server.response_limits import Bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits
 from qwenvl_kit.backends.server.server_kinds import ServerDialect
 from qwenvl_kit.checkpoints.sources import is_hub_id
 from qwenvl_kit.errors import (
@@ -29,10 +29,10 @@ _CLOSING_SECONDS = 0.5
 _LONGEST_NAME = 4096
 _MOST_SHOWN = 200
 _MOST_TOKENS = 10**9
-"""Beyond any context."""
+"""A context length beyond that of any model."""
 
 _PROBE_WORD = "quartz"
-"""Nothing that a model would say of itself when it is asked for a number."""
+"""A word that no model writes by itself when it is asked for a number."""
 
 _PROBE_FORM = {
     "type": "json_schema",
@@ -50,14 +50,14 @@ _PROBE_FORM = {
 
 
 @dataclass(frozen=True)
-class Served:
-    """A model that a server runs.
+class ListedModel:
+    """A model that a server lists.
 
     Attributes:
-        name: by which it is asked for.
-        owner: who the server says that it is owned by, which is the server's own name.
-        root: what the server loaded; None if it does not say.
-        context_tokens: prompt and answer together; None if it does not say.
+        name: the name under which the server serves it.
+        owner: the owner of the model (`owned_by`), where many servers write their own name.
+        root: the folder or id that the server loaded; None if it does not say.
+        context_tokens: most tokens of prompt and answer together; None if it does not say.
     """
 
     name: str
@@ -67,28 +67,28 @@ class Served:
 
     @property
     def hub_ids(self) -> tuple[str, ...]:
-        """Under which ids its checkpoint may be found on a hub.
+        """The ids under which its checkpoint may be found on a hub.
 
-        A server may say anything: none of it names a folder of this machine.
+        A server may write anything there: none of it is taken for a folder of this machine.
         """
         names = dict.fromkeys(filter(None, (self.root, self.name)))
         return tuple(name for name in names if is_hub_id(name))
 
 
 @dataclass(frozen=True)
-class Talents:
-    """What a server does when it is asked to.
+class ServerCapabilities:
+    """The optional features of a server.
 
     Attributes:
-        gives_logprobs: whether it tells the log-probabilities of tokens.
-        binds_answers: whether it binds answers to a form.
+        gives_logprobs: True if it returns log-probabilities of tokens.
+        binds_answers: True if it enforces constraints on answers.
     """
 
     gives_logprobs: bool
     binds_answers: bool
 
     def facts(self, dialect: ServerDialect) -> dict[str, str]:
-        """The same in words, with what is known of its kind."""
+        """The features in words, together with those of the server's kind."""
         forms = ", ".join(sorted(dialect.constraints)) if self.binds_answers else ""
         thinking = dialect.thinking or "cannot be switched"
         return {
@@ -101,23 +101,23 @@ class Talents:
         }
 
 
-class Desk:
-    """Asks a server about itself, in a thread of its own: `with Desk(...) as desk`.
+class ServerProbe:
+    """Questions to a server about itself, in a thread of its own: `with ServerProbe(...) as probe`.
 
     Args:
-        access: how it is reached.
-        timeout_seconds: how long all questions may take together, from now on.
+        access: the address and credentials of the server.
+        timeout_seconds: most time for all questions together, from now on.
     """
 
     def __init__(self, access: Access, timeout_seconds: float) -> None:
         self._access = access
-        self._faults = access.faults
+        self._errors = access.errors
         self._timeout_seconds = timeout_seconds
-        self._bounds = Bounds(ends_at=time.monotonic() + timeout_seconds)
-        self._thread = LoopThread("qwenvl_kit connecting")
+        self._limits = ResponseLimits(ends_at=time.monotonic() + timeout_seconds)
+        self._thread = EventLoopThread("qwenvl_kit connecting")
         self._api: Api | None = None
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> ServerProbe:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,11 +129,11 @@ class Desk:
 
     @property
     def seconds_left(self) -> float:
-        """How long what is still to be found out may take."""
-        return self._bounds.seconds_left
+        """The time that is left for further questions."""
+        return self._limits.seconds_left
 
-    def find(self, model: str | None) -> Served:
-        """The model of that name, or the only one.
+    def find(self, model: str | None) -> ListedModel:
+        """Return the model of that name; with None, the only model of the server.
 
         Raises:
             ModelNotFoundError: the server has none of that name, or several to choose from.
@@ -145,7 +145,7 @@ class Desk:
             status = _status_of(error)
             if model is None or status in (None, 401, 403):
                 raise
-            return Served(model)  # it does not list what it serves
+            return ListedModel(model)  # it does not list what it serves
         if model is None:
             if len(listed) != 1:
                 raise ModelNotFoundError(
@@ -158,10 +158,10 @@ class Desk:
             raise ModelNotFoundError(
                 f"the server has no model {model!r}", expected=f"one of {self._names(listed)}"
             )
-        return same[0] if same else Served(model, listed[0].owner if listed else None)
+        return same[0] if same else ListedModel(model, listed[0].owner if listed else None)
 
-    def probe(self, model: str, dialect: ServerDialect) -> Talents:
-        """Ask two short questions, and see whether what was asked for comes.
+    def capabilities(self, model: str, dialect: ServerDialect) -> ServerCapabilities:
+        """Ask two short questions that use optional features, and return those that worked.
 
         Raises:
             ServerError: the server does not answer questions at all.
@@ -171,44 +171,44 @@ class Desk:
         if dialect.constraints:
             bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
         written = as_object(bound.get("message")).get("content")
-        return Talents(
+        return ServerCapabilities(
             gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
             binds_answers=isinstance(written, str) and _PROBE_WORD in written,
         )
 
     def _ask(self, model: str, **wanted: Any) -> Mapping[str, Any]:
-        """The choice of an answer; an empty one where the server refuses what is wanted."""
+        """The first choice of an answer; empty if the server refuses a feature."""
         question = [{"role": "user", "content": "Say a number."}]
         payload = {"model": model, "messages": question, "temperature": 0.0, **wanted}
 
         async def choice(api: Api) -> Mapping[str, Any]:
-            answer = await api.answer(payload, self._bounds)
+            answer = await api.answer(payload, self._limits)
             return as_object(answer["choices"][0])
 
         try:
             return self._answer(choice)
         except ServerBusyError:
-            raise  # which tells nothing of what it can do
+            raise  # a busy server says nothing about its features
         except ServerError as error:
             if error.status in (None, 401, 403):
                 raise
-            return {}  # it refuses, and some fail where they ought to refuse
+            return {}  # it refuses the feature; some servers fail instead
 
-    async def _listed(self, api: Api) -> list[Served]:
-        listed = await api.list_models(self._bounds)
+    async def _listed(self, api: Api) -> list[ListedModel]:
+        listed = await api.list_models(self._limits)
         return [_served(entry) for entry in listed.get("data") or ()]
 
     def _answer(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
         """Wait for the answer to a question.
 
         Raises:
-            ServerTimeoutError: the time for all of them is over.
+            ServerTimeoutError: the time for all questions is over.
         """
         waited = self._thread.run(self._in_time(question))
         try:
             return waited.result()
         except BaseException:
-            waited.cancel()  # where the wait itself was interrupted
+            waited.cancel()  # the wait itself may have been interrupted
             raise
 
     async def _in_time(self, question: Callable[[Api], Awaitable[_Made]]) -> _Made:
@@ -219,40 +219,41 @@ class Desk:
             return asked.result()
         asked.cancel()
         await asyncio.wait({asked}, timeout=_CLOSING_SECONDS)
-        hints = ("connect(setup_timeout_seconds=...)", self._faults.unreachable_hint)
+        hints = ("connect(setup_timeout_seconds=...)", self._errors.unreachable_hint)
         raise ServerTimeoutError(
-            f"the server did not answer what connect asks within {self._timeout_seconds:g} seconds",
+            "the server did not answer the questions of connect within "
+            f"{self._timeout_seconds:g} seconds",
             hint="; or ".join(filter(None, hints)),
         )
 
     async def _translated(self, answer: Awaitable[_Made]) -> _Made:
-        with self._faults.translated():
+        with self._errors.translated():
             return await answer
 
-    def _names(self, listed: list[Served]) -> str:
-        names = (self._faults.mask(served.name[:_MOST_SHOWN]) for served in listed[:10])
+    def _names(self, listed: list[ListedModel]) -> str:
+        names = (self._errors.mask(served.name[:_MOST_SHOWN]) for served in listed[:10])
         return ", ".join(names) or "none"
 
 
-async def _closed(api: Api, thread: LoopThread) -> None:
+async def _closed(api: Api, thread: EventLoopThread) -> None:
     await api.close()
     thread.stop()
 
 
 def _status_of(error: QwenVLKitError) -> int | None:
-    """The status of a refusal; 404 for what means that there is nothing of that name."""
+    """The HTTP status of a refusal; 404 for a model that was not found."""
     return 404 if isinstance(error, ModelNotFoundError) else getattr(error, "status", None)
 
 
-def _served(entry: Mapping[str, Any]) -> Served:
+def _served(entry: Mapping[str, Any]) -> ListedModel:
     name, owner, root = (entry.get(key) for key in ("id", "owned_by", "root"))
     if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         raise ServerAnswerError(
-            "the server lists a model without a name that can be asked for",
+            "the server lists a model without a usable name",
             expected=f"a text of {_LONGEST_NAME} characters at most under 'id'",
         )
     length = entry.get("max_model_len")
-    return Served(
+    return ListedModel(
         name=name,
         owner=owner if isinstance(owner, str) else None,
         root=root if isinstance(root, str) else None,
@@ -260,6 +261,6 @@ def _served(entry: Mapping[str, Any]) -> Served:
     )
 
 
-def _loads_any(listed: list[Served]) -> bool:
-    """Whether the server loads what it is asked for, and lists only what it has already."""
+def _loads_any(listed: list[ListedModel]) -> bool:
+    """True if the server loads models on request, and lists only those that it has loaded."""
     return listed[0].owner not in ("vllm", "sglang")

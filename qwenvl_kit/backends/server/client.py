@@ -1,4 +1,4 @@
-"""Requests on their way to a server."""
+"""The client of a server: it sends requests, reads their answers, and repeats those that failed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qwenvl_kit.backends.admission import check_queue_has_room, deadline_after, early_end
 from qwenvl_kit.backends.base import Completion, Load, Observer
 from qwenvl_kit.backends.server.endpoint import Api, EventStream
-from qwenvl_kit.backends.server.error_mapping import Faults
-from qwenvl_kit.backends.server.event_loop import LoopThread
+from qwenvl_kit.backends.server.error_mapping import ErrorTranslator
+from qwenvl_kit.backends.server.event_loop import EventLoopThread
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
-from qwenvl_kit.backends.server.response_limits import Bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits
 from qwenvl_kit.backends.server.stream_reader import AnswerReader
-from qwenvl_kit.errors import OverloadError, ServerConnectionError, ServerTimeoutError
+from qwenvl_kit.errors import ServerConnectionError, ServerTimeoutError
 from qwenvl_kit.results import Delta, FinishReason
 
 _LOOK_SECONDS = 0.1
-"""How often it is asked whether anybody still wants an answer."""
+"""Interval between two checks that an answer is still wanted."""
 
 _FIRST_PAUSE_SECONDS = 0.5
 
 _CLOSING_SECONDS = 0.5
-"""How long the connection of an answer that is not wanted may take to close."""
+"""Most time for closing the connection of an answer that is no longer wanted."""
 
 _LAST_WORD_SECONDS = 2.0
-"""How long a server may take for its usage, once an answer is complete."""
+"""Most time for the usage statistics of a server, once an answer is complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How much is asked of a server, and how often.
+class ConcurrencyLimits:
+    """Limits on the requests that a server has at a time, on retries, and on the time they take.
 
     Attributes:
-        max_concurrent_requests: most that it has at a time.
-        max_queued_requests: most that wait for that.
-        max_retries: how often a request is repeated that came to nothing.
-        answer_timeout_seconds: how long it may take for an answer as a whole, from the moment at
-            which it is sent to the last byte; repeats, pauses and scores included.
+        max_concurrent_requests: most requests that the server has at a time.
+        max_queued_requests: most requests that wait to be sent.
+        max_retries: most repeats of a request that failed.
+        answer_timeout_seconds: most time for a whole answer, from the moment at which its request
+            is sent to the last byte; repeats, pauses and scores included.
     """
 
     max_concurrent_requests: int
@@ -55,24 +56,24 @@ class Patience:
 
 
 @dataclass
-class Job:
-    """A request on its way.
+class ServerRequest:
+    """A request that is sent to a server, with the state of its answer.
 
     Attributes:
         payload: the arguments of `chat.completions.create`.
-        bounds: what the answer may take.
-        make_reader: what collects an answer to it.
-        observer: who follows it; None for nobody.
-        max_seconds: when to stop at the latest, from now on; None for never.
-        notes: what was given up for it so far.
-        fixed_text: the answer, where only one may come.
-        scorer: tells how probable the answer was; None where the server does that as it answers.
-        ends_at: until when the server may take for it, by `time.monotonic`.
-        reader: what collects its answer at the moment.
+        response_limits: limits on the size of the answer.
+        make_reader: makes a reader that collects an answer.
+        observer: the observer of the request; None if it has none.
+        max_seconds: time after which the answer ends with what there is; None for no limit.
+        notes: what was given up for the request, in words.
+        fixed_text: the answer, if the constraint allows only one.
+        scorer: has the server score the answer afterwards; None if it scores while it answers.
+        ends_at: time by which the whole answer must be here, on `time.monotonic`'s clock.
+        reader: the reader that collects the answer at the moment.
     """
 
     payload: Mapping[str, Any]
-    bounds: Bounds
+    response_limits: ResponseLimits
     make_reader: Callable[[], AnswerReader]
     observer: Observer | None = None
     max_seconds: float | None = None
@@ -84,46 +85,46 @@ class Job:
 
     def __post_init__(self) -> None:
         self.reader = self.make_reader()
-        self._deadline = time.perf_counter() + (self.max_seconds or math.inf)
+        self._deadline = deadline_after(self.max_seconds)
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the server has taken too long for it."""
+        """True if the server has taken too long for the answer."""
         return time.monotonic() >= self.ends_at
 
     @property
     def must_end(self) -> FinishReason | None:
-        """Why it has to end now; None if it has not."""
-        if self.observer is not None and self.observer.is_cancelled():
-            return "cancelled"
-        return "deadline" if time.perf_counter() >= self._deadline else None
+        """The reason for which it must end now; None if it may go on."""
+        return early_end(self.observer, self._deadline)
 
-    def tell(self, deltas: Iterable[Delta]) -> None:
-        """Tell whoever follows it of each, as it is made."""
+    def notify(self, deltas: Iterable[Delta]) -> None:
+        """Pass each delta to the observer as it is made."""
         for delta in deltas:
             if self.observer is not None:
                 self.observer.on_delta(delta)
 
     @property
     def is_seen(self) -> bool:
-        """Whether somebody has read some of its answer, so that it cannot be begun anew."""
+        """True if somebody has read a part of the answer, so that it cannot be started again."""
         return self.observer is not None and self.observer.is_read() and bool(self.reader.text)
 
 
-class Line:
-    """Sends requests to a server, so many at a time, in an event loop of its own.
+class ServerClient:
+    """A client that sends a limited number of requests at a time, in an event loop of its own.
 
     Args:
-        make_api: the server's API, to be used in one event loop.
-        faults: what turns a client's errors into the kit's.
-        patience: how much is asked of the server.
+        make_api: makes the server's API, for use in one event loop.
+        errors: translates errors of the openai package into the kit's.
+        limits: limits on the requests that the server has at a time.
     """
 
-    def __init__(self, make_api: Callable[[], Api], faults: Faults, patience: Patience) -> None:
+    def __init__(
+        self, make_api: Callable[[], Api], errors: ErrorTranslator, limits: ConcurrencyLimits
+    ) -> None:
         self._make_api = make_api
-        self._faults = faults
-        self._patience = patience
-        self._thread = LoopThread("qwenvl_kit server")
+        self._errors = errors
+        self._limits = limits
+        self._thread = EventLoopThread("qwenvl_kit server")
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._open: tuple[Api, asyncio.Semaphore] | None = None
@@ -133,130 +134,128 @@ class Line:
 
     @property
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return Load(self._num_waiting, self._num_running)
 
-    def submit(self, job: Job) -> Future[Completion]:
-        """Send a request as soon as the server has fewer than it may have; for any thread.
+    def submit(self, request: ServerRequest) -> Future[Completion]:
+        """Send a request as soon as the server has fewer than its limit; for any thread.
 
         Raises:
-            OverloadError: too many wait for that.
+            OverloadError: too many requests wait for that.
         """
-        if self._process != os.getpid():  # a forked process has nothing on its way
+        if self._process != os.getpid():  # a forked process has no requests in flight
             self._process, self._lock, self._open = os.getpid(), threading.Lock(), None
             self._num_waiting = self._num_running = 0
         with self._lock:
-            if self._num_waiting >= self._patience.max_queued_requests:
-                raise OverloadError(
-                    f"{self._num_waiting} requests wait already",
-                    hint="ask again later, or connect(max_queued_requests=...)",
-                )
+            check_queue_has_room(self._num_waiting, self._limits.max_queued_requests, "connect")
             self._num_waiting += 1
         future: Future[Completion] = Future()
         future.set_running_or_notify_cancel()
-        self._thread.run(self._serve(job, future))
+        self._thread.run(self._serve(request, future))
         return future
 
     def close(self) -> None:
-        """Let the thread end once nothing is on its way; for any thread."""
+        """End the thread once no request is in flight; for any thread."""
         self._is_closed = True
         if self._open is not None or self._num_waiting:
             self._thread.run(self._end_if_idle())
 
-    async def _serve(self, job: Job, future: Future[Completion]) -> None:
-        """Answer a request; whatever comes of it is in its future."""
+    async def _serve(self, request: ServerRequest, future: Future[Completion]) -> None:
+        """Answer a request, and put the completion or the error into its future."""
         try:
-            completion = await self._watched(job)
-        except BaseException as error:  # whoever waits must be told of anything
+            completion = await self._answer_in_time(request)
+        except BaseException as error:  # a caller waits for the future, whatever happens
             future.set_exception(error)
         else:
             future.set_result(completion)
         await self._end_if_idle()
 
-    async def _watched(self, job: Job) -> Completion:
-        """The answer, as far as it is wanted."""
-        task = asyncio.ensure_future(self._answered(job))
+    async def _answer_in_time(self, request: ServerRequest) -> Completion:
+        """Return the answer, or its beginning if it was cancelled or reached its deadline."""
+        task = asyncio.ensure_future(self._answer(request))
         while not task.done():
-            reason, is_overdue = job.must_end, job.is_overdue
+            reason, is_overdue = request.must_end, request.is_overdue
             if reason is None and not is_overdue:
                 await asyncio.wait({task}, timeout=_LOOK_SECONDS)
                 continue
             task.cancel()
             await asyncio.wait({task}, timeout=_CLOSING_SECONDS)
             if reason is None:
-                raise self._overdue_error(job)
-            return replace(job.reader.completion(reason), degradations=job.notes)
+                raise self._overdue_error(request)
+            return replace(request.reader.completion(reason), degradations=request.notes)
         return task.result()
 
-    def _overdue_error(self, job: Job) -> ServerTimeoutError:
+    def _overdue_error(self, request: ServerRequest) -> ServerTimeoutError:
         return ServerTimeoutError(
             "the server's answer was not whole after "
-            f"{self._patience.answer_timeout_seconds:g} seconds",
+            f"{self._limits.answer_timeout_seconds:g} seconds",
             hint="connect(answer_timeout_seconds=...), or Sampling(max_seconds=...), with which "
             "what there is by then is the answer",
-            text=job.reader.text,
+            text=request.reader.text,
         )
 
-    async def _answered(self, job: Job) -> Completion:
-        """The answer, and its scores where they take a request of their own."""
-        async with self._turn() as api:
-            job.ends_at = time.monotonic() + self._patience.answer_timeout_seconds
-            if job.fixed_text is None:
-                await self._generated(api, job)
-                completion = job.reader.completion()
+    async def _answer(self, request: ServerRequest) -> Completion:
+        """Return the answer, with its scores if they take a request of their own."""
+        async with self._slot() as api:
+            request.ends_at = time.monotonic() + self._limits.answer_timeout_seconds
+            if request.fixed_text is None:
+                await self._generate(api, request)
+                completion = request.reader.completion()
             else:
-                completion = job.reader.given(job.fixed_text)
-            if job.scorer is not None and completion.text:
-                completion = await self._scored(api, job, job.scorer, completion)
-            if job.fixed_text is not None:  # nobody generated it
+                completion = request.reader.completion_of(request.fixed_text)
+            if request.scorer is not None and completion.text:
+                completion = await self._score(api, request, request.scorer, completion)
+            if request.fixed_text is not None:  # it was not generated, so nothing was shown yet
                 scored = [Delta(token.text, token=token) for token in completion.tokens or ()]
-                job.tell(scored or [Delta(completion.text)])
-        return replace(completion, degradations=job.notes)
+                request.notify(scored or [Delta(completion.text)])
+        return replace(completion, degradations=request.notes)
 
-    async def _scored(
-        self, api: Api, job: Job, scorer: AnswerScorer, completion: Completion
+    async def _score(
+        self, api: Api, request: ServerRequest, scorer: AnswerScorer, completion: Completion
     ) -> Completion:
-        with self._faults.translated(lambda: completion.text):
-            bounds = scorer.bounds.until(job.ends_at)
-            answer = await api.answer(scorer.request(completion.text), bounds)
-            return scorer.scored(completion, answer)
+        with self._errors.translated(lambda: completion.text):
+            response_limits = scorer.limits.until(request.ends_at)
+            answer = await api.answer(scorer.request(completion.text), response_limits)
+            return scorer.add_scores(completion, answer)
 
-    async def _generated(self, api: Api, job: Job) -> None:
-        """Read an answer; one that was cut off is asked for again, unless somebody has seen it."""
-        for num_failures in range(self._patience.max_retries + 1):
-            job.reader = job.make_reader()
-            with self._faults.translated():  # what can be asked again, the client asks
-                stream = await api.stream(job.payload, job.bounds.until(job.ends_at))
+    async def _generate(self, api: Api, request: ServerRequest) -> None:
+        """Read an answer. One that was cut off is requested again, unless somebody has seen it."""
+        for num_failures in range(self._limits.max_retries + 1):
+            request.reader = request.make_reader()
+            with self._errors.translated():  # the openai client itself repeats failed requests
+                stream = await api.stream(
+                    request.payload, request.response_limits.until(request.ends_at)
+                )
             try:
-                await self._read(stream, job)
+                await self._read(stream, request)
             except (ServerConnectionError, ServerTimeoutError):
-                if job.is_seen or num_failures == self._patience.max_retries:
+                if request.is_seen or num_failures == self._limits.max_retries:
                     raise
                 pause = _FIRST_PAUSE_SECONDS * 2**num_failures
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))
             else:
                 break
 
-    async def _read(self, stream: EventStream, job: Job) -> None:
-        reader = job.reader
+    async def _read(self, stream: EventStream, request: ServerRequest) -> None:
+        reader = request.reader
         try:
-            with self._faults.translated(lambda: reader.text):
+            with self._errors.translated(lambda: reader.text):
                 while not reader.has_ended:
-                    chunk = await _next_chunk(stream, reader, job.ends_at)
+                    chunk = await _next_chunk(stream, reader, request.ends_at)
                     if chunk is None:
                         break
-                    job.tell(reader.feed(chunk))
-                job.tell(reader.finish())
+                    request.notify(reader.feed(chunk))
+                request.notify(reader.finish())
         finally:
             await stream.close()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[Api]:
-        """Wait until the server has fewer requests than it may have."""
+    async def _slot(self) -> AsyncIterator[Api]:
+        """Wait until the server has fewer requests than its limit, and yield its API."""
         if self._open is None:
             self._open = (
                 self._make_api(),
-                asyncio.Semaphore(self._patience.max_concurrent_requests),
+                asyncio.Semaphore(self._limits.max_concurrent_requests),
             )
         api, free = self._open
         try:
@@ -281,15 +280,15 @@ class Line:
 
 
 async def _next_chunk(stream: EventStream, reader: AnswerReader, ends_at: float) -> Any:
-    """The next chunk of an answer; None at its end.
+    """Return the next chunk of an answer; None at its end.
 
-    Once the answer is complete only its usage can come, which is not worth a long wait, nor one
-    until the time for it is over; and whatever else happens then costs the answer nothing.
+    Once the answer is complete, only usage statistics can follow. They are not worth a long wait,
+    and an error while waiting for them does not fail the answer.
     """
     if reader.completed_at is None:
         return await stream.next()
     until = min(reader.completed_at + _LAST_WORD_SECONDS, ends_at - 2 * _LOOK_SECONDS)
     try:
         return await asyncio.wait_for(stream.next(), until - time.monotonic())
-    except Exception:  # its own errors among them, and that the time is over
+    except Exception:  # errors of the stream, and the timeout
         return None

@@ -1,7 +1,7 @@
-"""From a server's address to a backend.
+"""The setup of a server backend: from the server's address to a backend that is ready.
 
-What can be known is found out once, at the beginning: which models it serves, what it speaks, and
-by two short requests whether it tells log-probabilities and binds answers to a form.
+Everything is found out once, at the beginning: the models that the server lists, its dialect, and,
+by two short requests, if it returns log-probabilities and enforces constraints.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.backends.server.backend import ServedModel, ServerBackend
-from qwenvl_kit.backends.server.capabilities import Desk, Served, Talents
-from qwenvl_kit.backends.server.client import Line, Patience
+from qwenvl_kit.backends.server.capabilities import ListedModel, ServerCapabilities, ServerProbe
+from qwenvl_kit.backends.server.client import ConcurrencyLimits, ServerClient
 from qwenvl_kit.backends.server.endpoint import Access
 from qwenvl_kit.backends.server.image_encoding import ImageEncoding
 from qwenvl_kit.backends.server.model_lookup import published_on_hub
 from qwenvl_kit.backends.server.payloads import PayloadRules
 from qwenvl_kit.backends.server.server_kinds import ServerDialect, dialect_of
 from qwenvl_kit.backends.server.token_counter import PromptCounter
-from qwenvl_kit.backends.server.token_escaping import TokenBreaker
+from qwenvl_kit.backends.server.token_escaping import TokenEscaper
 from qwenvl_kit.backends.server.validation import (
     api_address,
     check_encoding,
@@ -71,7 +71,7 @@ def connect_backend(
     max_concurrent_requests: int = 32,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
 ) -> ServerBackend:
-    """Connect to a server; the arguments and errors are those of `VisionChat.connect`."""
+    """Connect to a server. The arguments and errors are those of `VisionChat.connect`."""
     check_numbers(
         context_tokens=context_tokens,
         max_retries=max_retries,
@@ -93,33 +93,33 @@ def connect_backend(
         max_retries=max_retries,
         use_environment_proxy=use_environment_proxy,
     )
-    with Desk(access, setup_timeout_seconds) as desk:
-        served = desk.find(model)
+    with ServerProbe(access, setup_timeout_seconds) as probe:
+        served = probe.find(model)
         spoken = dialect_of(dialect, access.address, served.owner)
         if family is not None:
             family_of(family)
-        talents = desk.probe(served.name, spoken)
-        known = _known(served, checkpoint, desk.seconds_left)
-    with access.faults.translated():  # a server may name its model like a key
+        capabilities = probe.capabilities(served.name, spoken)
+        known = _find_files(served, checkpoint, probe.seconds_left)
+    with access.errors.translated():  # a server may name its model like a key
         chosen = _family(served, known, family)
-    found = _Found(access.address, served, known.published, known.reason, chosen, spoken)
-    wanted = _Wanted(image_encoding, send_links, context_tokens)
-    patience = Patience(
+    found = _Findings(access.address, served, known.published, known.reason, chosen, spoken)
+    wanted = _Choices(image_encoding, send_links, context_tokens)
+    limits = ConcurrencyLimits(
         max_concurrent_requests=max_concurrent_requests,
         max_queued_requests=max_queued_requests,
         max_retries=max_retries,
         answer_timeout_seconds=answer_timeout_seconds,
     )
-    line = Line(access.make_api, access.faults, patience)
-    return ServerBackend(_served_model(found, talents, wanted), line)
+    client = ServerClient(access.make_api, access.errors, limits)
+    return ServerBackend(_served_model(found, capabilities, wanted), client)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What was found out about a server and the model that it runs."""
+class _Findings:
+    """Facts that were found out about a server and its model."""
 
     address: str
-    served: Served
+    served: ListedModel
     published: Published | None
     checkpoint: str
     family: Family
@@ -127,20 +127,24 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What the caller wants of requests."""
+class _Choices:
+    """The caller's choices for requests."""
 
     image_encoding: ImageEncoding
     send_links: bool
     context_tokens: int | None
 
 
-def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedModel:
-    """What a backend needs to know of it."""
+def _served_model(
+    found: _Findings, capabilities: ServerCapabilities, wanted: _Choices
+) -> ServedModel:
+    """Put together everything that a backend must know of the model."""
     encoder = (
         None if found.published is None else PromptEncoder(found.published.processor, found.family)
     )
-    vocabulary = _vocabulary(found.published, found.dialect) if talents.gives_logprobs else None
+    vocabulary = (
+        _vocabulary(found.published, found.dialect) if capabilities.gives_logprobs else None
+    )
     context_tokens = wanted.context_tokens or found.served.context_tokens
     rules = _rules(found.family, found.published, context_tokens)
     sampling = _sampling(found.family, found.published, found.dialect)
@@ -149,8 +153,8 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         dialect=found.dialect,
         model=found.served.name,
         knows_tools=None if encoder is None else encoder.knows_tools,
-        gives_logprobs=talents.gives_logprobs,
-        binds_answers=talents.binds_answers,
+        gives_logprobs=capabilities.gives_logprobs,
+        binds_answers=capabilities.binds_answers,
         knows_ids=vocabulary is not None,
         tells_times=found.family.positions_in_seconds or found.family.video_layout != "one span",
         encoding=wanted.image_encoding,
@@ -163,7 +167,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         "checkpoint": found.checkpoint,
         "prompt_tokens": "counted" if counter.is_exact else "estimated",
         "context_tokens": str(rules.context_tokens),
-        **talents.facts(found.dialect),
+        **capabilities.facts(found.dialect),
         "images": wanted.image_encoding + (", or links" if wanted.send_links else ""),
         **_generation_facts(found.published, sampling),
     }
@@ -172,7 +176,7 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
         rules=rules,
         sampling=sampling,
         counter=counter,
-        breaker=TokenBreaker(() if encoder is None else encoder.special_tokens),
+        escaper=TokenEscaper(() if encoder is None else encoder.special_tokens),
         vocabulary=vocabulary,
         facts=facts,
         takes_links=wanted.send_links,
@@ -182,44 +186,44 @@ def _served_model(found: _Found, talents: Talents, wanted: _Wanted) -> ServedMod
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known of a checkpoint here, and why, in words."""
+class _KnownFiles:
+    """The small files of a checkpoint, if they are known here, and the reason in words."""
 
     published: Published | None
     reason: str
 
 
-def _known(
-    served: Served, checkpoint: str | os.PathLike[str] | None, seconds_left: float
-) -> _Known:
-    """The small files of the checkpoint that a server runs, if they can be had."""
+def _find_files(
+    served: ListedModel, checkpoint: str | os.PathLike[str] | None, seconds_left: float
+) -> _KnownFiles:
+    """Load the small files of the checkpoint that a server runs, if they can be found."""
     if checkpoint is None:
-        return _Known(None, "none: checkpoint=None")
+        return _KnownFiles(None, "none: checkpoint=None")
     if checkpoint != "auto":
-        return _loaded(checkpoint)
+        return _load_files(checkpoint)
     reasons, ends_at = [], time.monotonic() + seconds_left
     for name in served.hub_ids:
         try:
-            return _Known(published_on_hub(name, ends_at - time.monotonic()), name)
-        except ModelLoadError as error:  # most names of models are no checkpoints
+            return _KnownFiles(published_on_hub(name, ends_at - time.monotonic()), name)
+        except ModelLoadError as error:  # most model names are no ids of a checkpoint
             reasons.append(f"{name}: {error.problem}")
     said = served.root or served.name
     why = (
         "; ".join(reasons)
         or f"{said[:200]!r} is no id of a hub: checkpoint='folder or id' names it"
     )
-    return _Known(None, f"none ({why})")
+    return _KnownFiles(None, f"none ({why})")
 
 
-def _loaded(name: str | os.PathLike[str]) -> _Known:
+def _load_files(name: str | os.PathLike[str]) -> _KnownFiles:
     from qwenvl_kit.processing.processor_config import load_published  # which imports transformers
 
     checkpoint = find_checkpoint(name)
     settings = read_settings(checkpoint.folder)
-    return _Known(load_published(checkpoint, settings), checkpoint.name)
+    return _KnownFiles(load_published(checkpoint, settings), checkpoint.name)
 
 
-def _family(served: Served, known: _Known, asked: str | None) -> Family:
+def _family(served: ListedModel, known: _KnownFiles, asked: str | None) -> Family:
     if asked is not None:
         return family_of(asked)
     if known.published is not None:
@@ -252,7 +256,7 @@ def _rules(
 
 
 def _sampling(family: Family, published: Published | None, dialect: ServerDialect) -> Sampling:
-    """The published settings, without those that the server does not take."""
+    """The published settings, without those that the server does not accept."""
     sampling = family.sampling if published is None else published.sampling
     unknown = {"top_k", "min_p", "repetition_penalty"} - dialect.sampling
     without: dict[str, Any] = dict.fromkeys(unknown)
@@ -260,7 +264,7 @@ def _sampling(family: Family, published: Published | None, dialect: ServerDialec
 
 
 def _generation_facts(published: Published | None, sampling: Sampling) -> dict[str, str]:
-    """How answers are made, and what of generation_config.json is not obeyed, in words."""
+    """The settings of generation, and the parts of generation_config.json that are ignored."""
     if published is None:
         return {"sampling": describe_sampling(sampling)}
     rules = published.generation

@@ -1,4 +1,4 @@
-"""How a server is reached, and what is asked of it there."""
+"""The endpoint of a server: its address and credentials, and OpenAI's chat API there."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 
 import openai
 
-from qwenvl_kit.backends.server.error_mapping import Faults
+from qwenvl_kit.backends.server.error_mapping import ErrorTranslator
 from qwenvl_kit.backends.server.json_objects import answer_object
 from qwenvl_kit.backends.server.proxies import environment_proxy
-from qwenvl_kit.backends.server.response_limits import Bounds, bounded
-from qwenvl_kit.backends.server.secret_masks import Mask
+from qwenvl_kit.backends.server.response_limits import ResponseLimits, limited
+from qwenvl_kit.backends.server.secret_masks import SecretMask
 from qwenvl_kit.backends.server.transport import GuardedTransport, http
 from qwenvl_kit.errors import InputError
 
 _NO_KEY = "none"
 _FROM_ENVIRONMENT = ("OpenAI-Organization", "OpenAI-Project")
-"""What the client would take from the environment, which is meant for another server."""
+"""Headers that the openai package would take from the environment; they are for other servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How a server is reached.
+    """Access to a server: its address, credentials, timeout and proxy.
 
     Attributes:
-        address: of its API.
-        api_key: what it wants to see; None where it wants none.
-        headers: what every request carries beside.
-        timeout_seconds: how long it may say nothing.
-        max_retries: how often a request is repeated that came to nothing.
-        use_environment_proxy: whether to go by the proxy that the environment names.
-        named_proxy: the one that it names; None if there is none for the address.
+        address: the URL of its API.
+        api_key: the key that it expects; None if it expects none.
+        headers: additional headers of every request.
+        timeout_seconds: most time between two bytes of a response.
+        max_retries: most repeats of a request that failed.
+        use_environment_proxy: True to use the proxy that the environment names.
+        named_proxy: the proxy that the environment names; None if there is none for the address.
 
     Raises:
-        InputError: a key or headers that cannot be sent, or a proxy that cannot be used.
+        InputError: the key or a header cannot be sent, or the proxy cannot be used.
     """
 
     address: str
@@ -50,17 +50,17 @@ class Access:
         object.__setattr__(self, "named_proxy", environment_proxy(self.address))
         _check_headers({"api_key": self.api_key or _NO_KEY, **self.headers})
         if self.use_environment_proxy:
-            self._transport()  # while an error is the caller's to see
+            self._transport()  # so that the caller of connect sees an error
 
     @property
-    def faults(self) -> Faults:
-        """What turns the client's errors into the kit's."""
+    def errors(self) -> ErrorTranslator:
+        """The translator of the openai package's errors into the kit's."""
         secrets = [*self.headers.values(), self.api_key or "", self.named_proxy or ""]
         is_passed_over = self.named_proxy is not None and not self.use_environment_proxy
-        return Faults(Mask(secrets), _PASSED_OVER if is_passed_over else "")
+        return ErrorTranslator(SecretMask(secrets), _PASSED_OVER if is_passed_over else "")
 
     def make_api(self) -> Api:
-        """The server's API, to be used in one event loop."""
+        """Make the server's API, for use in one event loop."""
         client = openai.DefaultAsyncHttpxClient(
             transport=self._transport(), trust_env=False, timeout=self.timeout_seconds
         )
@@ -91,56 +91,58 @@ class Access:
         return GuardedTransport(inner, self.address)
 
 
-_PASSED_OVER = "the environment names a proxy, which connect(use_environment_proxy=True) goes by"
+_PASSED_OVER = (
+    "connect(use_environment_proxy=True), which uses the proxy that the environment names"
+)
 
 
 class Api:
-    """OpenAI's chat API of a server, in one event loop. Its answers are JSON as it came.
+    """OpenAI's chat API on a server, in one event loop. Answers are JSON as it was received.
 
     Args:
-        client: of the openai package.
+        client: a client of the openai package.
     """
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
 
-    async def list_models(self, bounds: Bounds) -> Mapping[str, Any]:
-        """What the server serves.
+    async def list_models(self, limits: ResponseLimits) -> Mapping[str, Any]:
+        """Return the list of models.
 
         Args:
-            bounds: what the list may take.
+            limits: limits on the size and time of the list.
 
         Raises:
-            ServerAnswerError: it is too long, a web page, or no object.
-            Exception: whatever the client raises.
+            ServerAnswerError: the list is too long, a web page, or no JSON object.
+            Exception: any error of the client.
         """
-        with bounded(bounds):
+        with limited(limits):
             listed = await self._client.get("/models", cast_to=object)
             return answer_object(listed, "data")
 
-    async def answer(self, payload: Mapping[str, Any], bounds: Bounds) -> Mapping[str, Any]:
-        """The whole answer to a request.
+    async def answer(self, payload: Mapping[str, Any], limits: ResponseLimits) -> Mapping[str, Any]:
+        """Return the whole answer to a request.
 
         Args:
             payload: the arguments of `chat.completions.create`.
-            bounds: what the answer may take.
+            limits: limits on the size and time of the answer.
 
         Raises:
-            ServerAnswerError: it is too long, a web page, or no object.
-            Exception: whatever the client raises.
+            ServerAnswerError: the answer is too long, a web page, or no JSON object.
+            Exception: any error of the client.
         """
-        with bounded(bounds):
+        with limited(limits):
             answer = await self._client.post(_CHAT, body=_body(payload), cast_to=object)
             return answer_object(answer, "choices")
 
-    async def stream(self, payload: Mapping[str, Any], bounds: Bounds) -> EventStream:
-        """The answer to a request, as it comes.
+    async def stream(self, payload: Mapping[str, Any], limits: ResponseLimits) -> EventStream:
+        """Return the answer to a request as a stream.
 
         Args:
-            payload: likewise.
-            bounds: likewise.
+            payload: the arguments of `chat.completions.create`.
+            limits: limits on the size and time of the answer.
         """
-        with bounded(bounds):
+        with limited(limits):
             stream = await self._client.post(
                 _CHAT,
                 body=_body(payload),
@@ -156,10 +158,10 @@ class Api:
 
 
 class EventStream:
-    """The chunks of an answer.
+    """A stream of the chunks of an answer.
 
     Args:
-        stream: of the openai package.
+        stream: a stream of the openai package.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -167,11 +169,11 @@ class EventStream:
         self._chunks: AsyncIterator[Any] = stream.__aiter__()
 
     async def next(self) -> Any:
-        """The next chunk; None at the end."""
+        """Return the next chunk; None at the end."""
         return await anext(self._chunks, None)
 
     async def close(self) -> None:
-        """Have the server stop."""
+        """Close the connection, so that the server stops."""
         await self._stream.close()
 
 
@@ -179,7 +181,7 @@ _CHAT = "/chat/completions"
 
 
 def _body(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request holds: the arguments, and those that OpenAI's API does not have."""
+    """The body of a request: the arguments, and those that are not part of OpenAI's API."""
     arguments = {name: value for name, value in payload.items() if name != "extra_body"}
     return {**arguments, **payload.get("extra_body", {})}
 
@@ -189,5 +191,6 @@ def _check_headers(given: Mapping[str, Any]) -> None:
         is_text = isinstance(name, str) and isinstance(value, str) and bool(value)
         if not is_text or not value.isascii() or not value.isprintable():
             raise InputError(
-                f"{name} holds something that no header can hold", expected="printable ASCII"
+                f"{name} holds a character that HTTP headers cannot hold",
+                expected="printable ASCII",
             )

@@ -1,4 +1,4 @@
-"""What the openai client raises, in the kit's own errors. Keys are never part of a message."""
+"""The mapping from errors of the openai package to the kit's. Messages never contain keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 
-from qwenvl_kit.backends.server.secret_masks import Mask
+from qwenvl_kit.backends.server.secret_masks import SecretMask
 from qwenvl_kit.errors import (
     ContextLengthError,
     MediaSizeError,
@@ -31,35 +31,35 @@ _MOST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
-class Faults:
-    """Turns whatever the client raises into errors of the kit, its cause attached.
+class ErrorTranslator:
+    """A translator of all errors of the client into errors of the kit, with their cause attached.
 
     Attributes:
-        mask: takes secrets out of what a server says, and out of the causes.
-        unreachable_hint: what to try where a server cannot be reached; empty if nothing special.
+        mask: masks secrets in the server's messages and in the causes.
+        unreachable_hint: the hint of an error if the server cannot be reached; may be empty.
     """
 
-    mask: Mask = field(default_factory=Mask)
+    mask: SecretMask = field(default_factory=SecretMask)
     unreachable_hint: str = ""
 
     @contextmanager
     def translated(self, text: Callable[[], str] = str) -> Iterator[None]:
-        """Translate what is raised within.
+        """Translate the errors that are raised within the context.
 
         Args:
-            text: tells what there is of the answer.
+            text: returns the part of the answer that was received.
         """
         try:
             yield
-        except Exception as error:  # a server may answer with anything, at any time
-            own = _own(error)
+        except Exception as error:  # a server may send anything, at any time
+            own = _kit_error_in(error)
             if own is None:
                 self._mask_causes(error)
                 raise self._translated(error, text()) from error
-            raise self._told(own, text()) from own.__cause__
+            raise self._completed(own, text()) from own.__cause__
 
     def said(self, error: Exception) -> str:
-        """What a server said, in one line and without secrets; a page of HTML by its title."""
+        """The server's message in one line and without secrets; of an HTML page, its title."""
         body: Any = getattr(error, "body", None)
         if isinstance(body, dict):
             inner = body.get("error", body)
@@ -69,8 +69,8 @@ class Faults:
             text = f"a page of HTML: {_title(text) or 'without a title'}"
         return " ".join(text.split())[:_MOST_CHARACTERS]
 
-    def _told(self, own: QwenVLKitError, text: str) -> QwenVLKitError:
-        """An error of the kit, without secrets and with what there is of the answer."""
+    def _completed(self, own: QwenVLKitError, text: str) -> QwenVLKitError:
+        """Mask secrets in an error of the kit, and attach the part of the answer that came."""
         for part in ("problem", "expected", "hint"):
             setattr(own, part, self.mask(getattr(own, part)))
         own.args = (own.problem,)
@@ -79,7 +79,7 @@ class Faults:
         return own
 
     def _mask_causes(self, error: BaseException | None) -> None:
-        """A traceback shows what causes say."""
+        """Mask secrets in the causes of an error, as a traceback shows them."""
         seen = set[int]()
         while error is not None and id(error) not in seen:
             seen.add(id(error))
@@ -89,9 +89,9 @@ class Faults:
     def _translated(self, error: Exception, text: str) -> QwenVLKitError:
         said = self.said(error)
         if isinstance(error, openai.APITimeoutError):
-            return self._silence(text)
+            return self._timeout_error(text)
         if isinstance(error, openai.APIStatusError):
-            return _of_status(error.status_code, said)
+            return _status_error(error.status_code, said)
         if isinstance(error, openai.APIConnectionError):
             reason = self.mask(str(error.__cause__ or error))
             return ServerConnectionError(
@@ -102,10 +102,12 @@ class Faults:
                 hint=self.unreachable_hint,
                 text=text,
             )
-        if isinstance(error, openai.APIError):  # an error in the midst of a stream
-            return _in_stream(said, text)
+        if isinstance(error, openai.APIError):  # an error within a stream
+            return _stream_error(said, text)
         if _is_of_transport(error):
-            return ServerConnectionError(f"the line to the server was cut ({said})", text=text)
+            return ServerConnectionError(
+                f"the connection to the server was lost ({said})", text=text
+            )
         return ServerAnswerError(
             f"the server's answer cannot be read ({type(error).__name__}: {said})",
             expected="the JSON of OpenAI's chat API",
@@ -113,7 +115,7 @@ class Faults:
             text=text,
         )
 
-    def _silence(self, text: str) -> ServerTimeoutError:
+    def _timeout_error(self, text: str) -> ServerTimeoutError:
         hint = "connect(timeout_seconds=...), or fewer requests at a time"
         if self.unreachable_hint and not text:
             hint = f"{hint}; {self.unreachable_hint}"
@@ -121,14 +123,14 @@ class Faults:
 
 
 def _title(page: str) -> str:
-    """The title of a page of HTML; empty if it has none."""
+    """The title of an HTML page; empty if it has none."""
     begins = page.lower().find("<title>")
     title, ends, _ = page[begins + len("<title>") :].partition("</")
     return title.strip() if begins >= 0 and ends else ""
 
 
-def _own(error: BaseException) -> QwenVLKitError | None:
-    """The kit's own error in what a client has made of it; some wrap whatever they meet."""
+def _kit_error_in(error: BaseException) -> QwenVLKitError | None:
+    """The kit's own error among the causes of an error, as some clients wrap all errors."""
     seen = set[int]()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -139,7 +141,7 @@ def _own(error: BaseException) -> QwenVLKitError | None:
     return None
 
 
-def _of_status(status: int, said: str) -> QwenVLKitError:
+def _status_error(status: int, said: str) -> QwenVLKitError:
     if status == 404:
         return ModelNotFoundError(
             f"the server has no such model, or no chat API there ({said})",
@@ -147,11 +149,11 @@ def _of_status(status: int, said: str) -> QwenVLKitError:
         )
     if status == 413:
         return MediaSizeError(
-            f"the server takes no request of this size ({said})",
+            f"the server accepts no request of this size ({said})",
             hint="a smaller budget, fewer pictures, or image_encoding='jpeg'",
         )
     if status == 400 and _TOO_LONG.search(said):
-        return _too_long(said)
+        return _context_error(said)
     kind, problem, hint = _MEANINGS.get(status, (ServerRefusedError, "refuses the request", ""))
     if status >= 500 and status not in _MEANINGS:
         kind, problem = ServerError, "failed"
@@ -161,25 +163,25 @@ def _of_status(status: int, said: str) -> QwenVLKitError:
 _MEANINGS: dict[int, tuple[type[ServerError], str, str]] = {
     401: (ServerRefusedError, "does not accept the key", "api_key=... of this server"),
     403: (ServerRefusedError, "does not accept the key", "api_key=... of this server"),
-    429: (ServerBusyError, "has too much to do", "connect(max_concurrent_requests=...)"),
-    503: (ServerBusyError, "has too much to do", "connect(max_concurrent_requests=...)"),
+    429: (ServerBusyError, "is overloaded", "connect(max_concurrent_requests=...)"),
+    503: (ServerBusyError, "is overloaded", "connect(max_concurrent_requests=...)"),
 }
 
 
-def _too_long(said: str) -> ContextLengthError:
+def _context_error(said: str) -> ContextLengthError:
     return ContextLengthError(
         f"the prompt is longer than the server's context ({said})",
         hint="a smaller budget, fewer pictures, or connect(context_tokens=...) and fit='shrink'",
     )
 
 
-def _in_stream(said: str, text: str) -> QwenVLKitError:
+def _stream_error(said: str, text: str) -> QwenVLKitError:
     if _TOO_LONG.search(said):
-        return _too_long(said)
-    return ServerAnswerError(f"the server gave up within an answer ({said})", text=text)
+        return _context_error(said)
+    return ServerAnswerError(f"the server failed within an answer ({said})", text=text)
 
 
 def _is_of_transport(error: Exception) -> bool:
-    """Errors of the client's HTTP library that it lets through while a stream is read."""
+    """True for errors of the client's HTTP library, which come through while a stream is read."""
     module = type(error).__module__.partition(".")[0]
     return module.startswith(("httpx", "httpcore", "anyio", "ssl")) or isinstance(error, OSError)

@@ -1,4 +1,4 @@
-"""A thread with an event loop, for a client that awaits."""
+"""A thread with an event loop, for asynchronous clients."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _Made = TypeVar("_Made")
 _CLOSING_SECONDS = 1.0
 
 
-class LoopThread:
-    """Runs coroutines in a thread of its own, which is started by the first of them.
+class EventLoopThread:
+    """A thread that runs coroutines. The first coroutine starts it.
 
     Args:
-        name: of the thread.
+        name: the name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,11 +30,11 @@ class LoopThread:
         self._process = os.getpid()
 
     def run(self, coroutine: Coroutine[Any, Any, _Made]) -> Future[_Made]:
-        """Begin a coroutine; for any thread but its own."""
+        """Start a coroutine, from any thread except this one."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
 
     def stop(self) -> None:
-        """End the thread as soon as what it is at lets it; for any thread."""
+        """End the thread after the step that it runs now; for any thread."""
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is not None and self._process == os.getpid():
@@ -53,8 +53,8 @@ class LoopThread:
             return self._loop
 
 
-async def _left_undone(tasks: set[asyncio.Task[Any]]) -> None:
-    """Let connections close that are being closed; then nothing may go on."""
+async def _finish_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Wait until open connections have closed, and cancel the tasks that take too long."""
     if tasks:
         _, late = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
         for task in late:
@@ -65,7 +65,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        loop.run_until_complete(_left_undone(asyncio.all_tasks(loop)))
+        loop.run_until_complete(_finish_tasks(asyncio.all_tasks(loop)))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:

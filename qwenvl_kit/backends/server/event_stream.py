@@ -1,4 +1,4 @@
-"""Events of a stream, told apart as their bytes come."""
+"""The splitter of an event stream (`text/event-stream`) into its events."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 _BYTES_PER_LINE = 64
-"""What a line takes beside its bytes."""
+"""Memory of a line in addition to its bytes."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventSplitter:
-    """Splits bytes into events of `text/event-stream`, and keeps those that hold data.
+    """A splitter of bytes into events of `text/event-stream`. It keeps only events with data.
 
-    Servers and gateways keep a line open by comments, by events of fields without data, and by
-    empty data. That is nothing of an answer, and not every reader gets past it.
+    Servers and gateways keep a connection open by comments, by events without data, and by empty
+    data. They are no part of an answer, and some readers fail on them.
     """
 
     def __init__(self) -> None:
@@ -27,25 +27,25 @@ class EventSplitter:
 
     @property
     def num_bytes(self) -> int:
-        """How many bytes of memory an event takes that is not whole."""
+        """The memory that an incomplete event takes, in bytes."""
         return len(self._rest) + self._lines_bytes
 
     def feed(self, chunk: bytes) -> bytes:
-        """What became whole with a chunk: events with data, each with an empty line behind it."""
+        """Add a chunk; return the events with data that it completes, each with an empty line."""
         self._rest += chunk
         if not self._begun and len(self._rest) >= len(_BYTE_ORDER_MARK):
             self._begun = True
             self._rest = self._rest.removeprefix(_BYTE_ORDER_MARK)
-        if b"\n" not in chunk and b"\r" not in chunk:  # nor is what is held looked through again
+        if b"\n" not in chunk and b"\r" not in chunk:  # held bytes are not searched again
             return b""
         return b"".join(self._events())
 
     def finish(self) -> bytes:
-        """What became whole with the end of the stream."""
+        """Return the events that the end of the stream completes."""
         return b"".join(self._events()) if self._close_line() else b""
 
     def _close_line(self) -> bool:
-        """Take a carriage return at the very end for a line's end, as no line feed follows."""
+        """Read a carriage return at the very end as the end of a line: no line feed follows."""
         is_ended = self._rest.endswith(b"\r")
         if is_ended:
             self._rest[-1:] = b"\n"
@@ -65,7 +65,7 @@ class EventSplitter:
 
 
 def _holds_data(line: bytes) -> bool:
-    """Whether a line holds data, and no comment that a gateway has taken for some."""
+    """True if a line holds data. A comment that a gateway has put behind `data:` is none."""
     name, _, value = line.partition(b":")
     value = value.strip()
     return name == b"data" and bool(value) and not value.startswith(b":")

@@ -1,4 +1,4 @@
-"""Pixels as data URLs, small enough for a network."""
+"""The encoding of pictures and frames as data URLs that are small enough for a network."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import PIL.Image
 
 ImageEncoding: TypeAlias = Literal["auto", "png", "jpeg"]
-"""How pictures travel: without loss, or as JPEG of a quality at which losses cannot be seen; "auto"
-takes for each picture the smaller of the two, which for text and drawings is the one without."""
+"""The image format of requests: lossless PNG, or JPEG at a quality without visible loss. "auto"
+takes the smaller of the two for each picture, which is PNG for text and drawings."""
 
 ENCODINGS = ("auto", "png", "jpeg")
 
@@ -21,17 +21,17 @@ _SAMPLE_PX = 64
 
 
 def picture_url(image: PIL.Image.Image, encoding: ImageEncoding) -> str:
-    """A picture as a data URL."""
+    """Encode a picture as a data URL."""
     mime, data = _encoded(image, encoding)
     return f"data:{mime};base64,{_as_text(data)}"
 
 
 def frames_url(frames: Sequence[Any], encoding: ImageEncoding) -> str:
-    """Frames as vLLM takes them: their pictures one after another, whatever their format.
+    """Encode frames as vLLM reads them: their pictures in a list, in whatever format each is.
 
     Args:
         frames: uint8 (frames, height, width, 3).
-        encoding: of each.
+        encoding: the format of each frame.
     """
     pictures = (_encoded(PIL.Image.fromarray(frame), encoding)[1] for frame in frames)
     return f"data:video/jpeg;base64,{','.join(map(_as_text, pictures))}"
@@ -44,10 +44,10 @@ def _encoded(image: PIL.Image.Image, encoding: ImageEncoding) -> tuple[str, byte
 
 
 def _has_few_colours(image: PIL.Image.Image) -> bool:
-    """Whether PNG makes less of it than JPEG, as of screenshots and drawings.
+    """True if PNG makes it smaller than JPEG, as it does for screenshots and drawings.
 
-    A tile in its middle is written both ways: to write all of it twice would cost more than it
-    saves.
+    Only a tile in the middle is encoded both ways: encoding the whole picture twice would cost more
+    than it saves.
     """
     width, height = image.size
     side = 4 * _SAMPLE_PX

@@ -1,4 +1,4 @@
-"""Objects of JSON that a server sends, where anything may stand in their place."""
+"""JSON objects from a server, which may send any other value in their place."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _MOST_CHARACTERS = 300
 
 
 def as_object(value: object) -> Mapping[str, Any]:
-    """An object; an empty one in place of anything else."""
+    """Return the value if it is an object; otherwise an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def answer_object(answer: object, needed: str) -> Mapping[str, Any]:
-    """An answer of the API.
+    """Check an answer of the API, and return it.
 
     Args:
-        answer: what came.
-        needed: what it is asked for.
+        answer: the JSON that was received.
+        needed: the key that it must have.
 
     Raises:
-        ServerAnswerError: it is no object, or an error in spite of its status.
+        ServerAnswerError: it is no object, or an error although its status is that of success.
     """
     if isinstance(answer, dict) and (needed in answer or not answer.get("error")):
         return answer
@@ -34,6 +34,6 @@ def answer_object(answer: object, needed: str) -> Mapping[str, Any]:
         problem = f"the server's answer is an error ({str(said)[:_MOST_CHARACTERS]})"
     raise ServerAnswerError(
         problem,
-        expected=f"an object with {needed!r}, as OpenAI's API has it",
+        expected=f"an object with {needed!r}, as in OpenAI's API",
         hint="check that base_url leads to the API itself: it often ends in /v1",
     )

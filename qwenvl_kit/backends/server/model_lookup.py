@@ -1,4 +1,4 @@
-"""What a hub has under a name that a server chose."""
+"""The lookup of a checkpoint on a hub, under a name that a server chose."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _MOST_SECONDS = 60.0
 
 
 def published_on_hub(name: str, seconds_left: float) -> Published:
-    """The small files of a checkpoint, by an id that somebody else chose.
+    """Load the small files of a checkpoint, by an id that a stranger chose.
 
-    Neither a folder of this machine nor anybody's credentials come into it.
+    No folder of this machine is read, and no credentials are sent.
 
     Args:
-        name: of the form of a hub's id.
-        seconds_left: how long it may take; a minute at most.
+        name: an id of a hub.
+        seconds_left: most time that it may take; one minute at most.
 
     Raises:
-        ModelLoadError: it has none, or not in time.
+        ModelLoadError: the hub has no such checkpoint, or does not answer in time.
     """
     seconds = min(seconds_left, _MOST_SECONDS)
     found: Future[Published] = Future()
-    # A daemon: a hub that does not answer holds up neither the caller nor the end of the process.
+    # A daemon thread: a hub that does not answer delays neither the caller nor the program's end.
     threading.Thread(target=_find, args=(name, found), name="qwenvl_kit hub", daemon=True).start()
     try:
         return found.result(timeout=seconds)
@@ -44,7 +44,7 @@ def published_on_hub(name: str, seconds_left: float) -> Published:
 def _find(name: str, found: Future[Published]) -> None:
     try:
         found.set_result(_published(name))
-    except BaseException as error:  # whoever waits must be told of anything
+    except BaseException as error:  # a caller waits for the future, whatever happens
         found.set_exception(error)
 
 

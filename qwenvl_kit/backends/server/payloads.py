@@ -1,4 +1,4 @@
-"""A request as a server takes it: the arguments of `chat.completions.create`."""
+"""The payload of a request: the arguments of `chat.completions.create`."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from qwenvl_kit.structured_output.constraints import Constraint
 
 _RESULT_BEGINS = {"type": "text", "text": "<tool_response>\n"}
 _RESULT_ENDS = {"type": "text", "text": "\n</tool_response>"}
-"""As Qwen's chat templates write a result, which stands in a turn of the user."""
+"""The tags by which Qwen's chat templates enclose a tool result, within a turn of the user."""
 
 _FRAMES_UNASKED = 32
-"""What vLLM takes of a sequence of frames where it is told nothing (multimodal/media/video.py); to
-be told, it must have been started with `--trust-request-mm-kwargs`."""
+"""Most frames that vLLM takes of a sequence by default (multimodal/media/video.py). It accepts
+other numbers only if it was started with `--trust-request-mm-kwargs`."""
 
 
 @dataclass(frozen=True)
 class PayloadRules:
-    """What requests to a server have in common.
+    """The rules by which requests are written for a server.
 
     Attributes:
-        dialect: what it speaks.
-        model: the name under which it serves the model.
-        knows_tools: whether the model's template writes tools; None where that is not known.
-        gives_logprobs: whether it tells the log-probabilities of tokens.
-        binds_answers: whether it binds answers to a form.
-        knows_ids: whether ids of tokens can be read here.
-        tells_times: whether the model is told at which times frames were shown.
-        encoding: how pictures travel.
+        dialect: the dialect of the server.
+        model: the name under which the server serves the model.
+        knows_tools: True if the model's chat template writes tools; None if that is not known.
+        gives_logprobs: True if the server returns log-probabilities of tokens.
+        binds_answers: True if the server enforces constraints.
+        knows_ids: True if the server returns token ids and the tokenizer is known here.
+        tells_times: True if the prompt contains the timestamps of frames.
+        encoding: the image format of pictures.
     """
 
     dialect: ServerDialect
@@ -55,14 +55,14 @@ class PayloadRules:
     encoding: ImageEncoding
 
     def payload(self, request: BackendRequest, messages: Sequence[Message]) -> dict[str, Any]:
-        """The arguments for a request.
+        """Write the arguments for a request.
 
         Args:
-            request: what is asked.
-            messages: its messages, with nothing in their text that a server would misread.
+            request: the request.
+            messages: its messages, with special tokens in text from users escaped.
 
         Raises:
-            UnsupportedFeatureError: the server has no word for something.
+            UnsupportedFeatureError: the server's API has no argument for a part of the request.
         """
         turns = render_turns(messages, _PlainText(), knows_tools=self.knows_tools is not False)
         extra: dict[str, Any] = {}
@@ -90,20 +90,20 @@ class PayloadRules:
 
     def _messages(self, turns: Turns, request: BackendRequest) -> Iterator[dict[str, Any]]:
         media = iter(zip(request.media, request.plan.media.values(), strict=True))
-        names = _CallNames()
+        call_ids = _CallIds()
         for turn in turns.turns:
             content = [
                 item if item["type"] == "text" else self._medium(*next(media))
                 for item in turn["content"]
             ]
             role = turn["role"]
-            if role == "tool" and not names.await_result():
+            if role == "tool" and not call_ids.has_open_call:
                 role, content = "user", [_RESULT_BEGINS, *content, _RESULT_ENDS]
             is_text = all(item["type"] == "text" for item in content)
             said = "".join(item["text"] for item in content) if is_text else content
             thoughts = {self.dialect.thoughts_key: turn.get("reasoning_content")}
             known = thoughts if "reasoning_content" in turn else {}
-            yield {"role": role, "content": said, **known, **names.of(turn)}
+            yield {"role": role, "content": said, **known, **call_ids.of(turn)}
 
     def _medium(self, pixels: Any, plan: Any) -> dict[str, Any]:
         if not isinstance(plan, VideoPlan):
@@ -120,14 +120,14 @@ class PayloadRules:
     def _add_continuation(self, extra: dict[str, Any]) -> None:
         if not self.dialect.continues_answers:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) goes on with no answer that was begun",
+                f"this server ({self.dialect.name}) cannot continue an answer that was begun",
                 expected="a user's message at the end",
                 hint="a server of vLLM, or VisionChat.from_pretrained",
             )
         extra.update(add_generation_prompt=False, continue_final_message=True)
 
     def _add_videos(self, extra: dict[str, Any], videos: Sequence[VideoPlan]) -> None:
-        """What a server is told of the times of frames, once for all videos of a request."""
+        """Add the timestamps of frames, once for all videos of a request."""
         if self.dialect.videos is None:
             raise UnsupportedFeatureError(
                 f"this server ({self.dialect.name}) takes no chosen frames of a video",
@@ -180,7 +180,7 @@ class PayloadRules:
         names = ("top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
         given = {name: getattr(sampling, name) for name in names}
         given = {name: value for name, value in given.items() if value is not None}
-        if sampling.is_greedy:  # nothing is left to narrow
+        if sampling.is_greedy:  # top-p and the like change nothing
             given = {name: value for name, value in given.items() if name.endswith("penalty")}
         missing = sorted(given.keys() - self.dialect.sampling - {"top_p", "presence_penalty"})
         if missing:
@@ -208,7 +208,7 @@ class PayloadRules:
             arguments["stop"] = list(sampling.stop)
 
     def _add_special_tokens(self, extra: dict[str, Any]) -> None:
-        """Ask for special tokens, where the text is not made of ids here."""
+        """Request special tokens in the text, which is not decoded from ids here."""
         if not self.dialect.keeps_special_tokens:
             raise UnsupportedFeatureError(
                 f"this server ({self.dialect.name}) leaves special tokens out of its answers",
@@ -241,7 +241,8 @@ class PayloadRules:
         form = self.dialect.constraints.get(constraint.kind)
         if form is None or not self.binds_answers:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) binds no answer to a {constraint.kind}",
+                f"this server ({self.dialect.name}) cannot constrain an answer to a "
+                f"{constraint.kind}",
                 hint="a server of vLLM, or VisionChat.from_pretrained",
             )
         if form == "response_format":
@@ -256,7 +257,7 @@ class PayloadRules:
 
 
 class _PlainText:
-    """Stands in for a `TokenShield` where text holds nothing to hide."""
+    """A substitute for a `TokenShield`, for text without special tokens that must be hidden."""
 
     def hide(self, text: str) -> str:
         return text
@@ -265,37 +266,38 @@ class _PlainText:
         return "".join(part.text for part in parts)
 
 
-class _CallNames:
-    """Tells calls and their results apart by ids, which a server wants: by their order, here."""
+class _CallIds:
+    """Ids that connect calls with their results, as a server requires; numbered in their order."""
 
     def __init__(self) -> None:
         self._num_calls = 0
         self._unanswered: list[str] = []
 
-    def await_result(self) -> bool:
-        """Whether a call has no result so far; a server refuses a result without a call."""
+    @property
+    def has_open_call(self) -> bool:
+        """True if a call has no result so far. A server refuses a result without a call."""
         return bool(self._unanswered)
 
     def of(self, turn: Mapping[str, Any]) -> dict[str, Any]:
-        """What a turn has beside its role and content."""
+        """The keys of a turn in addition to its role and content."""
         if turn["role"] == "tool" and self._unanswered:
             return {"tool_call_id": self._unanswered.pop(0)}
-        calls = [self._named(call) for call in turn.get("tool_calls", ())]
+        calls = [self._with_id(call) for call in turn.get("tool_calls", ())]
         return {"tool_calls": calls} if calls else {}
 
-    def _named(self, call: Mapping[str, Any]) -> dict[str, Any]:
-        name = f"call_{self._num_calls}"
+    def _with_id(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        call_id = f"call_{self._num_calls}"
         self._num_calls += 1
-        self._unanswered.append(name)
+        self._unanswered.append(call_id)
         arguments = json.dumps(call["function"]["arguments"], ensure_ascii=False)
         function = {"name": call["function"]["name"], "arguments": arguments}
-        return {"id": name, "type": "function", "function": function}
+        return {"id": call_id, "type": "function", "function": function}
 
 
 def _mean_fps(plan: VideoPlan) -> float:
     times = plan.timestamps_seconds
-    lasts = times[-1] - times[0] if len(times) > 1 else 0.0
-    return round((len(times) - 1) / lasts, 3) if lasts else 1.0
+    duration = times[-1] - times[0] if len(times) > 1 else 0.0
+    return round((len(times) - 1) / duration, 3) if duration else 1.0
 
 
 def _as_regex(constraint: Constraint) -> str:

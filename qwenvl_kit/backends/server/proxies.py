@@ -1,4 +1,4 @@
-"""Proxies that the environment names. They are used only where that was asked for."""
+"""The proxies that the environment names. They are used only on request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 
 def environment_proxy(address: str) -> str | None:
-    """The proxy that the environment names for an address; None for this machine itself.
+    """Return the proxy that the environment names for an address; None for this machine itself.
 
     Args:
         address: a URL of http or https.
@@ -24,7 +24,7 @@ def environment_proxy(address: str) -> str | None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host's name says that it is this machine, in any notation of its address."""
+    """True if a host name means this machine, in any notation of its address."""
     name = host.rstrip(".").lower()
     if name in ("localhost", "localhost.localdomain") or name.endswith(".localhost"):
         return True

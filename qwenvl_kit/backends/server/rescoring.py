@@ -1,8 +1,8 @@
-"""How probable the model holds an answer that was bound to a form.
+"""The rescoring of an answer with a constraint, by the model's own probabilities.
 
-While a server binds an answer, the log-probabilities that it tells are those of what the form
-leaves, which makes every answer look sure. So the finished answer is read once more as part of the
-prompt, and its tokens get the probabilities that the model itself gives them.
+While a server enforces a constraint, its log-probabilities are those among the allowed tokens,
+which makes every answer look certain. So the server reads the finished answer once more as part of
+the prompt, and its tokens get the probabilities that the model itself gives them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
-from qwenvl_kit.backends.server.response_limits import Bounds, scores_bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits, scores_limits
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.results import TokenAlternative, TokenScore
 
@@ -26,14 +26,14 @@ _NOT_OF_SCORES = (
 
 @dataclass(frozen=True)
 class AnswerScorer:
-    """Has a server read an answer as part of its prompt.
+    """A scorer that has a server read an answer as part of its prompt.
 
     Attributes:
-        payload: the request that the answer is to, as it is sent.
-        prompt_tokens: length of its prompt.
-        num_alternatives: how many of the likeliest tokens to tell at each place.
-        vocabulary: tokens to text.
-        only_answer: the answer, where its form leaves a single one: nothing is generated then.
+        payload: the request of the answer, as it is sent.
+        prompt_tokens: length of its prompt in tokens.
+        num_alternatives: number of the likeliest tokens to return at each position.
+        vocabulary: decodes token ids.
+        only_answer: the answer, if the constraint allows only one: nothing is generated then.
     """
 
     payload: Mapping[str, Any]
@@ -43,12 +43,12 @@ class AnswerScorer:
     only_answer: str | None = None
 
     @property
-    def bounds(self) -> Bounds:
-        """What the answer to that may take."""
-        return scores_bounds(self.prompt_tokens, self.payload["max_tokens"], self.num_alternatives)
+    def limits(self) -> ResponseLimits:
+        """Limits on the size of the server's scores."""
+        return scores_limits(self.prompt_tokens, self.payload["max_tokens"], self.num_alternatives)
 
     def request(self, text: str) -> dict[str, Any]:
-        """The arguments of `chat.completions.create`."""
+        """Write the arguments of `chat.completions.create` for scoring an answer."""
         kept = {name: part for name, part in self.payload.items() if name not in _NOT_OF_SCORES}
         extra = {
             name: part
@@ -68,8 +68,8 @@ class AnswerScorer:
         settings = {"max_tokens": 1, "temperature": 0.0, "top_logprobs": 0}
         return {**kept, **settings, "messages": said, "extra_body": extra}
 
-    def scored(self, completion: Completion, answer: Mapping[str, Any]) -> Completion:
-        """The completion with the scores of an answer to that; without any, if they do not fit."""
+    def add_scores(self, completion: Completion, answer: Mapping[str, Any]) -> Completion:
+        """Return the completion with its scores; without scores if they do not match its text."""
         unscored = replace(completion, tokens=None, end_token=None)
         ids = (answer.get("prompt_token_ids") or ())[self.prompt_tokens :]
         entries = (answer.get("prompt_logprobs") or ())[self.prompt_tokens :]
@@ -105,7 +105,7 @@ class AnswerScorer:
         return tokens
 
     def _end(self, answer: Mapping[str, Any]) -> TokenScore | None:
-        """The likeliest of the tokens that end an answer."""
+        """The likeliest of the tokens that end an answer, at the position behind it."""
         content = (answer["choices"][0].get("logprobs") or {}).get("content") or ()
         ends = {f"token_id:{end}": end for end in self.vocabulary.end_ids}
         found = [

@@ -1,7 +1,7 @@
-"""What a server may send for one request, and until when.
+"""Limits on the response to one request: its size, and the time by which it must end.
 
-A request carries its bounds in the context in which it is sent, so that they are held where bytes
-come in (`transport.py`), below a client that knows nothing of them.
+The limits of a request are stored in a context variable, so that the transport (`transport.py`)
+can enforce them where bytes arrive. The openai package in between does not know them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from dataclasses import dataclass, replace
 _MIB = 2**20
 
 _BYTES_PER_SCORE = 256
-"""Of JSON for a token, its log-probability and its bytes; vLLM writes some 150 at most."""
+"""Bytes of JSON for a token, its log-probability and its bytes; vLLM writes about 150 at most."""
 
 _BYTES_PER_CHUNK = 1024
-"""Of JSON around a token of a stream; servers write some 300."""
+"""Bytes of JSON around a token of a stream; servers write about 300."""
 
 _BYTES_PER_ID = 16
-"""Of JSON for the id of a token."""
+"""Bytes of JSON for the id of a token."""
 
 _THOUGHTS = 131_072
-"""Tokens that a model may think beside `max_new_tokens`: not every server counts its thoughts."""
+"""Most tokens of thoughts in addition to `max_new_tokens`, as some servers do not count them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """What a server may send for one request.
+class ResponseLimits:
+    """Limits on the response to one request.
 
     Attributes:
-        body_bytes: most bytes of the whole answer.
+        body_bytes: most bytes of the whole response.
         event_bytes: most bytes of one event of a stream.
-        is_stream: whether a stream of events was asked for.
-        ends_at: until when, by `time.monotonic`; never, where nobody said.
+        is_stream: True if a stream of events was requested.
+        ends_at: time by which the response must end, on `time.monotonic`'s clock; infinite by
+            default.
     """
 
     body_bytes: int = 4 * _MIB
@@ -46,26 +47,26 @@ class Bounds:
 
     @property
     def seconds_left(self) -> float:
-        """How long it may still take; 0 if it is over."""
+        """The time that is left, in seconds; 0 if it is over."""
         return max(0.0, self.ends_at - time.monotonic())
 
-    def until(self, ends_at: float) -> Bounds:
-        """The same, to end by a time of `time.monotonic`."""
+    def until(self, ends_at: float) -> ResponseLimits:
+        """Return the same limits with another time by which the response must end."""
         return replace(self, ends_at=ends_at)
 
 
-def answer_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> Bounds:
-    """What a streamed answer may take: far more than an honest one does.
+def answer_limits(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> ResponseLimits:
+    """Limits on a streamed answer: far more than an honest server needs.
 
-    The first event may tell the ids of the prompt, and any may tell the whole answer at once.
+    The first event may contain the ids of the prompt, and any event the whole answer at once.
 
     Args:
         prompt_tokens: length of the prompt.
-        max_new_tokens: most tokens that were asked for.
-        num_alternatives: how many likeliest tokens were asked for at each place.
+        max_new_tokens: most tokens of the answer.
+        num_alternatives: number of the likeliest tokens that were requested at each position.
     """
     scores = (1 + num_alternatives) * _BYTES_PER_SCORE
-    return Bounds(
+    return ResponseLimits(
         event_bytes=_MIB + prompt_tokens * _BYTES_PER_ID + max_new_tokens * scores,
         body_bytes=prompt_tokens * _BYTES_PER_ID
         + (max_new_tokens + _THOUGHTS) * (_BYTES_PER_CHUNK + scores),
@@ -73,21 +74,21 @@ def answer_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int
     )
 
 
-def scores_bounds(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> Bounds:
-    """What the scores of a prompt may take, with an answer at its end.
+def scores_limits(prompt_tokens: int, max_new_tokens: int, num_alternatives: int) -> ResponseLimits:
+    """Limits on the scores of a prompt with an answer at its end.
 
     Args:
         prompt_tokens: length of the prompt, without the answer.
         max_new_tokens: most tokens of the answer.
-        num_alternatives: how many likeliest tokens were asked for at each place.
+        num_alternatives: number of the likeliest tokens that were requested at each position.
     """
     tokens = prompt_tokens + max_new_tokens
     scores = (2 + num_alternatives) * _BYTES_PER_SCORE
-    return Bounds(body_bytes=4 * _MIB + tokens * (scores + _BYTES_PER_ID))
+    return ResponseLimits(body_bytes=4 * _MIB + tokens * (scores + _BYTES_PER_ID))
 
 
 def most_held_characters(max_new_tokens: int, num_alternatives: int) -> int:
-    """How much of an answer is held at most, `HELD_PER_PIECE` characters added for each piece.
+    """Most characters of an answer that are kept, `HELD_PER_PIECE` added for each piece.
 
     No token of Qwen's vocabularies has more than 256 characters.
     """
@@ -97,19 +98,19 @@ def most_held_characters(max_new_tokens: int, num_alternatives: int) -> int:
 
 HELD_PER_PIECE = 32
 
-_BOUNDS: ContextVar[Bounds] = ContextVar("bounds")
+_LIMITS: ContextVar[ResponseLimits] = ContextVar("limits")
 
 
-def current_bounds() -> Bounds:
-    """The bounds of the request that is being sent."""
-    return _BOUNDS.get(Bounds())
+def current_limits() -> ResponseLimits:
+    """Return the limits of the request that is being sent."""
+    return _LIMITS.get(ResponseLimits())
 
 
 @contextmanager
-def bounded(bounds: Bounds) -> Iterator[None]:
-    """Requests that are sent within it have these bounds."""
-    token = _BOUNDS.set(bounds)
+def limited(limits: ResponseLimits) -> Iterator[None]:
+    """Give these limits to all requests that are sent within the context."""
+    token = _LIMITS.set(limits)
     try:
         yield
     finally:
-        _BOUNDS.reset(token)
+        _LIMITS.reset(token)

@@ -1,4 +1,4 @@
-"""Keeps what is secret out of messages, whatever a server makes of it."""
+"""The masking of secrets in messages, in every form in which a server may repeat them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from urllib.parse import quote, quote_plus
 
 _CREDENTIALS = re.compile(r"(?i)\b(?:bearer\s+\S+|sk-[\w-]{6,}|hf_\w{6,})|(?<=://)[^/\s@]*@")
 _PART = 6
-"""So many characters of a secret in a row are masked wherever they stand: it may have been cut."""
+"""Number of consecutive characters of a secret that are masked anywhere: it may have been cut."""
 
 _MOST_CHARACTERS = 50_000
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _MASKED = "***"
 
 
-class Mask:
-    """Masks secrets in text: whole and in part, in the forms in which servers repeat them.
+class SecretMask:
+    """A mask for secrets in text: whole and in part, in the forms in which servers repeat them.
 
     Args:
-        secrets: keys, and the values of headers.
+        secrets: API keys, and the values of headers.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -34,7 +34,7 @@ class Mask:
         )
 
     def __call__(self, text: str) -> str:
-        """The text without them, cut to what a message has room for at most."""
+        """Return the text with its secrets masked, cut to the most that a message may contain."""
         text = text[:_MOST_CHARACTERS]
         plain = _lower(text)
         spans = [(at, at + _PART) for at in _starts(plain) if plain[at : at + _PART] in self._parts]
@@ -44,7 +44,7 @@ class Mask:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """How a secret may be written: as it is, for a URL, in JSON, in HTML; a login in clear."""
+    """The forms of a secret: as it is, for a URL, in JSON, in HTML, and a login in clear text."""
     clear = _login(secret)
     for form in (secret, clear) if clear else (secret,):
         yield from (form, quote(form), quote(form, safe=""), quote_plus(form), html.escape(form))
@@ -54,7 +54,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _login(secret: str) -> str:
-    """Name and password of a value for HTTP's basic authentication; empty if it is none."""
+    """Name and password in a value of HTTP's basic authentication; empty if it is another value."""
     scheme, _, value = secret.partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -65,7 +65,7 @@ def _login(secret: str) -> str:
 
 
 def _lower(text: str) -> str:
-    """In small letters of ASCII, character by character, so that places stay what they are."""
+    """Return the text with ASCII letters in lower case; the positions of characters stay."""
     return text.translate(_LOWER)
 
 

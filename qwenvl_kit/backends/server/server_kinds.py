@@ -1,4 +1,4 @@
-"""What OpenAI-compatible servers have in common, and what each has of its own, as data."""
+"""The kinds of OpenAI-compatible servers, and the dialect of each, as data."""
 
 from __future__ import annotations
 
@@ -11,43 +11,42 @@ from qwenvl_kit.errors import InputError
 from qwenvl_kit.structured_output.constraints import ConstraintKind
 
 ConstraintForm: TypeAlias = Literal["response_format", "structured_outputs", "regex"]
-"""Where a request says what the answer must look like: in OpenAI's `response_format`, in vLLM's
-`structured_outputs`, or in SGLang's `regex`."""
+"""The argument that carries a constraint: OpenAI's `response_format`, vLLM's `structured_outputs`,
+or SGLang's `regex`."""
 
 VideoForm: TypeAlias = Literal["jpeg sequence", "frame list"]
-"""How a request holds chosen frames: as vLLM's `video/jpeg` data URL with their times beside it, or
-as DashScope's list of pictures."""
+"""The form of chosen frames in a request: vLLM's `video/jpeg` data URL with separate timestamps, or
+DashScope's list of pictures."""
 
 ThinkingForm: TypeAlias = Literal["chat_template_kwargs", "enable_thinking"]
-"""Where a request says whether the model thinks first."""
+"""The argument that switches thinking on or off."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerDialect:
-    """What a kind of server takes beside OpenAI's API.
+    """The dialect of a kind of server: the features that it has in addition to OpenAI's API.
 
     Attributes:
-        name: of the server.
-        sampling: settings that it takes beside OpenAI's own (temperature, top_p, presence_penalty,
-            seed, stop), by the names of `Sampling`.
-        neutral: what those are where they change nothing: said for all that a request leaves
-            open, as a server would fill it in from the checkpoint.
-        constraints: the kinds that it takes, and where.
-        videos: how frames are sent; None where it takes none.
-        thinking: how thinking is switched; None where it cannot be.
-        thoughts_key: under which it takes the thoughts of an earlier turn.
-        tells_ids: whether it can tell the ids of prompt and answer.
-        scores_prompts: whether it can tell the log-probabilities of a prompt. Those of an answer
-            that is bound to a form are told among what the form leaves, by any server.
-        continues_answers: whether it can be told to go on with an assistant's last message, as
-            transformers does.
-        leaves_calls: whether it can be told to leave calls of tools in the text, as the model wrote
-            them.
-        takes_generation_config: whether sampling goes in a `generation_config`.
-        keeps_special_tokens: whether it can be told to write special tokens into its answers
+        name: the name of the kind of server.
+        sampling: settings that it accepts in addition to OpenAI's own (temperature, top_p,
+            presence_penalty, seed, stop), by the names of `Sampling`.
+        neutral: the values at which settings change nothing. They are sent for all settings that a
+            request leaves open, because a server would fill those in from the checkpoint.
+        constraints: the kinds of constraints that it enforces, and the argument for each.
+        videos: the form in which frames are sent; None if it takes none.
+        thinking: the argument that switches thinking; None if there is none.
+        thoughts_key: the key under which it takes the thoughts of an earlier turn.
+        tells_ids: True if it can return the token ids of prompt and answer.
+        scores_prompts: True if it can return the log-probabilities of a prompt. Every server gives
+            those of an answer with a constraint among the allowed tokens only.
+        continues_answers: True if it can continue an assistant's last message, as transformers
+            does.
+        leaves_calls: True if it can leave tool calls in the text, as the model wrote them.
+        takes_generation_config: True if sampling settings go into a `generation_config`.
+        keeps_special_tokens: True if it can write special tokens into its answers
             (`skip_special_tokens`).
-        keeps_seeds: whether a request with a seed draws by itself.
-        max_alternatives: most alternatives that it tells of each token.
+        keeps_seeds: True if a request with a seed has a random generator of its own.
+        max_alternatives: most alternatives that it returns for each token.
     """
 
     name: str
@@ -70,7 +69,7 @@ class ServerDialect:
 
 
 OPENAI = ServerDialect(name="openai")
-"""OpenAI's own API and no more: what is taken of a server that says nothing of itself."""
+"""OpenAI's own API and no more: the dialect of a server that says nothing about itself."""
 
 _NEUTRAL = MappingProxyType(
     {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0}
@@ -92,8 +91,8 @@ _VLLM = ServerDialect(
     ),
     videos="jpeg sequence",
     thinking="chat_template_kwargs",
-    # `_parse_chat_message_content` of vllm/entrypoints/chat_utils.py takes no other, and gives it
-    # to the chat template as `reasoning_content`.
+    # `_parse_chat_message_content` of vllm/entrypoints/chat_utils.py reads no other key, and passes
+    # it to the chat template as `reasoning_content`.
     thoughts_key="reasoning",
     tells_ids=True,
     scores_prompts=True,
@@ -121,8 +120,8 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
                 continues_answers=False,
                 leaves_calls=False,
             ),
-            # transformers/cli/serving: it ignores logprobs and response_format in silence, and a
-            # seed is that of the whole process, whichever request draws next.
+            # transformers/cli/serving: it silently ignores logprobs and response_format, and a seed
+            # is set for the whole process, so that it affects whichever request samples next.
             ServerDialect(
                 name="transformers",
                 sampling=_EXTRA_SAMPLING,
@@ -145,12 +144,12 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
 
 
 def dialect_of(name: str | None, base_url: str, owner: str | None) -> ServerDialect:
-    """What a server speaks.
+    """Return the dialect of a server.
 
     Args:
-        name: as the caller says; None leaves it to what follows.
-        base_url: its address.
-        owner: by whom it says that its models are owned, which some take for their own name.
+        name: the caller's choice; None infers it from the other arguments.
+        base_url: the server's address.
+        owner: the owner of its models (`owned_by`), where some servers write their own name.
 
     Raises:
         InputError: no dialect has that name.

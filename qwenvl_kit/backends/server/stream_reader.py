@@ -1,4 +1,4 @@
-"""From what a server streams to a completion."""
+"""The reader of a server's stream, which makes a completion of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from qwenvl_kit.backends.answer_builder import GrowingAnswer
+from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.server.json_objects import as_object
 from qwenvl_kit.backends.server.logprobs import UNUSABLE, UnusableLogprobError, as_logprob
 from qwenvl_kit.backends.server.response_limits import HELD_PER_PIECE, most_held_characters
-from qwenvl_kit.backends.server.tool_calls import CallPieces
+from qwenvl_kit.backends.server.tool_calls import ToolCallBuilder
 from qwenvl_kit.errors import ServerAnswerError, ServerConnectionError
 from qwenvl_kit.messages.thinking import CLOSE, OPEN
 from qwenvl_kit.options import Sampling
@@ -20,7 +20,7 @@ from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
-"""What ends an answer of Qwen's models, where ids are not known."""
+"""The tokens that end an answer of Qwen's models, for servers that give no token ids."""
 
 _REASONS: dict[str, FinishReason] = {"length": "length", "repetition": "repetition"}
 _FAILED = ("error", "abort", "content_filter")
@@ -28,20 +28,20 @@ _NUMBERED = "token_id:"
 
 
 class AnswerReader:
-    """Collects one answer, piece by piece.
+    """A reader of one answer, piece by piece.
 
-    Where a server tells the ids of its tokens, the text is made of them, as the model wrote it;
-    otherwise it is the server's, with its thoughts and calls put back where a model writes them.
+    If the server gives token ids, the text is decoded from them, as the model wrote it. Otherwise
+    it is the server's text, with thoughts and tool calls put back where a model writes them.
 
     Args:
-        sampling: how it was asked for.
-        vocabulary: tokens to text; None where ids are not known.
-        begins_in_thought: whether the prompt had opened the model's thoughts; None if that is not
+        sampling: the settings of the request.
+        vocabulary: decodes token ids; None if they are not known.
+        begins_in_thought: True if the prompt had opened the model's thoughts; None if that is not
             known.
 
     Attributes:
-        completed_at: when the server said that it is at its end, by `time.monotonic`; None before.
-            What follows is its usage.
+        completed_at: time at which the server said that the answer is complete, on
+            `time.monotonic`'s clock; None before. Only its usage statistics follow.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class AnswerReader:
         *,
         begins_in_thought: bool | None = False,
     ) -> None:
-        self._answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought is True)
+        self._answer = AnswerBuilder(sampling, begins_in_thought=begins_in_thought is True)
         self._vocabulary = vocabulary
         keeps = sampling.keep_special_tokens
         self._stream = None if vocabulary is None else vocabulary.stream(keep_special_tokens=keeps)
         self._begins_in_thought = begins_in_thought
         self._is_thinking = False
-        self._calls = CallPieces()
+        self._calls = ToolCallBuilder()
         self._usage: Any = None
         self._reason: FinishReason | None = None
         self.completed_at: float | None = None
@@ -75,30 +75,30 @@ class AnswerReader:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more of it is wanted."""
+        """True if nothing more of the answer is needed."""
         return self._answer.reason is not None
 
     def feed(self, chunk: Mapping[str, Any]) -> Iterator[Delta]:
-        """What a chunk of the stream adds to the answer.
+        """Add a chunk of the stream; yield the new parts of the answer.
 
         Raises:
-            ServerAnswerError: the server gave up, or writes without end.
+            ServerAnswerError: the server failed, or does not stop writing.
         """
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices") or ():
             self._first = self._first or time.perf_counter()
             num_held = self._num_held
             yield from self._feed_choice(choice)
-            if self._num_held > num_held:  # some say of each chunk, or of thoughts, that it ends
+            if self._num_held > num_held:  # some servers send a finish reason with every chunk
                 self._reason = self.completed_at = None
             if choice.get("finish_reason"):
-                self._note_end(choice["finish_reason"])
+                self._note_finish_reason(choice["finish_reason"])
 
     def finish(self) -> Iterator[Delta]:
-        """What comes to light at its end.
+        """End the answer; yield the text that had been held back.
 
         Raises:
-            ServerConnectionError: the stream ended, and the answer did not.
+            ServerConnectionError: the stream ended before the answer was complete.
         """
         if self._reason is None and not self.has_ended:
             raise ServerConnectionError(
@@ -109,17 +109,17 @@ class AnswerReader:
         if shown:
             yield Delta(shown)
 
-    def given(self, text: str) -> Completion:
-        """An answer that was known beforehand, as it would be had it been generated."""
+    def completion_of(self, text: str) -> Completion:
+        """Return the completion of an answer that was known beforehand, as if it were generated."""
         self._answer.add(text, 0)
         self._answer.complete()
         return self.completion("stop")
 
     def completion(self, reason: FinishReason | None = None) -> Completion:
-        """The answer as it is.
+        """Return the completion of the answer so far.
 
         Args:
-            reason: why it ended, where that was not the server's doing.
+            reason: why it ended; None takes the server's reason.
         """
         ended = time.perf_counter()
         first, usage = self._first or ended, self._usage
@@ -141,10 +141,11 @@ class AnswerReader:
         )
 
     def _began_in_thought(self) -> bool:
-        """Whether thoughts stand at the beginning of the text without the tag that opens them.
+        """True if the text begins with thoughts, without the tag that opens them.
 
-        Most servers set thoughts apart, and they are opened anew here. One that does not gives the
-        text after the prompt's tag, and then only their end shows that there were some.
+        Most servers send thoughts separately, and the reader writes the tag. A server that does not
+        sends only the text behind the prompt's tag: then the closing tag shows that there were
+        thoughts.
         """
         if self._stream is not None:
             return self._begins_in_thought is True
@@ -159,21 +160,21 @@ class AnswerReader:
         else:
             yield from self._feed_text(choice, scores)
 
-    def _hold(self, num_characters: int, num_pieces: int = 1) -> None:
-        """Count what is held of the answer.
+    def _count_held(self, num_characters: int, num_pieces: int = 1) -> None:
+        """Count the characters that are kept.
 
         Raises:
-            ServerAnswerError: it is more than can have been meant.
+            ServerAnswerError: they are more than the request can have asked for.
         """
         self._num_held += num_characters + num_pieces * HELD_PER_PIECE
         if self._num_held > self._most_held:
             raise ServerAnswerError(
-                "the server writes on and on, whatever max_new_tokens it was given",
+                "the server does not stop writing after max_new_tokens",
                 expected="an end after max_new_tokens",
             )
 
     def _feed_ids(self, ids: Sequence[int], scores: Sequence[Any]) -> Iterator[Delta]:
-        """Tokens, each with its score if it has one."""
+        """Add tokens, each with its score if it has one."""
         vocabulary, stream = self._vocabulary, self._stream
         if vocabulary is None or stream is None:
             return
@@ -181,22 +182,24 @@ class AnswerReader:
             is_end = token_id in vocabulary.end_ids
             piece = "" if is_end else stream.feed(token_id)
             hidden = "" if is_end or piece else vocabulary.special_text(token_id)
-            self._hold(len(piece + hidden))
+            self._count_held(len(piece + hidden))
             token = None
             if at < len(scores):
                 token = self._score(piece + hidden, token_id, scores[at], is_hidden=bool(hidden))
             yield self._answer.add(piece, token_id, token, is_end=is_end, hidden=hidden)
 
     def _feed_text(self, choice: Mapping[str, Any], scores: Sequence[Any]) -> Iterator[Delta]:
-        """Text as the server has it. Its tokens come beside it and may be cut otherwise."""
+        """Add the server's text. Its tokens come separately and may be split at other positions."""
         delta = choice.get("delta") or choice.get("message") or {}
         calls = delta.get("tool_calls") or ()
         if calls:
-            self._hold(self._calls.add(calls), len(calls))
+            self._count_held(self._calls.add(calls), len(calls))
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        piece = self._thought(thought or "") + self._said(delta.get("content") or "")
+        piece = self._with_opening_tag(thought or "") + self._with_closing_tag(
+            delta.get("content") or ""
+        )
         if piece:
-            self._hold(len(piece), 0 if scores else 1)
+            self._count_held(len(piece), 0 if scores else 1)
         shown = [self._answer.add(piece, hash(piece))] if piece and not scores else []
         for at, entry in enumerate(scores):
             is_end = entry["token"] in _END_TOKENS
@@ -205,20 +208,20 @@ class AnswerReader:
             shown.append(self._answer.add("" if at else piece, hash(text), token, is_end=is_end))
         yield from shown
 
-    def _thought(self, piece: str) -> str:
+    def _with_opening_tag(self, piece: str) -> str:
         if not piece:
             return ""
         opened = "" if self._is_thinking else f"{OPEN}\n"
         self._is_thinking = True
         return opened + piece
 
-    def _said(self, piece: str) -> str:
+    def _with_closing_tag(self, piece: str) -> str:
         if not piece or not self._is_thinking:
             return piece
         self._is_thinking = False
         return f"\n{CLOSE}\n\n{piece}"
 
-    def _note_end(self, reason: str) -> None:
+    def _note_finish_reason(self, reason: str) -> None:
         if reason in _FAILED:
             raise ServerAnswerError(f"the server ended the answer with {reason!r}", text=self.text)
         self._reason = _REASONS.get(reason, "stop")
@@ -232,9 +235,9 @@ class AnswerReader:
         *,
         is_hidden: bool = False,
     ) -> TokenScore | None:
-        """A token with its score; without scores for all, if a number in it is none."""
+        """Read a token with its score. An unusable score discards the scores of all tokens."""
         others = entry.get("top_logprobs") or ()
-        self._hold(len(text), 1 + len(others))
+        self._count_held(len(text), 1 + len(others))
         possible = (other for other in others if other.get("logprob") != -math.inf)
         try:
             alternatives = tuple(map(self._alternative, possible))
@@ -252,12 +255,12 @@ class AnswerReader:
 
 
 def _count(usage: object, name: str) -> int | None:
-    """A number of tokens that a server tells; None if it tells none, or something else."""
+    """A number of tokens in the usage statistics; None if it is missing or no number."""
     value = as_object(usage).get(name)
     return value if type(value) is int and value >= 0 else None
 
 
 def _number(token: str) -> int | None:
-    """The id of a token that vLLM writes by its id."""
+    """The id of a token that vLLM writes as `token_id:...`; None for other tokens."""
     number = token.removeprefix(_NUMBERED)
     return int(number) if number != token and number.isdecimal() else None

@@ -1,4 +1,4 @@
-"""The length of a prompt that somebody else will render."""
+"""The counter of prompt tokens, for prompts that the server renders."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 from qwenvl_kit.prompts.tool_template import text_of
 
 _BYTES_PER_TOKEN = 3
-"""Of UTF-8. English and Chinese take a token for four and more in Qwen's vocabularies, code and
-numbers for two to three; so the estimate is rather too long."""
+"""Bytes of UTF-8. In Qwen's vocabularies a token of English or Chinese has four or more, a token of
+code or numbers two to three. So the estimate is too long rather than too short."""
 
 _TURN_TOKENS = 5
 """`<|im_start|>`, the role, a line end, `<|im_end|>`, a line end."""
 
 _GROUP_TOKENS = 10
-"""The time before a group of frames, in words, and what stands around it."""
+"""Tokens of the timestamp before a group of frames, and of the tags around the group."""
 
 
 class PromptCounter:
-    """Counts the tokens of prompts.
+    """A counter of the tokens of prompts.
 
     Args:
         family: the model's family.
-        encoder: renders prompts as the server does; None where the checkpoint is not known here,
-            and lengths are estimated.
+        encoder: renders prompts as the server does; None if the checkpoint is not known here, so
+            that lengths are estimated.
     """
 
     def __init__(self, family: Family, encoder: PromptEncoder | None) -> None:
@@ -37,7 +37,7 @@ class PromptCounter:
 
     @property
     def is_exact(self) -> bool:
-        """Whether lengths are counted and not estimated."""
+        """True if lengths are counted, False if they are estimated."""
         return self._encoder is not None
 
     def count(self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]) -> int:
@@ -45,22 +45,22 @@ class PromptCounter:
         if self._encoder is not None:
             return len(self._encoder.encode_prompt(messages, media).ids)
         text_bytes = sum(len(text_of(message).encode()) for message in messages)
-        turns = _TURN_TOKENS * (len(messages) + 2)  # a system message may be added; the answer's
+        turns = _TURN_TOKENS * (len(messages) + 2)  # a system message may be added, and the answer
         return (
             turns
             + math.ceil(text_bytes / _BYTES_PER_TOKEN)
-            + sum(plan.tokens + self._beside(plan) for plan in media)
+            + sum(plan.tokens + self._tag_tokens(plan) for plan in media)
         )
 
     def opens_thought(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> bool | None:
-        """Whether the prompt ends within the model's thoughts; None if that is not known."""
+        """True if the prompt ends within the model's thoughts; None if that is not known."""
         if self._encoder is None:
             return None
         return self._encoder.encode_prompt(messages, media).opens_thought
 
-    def _beside(self, plan: ImagePlan | VideoPlan) -> int:
+    def _tag_tokens(self, plan: ImagePlan | VideoPlan) -> int:
         if isinstance(plan, ImagePlan) or self._family.video_layout == "one span":
             return 2
         groups = math.ceil(len(plan.frame_indices) / self._family.temporal_patch_frames)

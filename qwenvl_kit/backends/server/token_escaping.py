@@ -1,7 +1,7 @@
-"""Text that a server may tokenise: special tokens in it are broken up.
+"""The escaping of special tokens in text that a server tokenises.
 
-A server reads `<|im_end|>` in a user's text as the end of a turn, and gives no way to say that it
-is meant as it stands. A character that nobody sees keeps it from being one.
+A server reads `<|im_end|>` in a user's text as the end of a turn, and its API has no way to mark it
+as plain text. An invisible character within it prevents that.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from qwenvl_kit.prompts.template_input import replace_untrusted
 from qwenvl_kit.prompts.tool_template import hidden, text_of
 
 BREAK = "\u200b"
-"""ZERO WIDTH SPACE."""
+"""The invisible character: ZERO WIDTH SPACE."""
 
 _KNOWN = r"<\|[a-z_]{2,40}\|>|</?(?:think|tool_call|tool_response|tool_result)>"
 """The form of all special and added tokens of Qwen's tokenizers."""
 
 
-class TokenBreaker:
-    """Breaks up special tokens in what a user, a document or a tool brings.
+class TokenEscaper:
+    """An escaper of special tokens in text that comes from users, documents or tools.
 
     Args:
-        special_tokens: those of the model, where they are known; the form of Qwen's else.
+        special_tokens: the special tokens of the model; if they are not known, all text that has
+            the form of Qwen's special tokens is escaped.
     """
 
     def __init__(self, special_tokens: Sequence[str] = ()) -> None:
@@ -37,7 +38,7 @@ class TokenBreaker:
         self._special = re.compile("|".join([*known, _KNOWN]))
 
     def notes(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        """What is given up for a conversation, in words."""
+        """The notes on special tokens that were escaped in a conversation; empty if none were."""
         count = sum(len(self._special.findall(text_of(message))) for message in messages)
         parts = [part for message in messages for part in message.parts]
         trusted = [part.text for part in parts if isinstance(part, TextPart) and part.trusted]
@@ -47,23 +48,23 @@ class TokenBreaker:
         what = "a special token" if count == 1 else f"{count} special tokens"
         return (f"{what} in the text broken up by an invisible character, as servers obey them",)
 
-    def broken(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """The conversation without special tokens, neighbouring texts as one."""
+    def escaped(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Return the conversation with special tokens escaped, and neighbouring texts joined."""
         return tuple(replace(message, parts=self._parts(message)) for message in messages)
 
     def text(self, text: str) -> str:
-        """A text without special tokens."""
-        return self._special.sub(_broken, text)
+        """Return a text with special tokens escaped."""
+        return self._special.sub(_escaped, text)
 
     def _parts(self, message: Message) -> tuple[Part, ...]:
         parts: list[Part] = []
-        # Calls and thoughts stand elsewhere in a prompt: texts around them are neighbours there.
+        # A prompt has calls and thoughts in other places: texts around them are neighbours there.
         beside = (ToolCall, ThinkingPart)
         said = (part for part in message.parts if not isinstance(part, beside))
         for is_text, run in groupby(said, key=lambda part: isinstance(part, TextPart)):
             if is_text:
                 texts = [part for part in run if isinstance(part, TextPart)]
-                text = replace_untrusted(self._special, _broken, texts)
+                text = replace_untrusted(self._special, _escaped, texts)
                 parts.append(TextPart(text, trusted=any(part.trusted for part in texts)))
             else:
                 parts += map(self._other, run)
@@ -80,5 +81,5 @@ class TokenBreaker:
         return part
 
 
-def _broken(found: re.Match[str]) -> str:
+def _escaped(found: re.Match[str]) -> str:
     return found[0][0] + BREAK + found[0][1:]

@@ -1,4 +1,4 @@
-"""Calls of tools that a server has told apart from the text, put together of their pieces."""
+"""The builder of tool calls that a server sends separately from the text, piece by piece."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ _MOST_CALLS = 1024
 
 @dataclass
 class _Call:
-    """A call, as far as it is known.
+    """A tool call, as far as it was received.
 
     Attributes:
-        place: among the calls of the answer, as the server counts; None where it does not.
-        name_of_call: by which the server knows it; empty where it has none.
+        index: its index among the calls of the answer; None if the server gives none.
+        id: the server's id of the call; empty if it gives none.
         function: the name of the tool.
-        arguments: as JSON, as far as they have come.
+        arguments: the arguments as JSON, as far as they were received.
     """
 
-    place: int | None
-    name_of_call: str
+    index: int | None
+    id: str
     function: str = ""
     arguments: str = ""
 
 
-class CallPieces:
-    """Collects calls, whose pieces say to which of them they belong: most of them."""
+class ToolCallBuilder:
+    """A builder of tool calls. Most pieces say to which call they belong."""
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
 
     def add(self, pieces: Sequence[Mapping[str, Any]]) -> int:
-        """Add the pieces of a chunk; how many characters they have.
+        """Add the pieces of a chunk, and return their number of characters.
 
         Raises:
             ServerAnswerError: there are too many calls.
@@ -51,34 +51,33 @@ class CallPieces:
         return num_characters
 
     def written(self) -> str:
-        """All of them as Qwen's models write calls, so that they are read like any other."""
+        """All calls in the form in which Qwen's models write them, so that one parser reads all."""
         return "".join(map(_written, self._calls))
 
     def _call_of(self, piece: Mapping[str, Any]) -> _Call:
-        """The call that a piece belongs to.
+        """Return the call that a piece belongs to.
 
-        Some servers number all calls alike, or do not number them; some tell the name of a call in
-        its first piece, some in each. A piece that says nothing of that begins a call if it names
-        a tool.
+        Some servers give all calls the same index, or none. Some send the id of a call with its
+        first piece, some with each. A piece with neither begins a call if it names a tool.
         """
-        index, name = piece.get("index"), piece.get("id") or ""
-        place = index if type(index) is int else None
-        same = [call for call in self._calls if place is None or call.place == place]
-        if name:
-            same = [call for call in same if call.name_of_call in ("", name)]
-        begins = place is None and not name and bool((piece.get("function") or {}).get("name"))
+        given, call_id = piece.get("index"), piece.get("id") or ""
+        index = given if type(given) is int else None
+        same = [call for call in self._calls if index is None or call.index == index]
+        if call_id:
+            same = [call for call in same if call.id in ("", call_id)]
+        begins = index is None and not call_id and bool((piece.get("function") or {}).get("name"))
         if begins or not same:
-            return self._begin(place, name)
-        same[-1].name_of_call = same[-1].name_of_call or name
+            return self._begin(index, call_id)
+        same[-1].id = same[-1].id or call_id
         return same[-1]
 
-    def _begin(self, place: int | None, name: str) -> _Call:
+    def _begin(self, index: int | None, call_id: str) -> _Call:
         if len(self._calls) >= _MOST_CALLS:
             raise ServerAnswerError(
-                f"the server tells of more than {_MOST_CALLS} calls in one answer",
+                f"the server sends more than {_MOST_CALLS} tool calls in one answer",
                 expected="calls that a model has written",
             )
-        self._calls.append(_Call(place, name))
+        self._calls.append(_Call(index, call_id))
         return self._calls[-1]
 
 

@@ -1,4 +1,4 @@
-"""The way of bytes to a server and back: where requests may go, and how much may come."""
+"""The HTTP transport to a server. It enforces where requests may go, and limits responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 from qwenvl_kit.backends.server.event_stream import EventSplitter
-from qwenvl_kit.backends.server.response_limits import Bounds, current_bounds
+from qwenvl_kit.backends.server.response_limits import ResponseLimits, current_limits
 from qwenvl_kit.errors import ServerAnswerError, ServerRefusedError
 
 http: Any = importlib.import_module(
@@ -21,7 +21,7 @@ http: Any = importlib.import_module(
 """The HTTP library of the openai package that is installed: httpx, or its successor."""
 
 _ERROR_BYTES = 64 * 1024
-"""Most that is read of what a server says where it does not answer."""
+"""Most bytes that are read of an error response."""
 
 _IN_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
@@ -29,13 +29,14 @@ _API = "check that base_url leads to the API itself: it often ends in /v1"
 
 
 class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of either library
-    """Sends requests to one server alone, and bounds what it answers.
+    """A transport that sends requests to one server only, and limits its responses.
 
-    Nothing is asked for compressed: a few bytes of that may become any number.
+    Responses must not be compressed, as a few compressed bytes can expand to any number.
 
     Args:
-        inner: what sends them.
-        address: of the server's API. A redirect to another scheme, host or port is not followed.
+        inner: the transport that sends the requests.
+        address: the URL of the server's API. A redirect to another scheme, host or port is not
+            followed.
     """
 
     def __init__(self, inner: Any, address: str) -> None:
@@ -43,7 +44,7 @@ class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of eit
         self._origin = _origin(http.URL(address))
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send a request, and give its response with a body that holds to its bounds.
+        """Send a request; return its response with a body that enforces the limits.
 
         Raises:
             ServerRefusedError: it would go to another server.
@@ -53,7 +54,7 @@ class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of eit
         request.headers["Accept-Encoding"] = "identity"
         response = await self._inner.handle_async_request(request)
         try:
-            response.stream = _bounded_body(response, current_bounds())
+            response.stream = _limited_body(response, current_limits())
         except BaseException:
             await response.aclose()
             raise
@@ -69,7 +70,7 @@ class GuardedTransport(http.AsyncBaseTransport):  # type: ignore[misc]  # of eit
         scheme, host, port = _origin(url)
         place = f"{scheme}://{host}:{port}"
         raise ServerRefusedError(
-            f"the server sends requests on to another place ({place})",
+            f"the server redirects requests to another address ({place})",
             expected="an answer, or a redirect to the same scheme, host and port",
             hint=f"base_url={place + '/...'!r}, if that is the server that is meant",
         )
@@ -80,12 +81,12 @@ def _origin(url: Any) -> tuple[str, str, int | None]:
     return url.scheme, url.host.lower(), port
 
 
-def _bounded_body(response: Any, bounds: Bounds) -> Any:
-    """A response's body, judged as it comes."""
+def _limited_body(response: Any, limits: ResponseLimits) -> Any:
+    """Wrap the body of a response, so that it is checked while it is read."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     is_plain = encoding in ("", "identity", "none")
     if response.status_code >= 300:
-        _refuse_long_waits(response, bounds)
+        _refuse_long_waits(response, limits)
         if not is_plain:  # the status says enough
             del response.headers["content-encoding"]
         return _Body(response.stream, _Beginning(_ERROR_BYTES if is_plain else 0))
@@ -95,17 +96,17 @@ def _bounded_body(response: Any, bounds: Bounds) -> Any:
             expected="an answer as it is (Accept-Encoding: identity)",
             hint="switch compression off in the server, or in the proxy before it",
         )
-    return _Body(response.stream, _Events(bounds) if bounds.is_stream else _Whole(bounds))
+    return _Body(response.stream, _Events(limits) if limits.is_stream else _Whole(limits))
 
 
-def _refuse_long_waits(response: Any, bounds: Bounds) -> None:
-    """Have the client repeat nothing after a pause that is longer than there is time."""
-    if _asked_pause_seconds(response.headers) > bounds.seconds_left:
+def _refuse_long_waits(response: Any, limits: ResponseLimits) -> None:
+    """Prevent a retry after a pause that is longer than the time that is left."""
+    if _asked_pause_seconds(response.headers) > limits.seconds_left:
         response.headers["x-should-retry"] = "false"
 
 
 def _asked_pause_seconds(headers: Any) -> float:
-    """How long a server wants to be left alone; 0 if it does not say."""
+    """The pause that a server asks for before a retry; 0 if it asks for none."""
     said = headers.get("retry-after", "")
     for text, per_second in ((headers.get("retry-after-ms", ""), 1000), (said, 1)):
         with suppress(ValueError):
@@ -117,7 +118,7 @@ def _asked_pause_seconds(headers: Any) -> float:
 
 
 class _Body(http.AsyncByteStream):  # type: ignore[misc]  # of either library
-    """A body that goes through a filter."""
+    """A response body that passes through a filter."""
 
     def __init__(self, stream: Any, kept: _Beginning | _Whole | _Events) -> None:
         self._stream = stream
@@ -133,12 +134,12 @@ class _Body(http.AsyncByteStream):  # type: ignore[misc]  # of either library
         yield self._kept.finish()
 
     async def aclose(self) -> None:
-        """Close the connection, or give it back."""
+        """Close the connection, or return it to the pool."""
         await self._stream.aclose()
 
 
 class _Beginning:
-    """Lets so many bytes through, and ends."""
+    """A filter that passes the first bytes only."""
 
     def __init__(self, most_bytes: int) -> None:
         self._left = most_bytes
@@ -157,12 +158,12 @@ class _Beginning:
 
 
 class _Whole:
-    """Lets a body through, and refuses one that is too long or a web page."""
+    """A filter that passes a whole body. It refuses one that is too long, or a web page."""
 
     is_full = False
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self, limits: ResponseLimits) -> None:
+        self._limits = limits
         self._num_bytes = 0
         self._first = b""
 
@@ -170,10 +171,10 @@ class _Whole:
         self._num_bytes += len(chunk)
         if not self._first:
             self._first = chunk.lstrip()[:1]
-            self._judge_first()
-        if self._num_bytes > self._bounds.body_bytes:
+            self._check_first()
+        if self._num_bytes > self._limits.body_bytes:
             raise ServerAnswerError(
-                f"the server's answer is longer than {self._bounds.body_bytes:,} bytes",
+                f"the server's answer is longer than {self._limits.body_bytes:,} bytes",
                 expected="an answer of the length that was asked for",
                 hint=_API,
             )
@@ -182,7 +183,7 @@ class _Whole:
     def finish(self) -> bytes:
         return b""
 
-    def _judge_first(self) -> None:
+    def _check_first(self) -> None:
         if self._first == b"<":
             raise ServerAnswerError(
                 "there is a web page in place of an API",
@@ -192,13 +193,13 @@ class _Whole:
 
 
 class _Events(_Whole):
-    """Lets the events of a stream through, and refuses one that is too long.
+    """A filter that passes the events of a stream. It refuses an event that is too long.
 
-    A body of JSON in place of a stream becomes its only event: an error, or the whole answer.
+    A JSON body in place of a stream becomes its only event: an error, or the whole answer.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
-        super().__init__(bounds)
+    def __init__(self, limits: ResponseLimits) -> None:
+        super().__init__(limits)
         self._splitter = EventSplitter()
         self._json = bytearray()
 
@@ -208,9 +209,9 @@ class _Events(_Whole):
             self._json += chunk
         else:
             events = self._splitter.feed(chunk)
-        if self._splitter.num_bytes + len(self._json) > self._bounds.event_bytes:
+        if self._splitter.num_bytes + len(self._json) > self._limits.event_bytes:
             raise ServerAnswerError(
-                f"the server's stream has an event longer than {self._bounds.event_bytes:,} bytes",
+                f"the server's stream has an event longer than {self._limits.event_bytes:,} bytes",
                 expected="an event for each token or a few of them",
             )
         return events

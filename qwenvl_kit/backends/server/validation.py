@@ -1,4 +1,4 @@
-"""Whether the arguments of `VisionChat.connect` can be used."""
+"""The validation of the arguments of `VisionChat.connect`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _BEFORE_HOST = re.compile(r"[^?#]*@")
 
 
 def api_address(base_url: object) -> str:
-    """The address of an API, without what belongs to a single call.
+    """Check the URL of an API, and return it without the path of a single call.
 
     Raises:
-        InputError: it is no URL of http, or holds what would be shown wherever the server is named.
+        InputError: it is no http URL, or it contains a login or a query, which would be shown
+            wherever the server is named.
     """
     if not isinstance(base_url, str):
         raise InputError(
@@ -42,10 +43,10 @@ def api_address(base_url: object) -> str:
 
 
 def check_numbers(**given: object) -> None:
-    """Check whole numbers, each by its name.
+    """Check whole numbers, each given by its name.
 
     Raises:
-        InputError: one is none, or too small.
+        InputError: a value is no whole number, or too small.
     """
     for name, value in given.items():
         least = 0 if name == "max_retries" else 1
@@ -57,10 +58,10 @@ def check_numbers(**given: object) -> None:
 
 
 def check_seconds(**given: object) -> None:
-    """Check times, each by its name.
+    """Check times in seconds, each given by its name.
 
     Raises:
-        InputError: one is none.
+        InputError: a value is no number of seconds.
     """
     for name, value in given.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -69,10 +70,10 @@ def check_seconds(**given: object) -> None:
 
 
 def check_flags(**given: object) -> None:
-    """Check what is yes or no, each by its name.
+    """Check flags, each given by its name.
 
     Raises:
-        InputError: one is neither.
+        InputError: a value is neither True nor False.
     """
     for name, value in given.items():
         if not isinstance(value, bool):
@@ -80,10 +81,10 @@ def check_flags(**given: object) -> None:
 
 
 def check_encoding(image_encoding: object) -> None:
-    """Check how pictures are to travel.
+    """Check the image format.
 
     Raises:
-        InputError: there is no such way.
+        InputError: there is no such format.
     """
     if image_encoding not in ENCODINGS:
         raise InputError(
@@ -92,5 +93,5 @@ def check_encoding(image_encoding: object) -> None:
 
 
 def _public(address: str) -> str:
-    """What may be shown of what is no address: nothing that could be a login or a query."""
+    """The part of an unusable address that may be shown: no login and no query."""
     return re.split(r"[?#]", _BEFORE_HOST.sub("", address))[0][:100]

@@ -1,4 +1,4 @@
-"""vLLM in this process. Needs the package vllm."""
+"""The vLLM backend: a model that vLLM runs in this process. Needs the package vllm."""
 
 from qwenvl_kit.backends.vllm.loader import load_vllm_backend
 

@@ -1,4 +1,4 @@
-"""LoRA adapters of a model that vLLM runs. Each request goes to the one that is active then."""
+"""The LoRA adapters of a model that vLLM runs. A request uses the adapter that is active then."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from qwenvl_kit.errors import AdapterError, UnsafeWeightsError, UnsupportedFeatu
 
 
 class VllmAdapters:
-    """Adapters by name; fulfils `AdapterSet`.
+    """The adapters of a model by their names; an `AdapterSet`.
 
     Args:
         core: vLLM's `LLMEngine`.
-        are_enabled: whether it was started with `enable_lora=True`.
+        are_enabled: True if it was started with `enable_lora=True`.
     """
 
     def __init__(self, core: Any, *, are_enabled: bool) -> None:
@@ -31,19 +31,19 @@ class VllmAdapters:
 
     @property
     def active(self) -> str | None:
-        """The one that answers; None for the base model."""
+        """The adapter that answers; None for the base model."""
         return self._active
 
     @property
     def request(self) -> Any:
-        """The active one as vLLM takes it; None for the base model."""
+        """The active adapter as vLLM's `LoRARequest`; None for the base model."""
         return None if self._active is None else self._loaded[self._active]
 
     def load(self, folder: str | os.PathLike[str], name: str | None = None) -> str:
         """Load an adapter from a folder, use it, and return its name.
 
         Raises:
-            AdapterError: vLLM cannot load it, was started without adapters, or knows the name.
+            AdapterError: vLLM cannot load it or was started without adapters, or the name is taken.
             UnsafeWeightsError: its weights are pickled.
         """
         path = Path(folder)
@@ -54,10 +54,10 @@ class VllmAdapters:
         request = LoRARequest(name, self._num_loaded + 1, str(path))
         try:
             self._core.add_lora(request)
-        except Exception as error:  # vLLM refuses in many ways
+        except Exception as error:  # vLLM raises errors of many types
             raise AdapterError(
                 f"vLLM cannot load the adapter {name!r} ({type(error).__name__}: {error})",
-                hint="from_vllm(max_lora_rank=...), of at least the adapter's rank",
+                hint="from_vllm(max_lora_rank=...) with at least the adapter's rank",
             ) from error
         self._num_loaded += 1
         self._loaded[name] = request
@@ -78,7 +78,7 @@ class VllmAdapters:
         self._core.remove_lora(request.lora_int_id)
 
     def merge(self) -> None:
-        """Not possible here."""
+        """Raise an UnsupportedFeatureError: vLLM cannot merge adapters."""
         raise UnsupportedFeatureError(
             "vLLM merges no adapters into its weights",
             hint="VisionChat.from_pretrained(...).adapters.merge()",

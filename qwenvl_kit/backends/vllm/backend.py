@@ -1,4 +1,4 @@
-"""vLLM in this process, as a backend."""
+"""The vLLM backend: a model that vLLM runs in this process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.backends.base import BackendRequest, Completion, Load, Observer
-from qwenvl_kit.backends.closed import closed_error
+from qwenvl_kit.backends.base import (
+    Backend,
+    BackendRequest,
+    Completion,
+    Load,
+    Observer,
+    closed_error,
+)
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.prompts import prompt_of
-from qwenvl_kit.backends.vllm.request import Ticket
+from qwenvl_kit.backends.vllm.request import EngineRequest
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages.message import Message
@@ -38,13 +44,13 @@ class VllmModel:
     Attributes:
         engine: runs its requests.
         adapters: its LoRA adapters.
-        rules: what it lays down for planning.
+        rules: its rules for planning.
         sampling: the settings that it was published with.
-        encoder: renders its prompts.
-        vocabulary: tokens to text.
-        facts: what is loaded and how, in words.
-        generation: what else it says of answers; None where that is not known.
-        resizer: brings pictures and frames to their planned sizes.
+        encoder: renders and tokenises its prompts.
+        vocabulary: decodes token ids.
+        facts: facts about the loaded model, in words.
+        generation: the other rules of its generation_config.json; None if they are not known.
+        resizer: resizes pictures and frames to their planned sizes.
     """
 
     engine: Engine
@@ -58,11 +64,11 @@ class VllmModel:
     resizer: Resizer = field(default_factory=Resizer)
 
 
-class VllmBackend:
-    """Runs requests on vLLM in this process; fulfils `Backend`.
+class VllmBackend(Backend):
+    """A backend that runs requests on vLLM in this process.
 
     Args:
-        model: what it runs.
+        model: the model that vLLM runs.
     """
 
     def __init__(self, model: VllmModel) -> None:
@@ -77,7 +83,7 @@ class VllmBackend:
 
     @property
     def rules(self) -> PlanningRules:
-        """What the model lays down for planning."""
+        """The rules by which pictures, videos and prompts are planned for the model."""
         return self._model.rules
 
     @property
@@ -85,7 +91,7 @@ class VllmBackend:
         """The settings that the checkpoint was published with.
 
         Raises:
-            UnsupportedFeatureError: they ask for beams, or another search.
+            UnsupportedFeatureError: they ask for beam search, or another search.
         """
         if self._model.generation is not None:
             self._model.generation.check_search()
@@ -97,28 +103,28 @@ class VllmBackend:
         return self._model.adapters
 
     def free_bytes(self) -> int | None:
-        """Not known: vLLM took what it may have when it was started."""
+        """None: vLLM reserved its share of the memory when it was started."""
         _ = self._model
         return None
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> int:
-        """Length of the rendered prompt in tokens, its visual tokens as planned."""
+        """The length of the rendered prompt in tokens, its visual tokens as planned."""
         return len(self._model.encoder.encode_prompt(messages, media).ids)
 
     def resize_image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded picture at the planned size, so that vLLM finds nothing to resize."""
+        """Return a decoded picture at the planned size, so that vLLM need not resize it."""
         return self._model.resizer.image(image, size)
 
     def resize_frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A decoded frame of a video at the planned size, likewise."""
+        """Return a decoded frame of a video at the planned size, for the same reason."""
         return self._model.resizer.frame(image, size)
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """Queue a request, to be answered along with others as if it ran alone.
+        """Queue a request. It is answered along with others, as if it ran alone.
 
         Raises:
             OverloadError: too many requests wait.
@@ -127,7 +133,7 @@ class VllmBackend:
         media = list(request.plan.media.values())
         prompt = model.encoder.encode_prompt(request.messages, media)
         only = None if request.constraint is None else request.constraint.only_answer
-        ticket = Ticket(
+        engine_request = EngineRequest(
             request,
             prompt_of(request, model.encoder.encode_turns(request.messages, media)),
             _params(request),
@@ -137,30 +143,30 @@ class VllmBackend:
             answer_ids=None if only is None else model.encoder.encode_answer(only),
             opens_thought=prompt.opens_thought,
         )
-        model.engine.submit(ticket)
-        return ticket.future
+        model.engine.submit(engine_request)
+        return engine_request.future
 
     def gather(self) -> AbstractContextManager[object]:
-        """Within it an idle engine begins nothing, so that it begins together what is submitted."""
+        """Return a context in which an idle engine begins nothing, so that a batch can form."""
         return self._model.engine.gather()
 
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return self._model.engine.load
 
     def report(self) -> Mapping[str, str]:
-        """What is loaded and how, in words."""
+        """Facts about the loaded model, in words."""
         return {**self._model.facts, "adapter": self._model.adapters.active or "none"}
 
     def close(self) -> None:
-        """Release the model as soon as what runs has ended."""
+        """Release the model as soon as the requests that run have ended."""
         state, self._state = self._state, None
         if state is not None:
             state.engine.close()
 
 
 def scoring_params(end_ids: frozenset[int], num_alternatives: int) -> Any:
-    """VLLM's parameters for reading an answer as part of its prompt."""
+    """The `SamplingParams` of vLLM for scoring an answer as part of the prompt."""
     from vllm import SamplingParams
 
     return SamplingParams(
@@ -174,26 +180,26 @@ def scoring_params(end_ids: frozenset[int], num_alternatives: int) -> Any:
 
 
 def _params(request: BackendRequest) -> Any:
-    """VLLM's `SamplingParams`. Text, stop strings and cycles are seen to here."""
+    """The `SamplingParams` of vLLM. Detokenising, stop strings and cycles stay with the kit."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     sampling, constraint = request.sampling, request.constraint
-    bound = None
+    outputs = None
     if constraint is not None:
         form = constraint.text if constraint.kind == "regex" else json.loads(constraint.text)
         name = "json" if constraint.kind == "json schema" else constraint.kind
-        bound = StructuredOutputsParams(**{name: form})
-    narrow = {} if sampling.is_greedy else _given(sampling, ("top_k", "top_p", "min_p"))
+        outputs = StructuredOutputsParams(**{name: form})
+    truncation = {} if sampling.is_greedy else _given(sampling, ("top_k", "top_p", "min_p"))
     return SamplingParams(
         max_tokens=request.plan.max_new_tokens,
         temperature=sampling.temperature or 0.0,
         seed=None if sampling.seed is None else sampling.seed % 2**63,
         logprobs=sampling.num_alternatives,
-        structured_outputs=bound,
+        structured_outputs=outputs,
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
-        **narrow,
+        **truncation,
         **_given(sampling, ("repetition_penalty", "presence_penalty")),
     )
 

@@ -1,8 +1,8 @@
-"""Runs vLLM's engine step by step, for all requests that there are.
+"""The engine of vLLM, run step by step for all requests.
 
 `LLM.chat` takes a list and fails as a whole. The engine below it takes requests one by one while
-others run, and lets each be ended: so a request that vLLM refuses costs no other, tokens are seen
-as they come, and what nobody wants any more is given up.
+others run, and can abort each of them. So a request that vLLM refuses does not fail the others,
+tokens are seen as they come, and a cancelled request is aborted.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import itertools
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
+from qwenvl_kit.backends.admission import Gathering, check_queue_has_room
 from qwenvl_kit.backends.base import Load
 from qwenvl_kit.backends.vllm.error_mapping import translated
-from qwenvl_kit.backends.vllm.request import Ticket
-from qwenvl_kit.errors import OverloadError
+from qwenvl_kit.backends.vllm.request import EngineRequest
 
 _IDLE_SECONDS = 1.0
 _EXIT_SECONDS = 10.0
 
 
 def _stop_all() -> None:
-    """VLLM's own threads do not outlive an interpreter that ends beneath them."""
+    """Stop all engines when the interpreter ends, as vLLM's own threads would crash."""
     for engine in tuple(_ENGINES):
         engine.stop()
 
@@ -36,13 +35,13 @@ atexit.register(_stop_all)
 
 
 class Engine:
-    """A thread that runs vLLM's engine; it ends when it has had nothing to do for a second.
+    """A thread that runs vLLM's engine. It ends when it has had nothing to do for a second.
 
     Args:
         core: vLLM's `LLMEngine`.
-        scoring_params: vLLM's parameters for reading an answer as part of its prompt, by how many
-            alternatives are wanted.
-        max_queued_requests: most requests that wait to be begun.
+        scoring_params: makes the `SamplingParams` for scoring an answer, from the number of
+            alternatives.
+        max_queued_requests: most requests that wait to be started.
     """
 
     def __init__(self, core: Any, scoring_params: Any, max_queued_requests: int) -> None:
@@ -50,32 +49,28 @@ class Engine:
         self._scoring_params = scoring_params
         self._max_queued_requests = max_queued_requests
         self._changed = threading.Condition()
-        self._waiting: deque[Ticket] = deque()
-        self._running: dict[str, Ticket] = {}
+        self._waiting: deque[EngineRequest] = deque()
+        self._running: dict[str, EngineRequest] = {}
         self._thread: threading.Thread | None = None
-        self._num_gathering = 0
+        self._gathering = Gathering(self._changed)
         self._names = itertools.count()
         self._is_closed = False
         _ENGINES.add(self)
 
     @property
     def load(self) -> Load:
-        """What waits and what runs at the moment."""
+        """The requests that wait and run at the moment."""
         return Load(len(self._waiting), len(self._running))
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, request: EngineRequest) -> None:
         """Queue a request; for any thread.
 
         Raises:
-            OverloadError: too many wait.
+            OverloadError: too many requests wait.
         """
         with self._changed:
-            if len(self._waiting) >= self._max_queued_requests:
-                raise OverloadError(
-                    f"{len(self._waiting)} requests wait already",
-                    hint="ask again later, or from_vllm(max_queued_requests=...)",
-                )
-            self._waiting.append(ticket)
+            check_queue_has_room(len(self._waiting), self._max_queued_requests, "from_vllm")
+            self._waiting.append(request)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="qwenvl_kit vllm", daemon=True
@@ -83,20 +78,12 @@ class Engine:
                 self._thread.start()
             self._changed.notify_all()
 
-    @contextmanager
-    def gather(self) -> Iterator[None]:
-        """Within it an idle engine begins nothing."""
-        with self._changed:
-            self._num_gathering += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._num_gathering -= 1
-                self._changed.notify_all()
+    def gather(self) -> AbstractContextManager[None]:
+        """Return a context in which an idle engine begins nothing."""
+        return self._gathering.hold()
 
     def close(self) -> None:
-        """Give the engine up as soon as nothing runs any more; for any thread."""
+        """Release the engine as soon as no request runs; for any thread."""
         with self._changed:
             self._is_closed = True
             is_idle = self._thread is None
@@ -105,97 +92,97 @@ class Engine:
             self._shut_down()
 
     def stop(self) -> None:
-        """Give up whatever runs, and wait for the thread: Python is about to end."""
+        """Cancel all requests and wait for the thread, as Python is about to end."""
         with self._changed:
-            given_up = [*self._waiting, *self._running.values()]
+            cancelled = [*self._waiting, *self._running.values()]
             thread = self._thread
-        for ticket in given_up:
-            ticket.is_given_up = True
+        for request in cancelled:
+            request.is_cancelled = True
         self.close()
         if thread is not None:
             thread.join(_EXIT_SECONDS)
 
     def _run(self) -> None:
         while self._take_new():
-            self._end_unwanted()
+            self._end_early()
             if self._running:
                 self._step()
         if self._is_closed:
             self._shut_down()
 
     def _take_new(self) -> bool:
-        """Begin what waits; False when the thread is to end."""
+        """Start the requests that wait; False if the thread is to end."""
         with self._changed:
-            while not self._running and (not self._waiting or self._num_gathering):
+            while not self._running and (not self._waiting or self._gathering.is_active):
                 was_told = self._changed.wait(_IDLE_SECONDS)
                 is_over = not was_told or self._is_closed
-                if is_over and not self._waiting and not self._num_gathering:
+                if is_over and not self._waiting and not self._gathering.is_active:
                     if not self._is_closed:
                         self._thread = None
                     return False
             new = list(self._waiting)
             self._waiting.clear()
-        for ticket in new:
-            if ticket.is_scoring:
-                self._score(ticket)
+        for request in new:
+            if request.is_scoring:
+                self._score(request)
             else:
-                self._begin(ticket, ticket.prompt, ticket.params)
+                self._begin(request, request.prompt, request.params)
         return True
 
-    def _begin(self, ticket: Ticket, prompt: Any, params: Any) -> None:
-        """Give a request to the engine; one that it refuses ends here."""
+    def _begin(self, request: EngineRequest, prompt: Any, params: Any) -> None:
+        """Pass a request to the engine; one that it refuses ends here."""
         name = f"qwenvl-kit-{next(self._names)}"
         try:
-            self._core.add_request(name, prompt, params, lora_request=ticket.lora)
-        except Exception as error:  # vLLM refuses in many ways
-            ticket.future.set_exception(translated(error))
+            self._core.add_request(name, prompt, params, lora_request=request.lora)
+        except Exception as error:  # vLLM raises errors of many types
+            request.future.set_exception(translated(error))
         else:
-            self._running[name] = ticket
+            self._running[name] = request
 
-    def _score(self, ticket: Ticket) -> None:
-        params = self._scoring_params(ticket.request.sampling.num_alternatives)
-        self._begin(ticket, ticket.scoring_prompt(), params)
+    def _score(self, request: EngineRequest) -> None:
+        params = self._scoring_params(request.asked.sampling.num_alternatives)
+        self._begin(request, request.scoring_prompt(), params)
 
-    def _end_unwanted(self) -> None:
-        for name, ticket in list(self._running.items()):
-            reason = ticket.unwanted_for
-            if reason is not None or ticket.has_enough:
+    def _end_early(self) -> None:
+        for name, request in list(self._running.items()):
+            reason = request.must_end
+            if reason is not None or request.has_enough:
                 self._core.abort_request([name])
                 del self._running[name]
-                self._finish(ticket, reason)
+                self._finish(request, reason)
 
     def _step(self) -> None:
         try:
             outputs = self._core.step()
-        except Exception as error:  # the engine is of no use any more
+        except Exception as error:  # the engine can no longer be used
             failed, self._running = self._running, {}
-            for ticket in failed.values():
-                ticket.future.set_exception(translated(error))
+            for request in failed.values():
+                request.future.set_exception(translated(error))
             return
         for output in outputs:
             if output.request_id in self._running:
                 self._take(output, self._running[output.request_id])
 
-    def _take(self, output: Any, ticket: Ticket) -> None:
+    def _take(self, output: Any, request: EngineRequest) -> None:
         try:
-            if ticket.is_scoring:
+            if request.is_scoring:
                 if output.finished:
                     del self._running[output.request_id]
-                    ticket.take_scores(output)
-                    ticket.finish()
-            elif ticket.take(output):
+                    request.take_scores(output)
+                    request.finish()
+            elif request.take(output):
                 del self._running[output.request_id]
-                self._finish(ticket)
-        except Exception as error:  # whoever waits must be told of anything
+                self._finish(request)
+        except Exception as error:  # a caller waits for the future, whatever happens
             self._running.pop(output.request_id, None)
-            ticket.future.set_exception(translated(error))
+            request.future.set_exception(translated(error))
 
-    def _finish(self, ticket: Ticket, reason: Any = None) -> None:
-        """End a request, or have its answer scored first."""
-        if reason is None and ticket.needs_scores:
-            self._score(ticket)
+    def _finish(self, request: EngineRequest, reason: Any = None) -> None:
+        """End a request, or score its answer first."""
+        if reason is None and request.needs_scores:
+            self._score(request)
         else:
-            ticket.finish(reason)
+            request.finish(reason)
 
     def _shut_down(self) -> None:
         core, self._core = self._core, None

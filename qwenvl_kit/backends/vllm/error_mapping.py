@@ -1,4 +1,4 @@
-"""What vLLM raises, in the kit's own errors."""
+"""The mapping from vLLM's errors to the kit's."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _NO_DEVICE = re.compile(r"(?i)infer device|no cuda|libcuda|nvml|cuda driver|no g
 
 
 def translated(error: Exception) -> QwenVLKitError:
-    """An error of the kit for one that a request ended with, its cause attached."""
+    """Translate the error of a request, and attach it as the cause."""
     if isinstance(error, QwenVLKitError):
         return error
     said = " ".join(str(error).split())[:300]
     found: QwenVLKitError = GenerationError(f"vLLM failed ({type(error).__name__}: {said})")
     if _TOO_MANY.search(said):
         found = UnsupportedFeatureError(
-            f"vLLM was started for fewer pictures or videos ({said})",
+            f"vLLM was started with a lower limit for pictures or videos ({said})",
             hint="from_vllm(limit_mm_per_prompt={'image': 8, 'video': 2})",
         )
     elif _TOO_LONG.search(said):
@@ -39,7 +39,7 @@ def translated(error: Exception) -> QwenVLKitError:
             hint="a smaller budget, fewer pictures, or from_vllm(max_model_len=...)",
         )
     elif _GRAMMAR.search(said):
-        found = SchemaError(f"vLLM cannot bind an answer to that form ({said})")
+        found = SchemaError(f"vLLM cannot enforce this constraint ({said})")
     elif _MEMORY.search(said):
         found = OutOfMemoryError(f"vLLM ran out of memory ({said})")
     found.__cause__ = error
@@ -47,7 +47,7 @@ def translated(error: Exception) -> QwenVLKitError:
 
 
 def translated_load(error: Exception, name: str) -> ModelLoadError:
-    """An error of the kit for what vLLM raised while it loaded a model, its cause attached."""
+    """Translate an error that vLLM raised while it loaded a model, and attach it as the cause."""
     if isinstance(error, ModelLoadError):
         return error
     said = " ".join(str(error).split())[:300]

@@ -1,4 +1,4 @@
-"""From a checkpoint to vLLM in this process."""
+"""The loader of a checkpoint into vLLM in this process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from qwenvl_kit.backends.admission import check_max_queued_requests
 from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.backend import VllmBackend, VllmModel, scoring_params
 from qwenvl_kit.backends.vllm.engine import Engine
@@ -23,7 +24,7 @@ from qwenvl_kit.processing.processor_config import load_published
 from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
 _OURS = ("model", "tokenizer", "trust_remote_code", "revision", "tokenizer_revision")
-"""Arguments of vLLM that this backend answers for."""
+"""Arguments of vLLM that this backend itself sets."""
 
 
 def load_vllm_backend(
@@ -35,7 +36,7 @@ def load_vllm_backend(
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
     **engine_args: Any,
 ) -> VllmBackend:
-    """Load a checkpoint; the arguments and errors are those of `VisionChat.from_vllm`."""
+    """Load a checkpoint. The arguments and errors are those of `VisionChat.from_vllm`."""
     _check(max_queued_requests, engine_args)
     try:
         import vllm
@@ -48,11 +49,11 @@ def load_vllm_backend(
     settings = read_settings(checkpoint.folder)
     published = load_published(checkpoint, settings)
     fetch_weights(checkpoint, offline=offline)
-    # vLLM's own choice would take pickled weights where there are no others.
+    # By default vLLM would load pickled weights if there are no others.
     arguments = {"load_format": "safetensors", "logprobs_mode": "raw_logprobs", **engine_args}
     try:
         core = vllm.LLM(model=str(checkpoint.folder), **arguments).llm_engine
-    except Exception as error:  # it fails in many ways
+    except Exception as error:  # vLLM raises errors of many types
         raise translated_load(error, checkpoint.name) from error
     family, processor = settings.family, published.processor
     length = int(core.model_config.max_model_len)
@@ -88,7 +89,7 @@ def load_vllm_backend(
 def _rules(
     published: PlanningRules, context_tokens: int, given: Mapping[str, Any] | None
 ) -> PlanningRules:
-    """What the model lays down, with the limits that vLLM was started with."""
+    """The model's rules for planning, with the limits that vLLM was started with."""
     limits = published.image_limits
     sizes = (given or {}).get("size") or {}
     low = (given or {}).get("min_pixels") or sizes.get("shortest_edge") or limits.min_pixels
@@ -102,11 +103,7 @@ def _rules(
 
 
 def _check(max_queued_requests: int, engine_args: Mapping[str, Any]) -> None:
-    if type(max_queued_requests) is not int or max_queued_requests < 1:
-        raise InputError(
-            f"max_queued_requests={max_queued_requests!r} was given",
-            expected="a whole number above 0",
-        )
+    check_max_queued_requests(max_queued_requests)
     if engine_args.get("trust_remote_code"):
         raise ModelLoadError(
             "trust_remote_code=True was given, and code of a checkpoint is never run",

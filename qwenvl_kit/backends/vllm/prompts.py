@@ -1,4 +1,4 @@
-"""A request as vLLM's engine takes it."""
+"""The prompt of a request in the form that vLLM's engine takes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qwenvl_kit.plans import VideoPlan
 
 
 def prompt_of(request: BackendRequest, ids: list[int]) -> dict[str, Any]:
-    """The prompt with its pictures and videos, which vLLM sets in for their placeholders.
+    """Make the prompt with its pictures and videos, which replace their placeholders in vLLM.
 
     Args:
-        request: what is asked.
-        ids: the rendered prompt, one placeholder for each picture and video.
+        request: the request.
+        ids: the token ids of the rendered prompt, one placeholder for each picture and video.
     """
     images: list[Any] = []
     videos: list[Any] = []
@@ -32,7 +32,7 @@ def prompt_of(request: BackendRequest, ids: list[int]) -> dict[str, Any]:
 
 
 def _metadata(times: Sequence[float]) -> dict[str, Any]:
-    """What vLLM and transformers want to know of frames that are chosen already."""
+    """The video metadata of vLLM and transformers, for frames that were already chosen."""
     return {
         "fps": float(CLOCK_HERTZ),
         "total_num_frames": num_ticks(times),

@@ -1,37 +1,38 @@
-"""One request while vLLM has it."""
+"""A request in vLLM's engine, with the state of its answer."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qwenvl_kit.backends.answer_builder import GrowingAnswer
+from qwenvl_kit.backends.admission import deadline_after, early_end
+from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.base import BackendRequest, Completion, Observer
 from qwenvl_kit.processing.detokenizer import TextStream, Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
 
 
 @dataclass
-class Ticket:
-    """One request while vLLM has it.
+class EngineRequest:
+    """A request in vLLM's engine, with the state of its answer.
 
     Attributes:
-        request: what is asked.
-        prompt: the same as vLLM takes it.
-        params: vLLM's `SamplingParams`.
-        vocabulary: tokens to text.
-        observer: who follows it; None for nobody.
+        asked: the request as the pipeline gave it.
+        prompt: its prompt in vLLM's form.
+        params: its `SamplingParams` of vLLM.
+        vocabulary: decodes token ids.
+        observer: the observer of the request; None if it has none.
         lora: the adapter that answers; None for the base model.
-        answer_ids: the answer, where only one may come: it is read and not written.
-        opens_thought: whether the prompt had opened the model's thoughts.
-        future: of its answer.
+        answer_ids: the token ids of the answer, if the constraint allows only one: it is scored
+            and not generated.
+        opens_thought: True if the prompt had opened the model's thoughts.
+        future: the future of its completion.
     """
 
-    request: BackendRequest
+    asked: BackendRequest
     prompt: dict[str, Any]
     params: Any
     vocabulary: Vocabulary
@@ -43,7 +44,7 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()
-        self._deadline = self._started + (self.request.sampling.max_seconds or math.inf)
+        self._deadline = deadline_after(self.asked.sampling.max_seconds)
         self._first: float | None = None
         self._answer = self._begun()
         self._stream = self._decoder()
@@ -51,32 +52,30 @@ class Ticket:
         self._reason: FinishReason | None = None
         self._prompt_tokens: int | None = None
         self._reused_tokens = 0
-        self.is_given_up = False
+        self.is_cancelled = False
         self.is_scoring = self.answer_ids is not None
         self.future.set_running_or_notify_cancel()
 
     @property
-    def unwanted_for(self) -> FinishReason | None:
-        """Why nobody waits for more of it; None if somebody does."""
-        if self.is_given_up or (self.observer is not None and self.observer.is_cancelled()):
-            return "cancelled"
-        return "deadline" if time.perf_counter() >= self._deadline else None
+    def must_end(self) -> FinishReason | None:
+        """The reason for which it must end now; None if it may go on."""
+        return "cancelled" if self.is_cancelled else early_end(self.observer, self._deadline)
 
     @property
     def has_enough(self) -> bool:
-        """Whether what was generated is the whole answer, though the model would go on."""
+        """True if the answer is complete although the model would go on."""
         return not self.is_scoring and self._answer.reason is not None
 
     @property
     def needs_scores(self) -> bool:
-        """Whether its answer has to be read once more.
+        """True if the answer must be scored afterwards.
 
-        While vLLM binds an answer to a form, it tells log-probabilities among what the form leaves.
+        While vLLM enforces a constraint, its log-probabilities are those among the allowed tokens.
         """
-        return self.request.constraint is not None and bool(self._ids)
+        return self.asked.constraint is not None and bool(self._ids)
 
     def scoring_prompt(self) -> dict[str, Any]:
-        """The prompt with the answer behind it."""
+        """Return the prompt with the answer behind it, and switch to scoring."""
         self.is_scoring = True
         if self.answer_ids is not None:
             self._ids = list(self.answer_ids)
@@ -84,7 +83,7 @@ class Ticket:
         return {**self.prompt, "prompt_token_ids": ids}
 
     def take(self, output: Any) -> bool:
-        """What a step of the engine adds; whether the answer has come to its end."""
+        """Add the tokens of a step of the engine; True if the answer is complete."""
         if self._prompt_tokens is None:
             self._prompt_tokens = len(output.prompt_token_ids or ()) or None
             self._reused_tokens = output.num_cached_tokens or 0
@@ -100,7 +99,7 @@ class Ticket:
         return bool(output.finished)
 
     def take_scores(self, output: Any) -> None:
-        """The scores of an answer that was read as part of its prompt."""
+        """Take the scores of an answer that was read as part of the prompt."""
         begin = len(output.prompt_token_ids) - len(self._ids)
         self._prompt_tokens = begin
         before, self._answer = self._answer, self._begun()
@@ -113,10 +112,10 @@ class Ticket:
             self._answer.end_token = self._end(output.outputs[0].logprobs[0])
 
     def finish(self, reason: FinishReason | None = None) -> None:
-        """End it with what there is.
+        """End the request with the answer so far.
 
         Args:
-            reason: why, where that was not the model's doing.
+            reason: why it ended; None takes the model's reason.
         """
         shown = self._answer.complete(self._stream.flush())
         if shown:
@@ -140,11 +139,11 @@ class Ticket:
             )
         )
 
-    def _begun(self) -> GrowingAnswer:
-        return GrowingAnswer(self.request.sampling, begins_in_thought=self.opens_thought)
+    def _begun(self) -> AnswerBuilder:
+        return AnswerBuilder(self.asked.sampling, begins_in_thought=self.opens_thought)
 
     def _decoder(self) -> TextStream:
-        keeps = self.request.sampling.keep_special_tokens
+        keeps = self.asked.sampling.keep_special_tokens
         return self.vocabulary.stream(keep_special_tokens=keeps)
 
     def _add(self, token_id: int, known: Mapping[int, Any] | None, *, is_told: bool = True) -> None:
@@ -172,11 +171,11 @@ class Ticket:
         likeliest = sorted(known.items(), key=lambda item: -item[1].logprob)
         others = [
             TokenAlternative(self.vocabulary.text(name), name, float(score.logprob))
-            for name, score in likeliest[: self.request.sampling.num_alternatives]
+            for name, score in likeliest[: self.asked.sampling.num_alternatives]
         ]
         return TokenScore(text, token_id, float(known[token_id].logprob), tuple(others))
 
     def _end(self, known: Mapping[int, Any]) -> TokenScore | None:
-        """The likeliest of the tokens that end an answer."""
+        """The likeliest of the tokens that end an answer, at the position behind it."""
         ends = [self._score("", token_id, known) for token_id in self.vocabulary.end_ids]
         return max(filter(None, ends), key=lambda token: token.logprob, default=None)

@@ -13,13 +13,12 @@ The future that `submit` returns then completes.
 
 from __future__ import annotations
 
-import math
-import time
 from collections import abc
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from qwenvl_kit.backends.admission import deadline_after
 from qwenvl_kit.backends.base import BackendRequest, CacheInfo, Completion, KnownMedia, Observer
 from qwenvl_kit.backends.local.cache.cascade_attention import offer_shared_attention
 from qwenvl_kit.backends.local.cache.kv_cache import check_layers, is_croppable
@@ -176,7 +175,7 @@ class Engine:
             max_tokens=len(prompt.ids) + max_new_tokens,
             cache_bytes=request.plan.kv_cache_bytes or 0,
             observer=observer,
-            deadline=time.perf_counter() + (request.sampling.max_seconds or math.inf),
+            deadline=deadline_after(request.sampling.max_seconds),
             lookup=self._lookup.lookup_for(request.sampling, prompt.ids, max_new_tokens),
         )
 

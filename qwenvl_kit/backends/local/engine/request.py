@@ -7,7 +7,6 @@ for. The other parts of the engine pass it on: `request_queue`, `prefill`, `deco
 from __future__ import annotations
 
 import math
-import time
 from collections import abc
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy
 import torch
 
+from qwenvl_kit.backends.admission import early_end
 from qwenvl_kit.backends.base import Completion, Observer
 from qwenvl_kit.backends.local.cache.cache_key import CacheKey, MediaSpan
 from qwenvl_kit.backends.local.engine.prompt_lookup import PromptLookup
@@ -111,10 +111,9 @@ class EngineRequest:
 
         In the last two cases this ends the sequence.
         """
-        if self.observer is not None and self.observer.is_cancelled():
-            self.sequence.finish("cancelled")
-        elif time.perf_counter() >= self.deadline:
-            self.sequence.finish("deadline")
+        reason = early_end(self.observer, self.deadline)
+        if reason is not None:
+            self.sequence.finish(reason)
         return self.sequence.finish_reason is not None
 
     def may_retry(self) -> bool:

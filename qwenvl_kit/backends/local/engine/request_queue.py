@@ -10,8 +10,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from qwenvl_kit.backends.admission import check_queue_has_room
 from qwenvl_kit.backends.local.engine.request import EngineRequest
-from qwenvl_kit.errors import InputError, OverloadError
 
 MAX_BATCH_SIZE = 64
 """Most sequences that are decoded together: more do not make a forward pass cheaper."""
@@ -59,13 +59,7 @@ class RequestQueue:
         Raises:
             OverloadError: the queue is full.
         """
-        if len(self._requests) >= self._max_waiting:
-            raise OverloadError(
-                f"{len(self._requests)} requests wait already",
-                expected=f"at most {self._max_waiting} that wait",
-                hint="ask again later; ask_many, which waits for room; or a larger "
-                "max_queued_requests in from_pretrained",
-            )
+        check_queue_has_room(len(self._requests), self._max_waiting, "from_pretrained")
         self._requests.append(request)
 
     def put_back(self, requests: Sequence[EngineRequest]) -> None:
@@ -149,15 +143,3 @@ def _fit(requests: Sequence[EngineRequest], num_shared: int, max_bytes: float) -
     longest = max(request.max_tokens for request in requests)
     num_positions = len(requests) * (longest - num_shared)
     return num_positions <= _MAX_TOKENS and cache_bytes(requests, num_shared) <= max_bytes
-
-
-def check_queue_length(max_waiting: object) -> None:
-    """Check the argument `max_queued_requests`.
-
-    Raises:
-        InputError: it is not a whole number above 0.
-    """
-    if type(max_waiting) is not int or max_waiting < 1:
-        raise InputError(
-            f"max_queued_requests={max_waiting!r} was given", expected="a whole number above 0"
-        )

@@ -20,12 +20,13 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 import torch
 
+from qwenvl_kit.backends.admission import Gathering
 from qwenvl_kit.backends.base import Load, Work
 from qwenvl_kit.backends.local.engine.decode import DecodeBatch, sample_tokens
 from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup
@@ -99,7 +100,8 @@ class Scheduler:
             self._max_waiting, self._memory.free_bytes, self._prefill.num_shared
         )
         self._thread: threading.Thread | None = None
-        self._num_pausing = self._num_gathering = 0
+        self._num_pausing = 0
+        self._gathering = Gathering(self._changed)
         self._is_busy = self._is_released = False
         self._running.clear()
         self._batch.clear()
@@ -157,17 +159,9 @@ class Scheduler:
                 self._is_busy = False
                 self._changed.notify_all()
 
-    @contextmanager
-    def gather(self) -> Iterator[None]:
+    def gather(self) -> AbstractContextManager[None]:
         """Let no request begin within the block if none runs, so that all begin together."""
-        with self._changed:
-            self._num_gathering += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._num_gathering -= 1
-                self._changed.notify_all()
+        return self._gathering.hold()
 
     @property
     def load(self) -> Load:
@@ -250,7 +244,7 @@ class Scheduler:
         return self._may_begin() or (self._is_released and not len(self._queue))
 
     def _may_begin(self) -> bool:
-        is_held = self._num_pausing or self._num_gathering or self._is_busy
+        is_held = self._num_pausing or self._gathering.is_active or self._is_busy
         return len(self._queue) > 0 and not is_held
 
     def _compute_prompts(self, admitted: Sequence[EngineRequest]) -> None:

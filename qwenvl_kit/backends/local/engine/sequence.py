@@ -9,7 +9,7 @@ from collections import abc
 
 import torch
 
-from qwenvl_kit.backends.answer_builder import GrowingAnswer
+from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.local.engine.grammar import GrammarState
 from qwenvl_kit.backends.local.engine.sampler import Sampler, SamplerSettings
 from qwenvl_kit.errors import QwenVLKitError
@@ -47,7 +47,7 @@ class Sequence:
         self._stream = vocabulary.stream(keep_special_tokens=sampling.keep_special_tokens)
         self._pending_delta = Delta("")
         self._is_complete = False
-        self.answer = GrowingAnswer(sampling, begins_in_thought=begins_in_thought)
+        self.answer = AnswerBuilder(sampling, begins_in_thought=begins_in_thought)
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.error: QwenVLKitError | None = None

@@ -17,10 +17,10 @@ from typing import Any, Literal, TypeVar
 import torch
 import transformers
 
+from qwenvl_kit.backends.admission import check_max_queued_requests
 from qwenvl_kit.backends.local.backend import LoadedModel, LocalBackend, clear_all_caches
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.backends.local.engine.logits_processors import check_rules
-from qwenvl_kit.backends.local.engine.request_queue import check_queue_length
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.loading.compilation import Compilation, compile_layers
@@ -108,7 +108,7 @@ def load_backend(
     check_files(checkpoint, settings)
     check_versions(settings)
     check_cache_bytes(max_cache_bytes)
-    check_queue_length(max_queued_requests)
+    check_max_queued_requests(max_queued_requests)
     compilation = Compilation.choose(compile)
     if adapter is not None:
         check_adapter(adapter)
