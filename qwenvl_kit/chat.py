@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
-from qwenvl_kit.errors import ArgumentError, InputError
+from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.pipeline.process_bound import ProcessBound
 
@@ -79,18 +78,11 @@ class VisionChat(ProcessBound):
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
-        from qwenvl_kit.backends.base import Backend
         from qwenvl_kit.media.policy import as_policy
         from qwenvl_kit.options import as_budget
         from qwenvl_kit.pipeline.core import Pipeline
         from qwenvl_kit.pipeline.stats import StatsCounter
 
-        if not isinstance(backend, Backend):
-            raise InputError(
-                f"a {type(backend).__name__} was given as the backend",
-                expected="a Backend, such as ScriptedBackend",
-                hint="VisionChat.from_pretrained(...), which loads a model by its id or folder",
-            )
         self._lock = threading.Lock()
         self._pipeline = Pipeline(backend, as_budget(budget), as_policy(media), calibrator)
         self._stats = StatsCounter()
@@ -830,13 +822,9 @@ class VisionChat(ProcessBound):
         Returns:
             One finding for each check; `is_healthy` if all passed.
         """
-        from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
         from qwenvl_kit.pipeline.self_test import run_self_test
 
-        report = self.report()
-        is_embedded = report.get("model") == os.fspath(MODEL_FOLDER)
-        has_adapter = report.get("adapter", "none") != "none"
-        return run_self_test(self, GOLDEN_FILE if is_embedded and not has_adapter else None)
+        return run_self_test(self)
 
     def close(self, grace_seconds: float = 0.0) -> bool:
         """Take no more requests, and release the model and its memory.
@@ -854,17 +842,7 @@ class VisionChat(ProcessBound):
         Raises:
             InputError: grace_seconds is not a number of at least 0.
         """
-        from qwenvl_kit.pipeline.stats import health_of
-
-        if not isinstance(grace_seconds, (int, float)) or not 0 <= grace_seconds < math.inf:
-            raise InputError(
-                f"grace_seconds={grace_seconds!r} was given", expected="0 or more seconds"
-            )
-        pipeline = self._pipeline
-        pipeline.stop()
-        has_ended = pipeline.wait_until_idle(grace_seconds) and health_of(pipeline.backend).is_idle
-        pipeline.backend.close()
-        return has_ended
+        return self._pipeline.close(grace_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -874,15 +852,9 @@ class VisionChat(ProcessBound):
 
     def _begin(self, request: Request, observer: RequestObserver) -> InFlightRequest:
         """Prepare a request and submit it: the way of every single request."""
-        from qwenvl_kit.pipeline.inflight import InFlightRequest
+        from qwenvl_kit.pipeline.inflight import begin
 
-        use = self._use()
-        try:
-            prepared = use.pipeline.prepare(use.pipeline.resolve(request))
-            return InFlightRequest(use.pipeline, prepared, self._stats, observer, use)
-        except BaseException:
-            use.end()
-            raise
+        return begin(self._use(), request, self._stats, observer)
 
     def _ask_with_samples(
         self, request: Request, num_samples: int, observer: RequestObserver

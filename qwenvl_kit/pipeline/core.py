@@ -37,6 +37,7 @@ from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.pipeline.listeners import Listeners
+from qwenvl_kit.pipeline.stats import health_of
 from qwenvl_kit.plans import ImagePlan, Plan
 from qwenvl_kit.requests import Request, check_sampling
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -137,6 +138,12 @@ class Pipeline:
         policy: MediaPolicy,
         calibrator: Calibrator | None = None,
     ) -> None:
+        if not isinstance(backend, Backend):
+            raise InputError(
+                f"a {type(backend).__name__} was given as the backend",
+                expected="a Backend, such as ScriptedBackend",
+                hint="VisionChat.from_pretrained(...), which loads a model by its id or folder",
+            )
         self.backend = backend
         self.budget = budget
         self._policy = policy
@@ -159,14 +166,28 @@ class Pipeline:
             self._num_uses += 1
         return PipelineUse(self, self._end_use)
 
-    def stop(self) -> None:
-        """Refuse new uses; those that have begun go on."""
-        self.is_stopped = True
+    def close(self, grace_seconds: float) -> bool:
+        """Refuse new uses, wait for those that have begun, and close the backend.
 
-    def wait_until_idle(self, timeout_seconds: float) -> bool:
-        """Wait until all uses have ended; True if they have, False after the timeout."""
+        Args:
+            grace_seconds: the longest time to wait.
+
+        Returns:
+            True if nothing was in flight any more.
+
+        Raises:
+            InputError: grace_seconds is not a number of at least 0.
+        """
+        if not isinstance(grace_seconds, (int, float)) or not 0 <= grace_seconds < math.inf:
+            raise InputError(
+                f"grace_seconds={grace_seconds!r} was given", expected="0 or more seconds"
+            )
         with self._uses:
-            return self._uses.wait_for(lambda: not self._num_uses, timeout_seconds)
+            self.is_stopped = True
+            is_idle = self._uses.wait_for(lambda: not self._num_uses, grace_seconds)
+        is_idle = is_idle and health_of(self.backend).is_idle
+        self.backend.close()
+        return is_idle
 
     def retire(self) -> None:
         """Close the backend when the last use has ended; another pipeline takes new requests."""

@@ -12,6 +12,7 @@ from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.errors import OutOfMemoryError, fresh
 from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
 from qwenvl_kit.pipeline.stats import StatsCounter
+from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
 from qwenvl_kit.tools.reply_parser import parse_reply
 
@@ -194,6 +195,23 @@ class InFlightRequest:
         )
         told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
         return self._pipeline.calibrated(told, resolved)
+
+
+def begin(
+    use: PipelineUse, request: Request, stats: StatsCounter, observer: RequestObserver
+) -> InFlightRequest:
+    """Prepare a request and submit it; its use of the pipeline ends with it.
+
+    Raises:
+        InputError: the request cannot be used.
+        OverloadError: too many requests wait.
+    """
+    try:
+        prepared = use.pipeline.prepare(use.pipeline.resolve(request))
+        return InFlightRequest(use.pipeline, prepared, stats, observer, use)
+    except BaseException:
+        use.end()
+        raise
 
 
 async def fails_for_memory(request: InFlightRequest) -> bool:

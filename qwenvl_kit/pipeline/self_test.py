@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from qwenvl_kit.diagnostics.findings import Diagnosis, Finding
+from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import QwenVLKitError, UnsupportedFeatureError
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.requests import Request
@@ -49,20 +51,23 @@ class TestedChat(Protocol):
         """See `VisionChat.report`."""
 
 
-def run_self_test(chat: TestedChat, golden: Path | None) -> Diagnosis:
-    """Ask a model questions whose answers can be checked.
+def run_self_test(chat: TestedChat, golden: Path = GOLDEN_FILE) -> Diagnosis:
+    """Ask a model questions whose answers can be checked; see `VisionChat.self_test`.
 
     Args:
         chat: the model.
-        golden: a file of questions with the tokens that must come out; None if there is none.
+        golden: questions for the embedded model, with the tokens of their answers.
     """
+    report = chat.report()
+    is_embedded = report.get("model") == os.fspath(MODEL_FOLDER)
+    has_adapter = report.get("adapter", "none") != "none"
     checks: list[tuple[str, Callable[[TestedChat], str]]] = [
         ("batch equals single", _check_batch),
         ("reuse equals fresh", _check_reuse),
         ("stream equals ask", _check_stream),
     ]
     findings = [_run(name, check, chat) for name, check in checks]
-    if golden is not None:
+    if is_embedded and not has_adapter:
         cases = GoldenCase.load_all(golden)
         findings += [_run(f"golden: {case.answer}", case.check, chat) for case in cases]
     return Diagnosis(tuple(findings))
