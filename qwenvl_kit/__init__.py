@@ -19,12 +19,20 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import PixelBudget, Sampling
-from qwenvl_kit.pipeline.batch import BatchEvent
 from qwenvl_kit.pipeline.stats import ChatStats
 from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
 from qwenvl_kit.requests import Request, RequestLike
-from qwenvl_kit.results import Delta, Failure, Reply, Timing, TokenAlternative, TokenScore, Usage
+from qwenvl_kit.results import (
+    BatchEvent,
+    Delta,
+    Failure,
+    Reply,
+    Timing,
+    TokenAlternative,
+    TokenScore,
+    Usage,
+)
 
 __version__ = "0.1.0"
 

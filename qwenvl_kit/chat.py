@@ -1,60 +1,776 @@
-"""The front door: a loaded model that answers questions about pictures."""
+"""`VisionChat`: a loaded model that answers questions about pictures and videos."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.backends.base import (
+    MAX_QUEUED_REQUESTS,
     Adaptable,
     AdapterSet,
+    Backend,
     CacheInfo,
     Remembering,
+    Working,
 )
+from qwenvl_kit.checkpoints.sources import Source
+from qwenvl_kit.conversation import Conversation
 from qwenvl_kit.diagnostics.findings import Diagnosis
 from qwenvl_kit.embedded import GOLDEN_FILE, MODEL_FOLDER
 from qwenvl_kit.errors import ArgumentError, InputError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
-from qwenvl_kit.opening import Opening
-from qwenvl_kit.options import Sampling
-from qwenvl_kit.pipeline.health import Health, health_of
+from qwenvl_kit.journal import Journal
+from qwenvl_kit.media.policy import MediaPolicy, as_policy
+from qwenvl_kit.messages.message import Message
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
+from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
+from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
+from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver, fails_for_memory
 from qwenvl_kit.pipeline.listeners import Listeners
+from qwenvl_kit.pipeline.process_bound import ProcessBound
+from qwenvl_kit.pipeline.self_consistency import ask_with_samples
+from qwenvl_kit.pipeline.stats import ChatStats, Health, StatsCounter, health_of
+from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
+from qwenvl_kit.pipeline.tool_loop import ToolRun, run_tools
+from qwenvl_kit.plans import Plan
+from qwenvl_kit.requests import (
+    Media,
+    OnError,
+    Request,
+    RequestLike,
+    check_batch,
+)
+from qwenvl_kit.results import Reply, Result
+from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Self
 
     from qwenvl_kit.calibration import Calibrator
+    from qwenvl_kit.calibration.files import CalibratorChoice
+    from qwenvl_kit.live import FrameSource, Watch
+
+    ImageEncoding = Literal["auto", "png", "jpeg"]
+    WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
 @tells_arguments
-class VisionChat(Opening):
-    """Answers questions about pictures and videos.
+class VisionChat(ProcessBound):
+    """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
+
+    `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
+    `connect` uses one behind an OpenAI-compatible server. All methods are the same for all three,
+    and may be called from any thread.
+
+    Example:
+        chat = VisionChat.from_pretrained("Qwen/Qwen2.5-VL-3B-Instruct")
+        reply = chat.ask("What is in this image?", "photo.jpg")
+        print(reply.text, reply.confidence)
 
     Args:
-        backend: what runs the requests.
-        budget: what pictures may cost where a request does not say: a `PixelBudget`, "native"
-            (the checkpoint's own limits), "quick", "standard" or "fine".
-        media: what may be opened.
-        calibrator: what makes confidences of how sure the model was; None leaves them as they are.
+        backend: the engine that runs the requests; the constructors named above make one.
+        budget: the visual tokens that pictures may take if a request does not say: a
+            `PixelBudget`, "native" (the checkpoint's own limits), "quick", "standard" or "fine".
+        media: the policy that says which files and URLs may be opened.
+        calibrator: the map from the model's confidence to the share of right answers; None for no
+            calibrated confidence.
     """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+        calibrator: Calibrator | None = None,
+    ) -> None:
+        if not hasattr(backend, "submit"):
+            raise InputError(
+                f"a {type(backend).__name__} was given as the backend",
+                expected="a Backend, such as ScriptedBackend",
+                hint="VisionChat.from_pretrained(...), which loads a model by its id or folder",
+            )
+        self._lock = threading.Lock()
+        self._pipeline = Pipeline(backend, as_budget(budget), as_policy(media), calibrator)
+        self._stats = StatsCounter()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        source: Source = "huggingface",
+        revision: str | None = None,
+        offline: bool = False,
+        dtype: str | torch.dtype = "auto",
+        device: str | torch.device = "auto",
+        quantization: Literal["4bit", "8bit"] | None = None,
+        attention: str = "auto",
+        compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
+        adapter: str | os.PathLike[str] | None = None,
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+        calibrator: CalibratorChoice = "auto",
+        max_cache_bytes: int | None = None,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+    ) -> Self:
+        """Load a model into this process.
+
+        `report()` tells every decision and its reason. Weights are read from safetensors files
+        only, and no code of a checkpoint is ever run.
+
+        Args:
+            model: the folder of a checkpoint, or its id on a hub. None loads the small model that
+                is part of this package, offline.
+            source: the hub of the id: "huggingface" or "modelscope".
+            revision: a branch, tag or commit of the hub; all files are taken from one commit.
+            offline: True if nothing may be fetched.
+            dtype: a torch dtype or its name; or "auto": bf16 on a device that has it, else fp32.
+                ("auto" takes fp16 only for quantised checkpoints that were published in it.)
+            device: a torch device; or "auto": one GPU if the weights fit, several GPUs if they need
+                them, and the CPU only if there is no GPU.
+            quantization: "4bit" (NF4) or "8bit", by bitsandbytes; the vision encoder keeps its
+                dtype. Checkpoints that were published quantised are recognised without it.
+            attention: an attention implementation of transformers; or "auto": FlashAttention 2 if
+                it works here, else torch's own.
+            compile: True if torch should compile parts of the model when it first runs; "auto" does
+                so where that was measured to be faster.
+            adapter: the folder of a LoRA adapter; `adapters` loads more.
+            budget: the visual tokens that pictures may take if a request does not say.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: a `Calibrator` or the file of one, which makes confidences match the share
+                of right answers; "auto" takes `calibration.json` of the model's folder, if there is
+                one; None takes none.
+            max_cache_bytes: the most device memory for computed prompts, pictures and videos that
+                may be used again. None takes an eighth of the memory that is free after loading, at
+                most 2 GiB; 0 keeps nothing.
+            max_queued_requests: the most requests that wait; a further one gets an OverloadError.
+
+        Raises:
+            ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
+        """
+        # A misspelt setting should not cost a minute of loading.
+        budget, media = as_budget(budget), as_policy(media)
+        model = MODEL_FOLDER if model is None else model
+        from qwenvl_kit.calibration.files import load_calibrator
+
+        calibrator = load_calibrator(calibrator, model)
+        backend = load_local(
+            model,
+            source=source,
+            revision=revision,
+            offline=offline,
+            dtype=dtype,
+            device=device,
+            quantization=quantization,
+            attention=attention,
+            compile=compile,
+            adapter=adapter,
+            max_cache_bytes=max_cache_bytes,
+            max_queued_requests=max_queued_requests,
+        )
+        return cls(backend, budget=budget, media=media, calibrator=calibrator)
+
+    @classmethod
+    def connect(
+        cls,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = "auto",
+        family: str | None = None,
+        dialect: str | None = None,
+        context_tokens: int | None = None,
+        image_encoding: ImageEncoding = "auto",
+        send_links: bool = False,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = 600.0,
+        answer_timeout_seconds: float = 3600.0,
+        setup_timeout_seconds: float = 600.0,
+        use_environment_proxy: bool = False,
+        max_retries: int = 4,
+        max_concurrent_requests: int = 32,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+        calibrator: Calibrator | None = None,
+    ) -> Self:
+        """Use a model behind an OpenAI-compatible server: vLLM, SGLang, DashScope and others.
+
+        Pictures are opened, checked and resized here, so budgets hold and the server gets no more
+        pixels than the model sees. The abilities of the server are found out once, by two short
+        questions; `report()` lists them.
+
+        Args:
+            base_url: the address of the API, such as "http://127.0.0.1:8000/v1".
+            model: the name under which the server has the model; None takes the only one.
+            api_key: the key for the server. It is never taken from the environment, which may hold
+                the key of another server.
+            checkpoint: the folder or hub id of the model's small files, with which prompts are
+                counted exactly; without them they are estimated. "auto" uses the server's own word
+                for the model if it is the id of a repository on the hub: only small files are
+                fetched, without credentials, and never from a folder of this machine. None uses
+                no files.
+            family: the model's family, such as "qwen2_5_vl", if neither the checkpoint nor the name
+                tells it.
+            dialect: the kind of server: "vllm", "sglang", "dashscope", "transformers" or "openai".
+                None finds it out, except for `transformers serve`.
+            context_tokens: the context of the model, prompt and answer together. None takes it from
+                the server, else from the checkpoint, else 32,768.
+            image_encoding: "png" (lossless), "jpeg" (quality 95), or "auto": the smaller one.
+            send_links: True if the server should fetch pictures from the network itself. Only the
+                header of each is fetched here, for its plan. Pictures that must be turned, cut or
+                made smaller, or that have transparent parts, are fetched and sent all the same.
+            headers: further headers of every request. Their values appear in no message, like the
+                key, and no other server gets them: a redirect to one is an error.
+            timeout_seconds: the longest silence of the server, from one byte to the next.
+            answer_timeout_seconds: the longest time of a whole answer, from sending the request to
+                the last byte, pauses and repeats included. `Sampling.max_seconds` ends a request
+                earlier, and keeps the text so far.
+            setup_timeout_seconds: the longest time of this call, with all its questions and
+                everything that it looks up on the hub.
+            use_environment_proxy: True if the proxy of the environment is used (`HTTPS_PROXY`,
+                `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`). It then sees everything that is sent over
+                http. It is never used for this machine itself.
+            max_retries: the most repeats of a request that failed; the pauses between them grow, or
+                are as long as the server says.
+            max_concurrent_requests: the most requests that the server has at a time.
+            max_queued_requests: the most requests that wait for that; a further one gets an
+                OverloadError.
+            budget: the visual tokens that pictures may take if a request does not say. The server's
+                own limits hold in any case.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: a `Calibrator`, which makes confidences match the share of right answers.
+
+        Raises:
+            ServerError: of a kind that says why the server gives no answer.
+            ModelNotFoundError: the server has no such model, or several to choose from.
+            UnknownFamilyError: nothing tells the model's family.
+            MissingPackageError: the package openai is not installed.
+            InputError: an argument cannot be used.
+        """
+        budget, media = as_budget(budget), as_policy(media)
+        backend = connect_to_server(
+            base_url,
+            model=model,
+            api_key=api_key,
+            checkpoint=checkpoint,
+            family=family,
+            dialect=dialect,
+            context_tokens=context_tokens,
+            image_encoding=image_encoding,
+            send_links=send_links,
+            headers=headers,
+            timeout_seconds=timeout_seconds,
+            answer_timeout_seconds=answer_timeout_seconds,
+            setup_timeout_seconds=setup_timeout_seconds,
+            use_environment_proxy=use_environment_proxy,
+            max_retries=max_retries,
+            max_concurrent_requests=max_concurrent_requests,
+            max_queued_requests=max_queued_requests,
+        )
+        return cls(backend, budget=budget, media=media, calibrator=calibrator)
+
+    @classmethod
+    def from_vllm(
+        cls,
+        model: str | os.PathLike[str],
+        *,
+        source: Source = "huggingface",
+        revision: str | None = None,
+        offline: bool = False,
+        budget: BudgetChoice = "native",
+        media: MediaPolicy | None = None,
+        calibrator: CalibratorChoice = "auto",
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        **engine_args: Any,
+    ) -> Self:
+        """Load a model into vLLM, in this process.
+
+        vLLM does the batching, caching and spreading over devices. Requests are given to it one by
+        one, so a request that it refuses costs no other.
+
+        Args:
+            model: the folder of a checkpoint, or its id on a hub.
+            source: see `from_pretrained`.
+            revision: see `from_pretrained`.
+            offline: see `from_pretrained`.
+            budget: the visual tokens that pictures may take if a request does not say. vLLM resizes
+                once more, within the checkpoint's limits or those of `mm_processor_kwargs`.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: see `from_pretrained`.
+            max_queued_requests: the most requests that wait for vLLM; a further one gets an
+                OverloadError.
+            engine_args: arguments for `vllm.LLM`: `tensor_parallel_size`, `max_model_len`,
+                `gpu_memory_utilization`, `quantization`, `enable_lora`, `mm_processor_kwargs`,
+                `distributed_executor_backend="ray"` for several machines, and others.
+
+        Raises:
+            MissingPackageError: vLLM is not installed.
+            PlacementError: vLLM finds no device, or too little memory.
+            ModelLoadError: of a kind that says what else is wrong.
+        """
+        budget, media = as_budget(budget), as_policy(media)
+        from qwenvl_kit.calibration.files import load_calibrator
+
+        calibrator = load_calibrator(calibrator, model)
+        backend = load_vllm(
+            model,
+            source=source,
+            revision=revision,
+            offline=offline,
+            max_queued_requests=max_queued_requests,
+            **engine_args,
+        )
+        return cls(backend, budget=budget, media=media, calibrator=calibrator)
+
+    def ask(
+        self,
+        prompt: RequestLike,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        abstain_below: float | None = None,
+        num_samples: int = 0,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
+    ) -> Reply:
+        """Answer one question or conversation.
+
+        Args:
+            prompt: a question; messages, as `Message` objects or as dicts in the form of Qwen's
+                guides or of OpenAI's API; or a `Request`, whose own settings come first.
+            media: pictures, videos and documents that the question is about. They are shown before
+                the question.
+            sampling: the generation settings; None takes those that the checkpoint was published
+                with.
+            budget: the visual tokens that pictures may take; None takes the chat's budget.
+            fit: the treatment of a request that is longer than the model's context: "refuse" (the
+                default) raises an error; "shrink" shows smaller pictures and fewer frames, and
+                the reply's plan lists what was given up.
+            abstain_below: the least confidence that the answer should have, in [0, 1];
+                `Reply.is_abstained` is True if it has less.
+            num_samples: the number of further answers to draw by sampling; `Reply.agreement` is
+                the share of them that say the same.
+            constraint: the form that the answer must have; the model can write nothing else.
+            tools: functions that the model may call. `Reply.tool_calls` lists its calls;
+                `run_tools` makes them.
+            thinking: True if the model should think first, for checkpoints that can be switched,
+                such as those of Qwen3.5; `Reply.thinking` holds the thoughts.
+
+        Raises:
+            InputError: the request cannot be used; the error says where, what was expected, and
+                what to try.
+            GenerationError: the model failed.
+        """
+        request = Request.about(
+            prompt,
+            *media,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        if num_samples:
+            return self._ask_with_samples(request, num_samples, RequestObserver())
+        return self._begin(request, RequestObserver()).result()
+
+    def stream(
+        self,
+        prompt: RequestLike,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        abstain_below: float | None = None,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
+    ) -> ReplyStream:
+        """Answer one question or conversation, token by token.
+
+        The arguments and errors are those of `ask`. A request that cannot be used raises its error
+        here, before the first token. The stream carries the whole text that the model writes, tool
+        calls and thoughts included; the `reply` at its end holds these separately.
+
+        Example:
+            with chat.stream("Describe this image.", "photo.jpg") as stream:
+                for delta in stream:
+                    print(delta.text, end="")
+            print(stream.reply.confidence)
+        """
+        request = Request.about(
+            prompt,
+            *media,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        return ReplyStream(lambda observer: self._begin(request, observer))
+
+    async def ask_async(
+        self,
+        prompt: RequestLike,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        abstain_below: float | None = None,
+        num_samples: int = 0,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
+    ) -> Reply:
+        """Answer one question or conversation without blocking the event loop.
+
+        Requests that are asked at the same time are answered in one batch. If the task is
+        cancelled, the generation ends. The arguments and errors are those of `ask`.
+
+        Raises:
+            OverloadError: too many requests wait.
+        """
+        import asyncio
+
+        request = Request.about(
+            prompt,
+            *media,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        observer = RequestObserver()
+        try:
+            if num_samples:
+                return await asyncio.to_thread(
+                    self._ask_with_samples, request, num_samples, observer
+                )
+            in_flight = await asyncio.to_thread(self._begin, request, observer)
+            if await fails_for_memory(in_flight):  # it may be asked once more, smaller
+                return await asyncio.to_thread(in_flight.result)
+            return in_flight.result()
+        except asyncio.CancelledError:
+            observer.cancel()
+            raise
+
+    @overload
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = ...,
+        budget: BudgetChoice | None = ...,
+        fit: Fit | None = ...,
+        on_error: Literal["raise"],
+        abstain_below: float | None = ...,
+        constraint: Constraint | None = ...,
+        tools: Sequence[Callable[..., Any]] = ...,
+        thinking: bool | None = ...,
+        max_batch_size: int | None = ...,
+        progress: bool = ...,
+        journal: str | os.PathLike[str] | None = ...,
+    ) -> list[Reply]: ...
+
+    @overload
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = ...,
+        budget: BudgetChoice | None = ...,
+        fit: Fit | None = ...,
+        on_error: OnError = ...,
+        abstain_below: float | None = ...,
+        constraint: Constraint | None = ...,
+        tools: Sequence[Callable[..., Any]] = ...,
+        thinking: bool | None = ...,
+        max_batch_size: int | None = ...,
+        progress: bool = ...,
+        journal: str | os.PathLike[str] | None = ...,
+    ) -> list[Result]: ...
+
+    def ask_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        on_error: OnError = "return",
+        abstain_below: float | None = None,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
+        max_batch_size: int | None = None,
+        progress: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+    ) -> Sequence[Result]:
+        """Answer many requests, several at a time, each as if it were asked alone.
+
+        The settings that `ask` has too hold for the requests that have none of their own.
+
+        Args:
+            requests: questions, conversations or `Request` objects. They are read when there is
+                room for them, so an iterator may be endless.
+            sampling: see `ask`.
+            budget: see `ask`.
+            fit: see `ask`.
+            abstain_below: see `ask`.
+            constraint: see `ask`.
+            tools: see `ask`.
+            thinking: see `ask`.
+            on_error: "return" puts a `Failure` in the place of a request that fails; "raise" raises
+                the first error, in the order of the requests.
+            max_batch_size: the most requests in flight; None lets their memory decide.
+            progress: True shows a progress bar.
+            journal: a file to which each reply is written at once, under the id of its request or
+                its place. A later call with the same file goes on from there.
+
+        Returns:
+            A `Reply` or `Failure` for each request, in their order.
+
+        Raises:
+            InputError: an argument of this call cannot be used.
+            JournalError: the file cannot be used, or belongs to another model.
+        """
+        defaults = Request(
+            "",
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        check_batch(requests, defaults, on_error, max_batch_size)
+        with open_journal(journal, self._backend) as kept:
+            run = BatchRun(
+                requests, self._use(), self._stats, kept, defaults, max_in_flight=max_batch_size
+            )
+            with counted(requests, is_shown=progress) as count, closing(run.events()) as events:
+                return collect(events, on_error, count)
+
+    def stream_many(
+        self,
+        requests: Iterable[RequestLike],
+        *,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        abstain_below: float | None = None,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
+        max_batch_size: int | None = None,
+    ) -> BatchStream:
+        """Answer many requests, and give every token of them as it comes.
+
+        The arguments are those of `ask_many`. A request that fails is a `Failure` among the
+        results.
+
+        Example:
+            with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
+                for event in stream:
+                    if event.delta is not None:
+                        print(event.index, event.delta.text)
+            print(stream.results)
+        """
+        defaults = Request(
+            "",
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        check_batch(requests, defaults, "return", max_batch_size)
+        return BatchStream(
+            BatchRun(
+                requests,
+                self._use(),
+                self._stats,
+                Journal(),
+                defaults,
+                max_in_flight=max_batch_size,
+                shows_deltas=True,
+            )
+        )
+
+    def plan(
+        self,
+        prompt: RequestLike,
+        *media: Media,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
+    ) -> Plan:
+        """The plan of `ask` with these arguments: sizes, frames, tokens and memory.
+
+        No picture is decoded, and the model does not run.
+
+        Raises:
+            InputError: the request cannot be used. A request that is too long for the context or
+                for the device's memory raises nothing: its plan says so, and what would help.
+        """
+        request = Request.about(
+            prompt,
+            *media,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        with self._use() as use:
+            return use.pipeline.plan(use.pipeline.resolve(request))
+
+    def start(self, system: str | None = None) -> Conversation:
+        """Begin a conversation that remembers its turns.
+
+        Args:
+            system: the instructions for all of it.
+        """
+        messages = () if system is None else (Message.system(system),)
+        return Conversation(self, messages)
+
+    def run_tools(
+        self,
+        prompt: RequestLike,
+        *media: Media,
+        tools: Sequence[Callable[..., Any]] = (),
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        abstain_below: float | None = None,
+        thinking: bool | None = None,
+        max_rounds: int = 8,
+    ) -> ToolRun:
+        """Answer with the help of functions: make the calls that the model asks for, and go on.
+
+        The arguments of a call are checked before the function runs. If the function raises an
+        error, or does not exist, the model is told so. Results may hold pictures.
+
+        Args:
+            prompt: a question, messages or a `Request`.
+            media: pictures and videos that the question is about.
+            tools: functions with annotations and docstrings; they run in this thread.
+            sampling: see `ask`.
+            budget: see `ask`.
+            fit: see `ask`.
+            abstain_below: see `ask`.
+            thinking: see `ask`.
+            max_rounds: the most times that the model is asked.
+
+        Raises:
+            ToolError: a function cannot be a tool.
+            ToolLimitError: the model still calls tools after so many rounds; the error has the
+                `run`.
+            InputError: the request cannot be used.
+        """
+        request = Request.about(
+            prompt,
+            *media,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            tools=tools,
+            thinking=thinking,
+        )
+        return run_tools(self.ask, request, max_rounds)
+
+    def watch(
+        self,
+        source: WatchSource,
+        question: str,
+        *,
+        every_seconds: float = 5.0,
+        window_seconds: float | None = None,
+        max_frames: int = 16,
+        sampling: Sampling | None = None,
+        budget: BudgetChoice | None = None,
+        fit: Fit | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> Watch:
+        """Ask the same question again and again about the newest frames of a source.
+
+        Args:
+            source: a video file, which is played at its own speed; the number of a camera; a
+                `FrameSource`; or an iterator of frames.
+            question: the question that is asked each time.
+            every_seconds: the time from one question to the next. Questions that fall due while the
+                model is busy are skipped.
+            window_seconds: the time that the model sees, up to now; None takes `every_seconds`.
+            max_frames: the most frames that the model sees at a time.
+            sampling: the generation settings.
+            budget: the visual tokens that each group of frames may take.
+            fit: see `ask`.
+            timeout_seconds: the longest time without a new frame; then the watch ends by an error.
+
+        Returns:
+            An iterator of `WatchEvent`, and a context manager that stops it.
+
+        Raises:
+            InputError: an argument cannot be used.
+        """
+        from qwenvl_kit.live import Watch
+
+        return Watch(
+            self,
+            source,
+            question,
+            every_seconds=every_seconds,
+            window_seconds=window_seconds,
+            max_frames=max_frames,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            timeout_seconds=timeout_seconds,
+        )
 
     def reload(
         self, model: str | os.PathLike[str] | VisionChat | None = None, **options: Any
     ) -> None:
-        """Put another model in the place of this one, while requests are in flight.
+        """Replace the model by another one while requests are in flight.
 
-        Requests that have begun end with the model that they began with, those of one `ask_many`
-        among them; later ones take the new one. The old one is closed when the last request lets go
-        of it. Until then both are in memory. If the new one cannot be loaded, all stays as it is.
-        Totals, listeners and conversations go on.
+        Requests in flight end with the model that they began with; an `ask_many` does so for all of
+        its requests. Later requests take the new model. The old model is closed after its last
+        request; until then both are in memory. If the new model cannot be loaded, nothing changes.
+        Statistics, listeners and conversations go on.
 
         Args:
-            model: as `from_pretrained`, or a chat whose model is taken over; that chat must not be
-                used or closed afterwards.
-            options: those of `from_pretrained`; budget and policy are this chat's unless given.
+            model: as for `from_pretrained`; or a chat, whose model is taken over. That chat must
+                not be used or closed afterwards.
+            options: those of `from_pretrained`. Budget and media policy are this chat's unless
+                given.
 
         Raises:
             ModelLoadError: as `from_pretrained`.
@@ -70,41 +786,33 @@ class VisionChat(Opening):
                 raise
         self._take_over(model._pipeline)
 
-    def cache_info(self) -> CacheInfo:
-        """What is kept between requests, so that it need not be computed again."""
-        return self._remembering.cache_info()
-
-    def clear_cache(self) -> int:
-        """Let go of all that is kept between requests; the bytes that it took."""
-        return self._remembering.clear_cache()
-
-    @property
-    def _remembering(self) -> Remembering:
-        if not isinstance(self._backend, Remembering):
-            raise UnsupportedFeatureError("this backend keeps nothing between requests")
-        return self._backend
-
     @property
     def family(self) -> Family:
-        """What is particular to the model's family."""
+        """The model's family, with everything that is particular to it."""
         return self._backend.rules.family
 
     @property
+    def policy(self) -> MediaPolicy:
+        """The media policy: which files and URLs may be opened."""
+        return self._pipeline.policy
+
+    @property
+    def default_sampling(self) -> Sampling:
+        """The generation settings that the checkpoint was published with.
+
+        They are used if a request has none. `dataclasses.replace(chat.default_sampling,
+        max_new_tokens=64)` changes one of them.
+        """
+        return self._backend.default_sampling
+
+    @property
     def calibrator(self) -> Calibrator | None:
-        """What makes confidences of how sure the model was; may be set to another."""
+        """The map from confidences to shares of right answers; may be replaced at any time."""
         return self._pipeline.calibrator
 
     @calibrator.setter
     def calibrator(self, calibrator: Calibrator | None) -> None:
         self._pipeline.calibrator = calibrator
-
-    @property
-    def default_sampling(self) -> Sampling:
-        """The settings that the checkpoint was published with, used where none are given.
-
-        `dataclasses.replace(chat.default_sampling, max_new_tokens=64)` changes one of them.
-        """
-        return self._backend.default_sampling
 
     @property
     def adapters(self) -> AdapterSet:
@@ -122,26 +830,54 @@ class VisionChat(Opening):
 
     @property
     def listeners(self) -> Listeners:
-        """Those who are told of each reply and failure; see `qwenvl_kit.telemetry`."""
+        """The listeners that are told of each reply and failure; see `qwenvl_kit.telemetry`."""
         return self._pipeline.listeners
 
+    def cache_info(self) -> CacheInfo:
+        """The contents of the cache: computed prompts, pictures and videos that may be used again.
+
+        Raises:
+            UnsupportedFeatureError: the backend keeps nothing between requests.
+        """
+        return self._remembering.cache_info()
+
+    def clear_cache(self) -> int:
+        """Empty the cache, and return the bytes that it took.
+
+        Raises:
+            UnsupportedFeatureError: the backend keeps nothing between requests.
+        """
+        return self._remembering.clear_cache()
+
+    @property
+    def _remembering(self) -> Remembering:
+        if not isinstance(self._backend, Remembering):
+            raise UnsupportedFeatureError("this backend keeps nothing between requests")
+        return self._backend
+
+    def stats(self) -> ChatStats:
+        """Totals of all replies since this chat was made, and the time of each stage."""
+        backend = self._backend
+        return self._stats.stats(backend.work() if isinstance(backend, Working) else None)
+
     def health(self) -> Health:
-        """Whether requests are taken, how many wait and run, and the memory that is left."""
-        return health_of(self._backend)
+        """The state of the chat: is it open, how many requests wait and run, the free memory."""
+        return health_of(self._backend, is_open=not self._pipeline.is_stopped)
 
     def report(self) -> Mapping[str, str]:
-        """What is loaded and how, in words."""
+        """Everything that was decided when the model was loaded, in words."""
         return self._backend.report()
 
     def self_test(self) -> Diagnosis:
         """Ask the model questions whose answers can be checked.
 
-        For any checkpoint: a batch gives the tokens of single calls, a stream those of `ask`, and
-        a question asked again those of the first time (in bf16 and fp16 rounding may decide a near
-        tie either way). For the embedded model also answers that are known in advance.
+        For any checkpoint: a batch gives the same tokens as single calls, a stream the same as
+        `ask`, and a repeated question the same as the first time. (In bf16 and fp16 rounding may
+        decide a near tie either way.) For the embedded model also answers that are known in
+        advance.
 
         Returns:
-            A finding for each check; `is_healthy` if all are passed.
+            One finding for each check; `is_healthy` if all passed.
         """
         from qwenvl_kit.pipeline.self_test import run_self_test
 
@@ -153,27 +889,65 @@ class VisionChat(Opening):
     def close(self, grace_seconds: float = 0.0) -> bool:
         """Take no more requests, and release the model and its memory.
 
-        New requests get a ModelLoadError at once, and `health()` is not ready any more. Those that
-        the model has been given end all the same, whenever that is.
+        New requests get a ModelLoadError at once, and `health()` is not ready any more. Requests
+        that the model already has are finished in any case.
 
         Args:
-            grace_seconds: how long to wait for all that were begun, in whatever thread and with
-                pictures that are still being read; streams and batches go on meanwhile.
+            grace_seconds: the time to wait for all requests in flight: in any thread, also those
+                whose pictures are still being read. Streams and batches go on meanwhile.
 
         Returns:
-            Whether nothing was being answered any more.
+            True if no request was in flight any more.
 
         Raises:
-            InputError: that is no number of seconds.
+            InputError: grace_seconds is not a number of at least 0.
         """
         if not isinstance(grace_seconds, (int, float)) or not 0 <= grace_seconds < math.inf:
             raise InputError(
                 f"grace_seconds={grace_seconds!r} was given", expected="0 or more seconds"
             )
-        return self._retire(grace_seconds)
+        pipeline = self._pipeline
+        pipeline.stop()
+        has_ended = pipeline.wait_until_idle(grace_seconds) and health_of(pipeline.backend).is_idle
+        pipeline.backend.close()
+        return has_ended
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _begin(self, request: Request, observer: RequestObserver) -> InFlightRequest:
+        """Prepare a request and submit it: the way of every single request."""
+        use = self._use()
+        try:
+            prepared = use.pipeline.prepare(use.pipeline.resolve(request))
+            return InFlightRequest(use.pipeline, prepared, self._stats, observer, use)
+        except BaseException:
+            use.end()
+            raise
+
+    def _ask_with_samples(
+        self, request: Request, num_samples: int, observer: RequestObserver
+    ) -> Reply:
+        with self._use() as use:
+            resolved = use.pipeline.resolve(request)
+            return ask_with_samples(use.pipeline, self._stats, resolved, num_samples, observer)
+
+    @property
+    def _backend(self) -> Backend:
+        return self._pipeline.backend
+
+    def _use(self) -> PipelineUse:
+        """The pipeline of this moment, kept open while a request goes through it."""
+        with self._lock:
+            return self._pipeline.use()
+
+    def _take_over(self, pipeline: Pipeline) -> None:
+        """Send later requests through another pipeline; the old one closes after its last."""
+        with self._lock:
+            old, self._pipeline = self._pipeline, pipeline
+        if pipeline is not old:
+            pipeline.listeners = old.listeners
+            old.retire()

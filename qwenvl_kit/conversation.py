@@ -1,53 +1,46 @@
-"""A conversation that remembers its turns."""
+"""A conversation: questions that follow one another, with a memory of all turns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias, Union
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.formats.dicts import Prompt, as_messages
+from qwenvl_kit.formats.dicts import as_messages
 from qwenvl_kit.media.loader import fetch_media
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.messages.document_parts import DocumentPart
-from qwenvl_kit.messages.message import ImagePart, ImageSource, Message, VideoPart
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
-from qwenvl_kit.pipeline.process_bound import StaysHere
+from qwenvl_kit.pipeline.process_bound import ProcessBound
+from qwenvl_kit.pipeline.tool_loop import as_message
+from qwenvl_kit.requests import Media, Request, RequestLike
 from qwenvl_kit.results import Reply
-
-Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart, DocumentPart]
-"""What may follow a question: the source of a picture, PDF or TIFF, or a part."""
+from qwenvl_kit.structured_output.constraints import Constraint
 
 
 class Asks(Protocol):
-    """What a conversation needs of a chat."""
+    """The part of a chat that a conversation needs."""
 
     @property
     def policy(self) -> MediaPolicy:
-        """What may be opened."""
+        """The media policy."""
 
-    def ask(
-        self,
-        prompt: Prompt,
-        *media: Media,
-        sampling: Sampling | None = None,
-        budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
-    ) -> Reply:
+    def ask(self, prompt: RequestLike, *, num_samples: int = 0) -> Reply:
         """See `VisionChat.ask`."""
 
 
 @tells_arguments
-class Conversation(StaysHere):
-    """Questions that follow one another; each sees all that was said and shown before.
+class Conversation(ProcessBound):
+    """Questions that follow one another; each sees everything that was said and shown before.
 
     Args:
-        chat: who answers.
-        messages: what has been said so far.
-        policy: what may be opened; None takes the chat's. What it admits of the network is fetched
-            once for all turns.
+        chat: the chat that answers.
+        messages: everything that was said so far.
+        policy: the media policy; None takes the chat's. Media from the network is fetched once for
+            all turns.
     """
 
     def __init__(
@@ -62,30 +55,51 @@ class Conversation(StaysHere):
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """All that was said so far, the answers included."""
+        """Everything that was said so far, the answers included."""
         return self._messages
 
     def ask(
         self,
-        question: str,
+        question: RequestLike,
         *media: Media,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
+        fit: Fit | None = None,
+        abstain_below: float | None = None,
+        num_samples: int = 0,
+        constraint: Constraint | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        thinking: bool | None = None,
     ) -> Reply:
-        """Ask the next question. One that fails leaves the conversation as it was.
+        """Ask the next question. If it fails, the conversation stays as it was.
 
-        The arguments and errors are those of `VisionChat.ask`.
+        The arguments and errors are those of `VisionChat.ask`. If the model calls tools, its calls
+        become part of the conversation, and their results are the next "question":
+        `Message.tool(...)`.
         """
-        asked = as_messages(question, media)
+        request = Request.about(
+            question,
+            *media,
+            sampling=sampling,
+            budget=budget,
+            fit=fit,
+            abstain_below=abstain_below,
+            constraint=constraint,
+            tools=tools,
+            thinking=thinking,
+        )
+        return self._ask(request, num_samples)
+
+    def _ask(self, request: Request, num_samples: int) -> Reply:
+        asked = as_messages(request.messages)
         if is_continued(asked):
             raise MessageError(
                 "an answer that was begun was given",
                 expected="a question",
                 hint="chat.ask([*conversation.messages, ...]), which goes on with it",
             )
-        messages = (*self._messages, *asked)
-        messages = fetch_media(messages, self._policy)
-        reply = self._chat.ask(messages, sampling=sampling, budget=budget, fit=fit)
-        self._messages = (*messages, Message.assistant(reply.text))
+        messages = fetch_media((*self._messages, *asked), self._policy)
+        reply = self._chat.ask(replace(request, messages=messages), num_samples=num_samples)
+        answer = as_message(reply) if reply.tool_calls else Message.assistant(reply.text)
+        self._messages = (*messages, answer)
         return reply

@@ -1,18 +1,25 @@
-"""One request among many: a conversation with its own id and settings."""
+"""A request: a question or conversation, with everything that one may ask of its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
-from typing import Any, TypeAlias, Union
+from typing import Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.arguments.checks import tells_arguments
-from qwenvl_kit.errors import InputError
+from qwenvl_kit.errors import InputError, SamplingError
 from qwenvl_kit.formats.dicts import Prompt, as_messages
-from qwenvl_kit.messages.message import Message, with_system_part
+from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.message import (
+    ImagePart,
+    ImageSource,
+    Message,
+    VideoPart,
+    with_system_part,
+)
 from qwenvl_kit.messages.thinking import ThinkingSwitch
-from qwenvl_kit.options import BudgetChoice, Fit, Sampling, check_fit
+from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
 from qwenvl_kit.structured_output.constraints import Constraint, check_constraint
 from qwenvl_kit.tools.offering import with_tools
 
@@ -20,26 +27,29 @@ from qwenvl_kit.tools.offering import with_tools
 @tells_arguments
 @dataclass(frozen=True)
 class Request:
-    """A conversation to answer, with settings of its own.
+    """A question or conversation to answer, with settings of its own.
+
+    Every method of a `VisionChat` that asks takes one in place of its question. A setting that the
+    request leaves open is taken from the call, and then from the chat.
 
     Attributes:
         messages: a question, one message, or a conversation.
-        id: a name for it, kept in its reply or failure as `request_id`.
-        sampling: how to generate; None takes the call's.
-        budget: what its pictures may cost; None takes the call's.
-        fit: what becomes of it if it is longer than the model's context: "refuse" or "shrink";
-            None takes the call's.
-        abstain_below: the confidence that its answer is to have at least; see
+        id: a name for it; its reply or failure has it as `request_id`.
+        sampling: the generation settings; None takes the call's.
+        budget: the visual tokens that its pictures may take; None takes the call's.
+        fit: the treatment of a request that is longer than the model's context: "refuse" or
+            "shrink"; None takes the call's.
+        abstain_below: the least confidence, in [0, 1], that its answer should have; see
             `Reply.is_abstained`. None takes the call's.
-        constraint: what its answer must look like; None leaves it free.
-        tools: functions that the model may call; see `Reply.tool_calls`.
-        thinking: whether the model thinks first, where its checkpoint can be switched; None
-            leaves it to the checkpoint.
+        constraint: the form that its answer must have; None takes the call's.
+        tools: functions that the model may call; see `Reply.tool_calls`. Empty takes the call's.
+        thinking: True if the model should think first, where its checkpoint can be switched; None
+            takes the call's.
 
     Raises:
-        BudgetError: fit is neither.
-        SchemaError: the constraint is none.
-        InputError: abstain_below is no number in [0, 1].
+        BudgetError: fit is neither "refuse" nor "shrink".
+        SchemaError: constraint is no constraint.
+        InputError: abstain_below is no number in [0, 1], or thinking no truth value.
     """
 
     messages: Prompt
@@ -67,7 +77,7 @@ class Request:
     @classmethod
     def about(
         cls,
-        question: Prompt,
+        question: RequestLike,
         *media: Any,
         id: str | None = None,  # noqa: A002  # the name of the field
         sampling: Sampling | None = None,
@@ -78,9 +88,26 @@ class Request:
         tools: Sequence[Callable[..., Any]] = (),
         thinking: bool | None = None,
     ) -> Request:
-        """A question about pictures or videos, each a part or an image source."""
-        return cls(
-            as_messages(question, media),
+        """The request that a call means: a question about pictures, with the settings of the call.
+
+        Args:
+            question: a question, messages, or a request, whose own settings come first.
+            media: pictures, videos and documents that the question is about, as parts or sources.
+            id: see `Request`.
+            sampling: see `Request`.
+            budget: see `Request`.
+            fit: see `Request`.
+            abstain_below: see `Request`.
+            constraint: see `Request`.
+            tools: see `Request`.
+            thinking: see `Request`.
+
+        Raises:
+            InputError: of the most specific kind, if anything of this cannot be used.
+        """
+        own = question if isinstance(question, Request) else Request(question)
+        of_call = cls(
+            as_messages(own.messages, media),
             id=id,
             sampling=sampling,
             budget=budget,
@@ -90,19 +117,20 @@ class Request:
             tools=tools,
             thinking=thinking,
         )
+        return replace(own, messages=of_call.messages).with_defaults(of_call)
 
     def with_defaults(self, defaults: Request) -> Request:
-        """The request, with what it leaves open taken from another."""
-        settings = ("sampling", "budget", "fit", "abstain_below")
-        taken = {name: getattr(defaults, name) for name in settings if getattr(self, name) is None}
-        return replace(self, **taken)
+        """The request, with every setting that it leaves open taken from another."""
+        settings = ("id", *SETTINGS)
+        open_names = [name for name in settings if getattr(self, name) in (None, ())]
+        return replace(self, **{name: getattr(defaults, name) for name in open_names})
 
     def conversation(self) -> tuple[Message, ...]:
         """The checked messages, with the tools that they offer.
 
         Raises:
             MessageError: they cannot be sent; says where.
-            ToolError: a function that cannot be a tool.
+            ToolError: a function cannot be a tool.
         """
         messages = as_messages(self.messages)
         if self.thinking is not None:
@@ -110,13 +138,60 @@ class Request:
         return with_tools(messages, self.tools) if self.tools else messages
 
 
+SETTINGS = ("sampling", "budget", "fit", "abstain_below", "constraint", "tools", "thinking")
+"""The settings of a request that a call may give for it."""
+
 RequestLike: TypeAlias = Union[Prompt, Request]
-"""What `ask_many` takes for one request."""
+"""A question, messages, or a `Request`: the first argument of all that asks."""
+
+Media: TypeAlias = Union[ImageSource, ImagePart, VideoPart, DocumentPart]
+"""A picture or video that follows a question: the source of a picture, PDF or TIFF, or a part."""
+
+OnError: TypeAlias = Literal["raise", "return"]
 
 
 def as_request(request: RequestLike) -> Request:
-    """A request from whatever a caller wrote."""
+    """The request that a caller wrote, in whatever form."""
     return request if isinstance(request, Request) else Request(request)
+
+
+def check_batch(requests: Any, defaults: Request, on_error: object, max_batch_size: object) -> None:
+    """Refuse arguments of a batch that would fail all of its requests.
+
+    Raises:
+        InputError: of the most specific kind; names the argument, and what was expected.
+    """
+    is_single = isinstance(requests, (str, Mapping, Message, Request))
+    if is_single or not isinstance(requests, Iterable):
+        raise InputError(
+            f"requests of type {type(requests).__name__} were given",
+            expected="a list or iterator of requests",
+            hint="chat.ask(...) for a single one",
+        )
+    if on_error not in ("raise", "return"):
+        raise InputError(f"on_error={on_error!r} was given", expected="'raise' or 'return'")
+    if max_batch_size is not None and (type(max_batch_size) is not int or max_batch_size < 1):
+        raise InputError(
+            f"max_batch_size={max_batch_size!r} was given",
+            expected="a whole number above 0, or None",
+        )
+    check_sampling(defaults.sampling)
+    if defaults.budget is not None:
+        as_budget(defaults.budget)
+
+
+def check_sampling(sampling: object) -> None:
+    """Refuse a value that is neither a `Sampling` nor None.
+
+    Raises:
+        SamplingError: it is something else.
+    """
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise SamplingError(
+            f"sampling of type {type(sampling).__name__} was given",
+            expected="a Sampling",
+            hint="Sampling(max_new_tokens=..., temperature=...)",
+        )
 
 
 def _check_share(name: str, value: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, Union
 
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.messages.tool_parts import ToolCall, UnreadCall
@@ -299,3 +299,22 @@ class Failure:
 
     def __str__(self) -> str:
         return f"request {self.index} failed: {type(self.error).__name__}: {self.error}"
+
+
+Result: TypeAlias = Union[Reply, Failure]
+"""The result of one request of a batch."""
+
+
+@dataclass(frozen=True)
+class BatchEvent:
+    """A step of one of many requests.
+
+    Attributes:
+        index: its position among the requests.
+        delta: the new piece of its answer; None if this is its end.
+        result: its reply or failure; None until its end.
+    """
+
+    index: int
+    delta: Delta | None = None
+    result: Result | None = None

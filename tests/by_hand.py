@@ -113,7 +113,7 @@ def _as_dict(part: Any) -> dict[str, str]:
 
 def backend_request(chat: VisionChat, request: Request) -> BackendRequest:
     """What a backend is given for a request."""
-    return chat._pipeline.prepare(chat._pipeline.settle(request)).request
+    return chat._pipeline.prepare(chat._pipeline.resolve(request)).request
 
 
 def kit_batch(chat: VisionChat, conversations: list[list[Message]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from qwenvl_kit.distributed.validation import (
     check_shares,
 )
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
-from qwenvl_kit.pipeline.core import check_sampling
+from qwenvl_kit.requests import check_sampling
 
 if TYPE_CHECKING:
     import ray.data

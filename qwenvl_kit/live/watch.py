@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from qwenvl_kit.live.frame_window import FrameWindow
 from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.raising import release_frames
+from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Watch:
         max_frames: int = 16,
         sampling: Sampling | None = None,
         budget: BudgetChoice | None = None,
-        fit: Fit = "refuse",
+        fit: Fit | None = None,
         timeout_seconds: float = 30.0,
     ) -> None:
         window_seconds = every_seconds if window_seconds is None else window_seconds
@@ -77,7 +79,7 @@ class Watch:
         self._chat = chat
         self._question = question
         self._every_seconds = every_seconds
-        self._settings = {"sampling": sampling, "budget": budget, "fit": fit}
+        self._settings = Request("", sampling=sampling, budget=budget, fit=fit)
         self._timeout_seconds = timeout_seconds
         self._num_events = 0
         self._last_due = 0
@@ -173,7 +175,9 @@ class Watch:
         times = tuple(frame.seconds - start for frame in frames)
         video = VideoPart([frame.image for frame in frames], timestamps_seconds=times)
         try:
-            return self._chat.ask([Message.user(video, self._question)], **self._settings)  # type: ignore[arg-type]
+            return self._chat.ask(
+                replace(self._settings, messages=Message.user(video, self._question))
+            )
         except QwenVLKitError as error:
             release_frames(error)
             return error

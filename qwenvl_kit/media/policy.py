@@ -316,3 +316,16 @@ def _folder(value: object) -> Path:
 
 DEFAULT_POLICY = MediaPolicy()
 """What holds where a door of the kit was given no policy; rooms behind one take the chat's."""
+
+
+def as_policy(choice: object) -> MediaPolicy:
+    """The policy that was chosen; the default one for None.
+
+    Raises:
+        InputError: it is no policy.
+    """
+    if choice is None:
+        return DEFAULT_POLICY
+    if not isinstance(choice, MediaPolicy):
+        raise InputError(f"media={choice!r} was given", expected="a MediaPolicy")
+    return choice

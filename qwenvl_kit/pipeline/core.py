@@ -1,10 +1,11 @@
-"""The way of one request: sizes, plan, pixels, tokens, reply."""
+"""The pipeline: the stages of one request, from its sizes to its submission to the backend."""
 
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from qwenvl_kit.backends.base import (
     Remembering,
     ResizingFrames,
 )
+from qwenvl_kit.backends.closed import closed_error
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
 from qwenvl_kit.budget.planning import has_native_size, plan_media, plan_request
@@ -27,7 +29,6 @@ from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
     OutOfMemoryError,
-    SamplingError,
     located,
 )
 from qwenvl_kit.formats.file_names import told_if_exchanged
@@ -48,7 +49,7 @@ from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.pipeline.listeners import Listeners
 from qwenvl_kit.plans import Plan
-from qwenvl_kit.requests import Request
+from qwenvl_kit.requests import Request, check_sampling
 from qwenvl_kit.structured_output.constraints import Constraint
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """A request of which nothing is left to the call any more."""
+class ResolvedRequest:
+    """A request with every setting decided."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
@@ -73,18 +74,18 @@ class Settled:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRequest:
     """A request that is ready to run.
 
     Attributes:
         request: what the backend is given.
-        settled: what was asked.
+        resolved: what was asked.
         started: when its preparation began, on `time.perf_counter`'s clock.
         media_seconds: how long its pictures took to open, decode and resize.
     """
 
     request: BackendRequest
-    settled: Settled
+    resolved: ResolvedRequest
     started: float
     media_seconds: float
 
@@ -94,14 +95,46 @@ class Prepared:
         return sum(_num_bytes(item) for item in self.request.media)
 
 
-class Pipeline:
-    """Takes requests through a backend; every entrance of a chat leads here.
+class PipelineUse:
+    """A use of a pipeline: while it lasts, the backend is not closed.
+
+    It ends by `end`, by its `with` block, or when nothing refers to it any more.
 
     Args:
-        backend: what runs the requests.
-        budget: what pictures may cost where a request does not say.
-        policy: what may be opened.
-        calibrator: what makes confidences of how sure the model was; None for none.
+        pipeline: the pipeline.
+        on_end: called once, at the end.
+    """
+
+    def __init__(self, pipeline: Pipeline, on_end: Callable[[], None]) -> None:
+        self.pipeline = pipeline
+        self._on_end = [on_end]
+
+    def end(self) -> None:
+        """End the use; later calls do nothing. For any thread."""
+        try:
+            on_end = self._on_end.pop()
+        except IndexError:
+            return
+        on_end()
+
+    def __enter__(self) -> PipelineUse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def __del__(self) -> None:
+        self.end()
+
+
+class Pipeline:
+    """The stages of every request of a chat, on one backend.
+
+    Args:
+        backend: the backend that runs the requests.
+        budget: the budget of requests that have none of their own.
+        policy: the media policy.
+        calibrator: the map from confidences to shares of right answers; None for none.
     """
 
     def __init__(
@@ -116,20 +149,61 @@ class Pipeline:
         self._policy = policy
         self.calibrator = calibrator
         self.listeners = Listeners()
+        self._uses = threading.Condition()
+        self._num_uses = 0
+        self._is_retired = False
+        self.is_stopped = False
+
+    def use(self) -> PipelineUse:
+        """Begin a use of the pipeline: a request, or a batch, that needs its backend.
+
+        Raises:
+            ModelLoadError: the chat was closed.
+        """
+        with self._uses:
+            if self.is_stopped:
+                raise closed_error()
+            self._num_uses += 1
+        return PipelineUse(self, self._end_use)
+
+    def stop(self) -> None:
+        """Refuse new uses; those that have begun go on."""
+        self.is_stopped = True
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        """Wait until all uses have ended; True if they have, False after the timeout."""
+        with self._uses:
+            return self._uses.wait_for(lambda: not self._num_uses, timeout_seconds)
+
+    def retire(self) -> None:
+        """Close the backend when the last use has ended; another pipeline takes new requests."""
+        with self._uses:
+            self._is_retired = True
+            is_idle = not self._num_uses
+        if is_idle:
+            self.backend.close()
+
+    def _end_use(self) -> None:
+        with self._uses:
+            self._num_uses -= 1
+            self._uses.notify_all()
+            is_over = self._is_retired and not self._num_uses
+        if is_over:
+            self.backend.close()
 
     @property
     def policy(self) -> MediaPolicy:
         """What may be opened."""
         return self._policy
 
-    def settle(self, request: Request) -> Settled:
-        """The request, with what it leaves to the chat."""
+    def resolve(self, request: Request) -> ResolvedRequest:
+        """The request with every setting decided; the chat's own fill what it leaves open."""
         messages = request.conversation()
         check_sampling(request.sampling)
         sampling = request.sampling
         with located("budget"):
             budget = self.budget if request.budget is None else as_budget(request.budget)
-        return Settled(
+        return ResolvedRequest(
             messages=messages,
             sampling=self.backend.default_sampling if sampling is None else sampling,
             budget=budget,
@@ -139,55 +213,58 @@ class Pipeline:
             constraint=request.constraint,
         )
 
-    def judged(self, reply: Reply, settled: Settled) -> Reply:
-        """The reply with the share of such answers that are right, and what was asked for."""
+    def calibrated(self, reply: Reply, resolved: ResolvedRequest) -> Reply:
+        """The reply with its calibrated confidence, and the confidence that was asked for."""
         calibrator = self.calibrator
         return replace(
             reply,
             calibrated_confidence=None if calibrator is None else calibrator.confidence(reply),
-            abstain_below=settled.abstain_below,
+            abstain_below=resolved.abstain_below,
         )
 
-    def fetched(self, settled: Settled, fetches: Fetches | None = None) -> Settled:
+    def fetched(self, resolved: ResolvedRequest, fetches: Fetches | None = None) -> ResolvedRequest:
         """The request with what it shows of the network fetched, or linked where that will do.
 
         Documents are opened then: their pages stand in their places.
         """
-        messages = settled.messages
+        messages = resolved.messages
         if isinstance(self.backend, Linking) and self.backend.takes_links:
             messages = link_media(messages, self._policy, fetches)
         with told_if_exchanged(messages):
             messages = fetch_media(messages, self._policy, fetches, kept=links_of(messages))
             messages = show_documents(messages, self._policy)
-        return settled if messages is settled.messages else replace(settled, messages=messages)
+        return resolved if messages is resolved.messages else replace(resolved, messages=messages)
 
-    def plan(self, settled: Settled) -> Plan:
+    def plan(self, resolved: ResolvedRequest) -> Plan:
         """What a request would cost; decodes nothing and runs no model."""
-        return self._planned(settled, self.fetched(settled))
+        return self._planned(resolved, self.fetched(resolved))
 
     def _planned(
-        self, given: Settled, settled: Settled, most_visual_tokens: int | None = None
+        self,
+        given: ResolvedRequest,
+        resolved: ResolvedRequest,
+        most_visual_tokens: int | None = None,
     ) -> Plan:
         """The plan of a request.
 
         Args:
             given: what is asked, as it was given.
-            settled: the same, fetched.
+            resolved: the same, fetched.
             most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
         """
         with told_if_exchanged(given.messages):
-            measures = measure_media(settled.messages, self._policy)
-        plan = self._plan_within(settled, measures, most_visual_tokens)
-        while settled.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
+            measures = measure_media(resolved.messages, self._policy)
+        plan = self._plan_within(resolved, measures, most_visual_tokens)
+        while resolved.fit == "shrink" and plan.fits_memory is False and plan.visual_tokens > 1:
             try:
-                smaller = self._plan_within(settled, measures, plan.visual_tokens // 2)
+                smaller = self._plan_within(resolved, measures, plan.visual_tokens // 2)
             except InputError:  # there is nothing left to give up
                 break
             plan = smaller
-        advice = advise(plan, measures, settled.budget, self.backend.rules)
+        advice = advise(plan, measures, resolved.budget, self.backend.rules)
         return replace(plan, advice=advice, warnings=remarks_on(given.messages))
 
-    def prepare(self, request: Settled, fetches: Fetches | None = None) -> Prepared:
+    def prepare(self, request: ResolvedRequest, fetches: Fetches | None = None) -> PreparedRequest:
         """Sizes, plan, pixels: everything that is done before the model runs.
 
         Args:
@@ -202,7 +279,9 @@ class Pipeline:
             self.listeners.failure(error)
             raise
 
-    def submit(self, prepared: Prepared, observer: Observer | None = None) -> Future[Completion]:
+    def submit(
+        self, prepared: PreparedRequest, observer: Observer | None = None
+    ) -> Future[Completion]:
         """Have a prepared request answered, along with others.
 
         Raises:
@@ -219,29 +298,29 @@ class Pipeline:
         backend = self.backend
         return backend.gather() if isinstance(backend, Gathering) else nullcontext()
 
-    def prepare_smaller(self, prepared: Prepared) -> Prepared | None:
+    def prepare_smaller(self, prepared: PreparedRequest) -> PreparedRequest | None:
         """The same request with half its visual tokens; None if it does not allow that."""
         before = prepared.request.plan
-        if prepared.settled.fit != "shrink" or before.visual_tokens < 2:
+        if prepared.resolved.fit != "shrink" or before.visual_tokens < 2:
             return None
         try:
-            settled = prepared.settled
-            plan = self._planned(settled, settled, before.visual_tokens // 2)
-            smaller = self._prepare(settled, plan, prepared.started)
+            resolved = prepared.resolved
+            plan = self._planned(resolved, resolved, before.visual_tokens // 2)
+            smaller = self._prepare(resolved, plan, prepared.started)
         except InputError:  # there is nothing left to give up
             return None
         return smaller if plan.visual_tokens < before.visual_tokens else None
 
     def _prepare(
-        self, settled: Settled, plan: Plan, started: float, fetches: Fetches | None = None
-    ) -> Prepared:
+        self, resolved: ResolvedRequest, plan: Plan, started: float, fetches: Fetches | None = None
+    ) -> PreparedRequest:
         _check_fits(plan)
-        media, keys = self._media(settled.messages, plan, fetches)
-        return Prepared(
+        media, keys = self._media(resolved.messages, plan, fetches)
+        return PreparedRequest(
             request=BackendRequest(
-                settled.messages, plan, media, settled.sampling, keys, settled.constraint
+                resolved.messages, plan, media, resolved.sampling, keys, resolved.constraint
             ),
-            settled=settled,
+            resolved=resolved,
             started=started,
             media_seconds=time.perf_counter() - started,
         )
@@ -288,15 +367,15 @@ class Pipeline:
         )
 
     def _plan_within(
-        self, settled: Settled, measures: Sequence[Measure], most_visual_tokens: int | None
+        self, resolved: ResolvedRequest, measures: Sequence[Measure], most_visual_tokens: int | None
     ) -> Plan:
-        rules, budget = self.backend.rules, settled.budget
-        max_new_tokens = settled.sampling.max_new_tokens
+        rules, budget = self.backend.rules, resolved.budget
+        max_new_tokens = resolved.sampling.max_new_tokens
 
         def count_prompt(media: MediaPlans) -> int:
-            return self.backend.count_prompt_tokens(settled.messages, media)
+            return self.backend.count_prompt_tokens(resolved.messages, media)
 
-        if settled.fit == "shrink":
+        if resolved.fit == "shrink":
             media, lost = fit_media(measures, budget, rules, count_prompt, max_new_tokens)
         else:
             media, lost = plan_media(measures, budget, rules), ()
@@ -309,7 +388,7 @@ class Pipeline:
         return plan_request(
             media,
             prompt_tokens,
-            _within_total(settled.sampling, prompt_tokens),
+            _within_total(resolved.sampling, prompt_tokens),
             rules,
             available_bytes=self.backend.free_bytes(),
             degradations=lost,
@@ -350,17 +429,3 @@ def _within_total(sampling: Sampling, prompt_tokens: int) -> int:
             hint="Sampling(max_new_tokens=...), or a smaller budget for pictures",
         )
     return min(sampling.max_new_tokens, total - prompt_tokens)
-
-
-def check_sampling(sampling: object) -> None:
-    """Refuse what is no `Sampling`.
-
-    Raises:
-        SamplingError: it is something else.
-    """
-    if sampling is not None and not isinstance(sampling, Sampling):
-        raise SamplingError(
-            f"sampling of type {type(sampling).__name__} was given",
-            expected="a Sampling",
-            hint="Sampling(max_new_tokens=..., temperature=...)",
-        )

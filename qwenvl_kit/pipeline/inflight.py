@@ -1,4 +1,4 @@
-"""A request that is being answered, and its reply once it is there."""
+"""A request in flight: submitted to the backend, until its reply is there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.errors import OutOfMemoryError
-from qwenvl_kit.pipeline.core import Pipeline, Prepared
-from qwenvl_kit.pipeline.stats import Totals
+from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
+from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.raising import fresh
 from qwenvl_kit.results import Delta, Reply, Timing, Usage
 from qwenvl_kit.tools.reply_parsing import told_apart
@@ -22,74 +22,88 @@ if TYPE_CHECKING:
 OnDelta = Callable[[Delta], None]
 
 
-class Follower:
-    """Follows one request in the backend's thread; an `Observer`.
+class RequestObserver:
+    """Observes one request from the backend's thread, and may cancel it; an `Observer`.
 
     Args:
-        on_delta: told of each token; None if nobody reads along.
+        on_delta: called with each token; None if nobody reads along.
+        cancelled: the event that cancels the request; several requests may share one.
     """
 
-    def __init__(self, on_delta: OnDelta | None = None) -> None:
+    def __init__(
+        self, on_delta: OnDelta | None = None, cancelled: threading.Event | None = None
+    ) -> None:
         self._on_delta = on_delta
-        self._cancelled = threading.Event()
+        self.cancelled = threading.Event() if cancelled is None else cancelled
         self.has_shown = False
 
     def on_delta(self, delta: Delta) -> None:
-        """A token was generated."""
+        """Pass on a token that was generated."""
         self.has_shown = True
         if self._on_delta is not None:
             self._on_delta(delta)
 
     def is_read(self) -> bool:
-        """Whether anybody reads along."""
+        """True if somebody reads along."""
         return self._on_delta is not None
 
     def is_cancelled(self) -> bool:
-        """Whether nobody wants more of it."""
-        return self._cancelled.is_set()
+        """True if the rest of the answer is not wanted."""
+        return self.cancelled.is_set()
 
     def cancel(self) -> None:
-        """Let the request end at its next token, or before it begins."""
-        self._cancelled.set()
+        """End the request at its next token, or before it begins."""
+        self.cancelled.set()
 
 
-class Pending:
-    """A request that a backend has.
+class InFlightRequest:
+    """A request that was submitted to the backend.
 
     Args:
-        pipeline: by which it came.
+        pipeline: the pipeline that it goes through.
         prepared: the request.
-        totals: where its reply is counted.
-        follower: who follows it.
+        stats: the counter of replies and failures.
+        observer: the observer of the request.
+        use: the use of the pipeline that ends with this request; None if the caller ends it.
     """
 
     def __init__(
-        self, pipeline: Pipeline, prepared: Prepared, totals: Totals, follower: Follower
+        self,
+        pipeline: Pipeline,
+        prepared: PreparedRequest,
+        stats: StatsCounter,
+        observer: RequestObserver,
+        use: PipelineUse | None = None,
     ) -> None:
         self._pipeline = pipeline
-        self._totals = totals
-        self._follower = follower
+        self._stats = stats
+        self._observer = observer
+        self._use = use
         self._submit(prepared)
 
     @property
     def future(self) -> Future[Completion]:
-        """Done when the backend is; whoever waits for it then takes `result`."""
+        """The backend's future; when it is done, `result` waits no longer."""
         return self._future
 
     def cancel(self) -> None:
-        """End it at its next token; what there is by then is the reply."""
-        self._follower.cancel()
+        """End it at its next token; the text until then is the reply."""
+        self._observer.cancel()
 
     def wait(self) -> None:
-        """Wait until the backend is done with it, however it ended."""
+        """Wait until the backend has ended it, with a reply or an error."""
         self._future.exception()
+        self._end_use()
 
     def retry(self) -> bool:
-        """Wait until it is done; if it ran out of memory and may be shrunk, ask it once more.
+        """Wait until it has ended; submit it again, smaller, if memory ran out and it may shrink.
 
-        Nobody may have seen any of its answer, for that of smaller pictures may be another.
+        Not if somebody has seen a part of its answer: with smaller pictures the answer may differ.
+
+        Returns:
+            True if it was submitted again.
         """
-        if not isinstance(self._future.exception(), OutOfMemoryError) or self._follower.has_shown:
+        if not isinstance(self._future.exception(), OutOfMemoryError) or self._observer.has_shown:
             return False
         smaller = self._pipeline.prepare_smaller(self._prepared)
         if smaller is not None:
@@ -111,7 +125,7 @@ class Pending:
             del outcome, self  # which the traceback would hold, and they it
 
     def outcome(self) -> Reply | Exception:
-        """Wait for the reply, or for the error by which it failed."""
+        """Wait for the reply, or for the error with which it failed."""
         try:
             while self.retry():
                 pass
@@ -121,25 +135,31 @@ class Pending:
         except BaseException:  # the wait itself was interrupted
             self.cancel()
             raise
+        finally:
+            self._end_use()
         if isinstance(outcome, Reply):
-            self._totals.add(outcome)
+            self._stats.add(outcome)
             self._pipeline.listeners.reply(outcome)
             return outcome
         self.cancel()
-        self._totals.add_failure()
+        self._stats.add_failure()
         self._pipeline.listeners.failure(outcome)
         return outcome
 
     def _ended_with(self) -> Reply | Exception:
-        """What the backend gave; an error is not raised, which would have it refer to this."""
+        """The reply or error of the backend. To raise the error would make a reference cycle."""
         failed = self._future.exception()
         return failed if isinstance(failed, Exception) else self._reply(self._future.result())
 
-    def _submit(self, prepared: Prepared) -> None:
+    def _end_use(self) -> None:
+        if self._use is not None:
+            self._use.end()
+
+    def _submit(self, prepared: PreparedRequest) -> None:
         self._prepared = prepared
-        # What the future calls must not hold this, or both live until Python looks for cycles.
+        # The callback must not hold this object: that would be a reference cycle.
         self._ended = ended = list[float]()
-        self._future = self._pipeline.submit(prepared, self._follower)
+        self._future = self._pipeline.submit(prepared, self._observer)
         self._future.add_done_callback(lambda _: ended.append(time.perf_counter()))
 
     def _reply(self, completion: Completion) -> Reply:
@@ -166,20 +186,20 @@ class Pending:
                 total=ended - prepared.started,
             ),
             plan=plan,
-            request_id=prepared.settled.request_id,
+            request_id=prepared.resolved.request_id,
             raw_text=completion.raw_text,
         )
-        settled = prepared.settled
-        apart = told_apart(reply, settled.messages, begins_in_thought=completion.begins_in_thought)
+        resolved = prepared.resolved
+        apart = told_apart(reply, resolved.messages, begins_in_thought=completion.begins_in_thought)
         told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
-        return self._pipeline.judged(told, settled)
+        return self._pipeline.calibrated(told, resolved)
 
 
-async def fails_for_memory(pending: Pending) -> bool:
-    """Wait until a backend is done with a request; whether the memory was too little for it."""
+async def fails_for_memory(request: InFlightRequest) -> bool:
+    """Wait until a request has ended; True if there was too little memory for it."""
     import asyncio
 
-    ended = asyncio.wrap_future(pending.future)
+    ended = asyncio.wrap_future(request.future)
     try:
         await asyncio.wait([ended])  # which raises nothing: an error here would refer to itself
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Who is told of each request, and that one who fails at listening harms nobody."""
+"""Listeners: objects that are told of each reply and failure; their errors harm no request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Protocol
 from qwenvl_kit.results import Reply
 
 LOGGER = logging.getLogger("qwenvl_kit")
-"""All that the kit logs goes here; silent until somebody adds a handler."""
+"""The logger of the kit; silent until a handler is added."""
 LOGGER.addHandler(logging.NullHandler())
 
 
 class Listener(Protocol):
-    """Is told of each request, in the thread that waits for it; should be quick."""
+    """An object that is told of each request, in the thread that waits for it; must be quick."""
 
     def on_reply(self, reply: Reply) -> None:
         """A request was answered."""
@@ -23,25 +23,25 @@ class Listener(Protocol):
 
 
 class Listeners:
-    """Those who are told. What one of them raises is logged, and costs nobody else anything."""
+    """All listeners of a chat. An error in one of them is logged, and the others are still told."""
 
     def __init__(self) -> None:
         self._all: tuple[Listener, ...] = ()
 
     def add(self, listener: Listener) -> None:
-        """From now on it is told, once of each request."""
+        """Add a listener; it is told once of each request from now on."""
         self.remove(listener)
         self._all = (*self._all, listener)
 
     def remove(self, listener: Listener) -> None:
-        """It is told no more; nothing if it was not."""
+        """Remove a listener; does nothing if it is not there."""
         self._all = tuple(other for other in self._all if other is not listener)
 
     def __len__(self) -> int:
         return len(self._all)
 
     def reply(self, reply: Reply) -> None:
-        """Tell of a reply."""
+        """Tell all listeners of a reply."""
         for listener in self._all:
             try:
                 listener.on_reply(reply)
@@ -49,7 +49,7 @@ class Listeners:
                 LOGGER.warning("a listener failed at a reply", exc_info=True)
 
     def failure(self, error: Exception) -> None:
-        """Tell of a failure."""
+        """Tell all listeners of a failure."""
         for listener in self._all:
             try:
                 listener.on_failure(error)

@@ -1,4 +1,4 @@
-"""What stays in the process in which it was made."""
+"""Objects that cannot leave the process in which they were made."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class StaysHere:
-    """Refuses to be pickled, copied whole or sent to another process.
+class ProcessBound:
+    """An object that cannot be pickled, copied deeply or sent to another process.
 
-    A chat holds a model, threads and connections, and a conversation or stream holds its chat.
-    `copy.copy` gives another object with the same ones.
+    A chat holds a model, threads and connections; a conversation or stream holds its chat.
+    `copy.copy` gives another object that shares them.
     """
 
     def __copy__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The journal of a batch: which requests were answered before, and by what."""
+"""The journal of a batch: the replies of earlier runs, so that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.pipeline.core import Settled
+from qwenvl_kit.pipeline.core import ResolvedRequest
 from qwenvl_kit.records import from_record, to_record
 from qwenvl_kit.results import Reply
 
 _LATER_SETTINGS = frozenset({"max_total_tokens", "keep_special_tokens"})
-"""Of `Sampling`: journals of releases before them are of requests without."""
+"""Fields of `Sampling` that the journals of earlier releases do not have."""
 
 
-class Notes:
-    """Replies under the ids of their requests, or their places. For any thread.
+class BatchJournal:
+    """Replies by the id of their request, or by its place. For any thread.
 
     Args:
-        journal: where they are kept; one without a file keeps nothing.
-        policy: what may be opened, to know a picture again.
+        journal: the file; a journal without a file keeps nothing.
+        policy: the media policy, under which pictures are compared with those of earlier runs.
     """
 
     def __init__(self, journal: Journal, policy: MediaPolicy) -> None:
@@ -36,7 +36,7 @@ class Notes:
         self._lock = threading.Lock()
         self._fingerprints: dict[str, str] = {}
 
-    def find(self, index: int, request: Settled) -> Reply | None:
+    def find(self, index: int, request: ResolvedRequest) -> Reply | None:
         """The reply that an earlier run gave; None if it gave none.
 
         Raises:
@@ -56,8 +56,8 @@ class Notes:
             record = self._journal.get(key)
         return None if record is None else _restored(key, mark, record)
 
-    def keep(self, answered: Sequence[tuple[int, Settled, Reply]]) -> None:
-        """Keep replies to requests at their places; not those that were cut short by hand."""
+    def keep(self, answered: Sequence[tuple[int, ResolvedRequest, Reply]]) -> None:
+        """Write replies, each with its place and request; cancelled ones are left out."""
         if not self._journal.is_kept:
             return
         records = {
@@ -74,7 +74,7 @@ class Notes:
             )
 
 
-def _key(index: int, request: Settled) -> str:
+def _key(index: int, request: ResolvedRequest) -> str:
     return f"#{index}" if request.request_id is None else request.request_id
 
 
@@ -88,8 +88,8 @@ def _restored(key: str, mark: str, record: Mapping[str, Any]) -> Reply:
     return from_record(Reply, record["reply"])
 
 
-def _fingerprint(request: Settled, policy: MediaPolicy) -> str:
-    """Of all that an answer depends on, beside the model."""
+def _fingerprint(request: ResolvedRequest, policy: MediaPolicy) -> str:
+    """A fingerprint of everything that the answer depends on, apart from the model."""
     messages = [
         _plain_message(message, policy, f"messages[{at}]")
         for at, message in enumerate(request.messages)
@@ -101,7 +101,7 @@ def _fingerprint(request: Settled, policy: MediaPolicy) -> str:
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
-    """Its settings; those that earlier releases did not have only where they say something."""
+    """The settings; those that earlier releases did not have, only if they are not the default."""
     plain = Sampling()
     return {
         name: value

@@ -1,4 +1,4 @@
-"""The same request answered several times, to see whether the answers agree."""
+"""Self-consistency: one request answered several times, to see how many answers agree."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ from dataclasses import replace
 
 from qwenvl_kit.errors import GenerationError, SamplingError
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.pipeline.core import Pipeline, Prepared, Settled
-from qwenvl_kit.pipeline.inflight import Follower, Pending
-from qwenvl_kit.pipeline.stats import Totals
+from qwenvl_kit.pipeline.core import Pipeline, PreparedRequest, ResolvedRequest
+from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
+from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.results import Reply
 
 SAMPLE_TEMPERATURE = 0.7
-"""Of the samples, where the answer itself is greedy (Wang et al., 2022, arXiv:2203.11171)."""
+"""Temperature of samples, if the answer is greedy (Wang et al., 2022, arXiv:2203.11171)."""
 
 MAX_SAMPLES = 64
 
 
 def ask_with_samples(
-    pipeline: Pipeline, totals: Totals, settled: Settled, num_samples: int
+    pipeline: Pipeline,
+    stats: StatsCounter,
+    resolved: ResolvedRequest,
+    num_samples: int,
+    observer: RequestObserver,
 ) -> Reply:
-    """The answer to a request, with other answers to it.
+    """The answer to a request, with further answers that were sampled.
 
-    All are read as one prompt and written together. A sample that fails is left out.
+    The prompt is read once for all, and all answers are generated in one batch. A sample that fails
+    is left out.
 
     Args:
-        pipeline: their way.
-        totals: where all of them are counted.
-        settled: what is asked.
-        num_samples: how many other answers.
+        pipeline: the pipeline.
+        stats: the counter of all replies, samples included.
+        resolved: the request.
+        num_samples: the number of further answers.
+        observer: the observer of the answer; if it cancels, the samples end too.
 
     Raises:
-        SamplingError: too many, or no whole number.
+        SamplingError: num_samples is too large, or not a whole number.
         QwenVLKitError: the answer itself failed.
     """
     if type(num_samples) is not int or not 1 <= num_samples <= MAX_SAMPLES:
@@ -39,10 +45,14 @@ def ask_with_samples(
             f"num_samples={num_samples!r} was given",
             expected=f"a whole number from 0 to {MAX_SAMPLES}",
         )
-    prepared = pipeline.prepare(settled)
-    asked = [prepared, *(_sample(prepared, at) for at in range(num_samples))]
+    prepared = pipeline.prepare(resolved)
+    observers = [RequestObserver(cancelled=observer.cancelled) for _ in range(num_samples)]
     with pipeline.together():
-        answer, *samples = [Pending(pipeline, item, totals, Follower()) for item in asked]
+        answer = InFlightRequest(pipeline, prepared, stats, observer)
+        samples = [
+            InFlightRequest(pipeline, _sample(prepared, index), stats, watching)
+            for index, watching in enumerate(observers)
+        ]
     try:
         reply = answer.result()
         return replace(reply, samples=tuple(_texts(samples)))
@@ -51,7 +61,7 @@ def ask_with_samples(
             sample.cancel()
 
 
-def _texts(samples: list[Pending]) -> list[str]:
+def _texts(samples: list[InFlightRequest]) -> list[str]:
     texts = []
     for sample in samples:
         try:
@@ -61,13 +71,13 @@ def _texts(samples: list[Pending]) -> list[str]:
     return texts
 
 
-def _sample(prepared: Prepared, index: int) -> Prepared:
-    """The same request with chance in it; seeded, where it was."""
-    sampling = _varied(prepared.settled.sampling, index)
+def _sample(prepared: PreparedRequest, index: int) -> PreparedRequest:
+    """The same request with sampling; its seed follows from the request's, if it has one."""
+    sampling = _varied(prepared.resolved.sampling, index)
     return replace(
         prepared,
         request=replace(prepared.request, sampling=sampling),
-        settled=replace(prepared.settled, sampling=sampling),
+        resolved=replace(prepared.resolved, sampling=sampling),
     )
 
 

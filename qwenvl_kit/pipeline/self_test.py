@@ -1,16 +1,16 @@
-"""Whether a loaded model answers as it should: `VisionChat.self_test`."""
+"""The self-test of a loaded model: `VisionChat.self_test`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from qwenvl_kit.backends.base import Remembering
 from qwenvl_kit.diagnostics.findings import Diagnosis, Finding
-from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.errors import QwenVLKitError, UnsupportedFeatureError
 from qwenvl_kit.options import Sampling
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply, TokenScore
@@ -18,7 +18,8 @@ from qwenvl_kit.results import Reply, TokenScore
 if TYPE_CHECKING:
     import PIL.Image
 
-    from qwenvl_kit.chat import VisionChat
+    from qwenvl_kit.pipeline.streaming import ReplyStream
+
 
 NEAR_TIE = 0.1
 """Difference of log-probabilities within which bf16 may take either of two tokens: the logits of a
@@ -27,14 +28,35 @@ batch and of a single call were measured to differ by up to 0.03."""
 _QUESTIONS = ("Describe this image.", "How many shapes are there?", "What is shown here?")
 
 
-def run_self_test(chat: VisionChat, golden: Path | None) -> Diagnosis:
+class TestedChat(Protocol):
+    """The part of a `VisionChat` that is tested."""
+
+    def ask(self, prompt: Any, *media: Any, sampling: Sampling | None = None) -> Reply:
+        """See `VisionChat.ask`."""
+
+    def ask_many(
+        self, requests: Any, *, on_error: Literal["raise"], max_batch_size: int | None = None
+    ) -> list[Reply]:
+        """See `VisionChat.ask_many`."""
+
+    def stream(self, prompt: Any, *media: Any, sampling: Sampling | None = None) -> ReplyStream:
+        """See `VisionChat.stream`."""
+
+    def clear_cache(self) -> int:
+        """See `VisionChat.clear_cache`."""
+
+    def report(self) -> Mapping[str, str]:
+        """See `VisionChat.report`."""
+
+
+def run_self_test(chat: TestedChat, golden: Path | None) -> Diagnosis:
     """Ask a model questions whose answers can be checked.
 
     Args:
         chat: the model.
         golden: a file of questions with the tokens that must come out; None if there is none.
     """
-    checks: list[tuple[str, Callable[[VisionChat], str]]] = [
+    checks: list[tuple[str, Callable[[TestedChat], str]]] = [
         ("batch equals single", _check_batch),
         ("reuse equals fresh", _check_reuse),
         ("stream equals ask", _check_stream),
@@ -46,7 +68,7 @@ def run_self_test(chat: VisionChat, golden: Path | None) -> Diagnosis:
     return Diagnosis(tuple(findings))
 
 
-def _run(name: str, check: Callable[[VisionChat], str], chat: VisionChat) -> Finding:
+def _run(name: str, check: Callable[[TestedChat], str], chat: TestedChat) -> Finding:
     try:
         trouble = check(chat)
     except QwenVLKitError as error:
@@ -57,8 +79,8 @@ def _run(name: str, check: Callable[[VisionChat], str], chat: VisionChat) -> Fin
     return Finding(name, "problem", trouble, cure)
 
 
-def _check_batch(chat: VisionChat) -> str:
-    """Questions of unlike length about pictures of unlike size, together and alone."""
+def _check_batch(chat: TestedChat) -> str:
+    """A batch of questions and pictures of different sizes gives the answers of single calls."""
     sampling = Sampling(max_new_tokens=16, num_alternatives=2)
     requests = [
         Request.about(question, picture_of_squares(size), sampling=sampling)
@@ -71,11 +93,11 @@ def _check_batch(chat: VisionChat) -> str:
     return next(filter(None, parted), "")
 
 
-def _check_reuse(chat: VisionChat) -> str:
-    """What is kept between calls must not change an answer."""
+def _check_reuse(chat: TestedChat) -> str:
+    """The cache does not change an answer."""
     question, picture = _QUESTIONS[0], picture_of_squares(96)
     sampling = Sampling(max_new_tokens=16, num_alternatives=2)
-    if isinstance(chat._backend, Remembering):
+    with suppress(UnsupportedFeatureError):
         chat.clear_cache()
     fresh = chat.ask(question, picture, sampling=sampling)
     chat.ask(_QUESTIONS[1], picture_of_squares(64), sampling=sampling)
@@ -83,7 +105,7 @@ def _check_reuse(chat: VisionChat) -> str:
     return _difference(again, fresh, _is_rounded(chat))
 
 
-def _check_stream(chat: VisionChat) -> str:
+def _check_stream(chat: TestedChat) -> str:
     sampling = Sampling(max_new_tokens=16, num_alternatives=2)
     question, picture = _QUESTIONS[0], picture_of_squares(96)
     with chat.stream(question, picture, sampling=sampling) as stream:
@@ -96,14 +118,14 @@ def _check_stream(chat: VisionChat) -> str:
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """A question with the answer that must come out.
+    """A question with the answer that is expected.
 
     Attributes:
-        question: what is asked.
-        side_px: of the picture, which is square.
-        colours: of the squares in it.
-        answer: what is to be said, in words.
-        token_ids: and in tokens, the end token included.
+        question: the question.
+        side_px: the side of the picture, which is square.
+        colours: the colours of the squares in it.
+        answer: the expected answer, in words.
+        token_ids: the expected tokens, the end token included.
     """
 
     question: str
@@ -121,8 +143,8 @@ class GoldenCase:
             for entry in entries
         ]
 
-    def check(self, chat: VisionChat) -> str:
-        """What is wrong with a model's answer; empty if nothing is."""
+    def check(self, chat: TestedChat) -> str:
+        """The fault of the model's answer; empty if there is none."""
         reply = chat.ask(
             self.question,
             picture_of_squares(self.side_px, *self.colours),
@@ -133,7 +155,7 @@ class GoldenCase:
 
 
 def picture_of_squares(side_px: int, *colours: str) -> PIL.Image.Image:
-    """Squares side by side on white; nothing in them depends on how a library draws."""
+    """Squares side by side on white; their pixels do not depend on the drawing library."""
     import PIL.Image
 
     image = PIL.Image.new("RGB", (side_px, side_px), "white")
@@ -146,12 +168,12 @@ def picture_of_squares(side_px: int, *colours: str) -> PIL.Image.Image:
 
 
 def _difference(one: Reply, other: Reply, is_rounded: bool) -> str:
-    """Where two answers part; empty if they do not, or part at a tie that rounding decides.
+    """The first difference of two answers; empty if there is none, or if rounding explains it.
 
     Args:
         one: an answer.
-        other: the same answer, by another way.
-        is_rounded: whether the model computes in a type shorter than fp32.
+        other: the answer to the same question on another path.
+        is_rounded: True if the model computes in a dtype shorter than fp32.
     """
     for mine, its in zip(_scores(one), _scores(other)):
         if mine.token_id == its.token_id:
@@ -162,7 +184,7 @@ def _difference(one: Reply, other: Reply, is_rounded: bool) -> str:
     return "" if len(_scores(one)) == len(_scores(other)) else "one answer goes on after the other"
 
 
-def _is_rounded(chat: VisionChat) -> bool:
+def _is_rounded(chat: TestedChat) -> bool:
     report = chat.report()
     return report.get("dtype") != "float32" or report.get("quantization", "none") != "none"
 

@@ -1,11 +1,12 @@
-"""What a chat has answered so far, counted."""
+"""Statistics of a chat: totals of its replies, and its state at the moment."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
 
-from qwenvl_kit.backends.base import Work
+from qwenvl_kit.backends.base import Backend, Load, Queueing, Work
+from qwenvl_kit.errors import ModelLoadError
 from qwenvl_kit.results import Reply
 
 
@@ -15,14 +16,14 @@ class ChatStats:
 
     Attributes:
         num_replies: requests that were answered.
-        num_failures: those that failed after they were given to the model.
-        prompt_tokens, visual_tokens, completion_tokens: of all replies.
-        reused_tokens: prompt tokens that had been computed before.
-        media_seconds: preparing requests; several are prepared at a time, and each counts.
-        vision_seconds, prefill_seconds, decode_seconds: how long the model was at it; requests
-            that ran together count once. None where the backend does not say.
-        num_row_steps: places in the steps in which answers were written; those beyond
-            `completion_tokens` were kept for answers that had ended. None as above.
+        num_failures: requests that failed after they were given to the model.
+        prompt_tokens, visual_tokens, completion_tokens: tokens of all replies.
+        reused_tokens: prompt tokens that came from the cache.
+        media_seconds: time to prepare requests, summed over requests that are prepared at once.
+        vision_seconds, prefill_seconds, decode_seconds: time of the model in each stage; requests
+            of one batch count once. None if the backend does not say.
+        num_row_steps: rows of all decode steps. The rows beyond `completion_tokens` were padding
+            for answers that had ended. None as above.
     """
 
     num_replies: int = 0
@@ -38,8 +39,8 @@ class ChatStats:
     num_row_steps: int | None = None
 
 
-class Totals:
-    """Adds up replies, from any thread."""
+class StatsCounter:
+    """A counter of replies and failures, for any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +66,7 @@ class Totals:
             self._stats = replace(self._stats, num_failures=self._stats.num_failures + 1)
 
     def stats(self, work: Work | None) -> ChatStats:
-        """All of it, with what the backend says of its own work."""
+        """The totals, with the times that the backend measured."""
         if work is None:
             return self._stats
         return replace(
@@ -75,3 +76,34 @@ class Totals:
             decode_seconds=work.decode_seconds,
             num_row_steps=work.num_row_steps,
         )
+
+
+@dataclass(frozen=True)
+class Health:
+    """The state of a chat at the moment. It is known without waiting for the model.
+
+    Attributes:
+        is_ready: True if requests are taken; False after `close`.
+        num_waiting: requests that wait for the model.
+        num_running: requests that are being answered.
+        free_bytes: free memory of the device; None if not known.
+    """
+
+    is_ready: bool
+    num_waiting: int
+    num_running: int
+    free_bytes: int | None
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no request waits and none runs."""
+        return not self.num_waiting and not self.num_running
+
+
+def health_of(backend: Backend, *, is_open: bool = True) -> Health:
+    """The state of a backend; `is_open` is False for a chat that takes no more requests."""
+    try:
+        load = backend.load() if isinstance(backend, Queueing) else Load(0, 0)
+        return Health(is_open, load.num_waiting, load.num_running, backend.free_bytes())
+    except ModelLoadError:  # it was closed
+        return Health(False, 0, 0, None)

@@ -1,4 +1,4 @@
-"""Answers that are read while they are generated."""
+"""Streams: answers that are read while they are generated."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
-from qwenvl_kit.pipeline.batch import BatchEvent, BatchRun, Result
-from qwenvl_kit.pipeline.inflight import Follower, Pending
-from qwenvl_kit.pipeline.process_bound import StaysHere
+from qwenvl_kit.pipeline.batch import BatchRun
+from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
+from qwenvl_kit.pipeline.process_bound import ProcessBound
 from qwenvl_kit.raising import fresh, release_frames
-from qwenvl_kit.results import Delta, Reply
+from qwenvl_kit.results import BatchEvent, Delta, Reply, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class ReplyStream(StaysHere):
+class ReplyStream(ProcessBound):
     """Iterates over the pieces of an answer; `reply` holds all of it at the end.
 
     Leaving its `with` block cancels a generation that still runs, and so does dropping the last
@@ -33,19 +33,19 @@ class ReplyStream(StaysHere):
         begin: has the request answered, for the follower that it is given.
     """
 
-    def __init__(self, begin: Callable[[Follower], Pending]) -> None:
-        self._told: queue.SimpleQueue[Union[Delta, None]] = queue.SimpleQueue()
-        self._follower = Follower(self._told.put)
+    def __init__(self, begin: Callable[[RequestObserver], InFlightRequest]) -> None:
+        self._news: queue.SimpleQueue[Union[Delta, None]] = queue.SimpleQueue()
+        self._observer = RequestObserver(self._news.put)
         self._outcome: Reply | Exception | None = None
-        self._pending: Pending | None = begin(self._follower)
-        self._await_end(self._pending)
+        self._in_flight: InFlightRequest | None = begin(self._observer)
+        self._await_end(self._in_flight)
 
     def __iter__(self) -> Iterator[Delta]:
         return self
 
     def __next__(self) -> Delta:
         while self._outcome is None:
-            delta = self._told.get()
+            delta = self._news.get()
             if delta is not None:
                 return delta
             self._end()
@@ -67,39 +67,39 @@ class ReplyStream(StaysHere):
 
         What there is by then becomes the reply, with finish reason "cancelled".
         """
-        self._follower.cancel()
+        self._observer.cancel()
 
     def __enter__(self) -> ReplyStream:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
-        if self._pending is not None:
-            self._pending.wait()
+        if self._in_flight is not None:
+            self._in_flight.wait()
 
     def __del__(self) -> None:
-        if hasattr(self, "_follower"):
-            self._follower.cancel()
+        if hasattr(self, "_observer"):
+            self._observer.cancel()
 
-    def _await_end(self, pending: Pending) -> None:
-        told = self._told  # what runs must not hold the stream itself, which may be dropped
-        pending.future.add_done_callback(lambda _: told.put(None))
+    def _await_end(self, request: InFlightRequest) -> None:
+        news = self._news  # what runs must not hold the stream itself, which may be dropped
+        request.future.add_done_callback(lambda _: news.put(None))
 
     def _end(self) -> None:
-        pending = self._pending
-        if pending is None:  # another reader was here first
+        request = self._in_flight
+        if request is None:  # another reader was here first
             return
-        if pending.retry():
-            self._await_end(pending)
+        if request.retry():
+            self._await_end(request)
             return
-        self._outcome = pending.outcome()
-        self._pending = None  # which holds the pictures
+        self._outcome = request.outcome()
+        self._in_flight = None  # which holds the pictures
         if isinstance(self._outcome, Exception):
             release_frames(self._outcome)
-        self._told.put(None)  # for another reader that waits
+        self._news.put(None)  # for another reader that waits
 
 
-class BatchStream(StaysHere):
+class BatchStream(ProcessBound):
     """Iterates over what happens to many requests: pieces of their answers, and their results.
 
         with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:

@@ -1,27 +1,30 @@
-"""The loop of a model that calls tools: ask, call, tell what came of it, until it answers.
+"""The tool loop: ask, make the calls, send their results, until the model answers.
 
-A call that is not understood is not made and does not end the loop: the model is told why, and may
-write it again. What may be a call and may be an answer is told to it once; if it says the same
-again, that is its answer.
+A call that cannot be read is not made, and does not end the loop: the model is told why, and may
+write it again. If a text may be a call or an answer, the model is asked once; if it writes the same
+again, it is the answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from qwenvl_kit.errors import ToolError, ToolLimitError
+from qwenvl_kit.errors import InputError, MessageError, ToolError, ToolLimitError
+from qwenvl_kit.formats.dicts import as_messages
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart
+from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
+from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
-from qwenvl_kit.tools.functions import Tool
+from qwenvl_kit.tools.functions import Tool, as_tools
 
 _MAX_RESULT_CHARACTERS = 20_000
-"""Of a result that is told to the model; what is beyond is cut off, and it is told that it is."""
+"""Characters of a result that the model gets; the rest is cut off, and the model is told."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,10 @@ class MadeCall:
     """A call that was made.
 
     Attributes:
-        call: what the model wanted.
-        result: what was told to it.
-        error: what the tool raised, or why it was not called; None if all went well.
-        seconds: how long it took.
+        call: the call that the model wrote.
+        result: the result that the model got.
+        error: the error of the tool, or the reason why it was not called; None if there was none.
+        seconds: the time of the call.
     """
 
     call: ToolCall
@@ -49,8 +52,8 @@ class ToolRun:
         reply: the last answer, in which none was called.
         messages: the whole conversation, the last answer included.
         calls: the calls that were made, in their order.
-        warnings: those of all its replies: calls that could not be read and were not made, and what
-            was assumed of others.
+        warnings: the warnings of all its replies: calls that could not be read and were not made,
+            and assumptions about others.
     """
 
     reply: Reply
@@ -63,42 +66,58 @@ class ToolRun:
 
 
 class Asks(Protocol):
-    """What a run needs of a chat: an answer to a conversation that offers tools."""
+    """The part of a chat that a run needs."""
 
-    def __call__(self, messages: Sequence[Message]) -> Reply:
+    def __call__(self, prompt: Request) -> Reply:
         """See `VisionChat.ask`."""
 
 
-def run_tools(
-    ask: Asks, messages: Sequence[Message], tools: Sequence[Tool], max_rounds: int
-) -> ToolRun:
-    """Ask, and make the calls that the model wants, until it wants none.
+def run_tools(ask: Asks, request: Request, max_rounds: int) -> ToolRun:
+    """Ask, make the calls of the answer, and ask again, until the answer has no calls.
+
+    Args:
+        ask: `VisionChat.ask`.
+        request: the first request, with its tools.
+        max_rounds: the most times that the model is asked.
 
     Raises:
-        ToolLimitError: it still wants some after so many rounds; it has the `run` so far.
+        InputError: max_rounds is not a whole number above 0.
+        MessageError: the last message is an answer that was begun.
+        ToolError: a function cannot be a tool.
+        ToolLimitError: the model still calls tools after so many rounds; the error has the `run`.
     """
+    if type(max_rounds) is not int or max_rounds < 1:
+        raise InputError(f"max_rounds={max_rounds!r} was given", expected="a whole number above 0")
+    tools = as_tools(request.tools)
+    said = as_messages(request.messages)
+    if is_continued(said):
+        raise MessageError(
+            "the last message is an answer that was begun",
+            expected="a user's message, which tools help to answer",
+            hint="ask, which goes on with it",
+        )
     by_name = {tool.name: tool for tool in tools}
-    said, made, warnings = tuple(messages), list[MadeCall](), dict[str, None]()
-    heard: Reply | None = None
+    made, warnings = list[MadeCall](), dict[str, None]()
+    previous: Reply | None = None
     for rounds_left in reversed(range(max_rounds)):
-        reply = ask(said)
+        reply = ask(replace(request, messages=said, tools=tools))
         warnings |= dict.fromkeys(reply.warnings)
         said = (*said, as_message(reply))
-        if _is_answer(reply, heard if rounds_left else reply):
+        if _is_answer(reply, previous if rounds_left else reply):
             return ToolRun(reply, said, tuple(made), tuple(warnings))
         for call in reply.tool_calls:
             made.append(_make(call, by_name))
             said = (*said, Message("tool", made[-1].result))
         said = (*said, *_told_of_unread(reply))
-        heard = reply
+        previous = reply
     raise _limit_error(max_rounds, ToolRun(reply, said, tuple(made), tuple(warnings)))
 
 
 def as_message(reply: Reply) -> Message:
-    """A reply as the assistant's message, by which a model that goes on knows what it did.
+    """A reply as the assistant's message, so that the model sees in the next round what it did.
 
-    Its thoughts are part of it: a chat template that shows them within a turn needs them, and one
-    that does not leaves them out. A call that was not understood stands there as it was written.
+    The thoughts are part of it: some chat templates show them within a turn, the others leave them
+    out. A call that could not be read stands there as it was written.
     """
     thought = (ThinkingPart(reply.thinking),) if reply.thinking else ()
     unread = (call.text for call in reply.unread_calls if call.is_marked)
@@ -108,14 +127,14 @@ def as_message(reply: Reply) -> Message:
 
 
 def _is_answer(reply: Reply, before: Reply | None) -> bool:
-    """Whether nothing is called; what only looks like a call is an answer if it is said twice."""
+    """True if the reply calls nothing; a text that only looks like a call must be said twice."""
     if reply.tool_calls or any(call.is_marked for call in reply.unread_calls):
         return False
     return not reply.unread_calls or (before is not None and before.text == reply.text)
 
 
 def _told_of_unread(reply: Reply) -> Iterator[Message]:
-    """What the model is told of calls that were not made."""
+    """The messages that tell the model of calls that were not made."""
     for call in reply.unread_calls:
         told = f"Error: this call was not understood and not made, as {call.reason}."
         if call.is_marked:
@@ -138,7 +157,7 @@ def _limit_error(max_rounds: int, run: ToolRun) -> ToolLimitError:
 
 
 def _make(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:
-    """Make a call; whatever goes wrong is told to the model, which may do better."""
+    """Make a call; the model gets an error as its result, and may correct the call."""
     started, error = time.perf_counter(), None
     try:
         if call.name not in tools:
@@ -153,7 +172,7 @@ def _make(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:
 
 
 def _told(result: Any) -> tuple[Part, ...]:
-    """What a function returned, as parts of a message; what JSON cannot hold is an error."""
+    """The return value of a function as parts of a message; it must have a form in JSON."""
     if isinstance(result, (list, tuple)) and any(map(_is_picture, result)):
         return tuple(part for item in result for part in _told(item))
     if isinstance(result, (TextPart, ImagePart, DocumentPart)):

@@ -1,1 +1,4 @@
-"""What a checkpoint's own processor does: prompts, limits, pixels. Needs transformers."""
+"""A checkpoint's own processor: prompts, patches, positions, limits. It needs transformers.
+
+Nothing here imports a backend, so that training and evaluation can use it alone.
+"""

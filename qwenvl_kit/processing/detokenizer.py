@@ -1,4 +1,4 @@
-"""Tokens to text, one at a time."""
+"""The detokenizer: tokens become text, one at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tokenizers.decoders import DecodeStream
 
 
 class Vocabulary:
-    """Tokens to text.
+    """The vocabulary of a checkpoint: the text of each token.
 
     Args:
         tokenizer: the checkpoint's tokenizer.
@@ -22,11 +22,11 @@ class Vocabulary:
         self._special = {token_id: token.content for token_id, token in added if token.special}
 
     def text(self, token_id: int) -> str:
-        """One token alone, special or not."""
+        """The text of one token alone, special or not."""
         return str(self._tokenizer.decode([token_id], skip_special_tokens=False))
 
     def special_text(self, token_id: int) -> str:
-        """What a special token is written as; empty for any other."""
+        """The text of a special token; empty for any other token."""
         return str(self._special.get(token_id, ""))
 
     def stream(self, *, keep_special_tokens: bool = False) -> TextStream:
@@ -35,7 +35,7 @@ class Vocabulary:
 
 
 class TextStream:
-    """Turns tokens into text as they come, holding back characters that are incomplete."""
+    """Turns the tokens of one answer into text, and holds back incomplete characters."""
 
     def __init__(self, tokenizer: Any, *, keep_special_tokens: bool = False) -> None:
         self._tokenizer = tokenizer
@@ -44,13 +44,13 @@ class TextStream:
         self._pending: list[int] = []
 
     def feed(self, token_id: int) -> str:
-        """The text that a token completes; empty while a character lacks bytes."""
+        """Return the text that a token completes; empty while a character lacks bytes."""
         piece = self._stream.step(self._tokenizer.backend_tokenizer, token_id)
         self._pending = [*self._pending, token_id] if piece is None else []
         return piece or ""
 
     def flush(self) -> str:
-        """What a character that was never completed looks like."""
+        """Return the text of a last character that was never completed."""
         pending, self._pending = self._pending, []
         return (
             str(self._tokenizer.decode(pending, skip_special_tokens=self._skips)) if pending else ""

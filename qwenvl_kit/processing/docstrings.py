@@ -1,4 +1,4 @@
-"""Transformers where Python has dropped all docstrings (`python -OO`)."""
+"""A repair for transformers under `python -OO`, by which Python drops all docstrings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 def spare_docstrings() -> None:
     """Let transformers define its models under `python -OO`, before their modules are imported.
 
-    Its decorator `auto_docstring` composes a docstring of others and raises ValueError where there
-    are none (huggingface/transformers#40659, seen in 5.24). Nobody can read what it composes then,
-    so here it leaves what it is given as it is. Without `-OO` nothing is changed.
+    Its decorator `auto_docstring` builds a docstring from others and raises ValueError if there
+    are none (huggingface/transformers#40659, seen in 5.24). Nobody could read such a docstring, so
+    the decorator is replaced by one that does nothing. Without `-OO` nothing is changed.
     """
     if sys.flags.optimize < 2:
         return
@@ -22,7 +22,7 @@ def spare_docstrings() -> None:
 
 
 def _as_it_is(documented: Any = None, **_: Any) -> Any:
-    """The decorator, with arguments of its own or without."""
+    """Return the decorated object unchanged; the decorator is used with and without arguments."""
     return _same if documented is None else documented
 
 

@@ -1,7 +1,7 @@
-"""What generation_config.json says beyond sampling: entries that hold whatever a request asks for.
+"""The rules of generation_config.json beyond sampling, which hold for every request.
 
 `generate(temperature=0.7)` of transformers replaces one entry and keeps all others; so does a
-`Sampling` of one's own here. What of the file is not obeyed is told, with the reason.
+request's own `Sampling` here. Entries that are not obeyed are reported, each with a reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _POSITIVE = frozenset(
     }
 )
 _SHARES = frozenset({"epsilon_cutoff", "eta_cutoff", "typical_p"})
-"""Entries that change something between 0 and 1 alone."""
+"""Entries that have an effect only between 0 and 1."""
 
 _OBEYED = (
     _POSITIVE
@@ -43,7 +43,7 @@ _SEARCHES = frozenset(
     {"num_beams", "num_beam_groups", "penalty_alpha", "dola_layers", "constraints"}
     | {"force_words_ids"}
 )
-"""Entries that choose another search than token by token."""
+"""Entries that choose another search than one token after another."""
 
 _REASONS: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
     {
@@ -58,7 +58,7 @@ _REASONS: Mapping[str, tuple[tuple[Any, ...], str]] = MappingProxyType(
         "frequency_penalty": ((0,), "generate does not know it"),
     }
 )
-"""Entries that are not obeyed, the values that change nothing, and why they are not."""
+"""Entries that are not obeyed: their values without effect, and the reason."""
 
 _PLAIN_MODES = (
     GenerationMode.GREEDY_SEARCH,
@@ -66,18 +66,18 @@ _PLAIN_MODES = (
     GenerationMode.ASSISTED_GENERATION,
 )
 _MOST_SHOWN = 60
-"""Characters of a value in a report."""
+"""The most characters of a value in a report."""
 
 
 @dataclass(frozen=True)
 class GenerationRules:
-    """What of generation_config.json holds with every request.
+    """The entries of generation_config.json that hold for every request.
 
     Attributes:
-        entries: what is obeyed, by its name there.
-        ignored: what is not, with its value: why, in words.
-        search: the search that it asks for, where that is not token by token; None otherwise.
-        stop: strings that end every answer, along with those that a request names.
+        entries: the entries that are obeyed, by their names.
+        ignored: the reasons for entries that are not obeyed, by name and value.
+        search: the search that the file asks for, if that is not one token after another.
+        stop: strings that end every answer, in addition to those of a request.
     """
 
     entries: Mapping[str, Any] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class GenerationRules:
     stop: tuple[str, ...] = ()
 
     def check_search(self) -> None:
-        """Refuse to take the published settings for what they are not.
+        """Check that the published settings ask for no other search than token by token.
 
         Raises:
             UnsupportedFeatureError: they ask for beams, or another search.
@@ -100,44 +100,44 @@ class GenerationRules:
             )
 
     def facts(self) -> dict[str, str]:
-        """What is obeyed and what is not, for the report of a backend that obeys all entries."""
+        """The obeyed and the ignored entries, for the report of a backend that obeys them."""
         shown = {
             "generation_rules": ", ".join(f"{n}={_short(v)}" for n, v in self.entries.items()),
-            "generation_ignored": _told(self.ignored),
+            "generation_ignored": _listed(self.ignored),
         }
         return {name: text for name, text in shown.items() if text}
 
     def facts_elsewhere(self, where: str) -> dict[str, str]:
-        """The same for a backend that obeys none of them.
+        """The ignored entries, for the report of a backend that obeys none.
 
         Args:
-            where: what runs the model, in words.
+            where: the name of what runs the model, for the reasons.
         """
         unmet = {f"{n}={_short(v)}": f"not obeyed by {where}" for n, v in self.entries.items()}
-        text = _told({**unmet, **self.ignored})
+        text = _listed({**unmet, **self.ignored})
         return {"generation_ignored": text} if text else {}
 
 
 def read_rules(folder: Path, generation: Any) -> GenerationRules:
-    """The rules of a checkpoint.
+    """Read the rules of a checkpoint.
 
     Args:
-        folder: where its files are.
-        generation: its settings as transformers understands them.
+        folder: the folder of its files.
+        generation: its `GenerationConfig` of transformers.
     """
     given = {name: getattr(generation, name, None) for name in sorted(_OBEYED)}
-    entries = {name: value for name, value in given.items() if _changes(name, value)}
+    entries = {name: value for name, value in given.items() if _has_effect(name, value)}
     stop = generation.stop_strings or ()
     return GenerationRules(
         entries=entries,
-        ignored=_ignored(_written(folder)),
+        ignored=_ignored(_read_entries(folder)),
         search=_search(generation),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
     )
 
 
-def _changes(name: str, value: Any) -> bool:
-    """Whether an entry does anything, as `generate` sees it."""
+def _has_effect(name: str, value: Any) -> bool:
+    """True if an entry has an effect in `generate`."""
     if value is None or value is False or value in ({}, []):
         return False
     if name in _POSITIVE:
@@ -147,8 +147,8 @@ def _changes(name: str, value: Any) -> bool:
     return not (name == "encoder_repetition_penalty" and value == 1)
 
 
-def _written(folder: Path) -> dict[str, Any]:
-    """What stands in the file itself; transformers takes any name and says nothing."""
+def _read_entries(folder: Path) -> dict[str, Any]:
+    """The entries of the file itself: transformers accepts unknown names without a warning."""
     path = folder / "generation_config.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
@@ -166,7 +166,7 @@ def _ignored(written: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _search(generation: Any) -> str | None:
-    """The search that the entries choose, in their own words."""
+    """The search that the entries choose, with their names and values; None for token by token."""
     mode = generation.get_generation_mode()
     top_k = 50 if generation.top_k is None else generation.top_k
     is_contrastive = bool(generation.penalty_alpha) and top_k > 1 and not generation.do_sample
@@ -177,8 +177,8 @@ def _search(generation: Any) -> str | None:
     return f"{mode.value.replace('_', ' ')} ({', '.join(asked)})"
 
 
-def _told(reasons: Mapping[str, str]) -> str:
-    return "; ".join(f"{what} ({why})" for what, why in reasons.items())
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{entry} ({reason})" for entry, reason in reasons.items())
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a checkpoint was published with, apart from its weights: processor, limits, settings."""
+"""The published parts of a checkpoint apart from its weights: processor, limits and settings."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from qwenvl_kit.prompts.chat_template import chat_template_of
 spare_docstrings()
 
 _TOP_K = 50
-"""What `generate` of transformers samples among where a checkpoint samples and says nothing; 0 is
-all (`GenerationConfig._get_default_generation_params`)."""
+"""The `top_k` of `generate` for a checkpoint that samples and gives none; 0 means all tokens
+(`GenerationConfig._get_default_generation_params`)."""
 
 
 _LEAST_TOP_P = 1e-9
-"""What a `top_p` of 0 comes to: the likeliest token alone is left, as `generate` leaves it."""
+"""The value that stands for a `top_p` of 0: as in `generate`, only the likeliest token is left."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a checkpoint was published with, apart from its weights.
+    """The parts of a checkpoint apart from its weights.
 
     Attributes:
-        processor: of transformers.
-        rules: what it lays down for planning; nothing of its weights.
-        sampling: the settings that it was published with.
-        generation: what else it says about answers, which holds whatever is asked.
-        resizer: brings pictures and frames to their planned sizes.
+        processor: the processor of transformers.
+        rules: the facts for planning, without those of the weights.
+        sampling: its default settings for sampling.
+        generation: the rules of its generation_config.json, which hold for every request.
+        resizer: resizes pictures and frames to their planned sizes.
         end_ids: the tokens that end an answer.
     """
 
@@ -63,15 +63,15 @@ class Published:
 
 
 def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
-    """All of it, read from a checkpoint's small files.
+    """Read the published parts of a checkpoint from its small files.
 
     Raises:
-        CheckpointError: a file is damaged, or they do not fit together.
+        CheckpointError: a file is damaged, or the files do not fit together.
     """
     check_counts(checkpoint, settings)
     check_generation(checkpoint)
     processor = load_processor(checkpoint)
-    with damage_of(checkpoint.name):
+    with blaming_settings(checkpoint.name):
         config = transformers.AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=False, local_files_only=True
         )
@@ -82,19 +82,19 @@ def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
 def published_of(
     checkpoint: Checkpoint, settings: Settings, processor: Any, config: Any, generation: Any
 ) -> Published:
-    """All of it, of a checkpoint whose files are loaded.
+    """Collect the published parts of a checkpoint whose files are loaded.
 
     Args:
-        checkpoint: where its files are.
+        checkpoint: the place of its files.
         settings: its config.json.
         processor: its processor.
-        config: its configuration, as transformers understands it.
-        generation: its settings for generation, likewise.
+        config: its configuration of transformers.
+        generation: its `GenerationConfig` of transformers.
 
     Raises:
         CheckpointError: its files do not fit together, or a setting cannot be used.
     """
-    with damage_of(checkpoint.name):
+    with blaming_settings(checkpoint.name):
         _check_vocabulary(checkpoint.name, settings, config, processor)
         _check_embeddings(checkpoint.name, config, processor)
         _check_patches(checkpoint.name, settings.family, processor)
@@ -109,10 +109,10 @@ def published_of(
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
-    """A checkpoint's processor.
+    """Load the processor of a checkpoint.
 
     Raises:
-        CheckpointError: its files are missing or damaged, or it brings code of its own.
+        CheckpointError: its files are missing or damaged, or it brings its own code.
     """
     check_processor(checkpoint.folder)
     try:
@@ -137,7 +137,7 @@ def load_processor(checkpoint: Checkpoint) -> Any:
 
 
 def _check_parts(checkpoint: Checkpoint, processor: Any) -> None:
-    """Of a class that it does not know transformers makes a tokenizer alone."""
+    """Check that a processor has all parts: for an unknown class transformers loads a tokenizer."""
     parts = ("tokenizer", "image_processor", "video_processor")
     if all(getattr(processor, part, None) is not None for part in parts):
         return
@@ -152,10 +152,10 @@ def _check_parts(checkpoint: Checkpoint, processor: Any) -> None:
 
 
 def _adopt_template(where: str, processor: Any) -> None:
-    """Have the processor render by the tokenizer's template where it has none of its own.
+    """Give the processor the tokenizer's template if it has none of its own.
 
-    Many programs save it in tokenizer_config.json alone, where the processors of transformers do
-    not look.
+    Many programs save the template only in tokenizer_config.json, which the processors of
+    transformers do not read.
     """
     if not processor.chat_template:
         processor.chat_template = processor.tokenizer.chat_template
@@ -169,7 +169,7 @@ def _adopt_template(where: str, processor: Any) -> None:
 
 
 def check_generation(checkpoint: Checkpoint) -> None:
-    """Blame generation_config.json itself for what is wrong in it, not the weights.
+    """Check generation_config.json, so that a fault in it is not reported as one of the weights.
 
     Raises:
         CheckpointError: it cannot be used.
@@ -182,20 +182,20 @@ def check_generation(checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"generation_config.json of {checkpoint.name} cannot be used "
             f"({type(error).__name__}: {error})",
-            expected="it as it was published",
+            expected="the file as it was published",
         ) from error
 
 
 def _generation(folder: Path, config: Any) -> Any:
-    """A checkpoint's settings for generation, as transformers gives them to its model."""
+    """The `GenerationConfig` of a checkpoint, as transformers gives it to its model."""
     if (folder / "generation_config.json").is_file():
         return transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
     return transformers.GenerationConfig.from_model_config(config)
 
 
 @contextmanager
-def damage_of(where: str) -> Iterator[None]:
-    """Blame the checkpoint, not the caller, for settings in its files that cannot be used."""
+def blaming_settings(where: str) -> Iterator[None]:
+    """Turn any error within the block into a `CheckpointError`: its settings cannot be used."""
     try:
         yield
     except ModelLoadError:
@@ -208,9 +208,10 @@ def damage_of(where: str) -> Iterator[None]:
 
 
 def _check_vocabulary(where: str, settings: Settings, config: Any, processor: Any) -> None:
-    """The tokenizer and the weights must be of one checkpoint: both number the placeholders.
+    """Check that tokenizer and config.json give the placeholders the same ids.
 
-    What config.json leaves out counts as transformers fills it in: the model looks for that id.
+    An id that config.json leaves out counts with the default of transformers, because the model
+    looks for that id.
     """
     family, tokenizer = settings.family, processor.tokenizer
     for name, token in (
@@ -236,7 +237,7 @@ def _check_vocabulary(where: str, settings: Settings, config: Any, processor: An
 
 
 def _check_embeddings(where: str, config: Any, processor: Any) -> None:
-    """Each token must have its row; one beyond them would break the first answer that has it."""
+    """Check that each token has a row in the embedding: others would break the first answer."""
     tokenizer, num_rows = processor.tokenizer, int(config.get_text_config().vocab_size)
     added = tokenizer.added_tokens_decoder
     last = max(len(tokenizer) - 1, *added)
@@ -252,7 +253,7 @@ def _check_embeddings(where: str, config: Any, processor: Any) -> None:
 
 
 def _check_patches(where: str, family: Family, processor: Any) -> None:
-    """The pictures that a processor makes must be those that the vision encoder takes."""
+    """Check that the processor makes patches of the size that the vision encoder takes."""
     expected = (family.patch_side_px, family.merge_size, family.temporal_patch_frames)
     for part in (processor.image_processor, processor.video_processor):
         names = ("patch_size", "merge_size", "temporal_patch_size")
@@ -281,7 +282,7 @@ def _rules(family: Family, config: Any, processor: Any) -> PlanningRules:
 
 
 def _limits(processor: Any) -> PixelLimits:
-    """The area limits that transformers writes as `shortest_edge` and `longest_edge`."""
+    """The limits of a picture's area, which transformers calls `shortest_edge`, `longest_edge`."""
     areas = [processor.size[edge] for edge in ("shortest_edge", "longest_edge")]
     if None in areas:
         raise CheckpointError(
@@ -301,7 +302,7 @@ def _limits(processor: Any) -> PixelLimits:
 
 
 def _default_sampling(folder: Path, family: Family, generation: Any, processor: Any) -> Sampling:
-    """The checkpoint's own settings; where it has none, those of its family's model cards."""
+    """The checkpoint's own settings, or those of its family's model cards if it has none."""
     fallback = family.thinking_sampling if _opens_with_thinking(processor) else family.sampling
     if not (folder / "generation_config.json").is_file():
         return fallback
@@ -319,7 +320,10 @@ def _default_sampling(folder: Path, family: Family, generation: Any, processor: 
 
 
 def _lengths(generation: Any, fallback: Sampling) -> dict[str, Any]:
-    """What ends an answer; `max_new_tokens` wins over `max_length`, which counts the prompt too."""
+    """The settings that end an answer.
+
+    `max_new_tokens` takes precedence over `max_length`, which counts the prompt too.
+    """
     total = None if generation.max_new_tokens else generation.max_length
     stop = generation.stop_strings or ()
     return {
@@ -331,13 +335,13 @@ def _lengths(generation: Any, fallback: Sampling) -> dict[str, Any]:
 
 
 def _opens_with_thinking(processor: Any) -> bool:
-    """Whether the checkpoint's template leaves a block of thoughts open for the answer."""
+    """True if a prompt of the checkpoint's template ends within an open block of thoughts."""
     question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
     return opens_thought(chat_template_of(processor).render(question))
 
 
 def _end_ids(config: Any, generation: Any, processor: Any) -> frozenset[int]:
-    """All that may end an answer: some checkpoints name only one of the two, some none."""
+    """The tokens that end an answer: some checkpoints name only one of two, some name none."""
     given = [generation.eos_token_id, config.get_text_config().eos_token_id]
     given.append(processor.tokenizer.eos_token_id)
     ids: set[int] = set()

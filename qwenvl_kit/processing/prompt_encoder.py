@@ -1,4 +1,4 @@
-"""From messages to the token ids that a model takes."""
+"""The prompt encoder: messages become the token ids that a model takes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from qwenvl_kit.prompts.chat_template import chat_template_of
 from qwenvl_kit.prompts.template_input import TokenShield, Turns, render_turns, render_videos
 
 _NUM_RECENT = 128
-"""Prompts that are planned and have not run: more than are on their way at a time."""
+"""The number of prompts that are kept between their plan and their run; more than run at a time."""
 
 _MAX_RECENT_TOKENS = 16_384
-"""Of a longer prompt, encoding is a small part of the work; to keep many takes memory."""
+"""The longest prompt that is kept: for a longer one encoding is a small part of the work, and
+keeping many of them takes memory."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where a picture or video stands in a prompt.
+    """The place of a picture or video in a prompt.
 
     Attributes:
-        start: its first visual token.
-        end: one after its last; the times between the frames of a video are inside.
+        start: the index of its first visual token.
+        end: the index after its last; the times between the frames of a video are inside.
     """
 
     start: int
@@ -41,13 +42,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A rendered prompt.
+    """An encoded prompt.
 
     Attributes:
-        ids: its token ids, each placeholder repeated as often as its plan says.
-        spans: where its pictures and videos stand, in their order.
-        turn_start: where the model's own turn begins; its length if that is not marked.
-        opens_thought: whether it ends within the model's thoughts, which it has opened.
+        ids: its token ids, with each placeholder repeated once for each visual token.
+        spans: the places of its pictures and videos, in their order.
+        turn_start: the index at which the model's own turn begins; the length of the prompt if no
+            token marks it.
+        opens_thought: True if it ends within a block of thoughts that it has opened.
     """
 
     ids: list[int]
@@ -56,7 +58,7 @@ class Prompt:
     opens_thought: bool = False
 
     def contracted(self) -> list[int]:
-        """The ids with one placeholder for each picture; for prompts without videos."""
+        """The ids with one placeholder for each picture, for prompts without videos."""
         ids: list[int] = []
         end = 0
         for span in self.spans:
@@ -66,15 +68,15 @@ class Prompt:
 
 
 class PromptEncoder:
-    """Renders conversations by the checkpoint's own template and counts what they take.
+    """Encodes conversations with the checkpoint's own chat template and tokenizer.
 
     Args:
         processor: the checkpoint's processor, as `AutoProcessor` loads it.
         family: the checkpoint's family.
 
     Attributes:
-        knows_tools: whether the checkpoint's template writes tools.
-        special_tokens: the tokens that carry meaning.
+        knows_tools: True if the checkpoint's template writes tools.
+        special_tokens: the special tokens of the tokenizer.
     """
 
     def __init__(self, processor: Any, family: Family) -> None:
@@ -99,9 +101,13 @@ class PromptEncoder:
     def encode_prompt(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> Prompt:
-        """The prompt of a conversation, its pictures and videos as planned, in their order.
+        """Return the prompt of a conversation.
 
-        One that was counted a moment ago, for its plan, is not encoded again.
+        A prompt that was encoded a moment ago, for its plan, is not encoded again.
+
+        Args:
+            messages: the conversation.
+            media: the plans of its pictures and videos, in their order.
         """
         key = (_form_of(messages), tuple(media))
         prompt = self._recent.get(key)
@@ -111,7 +117,7 @@ class PromptEncoder:
         return prompt
 
     def _note(self, key: Any, prompt: Prompt) -> None:
-        """Keep a prompt for a moment; for any thread, as each of these steps is one for Python."""
+        """Keep a prompt for a moment; any thread may call this, as each of its steps is atomic."""
         if len(prompt.ids) > _MAX_RECENT_TOKENS:
             return
         num_too_many = max(0, len(self._recent) + 1 - _NUM_RECENT)
@@ -122,9 +128,9 @@ class PromptEncoder:
     def encode_turns(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
     ) -> list[int]:
-        """The prompt with one placeholder for each picture and video.
+        """Return the prompt with one placeholder for each picture and video.
 
-        For an engine that repeats placeholders, and writes out the times of frames, by itself.
+        It is for an engine that itself repeats placeholders and writes the times of frames.
         """
         if not any(isinstance(plan, VideoPlan) for plan in media):
             return self.encode_prompt(messages, media).contracted()
@@ -132,7 +138,7 @@ class PromptEncoder:
         return self._ids(shield, self._render(self._turns(messages, shield)))
 
     def encode_answer(self, text: str) -> list[int]:
-        """An answer as the tokenizer spells it, special tokens in it as ordinary characters."""
+        """Return the tokens of an answer, with special tokens in it as ordinary characters."""
         return list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _encode(
@@ -185,12 +191,12 @@ class PromptEncoder:
         elif conversation.thinking:
             raise UnsupportedFeatureError(
                 "thinking=True, and the last message is an answer that goes on",
-                expected="a user's message, which is thought about",
+                expected="a user's message as the last one",
             )
         return prompt
 
     def _expanded(self, ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]) -> Prompt:
-        """Repeat each placeholder as often as what it stands for has tokens."""
+        """Repeat each placeholder once for each visual token of its picture or video."""
         pending: dict[int, deque[tuple[int, int]]] = {
             self._image_id: deque(),
             self._video_id: deque(),
@@ -221,14 +227,17 @@ class PromptEncoder:
         )
 
     def _turn_start(self, ids: Sequence[int]) -> int:
-        """Where the last turn is opened, which is the one that the model is to write."""
+        """The index at which the last turn begins, which the model is to write."""
         for at in range(len(ids) - 1, -1, -1):
             if ids[at] == self._turn_id:
                 return at
         return len(ids)
 
     def _tokens_of_groups(self, video: VideoPlan) -> list[int]:
-        """A video has one placeholder, or one for each group of frames."""
+        """The number of visual tokens of each placeholder of a video.
+
+        A video has one placeholder, or one for each group of frames, by its family.
+        """
         if self._family.video_layout == "one span":
             return [video.tokens]
         num_groups = math.ceil(len(video.frame_indices) / self._family.temporal_patch_frames)
@@ -246,25 +255,31 @@ class PromptEncoder:
 
 
 def _check_thinking(prompt: str, wanted: bool | None) -> None:
-    """Refuse what a checkpoint cannot be switched to."""
+    """Check that the prompt thinks, or does not, as the request asks.
+
+    Raises:
+        UnsupportedFeatureError: the checkpoint cannot be switched to that.
+    """
     thinks = opens_thought(prompt)
     if wanted is None or wanted == thinks:
         return
     raise UnsupportedFeatureError(
         f"thinking={wanted}, and this checkpoint {'always' if thinks else 'never'} thinks",
         expected="thinking=None, or a checkpoint whose template switches it (Qwen3.5)",
-        hint="the sibling of it that does" if wanted else "reply.text, which is without thoughts",
+        hint="the variant of this checkpoint that thinks"
+        if wanted
+        else "reply.text, which is without thoughts",
     )
 
 
 def _sources_of(processor: Any) -> str:
-    """The texts of the templates that render conversations."""
+    """The sources of the checkpoint's chat templates, joined."""
     templates = processor.chat_template
     return "\n".join(templates.values()) if isinstance(templates, dict) else str(templates or "")
 
 
 def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
-    """All that a template is given, without what pictures and videos hold."""
+    """A key of a conversation: all that a template is given, without the media themselves."""
     return tuple((message.role, *map(_shown, message.parts)) for message in messages)
 
 
@@ -273,11 +288,12 @@ def _shown(part: Part) -> Part | type:
 
 
 def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:
-    """The same tokenizer, or one for which added tokens are ordinary characters.
+    """A copy of a tokenizer, or one for which added tokens are ordinary characters.
 
-    Copies rather than `split_special_tokens`: that is a switch inside the shared tokenizer, which
-    another thread would trip over, and it spares tokens such as `<think>` that steer a model
-    without being marked special. The vocabulary itself is shared; copying it takes a second.
+    `split_special_tokens` is not used: it is a switch of the shared tokenizer, so it would change
+    the result of another thread, and it does not split tokens such as `<think>`, which steer a
+    model and are not marked as special. The copy shares the vocabulary itself, as copying that
+    would take a second.
     """
     copy = Tokenizer(tokenizer.model)
     if tokenizer.normalizer is not None:

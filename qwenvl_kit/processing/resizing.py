@@ -1,4 +1,4 @@
-"""Pictures at another size, pixel for pixel as transformers' processors make them."""
+"""The resizer: pictures at another size, pixel for pixel as transformers' processors make them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ _MODES: Mapping[Any, InterpolationMode] = MappingProxyType(
         5: InterpolationMode.HAMMING,
     }
 )
-"""What transformers makes of Pillow's numbers (`pil_torch_interpolation_mapping`)."""
+"""The modes of torchvision for Pillow's numbers (`pil_torch_interpolation_mapping` of
+transformers)."""
 
 
 @dataclass(frozen=True)
 class Resizer:
-    """Resizes as a checkpoint's processors do.
+    """Resizes pictures and frames as a checkpoint's processors do.
 
     Attributes:
-        images: how they interpolate pictures.
-        frames: how they interpolate the frames of a video.
+        images: the interpolation of pictures.
+        frames: the interpolation of the frames of a video.
     """
 
     images: InterpolationMode = InterpolationMode.BICUBIC
@@ -48,28 +49,28 @@ class Resizer:
 
     @classmethod
     def of(cls, processor: Any) -> Resizer:
-        """The way of a processor of transformers, which its preprocessor_config.json names.
+        """The resizer of a processor, by the `resample` of its preprocessor_config.json.
 
         Raises:
-            CheckpointError: it names none that is known here.
+            CheckpointError: the value of `resample` is not known.
         """
         parts = (processor.image_processor, processor.video_processor)
         return cls(*map(_interpolation_of, parts))
 
     def image(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A picture at another size."""
+        """Resize a picture."""
         return resize_image(image, size, self.images)
 
     def frame(self, image: PIL.Image.Image, size: Size) -> PIL.Image.Image:
-        """A frame of a video at another size."""
+        """Resize a frame of a video."""
         return resize_image(image, size, self.frames)
 
 
 def _interpolation_of(part: Any) -> InterpolationMode:
-    """What an image or video processor calls `resample`, as torchvision calls it.
+    """The mode of torchvision for the `resample` of an image or video processor.
 
-    Source: `TorchvisionBackend.resize` of transformers, which leaves Lanczos to torchvision 0.27
-    and later, and takes bicubic for it before.
+    Source: `TorchvisionBackend.resize` of transformers, which uses Lanczos with torchvision 0.27
+    and later, and bicubic in its place before.
     """
     given = getattr(part, "resample", None)
     is_number = given is None or type(given) is int or isinstance(given, PIL.Image.Resampling)
@@ -96,7 +97,7 @@ def resize_image(
     size: Size,
     interpolation: InterpolationMode = InterpolationMode.BICUBIC,
 ) -> PIL.Image.Image:
-    """The picture at another size by the arithmetic of transformers' processors.
+    """Resize a picture by the arithmetic of transformers' processors.
 
     They resize uint8 tensors with torchvision; Pillow rounds differently, by up to two steps.
     """
@@ -114,8 +115,8 @@ def resize_image(
 def _to_array(image: PIL.Image.Image) -> numpy.ndarray[Any, Any]:
     """The pixels of a picture, uint8 (height, width, 3).
 
-    In strips, which stay in a core's cache: of a large picture Pillow's own way makes two copies,
-    in more than twice the time.
+    They are copied in strips, which stay in the cache of a core. For a large picture Pillow's own
+    conversion makes two copies, and takes more than twice the time.
     """
     array = numpy.empty((image.height, image.width, 3), numpy.uint8)
     for top in range(0, image.height, _STRIP_ROWS):

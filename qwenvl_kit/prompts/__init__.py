@@ -1,1 +1,1 @@
-"""Chat templates: what they are given, and how they are rendered within bounds. Needs no torch."""
+"""Chat templates: their input, and rendering within bounds of time and memory. Needs no torch."""

@@ -1,7 +1,7 @@
-"""A checkpoint's chat template, as transformers would render it, within bounds.
+"""The chat template of a checkpoint, rendered as transformers renders it, but within bounds.
 
-`apply_chat_template` of transformers renders without a bound of time or memory. What it does around
-the template is done here in the same way, and tests compare the two.
+`apply_chat_template` of transformers has no bound of time or memory. Its other work around the
+template is repeated here, and tests compare the two.
 """
 
 from __future__ import annotations
@@ -17,28 +17,30 @@ from qwenvl_kit.prompts.render_meter import metered, weight
 from qwenvl_kit.prompts.sandbox import MeteredEnvironment
 
 _MAX_SOURCE = 65_536
-"""Characters of a template: eight times the longest of a Qwen-VL; compiling it takes a second."""
+"""Most characters of a template: eight times the longest of a Qwen-VL model. Compiling that many
+takes a second."""
 
 _END = "THE_FINAL_MESSAGE_ENDS_HERE "
-"""Marks where an answer that goes on breaks off; the blank shows whether blanks were trimmed."""
+"""A mark for the end of an answer that goes on; its blank shows if the template trims blanks."""
 
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-"""Names for thoughts, the one first that counts; templates of others read the second."""
+"""Names for thoughts in a turn, the first found counts; templates of other publishers read the
+second."""
 
 
 def chat_template_of(processor: Any, *, with_tools: bool = False) -> ChatTemplate:
-    """The template by which a processor renders.
+    """Return the template by which a processor renders.
 
-    A tokenizer keeps several, and takes the one for tools by itself (`get_chat_template`). A
-    processor has a rule of its own: it never takes one unasked. It counts where the templates are
-    those of the processor.
+    If a tokenizer has several templates, it takes the one for tools by itself
+    (`get_chat_template`). A processor never does, so this holds only for templates that the
+    processor took from its tokenizer.
 
     Args:
         processor: the checkpoint's processor, as `AutoProcessor` loads it.
-        with_tools: whether the conversation offers any.
+        with_tools: True if the conversation offers tools.
 
     Raises:
-        CheckpointError: there is none, or it cannot be used.
+        CheckpointError: there is no template, or it cannot be used.
     """
     templates = processor.chat_template
     if not isinstance(templates, dict):
@@ -54,14 +56,15 @@ def chat_template_of(processor: Any, *, with_tools: bool = False) -> ChatTemplat
 
 
 class ChatTemplate:
-    """A template that is compiled.
+    """A compiled chat template.
 
     Args:
-        source: as the checkpoint has it.
-        special_tokens: texts by their names, such as `eos_token`, which templates may write.
+        source: the template of the checkpoint.
+        special_tokens: special tokens by their names, such as `eos_token`, which templates may
+            write.
 
     Raises:
-        CheckpointError: it is no template, or longer than any.
+        CheckpointError: the source is not a template of Jinja, or is too long.
     """
 
     def __init__(self, source: str, special_tokens: Mapping[str, Any]) -> None:
@@ -77,29 +80,29 @@ class ChatTemplate:
         goes_on: bool = False,
         **switches: Any,
     ) -> str:
-        """The prompt of a conversation.
+        """Render the prompt of a conversation.
 
         Args:
             turns: its messages, with their content as a list of parts.
-            tools: what the model may call.
-            goes_on: whether the last message is the beginning of the model's own; else the prompt
-                ends where that is to begin.
-            switches: what else the template is told, such as `enable_thinking`.
+            tools: the tools that the model may call.
+            goes_on: True if the last message is the beginning of the answer, which the model
+                continues; otherwise the prompt ends with the header of a new answer.
+            switches: other variables of the template, such as `enable_thinking`.
 
         Raises:
-            CheckpointError: it takes more time or memory than the conversation can need.
-            jinja2.TemplateError: it refuses the conversation.
+            CheckpointError: the template takes more time or memory than the conversation can need.
+            jinja2.TemplateError: the template refuses the conversation.
         """
-        messages = [_with_thoughts(_plain(turn)) for turn in turns]
-        given = {"messages": messages, "tools": _plain(tools), "documents": None}
+        messages = [_with_both_names(_as_json(turn)) for turn in turns]
+        given = {"messages": messages, "tools": _as_json(tools), "documents": None}
         if goes_on and not self._writes_content:
             raise jinja2.TemplateError("it writes no content that could go on")
-        final = _marked(messages[-1]["content"]) if goes_on else None
+        final = _add_mark(messages[-1]["content"]) if goes_on else None
         with metered(weight(given)):
             prompt = self._template.render(
                 {**self._special_tokens, **switches, **given, "add_generation_prompt": not goes_on}
             )
-        return prompt if final is None else _broken_off(prompt, final)
+        return prompt if final is None else _cut_at_mark(prompt, final)
 
 
 @lru_cache(maxsize=32)
@@ -125,30 +128,30 @@ def _environment() -> MeteredEnvironment:
     return MeteredEnvironment()
 
 
-def _plain(value: Any) -> Any:
-    """The same in types of JSON, whose methods the sandbox knows; also a copy of its own."""
+def _as_json(value: Any) -> Any:
+    """A copy of a value in types of JSON, because the sandbox knows only their methods."""
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_as_json(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [*value]
+        return type(value)(map(_as_json, value)) if type(value) in (list, tuple) else [*value]
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     return f"<{type(value).__name__}>"
 
 
-def _with_thoughts(turn: dict[str, Any]) -> dict[str, Any]:
-    """Thoughts under both of the names that templates read."""
+def _with_both_names(turn: dict[str, Any]) -> dict[str, Any]:
+    """The turn with its thoughts under both names that templates read."""
     thoughts = next((turn[name] for name in _THOUGHTS if turn.get(name) is not None), None)
     if thoughts is None:
         return turn
     return {"thinking": thoughts, **turn, "reasoning_content": thoughts}
 
 
-def _marked(content: Any) -> str:
-    """Mark the end of a message's last text, and give that text."""
+def _add_mark(content: Any) -> str:
+    """Add the mark to the end of a message's last text, and return that text."""
     for part in reversed(content):
         if "text" in part:
             text: str = part["text"]
@@ -157,8 +160,8 @@ def _marked(content: Any) -> str:
     raise jinja2.TemplateError("there is no text in the last message to go on with")
 
 
-def _broken_off(prompt: str, final: str) -> str:
-    """The prompt up to where its last message ends."""
+def _cut_at_mark(prompt: str, final: str) -> str:
+    """The prompt up to the end of its last message, which the mark shows."""
     end = prompt.rfind(_END.strip())
     if end < 0 or final.strip() not in prompt:
         raise jinja2.TemplateError("it leaves out the last message, which is to go on")

@@ -1,8 +1,8 @@
-"""What rendering a chat template may cost.
+"""The meter of a rendering: it bounds the time and memory that a chat template may take.
 
 A template comes from whoever published a checkpoint, and Jinja's sandbox bounds neither its time
-nor its memory. Each step of it is paid for in characters, before it is taken where that can be
-known. What it may spend grows with the conversation.
+nor its memory. Each step has a cost in characters, and is paid before it is taken if the cost is
+known then. The limit grows with the conversation.
 """
 
 from __future__ import annotations
@@ -18,35 +18,37 @@ from jinja2.utils import Namespace
 from qwenvl_kit.errors import CheckpointError
 
 ITEM_CHARACTERS = 16
-"""What an entry of a list costs, or a step of a loop: about the memory of so much text."""
+"""The cost of an entry of a list, or of a step of a loop: about the memory of this much text."""
 
 _LEAST_CHARACTERS = 4_000_000
-"""What any rendering may spend: a template that compares each of 700 messages with each."""
+"""The limit that every rendering has: enough to compare each of 700 messages with each."""
 
 _COPIES = 100
-"""How often a template may write the whole conversation; published ones do it 1 to 13 times."""
+"""The number of times that a template may write the whole conversation; published ones write it 1
+to 13 times."""
 
 _MAX_SECONDS = 5.0
-"""Processor time of a rendering; published templates take milliseconds."""
+"""Most processor time of a rendering; published templates take milliseconds."""
 
 _CHARACTERS_A_SECOND = 1_000_000
-"""Conversations that are longer than this have a second more for each as many characters."""
+"""The number of characters for which a rendering gets one more second."""
 
 _STEPS_A_LOOK = 64
-"""Steps between two looks at the clock, which costs as much as a few of them; a power of two."""
+"""Steps between two looks at the clock, each of which costs as much as a few steps; it must be a
+power of two."""
 
 SCALARS = frozenset((str, int, float, bool, type(None)))
-"""Types that hold nothing."""
+"""Types without contents."""
 
 
 class Meter:
-    """Counts what one rendering spends.
+    """Counts the cost of one rendering.
 
     Args:
-        size: of what is rendered, as `weight` gives it.
+        size: the size of the conversation, as `weight` gives it.
 
     Raises:
-        CheckpointError: from any method, where more is spent than the conversation allows.
+        CheckpointError: from any method, if the cost is higher than the conversation allows.
     """
 
     def __init__(self, size: int) -> None:
@@ -56,7 +58,11 @@ class Meter:
         self._steps = 0
 
     def spend(self, characters: int) -> None:
-        """Pay for a step."""
+        """Pay for a step.
+
+        Args:
+            characters: its cost.
+        """
         self.left -= characters
         self._steps += 1
         if self.left < 0:
@@ -65,16 +71,16 @@ class Meter:
             raise _too_costly(f"{self._seconds:.0f} seconds of the processor")
 
     def spend_on(self, value: Any) -> None:
-        """Pay for reading all of a value, as writing it out does."""
+        """Pay for reading all of a value, such as for writing it out."""
         if type(value) in SCALARS:
             self.spend(len(value) if type(value) is str else ITEM_CHARACTERS)
         else:
             self.spend(weight(value, self.left))
 
-    def passed(self, items: Iterable[Any], price: int = ITEM_CHARACTERS) -> Iterator[Any]:
-        """The items, each paid for as it is taken."""
+    def passed(self, items: Iterable[Any], cost: int = ITEM_CHARACTERS) -> Iterator[Any]:
+        """Yield the items, and pay for each."""
         for item in items:
-            self.spend(price)
+            self.spend(cost)
             yield item
 
 
@@ -82,16 +88,16 @@ _METER: ContextVar[Meter] = ContextVar("meter")
 
 
 def meter() -> Meter:
-    """That of the rendering that goes on in this thread."""
+    """The meter of the rendering that runs in this thread."""
     return _METER.get()
 
 
 @contextmanager
 def metered(size: int) -> Iterator[None]:
-    """Bound what is rendered within.
+    """Bound the rendering within the block.
 
     Args:
-        size: of what is rendered, as `weight` gives it.
+        size: the size of the conversation, as `weight` gives it.
     """
     token = _METER.set(Meter(size))
     try:
@@ -101,14 +107,14 @@ def metered(size: int) -> Iterator[None]:
 
 
 def weight(value: Any, limit: float = float("inf")) -> int:
-    """How much there is to read in a value, in characters.
+    """The size of a value when it is written out, in characters.
 
-    What stands in several places counts in each, as it does where it is written out: a list that
-    holds another twice, and that a third twice, is short in memory and endless on paper.
+    A part that occurs several times counts each time: if a list holds another list twice, and that
+    one a third list twice, and so on, it is small in memory and very long when written out.
 
     Args:
         value: texts, numbers, lists and dicts.
-        limit: where counting ends; the sum is then above it.
+        limit: counting ends above this size.
     """
     total, waiting = 0, [value]
     while waiting and total <= limit:
@@ -124,7 +130,7 @@ def weight(value: Any, limit: float = float("inf")) -> int:
 
 
 def _held(value: Any) -> Any:
-    """What a value has inside, as something that has a length."""
+    """The contents of a value, as a collection that has a length."""
     if isinstance(value, Namespace):
         value = value._Namespace__attrs
     if isinstance(value, dict):

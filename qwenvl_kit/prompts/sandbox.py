@@ -1,7 +1,7 @@
-"""Jinja's sandbox with a meter: the environment in which chat templates are rendered.
+"""The sandbox: Jinja's sandboxed environment with a meter, in which chat templates are rendered.
 
-All that may take long passes here first: loops, calls, filters, tests, operators, what is written.
-What no price can be put on is refused; no chat template needs it.
+Each step that may take long is paid for here first: loops, calls, filters, tests, operators and
+output. A step whose cost cannot be known is refused; no chat template needs one.
 """
 
 from __future__ import annotations
@@ -23,38 +23,39 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from qwenvl_kit.prompts.render_costs import (
-    FILTER_PRICES,
+    FILTER_COSTS,
     MAX_INDENT,
-    METHOD_PRICES,
-    price_of_pattern,
+    METHOD_COSTS,
+    cost_of_pattern,
 )
 from qwenvl_kit.prompts.render_meter import ITEM_CHARACTERS, SCALARS, meter
 
 _MAX_BITS = 16_384
-"""Of a whole number; steps with longer ones take time that grows with the square."""
+"""Most bits of a whole number: the time of arithmetic grows with the square of its length."""
 
-_TOLL, _PASSED, _PAID, _READ = " toll", " passed", " paid", " read"
-"""Filters that only `_Tolls` can call: no template can write these names."""
+_CHARGE, _PASSED, _PAID, _READ = " charge", " passed", " paid", " read"
+"""Filters that only `_ChargeInserter` can call: no template can write a name that begins with a
+blank."""
 
 _SHALLOW_FILTERS = frozenset((
     "abs", "attr", "count", "d", "default", "first", "float", "items", "last", "length", "list",
     "map", "random", "reject", "rejectattr", "reverse", "safe", "select", "selectattr",
 ))  # fmt: skip
-"""Filters that do not look inside of what they are given."""
+"""Filters that do not read the contents of their arguments."""
 
 _EAGER_FILTERS = frozenset((
     "groupby", "join", "max", "min", "sort", "sum", "unique",
 ))  # fmt: skip
-"""Filters that read all of what comes one by one."""
+"""Filters that read an iterator to its end."""
 
 _REFUSED_FILTERS = frozenset(("striptags", "urlize"))
-"""Filters for web pages, whose time grows with the square of the text."""
+"""Filters for web pages; their time grows with the square of the text."""
 
 _DEEP_TESTS = frozenset((
     "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt",
     "lessthan", "<=", "le", "upper", "lower",
 ))  # fmt: skip
-"""Tests that look inside of what they are given."""
+"""Tests that read the contents of their arguments."""
 
 _METHODS = frozenset((
     "as_integer_ratio", "bit_count", "bit_length", "capitalize", "casefold", "center", "copy",
@@ -65,14 +66,14 @@ _METHODS = frozenset((
     "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
     "startswith", "strip", "swapcase", "title", "upper", "values", "zfill",
 ))  # fmt: skip
-"""Methods of texts, numbers, lists and dicts: those that change nothing and have a price."""
+"""Allowed methods of texts, numbers, lists and dicts: they change nothing and have a known cost."""
 
 
 class MeteredEnvironment(ImmutableSandboxedEnvironment):
-    """The environment of transformers' chat templates, in which everything is paid for.
+    """The environment of transformers' chat templates, in which each step is paid for.
 
-    It renders what that of transformers renders. Nothing is computed while a template is compiled,
-    where nobody would pay.
+    It renders the same text as that of transformers. Nothing is computed while a template is
+    compiled, because no meter runs then.
     """
 
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "**", "%"))
@@ -88,7 +89,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         self.concat = _concatenated  # type: ignore[method-assign]
         self.filters["tojson"] = _to_json
         self.filters = {name: _filter(name, each) for name, each in self.filters.items()}
-        self.filters |= {_TOLL: _toll, _PASSED: _passed, _PAID: _paid, _READ: _read}
+        self.filters |= {_CHARGE: _charge, _PASSED: _passed, _PAID: _paid, _READ: _read}
         self.tests |= {name: _deep_test(cast(Any, self.tests[name])) for name in _DEEP_TESTS}
         del self.globals["lipsum"]
         self.globals.update(
@@ -96,8 +97,8 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         )
 
     def compiled(self, source: str) -> jinja2.Template:
-        """A template that pays as it is rendered."""
-        return self.from_string(_Tolls().visit(self.parse(source)))
+        """Compile a template that pays for its steps when it is rendered."""
+        return self.from_string(_ChargeInserter().visit(self.parse(source)))
 
     def call(
         __self,  # noqa: N805  # a template may name any argument
@@ -106,7 +107,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Call, and pay for what is given and made."""
+        """Call a function, and pay for its arguments and its result."""
         if isinstance(__called, Macro):
             meter().spend(ITEM_CHARACTERS)
         else:
@@ -114,24 +115,24 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         return _pay(super().call(__context, __called, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Reckon, and pay for what is made."""
+        """Compute an operator, and pay for its result."""
         _pay_for_operator(operator, left, right)
         return _pay(super().call_binop(context, operator, left, right))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Look up; a key that holds others is read as a whole."""
+        """Look up an item, and pay for a key that is a tuple."""
         if isinstance(argument, tuple):
             meter().spend_on(argument)
         return super().getitem(obj, argument)
 
 
-class _Tolls(NodeTransformer):
-    """Has what Jinja compiles to plain Python pass through filters that count."""
+class _ChargeInserter(NodeTransformer):
+    """Inserts paying filters where Jinja would compile a step to plain Python."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
-        price = _price_of(node.body)
+        cost = _cost_of(node.body)
         self.generic_visit(node)
-        node.iter = _through(_PASSED, node.iter, nodes.Const(price))
+        node.iter = _through(_PASSED, node.iter, nodes.Const(cost))
         return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
@@ -154,9 +155,11 @@ class _Tolls(NodeTransformer):
         return _through(_PAID, node)
 
     def _body(self, node: Any) -> nodes.Node:
-        price = _price_of(node.body)
+        cost = _cost_of(node.body)
         self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_through(_TOLL, nodes.Const(price)), lineno=node.lineno))
+        node.body.insert(
+            0, nodes.ExprStmt(_through(_CHARGE, nodes.Const(cost)), lineno=node.lineno)
+        )
         return node  # type: ignore[no-any-return]
 
     visit_Macro = visit_CallBlock = visit_Block = _body  # noqa: N815
@@ -169,22 +172,22 @@ class _Tolls(NodeTransformer):
 
 
 def _through(name: str, node: Any, *args: nodes.Expr) -> nodes.Expr:
-    if isinstance(node, nodes.Const) and not args and name != _TOLL:
+    if isinstance(node, nodes.Const) and not args and name != _CHARGE:
         return node
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
 
-def _price_of(body: list[nodes.Node]) -> int:
-    """Of running it once: each piece that is written takes a place in a list."""
+def _cost_of(body: list[nodes.Node]) -> int:
+    """The cost of running a body once: each piece of output takes an entry of a list."""
     return ITEM_CHARACTERS * (1 + sum(len(list(each.find_all(nodes.Output))) for each in body))
 
 
-def _toll(price: int) -> None:
-    meter().spend(price)
+def _charge(cost: int) -> None:
+    meter().spend(cost)
 
 
-def _passed(items: Iterable[Any], price: int) -> Iterator[Any]:
-    return meter().passed(items, price)
+def _passed(items: Iterable[Any], cost: int) -> Iterator[Any]:
+    return meter().passed(items, cost)
 
 
 def _paid(value: Any) -> Any:
@@ -211,7 +214,7 @@ def _concatenated(pieces: Iterable[str]) -> str:
 
 
 def _pay(value: Any) -> Any:
-    """Pay for what was made."""
+    """Pay for a result, and return it."""
     if isinstance(value, str):
         meter().spend(len(value))
     elif isinstance(value, (list, tuple, dict)):
@@ -234,9 +237,9 @@ def _pay_for_call(called: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     held = method.__self__
     if isinstance(held, (list, tuple)):
         meter().spend_on(held)
-    price = METHOD_PRICES.get(method.__name__)
-    if price is not None and isinstance(held, str):
-        meter().spend(price(held, *args, **kwargs))
+    cost = METHOD_COSTS.get(method.__name__)
+    if cost is not None and isinstance(held, str):
+        meter().spend(cost(held, *args, **kwargs))
 
 
 def _pay_for_operator(operator: str, left: Any, right: Any) -> None:
@@ -250,7 +253,7 @@ def _pay_for_operator(operator: str, left: Any, right: Any) -> None:
         meter().spend(max(0, number) * size * (1 if isinstance(held, str) else ITEM_CHARACTERS))
     elif operator == "%" and isinstance(left, str):
         meter().spend_on(right)
-        meter().spend(price_of_pattern(left, right))
+        meter().spend(cost_of_pattern(left, right))
 
 
 def _check_numbers(operator: str, left: Any, right: Any) -> None:
@@ -261,9 +264,9 @@ def _check_numbers(operator: str, left: Any, right: Any) -> None:
 
 
 def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that is paid for."""
+    """A filter that pays for its arguments and its result."""
     num_own = int(hasattr(function, "jinja_pass_arg"))
-    price = FILTER_PRICES.get(name)
+    cost = FILTER_COSTS.get(name)
 
     @wraps(function)
     def paid(*args: Any, **kwargs: Any) -> Any:
@@ -276,8 +279,8 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name not in _SHALLOW_FILTERS:
             for value in (*given, *kwargs.values()):
                 meter().spend_on(value)
-        if price is not None:
-            meter().spend(price(*given, **kwargs))
+        if cost is not None:
+            meter().spend(cost(*given, **kwargs))
         made = function(*own, *given, **kwargs)
         return made if made is given[0] else _pay(made)
 
@@ -285,7 +288,7 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _deep_test(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A test that is paid for."""
+    """A test that pays for its arguments."""
 
     @wraps(function)
     def paid(*args: Any) -> Any:
@@ -297,12 +300,12 @@ def _deep_test(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Generation(Extension):
-    """`{% generation %}`, which marks for training what the model wrote; here it marks nothing."""
+    """The tag `{% generation %}`, which marks text of the model for training; it has no effect."""
 
     tags = {"generation"}  # noqa: RUF012  # as Jinja declares it
 
     def parse(self, parser: jinja2.parser.Parser) -> nodes.Node:
-        """What stands between the tags, in a scope of its own."""
+        """Parse the text between the tags, in its own scope."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_as_it_is"), [], [], body, lineno=line)
@@ -312,18 +315,18 @@ class _Generation(Extension):
 
 
 class _Dict:
-    """`dict`, without the attributes of a class."""
+    """The function `dict` of templates, without the attributes of the class."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         return dict(*args, **kwargs)
 
     def fromkeys(self, keys: Iterable[Any], value: Any = None) -> dict[Any, Any]:
-        """As that of `dict`."""
+        """Return a dict with these keys and one value."""
         return dict.fromkeys(keys, value)
 
 
 class _Names(Namespace):
-    """`namespace`, whose names cannot be those of Python's own attributes."""
+    """The function `namespace` of templates, without names that begin with an underscore."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:
         self, given = args[0], dict(*args[1:], **kwargs)
@@ -348,7 +351,7 @@ def _raise(message: Any) -> None:
 def _now(pattern: str) -> str:
     if len(pattern) > MAX_INDENT:
         raise SecurityError("a long pattern of a date")
-    price_of_pattern(pattern)
+    cost_of_pattern(pattern)
     return datetime.now().strftime(pattern)
 
 
@@ -359,7 +362,7 @@ def _to_json(
     separators: Any = None,
     sort_keys: bool = False,
 ) -> str:
-    """JSON as transformers' filter writes it: without escapes for HTML."""
+    """Write JSON as transformers' filter does: without escapes for HTML."""
     if len(str(indent)) > MAX_INDENT or (isinstance(indent, int) and indent > MAX_INDENT):
         raise SecurityError("JSON that is indented further than anybody reads")
     if any(len(str(each)) > MAX_INDENT for each in separators or ()):

@@ -1,8 +1,8 @@
-"""Messages as a chat template takes them, and a rendered prompt as safe pieces to tokenise.
+"""The input of a chat template: messages as turns, with special tokens in their texts hidden.
 
-Text that a user, a document or a tool brings may hold a model's special tokens. Written into a
-prompt as they stand they would end a turn, or count as pictures. So each is replaced by a mark
-before the template runs, and put back afterwards as plain text.
+Text of a user, a document or a tool may contain a model's special tokens. Within a prompt they
+would end a turn, or count as pictures. So each is replaced by a mark before the template runs, and
+put back afterwards as plain text, which is tokenised apart.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ _PRIVATE_USE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 
 
 
 _NEVER_TRUSTED = ("<|im_start|>", "<|im_end|>", Family.image_token, Family.video_token)
-"""What marks turns and the places of pictures: a prompt has those that its messages have."""
+"""Special tokens for turns and media, which even trusted text may not contain: messages make turns,
+and parts make media."""
 
 
 @dataclass(frozen=True)
 class PromptPiece:
-    """A stretch of a rendered prompt.
+    """A piece of a rendered prompt, which is tokenised apart from others.
 
     Attributes:
-        text: what it says.
-        is_plain: whether special tokens in it are to be read as ordinary characters.
+        text: its text.
+        is_plain: True if special tokens in it are ordinary characters.
     """
 
     text: str
@@ -55,8 +56,8 @@ class TokenShield:
     """Hides special tokens in text from a chat template and from the tokenizer.
 
     Args:
-        special_tokens: the tokens that carry meaning, such as `<|im_end|>`.
-        messages: the conversation, searched for a mark that does not occur in it.
+        special_tokens: the special tokens of the tokenizer, such as `<|im_end|>`.
+        messages: the conversation; the mark is a character that it does not contain.
     """
 
     def __init__(self, special_tokens: Sequence[str], messages: Sequence[Message]) -> None:
@@ -67,19 +68,19 @@ class TokenShield:
         self._mark = re.compile(rf"(?:{_written_forms(self._open)})([0-9]{{1,9}});")
 
     def hide(self, text: str) -> str:
-        """The text with a mark in place of each special token."""
+        """Return the text with a mark in place of each special token."""
         return self._special.sub(self._replace, text)
 
     def hide_untrusted(self, parts: Sequence[TextPart]) -> str:
-        """Neighbouring texts as one, in which trusted parts alone keep their special tokens."""
+        """Join neighbouring texts; only trusted parts keep their special tokens."""
         return replace_untrusted(self._special, self._replace, parts)
 
     def pieces(self, prompt: str) -> Iterator[PromptPiece]:
-        """The rendered prompt, cut where a mark stands for a token that is plain text."""
+        """Cut the rendered prompt at its marks, each of which becomes a piece of plain text."""
         position = 0
         for found in self._mark.finditer(prompt):
             number = int(found.group(1))
-            if number < len(self._hidden):  # no text holds a mark, but a template may
+            if number < len(self._hidden):  # no text contains a mark, but a template may
                 yield PromptPiece(prompt[position : found.start()], is_plain=False)
                 yield PromptPiece(self._hidden[number], is_plain=True)
                 position = found.end()
@@ -91,13 +92,13 @@ class TokenShield:
 
 
 class Shield(Protocol):
-    """Hides what text may not say, as a `TokenShield` does."""
+    """The interface of a `TokenShield`: it hides special tokens in texts."""
 
     def hide(self, text: str) -> str:
-        """The text without it."""
+        """Return the text without special tokens."""
 
     def hide_untrusted(self, parts: Sequence[TextPart]) -> str:
-        """Neighbouring texts as one, without it where nobody vouches for them."""
+        """Join neighbouring texts, without special tokens in untrusted parts."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ class Turns:
 
     Attributes:
         turns: its messages.
-        tools: what the model may call; empty where the turns themselves say it.
-        thinking: whether the model is to think first; None if nobody said.
+        tools: the tools that the model may call; empty if the turns themselves describe them.
+        thinking: True or False if the request switches thinking; None if it does not say.
     """
 
     turns: list[dict[str, Any]]
@@ -116,16 +117,16 @@ class Turns:
 
 
 def render_turns(messages: Sequence[Message], shield: Shield, *, knows_tools: bool = True) -> Turns:
-    """The conversation as a chat template takes it.
+    """Turn messages into the input of a chat template.
 
     Args:
-        messages: what is said and offered.
+        messages: the conversation, with offered tools.
         shield: hides special tokens.
-        knows_tools: whether the template writes tools, calls and results; those of Qwen2-VL and
-            Qwen2.5-VL do not.
+        knows_tools: True if the template writes tools, calls and results; the templates of
+            Qwen2-VL and Qwen2.5-VL do not.
 
     Raises:
-        MessageError: trusted text writes a turn, or the place of a picture.
+        MessageError: trusted text contains a token for a turn or for a picture.
     """
     for index, message in enumerate(messages):
         with located(f"messages[{index}]"):
@@ -150,10 +151,10 @@ def _render_turn(message: Message, shield: Shield) -> dict[str, Any]:
 
 
 def render_videos(prompt: str, videos: Sequence[VideoPlan], family: Family) -> str:
-    """The rendered prompt with each video's placeholder written out as its family holds videos.
+    """Write out the placeholder of each video in a rendered prompt, in the form of its family.
 
-    Where the prompt holds another number of placeholders than there are videos it is left as it
-    is; whoever counts placeholders refuses it.
+    If the prompt has another number of placeholders than there are videos, it is returned
+    unchanged; the prompt encoder, which counts placeholders, then refuses it.
 
     Source of the form: `replace_video_token` of Qwen3-VL's processor in transformers.
     """
@@ -165,7 +166,7 @@ def render_videos(prompt: str, videos: Sequence[VideoPlan], family: Family) -> s
 
 
 def _render_groups(video: VideoPlan, family: Family) -> str:
-    """Each group of frames after its time: one placeholder a group."""
+    """One placeholder for each group of frames, after the time of the group."""
     return "".join(
         f"<{seconds:.1f} seconds>"
         f"{family.vision_start_token}{family.video_token}{family.vision_end_token}"
@@ -176,7 +177,7 @@ def _render_groups(video: VideoPlan, family: Family) -> str:
 def _group_times(times: Sequence[float], frames_per_group: int) -> list[float]:
     """The time of each group of frames, in seconds: midway between its first and last frame.
 
-    The last group is filled up with copies of the last frame, as the processors fill it.
+    The last group is filled with copies of the last frame, as the processors do.
     """
     missing = -len(times) % frames_per_group
     filled = [*times, *[times[-1]] * missing]
@@ -187,9 +188,10 @@ def _group_times(times: Sequence[float], frames_per_group: int) -> list[float]:
 
 
 def _render_parts(parts: Sequence[Part], shield: Shield) -> Iterator[dict[str, str]]:
-    """Neighbouring texts are hidden as one: together they could make up a special token.
+    """The parts of a message as a template takes them, with neighbouring texts joined.
 
-    Calls and thoughts between them stand elsewhere in a prompt and keep nothing apart.
+    Joined texts are searched for special tokens, which two parts could form together. Calls and
+    thoughts between two texts do not separate them: the template writes those elsewhere.
     """
     said = (part for part in parts if isinstance(part, (TextPart, ImagePart, VideoPart)))
     for is_text, run in groupby(said, key=lambda part: isinstance(part, TextPart)):
@@ -205,13 +207,13 @@ def replace_untrusted(
     replace: Callable[[re.Match[str]], str],
     parts: Sequence[TextPart],
 ) -> str:
-    """Neighbouring texts as one, in which special tokens are replaced.
+    """Join neighbouring texts, with their special tokens replaced.
 
-    Those that lie in trusted parts as a whole stay; one that is made up of both does not.
+    A token that lies completely within trusted parts stays; one that is partly untrusted does not.
 
     Args:
-        special: what a special token looks like.
-        replace: what stands in place of one.
+        special: the pattern of special tokens.
+        replace: returns the replacement of a token.
         parts: the texts.
     """
     trusted, at = list[tuple[int, int]](), 0
@@ -229,7 +231,11 @@ def replace_untrusted(
 
 
 def _check_trusted(message: Message) -> None:
-    """Refuse trusted text that would be a turn of its own, or another picture than those given."""
+    """Check that trusted text contains no token for a turn or for a picture.
+
+    Raises:
+        MessageError: it contains one.
+    """
     for is_trusted, run in groupby(message.parts, key=_is_trusted):
         text = "".join(part.text for part in run if isinstance(part, TextPart))
         token = next((token for token in _NEVER_TRUSTED if is_trusted and token in text), None)
@@ -246,9 +252,10 @@ def _is_trusted(part: Part) -> bool:
 
 
 def _unused_mark(messages: Sequence[Message]) -> str:
-    """A character of Unicode's private use areas that no text of the conversation holds.
+    """A character of Unicode's private use areas that no text of the conversation contains.
 
-    Nor an escape that means it, which could be taken for what a template makes of the mark.
+    No text contains an escape of this character either: it would look like a mark that the
+    template has escaped.
     """
     text = "".join(map(text_of, messages))
     used, lowered = set(text), text.lower()
@@ -260,16 +267,22 @@ def _unused_mark(messages: Sequence[Message]) -> str:
 
 
 def _escapes(mark: str) -> tuple[str, ...]:
-    r"""What JSON in ASCII writes for a character, and Python: `\ue000`, `\U000f0000`."""
+    r"""The escapes of a character in JSON and in Python: `\ue000`, `\U000f0000`."""
     return json.dumps(mark)[1:-1], ascii(mark)[1:-1]
 
 
 def _is_spelled(mark: str, lowered: str) -> bool:
-    """Whether a text ends as an escape of the mark does, which may begin elsewhere."""
+    """True if a text contains an escape of the mark without its backslash.
+
+    The backslash may be the end of another text.
+    """
     return any(each.lower().rpartition("\\")[2] in lowered for each in _escapes(mark))
 
 
 def _written_forms(mark: str) -> str:
-    """What a template may write for the mark; JSON within JSON has several backslashes for one."""
+    """The pattern of all forms in which a template may write the mark.
+
+    JSON within JSON has several backslashes for one.
+    """
     escapes = (each.replace("\\", r"\\+") for each in _escapes(mark))
     return "|".join((re.escape(mark), *escapes))

@@ -1,6 +1,6 @@
-"""Tools, calls and their results as a chat template takes them, or written out where it does not.
+"""Tools in a chat template: tools, calls and results as it takes them, or written out as text.
 
-What a user, a tool or the model itself wrote is hidden piece by piece (see `rendering`), so that
+Special tokens in texts of a user, a tool or the model are hidden (see `template_input`), so that
 neither a description nor a result can forge a call.
 """
 
@@ -20,7 +20,7 @@ Turn: TypeAlias = dict[str, Any]
 Hide: TypeAlias = Callable[[str], str]
 
 _DEFAULT_SYSTEM = "You are a helpful assistant."
-"""What the templates of Qwen2-VL and Qwen2.5-VL say where no system message is given."""
+"""The system message that the templates of Qwen2-VL and Qwen2.5-VL write if none is given."""
 
 _TOOLS = """# Tools
 
@@ -36,7 +36,7 @@ For each function call, return a json object with function name and arguments wi
 <tool_call>
 {{"name": <function-name>, "arguments": <args-json-object>}}
 </tool_call>"""
-"""The words of Qwen3-VL's chat template, which are those of Qwen2.5's text models."""
+"""The text of Qwen3-VL's chat template, which is that of Qwen2.5's text models."""
 
 
 def offered_tools(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -74,17 +74,17 @@ def calls_of(message: Message, hide: Hide) -> list[dict[str, Any]]:
 
 
 def thoughts_of(message: Message, hide: Hide) -> str:
-    """What an assistant's message was thought to say, as chat templates take it."""
+    """The thoughts of an assistant's message, as chat templates take them."""
     thoughts = (part.text for part in message.parts if isinstance(part, ThinkingPart))
     return hide("\n".join(thoughts))
 
 
 def write_out(turns: Sequence[Turn], tools: Sequence[Any]) -> list[Turn]:
-    """Turns in which tools, calls and results are text, for templates that know of none.
+    """Write tools, calls and results as text, for templates that do not know them.
 
     Args:
-        turns: as a template takes them, special tokens hidden.
-        tools: what is offered, likewise.
+        turns: the turns as a template takes them, with special tokens hidden.
+        tools: the offered tools, likewise.
     """
     written = [_with_calls(turn) for turn in turns]
     if tools:
@@ -93,11 +93,13 @@ def write_out(turns: Sequence[Turn], tools: Sequence[Any]) -> list[Turn]:
 
 
 def _with_tools(turns: list[Turn], tools: Sequence[Any]) -> list[Turn]:
-    told = _TOOLS.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
+    described = _TOOLS.format(
+        tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+    )
     has_system = bool(turns) and turns[0]["role"] == "system"
     before = turns[0]["content"] if has_system else []
     text = "".join(item["text"] for item in before) or _DEFAULT_SYSTEM
-    system = {"role": "system", "content": [_text(f"{text}\n\n{told}")]}
+    system = {"role": "system", "content": [_text(f"{text}\n\n{described}")]}
     return [system, *turns[has_system:]]
 
 
@@ -110,12 +112,12 @@ def _with_calls(turn: Turn) -> Turn:
         for call in calls
     )
     before = "\n" if turn["content"] else ""
-    told = {key: value for key, value in turn.items() if key != "tool_calls"}
-    return {**told, "content": [*turn["content"], _text(before + written)]}
+    others = {key: value for key, value in turn.items() if key != "tool_calls"}
+    return {**others, "content": [*turn["content"], _text(before + written)]}
 
 
 def _with_results(turns: Sequence[Turn]) -> Iterator[Turn]:
-    """Results that follow one another stand in one turn of the user."""
+    """The turns with results that follow each other joined into one turn of the user."""
     for is_result, run in groupby(turns, key=lambda turn: turn["role"] == "tool"):
         if not is_result:
             yield from run
@@ -132,7 +134,7 @@ def _text(text: str) -> dict[str, str]:
 
 
 def asked_thinking(messages: Sequence[Message]) -> bool | None:
-    """Whether the model is to think first; None if a conversation does not say."""
+    """True or False if a conversation switches thinking; None if it does not say."""
     switches = (
         part.is_on
         for message in messages
@@ -143,22 +145,22 @@ def asked_thinking(messages: Sequence[Message]) -> bool | None:
 
 
 def without_offers(message: Message) -> Message | None:
-    """The message without what is not said but settled in it; None if nothing else is there."""
-    settled = (ToolOffer, ThinkingSwitch)
-    parts = tuple(part for part in message.parts if not isinstance(part, settled))
+    """The message without its offers of tools and its thinking switch; None if nothing is left."""
+    switches = (ToolOffer, ThinkingSwitch)
+    parts = tuple(part for part in message.parts if not isinstance(part, switches))
     if len(parts) == len(message.parts):
         return message
     return Message(message.role, parts) if parts else None
 
 
 def text_of(message: Message) -> str:
-    """All that a message says, its calls and thoughts as well: to look for characters in."""
+    """All text of a message, of its calls and thoughts too, to search for characters."""
     said = (part.text for part in message.parts if isinstance(part, (TextPart, ThinkingPart)))
     called = (
         part.name + json.dumps(dict(part.arguments), ensure_ascii=False)
         for part in message.parts
         if isinstance(part, ToolCall)
     )
-    # Read and written again: what was escaped there is not escaped in a prompt.
+    # Parsed and written again, because characters that are escaped there are not in a prompt.
     offered = (json.dumps(tool, ensure_ascii=False) for tool in offered_tools([message]))
     return "".join((*said, *called, *offered))

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import AnswerError, ContextLengthError, UnsupportedFeatureError
 from qwenvl_kit.options import BudgetChoice, Sampling
-from qwenvl_kit.requests import Request
+from qwenvl_kit.requests import Media, Request
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks.task_result import unusable

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks.answer_scores import ScoredAnswers, score_each

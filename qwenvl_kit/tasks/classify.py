@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import SchemaError
 from qwenvl_kit.options import BudgetChoice
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.answer_scores import ScoredAnswers, score_answers
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.task_input import as_media

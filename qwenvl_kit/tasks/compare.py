@@ -8,10 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice, Sampling
-from qwenvl_kit.requests import Request
+from qwenvl_kit.requests import Media, Request
 from qwenvl_kit.tasks.extract import Extraction, extract
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.task_result import Answer, Answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.ask_typed import COUNT, NUMBER_PROMPTS, NumberAnswer, asked_number
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 

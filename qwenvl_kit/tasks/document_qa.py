@@ -9,11 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages.message import Message, TextPart
 from qwenvl_kit.options import BudgetChoice, Sampling
-from qwenvl_kit.requests import Request
+from qwenvl_kit.requests import Media, Request
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.structured_output.json_schema import object_schema
 from qwenvl_kit.structured_output.partial_json import PartialJson

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import AnswerError
 from qwenvl_kit.messages.thinking import split_thoughts
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.structured_output.partial_json import PartialJson

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.answer_scores import score_answers
 from qwenvl_kit.tasks.ask_typed import ask_each_yes_no
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.grounding.boxes import Boxes, Marks
 from qwenvl_kit.grounding.coordinates import PlaceMapper
 from qwenvl_kit.grounding.parsing import WrittenPlace, parse_places
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 from qwenvl_kit.tasks.task_input import one_picture, one_plan
 

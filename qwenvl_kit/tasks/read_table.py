@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MissingPackageError
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tables import Table
 from qwenvl_kit.tasks.extract import Extraction, extract
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.spot import spot, spotting_schema

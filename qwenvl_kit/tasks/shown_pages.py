@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MediaError, MessageError, located
 from qwenvl_kit.media.documents import document_pages, has_pages
 from qwenvl_kit.media.error_mapping import reading
@@ -15,6 +14,7 @@ from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, VideoPart
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.task_input import as_image_part, as_media, one_picture
 
 

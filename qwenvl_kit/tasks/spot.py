@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.grounding.coordinates import PlaceMapper
 from qwenvl_kit.grounding.raw_places import WrittenPlace
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.structured_output.json_schema import object_schema

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.media.documents import document_pages
 from qwenvl_kit.media.error_mapping import reading
@@ -13,6 +12,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart
 from qwenvl_kit.plans import ImagePlan
+from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 
 _FIRST = "messages[0].parts[0]"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.structured_output.json_schema import object_schema
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
 from qwenvl_kit.tasks.task_result import Answer
 

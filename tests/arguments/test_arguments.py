@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "PixelBudget.from_pixels": PixelBudget.from_pixels,
     **{task.__name__: task for task in TASKS if isinstance(task, FunctionType)},
 }  # fmt: skip
-HIDDEN = ("Asking", "Talking", "Opening", "__init__", "_MediaPart")
+HIDDEN = ("__init__", "_MediaPart")
 
 
 def _call(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -263,7 +263,7 @@ def test_signatures_docstrings_and_coroutines_are_as_they_were_written():
     assert "max_new_tokens" in inspect.signature(Sampling).parameters
     assert VisionChat.ask.__doc__ is not None
     assert inspect.iscoroutinefunction(CHAT.ask_async)
-    assert inspect.getsourcefile(inspect.unwrap(VisionChat.plan)).endswith("asking.py")  # type: ignore[union-attr]
+    assert inspect.getsourcefile(inspect.unwrap(VisionChat.plan)).endswith("chat.py")  # type: ignore[union-attr]
 
 
 def test_a_wrong_argument_of_an_awaited_question_is_told_too():

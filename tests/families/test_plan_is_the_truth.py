@@ -70,7 +70,7 @@ def test_what_is_planned_is_what_is_run(
 ) -> None:
     request = Request(conversation, budget=budget, fit=fit)  # type: ignore[arg-type]
     try:
-        plan = chat._pipeline.plan(chat._pipeline.settle(request))
+        plan = chat._pipeline.plan(chat._pipeline.resolve(request))
     except BudgetError:  # the minimums of the parts are more than the total
         reject()
     prepared = backend_request(chat, request)

@@ -140,13 +140,13 @@ def _prompt(content: bytes) -> None:
 
 def _template(content: bytes) -> None:
     """A chat template, as loading renders it, with less to spend, so that many are tried."""
-    from qwenvl_kit.processing.processor_config import damage_of
+    from qwenvl_kit.processing.processor_config import blaming_settings
     from qwenvl_kit.prompts import render_meter
     from qwenvl_kit.prompts.chat_template import ChatTemplate
 
     turns = [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image"}]}]
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-    with mock.patch.object(render_meter, "_LEAST_CHARACTERS", 100_000), damage_of("it"):
+    with mock.patch.object(render_meter, "_LEAST_CHARACTERS", 100_000), blaming_settings("it"):
         assert len(ChatTemplate(_text(content), {}).render(turns, tools=tools)) < 10_000_000
 
 

@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "listeners": ("pipeline.listeners",),
     "diagnostics": ("diagnostics",),
     "embedded": ("embedded",),
-    "chat": ("asking", "chat", "conversation", "live", "opening", "pipeline", "talking"),
+    "chat": ("chat", "conversation", "live", "pipeline"),
     "tasks": ("tasks",),
     "telemetry": ("telemetry",),
     "distributed": ("distributed",),

@@ -237,7 +237,7 @@ def test_a_model_that_finds_no_memory_is_loaded_once_more_without_what_others_ke
 
     monkeypatch.setattr(loader, "_read_weights", fail_while_something_is_kept)
     report = VisionChat.from_pretrained(tiny_folder).report()
-    assert "other models kept" in report["recovery"]
+    assert "caches of other models" in report["recovery"]
     assert other.ask("hello", sampling=Sampling(max_new_tokens=2)).usage.completion_tokens == 2
 
 

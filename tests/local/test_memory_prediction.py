@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +105,7 @@ def check_prediction(backend: LocalBackend, parts: list[ImagePart | VideoPart | 
     while scheduler._thread is not None:
         time.sleep(0.001)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scheduler.threading, "Thread", Inline)
+        patched.setattr(threading, "Thread", Inline)
         peak, reply = measure_peak_bytes(ask)
     plan, answered = reply.plan, reply.usage.completion_tokens
     shape = shape_of(backend.model, backend.processor)

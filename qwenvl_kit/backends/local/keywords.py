@@ -62,7 +62,9 @@ def cache_keyword(model: Any) -> str:
     known = _forward(model)
     found = next((name for name in _CACHE_NAMES if name in known), None)
     if found is None:
-        raise unfit(f"forward of {type(model).__name__} names none of {', '.join(_CACHE_NAMES)}")
+        raise outdated_error(
+            f"forward of {type(model).__name__} names none of {', '.join(_CACHE_NAMES)}"
+        )
     return found
 
 
@@ -72,7 +74,7 @@ def names_of(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD)
 
 
-def unfit(trouble: str) -> OutdatedPackageError:
+def outdated_error(trouble: str) -> OutdatedPackageError:
     """The error for installed versions that cannot run a model as this backend does.
 
     Args:
@@ -92,4 +94,6 @@ def _forward(model: Any) -> frozenset[str]:
 def _require(names: Iterable[str], known: Iterable[str], function: str) -> None:
     missing = sorted(set(names) - set(known))
     if missing:
-        raise unfit(f"{function} does not name {', '.join(missing)}, and would pass over it")
+        raise outdated_error(
+            f"{function} does not name {', '.join(missing)}, and would pass over it"
+        )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.conversation import Media
 from qwenvl_kit.errors import AnswerError, MessageError
 from qwenvl_kit.geometry import Point, Size
 from qwenvl_kit.grounding.coordinates import PARTS, PlaceMapper
@@ -16,6 +15,7 @@ from qwenvl_kit.grounding.parsing import parse_places
 from qwenvl_kit.grounding.raw_places import WrittenPlace
 from qwenvl_kit.messages.message import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 from qwenvl_kit.tasks.computer_use.actions import Action
 from qwenvl_kit.tasks.computer_use.tool import action_of, offer

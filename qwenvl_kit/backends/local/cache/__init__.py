@@ -1,1 +1,1 @@
-"""The key-value cache: kept prompts, and keys and values that sequences share."""
+"""The KV cache of the model, the prefix cache of earlier prompts, and the store of what is kept."""

@@ -129,7 +129,7 @@ def check_layers(model: Any) -> None:
     for layer in DynamicCache(config=model.config).layers:
         if type(layer) not in _KINDS:
             raise CheckpointError(
-                f"a layer of the language model keeps its past in a {type(layer).__name__}",
+                f"a layer of the language model has an unknown cache: {type(layer).__name__}",
                 expected="full or linear attention, as all published Qwen-VL models have",
             )
 

@@ -22,7 +22,7 @@ def check_logits(logits: torch.Tensor, dtype: torch.dtype) -> None:
 
     Args:
         logits: fp32 (batch, vocabulary).
-        dtype: what the model computes in, for messages.
+        dtype: the dtype in which the model computes, for messages.
 
     Raises:
         GenerationError: a row has a logit that is not a number, or minus infinity alone.

@@ -131,7 +131,7 @@ class GrammarCompiler:
             reason = " ".join(matcher.get_error().split())[:300]
             raise SchemaError(
                 f"no answer can be bound to this {constraint.kind} ({reason})",
-                expected="one without what is named",
+                expected=f"a {constraint.kind} without the part that is named",
             )
         return matcher
 

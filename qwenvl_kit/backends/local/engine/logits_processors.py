@@ -202,5 +202,5 @@ def check_rules(where: str, rules: Mapping[str, Any], num_ids: int, end_ids: Set
             raise CheckpointError(
                 f"generation_config.json of {where} says {name}={str(value)[:80]}, which cannot be "
                 f"used ({type(error).__name__}: {error})",
-                expected="it as it was published",
+                expected="the file as it was published",
             ) from error

@@ -166,7 +166,7 @@ class Draft:
 
 
 class LookupRules:
-    """The rules of prompt lookup for one model: whether it can draft, and which tokens it may not.
+    """The rules of prompt lookup for one model: the tokens that no draft contains, and its limits.
 
     No draft contains placeholders of pictures, which stand for nothing in an answer, or tokens
     that end an answer, as no token after them is needed.
@@ -201,7 +201,7 @@ class LookupRules:
         if not self._is_croppable:
             raise UnsupportedFeatureError(
                 f"prompt_lookup_tokens={most} was given, and a model of {self._model_type} cannot "
-                "take a guess back: what its layers remember cannot be cut",
+                "go back after a wrong guess: the states of its layers cannot be cut",
                 hint="prompt_lookup_tokens=None",
             )
         return PromptLookup(prompt_ids, max_new_tokens, most, self._barred_ids)

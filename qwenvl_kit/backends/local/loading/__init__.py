@@ -1,1 +1,1 @@
-"""Loading: from a checkpoint to a model in memory."""
+"""The loader, and its choices: device, dtype, attention, quantisation, compilation."""

@@ -107,7 +107,7 @@ def choose_placement(device: str, need: Need, hardware: Hardware) -> Placement:
             f"device={device!r} cannot be used{_because(hardware)}", expected=f"'auto', or {have}"
         )
     best = max(chosen, key=lambda d: d.free_bytes)
-    if _takes(best.free_bytes) < need.weight_bytes:
+    if _capacity(best.free_bytes) < need.weight_bytes:
         raise _too_large(need, hardware, [best])
     return Placement(best.name, "as asked")
 
@@ -117,9 +117,9 @@ def _choose(need: Need, hardware: Hardware) -> Placement:
         return _without_accelerator(need, hardware)
     needed = need.weight_bytes
     best = max(hardware.accelerators, key=lambda d: d.free_bytes)
-    if needed <= _takes(best.free_bytes):
+    if needed <= _capacity(best.free_bytes):
         return Placement(best.name, f"the weights fit on {best.name}")
-    shares = {d.name: _takes(d.free_bytes) for d in hardware.accelerators}
+    shares = {d.name: _capacity(d.free_bytes) for d in hardware.accelerators}
     if len(shares) > 1 and needed <= sum(shares.values()):
         reason = f"the weights need {len(shares)} devices, no single one holds them"
         return Placement(hardware.accelerators[0].name, reason, shares)
@@ -143,7 +143,7 @@ def _on_cpu(need: Need, hardware: Hardware, reason: str) -> Placement:
     return Placement("cpu", reason)
 
 
-def _takes(free_bytes: int) -> int:
+def _capacity(free_bytes: int) -> int:
     """The most bytes of weights for a device with this much free memory."""
     return max(0, int((free_bytes - WORKING_BYTES) / (1 + WORKING_SHARE)))
 
@@ -166,7 +166,7 @@ def _too_large(need: Need, hardware: Hardware, tried: Sequence[Device]) -> Place
 
 def _choices(need: Need, hardware: Hardware, tried: Sequence[Device]) -> str:
     needed = need.weight_bytes
-    room = sum(_takes(d.free_bytes) for d in tried) if tried else hardware.cpu_free_bytes
+    room = sum(_capacity(d.free_bytes) for d in tried) if tried else hardware.cpu_free_bytes
     choices = [
         f"{name} ({as_gigabytes(size)})" for name, size in need.alternatives.items() if size <= room
     ]

@@ -55,11 +55,13 @@ def choose_precision(
     if published is not None:
         _check_published(dtype, published)
         warning = f"; {_SMALL_RANGE}" if published == torch.float16 else ""
-        return Precision(published, f"what is not quantised is published in it{warning}")
+        return Precision(
+            published, f"the weights that are not quantised are published in it{warning}"
+        )
     if dtype != "auto":
         return Precision(_as_dtype(dtype), _asked_reason(_as_dtype(dtype)))
     if is_quantized and (device.type == "cpu" or supports_bfloat16(device)):
-        return Precision(torch.bfloat16, "what is not quantised is kept small")
+        return Precision(torch.bfloat16, "weights that are not quantised are kept small")
     if device.type == "cpu":
         return Precision(torch.float32, "on a processor, where batches then equal single calls")
     if supports_bfloat16(device):

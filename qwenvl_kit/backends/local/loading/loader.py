@@ -60,8 +60,8 @@ from qwenvl_kit.errors import (
 from qwenvl_kit.hardware import release_free_memory
 from qwenvl_kit.options import describe_sampling
 from qwenvl_kit.processing.processor_config import (
+    blaming_settings,
     check_generation,
-    damage_of,
     load_processor,
     published_of,
 )
@@ -116,8 +116,8 @@ def load_backend(
     tensors = _tensors_of(checkpoint, offline)
     check_weights(checkpoint, settings, tensors)
     settings = with_own_head(checkpoint.folder, tensors, settings)
-    room = Room()
-    load_plan = room.attempt(
+    recovery = MemoryRecovery()
+    load_plan = recovery.attempt(
         lambda: choose_load_plan(
             tensors,
             settings,
@@ -135,7 +135,7 @@ def load_backend(
         check_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
-        network, used = room.attempt(lambda: _load_network(checkpoint, settings, load_plan))
+        network, used = recovery.attempt(lambda: _load_network(checkpoint, settings, load_plan))
     if load_plan.is_quantized:
         release_free_memory()  # quantising took several times the memory of the weights
     _freeze(network)
@@ -148,7 +148,7 @@ def load_backend(
         "attention_reason": used.reason,
         "compile": compilation.describe(),
         **({"notes": "; ".join(notes)} if notes else {}),
-        **room.facts(),
+        **recovery.facts(),
     }
     loaded = assemble(checkpoint, settings, network, processor, facts)
     cache_bytes = choose_cache_bytes(network, max_cache_bytes)
@@ -158,7 +158,7 @@ def load_backend(
     return backend
 
 
-class Room:
+class MemoryRecovery:
     """Clears the caches of other models, once, if a model finds too little memory."""
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ def _load_network(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
 ) -> tuple[Any, Attention]:
     """Load the weights; return the model, and the attention that it runs with."""
-    with _failures_of(checkpoint, settings, load_plan):
+    with _network_load_errors(checkpoint, settings, load_plan):
         try:
             return _read_weights(
                 checkpoint, settings, load_plan, load_plan.attention
@@ -233,7 +233,9 @@ def _read_weights(
 
 
 @contextmanager
-def _failures_of(checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan) -> Iterator[None]:
+def _network_load_errors(
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
+) -> Iterator[None]:
     """Turn errors of transformers and torch within the block into errors of the kit."""
     try:
         yield
@@ -358,7 +360,7 @@ def assemble(
     rest = published_of(checkpoint, settings, processor, network.config, network.generation_config)
     num_ids = int(network.config.get_text_config().vocab_size)
     check_rules(checkpoint.name, rest.generation.entries, num_ids, rest.end_ids)
-    with damage_of(checkpoint.name):
+    with blaming_settings(checkpoint.name):
         weight_bytes, shape = measure_weight_bytes(network), shape_of(network, processor)
     return LoadedModel(
         model=network,

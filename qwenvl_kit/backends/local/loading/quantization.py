@@ -181,7 +181,7 @@ def quantization_options(
 
 
 def measure_weight_bytes(network: Any) -> int:
-    """The size of a model's weights in bytes, with the scales that bitsandbytes keeps beside."""
+    """The size of a model's weights in bytes, with the scales that bitsandbytes keeps for them."""
     sides = (side for parameter in network.parameters() for side in _sides(parameter))
     return int(network.get_memory_footprint()) + sum(side.nbytes for side in sides)
 

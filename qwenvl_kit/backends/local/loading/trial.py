@@ -10,7 +10,7 @@ import torch
 
 from qwenvl_kit.backends.local.cache.kv_cache import open_cache
 from qwenvl_kit.backends.local.engine.model_runner import ModelRunner
-from qwenvl_kit.backends.local.keywords import unfit
+from qwenvl_kit.backends.local.keywords import outdated_error
 
 _STARTS = (0, 100, 180)
 """The first tokens of the trial prompts. The next prompt is tried only if the logits of one differ,
@@ -37,7 +37,7 @@ def check_cached_step(model: Any, *, is_exact: bool) -> None:
     """
     most = _EXACT if is_exact else _ROUNDED
     if all(_distance(model, _prompt(start)) > most for start in _STARTS):
-        raise unfit(
+        raise outdated_error(
             f"a step of {type(model).__name__} after a cache gives something else than one pass "
             "over all tokens"
         )

@@ -81,8 +81,8 @@ def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[Ten
             f"config.json of {checkpoint.name} describes {described / 1e6:.1f} million parameters, "
             f"and its weights hold {held / 1e6:.1f} million",
             expected="the weights and the config.json of one checkpoint",
-            hint="config.json of the very model whose weights these are; what it leaves out "
-            "transformers fills with defaults of its own",
+            hint="the config.json that was published with these weights; transformers fills "
+            "missing entries with its own defaults",
         )
 
 
@@ -104,7 +104,7 @@ def count_described(checkpoint: Checkpoint, settings: Settings) -> int:
         reason = str(error).partition("\nException raised")[0]  # frames of C++ follow
         raise CheckpointError(
             f"config.json of {checkpoint.name} cannot be used ({type(error).__name__}: {reason})",
-            expected="it as it was published",
+            expected="the file as it was published",
         ) from error
     if getattr(config, "tie_word_embeddings", False):
         parameters.pop("lm_head.weight", None)

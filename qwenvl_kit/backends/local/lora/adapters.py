@@ -99,7 +99,7 @@ class Adapters:
                 if not isinstance(chosen, str) or not chosen or chosen in self._keys:
                     expected = f"a name beside {self.names}, which are loaded"
                     raise AdapterError(f"name={name!r} was given", expected=expected)
-                with _undone_on_failure(self, *(self._peft or self._model).modules()):
+                with _restored_on_failure(self, *(self._peft or self._model).modules()):
                     self._add(chosen, files)
         return chosen
 
@@ -143,7 +143,7 @@ class Adapters:
                 raise AdapterError("no adapter is in use", expected="a call of `use` before")
             key = self._keys[self._active]
             _check_mergeable(self._model, key)
-            with self._broken_on_failure(), _translated(f"the adapter {self._active!r}"):
+            with self._closed_on_failure(), _translated(f"the adapter {self._active!r}"):
                 self._peft.base_model.merge_and_unload(safe_merge=True, adapter_names=[key])
             self._forget_all()
 
@@ -153,7 +153,7 @@ class Adapters:
         self._probe, self._paused, self._on_change = _no_probe, nullcontext, _nothing
 
     @contextmanager
-    def _broken_on_failure(self) -> Iterator[None]:
+    def _closed_on_failure(self) -> Iterator[None]:
         """Close the model if the block fails: some layers may be merged and others not."""
         try:
             yield
@@ -177,7 +177,7 @@ class Adapters:
 
     def _add(self, name: str, files: AdapterFiles) -> None:
         # peft looks for an adapter's name within the names of parameters: it must not hold a dot,
-        # hold another's, or be a word of the model. So it never learns what users call theirs.
+        # hold another's, or be a word of the model. So peft is never given the names of users.
         key = f"kit_adapter_{next(self._numbers)}_"
         config = lora_config(files, self._model)
         self._activate(None)
@@ -283,7 +283,7 @@ def _check_mergeable(model: Any, key: str) -> None:
 
 
 @contextmanager
-def _undone_on_failure(*objects: Any) -> Iterator[None]:
+def _restored_on_failure(*objects: Any) -> Iterator[None]:
     """Restore the attributes of some objects if the block fails."""
     held: list[Any] = [vars(thing) for thing in objects]
     held += [v for at in held for v in at.values() if isinstance(v, (dict, list, set))]
