@@ -16,6 +16,7 @@ from qwenvl_kit import (
     Message,
     Reply,
     Request,
+    Sampling,
     TextPart,
     VideoPart,
     VideoPlan,
@@ -23,6 +24,9 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.local import LocalBackend
+from qwenvl_kit.backends.local.engine.candidates import narrowed
+from qwenvl_kit.backends.local.engine.sampler import Sampler, SamplerSettings
+from qwenvl_kit.backends.local.engine.top_logits import TopLogits
 
 
 def picture(width: int, height: int, seed: int = 0) -> PIL.Image.Image:
@@ -178,6 +182,49 @@ def generate_by_hand(
             output_logits=True,
         )
     return out, out.sequences[:, inputs["input_ids"].shape[1] :]
+
+
+def distribution_of(sampler: Sampler, ids: list[int], logits: torch.Tensor) -> torch.Tensor:
+    """The probabilities with which the kit draws the next token, (vocabulary,).
+
+    Args:
+        sampler: of one sequence.
+        ids: the prompt and the answer so far.
+        logits: raw logits, (vocabulary,).
+    """
+    processed = sampler.process(ids, logits)
+    if sampler.num_candidates is None:
+        found = sampler.probabilities(processed)
+    else:
+        values, tokens = TopLogits(processed[None]).top(len(processed))
+        narrow = narrowed(values[0].tolist(), tokens[0].tolist(), sampler.settings.sampling)
+        found = torch.zeros_like(logits)
+        found[list(narrow.ids)] = torch.tensor(list(narrow.weights))
+    return found / found.sum()
+
+
+def assert_drawn_like_generate(
+    backend: LocalBackend, sampling: Sampling, inputs: dict[str, Any], **settings: Any
+) -> None:
+    """Have `generate` sample an answer, and compare the distribution of each of its steps.
+
+    Args:
+        backend: the model, with its rules.
+        sampling: the settings of the kit.
+        inputs: of `generate`.
+        settings: the same settings, for `generate`.
+    """
+    torch.manual_seed(5)
+    out, tokens = generate_by_hand(backend, inputs, do_sample=True, **settings)
+    prompt = inputs["input_ids"][0].tolist()
+    rules, end_ids = backend._loaded.generation, backend._loaded.end_ids
+    num_new = settings.get("max_new_tokens", sampling.max_new_tokens)
+    sampler = Sampler(SamplerSettings(sampling, rules, prompt, num_new, end_ids))
+    for step, (raw, scores) in enumerate(zip(out.logits, out.scores)):
+        ids = [*prompt, *tokens[0, :step].tolist()]
+        found = distribution_of(sampler, ids, raw[0].float())
+        expected = torch.softmax(scores[0].float(), dim=-1)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)
 
 
 def tensors_of(model: Any) -> Iterator[torch.Tensor]:

@@ -48,7 +48,9 @@ def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObjec
     own = torch.randn(2, batch, key_heads, num_own, size)
     mask = torch.rand(batch, 1, num_tokens, num_shared + num_own) < 0.6
     mask[..., :num_shared] = True
-    given_mask = data.draw(st.sampled_from((mask, None)))
+    causal = torch.ones(num_tokens, num_own, dtype=torch.bool).tril(num_own - num_tokens)
+    causal = torch.cat([torch.ones(num_tokens, num_shared, dtype=torch.bool), causal], dim=1)
+    given_mask = data.draw(st.sampled_from((mask, None))) if num_own >= num_tokens else mask
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cascade_attention, "_MAX_SCORES", data.draw(st.sampled_from((1, 200, 2**25))))
         found, _ = cascade_attention._attend(
@@ -60,8 +62,39 @@ def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObjec
         )
         for at in (0, 1)
     )
-    expected = scaled_dot_product_attention(query, keys, values, attn_mask=given_mask)
+    seen = causal if given_mask is None else given_mask
+    expected = scaled_dot_product_attention(query, keys, values, attn_mask=seen)
     torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize("num_known", [1, 7, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tokens_after_a_known_prefix_attend_as_in_a_pass_over_all(
+    num_known: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(num_known)
+    query = torch.randn(1, 4, num_known + 9, 8, dtype=dtype)
+    key, value = torch.randn(2, 1, 2, num_known + 9, 8, dtype=dtype)
+    layer = SimpleNamespace(layer_idx=0, num_key_value_groups=2, is_causal=True)
+    whole, _ = cascade_attention._attend(layer, query, key, value, None)
+    rest, _ = cascade_attention._attend(layer, query[:, :, num_known:], key, value, None)
+    torch.testing.assert_close(rest, whole[:, num_known:])
+
+
+def test_no_mask_is_made_where_all_positions_are_real(backend: LocalBackend) -> None:
+    made = list[Any]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cascade_attention, "_causal_mask", lambda *given: made.append(given))
+        chat = VisionChat(LocalBackend(backend._loaded, max_cache_bytes=2**28))
+        chat.ask(
+            [Message.system("a " * 200), Message.user("b")], sampling=Sampling(max_new_tokens=2)
+        )
+        reply = chat.ask(
+            [Message.system("a " * 200), Message.user("c " * 300)],
+            sampling=Sampling(max_new_tokens=2),
+        )
+    assert reply.usage.reused_tokens > 100
+    assert made == []
 
 
 @settings(deadline=None)
@@ -83,7 +116,7 @@ def test_without_anything_shared_it_is_transformers_own_attention(data: st.DataO
 
 def test_half_precision_loses_no_more_than_with_scores_in_half_precision() -> None:
     torch.manual_seed(0)
-    query, key, value = (torch.randn(3, 4, n, 16, dtype=torch.bfloat16) for n in (2, 5, 5))
+    query, key, value = (torch.randn(3, 4, n, 16, dtype=torch.bfloat16) for n in (1, 5, 5))
     shared = torch.randn(2, 1, 4, 300, 16, dtype=torch.bfloat16)
     keys, values = (
         torch.cat([shared[at].expand(3, -1, -1, -1), own], dim=2)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy
 import PIL.Image
 import pytest
 import torch
@@ -128,13 +127,14 @@ def test_a_step_that_gives_no_number_ends_that_answer_alone_and_nothing_is_drawn
     sampling = WAYS[way]
     expected = texts_alone(chat, SOUND, sampling)
     spoil_step(monkeypatch, token_of_mark(model), KINDS[kind])
-    draw, drawn = torch.multinomial, list[bool]()
+    probabilities, drawn = Sampler.probabilities, list[bool]()
 
-    def watched(given: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
+    def watched(sampler: Sampler, logits: torch.Tensor) -> torch.Tensor:
+        given = probabilities(sampler, logits)
         drawn.append(bool(given.isfinite().all()) and float(given.sum()) > 0)
-        return draw(given, *args, **named)
+        return given
 
-    monkeypatch.setattr(torch, "multinomial", watched)
+    monkeypatch.setattr(Sampler, "probabilities", watched)
     first, bad, *good = chat.ask_many([SOUND[0], f"is {MARK} it?", *SOUND[1:]], sampling=sampling)
     assert "not numbers" in error_of(bad)
     assert texts([first, *good]) == expected
@@ -228,16 +228,16 @@ def test_features_that_are_no_numbers_name_the_vision_encoder_and_cost_their_req
 def test_settings_that_leave_no_number_fail_their_own_request_and_are_named(
     chat: VisionChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processed = Sampler._processed
+    process = Sampler.process
 
     def spoiled(sampler: Sampler, ids: Any, logits: torch.Tensor) -> torch.Tensor:
-        made = processed(sampler, ids, logits)
-        return made * math.nan if sampler._settings.sampling.seed == 13 else made
+        made = process(sampler, ids, logits)
+        return made * math.nan if sampler.settings.sampling.seed == 13 else made
 
-    monkeypatch.setattr(Sampler, "_processed", spoiled)
+    monkeypatch.setattr(Sampler, "process", spoiled)
     sampling = Sampling(max_new_tokens=6, temperature=1.0, seed=3)
     expected = texts_alone(chat, SOUND * 2, sampling)
-    odd = Sampling(max_new_tokens=6, temperature=0.5, seed=13)
+    odd = Sampling(max_new_tokens=6, temperature=0.5, presence_penalty=0.1, seed=13)
     bad, *good = chat.ask_many([Request.about("x", sampling=odd), *SOUND * 2], sampling=sampling)
     assert "temperature=0.5" in error_of(bad)
     assert texts(good) == expected
@@ -291,12 +291,3 @@ def test_the_number_type_is_blamed_for_fp16_alone(dtype: torch.dtype, part: str)
     assert part in error
     assert ("too small a range" in error) == (dtype == torch.float16)
     assert ("weights" in error) == (dtype != torch.float16)
-
-
-def test_a_row_is_judged_and_its_likeliest_token_read_at_once() -> None:
-    logits = torch.tensor(
-        [[0.0, 2.0, 1.0], [0.0, math.nan, 1.0], [math.inf, 0.0, 1.0], [-math.inf] * 3]
-    )
-    ids, highest = finite_values.highest_logits(logits)
-    assert ids[:1] == [1]
-    assert numpy.isfinite(highest).tolist() == [True, False, False, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
@@ -22,13 +23,13 @@ def scripted(tiny_folder: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def answering(text: str) -> VisionChat:
         ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
 
-        def sample(sequence: Any, *_: Any) -> int:
-            return int(ids[len(sequence.token_ids)])
+        def process(sequence: Any, _: Any, logits: torch.Tensor) -> torch.Tensor:
+            wanted = ids[len(sequence.token_ids)]
+            return torch.full_like(logits, -torch.inf).index_fill(0, torch.tensor(wanted), 0.0)
 
-        monkeypatch.setattr("qwenvl_kit.backends.local.engine.sequence.Sequence.sample", sample)
-        monkeypatch.setattr(
-            "qwenvl_kit.backends.local.engine.sequence.Sequence.takes_argmax", False
-        )
+        where = "qwenvl_kit.backends.local.engine.sequence.Sequence"
+        monkeypatch.setattr(f"{where}.process", process)
+        monkeypatch.setattr(f"{where}.takes_raw_logits", False)
         return VisionChat(backend)
 
     return answering

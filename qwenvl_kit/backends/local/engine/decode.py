@@ -26,14 +26,11 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
     select_rows,
     share_prefix,
 )
-from qwenvl_kit.backends.local.engine.finite_values import (
-    LANGUAGE_MODEL,
-    highest_logits,
-    not_numbers,
-)
+from qwenvl_kit.backends.local.engine.finite_values import LANGUAGE_MODEL, not_numbers
 from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
 from qwenvl_kit.backends.local.engine.prompt_lookup import Draft
 from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.engine.top_logits import TopLogits, to_host
 from qwenvl_kit.backends.local.error_mapping import translated_errors
 from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError
 
@@ -215,27 +212,57 @@ def sample_tokens(
     """
     if any(request.sequence.removes_invalid_values for request in requests):
         logits = InfNanRemoveLogitsProcessor()(None, logits)
-    likeliest, highest = highest_logits(logits)
-    for request, value in zip(requests, highest):
-        if not math.isfinite(value):  # before sampling: a GPU ends its process for NaN
+    top = TopLogits(logits)
+    values, ids = top.top(max(request.sequence.num_wanted for request in requests))
+    raw, raw_ids, normalizers = to_host((values, ids, top.log_normalizers()[:, None]))
+    for request, row in zip(requests, raw):
+        if not math.isfinite(row[0]):  # before sampling: a GPU ends its process for NaN
             request.sequence.fail(not_numbers(LANGUAGE_MODEL, dtype))
-    chosen = [_sample(*each) for each in zip(requests, logits, likeliest)]
-    logprobs = torch.log_softmax(logits, dim=-1)
-    columns = torch.tensor(chosen, device=logits.device)[:, None]
-    scores = logprobs.gather(1, columns)[:, 0].tolist()
-    for request, token_id, score, row in zip(requests, chosen, scores, logprobs):
-        if request.sequence.finish_reason is None:
+    chosen = _chosen_of_processed(requests, logits)
+    for at, request in enumerate(requests):
+        sequence, tokens = request.sequence, [int(token) for token in raw_ids[at]]
+        if sequence.finish_reason is None:
             with _failing_alone(request):
-                request.sequence.append(token_id, score, row)
+                if at not in chosen:
+                    token = sequence.sampler.choose(raw[at], tokens, top, at)
+                    chosen[at] = token, _logit_of(token, tokens, raw[at], logits[at])
+                token, logit = chosen[at]
+                normalizer = normalizers[at][0]
+                alternatives = ((each, value - normalizer) for each, value in zip(tokens, raw[at]))
+                sequence.append(token, logit - normalizer, alternatives)
 
 
-def _sample(request: EngineRequest, logits: torch.Tensor, likeliest: int) -> int:
-    """The next token of a sequence; any token if the sequence has ended."""
-    sequence = request.sequence
-    if sequence.finish_reason is None and not sequence.takes_argmax:
-        with _failing_alone(request):
-            return sequence.sample(request.ids, logits)
-    return likeliest
+def _chosen_of_processed(
+    requests: Sequence[EngineRequest], logits: torch.Tensor
+) -> dict[int, tuple[int, float]]:
+    """The tokens of sequences whose logits are processed first, with their raw logits, by row."""
+    rows, processed = list[int](), list[torch.Tensor]()
+    for at, request in enumerate(requests):
+        sequence = request.sequence
+        if sequence.finish_reason is None and not sequence.takes_raw_logits:
+            with _failing_alone(request):
+                processed.append(sequence.process(request.ids, logits[at]))
+                rows.append(at)
+    if not rows:
+        return {}
+    top = TopLogits(torch.stack(processed))
+    count = max(requests[at].sequence.sampler.num_candidates or 1 for at in rows)
+    values, ids = to_host(top.top(count))
+    tokens = dict[int, int]()
+    for row, at in enumerate(rows):
+        with _failing_alone(requests[at]):
+            sampler = requests[at].sequence.sampler
+            tokens[at] = sampler.choose(values[row], [int(each) for each in ids[row]], top, row)
+    wanted = torch.tensor([[at, token] for at, token in tokens.items()], device=logits.device)
+    raw = logits[wanted[:, 0], wanted[:, 1]].tolist() if tokens else []
+    return {at: (token, logit) for (at, token), logit in zip(tokens.items(), raw)}
+
+
+def _logit_of(
+    token: int, tokens: Sequence[int], values: Sequence[float], logits: torch.Tensor
+) -> float:
+    """The raw logit of a token, without asking the device if it is among the largest."""
+    return values[tokens.index(token)] if token in tokens else float(logits[token])
 
 
 @contextmanager

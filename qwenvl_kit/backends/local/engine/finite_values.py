@@ -12,22 +12,6 @@ LANGUAGE_MODEL = "language model"
 VISION_ENCODER = "vision encoder"
 
 
-def highest_logits(logits: torch.Tensor) -> tuple[list[int], list[float]]:
-    """The likeliest token of each row, and its logit.
-
-    That logit tells whether a row is sound: it is NaN if any logit is NaN, infinite if one is
-    infinite, and minus infinity if no token may come. Both are read from the device together,
-    because each reading waits for it.
-
-    Args:
-        logits: fp32 (batch, vocabulary).
-    """
-    likeliest = logits.argmax(dim=-1)
-    highest = logits.gather(1, likeliest[:, None])[:, 0]
-    ids, values = torch.stack([likeliest.float(), highest]).tolist()  # exact below 2**24
-    return [int(token_id) for token_id in ids], values
-
-
 def are_all_finite(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     """True if all values of some tensors are finite, as a boolean tensor on their device."""
     return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()

@@ -144,8 +144,20 @@ _NO_CHANGE: Mapping[str, float] = MappingProxyType(
 )
 
 
+_PLAIN_NARROWING = frozenset({"temperature", "top_k", "top_p", "min_p"})
+
+
+def has_other_narrowing(rules: Mapping[str, Any]) -> bool:
+    """True if rules narrow a sample by more than temperature, top-k, top-p and min-p."""
+    return not rules.keys().isdisjoint({*_NARROWING, *_LAST} - _PLAIN_NARROWING)
+
+
 def make_processors(
-    sampling: Sampling, rules: Mapping[str, Any], context: ProcessorContext
+    sampling: Sampling,
+    rules: Mapping[str, Any],
+    context: ProcessorContext,
+    *,
+    narrows: bool = True,
 ) -> LogitsProcessorList:
     """The logits processors of an answer, in their order.
 
@@ -153,6 +165,7 @@ def make_processors(
         sampling: the settings of the request.
         rules: the rules of the checkpoint, by their names in generation_config.json.
         context: the facts about the answer.
+        narrows: False to leave out those that narrow a sample.
     """
     given = {name: value for name, value in rules.items() if value is not None}
     for name in _OF_SAMPLING:
@@ -161,7 +174,7 @@ def make_processors(
             given[name] = value
     if "min_new_tokens" in given:
         given.pop("min_length", None)
-    kinds = (_RESHAPING, {} if sampling.is_greedy else _NARROWING, _LAST)
+    kinds = (_RESHAPING, {} if sampling.is_greedy or not narrows else _NARROWING, _LAST)
     made = [
         make(given[name], context) for kind in kinds for name, make in kind.items() if name in given
     ]

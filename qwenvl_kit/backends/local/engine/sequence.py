@@ -6,6 +6,7 @@ Its tokens, their scores, the text so far, and the reason why it ended.
 from __future__ import annotations
 
 from collections import abc
+from itertools import islice
 
 import torch
 
@@ -43,7 +44,7 @@ class Sequence:
         self.max_new_tokens = settings.max_new_tokens
         self.removes_invalid_values = "remove_invalid_values" in settings.rules.entries
         self._vocabulary = vocabulary
-        self._sampler = Sampler(settings)
+        self.sampler = Sampler(settings)
         self._stream = vocabulary.stream(keep_special_tokens=sampling.keep_special_tokens)
         self._pending_delta = Delta("")
         self._is_complete = False
@@ -61,12 +62,23 @@ class Sequence:
         return self.token_ids[-1] if self.token_ids else 0
 
     @property
-    def takes_argmax(self) -> bool:
-        """True if the next token is always the one with the largest raw logit."""
-        return self._grammar is None and self._sampler.takes_argmax
+    def takes_raw_logits(self) -> bool:
+        """True if nothing changes the logits before a token is chosen among the largest."""
+        return not self._is_bound and self.sampler.takes_raw_logits
 
-    def sample(self, ids: abc.Sequence[int], logits: torch.Tensor) -> int:
-        """Choose the next token, within the grammar, and return its id.
+    @property
+    def num_wanted(self) -> int:
+        """The number of largest raw logits that this sequence needs at each step."""
+        candidates = self.sampler.num_candidates or 1 if self.takes_raw_logits else 1
+        return max(candidates, self._sampling.num_alternatives)
+
+    @property
+    def _is_bound(self) -> bool:
+        """True if the next token must follow the grammar."""
+        return self._grammar is not None and not self._is_thinking
+
+    def process(self, ids: abc.Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+        """The logits after grammar, penalties and rules, (vocabulary,).
 
         Args:
             ids: the prompt and the answer so far.
@@ -77,15 +89,18 @@ class Sequence:
         """
         if self._grammar is not None and not self._is_thinking:
             logits = self._grammar.masked(logits, self.max_new_tokens - len(self.token_ids))
-        return self._sampler.sample(ids, logits)
+        return self.sampler.process(ids, logits)
 
-    def append(self, token_id: int, logprob: float, logprobs: torch.Tensor) -> None:
+    def append(
+        self, token_id: int, logprob: float, top_logprobs: abc.Iterable[tuple[int, float]] = ()
+    ) -> None:
         """Add a token to the answer, and end the answer if it is complete.
 
         Args:
             token_id: the chosen token.
             logprob: its raw log-probability.
-            logprobs: the raw log-probabilities of all tokens, (vocabulary,).
+            top_logprobs: the likeliest tokens with their raw log-probabilities, likeliest first; at
+                least as many as the request wants to see.
         """
         self.token_ids.append(token_id)
         if self._grammar is not None and not self._is_thinking:
@@ -93,9 +108,11 @@ class Sequence:
         is_end = token_id in self._vocabulary.end_ids
         piece = "" if is_end else self._stream.feed(token_id)
         hidden = "" if is_end or piece else self._vocabulary.special_text(token_id)
-        score = TokenScore(
-            piece + hidden, token_id, logprob, self._alternatives(logprobs), bool(hidden)
+        alternatives = tuple(
+            TokenAlternative(self._vocabulary.text(other), other, value)
+            for other, value in islice(top_logprobs, self._sampling.num_alternatives)
         )
+        score = TokenScore(piece + hidden, token_id, logprob, alternatives, bool(hidden))
         self._note_thought(piece)
         self._pending_delta = self.answer.add(piece, token_id, score, is_end=is_end, hidden=hidden)
         self.finish_reason = "stop" if is_end else self._reason
@@ -132,13 +149,3 @@ class Sequence:
         """The reason to end the answer now; None if it may go on."""
         is_full = len(self.token_ids) >= self.max_new_tokens
         return "length" if is_full and self.answer.reason != "stop" else self.answer.reason
-
-    def _alternatives(self, logprobs: torch.Tensor) -> tuple[TokenAlternative, ...]:
-        count = min(self._sampling.num_alternatives, logprobs.shape[-1])
-        if not count:
-            return ()
-        values, ids = logprobs.topk(count)
-        return tuple(
-            TokenAlternative(self._vocabulary.text(token_id), token_id, value)
-            for value, token_id in zip(values.tolist(), ids.tolist())
-        )
