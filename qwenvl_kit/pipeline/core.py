@@ -72,10 +72,10 @@ class PreparedRequest:
     """A request that is ready to run.
 
     Attributes:
-        request: what the backend is given.
-        resolved: what was asked, with its pictures and videos opened.
-        started: when its preparation began, on `time.perf_counter`'s clock.
-        media_seconds: how long its pictures took to open, decode and resize.
+        request: the request for the backend.
+        resolved: the request as it was asked, with its pictures and videos opened.
+        started: the begin of its preparation, on `time.perf_counter`'s clock.
+        media_seconds: the time to open, decode and resize its pictures.
     """
 
     request: BackendRequest
@@ -85,7 +85,7 @@ class PreparedRequest:
 
     @property
     def num_bytes(self) -> int:
-        """What the pixels of its pictures take."""
+        """The bytes that the pixels of its pictures take."""
         return sum(_num_bytes(item) for item in self.request.media)
 
 
@@ -207,7 +207,7 @@ class Pipeline:
 
     @property
     def policy(self) -> MediaPolicy:
-        """What may be opened."""
+        """The media policy."""
         return self._policy
 
     def resolve(self, request: Request) -> ResolvedRequest:
@@ -247,7 +247,7 @@ class Pipeline:
         """Open, plan and decode: all stages before the model runs.
 
         Args:
-            request: what is asked.
+            request: the request.
             fetches: URLs that the call has fetched for other requests; None for none.
         """
         started = time.perf_counter()
@@ -278,7 +278,7 @@ class Pipeline:
 
         Args:
             opened: the request, opened.
-            most_visual_tokens: what its pictures may take, if it may be shrunk; None for no bound.
+            most_visual_tokens: the most visual tokens, if it may be shrunk; None for no limit.
         """
         measures = [item.measure for item in opened.media]
         plan = self._plan_within(opened, measures, most_visual_tokens)
@@ -294,7 +294,7 @@ class Pipeline:
     def submit(
         self, prepared: PreparedRequest, observer: Observer | None = None
     ) -> Future[Completion]:
-        """Have a prepared request answered, along with others.
+        """Submit a prepared request; it is answered along with others.
 
         Raises:
             OverloadError: too many requests wait.
@@ -306,7 +306,7 @@ class Pipeline:
             raise
 
     def together(self) -> AbstractContextManager[object]:
-        """What is submitted within it is begun together, where the backend can."""
+        """A context whose requests are begun together, where the backend can."""
         return self.backend.gather()
 
     def prepare_smaller(self, prepared: PreparedRequest) -> PreparedRequest | None:
@@ -421,7 +421,7 @@ def _check_fits(plan: Plan) -> None:
 
 
 def _within_total(sampling: Sampling, prompt_tokens: int) -> int:
-    """How long the answer to a prompt may become at most."""
+    """The most tokens that the answer to a prompt may have."""
     total = sampling.max_total_tokens
     if total is None:
         return sampling.max_new_tokens
