@@ -27,14 +27,15 @@ class RequestObserver:
 
     Args:
         on_delta: called with each token; None if nobody reads along.
-        cancelled: the event that cancels the request; several requests may share one.
+        parent: the observer of a request whose end, when it is cancelled, ends this one too.
     """
 
     def __init__(
-        self, on_delta: OnDelta | None = None, cancelled: threading.Event | None = None
+        self, on_delta: OnDelta | None = None, parent: RequestObserver | None = None
     ) -> None:
         self._on_delta = on_delta
-        self.cancelled = threading.Event() if cancelled is None else cancelled
+        self._parent = parent
+        self._cancelled = threading.Event()
         self.has_shown = False
 
     def on_delta(self, delta: Delta) -> None:
@@ -49,11 +50,13 @@ class RequestObserver:
 
     def is_cancelled(self) -> bool:
         """True if the rest of the answer is not wanted."""
-        return self.cancelled.is_set()
+        return self._cancelled.is_set() or (
+            self._parent is not None and self._parent.is_cancelled()
+        )
 
     def cancel(self) -> None:
         """End the request at its next token, or before it begins."""
-        self.cancelled.set()
+        self._cancelled.set()
 
 
 class InFlightRequest:

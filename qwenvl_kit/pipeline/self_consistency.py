@@ -46,7 +46,7 @@ def ask_with_samples(
             expected=f"a whole number from 0 to {MAX_SAMPLES}",
         )
     prepared = pipeline.prepare(resolved)
-    observers = [RequestObserver(cancelled=observer.cancelled) for _ in range(num_samples)]
+    observers = [RequestObserver(parent=observer) for _ in range(num_samples)]
     with pipeline.together():
         answer = InFlightRequest(pipeline, prepared, stats, observer)
         samples = [
