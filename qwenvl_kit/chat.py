@@ -11,7 +11,7 @@ from qwenvl_kit.arguments.checks import tells_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
-from qwenvl_kit.pipeline.process_bound import ProcessBound
+from qwenvl_kit.pipeline.process_bound import process_bound
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
+@process_bound
 @tells_arguments
-class VisionChat(ProcessBound):
+class VisionChat:
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
     `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
@@ -65,7 +66,7 @@ class VisionChat(ProcessBound):
         budget: the visual tokens that pictures may take if a request does not say: a
             `PixelBudget`, "native" (the checkpoint's own limits), "quick", "standard" or "fine".
         media: the policy that says which files and URLs may be opened.
-        calibrator: the map from the model's confidence to the share of right answers; None for no
+        calibrator: turns a confidence into the expected share of right answers; None for no
             calibrated confidence.
     """
 
@@ -140,7 +141,8 @@ class VisionChat(ProcessBound):
             max_queued_requests: the most requests that wait; a further one gets an OverloadError.
 
         Raises:
-            ModelLoadError: of a kind that says what is missing or does not fit, and what to try.
+            ModelLoadError: a subclass of it; the message says what is missing or does not fit, and
+                what to try.
         """
         from qwenvl_kit.embedded import MODEL_FOLDER
         from qwenvl_kit.media.policy import as_policy
@@ -205,8 +207,8 @@ class VisionChat(ProcessBound):
             api_key: the key for the server. It is never taken from the environment, which may hold
                 the key of another server.
             checkpoint: the folder or hub id of the model's small files, with which prompts are
-                counted exactly; without them they are estimated. "auto" uses the server's own word
-                for the model if it is the id of a repository on the hub: only small files are
+                counted exactly; without them they are estimated. "auto" uses the name that the server
+                reports for the model, if it is the id of a repository on the hub: only small files are
                 fetched, without credentials, and never from a folder of this machine. None uses
                 no files.
             family: the model's family, such as "qwen2_5_vl", if neither the checkpoint nor the name
@@ -502,7 +504,7 @@ class VisionChat(ProcessBound):
     ) -> Sequence[Result]:
         """Answer many requests, several at a time, each as if it were asked alone.
 
-        The settings that `ask` has too hold for the requests that have none of their own.
+        Settings that `ask` has as well apply to the requests that do not set them.
 
         Args:
             requests: questions, conversations or `Request` objects. They are read when there is
@@ -759,7 +761,7 @@ class VisionChat(ProcessBound):
 
     @property
     def calibrator(self) -> Calibrator | None:
-        """The map from confidences to shares of right answers; may be replaced at any time."""
+        """Turns a confidence into the expected share of right answers; may be replaced."""
         return self._pipeline.calibrator
 
     @calibrator.setter

@@ -14,7 +14,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
-from qwenvl_kit.pipeline.process_bound import ProcessBound
+from qwenvl_kit.pipeline.process_bound import process_bound
 from qwenvl_kit.pipeline.tool_loop import as_message
 from qwenvl_kit.requests import Media, Request, RequestLike
 from qwenvl_kit.results import Reply
@@ -32,8 +32,9 @@ class Asks(Protocol):
         """See `VisionChat.ask`."""
 
 
+@process_bound
 @tells_arguments
-class Conversation(ProcessBound):
+class Conversation:
     """Questions that follow one another; each sees everything that was said and shown before.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Union
 from qwenvl_kit.errors import fresh, release_frames
 from qwenvl_kit.pipeline.batch import BatchRun
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
-from qwenvl_kit.pipeline.process_bound import ProcessBound
+from qwenvl_kit.pipeline.process_bound import process_bound
 from qwenvl_kit.results import BatchEvent, Delta, Reply, Result
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class ReplyStream(ProcessBound):
+@process_bound
+class ReplyStream:
     """Iterates over the pieces of an answer; `reply` holds all of it at the end.
 
     Leaving its `with` block cancels a generation that still runs, and so does dropping the last
@@ -101,7 +102,8 @@ class ReplyStream(ProcessBound):
         self._news.put(None)  # for another reader that waits
 
 
-class BatchStream(ProcessBound):
+@process_bound
+class BatchStream:
     """Iterates over what happens to many requests: pieces of their answers, and their results.
 
         with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
