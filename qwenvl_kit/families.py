@@ -1,6 +1,8 @@
 """Model families: every difference between them, as data.
 
-Other code reads these fields and never asks for a family by its name.
+Other code reads these fields and never asks for a family by its name. The exception is
+`testing/architectures.py`, which has the shape of a tiny model for each family: a new family needs
+an entry there too.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
 
 
 def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
-    """The picture, if its size is that of the header by which it was judged; else an error."""
+    """The picture; raise MediaDecodeError if its size is not the header's."""
     if (image.height, image.width) == (header.size.height_px, header.size.width_px):
         return image
     raise MediaDecodeError(

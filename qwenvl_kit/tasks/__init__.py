@@ -6,7 +6,7 @@ Example:
     from qwenvl_kit import VisionChat
     from qwenvl_kit.tasks import describe
 
-    with VisionChat.open("Qwen/Qwen3-VL-2B-Instruct") as chat:
+    with VisionChat.from_pretrained("Qwen/Qwen3-VL-2B-Instruct") as chat:
         print(describe(chat, "photo.jpg", detail="short"))
 """
 

@@ -87,7 +87,7 @@ def next_action(
         earlier: the steps so far, as `Step` or in words; the oldest first.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{goal}` and `{earlier}` in it are replaced.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of the screenshot, or a preset such as "quick"; small controls
             need a larger one.
 
