@@ -33,9 +33,9 @@ from qwenvl_kit.backends.local.loading.quantization import (
 from qwenvl_kit.backends.local.loading.trial import check_cached_step
 from qwenvl_kit.backends.local.loading.validation import (
     check_complete,
+    check_described_size,
     check_files,
     check_not_offloaded,
-    check_size,
     check_versions,
     count_described,
     model_class_of,
@@ -132,7 +132,7 @@ def load_backend(
         tensors = read_tensors(checkpoint.folder)  # checks that files are whole and safe to open
         settings = with_own_head(checkpoint.folder, tensors, settings)
     with _LOADING, _quiet_bars(), _quiet_report():
-        check_size(checkpoint, settings, tensors)
+        check_described_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
         network, used = recovery.attempt(lambda: _load_network(checkpoint, settings, load_plan))

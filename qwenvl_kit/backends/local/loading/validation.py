@@ -63,7 +63,9 @@ def _outdated(family: Family, package: str, since: str, installed: str) -> Outda
     )
 
 
-def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
+def check_described_size(
+    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
+) -> None:
     """Check that config.json does not describe a larger model than the weights are of.
 
     transformers would allocate memory for all parameters that are missing.
