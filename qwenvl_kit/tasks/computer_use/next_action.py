@@ -12,7 +12,7 @@ from qwenvl_kit.errors import AnswerError, MessageError
 from qwenvl_kit.geometry import Point, Size
 from qwenvl_kit.grounding.coordinates import PARTS, PlaceMapper
 from qwenvl_kit.grounding.place_parser import parse_places
-from qwenvl_kit.grounding.raw_places import WrittenPlace
+from qwenvl_kit.grounding.written_places import WrittenPlace
 from qwenvl_kit.messages.message import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
