@@ -155,7 +155,7 @@ class ServerBackend(Backend):
                 make_reader,
                 observer,
                 max_seconds=request.sampling.max_seconds,
-                notes=model.escaper.notes(request.messages),
+                degradations=model.escaper.degradations(request.messages),
                 fixed_text=None if scorer is None else scorer.only_answer,
                 scorer=scorer,
             )
