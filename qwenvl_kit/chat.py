@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     WatchSource = str | os.PathLike[str] | int | FrameSource | Iterable[Any]
 
 
-@tells_arguments
+@explains_wrong_arguments
 class VisionChat(ProcessBound):
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import BudgetError, SamplingError
 
 MAX_QUEUED_REQUESTS = 256
@@ -25,7 +25,7 @@ Fit: TypeAlias = Literal["refuse", "shrink"]
 "shrink" makes pictures smaller and takes fewer frames."""
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """The settings of generation: how each token is chosen, and when the answer ends.
@@ -171,7 +171,7 @@ def describe_sampling(sampling: Sampling) -> str:
     return choice + ", ".join(f"{name}={value}" for name, value in changed.items())
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True)
 class PixelBudget:
     """The limits of the visual tokens that a picture or a group of frames may cost.
