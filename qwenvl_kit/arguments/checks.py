@@ -36,10 +36,10 @@ def _explaining(function: Callable[..., Any]) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def call(*args: Any, **kwargs: Any) -> Any:
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
             return await _called(function, args, kwargs)
 
-        return call
+        return call_async
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

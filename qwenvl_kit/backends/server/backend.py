@@ -166,7 +166,7 @@ class ServerBackend(Backend):
         model = self._model
         if request.constraint is None or model.vocabulary is None:
             return None
-        if not model.payloads.dialect.scores_prompts:
+        if not model.payloads.server_kind.scores_prompts:
             return None
         return AnswerScorer(
             payload,
