@@ -232,7 +232,7 @@ def test_a_prime_is_not_looked_for_by_trial_where_none_would_be_found(
         check_layout(find_checkpoint(folder), read_settings(folder))
 
 
-def test_a_quantised_checkpoint_of_unknown_packing_is_bound_too(
+def test_a_quantised_checkpoint_of_unknown_packing_is_bounded_too(
     folders: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = lay_out(folders, "qwen2_vl", "empty within", tmp_path)

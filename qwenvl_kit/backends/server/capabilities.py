@@ -167,10 +167,10 @@ class ServerProbe:
             ServerError: the server does not answer questions at all.
         """
         scored = self._ask(model, logprobs=True, max_tokens=1)
-        bound: Mapping[str, Any] = {}
+        constrained: Mapping[str, Any] = {}
         if kind.constraints:
-            bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
-        written = as_object(bound.get("message")).get("content")
+            constrained = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
+        written = as_object(constrained.get("message")).get("content")
         return ServerCapabilities(
             gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
             constrains_answers=isinstance(written, str) and _PROBE_WORD in written,

@@ -256,8 +256,8 @@ class PayloadRules:
             extra["regex"] = _as_regex(constraint)
         else:
             is_choice = constraint.kind == "choice"
-            bound = json.loads(constraint.text) if is_choice else constraint.text
-            extra["structured_outputs"] = {constraint.kind: bound}
+            allowed = json.loads(constraint.text) if is_choice else constraint.text
+            extra["structured_outputs"] = {constraint.kind: allowed}
 
 
 class _PlainText:
