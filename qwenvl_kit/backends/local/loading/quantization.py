@@ -180,10 +180,10 @@ def quantization_options(
     return {"quantization_config": config}
 
 
-def measure_weight_bytes(network: Any) -> int:
+def measure_weight_bytes(model: Any) -> int:
     """The size of a model's weights in bytes, with the scales that bitsandbytes keeps for them."""
-    sides = (side for parameter in network.parameters() for side in _sides(parameter))
-    return int(network.get_memory_footprint()) + sum(side.nbytes for side in sides)
+    sides = (side for parameter in model.parameters() for side in _sides(parameter))
+    return int(model.get_memory_footprint()) + sum(side.nbytes for side in sides)
 
 
 def _sides(parameter: Any) -> Iterator[torch.Tensor]:
