@@ -112,13 +112,19 @@ _NAMES_OF_MODULES = {
 }
 """The imports above, as `__getattr__` carries them out; tests/house compares the two."""
 
+_ROOMS = (
+    *("backends", "calibration", "distributed", "errors", "grounding", "live", "media", "messages"),
+    *("options", "plans", "requests", "results", "tasks", "telemetry", "testing"),
+)
+"""Modules and folders with public names of their own: `qwenvl_kit.telemetry` needs no import."""
+
 _MODULES = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
 
 if not TYPE_CHECKING:  # type checkers would believe that `__getattr__` has an answer to any name
 
     def __getattr__(name: str) -> object:
-        if name == "errors":
-            return import_module("qwenvl_kit.errors")
+        if name in _ROOMS:
+            return import_module(f"qwenvl_kit.{name}")
         if name not in _MODULES:
             message = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(message, name=name, obj=sys.modules[__name__])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.live import FrameSource, Watch
     from qwenvl_kit.media.policy import MediaPolicy
     from qwenvl_kit.options import BudgetChoice, Fit, Sampling
-    from qwenvl_kit.pipeline.core import Pipeline, PipelineUse
+    from qwenvl_kit.pipeline.core import Pipeline
     from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
     from qwenvl_kit.pipeline.listeners import Listeners
     from qwenvl_kit.pipeline.stats import ChatStats, Health
@@ -80,11 +79,12 @@ class VisionChat(ProcessBound):
     ) -> None:
         from qwenvl_kit.media.policy import as_policy
         from qwenvl_kit.options import as_budget
-        from qwenvl_kit.pipeline.core import Pipeline
+        from qwenvl_kit.pipeline.core import Pipeline, PipelineSlot
         from qwenvl_kit.pipeline.stats import StatsCounter
 
-        self._lock = threading.Lock()
-        self._pipeline = Pipeline(backend, as_budget(budget), as_policy(media), calibrator)
+        self._slot = PipelineSlot(
+            Pipeline(backend, as_budget(budget), as_policy(media), calibrator)
+        )
         self._stats = StatsCounter()
 
     @classmethod
@@ -533,10 +533,8 @@ class VisionChat(ProcessBound):
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, on_error, max_batch_size)
-        with open_journal(journal, self._backend) as kept:
-            run = BatchRun(
-                requests, self._use(), self._stats, kept, defaults, max_in_flight=max_batch_size
-            )
+        with self._slot.use() as use, open_journal(journal, use.pipeline.backend) as kept:
+            run = BatchRun(requests, use, self._stats, kept, defaults, max_in_flight=max_batch_size)
             with counted(requests, is_shown=progress) as count, closing(run.events()) as events:
                 return collect(events, on_error, count)
 
@@ -572,10 +570,11 @@ class VisionChat(ProcessBound):
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, "return", max_batch_size)
+        iterator = iter(requests)  # which may raise, before there is anything to end
         return BatchStream(
             BatchRun(
-                requests,
-                self._use(),
+                iterator,
+                self._slot.use(),
                 self._stats,
                 Journal(),
                 defaults,
@@ -605,7 +604,7 @@ class VisionChat(ProcessBound):
         """
         settings = _settings(sampling, budget, fit, None, constraint, tools, thinking)
         request = _request(prompt, media, settings)
-        with self._use() as use:
+        with self._slot.use() as use:
             return use.pipeline.plan(use.pipeline.resolve(request))
 
     def start(self, system: str | None = None) -> Conversation:
@@ -737,7 +736,7 @@ class VisionChat(ProcessBound):
                 for name in own.keys() - options.keys():
                     error.rename(f"{name}=..., ", "")
                 raise
-        self._take_over(model._pipeline)
+        self._slot.replace(model._pipeline)
 
     @property
     def family(self) -> Family:
@@ -854,14 +853,14 @@ class VisionChat(ProcessBound):
         """Prepare a request and submit it: the way of every single request."""
         from qwenvl_kit.pipeline.inflight import begin
 
-        return begin(self._use(), request, self._stats, observer)
+        return begin(self._slot.use(), request, self._stats, observer)
 
     def _ask_with_samples(
         self, request: Request, num_samples: int, observer: RequestObserver
     ) -> Reply:
         from qwenvl_kit.pipeline.self_consistency import ask_with_samples
 
-        with self._use() as use:
+        with self._slot.use() as use:
             resolved = use.pipeline.resolve(request)
             return ask_with_samples(use.pipeline, self._stats, resolved, num_samples, observer)
 
@@ -869,18 +868,9 @@ class VisionChat(ProcessBound):
     def _backend(self) -> Backend:
         return self._pipeline.backend
 
-    def _use(self) -> PipelineUse:
-        """The pipeline of this moment, kept open while a request goes through it."""
-        with self._lock:
-            return self._pipeline.use()
-
-    def _take_over(self, pipeline: Pipeline) -> None:
-        """Send later requests through another pipeline; the old one closes after its last."""
-        with self._lock:
-            old, self._pipeline = self._pipeline, pipeline
-        if pipeline is not old:
-            pipeline.listeners = old.listeners
-            old.retire()
+    @property
+    def _pipeline(self) -> Pipeline:
+        return self._slot.pipeline
 
 
 def _settings(  # noqa: PLR0917  # the settings of `ask`, in its order

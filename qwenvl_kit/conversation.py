@@ -100,6 +100,7 @@ class Conversation(ProcessBound):
             )
         messages = fetch_media((*self._messages, *asked), self._policy)
         reply = self._chat.ask(replace(request, messages=messages), num_samples=num_samples)
-        answer = as_message(reply) if reply.tool_calls else Message.assistant(reply.text)
+        has_calls = reply.tool_calls or any(call.is_marked for call in reply.unread_calls)
+        answer = as_message(reply) if has_calls else Message.assistant(reply.text)
         self._messages = (*messages, answer)
         return reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, Literal, TypeAlias, Union
@@ -21,7 +21,7 @@ from qwenvl_kit.messages.message import (
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget, check_fit
 from qwenvl_kit.structured_output.constraints import Constraint, check_constraint
-from qwenvl_kit.tools.functions import with_tools
+from qwenvl_kit.tools.functions import as_tools, with_tools
 
 
 @explains_wrong_arguments
@@ -64,6 +64,8 @@ class Request:
     thinking: bool | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.tools, Iterator):  # which could be read only once
+            object.__setattr__(self, "tools", tuple(self.tools))
         if self.fit is not None:
             check_fit(self.fit)
         check_constraint(self.constraint)
@@ -121,9 +123,12 @@ class Request:
 
     def with_defaults(self, defaults: Request) -> Request:
         """The request, with every setting that it leaves open taken from another."""
-        settings = ("id", *SETTINGS)
-        open_names = [name for name in settings if getattr(self, name) in (None, ())]
-        return replace(self, **{name: getattr(defaults, name) for name in open_names})
+        taken = {
+            name: getattr(defaults, name)
+            for name in ("id", *SETTINGS)
+            if getattr(self, name) is None or (name == "tools" and not self.tools)
+        }
+        return replace(self, **taken)
 
     def conversation(self) -> tuple[Message, ...]:
         """The checked messages, with the tools that they offer.
@@ -160,6 +165,7 @@ def check_batch(requests: Any, defaults: Request, on_error: object, max_batch_si
 
     Raises:
         InputError: of the most specific kind; names the argument, and what was expected.
+        ToolError: a function cannot be a tool.
     """
     is_single = isinstance(requests, (str, Mapping, Message, Request))
     if is_single or not isinstance(requests, Iterable):
@@ -176,6 +182,7 @@ def check_batch(requests: Any, defaults: Request, on_error: object, max_batch_si
             expected="a whole number above 0, or None",
         )
     check_sampling(defaults.sampling)
+    as_tools(defaults.tools)
     if defaults.budget is not None:
         as_budget(defaults.budget)
 

@@ -278,7 +278,7 @@ class Backend(ABC):
 
         Such a backend has `recall`, `cache_info` and `clear_cache`.
         """
-        return False
+        return type(self).recall is not Backend.recall
 
     def recall(self, key: str) -> KnownMedia | None:
         """Return a picture or video by the key of its source; None if it is not in the cache."""

@@ -117,12 +117,14 @@ class BatchRun:
         self._ready: dict[int, _Item] = {}
         self._num_preparing = self._num_bytes = self._next_index = 0
         self._gathers_until = 0.0
-        self._is_read = self._is_cancelled = self._is_over = False
+        self._has_begun = self._is_read = self._is_cancelled = self._is_over = False
         self._error: Exception | None = None
 
     def cancel(self) -> None:
         """Read no more requests, and end those in flight; for any thread."""
         self._is_cancelled = True
+        if not self._has_begun:  # and nobody may ever begin
+            self._release()
         for item in tuple(self._in_flight.values()):
             item.observer.cancel()
 
@@ -135,6 +137,7 @@ class BatchRun:
         """
         from concurrent.futures import ThreadPoolExecutor
 
+        self._has_begun = True
         pool = ThreadPoolExecutor(_MAX_PREPARING, thread_name_prefix="qwenvl_kit media")
         try:
             while (may_begin := self._may_begin()) or self._in_flight:

@@ -36,7 +36,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
-from qwenvl_kit.pipeline.listeners import Listeners
+from qwenvl_kit.pipeline.listeners import LOGGER, Listeners
 from qwenvl_kit.pipeline.stats import health_of
 from qwenvl_kit.plans import ImagePlan, Plan
 from qwenvl_kit.requests import Request, check_sampling
@@ -104,12 +104,17 @@ class PipelineUse:
         self._on_end = [on_end]
 
     def end(self) -> None:
-        """End the use; later calls do nothing. For any thread."""
+        """End the use; later calls do nothing. For any thread but the backend's own."""
         try:
             on_end = self._on_end.pop()
         except IndexError:
             return
         on_end()
+
+    def end_in_background(self) -> None:
+        """End the use from a thread of the backend, which could not wait for its own end."""
+        if self._on_end:
+            threading.Thread(target=self.end, daemon=True, name="qwenvl_kit end").start()
 
     def __enter__(self) -> PipelineUse:
         return self
@@ -119,6 +124,32 @@ class PipelineUse:
 
     def __del__(self) -> None:
         self.end()
+
+
+class PipelineSlot:
+    """The pipeline that takes a chat's requests at the moment; copies of the chat share it.
+
+    Args:
+        pipeline: the first one.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._lock = threading.Lock()
+        self.pipeline = pipeline
+
+    def use(self) -> PipelineUse:
+        """Begin a use of the pipeline of this moment."""
+        with self._lock:
+            return self.pipeline.use()
+
+    def replace(self, pipeline: Pipeline) -> None:
+        """Send later requests through another pipeline; the old one closes after its last."""
+        with self._lock:
+            old = self.pipeline
+            pipeline.listeners = old.listeners
+            self.pipeline = pipeline
+        if pipeline is not old:
+            old.retire()
 
 
 class Pipeline:
@@ -195,7 +226,7 @@ class Pipeline:
             self._is_retired = True
             is_idle = not self._num_uses
         if is_idle:
-            self.backend.close()
+            self._close_backend()
 
     def _end_use(self) -> None:
         with self._uses:
@@ -203,7 +234,14 @@ class Pipeline:
             self._uses.notify_all()
             is_over = self._is_retired and not self._num_uses
         if is_over:
+            self._close_backend()
+
+    def _close_backend(self) -> None:
+        """Close a backend that was replaced; an error costs no request, and is logged."""
+        try:
             self.backend.close()
+        except Exception:
+            LOGGER.warning("a backend that was replaced could not be closed", exc_info=True)
 
     @property
     def policy(self) -> MediaPolicy:

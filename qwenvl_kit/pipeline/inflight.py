@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.backends.base import Completion
@@ -92,6 +93,8 @@ class InFlightRequest:
     def cancel(self) -> None:
         """End it at its next token; the text until then is the reply."""
         self._observer.cancel()
+        if self._future.done():  # nobody may ever ask for the outcome
+            self._end_use()
 
     def wait(self) -> None:
         """Wait until the backend has ended it, with a reply or an error."""
@@ -128,25 +131,31 @@ class InFlightRequest:
             del outcome, self  # which the traceback would hold, and they it
 
     def outcome(self) -> Reply | Exception:
-        """Wait for the reply, or for the error with which it failed."""
+        """Wait for the reply, or the error with which it failed; count it and tell listeners."""
+        try:
+            return self._counted(self._ended())
+        finally:
+            self._end_use()
+
+    def _ended(self) -> Reply | Exception:
         try:
             while self.retry():
                 pass
-            outcome = self._ended_with()
+            return self._ended_with()
         except Exception as error:
-            outcome = error
+            return error
         except BaseException:  # the wait itself was interrupted
             self.cancel()
             raise
-        finally:
-            self._end_use()
+
+    def _counted(self, outcome: Reply | Exception) -> Reply | Exception:
         if isinstance(outcome, Reply):
             self._stats.add(outcome)
             self._pipeline.listeners.reply(outcome)
-            return outcome
-        self.cancel()
-        self._stats.add_failure()
-        self._pipeline.listeners.failure(outcome)
+        else:
+            self._observer.cancel()
+            self._stats.add_failure()
+            self._pipeline.listeners.failure(outcome)
         return outcome
 
     def _ended_with(self) -> Reply | Exception:
@@ -161,13 +170,15 @@ class InFlightRequest:
     def _submit(self, prepared: PreparedRequest) -> None:
         self._prepared = prepared
         # The callback must not hold this object: that would be a reference cycle.
-        self._ended = ended = list[float]()
+        self._end_times = end_times = list[float]()
         self._future = self._pipeline.submit(prepared, self._observer)
-        self._future.add_done_callback(lambda _: ended.append(time.perf_counter()))
+        self._future.add_done_callback(lambda _: end_times.append(time.perf_counter()))
+        if self._use is not None:
+            self._future.add_done_callback(partial(_end_if_cancelled, self._observer, self._use))
 
     def _reply(self, completion: Completion) -> Reply:
         prepared = self._prepared
-        plan, ended = prepared.request.plan, (*self._ended, time.perf_counter())[0]
+        plan, ended = prepared.request.plan, (*self._end_times, time.perf_counter())[0]
         if completion.degradations:
             plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
         reply = Reply(
@@ -215,6 +226,12 @@ def begin(
     except BaseException:
         use.end()
         raise
+
+
+def _end_if_cancelled(observer: RequestObserver, use: PipelineUse, _: object) -> None:
+    """End the use of a request that was cancelled: nobody may ever ask for its outcome."""
+    if observer.is_cancelled():
+        use.end_in_background()
 
 
 async def fails_for_memory(request: InFlightRequest) -> bool:

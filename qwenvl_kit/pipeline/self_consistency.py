@@ -47,12 +47,16 @@ def ask_with_samples(
         )
     prepared = pipeline.prepare(resolved)
     observers = [RequestObserver(parent=observer) for _ in range(num_samples)]
-    with pipeline.together():
-        answer = InFlightRequest(pipeline, prepared, stats, observer)
-        samples = [
-            InFlightRequest(pipeline, _sample(prepared, index), stats, watching)
-            for index, watching in enumerate(observers)
-        ]
+    samples: list[InFlightRequest] = []
+    try:
+        with pipeline.together():
+            answer = InFlightRequest(pipeline, prepared, stats, observer)
+            for index, watching in enumerate(observers):
+                sampled = _sample(prepared, index)
+                samples.append(InFlightRequest(pipeline, sampled, stats, watching))
+    except BaseException:  # there is no room for all of them
+        observer.cancel()
+        raise
     try:
         reply = answer.result()
         return replace(reply, samples=tuple(_texts(samples)))

@@ -68,6 +68,8 @@ class ReplyStream(ProcessBound):
         What there is by then becomes the reply, with finish reason "cancelled".
         """
         self._observer.cancel()
+        if (request := self._in_flight) is not None:
+            request.cancel()
 
     def __enter__(self) -> ReplyStream:
         return self

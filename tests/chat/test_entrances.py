@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import PIL.Image
 import pytest
 
-from qwenvl_kit import Conversation, Message, PixelBudget, Request, Sampling, VisionChat
+from qwenvl_kit import Conversation, Message, PixelBudget, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import BudgetError, MessageError, ModelLoadError, SamplingError
+from qwenvl_kit.errors import BudgetError, MessageError, ModelLoadError, SamplingError, ToolError
 from qwenvl_kit.requests import SETTINGS
 from qwenvl_kit.structured_output.constraints import Constraint
 
@@ -172,6 +175,134 @@ def test_samples_end_when_the_task_that_waits_for_them_is_cancelled() -> None:
 
     asyncio.run(ask_and_cancel())
     assert chat.close(grace_seconds=60), "nothing is in flight any more"
+
+
+def test_a_reply_is_counted_and_told_before_the_chat_is_closed() -> None:
+    chat = VisionChat(ScriptedBackend(lambda _: "yes"))
+    told = list[str]()
+
+    class Slow:
+        def on_reply(self, reply: Reply) -> None:
+            time.sleep(0.05)
+            told.append(reply.text)
+
+        def on_failure(self, error: Exception) -> None: ...
+
+    chat.listeners.add(Slow())
+    thread = threading.Thread(target=chat.ask, args=("a",))
+    thread.start()
+    while not chat._pipeline._num_uses:
+        time.sleep(0.001)
+    assert chat.close(grace_seconds=60)
+    assert (told, chat.stats().num_replies) == (["yes"], 1)
+    thread.join()
+
+
+def test_an_error_of_a_replaced_backend_costs_no_reply() -> None:
+    may_answer = threading.Event()
+
+    class Broken(ScriptedBackend):
+        def close(self) -> None:
+            raise RuntimeError("close failed")
+
+    chat = VisionChat(Broken(lambda _: "fine" if may_answer.wait(60) else "late"))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(chat.ask, "a")
+        while not chat._pipeline._num_uses:
+            time.sleep(0.001)
+        chat.reload(VisionChat(ScriptedBackend([])))
+        may_answer.set()
+        assert asked.result().text == "fine"
+
+
+def cancelled_tasks(chat: VisionChat) -> object:
+    async def cancel() -> list[BaseException]:
+        tasks = [asyncio.create_task(chat.ask_async(f"{number}")) for number in range(3)]
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        return list(await asyncio.gather(*tasks, return_exceptions=True))  # type: ignore[arg-type]
+
+    return asyncio.run(cancel())
+
+
+def left_batch(chat: VisionChat) -> object:
+    with chat.stream_many(["a", "b"]) as stream:
+        pass
+    return stream
+
+
+def cancelled_batch(chat: VisionChat) -> object:
+    stream = chat.stream_many(["a", "b"])
+    stream.cancel()
+    return stream
+
+
+def cancelled_stream(chat: VisionChat) -> object:
+    stream = chat.stream("a")
+    stream.cancel()
+    return stream
+
+
+def refused_batches(chat: VisionChat) -> object:
+    class Bad(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            raise OSError("no rows")
+
+    errors = list[Exception]()
+    for ask_all in (chat.ask_many, chat.stream_many):
+        try:
+            ask_all(Bad(["a"]))
+        except OSError as error:
+            errors.append(error)
+    return errors
+
+
+@pytest.mark.parametrize(
+    "leave", [cancelled_tasks, left_batch, cancelled_batch, cancelled_stream, refused_batches]
+)
+def test_what_was_left_is_not_waited_for_though_somebody_holds_it(
+    leave: Callable[[VisionChat], object],
+) -> None:
+    chat = VisionChat(ScriptedBackend(lambda _: "yes"))
+    held = leave(chat)
+    assert chat.close(grace_seconds=30)
+    assert held is not None
+
+
+def test_a_copy_of_a_chat_goes_on_when_the_other_reloads() -> None:
+    chat = VisionChat(ScriptedBackend(["old"]))
+    copied = copy.copy(chat)
+    chat.reload(VisionChat(ScriptedBackend(["new"])))
+    assert copied.ask("a").text == "new"
+
+
+def test_an_empty_list_of_tools_takes_those_of_the_call() -> None:
+    backend = ScriptedBackend(["yes"])
+    VisionChat(backend).ask(Request("q", tools=[]), tools=[weather])
+    assert [message.role for message in backend.requests[0].messages] == ["system", "user"]
+
+
+def test_tools_that_come_one_by_one_are_offered_to_every_request() -> None:
+    backend = ScriptedBackend(["a", "b"])
+    VisionChat(backend).ask_many(["1", "2"], tools=(tool for tool in [weather]))  # type: ignore[arg-type]
+    assert [len(request.messages) for request in backend.requests] == [2, 2]
+    assert backend.requests[0].messages[0] == backend.requests[1].messages[0]
+
+
+def test_tools_that_cannot_be_used_are_an_error_of_the_call() -> None:
+    with pytest.raises(ToolError):
+        VisionChat(ScriptedBackend([])).ask_many(["x"], tools=3)  # type: ignore[call-overload]
+    with pytest.raises(ToolError, match="no tools"):
+        VisionChat(ScriptedBackend([])).run_tools("x")
+
+
+def test_a_call_that_cannot_be_read_stays_in_the_conversation() -> None:
+    broken = '<tool_call>{"name": "weather", "arguments": </tool_call>'
+    conversation = VisionChat(ScriptedBackend([broken])).start()
+    reply = conversation.ask("Rain?", tools=[weather])
+    assert reply.unread_calls
+    assert broken in conversation.messages[1].text
 
 
 def test_requests_that_are_prepared_and_streams_that_nobody_reads_are_in_flight() -> None:

@@ -39,27 +39,32 @@ def findings_of(done: subprocess.CompletedProcess[str]) -> list[Finding]:
     return [Finding(**each) for each in answer["findings"]]
 
 
+@pytest.mark.long
 def test_the_doctor_itself_is_imported_without_anything_heavy(
     here: subprocess.CompletedProcess[str],
 ) -> None:
     assert here.stdout.partition("\n")[0] == "[]"
 
 
+@pytest.mark.long
 def test_its_exit_code_says_what_its_findings_say(here: subprocess.CompletedProcess[str]) -> None:
     is_ill = any(each.status == "problem" for each in findings_of(here))
     assert here.returncode == int(is_ill)
 
 
+@pytest.mark.long
 def test_it_opens_no_connection_and_says_nothing_else(
     here: subprocess.CompletedProcess[str],
 ) -> None:
     assert here.stderr == ""
 
 
+@pytest.mark.long
 def test_no_check_fails_on_this_machine(here: subprocess.CompletedProcess[str]) -> None:
     assert [each for each in findings_of(here) if "check failed" in each.detail] == []
 
 
+@pytest.mark.long
 def test_what_the_tests_run_with_is_found_well(here: subprocess.CompletedProcess[str]) -> None:
     well = {each.name for each in findings_of(here) if each.status == "ok"}
     assert {"torch build", "torchvision build", "model families", "pictures"} <= well

@@ -128,6 +128,7 @@ def test_a_run_that_is_called_again_asks_for_nothing_twice(tmp_path: Path) -> No
     assert sorted(log.read_text().split("\n")[:-1]) == sorted(f"row {n}" for n in range(25))
 
 
+@pytest.mark.long
 def test_a_run_that_is_called_again_asks_for_what_failed_and_for_nothing_else(
     tmp_path: Path,
 ) -> None:
@@ -279,6 +280,7 @@ def test_a_driver_that_is_killed_leaves_what_was_answered(tmp_path: Path) -> Non
     assert ids_in(output.folder) == list(range(60))
 
 
+@pytest.mark.long
 def test_what_keeps_a_chat_from_starting_is_raised_as_it_is(tmp_path: Path) -> None:
     def broken() -> VisionChat:
         raise ModelLoadError("there is no such model")

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import qwenvl_kit
+from tests.house.test_arrows import MAY_IMPORT
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(qwenvl_kit.__file__).parent
 PAGE = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-BUILT, _, UNBUILT = PAGE.partition("## Where new rooms go")
+BUILT, _, UNBUILT = PAGE.partition("## Where new things go")
 
 STEP = re.compile(r"^\| \d+\. [^|]*\|([^|]*)\|([^|]*)\|", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -25,7 +26,7 @@ FORMS = re.compile(r"_\w+|\w+_|\w+_\*")
 NAME = re.compile(r"[\w./]+")
 """Others are commands, or pieces of code."""
 
-OTHERS = {"chat.completions.create", "from", "assert", "generate"}
+OTHERS = {"chat.completions.create", "from", "assert", "generate", "typical_p"}
 """Names of Python, and of other packages."""
 
 
@@ -86,7 +87,22 @@ def test_each_name_of_the_page_is_there(name: str) -> None:
         assert not missing, f"nothing is called {plain}"
 
 
-@pytest.mark.parametrize("room", [name for name in CODE.findall(UNBUILT) if name.endswith("/")])
+@pytest.mark.parametrize("room", re.findall(r"\(not built\) \| `(\w+/)`", UNBUILT))
 def test_a_room_that_is_said_not_to_exist_does_not(room: str) -> None:
-    if room not in ("backends/", "tasks/"):  # which are said to grow
-        assert not (PACKAGE / room).exists(), f"{room} is there: tell of it among the rooms"
+    assert not (PACKAGE / room).exists(), f"{room} is there: tell of it among the rooms"
+
+
+ROW = re.compile(r"^\| ([\w ]+): `.*\| ([^|]*) \|$", re.MULTILINE)
+SHORT = {"the base": "backend base"}
+
+
+def test_the_table_of_rooms_is_that_of_the_arrows() -> None:
+    _, _, after = PAGE.partition("## The rooms")
+    table = dict(ROW.findall(after.partition("\n## ")[0]))
+    assert table.keys() == MAY_IMPORT.keys()
+    for room, told in table.items():
+        names = {SHORT.get(name.strip(), name.strip()) for name in told.split(",")}
+        if "the same" in names:
+            names = names - {"the same", "and the base"} | MAY_IMPORT["backend base"]
+            names |= {"backend base"}
+        assert names - {"nothing"} == MAY_IMPORT[room], room

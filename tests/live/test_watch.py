@@ -135,6 +135,7 @@ def test_what_a_film_leaves_at_its_end_is_asked_about_too():
     assert [(event.end_seconds, event.num_skipped) for event in events] == [(7, 0)]
 
 
+@pytest.mark.long
 def test_an_answer_that_fails_costs_its_event_alone(film):
     answers = itertools.count()
 

@@ -193,6 +193,22 @@ def test_a_rule_that_narrows_by_more_is_transformers_own() -> None:
     assert {drawn(sampler, logits, PROMPT) for _ in range(500)} <= allowed
 
 
+def test_few_tokens_that_a_grammar_leaves_cost_no_look_at_the_whole_vocabulary() -> None:
+    logits = torch.full((VOCABULARY,), -math.inf)
+    logits[[7, 9]] = torch.tensor([1.0, 2.0])
+    sampler = Sampler(SamplerSettings(Sampling(temperature=1.0, top_k=20, seed=1)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TopLogits, "at_least", None)
+        assert {drawn(sampler, logits, PROMPT) for _ in range(100)} == {7, 9}
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_of_many_equal_logits_the_first_is_the_likeliest_whatever_is_asked(count: int) -> None:
+    logits = torch.zeros(3, VOCABULARY)
+    logits[:, [130, 260, 390, 520, 650]] = 4.0
+    assert TopLogits(logits).top(count)[1][:, 0].tolist() == [130] * 3
+
+
 def test_a_draw_at_the_ends_of_its_range_is_a_candidate() -> None:
     candidates = Candidates([4, 2, 9], [0.5, 0.3, 0.0])
     assert candidates.draw(0.0) == 4

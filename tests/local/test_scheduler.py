@@ -188,6 +188,7 @@ def test_an_answer_ends_at_its_deadline_with_what_there_is(fresh: VisionChat, en
     assert 0 < reply.usage.completion_tokens < 3000
 
 
+@pytest.mark.long
 def test_an_answer_that_goes_round_in_a_circle_ends(fresh: VisionChat) -> None:
     _forget_all_but_the_last_token(fresh)
     sampling = Sampling(max_new_tokens=400)

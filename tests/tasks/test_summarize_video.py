@@ -96,6 +96,7 @@ def test_an_hour_is_seen_whole_in_windows_that_each_have_room_for_their_answer(h
     assert summary.duration_seconds == 3599.0
 
 
+@pytest.mark.long
 def test_the_windows_are_the_longest_that_fit(hour):
     chat, backend = _chat()
     summarize_video(chat, hour, sampling=SHORT)
@@ -123,6 +124,7 @@ def test_each_window_shows_the_frames_of_its_span_and_states_it_in_words(hour):
     assert str(summary.segments[12]) == "[0:20:00 - 0:21:40] seen"
 
 
+@pytest.mark.long
 def test_a_window_that_does_not_fit_is_refused_with_the_longest_that_does(hour):
     chat, backend = _chat()
     with pytest.raises(ContextLengthError, match="600 s") as caught:
@@ -150,6 +152,7 @@ def test_the_merge_is_given_every_answer_with_its_time_in_the_whole_video(minute
     assert text.endswith("Who {parts}?")
 
 
+@pytest.mark.long
 def test_answers_that_are_too_long_for_one_prompt_are_merged_in_levels(hour):
     def script(request):
         return "a b c d e f g h i j" if request.media else f"{len(request.messages[0].text)}"
@@ -187,6 +190,7 @@ def test_a_merge_that_fails_leaves_the_answers_one_after_another(minute):
     assert "out of ideas" in summary.warnings[0]
 
 
+@pytest.mark.long
 def test_a_window_that_fails_costs_only_itself_and_is_named_in_the_warnings(hour):
     def script(request):
         if "part 3 of" in request.messages[0].text:
@@ -218,6 +222,7 @@ def test_a_single_answer_among_failures_is_the_summary(minute):
     assert len(summary.warnings) == 3
 
 
+@pytest.mark.long
 def test_if_all_windows_fail_the_first_error_is_raised(minute):
     chat, _ = _chat([GenerationError(name) for name in ("one", "two", "three", "four")])
     with pytest.raises(GenerationError, match="one") as caught:
@@ -245,6 +250,7 @@ def test_an_answer_that_was_cut_is_a_warning(minute):
     assert all("max_new_tokens" in warning for warning in summary.warnings)
 
 
+@pytest.mark.long
 def test_a_part_of_a_video_keeps_its_times_in_the_whole(hour):
     chat, backend = _chat(context_tokens=4000)
     part = VideoPart(hour, fps=0.5, start_seconds=1000, end_seconds=1060)
@@ -302,12 +308,14 @@ def test_a_context_too_short_for_a_single_frame_is_an_error_before_anything_runs
     assert backend.requests == []
 
 
+@pytest.mark.long
 def test_an_answer_may_take_half_the_context_at_most(hour):
     chat, backend = _chat()
     summarize_video(chat, hour, sampling=Sampling(max_new_tokens=100_000))
     assert all(request.plan.max_new_tokens >= 200 for request in backend.requests)
 
 
+@pytest.mark.long
 def test_a_total_budget_is_for_one_window(hour):
     chat, backend = _chat()
     summarize_video(chat, hour, sampling=SHORT, budget=PixelBudget(4, 4, total_tokens=80))
@@ -476,6 +484,7 @@ summarize_video(
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
 def test_after_kill_9_only_what_is_missing_is_asked(hour, tmp_path):
     journal = tmp_path / "summary.jsonl"

@@ -118,6 +118,9 @@ def _attend_padded(
     tokens; what comes of them is dropped. The rest is what a pass over the whole sequence gives.
     """
     num_known = key.shape[2] - query.shape[2]
+    groups = query.shape[1] // key.shape[1]
+    if query.device.type != "cpu" and groups > 1:  # other devices have slow kernels for groups
+        key, value = (tensor.repeat_interleave(groups, dim=1) for tensor in (key, value))
     padded = torch.cat([query.new_zeros((*query.shape[:2], num_known, query.shape[3])), query], 2)
     output = scaled_dot_product_attention(
         padded, key, value, is_causal=True, scale=scaling, enable_gqa=key.shape[1] < query.shape[1]

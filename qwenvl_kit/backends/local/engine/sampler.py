@@ -163,7 +163,8 @@ class Sampler:
         if self.num_candidates is None:
             return self._draw_from_all(top.logits[row])
         least = logits[min(sampling.top_k or 1, len(logits)) - 1]
-        if len(logits) < top.logits.shape[1] and logits[-1] == least:  # there may be more like it
+        has_more = len(logits) < top.logits.shape[1] and logits[-1] == least
+        if has_more and least > -math.inf:  # others may equal the last of top-k
             logits, ids = top.at_least(row, least)
         return narrowed(logits, ids, sampling).draw(self._random.random())
 
@@ -192,7 +193,7 @@ class Sampler:
         return probabilities
 
     def _draw_from_all(self, logits: torch.Tensor) -> int:
-        sums = self.probabilities(logits).double().cumsum(-1)
+        sums = self.probabilities(logits).cpu().double().cumsum(-1)  # some devices have no fp64
         wanted = sums[-1] * self._random.random()
         return int(torch.searchsorted(sums, wanted, right=True).clamp(max=len(sums) - 1))
 

@@ -51,8 +51,7 @@ class TopLogits:
         if count == 1:
             blocks = self._maxima.argmax(-1, keepdim=True)
         else:
-            blocks = self._maxima.topk(min(count, self._maxima.shape[1]), sorted=False).indices
-            blocks = blocks.sort().values
+            blocks = _largest(self._maxima, min(count, self._maxima.shape[1]))
         columns = blocks[:, :, None] * _BLOCK + torch.arange(_BLOCK, device=blocks.device)
         ids = columns.flatten(1).clamp(max=vocabulary - 1)  # the last block may be shorter
         values = self.logits.gather(1, ids)
@@ -60,7 +59,7 @@ class TopLogits:
             places = values.argmax(-1, keepdim=True)
             return values.gather(1, places), ids.gather(1, places)
         values = values.masked_fill(columns.flatten(1) >= vocabulary, -math.inf)
-        places = values.topk(count, sorted=False).indices.sort().values
+        places = _largest(values, count)
         largest = values.gather(1, places).sort(descending=True, stable=True)
         return largest.values, ids.gather(1, places.gather(1, largest.indices))
 
@@ -86,11 +85,23 @@ class TopLogits:
         return largest.values.tolist(), ids[largest.indices].tolist()
 
 
+def _largest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """The places of the largest values of each row, (rows, count), in their order.
+
+    The first of the largest is always among them, however many are equal.
+    """
+    places = values.topk(count, sorted=False).indices
+    first = values.argmax(-1, keepdim=True)
+    is_there = (places == first).any(-1, keepdim=True)
+    places[:, -1:] = torch.where(is_there, places[:, -1:], first)
+    return places.sort().values
+
+
 def to_host(tensors: Sequence[torch.Tensor]) -> list[list[list[float]]]:
     """Tensors with the same number of rows as lists of rows, copied from their device at once.
 
-    Token ids pass through fp64, in which they are exact.
+    Token ids pass through fp32, in which they are exact below 2**24. Some devices have no fp64.
     """
     widths = [tensor.shape[1] for tensor in tensors]
-    joined = torch.cat([tensor.double() for tensor in tensors], dim=1).cpu()
+    joined = torch.cat([tensor.float() for tensor in tensors], dim=1).cpu()
     return [part.tolist() for part in joined.split(widths, dim=1)]
