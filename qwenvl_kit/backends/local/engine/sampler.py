@@ -6,9 +6,9 @@ device at once, and narrowed and drawn as plain numbers (`candidates`). Requests
 rules of generation_config.json or a grammar have their logits processed first, row by row.
 
 Top-p is applied in one of three places:
-- by `narrowed` of `candidates.py` with a top-k of at most `MOST_CANDIDATES`;
-- by `logits_processors.py` if rules narrow by more than temperature, top-k, top-p and min-p;
-- by `Sampler.probabilities` for all other settings.
+- in `logits_processors.py` if rules narrow by more than temperature, top-k, top-p and min-p;
+- else in `candidates.py`, by `narrowed`, with a top-k of at most `MOST_CANDIDATES`;
+- else in `Sampler.probabilities`.
 
 The distribution is that of `generate` of transformers. The random numbers are the sequence's own,
 so that a seeded answer does not depend on its batch; `generate` draws a number for each token of
