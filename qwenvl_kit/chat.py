@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 @process_bound
-@tells_arguments
+@explains_wrong_arguments
 class VisionChat:
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
@@ -207,10 +207,10 @@ class VisionChat:
             api_key: the key for the server. It is never taken from the environment, which may hold
                 the key of another server.
             checkpoint: the folder or hub id of the model's small files, with which prompts are
-                counted exactly; without them they are estimated. "auto" uses the name that the server
-                reports for the model, if it is the id of a repository on the hub: only small files are
-                fetched, without credentials, and never from a folder of this machine. None uses
-                no files.
+                counted exactly; without them they are estimated. "auto" uses the name that the
+                server reports for the model, if that is the id of a repository on the hub: only
+                small files are fetched, without credentials, and never from a folder of this
+                machine. None uses no files.
             family: the model's family, such as "qwen2_5_vl", if neither the checkpoint nor the name
                 tells it.
             dialect: the kind of server: "vllm", "sglang", "dashscope", "transformers" or "openai".

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.formats.dicts import as_messages
 from qwenvl_kit.media.loader import fetch_media
@@ -33,7 +33,7 @@ class Asks(Protocol):
 
 
 @process_bound
-@tells_arguments
+@explains_wrong_arguments
 class Conversation:
     """Questions that follow one another; each sees everything that was said and shown before.
 

@@ -1,6 +1,8 @@
 """Model families: every difference between them, as data.
 
-Other code reads these fields and never asks for a family by its name.
+Other code reads these fields and never asks for a family by its name. The exception is
+`testing/architectures.py`, which has the shape of a tiny model for each family: a new family needs
+an entry there too.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class Family:
             settings of the language model at the top of config.json, and tensors without
             `language_model` in their names.
         is_mixture_of_experts: True if each token passes through a few of many experts.
-        tensor_marks: parts of tensor names that, together, no other family has.
+        tensor_name_parts: parts of tensor names; no other family has all of them.
         min_pixels, max_pixels: limits of a picture's area in its published checkpoints.
         min_video_pixels, max_video_pixels: the same for videos, in the `video_limit_scope`.
         unquantizable: ends of the names of layers whose shape bitsandbytes cannot quantise.
@@ -97,7 +99,7 @@ class Family:
     needs_tokenizer_json: bool = False
     reads_old_layout: bool = False
     is_mixture_of_experts: bool = False
-    tensor_marks: tuple[str, ...] = ()
+    tensor_name_parts: tuple[str, ...] = ()
     min_pixels: int = 4 * 28**2
     max_pixels: int = 16384 * 28**2
     min_video_pixels: int = 4 * 28**2
@@ -107,7 +109,7 @@ class Family:
     @property
     def has_deepstack(self) -> bool:
         """True if blocks of the vision encoder feed layers of the language model directly."""
-        return any("deepstack" in mark for mark in self.tensor_marks)
+        return any("deepstack" in part for part in self.tensor_name_parts)
 
     @property
     def token_side_px(self) -> int:
@@ -122,14 +124,14 @@ _QWEN2_VL = Family(
     patch_side_px=14,
     box_format="box tokens",
     reads_old_layout=True,
-    tensor_marks=("blocks.0.mlp.fc1.",),
+    tensor_name_parts=("blocks.0.mlp.fc1.",),
 )
 _QWEN2_5_VL = replace(
     _QWEN2_VL,
     model_type="qwen2_5_vl",
     model_class="Qwen2_5_VLForConditionalGeneration",
     since_transformers="4.49",
-    tensor_marks=("blocks.0.mlp.gate_proj.",),
+    tensor_name_parts=("blocks.0.mlp.gate_proj.",),
     positions_in_seconds=True,
     box_format="json",
     coordinates="resized pixels",
@@ -139,7 +141,7 @@ _QWEN3_VL = Family(
     model_class="Qwen3VLForConditionalGeneration",
     since_transformers="4.57",
     patch_side_px=16,
-    tensor_marks=("deepstack_merger_list.",),
+    tensor_name_parts=("deepstack_merger_list.",),
     video_layout="timestamped groups",
     video_limit_scope="video",
     min_pixels=64 * 32**2,
@@ -157,7 +159,7 @@ _QWEN3_5 = replace(
     model_type="qwen3_5",
     model_class="Qwen3_5ForConditionalGeneration",
     since_transformers="5.2",
-    tensor_marks=(".linear_attn.",),
+    tensor_name_parts=(".linear_attn.",),
     # Model cards of Qwen3.5: "Non-thinking mode for VL tasks" as above, "Thinking mode for VL".
     thinking_sampling=Sampling(
         temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=_THINKING_TOKENS
@@ -181,7 +183,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 model_type="qwen3_vl_moe",
                 model_class="Qwen3VLMoeForConditionalGeneration",
                 is_mixture_of_experts=True,
-                tensor_marks=(*_QWEN3_VL.tensor_marks, _EXPERTS),
+                tensor_name_parts=(*_QWEN3_VL.tensor_name_parts, _EXPERTS),
             ),
             _QWEN3_5,
             replace(
@@ -189,14 +191,14 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 model_type="qwen3_5_moe",
                 model_class="Qwen3_5MoeForConditionalGeneration",
                 is_mixture_of_experts=True,
-                tensor_marks=(*_QWEN3_5.tensor_marks, _EXPERTS),
+                tensor_name_parts=(*_QWEN3_5.tensor_name_parts, _EXPERTS),
             ),
             replace(
                 _QWEN3_5,
                 model_type="qwen4_exp",
                 model_class="Qwen4ExpForConditionalGeneration",
                 is_mixture_of_experts=True,
-                tensor_marks=(*_QWEN3_5.tensor_marks, _EXPERTS, "hyper_connection"),
+                tensor_name_parts=(*_QWEN3_5.tensor_name_parts, _EXPERTS, "hyper_connection"),
                 since_transformers="5.18",
                 since_torch="2.8",  # whose scatter takes the indices of its indexer
                 unquantizable=(

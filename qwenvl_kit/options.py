@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Union
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import BudgetError, SamplingError
 
 MAX_QUEUED_REQUESTS = 256
@@ -25,7 +25,7 @@ Fit: TypeAlias = Literal["refuse", "shrink"]
 "shrink" makes pictures smaller and takes fewer frames."""
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """The settings of generation: how each token is chosen, and when the answer ends.
@@ -61,10 +61,10 @@ class Sampling:
             ends with the text generated so far. None for no limit.
         max_cycle_tokens: end the answer when it has repeated itself for this many tokens, at
             least 2; 96 by default. None never ends it for this reason.
-        prompt_lookup_tokens: most tokens to guess in one step, at least 1. Guesses are copied
-            from an earlier place in prompt or answer with the same last tokens. The answer stays
-            the same and comes faster where it repeats text. None makes no guesses (prompt lookup
-            decoding, Saxena, 2023, https://github.com/apoorvumang/prompt-lookup-decoding).
+        prompt_lookup_tokens: most tokens of a draft, at least 1. Drafts are copied from an
+            earlier place in prompt or answer with the same last tokens. The answer stays the same
+            and comes faster where it repeats text. None makes no drafts (prompt lookup decoding,
+            Saxena, 2023, https://github.com/apoorvumang/prompt-lookup-decoding).
         keep_special_tokens: True if the text of the answer shows special tokens, such as
             `<|box_start|>`. `Reply.raw_text` has them in any case. The token that ends the
             answer is never shown.
@@ -171,7 +171,7 @@ def describe_sampling(sampling: Sampling) -> str:
     return choice + ", ".join(f"{name}={value}" for name, value in changed.items())
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True)
 class PixelBudget:
     """The limits of the visual tokens that a picture or a group of frames may cost.

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, Literal, TypeAlias, Union
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import InputError, SamplingError
 from qwenvl_kit.formats.dicts import Prompt, as_messages
 from qwenvl_kit.messages.document_parts import DocumentPart
@@ -24,7 +24,7 @@ from qwenvl_kit.structured_output.constraints import Constraint, check_constrain
 from qwenvl_kit.tools.functions import as_tools, with_tools
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True)
 class Request:
     """A question or conversation to answer, with settings of its own.

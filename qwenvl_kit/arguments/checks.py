@@ -16,30 +16,30 @@ from qwenvl_kit.arguments.suggestions import Call, argument_error
 _Target = TypeVar("_Target", bound=Callable[..., Any])
 
 
-def tells_arguments(target: _Target) -> _Target:
+def explains_wrong_arguments(target: _Target) -> _Target:
     """Make a function, or the public methods of a class, raise `ArgumentError` on wrong arguments.
 
     Errors from inside the call pass through unchanged.
     """
     if not isinstance(target, type):
-        return _telling(target)  # type: ignore[return-value]
+        return _explaining(target)  # type: ignore[return-value]
     for name, member in list(vars(target).items()):
         if name == "__init__" or not name.startswith("_"):
             if isinstance(member, (classmethod, staticmethod)):
-                setattr(target, name, type(member)(_telling(member.__func__)))
+                setattr(target, name, type(member)(_explaining(member.__func__)))
             elif inspect.isfunction(member):
-                setattr(target, name, _telling(member))
+                setattr(target, name, _explaining(member))
     return target
 
 
-def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+def _explaining(function: Callable[..., Any]) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def told(*args: Any, **kwargs: Any) -> Any:
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
             return await _called(function, args, kwargs)
 
-        return told
+        return call_async
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -59,14 +59,14 @@ class Completion:
 
     Attributes:
         text: the answer, without special tokens unless they are to be kept.
-        finish_reason: why it ended.
+        finish_reason: the reason for its end.
         tokens: its tokens with raw log-probabilities; None if the backend gives none.
         end_token: the token that ended it, if one did.
         completion_tokens: the number of generated tokens, the end token included.
         reused_tokens: the number of prompt tokens that had been computed before.
         prompt_tokens: length of the prompt as the backend counted it; None keeps the plan's count.
         vision_seconds, prefill_seconds, decode_seconds: time spent in each stage.
-        degradations: what was given up to make the request run, in words; empty if nothing.
+        degradations: features given up to make the request run, in words; empty if none.
         begins_in_thought: True if the text begins within the model's thoughts, because the prompt
             had opened them.
         raw_text: the answer with its special tokens; None if that is `text` itself.

@@ -22,7 +22,7 @@ from qwenvl_kit.budget.measures import (
 )
 from qwenvl_kit.budget.memory import predict_activation_bytes, predict_cache_bytes
 from qwenvl_kit.budget.sizes import (
-    check_size,
+    check_video_shape,
     crop_size,
     exact_size,
     fit_size,
@@ -174,7 +174,7 @@ def _plan_within(
     with located(measure.where):
         if isinstance(measure, ImageMeasure):
             return _plan_image(measure, limits, rules.family)
-        check_size(measure.size, rules.family)
+        check_video_shape(measure.size, rules.family)
         return _plan_video(measure, limits, rules.family)
 
 

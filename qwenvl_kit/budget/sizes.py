@@ -13,7 +13,7 @@ MIN_SIDE_PX = 2
 """The least side of a video in pixels: one pixel shows nothing."""
 
 
-def check_size(size: Size, family: Family) -> None:
+def check_video_shape(size: Size, family: Family) -> None:
     """Raise an error if the family's processor cannot take a video of this size.
 
     Raises:

@@ -26,7 +26,7 @@ from qwenvl_kit.checkpoints.download import (
     words_of,
 )
 from qwenvl_kit.checkpoints.foreign_formats import no_config_error
-from qwenvl_kit.checkpoints.small_files import check_size, is_needless
+from qwenvl_kit.checkpoints.small_files import check_file_bytes, is_needless
 from qwenvl_kit.checkpoints.weights import absent_weights
 from qwenvl_kit.errors import (
     CheckpointError,
@@ -183,7 +183,7 @@ def _fetch_small_files(
         raise no_config_error(repr(name), files)
     small = [file for file in files if _is_small(file) and not is_needless(file, files[file].size)]
     for file in small:
-        check_size(f"{file} of {name!r}", file, files[file].size)
+        check_file_bytes(f"{file} of {name!r}", file, files[file].size)
     small.remove("config.json")
     _download(name, commit, small, api=api)
     # Last, so that a commit with its config.json in the cache has the others too.

@@ -43,7 +43,7 @@ def check_processor(folder: Path) -> None:
     for file, settings in _picture_settings(folder):
         _check_type(file, settings)
         if not settings.keys() >= _AREAS_AT_TOP:  # where older files keep them
-            _check_size(file, settings.get("size"))
+            _check_size_entry(file, settings.get("size"))
     _check_class(folder)
 
 
@@ -78,7 +78,7 @@ def _check_type(file: Path, settings: Mapping[str, Any]) -> None:
     )
 
 
-def _check_size(file: Path, size: object) -> None:
+def _check_size_entry(file: Path, size: object) -> None:
     if size is None or (isinstance(size, dict) and size.keys() >= _SIZES):
         return
     hint = "the entry of the base model's file"

@@ -63,7 +63,7 @@ def check_small_files(folder: Path) -> None:
                 f"{path} cannot be read: it is not a file, but {kind}",
                 expected="the file as it was published",
             )
-        check_size(str(path), path.name, found.st_size)
+        check_file_bytes(str(path), path.name, found.st_size)
 
 
 def is_needless(name: str, num_bytes: int | None) -> bool:
@@ -71,7 +71,7 @@ def is_needless(name: str, num_bytes: int | None) -> bool:
     return name not in _MAX_BYTES and (num_bytes or 0) > _MOST
 
 
-def check_size(where: str, name: str, num_bytes: int | None) -> None:
+def check_file_bytes(where: str, name: str, num_bytes: int | None) -> None:
     """Raise an error if a small file is too large.
 
     Args:

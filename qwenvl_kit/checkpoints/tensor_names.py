@@ -154,8 +154,8 @@ def _of_mlx(tensors: Sequence[TensorInfo]) -> Fault | None:
 
 def _of_another_family(names: Sequence[str], settings: Settings) -> Fault | None:
     own = settings.family
-    marked = [family for family in (own, *FAMILIES.values()) if _is_marked(names, family)]
-    found = max(marked, key=lambda family: len(family.tensor_marks), default=own)
+    matching = [family for family in (own, *FAMILIES.values()) if _has_names_of(names, family)]
+    found = max(matching, key=lambda family: len(family.tensor_name_parts), default=own)
     if found is own:
         return None
     return Fault(
@@ -164,8 +164,8 @@ def _of_another_family(names: Sequence[str], settings: Settings) -> Fault | None
     )
 
 
-def _is_marked(names: Sequence[str], family: Family) -> bool:
-    return all(any(mark in name for name in names) for mark in family.tensor_marks)
+def _has_names_of(names: Sequence[str], family: Family) -> bool:
+    return all(any(part in name for name in names) for part in family.tensor_name_parts)
 
 
 def _of_old_layout(names: Sequence[str], settings: Settings) -> Fault | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Point
 from qwenvl_kit.grounding.boxes import Attributes, Box, Box3D, PointMark, Polygon
-from qwenvl_kit.grounding.raw_places import WrittenPlace
+from qwenvl_kit.grounding.written_places import WrittenPlace
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.results import Reply
 

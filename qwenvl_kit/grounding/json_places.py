@@ -27,7 +27,7 @@ from qwenvl_kit.grounding.numbers import (
     split,
     without_objects,
 )
-from qwenvl_kit.grounding.raw_places import WrittenPlace
+from qwenvl_kit.grounding.written_places import WrittenPlace
 
 _LONGEST = 60
 """The most characters of an answer that a warning quotes."""

@@ -20,7 +20,7 @@ from qwenvl_kit.grounding.prose import (
     warn_of_unread,
     without_special_tokens,
 )
-from qwenvl_kit.grounding.raw_places import Spans, WrittenPlace, WrittenPlaces
+from qwenvl_kit.grounding.written_places import Spans, WrittenPlace, WrittenPlaces
 
 __all__ = ["WrittenPlace", "WrittenPlaces", "parse_places"]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from qwenvl_kit.grounding.lenient_json import NUMBER
-from qwenvl_kit.grounding.raw_places import ENDS_INSIDE, Spans, WrittenPlace
+from qwenvl_kit.grounding.written_places import ENDS_INSIDE, Spans, WrittenPlace
 
 _ELEMENT = re.compile(r"<points?\s([^<>]*)(>|$)(?:([^<]*)</points?>)?")
 _ATTRIBUTE = re.compile(r"""([a-z_]+)([0-9]*)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>/]+)""")

@@ -9,7 +9,7 @@ from qwenvl_kit.grounding.json_places import ObjectReader
 from qwenvl_kit.grounding.key_names import Kind
 from qwenvl_kit.grounding.lenient_json import NUMBER
 from qwenvl_kit.grounding.numbers import numbers_in
-from qwenvl_kit.grounding.raw_places import ENDS_INSIDE, Spans, WrittenPlace
+from qwenvl_kit.grounding.written_places import ENDS_INSIDE, Spans, WrittenPlace
 
 _IN_PARENTHESES = re.compile(rf"\(\s*({NUMBER}(?:\s*,\s*{NUMBER})+)\s*\)")
 _BEGUN = re.compile(r"\(\s*[-+0-9][-+0-9.,\s]*$|(?:<\|box_start\|>|<\|object_ref_end\|>)\s*$")

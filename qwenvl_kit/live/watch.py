@@ -51,9 +51,9 @@ class Watch:
         window_seconds: the length of video that the model sees each time; None takes
             `every_seconds`.
         max_frames: the most frames that the model sees at a time.
-        sampling: how the answers are generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         budget: the `PixelBudget` of each group of frames, or a preset such as "quick".
-        fit: what to do if a window is longer than the context; see `ask`.
+        fit: the treatment of a window that is longer than the context; see `ask`.
         timeout_seconds: the longest time without a frame; then the source is given up.
 
     Raises:

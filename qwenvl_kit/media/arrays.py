@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.errors import MediaArrayError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.media.grey import of_floats
-from qwenvl_kit.media.scaling import NUMPY, TORCH, Dialect, scaling_code
+from qwenvl_kit.media.scaling import NUMPY, TORCH, ArrayLibrary, scaling_code
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -56,7 +56,7 @@ def array_to_image(source: Any) -> PIL.Image.Image:
     return PIL.Image.fromarray(_to_uint8(source, TORCH if is_tensor else NUMPY))
 
 
-def _to_uint8(array: Any, dialect: Dialect) -> Any:
+def _to_uint8(array: Any, library: ArrayLibrary) -> Any:
     """Return uint8 values, (H, W) or (H, W, 3 or 4)."""
     import numpy
 
@@ -74,9 +74,9 @@ def _to_uint8(array: Any, dialect: Dialect) -> Any:
         raise MediaArrayError(
             f"values of type {array.dtype} were given",
             expected="uint8, or floats in [0, 1]",
-            hint=scaling_code(array, dialect),
+            hint=scaling_code(array, library),
         )
-    return of_floats(array, dialect)
+    return of_floats(array, library)
 
 
 def _tensor_to_array(tensor: Any) -> Any:

@@ -72,7 +72,7 @@ class Document:
 
         Args:
             wanted: the number and plan of each page.
-            policy: what may be opened.
+            policy: the media policy.
             resize: resizes a page to its planned size.
 
         Raises:
@@ -90,7 +90,10 @@ class Document:
 
     @contextmanager
     def _turn(self, policy: MediaPolicy) -> Iterator[None]:
-        """Hold the lock for drawing; a thread that waited for one that timed out times out, too."""
+        """Hold the lock for drawing.
+
+        If the thread that holds the lock times out, waiting threads time out too.
+        """
         late = self._late
         if not self._lock.acquire(timeout=min(policy.timeout_seconds, threading.TIMEOUT_MAX)):
             raise MediaTimeoutError(

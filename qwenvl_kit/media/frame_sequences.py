@@ -33,7 +33,7 @@ def measure_frames(source: Any, policy: MediaPolicy) -> FramesMeasure:
 
     Args:
         source: a sequence of frames, or an array (N, H, W, C) or tensor (N, C, H, W).
-        policy: what may be opened.
+        policy: the media policy.
 
     Raises:
         MediaError: it is no sequence, it is empty, or its frames differ in size.

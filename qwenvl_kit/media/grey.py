@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import MediaArrayError
-from qwenvl_kit.media.scaling import PILLOW, Dialect, scaling_code
+from qwenvl_kit.media.scaling import PILLOW, ArrayLibrary, scaling_code
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -45,11 +45,11 @@ def to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
     """
     import PIL.Image
 
-    values, dialect = _values_of(image)
+    values, library = _values_of(image)
     grey = (
-        of_floats(values, dialect)
+        of_floats(values, library)
         if image.mode == "F"
-        else _of_integers(values, _top_of(image), dialect)
+        else _of_integers(values, _top_of(image), library)
     )
     if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts that for 8 bits only
         grey = 255 - grey
@@ -81,7 +81,7 @@ def check_sign(image: PIL.Image.Image) -> None:
     )
 
 
-def _values_of(image: PIL.Image.Image) -> tuple[Any, Dialect]:
+def _values_of(image: PIL.Image.Image) -> tuple[Any, ArrayLibrary]:
     """The values of a picture, and the code that gives them; unsigned 32 bits are read as such."""
     import numpy
 
@@ -92,21 +92,21 @@ def _values_of(image: PIL.Image.Image) -> tuple[Any, Dialect]:
     return values, PILLOW
 
 
-def _of_integers(values: Any, top: int, dialect: Dialect) -> Any:
+def _of_integers(values: Any, top: int, library: ArrayLibrary) -> Any:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > top:
-        raise _beyond(values, f"whole numbers from 0 to {top}", dialect)
+        raise _beyond(values, f"whole numbers from 0 to {top}", library)
     if 0 < high <= top // _LEAST_SHARE:
         raise MediaArrayError(
             f"the brightest grey value is {high} of {top}: it would look black",
             expected=f"white near {top} in grey of more than 8 bits",
-            hint=scaling_code(values, dialect),
+            hint=scaling_code(values, library),
         )
     wide = values.astype("uint32")
     return ((wide * 255 + top // 2) // top).astype("uint8")
 
 
-def of_floats(values: Any, dialect: Dialect = PILLOW) -> Any:
+def of_floats(values: Any, library: ArrayLibrary = PILLOW) -> Any:
     """Return floats from 0 to 1, of a picture or an array, as uint8.
 
     Raises:
@@ -117,21 +117,21 @@ def of_floats(values: Any, dialect: Dialect = PILLOW) -> Any:
 
     low, high = float(values.min()), float(values.max())
     if not (low >= 0.0 and high <= 1.0):  # false for NaN too
-        raise _beyond(values, "finite values in [0, 1], 0 black and 1 white", dialect)
+        raise _beyond(values, "finite values in [0, 1], 0 black and 1 white", library)
     if 0 < high <= _STEP and bool(((values > 0) & (values < _STEP * 0.99)).any()):
         raise MediaArrayError(
             f"the brightest float is {high}: it would look black",
             expected="floats from 0 (black) to 1 (white)",
-            hint=f"{dialect.name} / {high}, if they were divided by 255 twice",
+            hint=f"{library.name} / {high}, if they were divided by 255 twice",
         )
     return numpy.rint(values * 255.0).astype("uint8")
 
 
-def _beyond(values: Any, expected: str, dialect: Dialect) -> MediaArrayError:
+def _beyond(values: Any, expected: str, library: ArrayLibrary) -> MediaArrayError:
     return MediaArrayError(
         f"grey values from {values.min()} to {values.max()} were given",
         expected=expected,
-        hint=scaling_code(values, dialect),
+        hint=scaling_code(values, library),
     )
 
 

@@ -97,11 +97,11 @@ def _decode_opened(opened: Opened, policy: MediaPolicy) -> PIL.Image.Image:
     image = load(image)
     if _would_be_filled_up(opened):  # the setting has changed during the decoding
         return decode_image_isolated(opened, policy)
-    return _as_judged(_to_rgb(_turned(image, header.orientation)), header)
+    return _checked_by_header(_to_rgb(_turned(image, header.orientation)), header)
 
 
-def _as_judged(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
-    """The picture, if its size is that of the header by which it was judged; else an error."""
+def _checked_by_header(image: PIL.Image.Image, header: ImageHeader) -> PIL.Image.Image:
+    """The picture; raise MediaDecodeError if its size is not the header's."""
     if (image.height, image.width) == (header.size.height_px, header.size.width_px):
         return image
     raise MediaDecodeError(

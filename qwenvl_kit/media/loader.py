@@ -63,7 +63,7 @@ def open_media(
 
     Args:
         messages: the conversation.
-        policy: what may be opened.
+        policy: the media policy.
         fetches: URLs that the call has fetched before; None for none.
         takes_links: leave pictures on the network where they are, as `Link`s, and fetch their
             headers only.
@@ -177,11 +177,11 @@ def fetch_part(
 ) -> _MediaPart:
     """Return the part with its bytes if it is on the network or an open file; else as it is.
 
-    A file is read once for all that is done with it, at whatever time its owner closes it.
+    An open file is read here, so its owner may close it afterwards.
 
     Args:
         part: a picture, video or document; its source may be a `Link`.
-        policy: what may be opened.
+        policy: the media policy.
         fetches: URLs that the call has fetched before; None for none.
 
     Raises:
@@ -249,7 +249,7 @@ def decode_media(
 
     Args:
         items: pictures and videos.
-        policy: what may be opened.
+        policy: the media policy.
         resize: resizes a picture to its planned size.
         resize_frame: resizes a frame of a video; None for the same as with pictures.
 

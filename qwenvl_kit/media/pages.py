@@ -102,7 +102,7 @@ def read_pages(
 
     Args:
         source: a path, `file://` or data URL, or bytes.
-        policy: what may be opened; `max_pages` and `max_pixels` are checked before any is drawn.
+        policy: the media policy; `max_pages` and `max_pixels` are checked before any is drawn.
         pages: page numbers, from 1 on; None for all.
         dpi: pixels per inch of a PDF.
         password: the password of the PDF.

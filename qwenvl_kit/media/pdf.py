@@ -100,7 +100,7 @@ class PdfPages:
         Raises:
             MediaDecodeError: it is damaged.
         """
-        with _PDFIUM, self._reading(), self._judged(number, "is damaged"):
+        with _PDFIUM, self._reading(), self._page_errors(number, "is damaged"):
             width, height = self._document.get_page_size(number - 1)
             scale = self._scale(number, dpi)
             # `render` rounds in the same way.
@@ -119,13 +119,13 @@ class PdfPages:
             num_pixels += check_pictures(page, number, self._max_pixels)
             with (
                 self._bound(num_pixels),
-                self._judged(number, "cannot be drawn"),
+                self._page_errors(number, "cannot be drawn"),
                 closing(page.render(scale=scale, rev_byteorder=True)) as bitmap,
             ):
                 return bitmap.to_pil().convert("RGB")  # type: ignore[no-any-return]
 
     def _page(self, number: int) -> Any:
-        with self._reading(), self._judged(number, "is damaged"):
+        with self._reading(), self._page_errors(number, "is damaged"):
             return self._document[number - 1]
 
     def _reading(self) -> AbstractContextManager[None]:
@@ -174,7 +174,7 @@ class PdfPages:
         return dpi / _POINTS_PER_INCH * self._units[number]
 
     @contextmanager
-    def _judged(self, number: int, fault: str) -> Iterator[None]:
+    def _page_errors(self, number: int, fault: str) -> Iterator[None]:
         try:
             yield
         except self._pdfium.PdfiumError as error:

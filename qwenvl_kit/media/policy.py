@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaSizeError
 from qwenvl_kit.geometry import Size
 
@@ -39,7 +39,7 @@ _LEADING_ELSEWHERE = frozenset(
 """Schemes of fsspec that open files of this machine, or any other URL that they name."""
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True)
 class MediaPolicy:
     """The sources that may be opened, and limits for them.

@@ -11,7 +11,7 @@ _OVERSHOOT = 0.5
 """Largest overshoot of bicubic resizing and sharpening beyond black and white."""
 
 
-class Dialect(NamedTuple):
+class ArrayLibrary(NamedTuple):
     """The expressions of one library, from which suggested code is made.
 
     Attributes:
@@ -28,52 +28,52 @@ class Dialect(NamedTuple):
 
 
 _FINITE = "nan={low}, posinf={high}, neginf={low}"
-NUMPY = Dialect(
+NUMPY = ArrayLibrary(
     "array",
     "{}.astype('uint8')",
     "{}.astype('float64')",
     f"numpy.nan_to_num({{}}, {_FINITE})",
 )
-TORCH = Dialect("tensor", "{}.byte()", "{}.double()", f"{{}}.nan_to_num({_FINITE})")
+TORCH = ArrayLibrary("tensor", "{}.byte()", "{}.double()", f"{{}}.nan_to_num({_FINITE})")
 PILLOW = NUMPY._replace(name="numpy.asarray(image)")
 
 
-def scaling_code(values: Any, dialect: Dialect) -> str:
+def scaling_code(values: Any, library: ArrayLibrary) -> str:
     """Return an expression that turns values into accepted ones; empty if none is known.
 
     Args:
         values: a NumPy array of numbers.
-        dialect: the library in which the expression is written.
+        library: the library in which the expression is written.
     """
     if not values.size or values.dtype.kind not in "biuf":
         return ""
     return (
-        _of_floats(values, dialect) if values.dtype.kind == "f" else _of_integers(values, dialect)
+        _of_floats(values, library) if values.dtype.kind == "f" else _of_integers(values, library)
     )
 
 
-def _of_integers(values: Any, dialect: Dialect) -> str:
-    low, high, name = int(values.min()), int(values.max()), dialect.name
+def _of_integers(values: Any, library: ArrayLibrary) -> str:
+    low, high, name = int(values.min()), int(values.max()), library.name
     if low >= 0 and high <= 1:  # a mask
-        return dialect.to_bytes.format(f"({name} * 255)")
+        return library.to_bytes.format(f"({name} * 255)")
     if low >= 0 and _DARKEST_WHITE <= high <= 255:
-        return dialect.to_bytes.format(name)
-    wide = dialect.to_floats.format(name)
+        return library.to_bytes.format(name)
+    wide = library.to_floats.format(name)
     fills_16_bits = low >= 0 and 0x1FFF < high <= 0xFFFF and values.dtype.kind == "u"
     if fills_16_bits or (low >= 0 and 0x7FFF < high <= 0xFFFF):
-        return dialect.to_bytes.format(f"({wide} / 257)")
-    return dialect.to_bytes.format(f"({_stretched(wide, low, high)} * 255)")
+        return library.to_bytes.format(f"({wide} / 257)")
+    return library.to_bytes.format(f"({_stretched(wide, low, high)} * 255)")
 
 
-def _of_floats(values: Any, dialect: Dialect) -> str:
+def _of_floats(values: Any, library: ArrayLibrary) -> str:
     import numpy
 
     finite = values[numpy.isfinite(values)]
     if not finite.size:
         return ""
-    low, high, name = float(finite.min()), float(finite.max()), dialect.name
+    low, high, name = float(finite.min()), float(finite.max()), library.name
     if finite.size < values.size:
-        name = dialect.finite.format(name, low=low, high=high)
+        name = library.finite.format(name, low=low, high=high)
     if low >= 0 and high <= 1:
         return name
     if low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT:

@@ -202,7 +202,7 @@ def fetch_url(url: str, policy: MediaPolicy, is_enough: IsEnough | None = None) 
 
     Args:
         url: the URL.
-        policy: what may be opened.
+        policy: the media policy.
         is_enough: see `qwenvl_kit.media.web.fetch`.
 
     Raises:

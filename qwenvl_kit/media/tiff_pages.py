@@ -37,7 +37,7 @@ class TiffPages:
 
     Args:
         image: the picture that Pillow opened.
-        policy: what may be opened.
+        policy: the media policy.
         most_pages: most pages to look for.
         bound: the memory bound of one page.
 

@@ -44,7 +44,7 @@ def measure_file(source: Any, policy: MediaPolicy, end_seconds: float | None = N
 
     Args:
         source: a path, `file://` URL, data URL or bytes.
-        policy: what may be opened.
+        policy: the media policy.
         end_seconds: later frames are not needed, and may be missing.
 
     Raises:

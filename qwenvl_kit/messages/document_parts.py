@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from itertools import islice
 from typing import TypeAlias, Union
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import InputError, MediaSizeError, MessageError, located
 from qwenvl_kit.messages.video_timing import is_count
 from qwenvl_kit.options import BudgetChoice, as_budget
@@ -21,7 +21,7 @@ _MAX_PAGES = 10_000
 """The most page numbers that are read: an iterable may have no end."""
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True, repr=False)
 class DocumentPart:
     """A document, shown to the model as one picture per page.

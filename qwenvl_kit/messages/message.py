@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import BudgetError, MessageError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.messages.document_parts import DocumentPart
@@ -50,7 +50,7 @@ VideoSource: TypeAlias = Union[ImageSource, Sequence[ImageSource]]
 or tensor (N, C, H, W)."""
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True)
 class TextPart:
     """Text in a message. Special tokens inside it, such as `<|im_end|>`, are plain text.
@@ -108,7 +108,7 @@ class _MediaPart:
         return f"{type(self).__name__}({shown})"
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class ImagePart(_MediaPart):
     """A picture in a message.
@@ -153,7 +153,7 @@ class ImagePart(_MediaPart):
             )
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True, eq=False, repr=False)
 class VideoPart(_MediaPart):
     """A video in a message: a file, or a sequence of frames.
@@ -235,7 +235,7 @@ ROLE_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 """The kinds of parts that a message of each role may hold."""
 
 
-@tells_arguments
+@explains_wrong_arguments
 @dataclass(frozen=True)
 class Message:
     """One message of a conversation: a role, and parts in the order in which the model reads them.

@@ -53,7 +53,7 @@ class UnreadCall:
 
     Attributes:
         text: the text, as the model wrote it.
-        reason: why it cannot be parsed.
+        reason: the fault that prevents parsing, in words.
         is_marked: True if it stands in the tags of a tool call; without them it may be an answer.
     """
 

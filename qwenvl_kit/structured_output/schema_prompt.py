@@ -44,7 +44,8 @@ WORDINGS = MappingProxyType(
 def describe_fields(schema: Mapping[str, Any], language: str = "en") -> str:
     """Describe each field in one line: its name, its type, and its description.
 
-    Example:
+    For a receipt with items:
+
         - total: number or null, with tax
         - items: list of objects:
           - name: text

@@ -6,13 +6,13 @@ Example:
     from qwenvl_kit import VisionChat
     from qwenvl_kit.tasks import describe
 
-    with VisionChat.open("Qwen/Qwen3-VL-2B-Instruct") as chat:
+    with VisionChat.from_pretrained("Qwen/Qwen3-VL-2B-Instruct") as chat:
         print(describe(chat, "photo.jpg", detail="short"))
 """
 
 from inspect import isfunction as _isfunction
 
-from qwenvl_kit.arguments.checks import tells_arguments as _tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments as _explains_wrong_arguments
 from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
 from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
@@ -108,4 +108,4 @@ __all__ = [
 
 for _name in __all__:
     if _isfunction(globals()[_name]):
-        globals()[_name] = _tells_arguments(globals()[_name])
+        globals()[_name] = _explains_wrong_arguments(globals()[_name])

@@ -68,7 +68,7 @@ def ask_number(
         whole: True to accept whole numbers only.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{question}` in it is replaced by the question.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Returns:

@@ -49,7 +49,7 @@ def ask_video(
         num_frames: the largest number of frames, evenly spread.
         start_seconds: the time at which the part to show begins.
         end_seconds: the time at which it ends.
-        sampling: how the answer is generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         budget: the `PixelBudget` of each group of frames, or a preset such as "quick".
 
     Returns:

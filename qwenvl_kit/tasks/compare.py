@@ -75,7 +75,7 @@ def compare(
         others: more pictures.
         language: the language of prompt and answer, "en" or "zh".
         prompt: your own prompt.
-        sampling: how the answer is generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Returns:
@@ -117,7 +117,7 @@ def compare_by_aspects(
         aspects: the aspects, in words; None takes scene, objects, colours and lighting.
         language: the language of prompt and answer, "en" or "zh".
         prompt: your own prompt; `{aspect}` in it is replaced by the aspect.
-        sampling: how the answers are generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Returns:

@@ -37,7 +37,7 @@ def count(
         what: the things to count, in the plural, such as "shapes" or "red cars".
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{what}` in it is replaced by the things to count.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of the picture, or a preset such as "quick".
 
     Returns:

@@ -61,7 +61,7 @@ def describe(
         focus: the things to pay attention to, in words.
         language: the language of prompt and answer, "en" or "zh".
         prompt: your own prompt; `{kind}` in it is replaced by the word for picture or video.
-        sampling: how the answer is generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         budget: the `PixelBudget` of the picture, or a preset such as "quick".
 
     Returns:

@@ -155,7 +155,7 @@ def document_qa(
         language: the language of presets and instruction, "en" or "zh".
         pages: the pages of a PDF or TIFF to show, from 1 on; None shows all.
         password: the password of a locked PDF.
-        sampling: how the answers are generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         budget: the `PixelBudget` of each page, or a preset such as "quick".
 
     Returns:

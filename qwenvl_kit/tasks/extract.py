@@ -84,7 +84,7 @@ def extract(
             fields.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{fields}` in it is replaced by the names and types of the fields.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of each picture, or a preset such as "quick".
 
     Returns:

@@ -72,7 +72,7 @@ def locate(
         what: the things to find, such as "the red circle" or "all cups".
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{what}` in it is replaced by the things to find.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small things need a
             larger one.
 

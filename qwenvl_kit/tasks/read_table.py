@@ -102,7 +102,7 @@ def read_table(
         image: the picture.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{fields}` in it is replaced by the fields of the answer.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
             larger one.
 

@@ -98,7 +98,7 @@ def read_text(
             Qwen2-VL, a box; or "markdown" with headings, lists and tables.
         language: the language of the prompt, "en" or "zh"; the text stays in its own.
         prompt: your own prompt; with "lines", `{fields}` in it is replaced by the fields of a line.
-        sampling: how the answer is generated; None takes the default of the chat, or is greedy with
+        sampling: the generation settings; None takes the default of the chat, or is greedy with
             "lines".
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
             larger one.

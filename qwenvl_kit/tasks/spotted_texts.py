@@ -9,7 +9,7 @@ from typing import Any
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.grounding.coordinates import PlaceMapper
-from qwenvl_kit.grounding.raw_places import WrittenPlace
+from qwenvl_kit.grounding.written_places import WrittenPlace
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply

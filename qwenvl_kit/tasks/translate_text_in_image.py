@@ -90,7 +90,7 @@ def translate_text_in_image(
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{language}` in it is replaced by the target language, `{fields}`
             by the fields of the answer.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of the picture, or a preset such as "quick"; small print needs a
             larger one.
 

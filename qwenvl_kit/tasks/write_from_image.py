@@ -51,7 +51,7 @@ def write_from_image(
         num_words: the approximate number of words (of characters in Chinese).
         language: the language of prompt and text, "en" or "zh".
         prompt: your own prompt; `{style}` and `{words}` in it are replaced.
-        sampling: how the text is generated; None samples with temperature 0.9.
+        sampling: the generation settings; None samples with temperature 0.9.
         budget: the `PixelBudget` of the picture, or a preset such as "quick".
 
     Returns:

@@ -24,7 +24,7 @@ from qwenvl_kit import (
     VideoPart,
     VisionChat,
 )
-from qwenvl_kit.arguments.checks import tells_arguments
+from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import ArgumentError, InputError, SamplingError
 from qwenvl_kit.messages.message import ROLE_PARTS
@@ -247,7 +247,7 @@ def test_long_values_and_secrets_are_not_repeated():
 
 
 def test_a_type_error_from_within_a_call_stays_what_it_is():
-    @tells_arguments
+    @explains_wrong_arguments
     def fails(value: int) -> int:
         return len(value)  # type: ignore[arg-type]
 

@@ -100,7 +100,7 @@ def test_a_stop_string_that_holds_the_closing_tag_ends_thoughts_as_it_says():
 
 
 @pytest.mark.parametrize("text", ["a</think> b END c", "<thin END", " <thought> END", "< END"])
-def test_what_opens_no_thoughts_is_bound(text):
+def test_text_that_opens_no_thoughts_is_searched_for_stop_strings(text):
     collected = StopText(("END",))
     shown = "".join(map(collected.feed, text)) + collected.flush()
     assert shown == text.partition("END")[0]

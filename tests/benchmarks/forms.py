@@ -1,4 +1,4 @@
-"""What a form costs that an answer is bound to, and whether it is always kept.
+"""The cost of a constraint, and the share of answers that keep it.
 
 QWENVL_KIT_BENCH_ROUNDS says how many rounds, QWENVL_KIT_BENCH_FORMS how many answers are checked.
 """
@@ -49,9 +49,9 @@ def section() -> list[str]:
     with opened("qwen3_vl:50M") as subject:
         rows += _cost(subject)
     return [
-        "Answers bound to a JSON schema with a number, an enum, a list of objects and a text or "
-        f"null. At temperature 1, {valid} of {NUM_ANSWERS} answers of the embedded model are "
-        f"values of the type ({tokens:.0f} tokens each).",
+        "Answers constrained to a JSON schema with a number, an enum, a list of objects and a "
+        f"text or null. At temperature 1, {valid} of {NUM_ANSWERS} answers of the embedded model "
+        f"are values of the type ({tokens:.0f} tokens each).",
         "",
         "Milliseconds that a token of an answer takes, with the form and without, at temperature "
         f"1, one answer at a time, in turn, median of {ROUNDS} rounds. Here the ratio is that with "

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qwenvl_kit import PixelBudget, Size
 from qwenvl_kit.budget.limits import PixelLimits, apply_budget, total_tokens
 from qwenvl_kit.budget.sizes import (
-    check_size,
+    check_video_shape,
     exact_size,
     fit_size,
     pad_size,
@@ -137,7 +137,7 @@ def test_only_strips_and_pictures_smaller_than_a_token_get_margins(size, padded)
 )
 def test_a_video_with_nothing_to_see_or_too_long_a_strip_is_refused(size):
     with pytest.raises(MediaSizeError) as caught:
-        check_size(size, FAMILY)
+        check_video_shape(size, FAMILY)
     assert str(size) in caught.value.problem
     assert caught.value.expected
     assert caught.value.hint
@@ -145,7 +145,7 @@ def test_a_video_with_nothing_to_see_or_too_long_a_strip_is_refused(size):
 
 @pytest.mark.parametrize("size", [Size(2, 2), Size(2, 400), Size(400, 2), Size(10_000, 10_000)])
 def test_a_video_just_within_the_familys_limits_is_taken(size):
-    check_size(size, FAMILY)
+    check_video_shape(size, FAMILY)
 
 
 def test_a_budget_in_tokens_costs_the_same_in_every_family():

@@ -31,7 +31,7 @@ MEANINGLESS: dict[str, set[str]] = {
     "stream_many": set(),
     "start.ask": set(),
     "plan": {"abstain_below"},  # it says something of an answer, and there is none
-    "run_tools": {"constraint"},  # an answer that is bound to a form calls nothing
+    "run_tools": {"constraint"},  # an answer with a constraint calls nothing
 }
 """The settings that a method does not take."""
 

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from qwenvl_kit import inspect
-from qwenvl_kit.backends.local.loading.validation import check_size, count_described
+from qwenvl_kit.backends.local.loading.validation import check_described_size, count_described
 from qwenvl_kit.checkpoints.completeness import check_layout
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
@@ -147,7 +147,7 @@ def test_a_model_of_defaults_is_refused_before_it_takes_memory(
 
     def check() -> None:
         check_layout(checkpoint, settings)
-        check_size(checkpoint, settings, tensors)
+        check_described_size(checkpoint, settings, tensors)
 
     if layout == "flat" and FAMILIES[family].reads_old_layout:
         check()
@@ -178,7 +178,7 @@ def test_a_size_that_config_leaves_to_transformers_is_not_known_to_inspect(
     (folder / "config.json").write_text(json.dumps(config))
     assert f"does not say {absent}" in inspect(folder).notes[0]
     with pytest.raises((CheckpointError, WeightsError)):
-        check_size(find_checkpoint(folder), read_settings(folder), read_tensors(folder))
+        check_described_size(find_checkpoint(folder), read_settings(folder), read_tensors(folder))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_prime_is_not_looked_for_by_trial_where_none_would_be_found(
         check_layout(find_checkpoint(folder), read_settings(folder))
 
 
-def test_a_quantised_checkpoint_of_unknown_packing_is_bound_too(
+def test_a_quantised_checkpoint_of_unknown_packing_is_bounded_too(
     folders: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = lay_out(folders, "qwen2_vl", "empty within", tmp_path)
@@ -240,7 +240,7 @@ def test_a_quantised_checkpoint_of_unknown_packing_is_bound_too(
     config["quantization_config"] = {"quant_method": "new"}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=r"describes \d+\.\d million parameters"):
-        check_size(find_checkpoint(folder), read_settings(folder), read_tensors(folder))
+        check_described_size(find_checkpoint(folder), read_settings(folder), read_tensors(folder))
 
 
 def test_another_file_that_config_names_is_not_read_in_its_place(

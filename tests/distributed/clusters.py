@@ -9,7 +9,7 @@ from typing import Any
 
 MOST_STARTS = 5
 """Ray gives its node 30 seconds to start, which no setting changes (`ray/_private/node.py`)."""
-PATIENCE = {
+TIMEOUTS = {
     "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_gcs_rpc_server_connect_timeout_s": "120",
     "RAY_py_gcs_connect_timeout_s": "120",
@@ -17,7 +17,7 @@ PATIENCE = {
     "RAY_raylet_start_wait_time_s": "120",
     "RAY_agent_register_timeout_ms": "600000",
 }
-"""A busy machine is slow and not broken."""
+"""Longer timeouts than Ray's own: a busy machine is slow and not broken."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def running_cluster() -> Iterator[None]:
     import ray
     import ray.data
 
-    for name, value in PATIENCE.items():
+    for name, value in TIMEOUTS.items():
         os.environ.setdefault(name, value)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     _start(ray)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import qwenvl_kit
+
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^([ ]*)```(?:python|py)\b[^\n]*\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
 _EXACT = re.compile(r"True|False|None|-?[0-9][0-9.,_]*|[A-Za-z_][\w.]*(?:\[[0-9]+\][\w.]*)*")
@@ -107,15 +109,59 @@ def misnamed(block: Block, known: dict[str, Any]) -> Iterator[str]:
         if isinstance(node, ast.Try)
         for inside in ast.walk(ast.Module(node.body, []))
     }
+    _note_variables(tree, known)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node not in shown_wrong:
+        if node in shown_wrong:
+            continue
+        if isinstance(node, ast.Call):
             yield from _misnamed_keywords(block, node, known)
+        elif isinstance(node, ast.Attribute):
+            found = _resolved(node, known)
+            if isinstance(found, _Missing):
+                yield f"{block.page}:{node.lineno}: {found}"
+
+
+def _note_variables(tree: ast.Module, known: dict[str, Any]) -> None:
+    """Add the classes of variables to `known`; a name is dropped if it is bound in two ways."""
+    bound: dict[str, list[Any]] = {}
+    for node in ast.walk(tree):
+        pairs: list[tuple[ast.expr, Any]] = []
+        if isinstance(node, ast.Assign):
+            pairs = [(target, _class_of(node.value, known)) for target in node.targets]
+        elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+            pairs = [(node.optional_vars, _class_of(node.context_expr, known))]
+        elif isinstance(node, ast.For | ast.comprehension):
+            pairs = [(node.target, None)]
+        for target, kind in pairs:
+            is_name = isinstance(target, ast.Name)
+            for name in ast.walk(target):
+                if isinstance(name, ast.Name):
+                    bound.setdefault(name.id, []).append(kind if is_name else None)
+    for name, (kind, *others) in bound.items():
+        known[name] = None if any(other is not kind for other in others) else kind
+
+
+def _class_of(node: ast.expr, known: dict[str, Any]) -> Any:
+    """The class of what a call returns; None if that is not known."""
+    if not isinstance(node, ast.Call):
+        return None
+    called = _resolved(node.func, known)
+    if inspect.isclass(called):
+        return called
+    function = inspect.unwrap(called) if inspect.isfunction(called) else None
+    if function is None:
+        return None
+    public = {name: getattr(qwenvl_kit, name) for name in qwenvl_kit.__all__}
+    try:
+        returned = eval(str(function.__annotations__.get("return")), public | function.__globals__)
+    except (NameError, SyntaxError):  # a class that only type checkers import
+        return None
+    return returned if inspect.isclass(returned) else None
 
 
 def _misnamed_keywords(block: Block, call: ast.Call, known: dict[str, Any]) -> Iterator[str]:
     called = _resolved(call.func, known)
     if isinstance(called, _Missing):
-        yield f"{block.page}:{call.lineno}: {called}"
         return
     try:
         parameters = inspect.signature(called).parameters.values() if callable(called) else ()
@@ -139,8 +185,23 @@ def _resolved(node: ast.expr, known: dict[str, Any]) -> Any:
         return known.get(node.id, getattr(builtins, node.id, None))
     if isinstance(node, ast.Attribute):
         owner = _resolved(node.value, known)
-        if owner is VisionChat and not hasattr(owner, node.attr):
-            return _Missing(f"{ast.unparse(node.value)} has no {node.attr}")
         if inspect.ismodule(owner) or inspect.isclass(owner):
+            if _is_of_the_package(owner) and not _has(owner, node.attr):
+                return _Missing(f"{ast.unparse(node.value)} has no {node.attr}")
             return getattr(owner, node.attr, None)
     return None
+
+
+def _is_of_the_package(owner: Any) -> bool:
+    name = owner.__name__ if inspect.ismodule(owner) else owner.__module__
+    return bool(name.partition(".")[0] == "qwenvl_kit")
+
+
+def _has(owner: Any, name: str) -> bool:
+    """True if a module or class has an attribute, or its instances have one."""
+    if hasattr(owner, name) or not inspect.isclass(owner):
+        return hasattr(owner, name)
+    inits = [inspect.unwrap(base.__init__) for base in owner.__mro__ if "__init__" in vars(base)]
+    set_by = [init.__code__.co_names for init in inits if inspect.isfunction(init)]
+    fields = [inspect.get_annotations(base) for base in owner.__mro__]
+    return any(name in names for names in (*set_by, *fields))

@@ -53,7 +53,7 @@ class Play:
         self._rng = random.Random(seed)
         self._known: dict[str, list[int]] = {}
         self._talks: list[list[Message]] = []
-        self._guesses = is_croppable(chat._backend.model)  # type: ignore[attr-defined]
+        self._takes_drafts = is_croppable(chat._backend.model)  # type: ignore[attr-defined]
         self.num_compared = 0
 
     def act(self) -> None:
@@ -128,7 +128,7 @@ class Play:
     def _sampling(self) -> Sampling:
         seeded = {"temperature": 1.0, "seed": self._rng.randint(0, 9)}
         options: dict[str, Any] = seeded if self._rng.random() < 0.3 else {}
-        if self._guesses and self._rng.random() < 0.3:
+        if self._takes_drafts and self._rng.random() < 0.3:
             options["prompt_lookup_tokens"] = 5
         return Sampling(max_new_tokens=self._rng.choice([1, 3, 6, 12]), **options)
 

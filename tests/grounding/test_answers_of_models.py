@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qwenvl_kit.grounding.lenient_json import LooseJson
 from qwenvl_kit.grounding.place_parser import parse_places
-from qwenvl_kit.grounding.raw_places import WrittenPlaces
+from qwenvl_kit.grounding.written_places import WrittenPlaces
 
 PAIR = '[{"bbox_2d": [1, 2, 3, 4], "label": "a"}, {"bbox_2d": [5, 6, 7, 8], "label": "b"}]'
 

@@ -608,6 +608,6 @@ def test_a_wrong_adapter_is_refused_before_a_weight_is_read(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("peft")
-    monkeypatch.setattr(loader, "_load_network", None)
+    monkeypatch.setattr(loader, "_load_model", None)
     with pytest.raises(AdapterError, match="nowhere"):
         VisionChat.from_pretrained(copy, adapter=tmp_path / "nowhere")

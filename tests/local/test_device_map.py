@@ -268,7 +268,7 @@ def test_too_little_memory_is_noticed_before_a_weight_is_read(
 ) -> None:
     monkeypatch.setattr(load_plan, "read_hardware", lambda _: Hardware([], 1000))
     monkeypatch.setattr(load_plan, "_device_kind", lambda _: torch.device("cpu"))
-    monkeypatch.setattr(loader, "_load_network", None)
+    monkeypatch.setattr(loader, "_load_model", None)
     with pytest.raises(PlacementError, match=r"1\.1 MB; there are 0\.0 MB free in main memory"):
         VisionChat.from_pretrained(tiny_folder)
 

@@ -107,7 +107,7 @@ def test_a_prompt_that_is_no_number_fails_alone(
 ) -> None:
     sampling = WAYS[way]
     if sampling.prompt_lookup_tokens and not is_croppable(model.model):
-        pytest.skip("a model that takes no guesses")
+        pytest.skip("a model that takes no drafts")
     expected = texts_alone(chat, SOUND, sampling)
     chat.clear_cache()
     bad, *good = chat.ask_many([f"is {MARK} it?", *SOUND], sampling=sampling)

@@ -113,11 +113,11 @@ def _first(chat: VisionChat) -> list[int]:
     return ids_of(chat.ask("hello", sampling=SHORT))
 
 
-def test_a_suppressed_token_never_comes_with_guesses_or_in_a_stream(published: Maker) -> None:
+def test_a_suppressed_token_never_comes_with_drafts_or_in_a_stream(published: Maker) -> None:
     plain = _first(published())
     made = published(suppress_tokens=plain[:2])
-    guessed = Sampling(max_new_tokens=30, prompt_lookup_tokens=4, max_cycle_tokens=None)
-    ids = ids_of(made.ask("hello", sampling=guessed))
+    drafting = Sampling(max_new_tokens=30, prompt_lookup_tokens=4, max_cycle_tokens=None)
+    ids = ids_of(made.ask("hello", sampling=drafting))
     assert not set(plain[:2]) & set(ids)
     with made.stream(
         "hello", sampling=Sampling(max_new_tokens=30, max_cycle_tokens=None)

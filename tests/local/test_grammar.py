@@ -1,4 +1,4 @@
-"""An answer that is bound to a form has it, whatever the model would rather write."""
+"""An answer that is constrained to a form has it, whatever the model would rather write."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_values_stream_as_they_grow(chat: VisionChat) -> None:
 
 
 @pytest.mark.parametrize("labels", [[], ["one"], "ab", ["a", "a"], ["a", ""], ["a", 3], 3, None])
-def test_labels_that_cannot_be_told_apart_are_refused(chat: VisionChat, labels: object) -> None:
+def test_labels_that_leave_no_choice_are_refused(chat: VisionChat, labels: object) -> None:
     with pytest.raises(SchemaError):
         classify(chat, RED, labels)  # type: ignore[arg-type]
 
@@ -224,12 +224,12 @@ def test_a_schema_that_admits_nothing_is_refused(chat: VisionChat) -> None:
         "properties": {"a": {"type": "integer", "minimum": 3, "maximum": 1}},
         "required": ["a"],
     }
-    with pytest.raises(SchemaError, match="no answer can be bound"):
+    with pytest.raises(SchemaError, match="no answer can be constrained"):
         extract(chat, RED, schema)
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen3_vl"])
-def test_guesses_of_prompt_lookup_keep_to_the_form(family: str, tmp_path: object) -> None:
+def test_drafts_of_prompt_lookup_keep_to_the_form(family: str, tmp_path: object) -> None:
     chat = VisionChat(load_backend(build_tiny_model(tmp_path / family, family)))  # type: ignore[operator]
     bound = Constraint.from_schema(Target(Receipt).answer_schema)
     plain = Sampling(max_new_tokens=120, max_cycle_tokens=None)

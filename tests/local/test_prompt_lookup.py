@@ -1,4 +1,4 @@
-"""Guesses save passes of the model, and no answer depends on them."""
+"""Drafts save passes of the model, and no answer depends on them."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ def widths_of_passes(chat: VisionChat) -> Iterator[list[int]]:
 
 @pytest.fixture
 def half_right(monkeypatch: pytest.MonkeyPatch) -> Callable[[Reply], None]:
-    """Makes guesses at an answer that is known: right up to anywhere, and wrong from there."""
+    """Makes drafts of an answer that is known: right up to anywhere, and wrong from there."""
 
-    def guess_at(reply: Reply) -> None:
+    def draft_of(reply: Reply) -> None:
         rng, known = random.Random(0), ids_of(reply)
 
-        def guess(ids: Sequence[int], max_tokens: int) -> list[int]:
+        def draft(ids: Sequence[int], max_tokens: int) -> list[int]:
             at = len(ids) - reply.usage.prompt_tokens
             right = known[at : at + rng.randint(0, max_tokens)]
             wrong = [rng.randrange(400) for _ in range(max_tokens - len(right))]
             return right + wrong
 
-        monkeypatch.setattr("qwenvl_kit.backends.local.engine.prompt_lookup.draft_after", guess)
+        monkeypatch.setattr("qwenvl_kit.backends.local.engine.prompt_lookup.draft_after", draft)
 
-    return guess_at
+    return draft_of
 
 
 def looking_up(sampling: Sampling, num_tokens: int = 6) -> Sampling:
@@ -90,7 +90,7 @@ def same(one: Reply, other: Reply) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_whatever_is_guessed_the_answer_and_its_scores_stay_the_same(
+def test_whatever_is_drafted_the_answer_and_its_scores_stay_the_same(
     chat: VisionChat, half_right: Callable[[Reply], None], way: str
 ) -> None:
     for form in ("text alone", "one image", "a video of five frames"):
@@ -142,7 +142,7 @@ def test_a_circle_is_noticed_at_the_same_token(fresh: VisionChat) -> None:
 
 
 @pytest.mark.parametrize("length", range(1, 15))
-def test_an_answer_may_reach_its_length_anywhere_within_a_guess(
+def test_an_answer_may_reach_its_length_anywhere_within_a_draft(
     fresh: VisionChat, half_right: Callable[[Reply], None], length: int
 ) -> None:
     half_right(fresh.ask("hello", sampling=GREEDY))
@@ -155,7 +155,7 @@ def test_an_answer_may_reach_its_length_anywhere_within_a_guess(
     assert max(widths[1:], default=1) <= max(1, length - 1)  # nothing is computed for no token
 
 
-def test_a_stop_string_within_a_guess_ends_the_answer_before_itself(
+def test_a_stop_string_within_a_draft_ends_the_answer_before_itself(
     fresh: VisionChat, half_right: Callable[[Reply], None]
 ) -> None:
     full = fresh.ask("hello", sampling=SAMPLED)
@@ -167,7 +167,7 @@ def test_a_stop_string_within_a_guess_ends_the_answer_before_itself(
         assert same(fresh.ask("hello", sampling=looking_up(sampling)), plain)
 
 
-def test_a_stream_gives_the_tokens_of_a_guess_one_at_a_time(
+def test_a_stream_gives_the_tokens_of_a_draft_one_at_a_time(
     fresh: VisionChat, half_right: Callable[[Reply], None]
 ) -> None:
     plain = fresh.ask("hello", sampling=GREEDY)
@@ -198,7 +198,7 @@ class Watching:
 
 
 @pytest.mark.parametrize("num_tokens", range(1, 9))
-def test_an_answer_is_cancelled_within_a_guess_as_it_is_between_passes(
+def test_an_answer_is_cancelled_within_a_draft_as_it_is_between_passes(
     fresh: VisionChat, half_right: Callable[[Reply], None], num_tokens: int
 ) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
@@ -212,7 +212,7 @@ def test_an_answer_is_cancelled_within_a_guess_as_it_is_between_passes(
     assert lengths[0] == lengths[1] < GREEDY.max_new_tokens
 
 
-def test_a_guess_that_outlives_its_request_is_nothing_to_the_next(
+def test_a_draft_that_outlives_its_request_is_nothing_to_the_next(
     fresh: VisionChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
@@ -228,7 +228,7 @@ def test_a_guess_that_outlives_its_request_is_nothing_to_the_next(
 
 
 @pytest.mark.parametrize("num_tokens", range(1, 9))
-def test_a_request_that_joins_within_a_guess_changes_no_answer(
+def test_a_request_that_joins_within_a_draft_changes_no_answer(
     fresh: VisionChat, half_right: Callable[[Reply], None], num_tokens: int
 ) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
@@ -255,14 +255,14 @@ def test_requests_that_run_together_get_the_answers_that_they_get_alone(chat: Vi
         assert same(one, other)
 
 
-def test_a_conversation_goes_on_from_an_answer_with_guesses_as_from_any(
+def test_a_conversation_goes_on_from_an_answer_with_drafts_as_from_any(
     tiny_folder: Path, half_right: Callable[[Reply], None]
 ) -> None:
     chats = [VisionChat(load_backend(tiny_folder)) for _ in range(2)]
     one, other = (chat.start(system="Be brief.") for chat in chats)
     for turn, question in enumerate(("What is it?", "Why?", "And then?")):
         media = [picture(120, 90, turn)] if turn != 1 else []
-        sampling = replace(SAMPLED, seed=turn, stop=("e", "o"))  # within a guess
+        sampling = replace(SAMPLED, seed=turn, stop=("e", "o"))  # within a draft
         plain = one.ask(question, *media, sampling=sampling)
         half_right(plain)
         reply = other.ask(question, *media, sampling=looking_up(sampling))
@@ -272,7 +272,7 @@ def test_a_conversation_goes_on_from_an_answer_with_guesses_as_from_any(
     assert chats[0].cache_info().used_bytes == chats[1].cache_info().used_bytes
 
 
-def test_where_memory_runs_out_within_a_guess_the_answer_stays_the_same(
+def test_where_memory_runs_out_within_a_draft_the_answer_stays_the_same(
     fresh: VisionChat, half_right: Callable[[Reply], None]
 ) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
@@ -291,7 +291,7 @@ def test_where_memory_runs_out_within_a_guess_the_answer_stays_the_same(
     assert "memory ran out" in reply.plan.degradations[0]
 
 
-def test_guesses_that_always_fail_cost_little(
+def test_drafts_that_always_fail_cost_little(
     fresh: VisionChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = fresh.ask("hello", sampling=replace(GREEDY, max_new_tokens=100))
@@ -323,7 +323,7 @@ def test_a_family_that_cannot_go_back_refuses_and_costs_no_other_request(tmp_pat
         chat.ask("hello", sampling=looking_up(sampling, 3))
 
 
-def test_no_placeholder_and_no_end_is_ever_guessed(fresh: VisionChat) -> None:
+def test_no_placeholder_and_no_end_is_ever_drafted(fresh: VisionChat) -> None:
     backend: LocalBackend = fresh._backend  # type: ignore[assignment]
     messages = [Message.user("see", *CONVERSATIONS["two images"][0].parts)]
     plan = fresh.plan(messages)
@@ -339,7 +339,7 @@ def test_no_placeholder_and_no_end_is_ever_guessed(fresh: VisionChat) -> None:
         lookup = backend._engine._lookup.lookup_for(looking_up(GREEDY, 30), prompt.ids, 8)
         assert lookup is not None
         following = prompt.ids[at + 2 : at + 3]
-        guess = lookup.propose(prompt.ids[at : at + 2])
-        assert not barred & set(guess)
+        draft = lookup.propose(prompt.ids[at : at + 2])
+        assert not barred & set(draft)
         if not barred & set(prompt.ids[at : at + 3]):
-            assert guess[:1] == following
+            assert draft[:1] == following

@@ -1,4 +1,4 @@
-"""What is guessed, and how much of it, without a model."""
+"""The tokens of drafts, and their number, without a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IDS = st.lists(st.integers(-1, 4), max_size=60)
 
 @given(IDS, st.integers(0, 12))
 @settings(max_examples=300, deadline=None)
-def test_a_guess_is_what_followed_the_longest_and_latest_match(
+def test_a_draft_is_the_text_that_followed_the_longest_and_latest_match(
     ids: list[int], max_tokens: int
 ) -> None:
     assert draft_after(numpy.array(ids, numpy.int64), max_tokens) == _by_hand(ids, max_tokens)
@@ -24,36 +24,36 @@ def _by_hand(ids: list[int], max_tokens: int) -> list[int]:
         tail = ids[-size:]
         for end in range(len(ids) - 1, size - 1, -1):
             if -1 not in tail and ids[end - size : end] == tail:
-                guess: list[int] = []
-                while len(guess) < max_tokens and (next_id := [*ids, *guess][end]) >= 0:
-                    guess.append(next_id)
+                draft: list[int] = []
+                while len(draft) < max_tokens and (next_id := [*ids, *draft][end]) >= 0:
+                    draft.append(next_id)
                     end += 1  # noqa: PLW2901
-                if guess:
-                    return guess
+                if draft:
+                    return draft
                 break
     return []
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(1, 9))
 @settings(max_examples=100, deadline=None)
-def test_guesses_keep_to_their_limits_whatever_comes(ids: list[int], max_tokens: int) -> None:
+def test_drafts_keep_to_their_limits_whatever_comes(ids: list[int], max_tokens: int) -> None:
     prompt, answer = ids[: len(ids) // 2], ids[len(ids) // 2 :]
     lookup = PromptLookup(prompt, len(answer), max_tokens, frozenset({3}))
     at = 1
     while at <= len(answer):
-        guess = lookup.propose(answer[:at])
-        assert len(guess) <= max_tokens
-        assert at + 1 + len(guess) <= max(len(answer), at + 1)
-        assert 3 not in guess
+        draft = lookup.propose(answer[:at])
+        assert len(draft) <= max_tokens
+        assert at + 1 + len(draft) <= max(len(answer), at + 1)
+        assert 3 not in draft
         right = 0
-        while right < len(guess) and guess[right] == answer[at + right]:
+        while right < len(draft) and draft[right] == answer[at + right]:
             right += 1
-        if guess:
-            lookup.note(len(guess), right)
+        if draft:
+            lookup.note(len(draft), right)
         at += right + 1
 
 
-def test_guessing_begins_again_once_guesses_would_have_been_right() -> None:
+def test_drafting_begins_again_once_drafts_would_have_been_right() -> None:
     text = [1, 2, 3, 4, 5, 6, 7, 8, 9]
     lookup = PromptLookup(text, 40, 8, frozenset())
     assert lookup.propose([1, 2]) == [3, 4, 5, 6, 7, 8, 9, 1]

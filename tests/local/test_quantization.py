@@ -64,7 +64,7 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which reading weights fails the test."""
-    monkeypatch.setattr(loader, "_load_network", None)
+    monkeypatch.setattr(loader, "_load_model", None)
 
 
 def network_of(chat: VisionChat) -> Any:

@@ -1,4 +1,4 @@
-"""A model thinks where it can be told to, and only its answer is bound to a form."""
+"""A model thinks where it can be told to, and only its answer is constrained to a form."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_prompt_whose_earlier_thoughts_are_left_out_is_answered_as_if_nothing_
         assert kept.usage.reused_tokens > 0 or number == 0 or family == "qwen3_5"
 
 
-def test_thoughts_are_free_and_the_answer_after_them_is_bound(backend: LocalBackend) -> None:
+def test_thoughts_are_free_and_the_answer_after_them_is_constrained(backend: LocalBackend) -> None:
     tokenizer = backend.processor.tokenizer
     end_ids = frozenset({tokenizer.eos_token_id})
     grammar = GrammarCompiler(tokenizer, end_ids).compile(Constraint.from_choices(["7"]))

@@ -121,5 +121,5 @@ def test_a_server_is_sent_trusted_tokens_as_they_are_and_all_others_broken() -> 
     message = Message.user(_trusted(token), TextPart(token))
     (broken,) = escaper.escaped([message])
     assert broken.text == token + "<" + BREAK + token[1:]
-    assert "a special token" in escaper.notes([message])[0]
-    assert escaper.notes([Message.user(_trusted(token))]) == ()
+    assert "a special token" in escaper.degradations([message])[0]
+    assert escaper.degradations([Message.user(_trusted(token))]) == ()

@@ -62,7 +62,7 @@ def test_a_stream_is_read_as_it_comes(connect: Connect) -> None:
     assert stream.reply.text == "A red circle."
 
 
-def test_thoughts_that_a_server_has_told_apart_are_the_replys_thinking(connect: Connect) -> None:
+def test_thoughts_that_a_server_has_parsed_are_the_replys_thinking(connect: Connect) -> None:
     deltas: list[dict[str, Any]] = [
         {"reasoning_content": "It is "},
         {"reasoning_content": "round."},
@@ -86,7 +86,7 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_found_where_a_prompt_may_
     assert (reply.thinking, reply.text) == (None, "It is round.\n</think>\n\nA")
 
 
-def test_a_call_that_a_server_has_told_apart_and_cut_off_is_not_made(connect: Connect) -> None:
+def test_a_call_that_a_server_has_parsed_and_cut_off_is_not_made(connect: Connect) -> None:
     def weather(city: str = "Ulm") -> str:
         """The weather."""
         return city
@@ -99,7 +99,7 @@ def test_a_call_that_a_server_has_told_apart_and_cut_off_is_not_made(connect: Co
     assert "cut off" in reply.unread_calls[0].reason
 
 
-def test_calls_that_a_server_has_told_apart_are_the_replys_calls(connect: Connect) -> None:
+def test_calls_that_a_server_has_parsed_are_the_replys_calls(connect: Connect) -> None:
     def weather(city: str) -> str:
         """The weather.
 

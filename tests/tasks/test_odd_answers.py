@@ -169,7 +169,7 @@ def test_a_number_that_was_cut_short_is_no_number() -> None:
         count(chat, RED, "cups", sampling=Sampling(max_new_tokens=1))
 
 
-def test_a_backend_that_does_not_write_what_it_is_bound_to_gives_no_scores() -> None:
+def test_a_backend_that_breaks_its_constraint_gives_no_scores() -> None:
     chat = VisionChat(ScriptedBackend(lambda _: "something else"))
     with pytest.raises(AnswerError, match="something else"):
         classify(chat, RED, ["cat", "dog"])

@@ -1,4 +1,4 @@
-"""What a model thinks is told apart from what it says."""
+"""The thoughts of an answer are parsed, and kept apart from its text."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ RED = PIL.Image.new("RGB", (56, 56), "red")
         ("I <think> so.", False, Thoughts(None, "I <think> so.")),
     ],
 )
-def test_thoughts_and_answer_are_told_apart(
-    text: str, begins_inside: bool, thoughts: Thoughts
-) -> None:
+def test_thoughts_and_answer_are_parsed(text: str, begins_inside: bool, thoughts: Thoughts) -> None:
     assert split_thoughts(text, begins_inside=begins_inside) == thoughts
 
 

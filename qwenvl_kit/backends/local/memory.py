@@ -29,58 +29,58 @@ _ONEDNN_ASKS = {
 """Operators of torch that return True if oneDNN computes in a dtype on this processor."""
 
 
-def shape_of(network: Any, processor: Any) -> ModelShape:
+def shape_of(model: Any, processor: Any) -> ModelShape:
     """The shape of a loaded model: the numbers from which its working memory follows.
 
     Args:
-        network: the model of transformers.
+        model: the model of transformers.
         processor: its processor.
     """
     return ModelShape(
-        vision=_vision_shape(network, processor.image_processor),
-        text=_text_shape(network),
-        value_bytes=network.dtype.itemsize,
-        shares_host_memory=network.device.type in ("cpu", "mps"),
-        holds_scores=network.config._attn_implementation == "eager",
-        copies_convolved=_copies_convolved(network),
+        vision=_vision_shape(model, processor.image_processor),
+        text=_text_shape(model),
+        value_bytes=model.dtype.itemsize,
+        shares_host_memory=model.device.type in ("cpu", "mps"),
+        holds_scores=model.config._attn_implementation == "eager",
+        copies_convolved=_copies_convolved(model),
     )
 
 
-def free_bytes(network: Any) -> int | None:
+def free_bytes(model: Any) -> int | None:
     """The free memory of the model's device in bytes; None where it is not known.
 
     For a model on several devices it is that of the device with the least: each computes its own
     layers, and must hold what they need. Layers that are offloaded to a disk or to the main memory
     are computed on another device, so these two do not count.
     """
-    devices = _working_devices(network)
+    devices = _working_devices(model)
     try:
         return min((read_free_bytes(device) for device in devices), default=None)
     except (RuntimeError, NotImplementedError):  # a device that does not answer
         return None
 
 
-def _working_devices(network: Any) -> list[torch.device]:
-    places = set(getattr(network, "hf_device_map", {}).values()) or {network.device}
+def _working_devices(model: Any) -> list[torch.device]:
+    places = set(getattr(model, "hf_device_map", {}).values()) or {model.device}
     devices = {torch.device(place) for place in places if place != "disk"}
     accelerators = [device for device in devices if device.type not in ("cpu", "meta")]
     return accelerators or [device for device in devices if device.type == "cpu"]
 
 
-def _copies_convolved(network: Any) -> bool:
+def _copies_convolved(model: Any) -> bool:
     """True if a convolution copies its input first, because oneDNN cannot compute it.
 
     That depends on the processor's instructions (ATen/native/mkldnn/Conv.cpp of torch).
     """
-    name = _ONEDNN_ASKS.get(network.dtype)
-    if name is None or network.device.type != "cpu":
+    name = _ONEDNN_ASKS.get(model.dtype)
+    if name is None or model.device.type != "cpu":
         return False
     is_supported = getattr(torch.ops.mkldnn, name, None)
     return is_supported is None or not is_supported()
 
 
-def _vision_shape(network: Any, image_processor: Any) -> VisionShape:
-    config, encoder = network.config.vision_config, network.model.visual
+def _vision_shape(model: Any, image_processor: Any) -> VisionShape:
+    config, encoder = model.config.vision_config, model.model.visual
     width = getattr(config, "embed_dim", None) or config.hidden_size
     intermediate = getattr(config, "intermediate_size", None)
     is_gated = hasattr(encoder.blocks[0].mlp, "gate_proj")
@@ -98,8 +98,8 @@ def _vision_shape(network: Any, image_processor: Any) -> VisionShape:
     )
 
 
-def _text_shape(network: Any) -> TextShape:
-    config = network.config.get_text_config()
+def _text_shape(model: Any) -> TextShape:
+    config = model.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     experts = _experts_shape(config)
     has_dense = experts is None or bool(getattr(config, "mlp_only_layers", None))
@@ -115,8 +115,8 @@ def _text_shape(network: Any) -> TextShape:
         rotary_width=int(head_width * rotated),
         num_attention_layers=sum(kind in ATTENTION_KINDS for kind in kinds),
         vocabulary=config.vocab_size,
-        normalizes_queries=_has_module(network, "q_norm"),
-        gates_attention=_gates_attention(network, config),
+        normalizes_queries=_has_module(model, "q_norm"),
+        gates_attention=_gates_attention(model, config),
         num_streams=getattr(config, "hc_count", None) or 1,
         experts=experts,
         linear=_linear_shape(config, kinds.count("linear_attention")),
@@ -155,22 +155,22 @@ def _indexer_shape(config: Any) -> IndexerShape:
     )
 
 
-def _attention(network: Any) -> Any:
+def _attention(model: Any) -> Any:
     """The attention module of the first layer that has one; None if no layer has."""
-    layers = network.model.language_model.layers
+    layers = model.model.language_model.layers
     return next((layer.self_attn for layer in layers if hasattr(layer, "self_attn")), None)
 
 
-def _has_module(network: Any, name: str) -> bool:
-    return hasattr(_attention(network), name)
+def _has_module(model: Any, name: str) -> bool:
+    return hasattr(_attention(model), name)
 
 
-def _gates_attention(network: Any, config: Any) -> bool:
+def _gates_attention(model: Any, config: Any) -> bool:
     """True if the projection of the queries also gives a gate, and so is twice as wide.
 
     It reads the size from the layer, because the rows of quantised weights are packed.
     """
-    projection = getattr(_attention(network), "q_proj", None)
+    projection = getattr(_attention(model), "q_proj", None)
     head_width = getattr(config, "head_dim", None) or 0
     rows = getattr(projection, "out_features", 0)
     return bool(head_width) and rows == 2 * config.num_attention_heads * head_width

@@ -155,7 +155,7 @@ class ServerBackend(Backend):
                 make_reader,
                 observer,
                 max_seconds=request.sampling.max_seconds,
-                notes=model.escaper.notes(request.messages),
+                degradations=model.escaper.degradations(request.messages),
                 fixed_text=None if scorer is None else scorer.only_answer,
                 scorer=scorer,
             )
@@ -166,7 +166,7 @@ class ServerBackend(Backend):
         model = self._model
         if request.constraint is None or model.vocabulary is None:
             return None
-        if not model.payloads.dialect.scores_prompts:
+        if not model.payloads.server_kind.scores_prompts:
             return None
         return AnswerScorer(
             payload,

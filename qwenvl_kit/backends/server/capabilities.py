@@ -12,7 +12,7 @@ from qwenvl_kit.backends.server.endpoint import Access, Api
 from qwenvl_kit.backends.server.event_loop import EventLoopThread
 from qwenvl_kit.backends.server.json_objects import as_object
 from qwenvl_kit.backends.server.response_limits import ResponseLimits
-from qwenvl_kit.backends.server.server_kinds import ServerDialect
+from qwenvl_kit.backends.server.server_kinds import ServerKind
 from qwenvl_kit.checkpoints.sources import is_hub_id
 from qwenvl_kit.errors import (
     ModelNotFoundError,
@@ -81,22 +81,22 @@ class ServerCapabilities:
 
     Attributes:
         gives_logprobs: True if it returns log-probabilities of tokens.
-        binds_answers: True if it enforces constraints on answers.
+        constrains_answers: True if it enforces constraints on answers.
     """
 
     gives_logprobs: bool
-    binds_answers: bool
+    constrains_answers: bool
 
-    def facts(self, dialect: ServerDialect) -> dict[str, str]:
+    def facts(self, kind: ServerKind) -> dict[str, str]:
         """The features in words, together with those of the server's kind."""
-        forms = ", ".join(sorted(dialect.constraints)) if self.binds_answers else ""
-        thinking = dialect.thinking or "cannot be switched"
+        forms = ", ".join(sorted(kind.constraints)) if self.constrains_answers else ""
+        thinking = kind.thinking or "cannot be switched"
         return {
-            "logprobs": f"yes, {dialect.max_alternatives} alternatives at most"
+            "logprobs": f"yes, {kind.max_alternatives} alternatives at most"
             if self.gives_logprobs
             else "no",
             "constraints": forms or "no",
-            "videos": dialect.videos or "no",
+            "videos": kind.videos or "no",
             "thinking": thinking,
         }
 
@@ -160,20 +160,20 @@ class ServerProbe:
             )
         return same[0] if same else ListedModel(model, listed[0].owner if listed else None)
 
-    def capabilities(self, model: str, dialect: ServerDialect) -> ServerCapabilities:
+    def capabilities(self, model: str, kind: ServerKind) -> ServerCapabilities:
         """Ask two short questions that use optional features, and return those that worked.
 
         Raises:
             ServerError: the server does not answer questions at all.
         """
         scored = self._ask(model, logprobs=True, max_tokens=1)
-        bound: Mapping[str, Any] = {}
-        if dialect.constraints:
-            bound = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
-        written = as_object(bound.get("message")).get("content")
+        constrained: Mapping[str, Any] = {}
+        if kind.constraints:
+            constrained = self._ask(model, response_format=_PROBE_FORM, max_tokens=24)
+        written = as_object(constrained.get("message")).get("content")
         return ServerCapabilities(
             gives_logprobs=bool(as_object(scored.get("logprobs")).get("content")),
-            binds_answers=isinstance(written, str) and _PROBE_WORD in written,
+            constrains_answers=isinstance(written, str) and _PROBE_WORD in written,
         )
 
     def _ask(self, model: str, **wanted: Any) -> Mapping[str, Any]:

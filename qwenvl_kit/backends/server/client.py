@@ -65,7 +65,7 @@ class ServerRequest:
         make_reader: makes a reader that collects an answer.
         observer: the observer of the request; None if it has none.
         max_seconds: time after which the answer ends with what there is; None for no limit.
-        notes: what was given up for the request, in words.
+        degradations: features given up for the request, in words; empty if none.
         fixed_text: the answer, if the constraint allows only one.
         scorer: has the server score the answer afterwards; None if it scores while it answers.
         ends_at: time by which the whole answer must be here, on `time.monotonic`'s clock.
@@ -77,7 +77,7 @@ class ServerRequest:
     make_reader: Callable[[], AnswerReader]
     observer: Observer | None = None
     max_seconds: float | None = None
-    notes: tuple[str, ...] = ()
+    degradations: tuple[str, ...] = ()
     fixed_text: str | None = None
     scorer: AnswerScorer | None = None
     ends_at: float = math.inf
@@ -182,7 +182,7 @@ class ServerClient:
             await asyncio.wait({task}, timeout=_CLOSING_SECONDS)
             if reason is None:
                 raise self._overdue_error(request)
-            return replace(request.reader.completion(reason), degradations=request.notes)
+            return replace(request.reader.completion(reason), degradations=request.degradations)
         return task.result()
 
     def _overdue_error(self, request: ServerRequest) -> ServerTimeoutError:
@@ -208,7 +208,7 @@ class ServerClient:
             if request.fixed_text is not None:  # it was not generated, so nothing was shown yet
                 scored = [Delta(token.text, token=token) for token in completion.tokens or ()]
                 request.notify(scored or [Delta(completion.text)])
-        return replace(completion, degradations=request.notes)
+        return replace(completion, degradations=request.degradations)
 
     async def _score(
         self, api: Api, request: ServerRequest, scorer: AnswerScorer, completion: Completion

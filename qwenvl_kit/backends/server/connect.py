@@ -1,6 +1,6 @@
 """The setup of a server backend: from the server's address to a backend that is ready.
 
-Everything is found out once, at the beginning: the models that the server lists, its dialect, and,
+Everything is found out once, at the beginning: the models that the server lists, its kind, and,
 by two short requests, if it returns log-probabilities and enforces constraints.
 """
 
@@ -20,7 +20,7 @@ from qwenvl_kit.backends.server.endpoint import Access
 from qwenvl_kit.backends.server.image_encoding import ImageEncoding
 from qwenvl_kit.backends.server.model_lookup import published_on_hub
 from qwenvl_kit.backends.server.payloads import PayloadRules
-from qwenvl_kit.backends.server.server_kinds import ServerDialect, dialect_of
+from qwenvl_kit.backends.server.server_kinds import ServerKind, server_kind_of
 from qwenvl_kit.backends.server.token_counter import PromptCounter
 from qwenvl_kit.backends.server.token_escaping import TokenEscaper
 from qwenvl_kit.backends.server.validation import (
@@ -95,14 +95,14 @@ def connect_backend(
     )
     with ServerProbe(access, setup_timeout_seconds) as probe:
         served = probe.find(model)
-        spoken = dialect_of(dialect, access.address, served.owner)
+        kind = server_kind_of(dialect, access.address, served.owner)
         if family is not None:
             family_of(family)
-        capabilities = probe.capabilities(served.name, spoken)
+        capabilities = probe.capabilities(served.name, kind)
         known = _find_files(served, checkpoint, probe.seconds_left)
     with access.errors.translated():  # a server may name its model like a key
         chosen = _family(served, known, family)
-    found = _Findings(access.address, served, known.published, known.reason, chosen, spoken)
+    found = _Findings(access.address, served, known.published, known.reason, chosen, kind)
     wanted = _Choices(image_encoding, send_links, context_tokens)
     limits = ConcurrencyLimits(
         max_concurrent_requests=max_concurrent_requests,
@@ -123,7 +123,7 @@ class _Findings:
     published: Published | None
     checkpoint: str
     family: Family
-    dialect: ServerDialect
+    kind: ServerKind
 
 
 @dataclass(frozen=True)
@@ -142,19 +142,17 @@ def _served_model(
     encoder = (
         None if found.published is None else PromptEncoder(found.published.processor, found.family)
     )
-    vocabulary = (
-        _vocabulary(found.published, found.dialect) if capabilities.gives_logprobs else None
-    )
+    vocabulary = _vocabulary(found.published, found.kind) if capabilities.gives_logprobs else None
     context_tokens = wanted.context_tokens or found.served.context_tokens
     rules = _rules(found.family, found.published, context_tokens)
-    sampling = _sampling(found.family, found.published, found.dialect)
+    sampling = _sampling(found.family, found.published, found.kind)
     counter = PromptCounter(found.family, encoder)
     payloads = PayloadRules(
-        dialect=found.dialect,
+        server_kind=found.kind,
         model=found.served.name,
         knows_tools=None if encoder is None else encoder.knows_tools,
         gives_logprobs=capabilities.gives_logprobs,
-        binds_answers=capabilities.binds_answers,
+        constrains_answers=capabilities.constrains_answers,
         knows_ids=vocabulary is not None,
         tells_times=found.family.positions_in_seconds or found.family.video_layout != "one span",
         encoding=wanted.image_encoding,
@@ -162,12 +160,12 @@ def _served_model(
     facts = {
         "model": found.served.name,
         "server": found.address,
-        "dialect": found.dialect.name,
+        "dialect": found.kind.name,
         "family": found.family.model_type,
         "checkpoint": found.checkpoint,
         "prompt_tokens": "counted" if counter.is_exact else "estimated",
         "context_tokens": str(rules.context_tokens),
-        **capabilities.facts(found.dialect),
+        **capabilities.facts(found.kind),
         "images": wanted.image_encoding + (", or links" if wanted.send_links else ""),
         **_generation_facts(found.published, sampling),
     }
@@ -255,10 +253,10 @@ def _rules(
     )
 
 
-def _sampling(family: Family, published: Published | None, dialect: ServerDialect) -> Sampling:
+def _sampling(family: Family, published: Published | None, kind: ServerKind) -> Sampling:
     """The published settings, without those that the server does not accept."""
     sampling = family.sampling if published is None else published.sampling
-    unknown = {"top_k", "min_p", "repetition_penalty"} - dialect.sampling
+    unknown = {"top_k", "min_p", "repetition_penalty"} - kind.sampling
     without: dict[str, Any] = dict.fromkeys(unknown)
     return replace(sampling, **without)
 
@@ -272,7 +270,7 @@ def _generation_facts(published: Published | None, sampling: Sampling) -> dict[s
     return {"sampling": said, **rules.facts_elsewhere("the server, as nothing asks it to")}
 
 
-def _vocabulary(published: Published | None, dialect: ServerDialect) -> Vocabulary | None:
-    if published is None or not dialect.tells_ids:
+def _vocabulary(published: Published | None, kind: ServerKind) -> Vocabulary | None:
+    if published is None or not kind.tells_ids:
         return None
     return Vocabulary(published.processor.tokenizer, published.end_ids)

@@ -10,7 +10,7 @@ from typing import Any
 
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.server.image_encoding import ImageEncoding, frames_url, picture_url
-from qwenvl_kit.backends.server.server_kinds import ServerDialect
+from qwenvl_kit.backends.server.server_kinds import ServerKind
 from qwenvl_kit.backends.video_timestamps import CLOCK_HERTZ, num_ticks, ticks
 from qwenvl_kit.errors import UnsupportedFeatureError
 from qwenvl_kit.media.types import Link
@@ -35,21 +35,21 @@ class PayloadRules:
     """The rules by which requests are written for a server.
 
     Attributes:
-        dialect: the dialect of the server.
+        server_kind: the kind of the server.
         model: the name under which the server serves the model.
         knows_tools: True if the model's chat template writes tools; None if that is not known.
         gives_logprobs: True if the server returns log-probabilities of tokens.
-        binds_answers: True if the server enforces constraints.
+        constrains_answers: True if the server enforces constraints.
         knows_ids: True if the server returns token ids and the tokenizer is known here.
         tells_times: True if the prompt contains the timestamps of frames.
         encoding: the image format of pictures.
     """
 
-    dialect: ServerDialect
+    server_kind: ServerKind
     model: str
     knows_tools: bool | None
     gives_logprobs: bool
-    binds_answers: bool
+    constrains_answers: bool
     knows_ids: bool
     tells_times: bool
     encoding: ImageEncoding
@@ -82,7 +82,7 @@ class PayloadRules:
         self._add_sampling(arguments, extra, request.sampling)
         if request.sampling.keep_special_tokens and not self.knows_ids:
             self._add_special_tokens(extra)
-        if request.constraint is None or (self.knows_ids and self.dialect.scores_prompts):
+        if request.constraint is None or (self.knows_ids and self.server_kind.scores_prompts):
             self._add_scores(arguments, extra, request.sampling)
         if request.constraint is not None:
             self._add_constraint(arguments, extra, request.constraint)
@@ -101,7 +101,7 @@ class PayloadRules:
                 role, content = "user", [_RESULT_BEGINS, *content, _RESULT_ENDS]
             is_text = all(item["type"] == "text" for item in content)
             said = "".join(item["text"] for item in content) if is_text else content
-            thoughts = {self.dialect.thoughts_key: turn.get("reasoning_content")}
+            thoughts = {self.server_kind.thoughts_key: turn.get("reasoning_content")}
             known = thoughts if "reasoning_content" in turn else {}
             yield {"role": role, "content": said, **known, **call_ids.of(turn)}
 
@@ -110,7 +110,7 @@ class PayloadRules:
             is_link = isinstance(pixels, Link)
             url = pixels.url if is_link else picture_url(pixels, self.encoding)
             return {"type": "image_url", "image_url": {"url": url}}
-        if self.dialect.videos == "jpeg sequence":
+        if self.server_kind.videos == "jpeg sequence":
             return {"type": "video_url", "video_url": {"url": frames_url(pixels, self.encoding)}}
         import PIL.Image
 
@@ -118,9 +118,9 @@ class PayloadRules:
         return {"type": "video", "video": urls, "fps": _mean_fps(plan)}
 
     def _add_continuation(self, extra: dict[str, Any]) -> None:
-        if not self.dialect.continues_answers:
+        if not self.server_kind.continues_answers:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) cannot continue an answer that was begun",
+                f"this server ({self.server_kind.name}) cannot continue an answer that was begun",
                 expected="a user's message at the end",
                 hint="a server of vLLM, or VisionChat.from_pretrained",
             )
@@ -128,12 +128,12 @@ class PayloadRules:
 
     def _add_videos(self, extra: dict[str, Any], videos: Sequence[VideoPlan]) -> None:
         """Add the timestamps of frames, once for all videos of a request."""
-        if self.dialect.videos is None:
+        if self.server_kind.videos is None:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) takes no chosen frames of a video",
+                f"this server ({self.server_kind.name}) takes no chosen frames of a video",
                 hint="the frames as pictures, or a server of vLLM",
             )
-        if self.dialect.videos != "jpeg sequence":
+        if self.server_kind.videos != "jpeg sequence":
             return
         longest = max(len(plan.frame_indices) for plan in videos)
         if not self.tells_times and longest <= _FRAMES_UNASKED:
@@ -160,18 +160,18 @@ class PayloadRules:
         if not turns.tools:
             return
         arguments["tools"] = turns.tools
-        arguments["tool_choice"] = "none" if self.dialect.leaves_calls else "auto"
+        arguments["tool_choice"] = "none" if self.server_kind.leaves_calls else "auto"
 
     def _add_thinking(self, extra: dict[str, Any], turns: Turns) -> None:
         if turns.thinking is None:
             return
-        if self.dialect.thinking is None:
+        if self.server_kind.thinking is None:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) has no switch for thinking",
+                f"this server ({self.server_kind.name}) has no switch for thinking",
                 hint="thinking=None, or a model that always does, or never",
             )
         switch = {"enable_thinking": turns.thinking}
-        is_flag = self.dialect.thinking == "enable_thinking"
+        is_flag = self.server_kind.thinking == "enable_thinking"
         extra.update(switch if is_flag else {"chat_template_kwargs": switch})
 
     def _add_sampling(
@@ -182,26 +182,30 @@ class PayloadRules:
         given = {name: value for name, value in given.items() if value is not None}
         if sampling.is_greedy:  # top-p and the like change nothing
             given = {name: value for name, value in given.items() if name.endswith("penalty")}
-        missing = sorted(given.keys() - self.dialect.sampling - {"top_p", "presence_penalty"})
+        missing = sorted(given.keys() - self.server_kind.sampling - {"top_p", "presence_penalty"})
         if missing:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) does not take {', '.join(missing)}",
+                f"this server ({self.server_kind.name}) does not take {', '.join(missing)}",
                 hint="Sampling(temperature=..., top_p=...)",
             )
-        if sampling.seed is not None and not sampling.is_greedy and not self.dialect.keeps_seeds:
+        if (
+            sampling.seed is not None
+            and not sampling.is_greedy
+            and not self.server_kind.keeps_seeds
+        ):
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) keeps no seeds: its requests share one",
+                f"this server ({self.server_kind.name}) keeps no seeds: its requests share one",
                 hint="Sampling(seed=None), or a server of vLLM",
             )
-        given = {**self.dialect.neutral, **given}
-        if self.dialect.takes_generation_config:
+        given = {**self.server_kind.neutral, **given}
+        if self.server_kind.takes_generation_config:
             choice = {} if sampling.is_greedy else {"temperature": sampling.temperature}
             settings = {"do_sample": not sampling.is_greedy, **choice, **given}
             extra["generation_config"] = json.dumps(settings)
             return
         arguments["temperature"] = sampling.temperature or 0.0
         for name, value in given.items():
-            (extra if name in self.dialect.sampling else arguments)[name] = value
+            (extra if name in self.server_kind.sampling else arguments)[name] = value
         if sampling.seed is not None:
             arguments["seed"] = sampling.seed % 2**63
         if sampling.stop:
@@ -209,9 +213,9 @@ class PayloadRules:
 
     def _add_special_tokens(self, extra: dict[str, Any]) -> None:
         """Request special tokens in the text, which is not decoded from ids here."""
-        if not self.dialect.keeps_special_tokens:
+        if not self.server_kind.keeps_special_tokens:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) leaves special tokens out of its answers",
+                f"this server ({self.server_kind.name}) leaves special tokens out of its answers",
                 hint="Sampling(keep_special_tokens=False), or a server of vLLM",
             )
         extra["skip_special_tokens"] = False
@@ -219,7 +223,7 @@ class PayloadRules:
     def _add_scores(
         self, arguments: dict[str, Any], extra: dict[str, Any], sampling: Sampling
     ) -> None:
-        most = self.dialect.max_alternatives
+        most = self.server_kind.max_alternatives
         if not self.gives_logprobs:
             if sampling.num_alternatives:
                 raise UnsupportedFeatureError("this server gives no log-probabilities")
@@ -238,10 +242,10 @@ class PayloadRules:
     def _add_constraint(
         self, arguments: dict[str, Any], extra: dict[str, Any], constraint: Constraint
     ) -> None:
-        form = self.dialect.constraints.get(constraint.kind)
-        if form is None or not self.binds_answers:
+        form = self.server_kind.constraints.get(constraint.kind)
+        if form is None or not self.constrains_answers:
             raise UnsupportedFeatureError(
-                f"this server ({self.dialect.name}) cannot constrain an answer to a "
+                f"this server ({self.server_kind.name}) cannot constrain an answer to a "
                 f"{constraint.kind}",
                 hint="a server of vLLM, or VisionChat.from_pretrained",
             )
@@ -252,8 +256,8 @@ class PayloadRules:
             extra["regex"] = _as_regex(constraint)
         else:
             is_choice = constraint.kind == "choice"
-            bound = json.loads(constraint.text) if is_choice else constraint.text
-            extra["structured_outputs"] = {constraint.kind: bound}
+            allowed = json.loads(constraint.text) if is_choice else constraint.text
+            extra["structured_outputs"] = {constraint.kind: allowed}
 
 
 class _PlainText:

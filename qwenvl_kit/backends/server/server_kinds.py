@@ -1,4 +1,4 @@
-"""The kinds of OpenAI-compatible servers, and the dialect of each, as data."""
+"""The kinds of OpenAI-compatible servers, and the features of each, as data."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ThinkingForm: TypeAlias = Literal["chat_template_kwargs", "enable_thinking"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerDialect:
-    """The dialect of a kind of server: the features that it has in addition to OpenAI's API.
+class ServerKind:
+    """A kind of server: the features that it has in addition to OpenAI's API.
 
     Attributes:
-        name: the name of the kind of server.
+        name: its name, as `VisionChat.connect` takes it in `dialect`.
         sampling: settings that it accepts in addition to OpenAI's own (temperature, top_p,
             presence_penalty, seed, stop), by the names of `Sampling`.
         neutral: the values at which settings change nothing. They are sent for all settings that a
@@ -68,8 +68,8 @@ class ServerDialect:
     max_alternatives: int = 20
 
 
-OPENAI = ServerDialect(name="openai")
-"""OpenAI's own API and no more: the dialect of a server that says nothing about itself."""
+OPENAI = ServerKind(name="openai")
+"""OpenAI's own API and no more: the kind of a server that says nothing about itself."""
 
 _NEUTRAL = MappingProxyType(
     {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0}
@@ -77,7 +77,7 @@ _NEUTRAL = MappingProxyType(
 _EXTRA_SAMPLING = frozenset({"top_k", "min_p", "repetition_penalty"})
 
 # vllm/entrypoints/openai/chat_completion/protocol.py and multimodal/media/video.py, version 0.32.
-_VLLM = ServerDialect(
+_VLLM = ServerKind(
     name="vllm",
     keeps_special_tokens=True,
     sampling=_EXTRA_SAMPLING,
@@ -100,10 +100,10 @@ _VLLM = ServerDialect(
     leaves_calls=True,
 )
 
-DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
+SERVER_KINDS: Mapping[str, ServerKind] = MappingProxyType(
     {
-        dialect.name: dialect
-        for dialect in (
+        kind.name: kind
+        for kind in (
             OPENAI,
             _VLLM,
             # SGLang's documentation, "Sampling Parameters" and "OpenAI APIs - Vision".
@@ -122,7 +122,7 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
             ),
             # transformers/cli/serving: it silently ignores logprobs and response_format, and a seed
             # is set for the whole process, so that it affects whichever request samples next.
-            ServerDialect(
+            ServerKind(
                 name="transformers",
                 sampling=_EXTRA_SAMPLING,
                 constraints=MappingProxyType({}),
@@ -131,7 +131,7 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
                 max_alternatives=0,
             ),
             # Alibaba Cloud's documentation of its OpenAI-compatible mode.
-            ServerDialect(
+            ServerKind(
                 name="dashscope",
                 sampling=frozenset({"top_k"}),
                 videos="frame list",
@@ -143,8 +143,8 @@ DIALECTS: Mapping[str, ServerDialect] = MappingProxyType(
 )
 
 
-def dialect_of(name: str | None, base_url: str, owner: str | None) -> ServerDialect:
-    """Return the dialect of a server.
+def server_kind_of(name: str | None, base_url: str, owner: str | None) -> ServerKind:
+    """Return the kind of a server.
 
     Args:
         name: the caller's choice; None infers it from the other arguments.
@@ -152,10 +152,12 @@ def dialect_of(name: str | None, base_url: str, owner: str | None) -> ServerDial
         owner: the owner of its models (`owned_by`), where some servers write their own name.
 
     Raises:
-        InputError: no dialect has that name.
+        InputError: no kind has that name.
     """
-    if name is not None and name not in DIALECTS:
-        raise InputError(f"dialect={name!r} was given", expected=f"one of {', '.join(DIALECTS)}")
+    if name is not None and name not in SERVER_KINDS:
+        raise InputError(
+            f"dialect={name!r} was given", expected=f"one of {', '.join(SERVER_KINDS)}"
+        )
     if name is None and "dashscope" in base_url:
         name = "dashscope"
-    return DIALECTS.get(name or str(owner).lower(), OPENAI)
+    return SERVER_KINDS.get(name or str(owner).lower(), OPENAI)

@@ -119,7 +119,7 @@ class AnswerReader:
         """Return the completion of the answer so far.
 
         Args:
-            reason: why it ended; None takes the server's reason.
+            reason: the reason for its end; None takes the server's reason.
         """
         ended = time.perf_counter()
         first, usage = self._first or ended, self._usage

@@ -37,8 +37,8 @@ class TokenEscaper:
         known = [re.escape(token) for token in longest_first if len(token) > 1]
         self._special = re.compile("|".join([*known, _KNOWN]))
 
-    def notes(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        """The notes on special tokens that were escaped in a conversation; empty if none were."""
+    def degradations(self, messages: Sequence[Message]) -> tuple[str, ...]:
+        """The escaping of a conversation's special tokens, in words; empty if it has none."""
         count = sum(len(self._special.findall(text_of(message))) for message in messages)
         parts = [part for message in messages for part in message.parts]
         trusted = [part.text for part in parts if isinstance(part, TextPart) and part.trusted]

@@ -115,7 +115,7 @@ class EngineRequest:
         """End the request with the answer so far.
 
         Args:
-            reason: why it ended; None takes the model's reason.
+            reason: the reason for its end; None takes the model's reason.
         """
         shown = self._answer.complete(self._stream.flush())
         if shown:

@@ -95,7 +95,7 @@ class Dialer(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         """Connect to the first checked address that answers."""
         failure: Exception = httpcore2.ConnectError("no address")
-        for address in self._judged(host, port):
+        for address in self._checked(host, port):
             try:
                 stream = httpcore2.SyncBackend().connect_tcp(
                     str(address), port, self._deadline.left(timeout), local_address, socket_options
@@ -110,7 +110,7 @@ class Dialer(httpcore2.NetworkBackend):
         finally:
             del failure  # its traceback holds this frame: a reference cycle
 
-    def _judged(self, host: str, port: int) -> list[Address]:
+    def _checked(self, host: str, port: int) -> list[Address]:
         addresses = [_address(text) for text in self._looked_up(host, port)]
         for address in addresses:
             is_allowed = self._allow_private and not address.is_multicast

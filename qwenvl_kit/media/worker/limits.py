@@ -42,12 +42,12 @@ def threads_bytes(num_threads: int) -> int:
 
 
 @contextmanager
-def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Iterator[None]:
+def within(max_memory_bytes: int | None, expected_bytes: int | None = None) -> Iterator[None]:
     """Bound the memory that the process may take in addition, if the system can do so.
 
     Args:
         max_memory_bytes: the policy's limit; None for no bound at all.
-        judged_bytes: the need of a file of its size and header, if that is known.
+        expected_bytes: the memory that a file of its size and header needs; None if not known.
 
     Raises:
         MediaSizeError: the code within takes more.
@@ -63,7 +63,7 @@ def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Ite
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)
-    most = max_memory_bytes if judged_bytes is None else min(max_memory_bytes, judged_bytes)
+    most = max_memory_bytes if expected_bytes is None else min(max_memory_bytes, expected_bytes)
     bounds = [bound for bound in before if bound != resource.RLIM_INFINITY]
     end = min([pages * resource.getpagesize() + most, *bounds])
     resource.setrlimit(resource.RLIMIT_AS, (end, before[1]))
@@ -72,15 +72,15 @@ def within(max_memory_bytes: int | None, judged_bytes: int | None = None) -> Ite
     except (MemoryError, MediaError) as error:
         if not isinstance(error.__cause__ or error, MemoryError):
             raise
-        raise _too_much(most, is_judged=most < max_memory_bytes) from error
+        raise _too_much(most, exceeds_expected=most < max_memory_bytes) from error
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def _too_much(num_bytes: int, *, is_judged: bool) -> MediaSizeError:
+def _too_much(num_bytes: int, *, exceeds_expected: bool) -> MediaSizeError:
     here = "save it again; if you trust it, MediaPolicy(isolate_images=False, isolate_video=False)"
     return MediaSizeError(
         f"decoding takes more than {num_bytes} bytes of memory",
-        expected="no more than a file of such a size and header needs" if is_judged else "",
-        hint=here if is_judged else "MediaPolicy(max_decoder_bytes=...) if you trust it",
+        expected="no more than a file of such a size and header needs" if exceeds_expected else "",
+        hint=here if exceeds_expected else "MediaPolicy(max_decoder_bytes=...) if you trust it",
     )

@@ -24,7 +24,7 @@ from qwenvl_kit.errors import MediaDecodeError
 from qwenvl_kit.media.worker.video_index import VideoIndex, check_pixels, open_video
 
 _SEEK_BYTES = 4 * 2**20
-"""Longest distance that is read through: it costs less than a seek, and cannot miss its end."""
+"""Longest gap that is read instead of seeking: reading costs less, and cannot miss its end."""
 
 _DECODER_BYTES = 384 * 2**20
 """Most memory of all decoders together; each keeps up to 17 frames of the video."""

@@ -12,7 +12,7 @@ from qwenvl_kit.errors import AnswerError, MessageError
 from qwenvl_kit.geometry import Point, Size
 from qwenvl_kit.grounding.coordinates import PARTS, PlaceMapper
 from qwenvl_kit.grounding.place_parser import parse_places
-from qwenvl_kit.grounding.raw_places import WrittenPlace
+from qwenvl_kit.grounding.written_places import WrittenPlace
 from qwenvl_kit.messages.message import Message, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
@@ -87,7 +87,7 @@ def next_action(
         earlier: the steps so far, as `Step` or in words; the oldest first.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{goal}` and `{earlier}` in it are replaced.
-        sampling: how the answer is generated; None is greedy.
+        sampling: the generation settings; None is greedy.
         budget: the `PixelBudget` of the screenshot, or a preset such as "quick"; small controls
             need a larger one.
 

@@ -63,7 +63,7 @@ def summarize_video(
             not longer is one window.
         budget: the `PixelBudget` of each group of frames, or a preset such as "quick"; a total is
             for one window.
-        sampling: how the answers are generated; None takes the default of the chat.
+        sampling: the generation settings; None takes the default of the chat.
         journal: a file that keeps each answer as soon as it is there. A later call with the same
             arguments asks only for answers that are missing or failed.
         progress: True to show a progress bar.

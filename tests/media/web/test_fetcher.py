@@ -241,7 +241,7 @@ def test_an_answer_that_is_not_whole_is_one_typed_error(answer: bytes) -> None:
         fetch(server.url(), admitting(server), _here)
 
 
-def test_a_server_that_has_nothing_there_is_told_apart() -> None:
+def test_a_file_that_the_server_does_not_have_is_an_error_of_its_own() -> None:
     with serving({}, response(status="404 Not Found")) as server:
         with pytest.raises(MediaNotFoundError):
             fetch(server.url(), admitting(server), _here)

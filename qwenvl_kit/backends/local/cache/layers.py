@@ -69,8 +69,8 @@ class GrowingLayer(DynamicLayer):
         """Add the positions of new tokens.
 
         Returns:
-            All keys and values, (batch, heads, length, head size), without the shared prefix,
-            which the model's attention is given separately.
+            All keys and values, (batch, heads, length, head size), without the shared prefix. The
+            model's attention is given that prefix separately.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

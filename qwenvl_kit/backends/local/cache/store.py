@@ -118,17 +118,17 @@ class CacheStore:
             self._num_bytes -= kept.num_bytes
 
 
-def choose_cache_bytes(network: Any, wanted: int | None) -> int:
+def choose_cache_bytes(model: Any, wanted: int | None) -> int:
     """The limit for a cache store, in bytes.
 
     Args:
-        network: a loaded model.
+        model: a loaded model.
         wanted: the limit that the user gave; None takes a small part of the memory that the
             model leaves free on its device.
     """
     if wanted is not None:
         return wanted
-    free = free_bytes(network)
+    free = free_bytes(model)
     return _DEFAULT_BYTES if free is None else min(_DEFAULT_BYTES, free // _FREE_SHARE)
 
 

@@ -27,7 +27,11 @@ class Candidates:
     weights: Sequence[float]
 
     def draw(self, chance: float) -> int:
-        """The token of a random number in [0, 1): by inversion of the cumulative distribution."""
+        """The token that a random number selects, by inverting the cumulative distribution.
+
+        Args:
+            chance: the random number, in [0, 1).
+        """
         sums = list(accumulate(self.weights))
         wanted = chance * sums[-1]
         return self.ids[next((at for at, total in enumerate(sums) if wanted < total), 0)]

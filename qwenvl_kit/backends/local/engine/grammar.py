@@ -117,7 +117,7 @@ class GrammarCompiler:
             from llguidance.hf import from_tokenizer
         except ImportError as error:
             raise MissingPackageError(
-                "llguidance, which binds answers to a form, is not installed",
+                "llguidance, which constrains answers to a form, is not installed",
                 hint="pip install --upgrade qwenvl-kit",
             ) from error
         if self._words is None:
@@ -130,7 +130,7 @@ class GrammarCompiler:
         if matcher.is_error():
             reason = " ".join(matcher.get_error().split())[:300]
             raise SchemaError(
-                f"no answer can be bound to this {constraint.kind} ({reason})",
+                f"no answer can be constrained to this {constraint.kind} ({reason})",
                 expected=f"a {constraint.kind} without the part that is named",
             )
         return matcher

@@ -201,7 +201,7 @@ class LookupRules:
         if not self._is_croppable:
             raise UnsupportedFeatureError(
                 f"prompt_lookup_tokens={most} was given, and a model of {self._model_type} cannot "
-                "go back after a wrong guess: the states of its layers cannot be cut",
+                "go back after a wrong draft: the states of its layers cannot be cut",
                 hint="prompt_lookup_tokens=None",
             )
         return PromptLookup(prompt_ids, max_new_tokens, most, self._barred_ids)

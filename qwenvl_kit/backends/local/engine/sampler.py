@@ -5,6 +5,11 @@ a top-k of 20. Their candidates are found for all rows at once (`top_logits`), c
 device at once, and narrowed and drawn as plain numbers (`candidates`). Requests with penalties,
 rules of generation_config.json or a grammar have their logits processed first, row by row.
 
+Top-p is applied in one of three places:
+- in `logits_processors.py` if rules narrow by more than temperature, top-k, top-p and min-p;
+- else in `candidates.py`, by `narrowed`, with a top-k of at most `MOST_CANDIDATES`;
+- else in `Sampler.probabilities`.
+
 The distribution is that of `generate` of transformers. The random numbers are the sequence's own,
 so that a seeded answer does not depend on its batch; `generate` draws a number for each token of
 the vocabulary, which takes longer than all the rest.
@@ -35,7 +40,7 @@ from qwenvl_kit.processing.generation_rules import GenerationRules
 _KEEPING_ARGMAX = frozenset({"renormalize_logits", "top_h", "typical_p"}) | frozenset(
     {"epsilon_cutoff", "eta_cutoff", "remove_invalid_values"}
 )
-"""Rules that leave the likeliest token the likeliest."""
+"""Rules that never change which token is the likeliest."""
 
 MOST_CANDIDATES = 256
 """The largest top-k for which candidates are taken from the device."""
@@ -95,7 +100,7 @@ class SamplerSettings:
     def processors(self, logits: torch.Tensor) -> LogitsProcessorList:
         """The logits processors for raw logits, (vocabulary,), in the order of `generate`.
 
-        Without those that `candidates` does itself.
+        Narrowing that `candidates` does is left out.
         """
         num_ids = logits.shape[-1]
         context = ProcessorContext(

@@ -64,7 +64,7 @@ class Sequence:
     @property
     def takes_raw_logits(self) -> bool:
         """True if nothing changes the logits before a token is chosen among the largest."""
-        return not self._is_bound and self.sampler.takes_raw_logits
+        return not self._is_constrained and self.sampler.takes_raw_logits
 
     @property
     def num_wanted(self) -> int:
@@ -73,7 +73,7 @@ class Sequence:
         return max(candidates, self._sampling.num_alternatives)
 
     @property
-    def _is_bound(self) -> bool:
+    def _is_constrained(self) -> bool:
         """True if the next token must follow the grammar."""
         return self._grammar is not None and not self._is_thinking
 

@@ -46,14 +46,14 @@ def _compilers() -> tuple[str, ...]:
     return (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
 
 
-def compile_layers(network: Any) -> None:
+def compile_layers(model: Any) -> None:
     """Have torch compile the norms and feed-forward blocks of the language model on first use.
 
     Whole layers are not compiled: each has its own index in the cache, so code for one does not
     serve the next, and torch gives up after eight. Lengths are dynamic, so that one compilation
     serves every prompt. A mixture of experts is not compiled, as its path depends on its input.
     """
-    for layer in network.model.language_model.layers:
+    for layer in model.model.language_model.layers:
         layer.input_layernorm.compile(dynamic=True)
         layer.post_attention_layernorm.compile(dynamic=True)
         if not hasattr(layer.mlp, "experts"):

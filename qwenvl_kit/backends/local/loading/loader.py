@@ -33,9 +33,9 @@ from qwenvl_kit.backends.local.loading.quantization import (
 from qwenvl_kit.backends.local.loading.trial import check_cached_step
 from qwenvl_kit.backends.local.loading.validation import (
     check_complete,
+    check_described_size,
     check_files,
     check_not_offloaded,
-    check_size,
     check_versions,
     count_described,
     model_class_of,
@@ -132,26 +132,26 @@ def load_backend(
         tensors = read_tensors(checkpoint.folder)  # checks that files are whole and safe to open
         settings = with_own_head(checkpoint.folder, tensors, settings)
     with _LOADING, _quiet_bars(), _quiet_report():
-        check_size(checkpoint, settings, tensors)
+        check_described_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
-        network, used = recovery.attempt(lambda: _load_network(checkpoint, settings, load_plan))
+        torch_model, used = recovery.attempt(lambda: _load_model(checkpoint, settings, load_plan))
     if load_plan.is_quantized:
         release_free_memory()  # quantising took several times the memory of the weights
-    _freeze(network)
-    check_cached_step(network, is_exact=_is_exact(network, load_plan))
+    _freeze(torch_model)
+    check_cached_step(torch_model, is_exact=_is_exact(torch_model, load_plan))
     if compilation.is_on:
-        compile_layers(network)
+        compile_layers(torch_model)
     notes = notes_on(checkpoint.folder, settings, tensors)
-    facts = _facts(checkpoint, settings, load_plan, network) | {
-        "attention": str(network.config._attn_implementation),
+    facts = _facts(checkpoint, settings, load_plan, torch_model) | {
+        "attention": str(torch_model.config._attn_implementation),
         "attention_reason": used.reason,
         "compile": compilation.describe(),
         **({"notes": "; ".join(notes)} if notes else {}),
         **recovery.facts(),
     }
-    loaded = assemble(checkpoint, settings, network, processor, facts)
-    cache_bytes = choose_cache_bytes(network, max_cache_bytes)
+    loaded = assemble(checkpoint, settings, torch_model, processor, facts)
+    cache_bytes = choose_cache_bytes(torch_model, max_cache_bytes)
     backend = LocalBackend(loaded, cache_bytes, max_queued_requests)
     if adapter is not None:
         backend.adapters.load(adapter)
@@ -196,11 +196,11 @@ def _tensors_of(checkpoint: Checkpoint, offline: bool) -> tuple[TensorInfo, ...]
     return tensors
 
 
-def _load_network(
+def _load_model(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
 ) -> tuple[Any, Attention]:
     """Load the weights; return the model, and the attention that it runs with."""
-    with _network_load_errors(checkpoint, settings, load_plan):
+    with _load_errors(checkpoint, settings, load_plan):
         try:
             return _read_weights(
                 checkpoint, settings, load_plan, load_plan.attention
@@ -215,7 +215,7 @@ def _load_network(
 def _read_weights(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, attention: Attention
 ) -> Any:
-    network, found = model_class_of(settings).from_pretrained(
+    model, found = model_class_of(settings).from_pretrained(
         checkpoint.folder,
         dtype=load_plan.precision.dtype,
         attn_implementation=attention.name,
@@ -228,14 +228,12 @@ def _read_weights(
         **quantization_options(load_plan.quantization, settings.family, load_plan.precision.dtype),
     )
     check_complete(checkpoint, load_plan, found)
-    check_not_offloaded(network)
-    return network
+    check_not_offloaded(model)
+    return model
 
 
 @contextmanager
-def _network_load_errors(
-    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan
-) -> Iterator[None]:
+def _load_errors(checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan) -> Iterator[None]:
     """Turn errors of transformers and torch within the block into errors of the kit."""
     try:
         yield
@@ -276,15 +274,15 @@ def _network_load_errors(
         ) from error
 
 
-def _is_exact(network: Any, load_plan: LoadPlan) -> bool:
+def _is_exact(model: Any, load_plan: LoadPlan) -> bool:
     """True if a model computes in fp32, on weights that are not quantised."""
-    return network.dtype == torch.float32 and not load_plan.is_quantized
+    return model.dtype == torch.float32 and not load_plan.is_quantized
 
 
-def _freeze(network: Any) -> None:
+def _freeze(model: Any) -> None:
     """Turn gradients off: nothing is trained here, and they take as much memory as the weights."""
-    network.eval()
-    network.requires_grad_(False)
+    model.eval()
+    model.requires_grad_(False)
 
 
 @contextmanager
@@ -321,19 +319,19 @@ def _is_no_table(record: logging.LogRecord) -> bool:
 
 
 def _facts(
-    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, network: Any
+    checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, model: Any
 ) -> dict[str, str]:
     reasons = load_plan.facts()
-    if network.dtype != load_plan.precision.dtype:
+    if model.dtype != load_plan.precision.dtype:
         reasons["dtype_reason"] = f"{load_plan.stored or 'the model'} runs in no other type here"
     return {
         "model": checkpoint.name,
         "source": checkpoint.origin,
         "revision": checkpoint.revision or "local",
         "family": settings.family.model_type,
-        "device": str(network.device),
+        "device": str(model.device),
         "device_reason": reasons.pop("device_reason"),
-        "dtype": str(network.dtype).removeprefix("torch."),
+        "dtype": str(model.dtype).removeprefix("torch."),
         **reasons,
     }
 
@@ -341,7 +339,7 @@ def _facts(
 def assemble(
     checkpoint: Checkpoint,
     settings: Settings,
-    network: Any,
+    model: Any,
     processor: Any,
     facts: Mapping[str, str],
 ) -> LoadedModel:
@@ -350,20 +348,20 @@ def assemble(
     Args:
         checkpoint: the place of its files.
         settings: its config.json.
-        network: the model of transformers.
+        model: the model of transformers.
         processor: its processor.
         facts: sentences about how it was loaded, for the report.
 
     Raises:
         CheckpointError: its files do not fit together, or a setting cannot be used.
     """
-    rest = published_of(checkpoint, settings, processor, network.config, network.generation_config)
-    num_ids = int(network.config.get_text_config().vocab_size)
+    rest = published_of(checkpoint, settings, processor, model.config, model.generation_config)
+    num_ids = int(model.config.get_text_config().vocab_size)
     check_rules(checkpoint.name, rest.generation.entries, num_ids, rest.end_ids)
     with blaming_settings(checkpoint.name):
-        weight_bytes, shape = measure_weight_bytes(network), shape_of(network, processor)
+        weight_bytes, shape = measure_weight_bytes(model), shape_of(model, processor)
     return LoadedModel(
-        model=network,
+        model=model,
         processor=processor,
         rules=replace(rest.rules, weight_bytes=weight_bytes, shape=shape),
         sampling=rest.sampling,

@@ -30,7 +30,7 @@ Quantization: TypeAlias = Literal["4bit", "8bit"]
 VISION_TOWER = "model.visual"
 """The vision encoder, which is not quantised: it is small, and details that it loses are lost."""
 
-_MARKS = MappingProxyType(
+_TENSOR_SUFFIXES = MappingProxyType(
     {
         "bitsandbytes 4-bit": ".absmax",
         "bitsandbytes 8-bit": ".SCB",
@@ -107,11 +107,11 @@ def check_stored_weights(stored: StoredQuantization | None, tensors: Iterable[Te
     Raises:
         QuantizationError: no tensor has the suffix that the method gives.
     """
-    mark = "" if stored is None else _MARKS.get(str(stored), "")
-    if mark and not any(tensor.name.endswith(mark) for tensor in tensors):
+    suffix = "" if stored is None else _TENSOR_SUFFIXES.get(str(stored), "")
+    if suffix and not any(tensor.name.endswith(suffix) for tensor in tensors):
         raise QuantizationError(
             f"config.json says that the weights are {stored}, and they are plain: no tensor is "
-            f"called *{mark}",
+            f"called *{suffix}",
             hint="delete quantization_config from config.json, and give quantization=... to have "
             "them quantised as they are loaded; or download the checkpoint again",
         )
@@ -180,10 +180,10 @@ def quantization_options(
     return {"quantization_config": config}
 
 
-def measure_weight_bytes(network: Any) -> int:
+def measure_weight_bytes(model: Any) -> int:
     """The size of a model's weights in bytes, with the scales that bitsandbytes keeps for them."""
-    sides = (side for parameter in network.parameters() for side in _sides(parameter))
-    return int(network.get_memory_footprint()) + sum(side.nbytes for side in sides)
+    sides = (side for parameter in model.parameters() for side in _sides(parameter))
+    return int(model.get_memory_footprint()) + sum(side.nbytes for side in sides)
 
 
 def _sides(parameter: Any) -> Iterator[torch.Tensor]:

@@ -63,7 +63,9 @@ def _outdated(family: Family, package: str, since: str, installed: str) -> Outda
     )
 
 
-def check_size(checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]) -> None:
+def check_described_size(
+    checkpoint: Checkpoint, settings: Settings, tensors: Sequence[TensorInfo]
+) -> None:
     """Check that config.json does not describe a larger model than the weights are of.
 
     transformers would allocate memory for all parameters that are missing.
@@ -151,7 +153,7 @@ def _mismatches(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} of shape {tuple(stored)} where config.json says {tuple(described)}"
 
 
-def check_not_offloaded(network: Any) -> None:
+def check_not_offloaded(model: Any) -> None:
     """Check that accelerate has left no part of the model on the processor or the disk.
 
     It does so if a part finds no room by its own arithmetic.
@@ -159,7 +161,7 @@ def check_not_offloaded(network: Any) -> None:
     Raises:
         PlacementError: a part is not on an accelerator.
     """
-    homes = getattr(network, "hf_device_map", None) or {}
+    homes = getattr(model, "hf_device_map", None) or {}
     left = [name for name, home in homes.items() if str(home) in ("cpu", "disk")]
     if left and len(left) < len(homes):
         raise PlacementError(
