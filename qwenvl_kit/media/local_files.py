@@ -71,7 +71,7 @@ def open_file(path: Path, policy: MediaPolicy) -> Iterator[BinaryIO]:
     """
     try:
         with _in_its_folder(path, policy) as (name, folder):
-            file = open(_opened(name, _FILE, folder), "rb")  # noqa: SIM115  # closed below
+            file = _file_of(_opened(name, _FILE, folder))
     except OSError as error:
         raise _unreadable(path, error) from error
     with file:
@@ -164,6 +164,15 @@ def _opened(name: str, flags: int, folder: int | None) -> int:
     except OSError as error:
         if _is_link(name, folder):
             raise forbidden_path() from error
+        raise
+
+
+def _file_of(descriptor: int) -> BinaryIO:
+    """The file of a descriptor, which is closed if there is no room for the file."""
+    try:
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
         raise
 
 
