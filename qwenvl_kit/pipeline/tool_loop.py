@@ -89,8 +89,6 @@ def run_tools(ask: Asks, request: Request, max_rounds: int) -> ToolRun:
     if type(max_rounds) is not int or max_rounds < 1:
         raise InputError(f"max_rounds={max_rounds!r} was given", expected="a whole number above 0")
     tools = as_tools(request.tools)
-    if not tools:
-        raise ToolError("no tools were given", expected="tools=[...], or a Request with tools")
     said = as_messages(request.messages)
     if is_continued(said):
         raise MessageError(
@@ -98,6 +96,8 @@ def run_tools(ask: Asks, request: Request, max_rounds: int) -> ToolRun:
             expected="a user's message, which tools help to answer",
             hint="ask, which goes on with it",
         )
+    if not tools:
+        raise ToolError("no tools were given", expected="tools=[...], or a Request with tools")
     by_name = {tool.name: tool for tool in tools}
     made, warnings = list[MadeCall](), dict[str, None]()
     previous: Reply | None = None

@@ -128,7 +128,7 @@ def with_special_tokens(chat: VisionChat, **settings: Any) -> Reply:
     """An answer in which the model wrote special tokens, as a random one does now and then."""
     known = chat._backend.processor.tokenizer.added_tokens_decoder  # type: ignore[attr-defined]
     for seed in range(40):
-        sampling = Sampling(max_new_tokens=60, temperature=1.2, seed=seed, **settings)
+        sampling = Sampling(max_new_tokens=24, temperature=1.2, seed=seed, **settings)
         reply = chat.ask(CONVERSATIONS["one image"], sampling=sampling)
         if any(score.token_id in known for score in reply.tokens or ()):
             return reply
