@@ -313,12 +313,11 @@ class VisionChat:
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
+        from qwenvl_kit.calibration.files import load_calibrator
         from qwenvl_kit.media.policy import as_policy
         from qwenvl_kit.options import as_budget
 
         budget, media = as_budget(budget), as_policy(media)
-        from qwenvl_kit.calibration.files import load_calibrator
-
         calibrator = load_calibrator(calibrator, model)
         backend = load_vllm(
             model,

@@ -54,9 +54,8 @@ def narrowed(logits: Sequence[float], ids: Sequence[int], sampling: Sampling) ->
     if sampling.top_p is not None and sampling.top_p < 1.0:
         wanted = sampling.top_p * sum(weights)
         before = (0.0, *accumulate(weights))
-        weights = [weight for weight, total in zip(weights, before) if total < wanted] or weights[
-            :1
-        ]
+        kept = [weight for weight, total in zip(weights, before) if total < wanted]
+        weights = kept or weights[:1]
     if sampling.min_p:
         weights = [weight for weight in weights if weight >= sampling.min_p * weights[0]]
     return Candidates(ids[: len(weights)], weights)

@@ -119,7 +119,6 @@ class Sampler:
 
     def __init__(self, settings: SamplerSettings) -> None:
         self.settings = settings
-        self.takes_argmax = settings.takes_argmax
         self.takes_raw_logits = settings.takes_raw_logits
         self.num_candidates = settings.num_candidates
         self._processors: LogitsProcessorList | None = None
@@ -134,7 +133,7 @@ class Sampler:
             ids: the prompt and the answer so far.
             logits: raw logits, fp32 (vocabulary,); minus infinity for tokens that may not come.
         """
-        if self.takes_argmax or self.takes_raw_logits:
+        if self.takes_raw_logits:
             return logits
         if self._processors is None:
             self._processors = self.settings.processors(logits)
