@@ -192,7 +192,7 @@ def distribution_of(sampler: Sampler, ids: list[int], logits: torch.Tensor) -> t
         ids: the prompt and the answer so far.
         logits: raw logits, (vocabulary,).
     """
-    processed = sampler.process(ids, logits)
+    processed = processed_by(sampler, ids, logits)
     if sampler.num_candidates is None:
         found = sampler.probabilities(processed)
     else:
@@ -201,6 +201,14 @@ def distribution_of(sampler: Sampler, ids: list[int], logits: torch.Tensor) -> t
         found = torch.zeros_like(logits)
         found[list(narrow.ids)] = torch.tensor(list(narrow.weights))
     return found / found.sum()
+
+
+def processed_by(sampler: Sampler, ids: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+    """The logits after penalties and rules, after a prompt and an answer."""
+    answer_ids = ids[len(sampler.settings.prompt_ids) :]
+    if unread := sampler.unread(answer_ids):
+        sampler.read(torch.tensor(unread))
+    return sampler.process(logits)
 
 
 def assert_drawn_like_generate(

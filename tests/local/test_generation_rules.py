@@ -18,7 +18,7 @@ from qwenvl_kit.backends.local.engine.top_logits import TopLogits
 from qwenvl_kit.errors import CheckpointError, GenerationError, UnsupportedFeatureError
 from qwenvl_kit.processing.generation_rules import GenerationRules
 from qwenvl_kit.structured_output.constraints import Constraint
-from tests.by_hand import ids_of
+from tests.by_hand import ids_of, processed_by
 
 Maker = Callable[..., VisionChat]
 SHORT = Sampling(max_new_tokens=6)
@@ -158,7 +158,7 @@ def test_a_rule_may_not_force_what_a_form_forbids(published: Maker) -> None:
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0, seed=1)])
 def test_that_nothing_is_left_is_an_error_and_no_token(sampling: Sampling) -> None:
     sampler = Sampler(SamplerSettings(sampling, GenerationRules({"suppress_tokens": [0, 1, 2]})))
-    top = TopLogits(sampler.process([0], torch.zeros(3))[None])
+    top = TopLogits(processed_by(sampler, [0], torch.zeros(3))[None])
     (values,), (ids,) = (tensor.tolist() for tensor in top.top(3))
     with pytest.raises(GenerationError, match="no token is left"):
         sampler.choose(values, ids, top, 0)

@@ -16,8 +16,10 @@ from transformers.generation import logits_process
 from qwenvl_kit import Sampling
 from qwenvl_kit.backends.local.engine.candidates import Candidates, narrowed
 from qwenvl_kit.backends.local.engine.sampler import Sampler, SamplerSettings
+from qwenvl_kit.backends.local.engine.sampler import drawn as drawn_from
 from qwenvl_kit.backends.local.engine.top_logits import TopLogits, to_host
 from qwenvl_kit.processing.generation_rules import GenerationRules
+from tests.by_hand import processed_by
 
 VOCABULARY = 1000
 
@@ -70,7 +72,7 @@ def narrowing(given: dict[str, Any]) -> dict[str, Any]:
 
 def drawn(sampler: Sampler, logits: torch.Tensor, ids: list[int]) -> int:
     """A token for a row, the way of a step of the engine."""
-    top = TopLogits(sampler.process(ids, logits)[None])
+    top = TopLogits(processed_by(sampler, ids, logits)[None])
     (values,), (tokens,) = to_host(top.top(sampler.num_candidates or 1))
     return sampler.choose(values, [int(token) for token in tokens], top, 0)
 
@@ -213,3 +215,30 @@ def test_a_draw_at_the_ends_of_its_range_is_a_candidate() -> None:
     candidates = Candidates([4, 2, 9], [0.5, 0.3, 0.0])
     assert candidates.draw(0.0) == 4
     assert candidates.draw(math.nextafter(1.0, 0.0)) == 2, "never one of weight 0"
+
+
+@given(
+    size=st.integers(1, 1300),
+    zeros=st.floats(0, 1),
+    chance=st.floats(0, 1, exclude_max=True),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_draw_inverts_the_cumulative_distribution(
+    size: int, zeros: float, chance: float, seed: int
+) -> None:
+    maker = torch.Generator().manual_seed(seed)
+    weights = torch.rand(size, generator=maker) * (torch.rand(size, generator=maker) >= zeros)
+    weights[seed % size] = 0.5
+    (token,) = drawn_from(weights, chance).tolist()
+    sums = weights.double().cumsum(0)
+    before, wanted = sums[token] - weights[token], sums[-1] * chance
+    assert weights[token] > 0
+    assert before - 1e-9 <= wanted <= sums[token] + 1e-9
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
+def test_a_draw_from_what_is_no_distribution_stays_within_the_vocabulary(value: float) -> None:
+    for size in (1, 448, 1024):
+        (token,) = drawn_from(torch.full((size,), value), 0.5).tolist()
+        assert 0 <= token < size

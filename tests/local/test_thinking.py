@@ -10,6 +10,7 @@ import torch
 from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.backends.local.engine.grammar import GrammarCompiler
+from qwenvl_kit.backends.local.engine.processed_logits import process_logits
 from qwenvl_kit.backends.local.engine.sampler import SamplerSettings
 from qwenvl_kit.backends.local.engine.sequence import Sequence
 from qwenvl_kit.errors import UnsupportedFeatureError
@@ -105,7 +106,8 @@ def test_thoughts_are_free_and_the_answer_after_them_is_constrained(backend: Loc
     logits[wanted] = 9.0
 
     def chosen() -> int:
-        return int(sequence.process([0], logits).argmax())
+        processed = process_logits([sequence], logits[None])
+        return int(processed.get(0, logits).argmax())
 
     assert chosen() == wanted
     for token_id in tokenizer.encode("so.</think>", add_special_tokens=False):

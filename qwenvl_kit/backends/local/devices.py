@@ -64,6 +64,15 @@ def on_cpu() -> AbstractContextManager[Any]:
     return nullcontext() if is_default else torch.device("cpu")
 
 
+def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor of the processor to a device, without waiting for what the device computes.
+
+    CUDA takes the values before the call returns, so that the tensor may change afterwards. Other
+    devices promise no such thing, and are waited for.
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 def empty_device_cache() -> None:
     """Give memory that torch caches back to the device, as far as that is possible."""
     with suppress(Exception):  # a device that failed says so at the next request as well

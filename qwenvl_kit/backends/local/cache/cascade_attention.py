@@ -10,8 +10,7 @@ four bytes for each token and position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -28,9 +27,12 @@ _MOST_PADDING = 1.5
 """Known tokens for each new one up to which zeros for the known ones cost less than a mask, as
 measured on a CPU: a mask takes 2.2 times as long for a position as a causal kernel."""
 
-SharedPrefix: TypeAlias = Mapping[int, tuple[torch.Tensor, torch.Tensor]]
-"""The keys and values of a prefix that all rows have, by the number of a layer; each is (1, key
-heads, length, head size)."""
+
+class SharedPrefix(Protocol):
+    """The keys and values of a prefix that all rows have, by the number of a layer."""
+
+    def get(self, layer: int, /) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The keys and values of a layer, each (1, key heads, length, head size)."""
 
 
 def offer_shared_attention(model: Any) -> None:
@@ -44,9 +46,15 @@ def offer_shared_attention(model: Any) -> None:
 def _make_mask(
     *, attention_mask: torch.Tensor | None = None, allow_is_causal_skip: bool = True, **options: Any
 ) -> torch.Tensor | None:
-    """The mask that transformers asks for: None where all positions are real and it is causal."""
+    """The mask that transformers asks for: None where all positions are real and it is causal.
+
+    The engine gives a mask only where there is padding. Other devices than the processor are not
+    asked if there is any: they would be waited for in each step.
+    """
     if attention_mask is None and allow_is_causal_skip and options.get("local_size") is None:
         return None
+    if attention_mask is not None and attention_mask.device.type != "cpu":
+        allow_is_causal_skip = False
     make = AttentionMaskInterface()[PLAIN]
     mask: torch.Tensor | None = make(
         attention_mask=attention_mask, allow_is_causal_skip=allow_is_causal_skip, **options

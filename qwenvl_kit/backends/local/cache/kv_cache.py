@@ -7,7 +7,8 @@ they are copied here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers.cache_utils import (
 )
 
 from qwenvl_kit.backends.local.cache.layers import GrowingLayer, KeysAndValues, buffer_size
+from qwenvl_kit.backends.local.devices import upload
 from qwenvl_kit.errors import CheckpointError
 
 
@@ -162,20 +164,31 @@ def cut_cache(cache: Any, length: int) -> None:
         layer.crop(length - layer.get_seq_length())
 
 
-class TrackedPrefix(dict[int, KeysAndValues]):
+class TrackedPrefix:
     """The keys and values of a shared prefix by the number of a layer, which notes its use.
+
+    It is no mapping: for a model on several devices accelerate copies the tensors of all mappings
+    to the device of each layer.
+
+    Args:
+        layers: the keys and values of each layer that has them.
 
     Attributes:
         is_read: True if attention has asked for them. transformers passes them from function to
             function among `**kwargs`, and each of these functions could lose them.
     """
 
-    is_read = False
+    def __init__(self, layers: Mapping[int, KeysAndValues]) -> None:
+        self._layers = layers
+        self.is_read = False
 
-    def get(self, layer: int, default: Any = None) -> Any:
-        """The keys and values of a layer."""
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def get(self, layer: int) -> KeysAndValues | None:
+        """The keys and values of a layer; None if it has none."""
         self.is_read = True
-        return super().get(layer, default)
+        return self._layers.get(layer)
 
 
 def read_shared_prefix(cache: Any) -> TrackedPrefix:
@@ -257,9 +270,12 @@ def select_rows(state: CacheState, rows: Sequence[int], num_skipped: int = 0) ->
             these rows, and are left out.
     """
 
+    @functools.cache
+    def index_on(device: torch.device) -> torch.Tensor:
+        return upload(torch.tensor(rows, dtype=torch.long), device)
+
     def of(tensor: torch.Tensor, batch_axis: int = 0) -> torch.Tensor:
-        index = torch.tensor(rows, dtype=torch.long, device=tensor.device)
-        return tensor.index_select(batch_axis, index)
+        return tensor.index_select(batch_axis, index_on(tensor.device))
 
     def after(tensor: torch.Tensor, axis: int) -> torch.Tensor:
         rest = tensor.narrow(axis, num_skipped, tensor.shape[axis] - num_skipped)

@@ -8,8 +8,7 @@ begin with is held in it once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,13 +25,14 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
     select_rows,
     share_prefix,
 )
+from qwenvl_kit.backends.local.devices import upload
 from qwenvl_kit.backends.local.engine.finite_values import LANGUAGE_MODEL, not_numbers
 from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
+from qwenvl_kit.backends.local.engine.processed_logits import process_logits
 from qwenvl_kit.backends.local.engine.prompt_lookup import Draft
 from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.engine.shortlist import Shortlist
 from qwenvl_kit.backends.local.engine.top_logits import TopLogits, to_host
-from qwenvl_kit.backends.local.error_mapping import translated_errors
-from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError
 
 
 class DecodeBatch:
@@ -52,7 +52,9 @@ class DecodeBatch:
         self.requests: list[EngineRequest] = []
         self._cache: Any = None
         self._draft: Draft | None = None
-        self._mask = torch.ones((0, 0), dtype=torch.bool)
+        self._joined_mask = torch.ones((0, 0), dtype=torch.bool)  # on the processor
+        self._device_mask: torch.Tensor | None = None
+        self._num_steps = 0
 
     @property
     def dtype(self) -> torch.dtype:
@@ -89,8 +91,13 @@ class DecodeBatch:
         if logits is None:
             self._drop_draft()
             logits = self._run(self._draft_tokens())
-        self._mask = pad(self._mask, (0, 1), value=True)
+        self._num_steps += 1
         return logits
+
+    @property
+    def _mask(self) -> torch.Tensor:
+        """True for positions that are not padding, bool (batch, length), on the processor."""
+        return pad(self._joined_mask, (0, self._num_steps), value=True)
 
     def _draft_tokens(self) -> list[int]:
         """The draft for a sequence that is alone; drafts of several differ in useful length."""
@@ -104,9 +111,10 @@ class DecodeBatch:
         width = 1 + len(draft)
         text, visual = zip(*(request.last_position() for request in self.requests))
         positions = torch.tensor([text, visual, visual, visual])[:, :, None] + torch.arange(width)
+        mask = self._device_mask
         logits = self._runner.step(
             self._cache,
-            None if self._is_whole else pad(self._mask, (0, width), value=True),
+            None if mask is None else pad(mask, (0, self._num_steps + width), value=True),
             [[request.sequence.last_id, *draft] for request in self.requests],
             positions,
         )
@@ -117,7 +125,7 @@ class DecodeBatch:
     def _drop_draft(self) -> None:
         """Cut the cache back to the tokens of the answer, and forget the rest of a draft."""
         if self._draft is not None:
-            cut_cache(self._cache, self._mask.shape[1])
+            cut_cache(self._cache, self._joined_mask.shape[1] + self._num_steps)
             self._draft = None
 
     def drop_ended(self) -> None:
@@ -139,7 +147,7 @@ class DecodeBatch:
     def keep(self, rows: Sequence[int]) -> None:
         """Keep the requests of some rows, and drop the others."""
         state = read_state(self._cache)
-        mask = self._mask[torch.tensor(rows, device=self._mask.device)]
+        mask = self._mask[list(rows)]
         shared, own = mask[:, : state.num_shared], mask[:, state.num_shared :]
         num_skipped = int(own.any(dim=0).int().argmax())
         state = select_rows(state, rows, num_skipped)
@@ -156,7 +164,7 @@ class DecodeBatch:
 
     def state_of_only_sequence(self) -> CacheState | None:
         """The cache of a sequence that is alone and has no padding; None otherwise."""
-        if len(self.requests) != 1 or not self._is_whole:
+        if len(self.requests) != 1 or self._device_mask is not None:
             return None
         self._drop_draft()
         return read_state(self._cache)
@@ -182,8 +190,9 @@ class DecodeBatch:
         return length if self._runner.may_share(length, 1 + len(others)) else 0
 
     def _continue_with(self, cache: Any, mask: torch.Tensor) -> None:
-        self._cache, self._mask = cache, mask
-        self._is_whole = bool(mask.all())
+        self._cache, self._joined_mask, self._num_steps = cache, mask, 0
+        is_whole = bool(mask.all())
+        self._device_mask = None if is_whole else upload(mask, self._model.device)
 
 
 def _may_share(state: CacheState, mask: torch.Tensor) -> bool:
@@ -210,68 +219,33 @@ def sample_tokens(
         logits: raw logits, fp32 (batch, vocabulary).
         dtype: the dtype in which the model computes, for messages.
     """
-    if any(request.sequence.removes_invalid_values for request in requests):
+    sequences = [request.sequence for request in requests]
+    if any(sequence.removes_invalid_values for sequence in sequences):
         logits = InfNanRemoveLogitsProcessor()(None, logits)
     top = TopLogits(logits)
-    values, ids = top.top(max(request.sequence.num_wanted for request in requests))
-    raw, raw_ids, normalizers = to_host((values, ids, top.log_normalizers()[:, None]))
-    for request, row in zip(requests, raw):
-        if not math.isfinite(row[0]):  # before sampling: a GPU ends its process for NaN
-            request.sequence.fail(not_numbers(LANGUAGE_MODEL, dtype))
-    chosen = _chosen_of_processed(requests, logits)
-    for at, request in enumerate(requests):
-        sequence, tokens = request.sequence, [int(token) for token in raw_ids[at]]
+    processed = process_logits(sequences, logits)
+    raw_list = Shortlist(sequences, top, logits, max(each.num_wanted for each in sequences))
+    lists, rows = [raw_list], {at: row for row, at in enumerate(processed)}
+    if processed:
+        chosen = [sequences[at] for at in processed]
+        count = max(sequence.sampler.num_candidates or 1 for sequence in chosen)
+        processed_top = TopLogits(torch.stack([*processed.values()]))
+        are_all = len(processed) == len(sequences)
+        raw = logits if are_all else (logits[at] for at in processed)
+        lists.append(Shortlist(chosen, processed_top, raw, count))
+    normalizers, *found = to_host(
+        [top.log_normalizers()[:, None], *(each for made in lists for each in made.tensors)]
+    )
+    for number, made in enumerate(lists):
+        made.take(found[3 * number : 3 * number + 3])
+    for at, sequence in enumerate(sequences):
+        if not math.isfinite(raw_list.highest(at)):
+            sequence.fail(not_numbers(LANGUAGE_MODEL, dtype))
         if sequence.finish_reason is None:
-            with _failing_alone(request):
-                if at not in chosen:
-                    token = sequence.sampler.choose(raw[at], tokens, top, at)
-                    chosen[at] = token, _logit_of(token, tokens, raw[at], logits[at])
-                token, logit = chosen[at]
-                normalizer = normalizers[at][0]
-                alternatives = ((each, value - normalizer) for each, value in zip(tokens, raw[at]))
+            with sequence.failing_alone():
+                made, row = (lists[1], rows[at]) if at in rows else (raw_list, at)
+                token, logit = made.choose(row, logits[at])
+                (normalizer,) = normalizers[at]
+                likeliest = raw_list.likeliest(at)
+                alternatives = ((other, value - normalizer) for other, value in likeliest)
                 sequence.append(token, logit - normalizer, alternatives)
-
-
-def _chosen_of_processed(
-    requests: Sequence[EngineRequest], logits: torch.Tensor
-) -> dict[int, tuple[int, float]]:
-    """The tokens of sequences whose logits are processed first, with their raw logits, by row."""
-    rows, processed = list[int](), list[torch.Tensor]()
-    for at, request in enumerate(requests):
-        sequence = request.sequence
-        if sequence.finish_reason is None and not sequence.takes_raw_logits:
-            with _failing_alone(request):
-                processed.append(sequence.process(request.ids, logits[at]))
-                rows.append(at)
-    if not rows:
-        return {}
-    top = TopLogits(torch.stack(processed))
-    count = max(requests[at].sequence.sampler.num_candidates or 1 for at in rows)
-    values, ids = to_host(top.top(count))
-    tokens = dict[int, int]()
-    for row, at in enumerate(rows):
-        with _failing_alone(requests[at]):
-            sampler = requests[at].sequence.sampler
-            tokens[at] = sampler.choose(values[row], [int(each) for each in ids[row]], top, row)
-    wanted = torch.tensor([[at, token] for at, token in tokens.items()], device=logits.device)
-    raw = logits[wanted[:, 0], wanted[:, 1]].tolist() if tokens else []
-    return {at: (token, logit) for (at, token), logit in zip(tokens.items(), raw)}
-
-
-def _logit_of(
-    token: int, tokens: Sequence[int], values: Sequence[float], logits: torch.Tensor
-) -> float:
-    """The raw logit of a token, without asking the device if it is among the largest."""
-    return values[tokens.index(token)] if token in tokens else float(logits[token])
-
-
-@contextmanager
-def _failing_alone(request: EngineRequest) -> Iterator[None]:
-    """Let an error end this sequence alone; a lack of memory concerns the whole batch."""
-    try:
-        with translated_errors():
-            yield
-    except OutOfMemoryError:
-        raise
-    except QwenVLKitError as error:
-        request.sequence.fail(error)

@@ -17,18 +17,15 @@ def are_all_finite(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
 
 
-def check_logits(logits: torch.Tensor, dtype: torch.dtype) -> None:
-    """Check that a token can be chosen for each row.
+def are_usable(logits: torch.Tensor) -> bool:
+    """True if a token can be chosen for each row; it waits for the device.
+
+    False if a row has a logit that is not a number, or minus infinity alone.
 
     Args:
         logits: fp32 (batch, vocabulary).
-        dtype: the dtype in which the model computes, for messages.
-
-    Raises:
-        GenerationError: a row has a logit that is not a number, or minus infinity alone.
     """
-    if not bool(logits.amax(dim=-1).isfinite().all()):
-        raise not_numbers(LANGUAGE_MODEL, dtype)
+    return bool(logits.amax(dim=-1).isfinite().all())
 
 
 def not_numbers(part: str, dtype: torch.dtype) -> GenerationError:

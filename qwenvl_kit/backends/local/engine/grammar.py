@@ -1,7 +1,7 @@
 """Grammars: the tokens that may come next in an answer that follows a constraint.
 
 A constraint (JSON schema, regular expression, choices) is compiled once into a `Grammar`; each
-answer then has a `GrammarState` of its own, which masks logits. Masks are those of llguidance.
+answer then has a `GrammarState` of its own. Masks of tokens are those of llguidance.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
-import torch
 
 from qwenvl_kit.errors import MissingPackageError, SchemaError
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -188,20 +187,15 @@ class GrammarState:
         self._grammar = grammar
         self._matcher = grammar.matcher.deep_copy()
 
-    def masked(self, logits: torch.Tensor, num_left: int) -> torch.Tensor:
-        """The logits, with minus infinity for each token that may not come next.
+    def allowed(self, num_ids: int, num_left: int) -> Any:
+        """The tokens that may come next, as an array, bool (vocabulary,).
 
         Args:
-            logits: fp32 (vocabulary,).
+            num_ids: the size of the vocabulary.
             num_left: the most tokens that the answer may still have, this one included.
         """
-        allowed = self._allowed(logits.shape[-1])
-        if num_left <= self._grammar.closing_tokens:
-            allowed = self._closing(allowed)
-        if logits.device.type == "cpu":  # torch's threads take longer to wake than the work takes
-            left = numpy.where(allowed, logits.numpy(), numpy.float32(-numpy.inf))
-            return torch.from_numpy(left)
-        return logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
+        allowed = self._allowed(num_ids)
+        return self._closing(allowed) if num_left <= self._grammar.closing_tokens else allowed
 
     def accept(self, token_id: int) -> None:
         """Advance by a token."""

@@ -23,7 +23,8 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
     select_rows,
     share_prefix,
 )
-from qwenvl_kit.backends.local.engine.finite_values import check_logits
+from qwenvl_kit.backends.local.devices import upload
+from qwenvl_kit.backends.local.engine.finite_values import LANGUAGE_MODEL, are_usable, not_numbers
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.vision_encoder import Features, as_encoder_output
 from qwenvl_kit.backends.local.keywords import cache_keyword
@@ -41,7 +42,7 @@ class PrefillOutput:
     Attributes:
         cache: the open KV cache, with which decoding goes on.
         state: the contents of that cache.
-        mask: True for positions that are not padding, bool (batch, length).
+        mask: True for positions that are not padding, bool (batch, length), on the processor.
         logits: the logits after the last token of each row, fp32 (batch, vocabulary).
     """
 
@@ -99,20 +100,22 @@ class ModelRunner:
             own[row, part] = True
             positions[:, row, part] = request.positions_between(start, stop)
         before = torch.ones((len(requests), start), dtype=torch.bool)
-        mask = torch.cat([before, own], dim=1).to(device)
+        mask = torch.cat([before, own], dim=1)
         cache = self._open(prefix, len(requests))
         outputs = _encoder_outputs(requests, start, stops, features)
         logits = self._run(
             cache,
-            input_ids=ids.to(device),
-            attention_mask=None if bool(own.all()) else mask.long(),
-            position_ids=positions.to(device),
+            input_ids=upload(ids, device),
+            attention_mask=None if bool(own.all()) else upload(mask, device).long(),
+            position_ids=upload(positions, device),
             logits_to_keep=1,
             **({"mm_encoder_outputs": outputs} if outputs else {}),
         )
         last = logits[:, -1]
-        if not any(request.sequence.removes_invalid_values for request in requests):
-            check_logits(last, self._model.dtype)
+        may_be_invalid = any(request.sequence.removes_invalid_values for request in requests)
+        # The device is waited for in any case, so that the time of this stage is that of its work.
+        if not are_usable(last) and not may_be_invalid:
+            raise not_numbers(LANGUAGE_MODEL, self._model.dtype)
         return PrefillOutput(cache, read_state(cache), mask, last)
 
     def prefill_without_padding(
@@ -154,7 +157,7 @@ class ModelRunner:
         for row, stop in enumerate(stops):
             mask[row, joined.num_shared : joined.num_shared + joined.length - stop] = False
         cache = open_cache(self._model, joined)
-        return PrefillOutput(cache, joined, mask.to(self._model.device), torch.cat(logits))
+        return PrefillOutput(cache, joined, mask, torch.cat(logits))
 
     def step(
         self,
@@ -172,12 +175,12 @@ class ModelRunner:
             ids: the new tokens of each row.
             positions: their M-RoPE positions, (4, batch, tokens).
         """
-        device = self._model.device
+        inputs = upload(torch.cat([torch.tensor(ids)[None], positions]), self._model.device)
         return self._run(
             cache,
-            input_ids=torch.tensor(ids, device=device),
+            input_ids=inputs[0],
             attention_mask=None if mask is None else mask.long(),
-            position_ids=positions.to(device),
+            position_ids=inputs[1:],
             logits_to_keep=positions.shape[-1],
         )
 

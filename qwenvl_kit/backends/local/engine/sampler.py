@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import LogitsProcessorList
 
 from qwenvl_kit.backends.local.engine.candidates import narrowed
@@ -47,6 +48,9 @@ MOST_CANDIDATES = 256
 
 SPARE_CANDIDATES = 16
 """Candidates beyond top-k, for logits that equal the last one."""
+
+_BLOCK = 512
+"""Tokens of a block whose probabilities are summed before they are looked at one by one."""
 
 _SORTED = 1024
 """Tokens among which top-p is looked for before the whole vocabulary is sorted."""
@@ -126,18 +130,39 @@ class Sampler:
         seed = settings.sampling.seed
         self._random = random.Random() if seed is None else random.Random(seed)
 
-    def process(self, ids: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+    @property
+    def draws_from_all(self) -> bool:
+        """True if any token may be drawn, so that this is done on the device of the logits."""
+        return self.num_candidates is None
+
+    def unread(self, answer_ids: Sequence[int]) -> Sequence[int]:
+        """The ids of prompt and answer that `read` must be given before logits are processed.
+
+        Args:
+            answer_ids: the answer so far.
+        """
+        prompt_ids, num_read = self.settings.prompt_ids, self._ids.length
+        if self.takes_raw_logits:
+            return ()
+        if num_read < len(prompt_ids):
+            return [*prompt_ids[num_read:], *answer_ids]
+        return answer_ids[num_read - len(prompt_ids) :]
+
+    def read(self, ids: torch.Tensor) -> None:
+        """Take ids that are new, (number,), on the device of the logits."""
+        self._ids.add(ids)
+
+    def process(self, logits: torch.Tensor) -> torch.Tensor:
         """The logits after penalties and rules, (vocabulary,).
 
         Args:
-            ids: the prompt and the answer so far.
             logits: raw logits, fp32 (vocabulary,); minus infinity for tokens that may not come.
         """
         if self.takes_raw_logits:
             return logits
         if self._processors is None:
             self._processors = self.settings.processors(logits)
-        context: Any = self._ids.tensor(ids, logits.device)
+        context: Any = self._ids.tensor
         scores = self._processors(context, logits[None].clone())
         # A rule that forces a token may not force one that the grammar forbids.
         left: torch.Tensor = scores.masked_fill(logits[None] == -torch.inf, -torch.inf)[0]
@@ -155,12 +180,12 @@ class Sampler:
         Raises:
             GenerationError: no token may come, or the logits are not numbers.
         """
-        self._check(logits[0])
+        self.check(logits[0])
         sampling = self.settings.sampling
         if sampling.is_greedy:
             return ids[0]
-        if self.num_candidates is None:
-            return self._draw_from_all(top.logits[row])
+        if self.draws_from_all:
+            return int(self.draw(top.logits[row]))
         least = logits[min(sampling.top_k or 1, len(logits)) - 1]
         has_more = len(logits) < top.logits.shape[1] and logits[-1] == least
         if has_more and least > -math.inf:  # others may equal the last of top-k
@@ -191,12 +216,20 @@ class Sampler:
             probabilities = probabilities.masked_fill(probabilities < least, 0.0)
         return probabilities
 
-    def _draw_from_all(self, logits: torch.Tensor) -> int:
-        sums = self.probabilities(logits).cpu().double().cumsum(-1)  # some devices have no fp64
-        wanted = sums[-1] * self._random.random()
-        return int(torch.searchsorted(sums, wanted, right=True).clamp(max=len(sums) - 1))
+    def draw(self, logits: torch.Tensor) -> torch.Tensor:
+        """A token that is drawn from the whole vocabulary, (1,), on the device of the logits.
 
-    def _check(self, highest: float) -> None:
+        Args:
+            logits: processed logits, fp32 (vocabulary,).
+        """
+        return drawn(self.probabilities(logits), self._random.random())
+
+    def check(self, highest: float) -> None:
+        """Check that a token can be chosen, by the largest processed logit.
+
+        Raises:
+            GenerationError: no token may come, or the logits are not numbers.
+        """
         if math.isfinite(highest):
             return
         if highest == -math.inf:
@@ -214,31 +247,88 @@ class Sampler:
 
 
 class _GrowingIds:
-    """Prompt and answer as a tensor that grows by a token at a time, (1, length)."""
+    """Prompt and answer on the device of the logits, to which ids are added.
+
+    Attributes:
+        length: the number of ids.
+    """
 
     def __init__(self) -> None:
-        self._tensor: torch.Tensor | None = None
-        self._length = 0
+        self._room = torch.zeros((1, 0), dtype=torch.long)
+        self.length = 0
 
-    def tensor(self, ids: Sequence[int], device: torch.device) -> torch.Tensor:
-        """All ids; only those that are new are copied to the device."""
-        if self._tensor is None or len(ids) > self._tensor.shape[1]:
-            room = torch.zeros((1, 2 * len(ids) + 64), dtype=torch.long, device=device)
-            room[0, : len(ids)] = torch.tensor(ids, device=device)
-            self._tensor = room
-        elif len(ids) > self._length:
-            new = torch.tensor(ids[self._length :], device=device)
-            self._tensor[0, self._length : len(ids)] = new
-        self._length = len(ids)
-        return self._tensor[:, : self._length]
+    @property
+    def tensor(self) -> torch.Tensor:
+        """All ids, (1, length)."""
+        return self._room[:, : self.length]
+
+    def add(self, ids: torch.Tensor) -> None:
+        """Add ids, (number,)."""
+        length = self.length + len(ids)
+        if length > self._room.shape[1]:
+            room = ids.new_zeros((1, 2 * length + 64))
+            if self.length:
+                room[:, : self.length] = self.tensor
+            self._room = room
+        self._room[0, self.length : length] = ids
+        self.length = length
+
+
+def drawn(weights: torch.Tensor, chance: float) -> torch.Tensor:
+    """The token that a random number selects, by inverting the cumulative distribution, (1,).
+
+    Blocks are summed first and then the tokens of one block, because a sum over the vocabulary
+    would be too coarse in fp32, and some devices have no fp64. The device is not waited for.
+
+    Args:
+        weights: the probabilities of all tokens, up to a common factor, fp32 (vocabulary,). If
+            they are no numbers, the token has no meaning, and is one of the vocabulary.
+        chance: the random number, in [0, 1).
+    """
+    if weights.device.type == "cpu":
+        weights = weights.double()
+    blocks = pad(weights, (0, -len(weights) % _BLOCK)).unflatten(0, (-1, _BLOCK))
+    sizes = blocks.sum(-1)
+    sums = sizes.cumsum(-1)
+    wanted = sums[-1:] * chance
+    block = _first_above(sums, sizes, wanted)
+    inside = blocks[block][0]
+    rest = wanted - (sums - sizes)[block]
+    token = block * _BLOCK + _first_above(inside.cumsum(-1), inside, rest)
+    return token.clamp(max=len(weights) - 1)
+
+
+def _first_above(sums: torch.Tensor, weights: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The first place with a weight whose running sum is larger than a number, (1,).
+
+    The last place with a weight, if no sum is, because of rounding.
+    """
+    is_possible = weights > 0
+    is_above = (sums > wanted) & is_possible
+    last = len(weights) - 1 - is_possible.flip(0).int().argmax(-1, keepdim=True)
+    return torch.where(is_above.any(), is_above.int().argmax(-1, keepdim=True), last)
 
 
 def _within_top_p(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
     """Probabilities of the likeliest tokens that make up `top_p` together; 0 for all others."""
-    values, ids = TopLogits(probabilities[None]).top(_SORTED)
-    if float(values.sum()) < top_p:
-        values, ids = probabilities[None].sort(descending=True)
+    values, ids = _sorted_down(probabilities, top_p)
     before = values.cumsum(-1) - values
-    kept = before < top_p
-    kept[:, 0] = True
-    return torch.zeros_like(probabilities).scatter_(0, ids[kept], values[kept])
+    kept = torch.where(before < top_p, values, 0.0)
+    kept[0] = values[0]
+    return torch.zeros_like(probabilities).scatter_(0, ids, kept)
+
+
+def _sorted_down(probabilities: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest tokens that make up `top_p` together, and maybe more, largest first.
+
+    A processor sorts a few first. Other devices sort all at once, and would be waited for to know
+    if a few are enough.
+
+    Returns:
+        Their probabilities and ids, (number,) each.
+    """
+    if probabilities.device.type == "cpu":
+        values, ids = TopLogits(probabilities[None]).top(_SORTED)
+        if float(values.sum()) >= top_p:
+            return values[0], ids[0]
+    return probabilities.sort(descending=True, stable=True)

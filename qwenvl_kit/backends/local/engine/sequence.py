@@ -6,14 +6,15 @@ Its tokens, their scores, the text so far, and the reason why it ended.
 from __future__ import annotations
 
 from collections import abc
+from contextlib import contextmanager
 from itertools import islice
-
-import torch
+from typing import Any
 
 from qwenvl_kit.backends.answer_builder import AnswerBuilder
 from qwenvl_kit.backends.local.engine.grammar import GrammarState
 from qwenvl_kit.backends.local.engine.sampler import Sampler, SamplerSettings
-from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.backends.local.error_mapping import translated_errors
+from qwenvl_kit.errors import OutOfMemoryError, QwenVLKitError
 from qwenvl_kit.messages.thinking import CLOSE
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.results import Delta, FinishReason, TokenAlternative, TokenScore
@@ -67,6 +68,11 @@ class Sequence:
         return not self._is_constrained and self.sampler.takes_raw_logits
 
     @property
+    def draws_from_all(self) -> bool:
+        """True if its next token is drawn from the whole vocabulary."""
+        return self.finish_reason is None and self.sampler.draws_from_all
+
+    @property
     def num_wanted(self) -> int:
         """The number of largest raw logits that this sequence needs at each step."""
         candidates = self.sampler.num_candidates or 1 if self.takes_raw_logits else 1
@@ -77,19 +83,17 @@ class Sequence:
         """True if the next token must follow the grammar."""
         return self._grammar is not None and not self._is_thinking
 
-    def process(self, ids: abc.Sequence[int], logits: torch.Tensor) -> torch.Tensor:
-        """The logits after grammar, penalties and rules, (vocabulary,).
+    def allowed(self, num_ids: int) -> Any:
+        """The tokens that the grammar allows next, as an array, bool (vocabulary,).
+
+        None if any may come.
 
         Args:
-            ids: the prompt and the answer so far.
-            logits: raw logits, (vocabulary,).
-
-        Raises:
-            GenerationError: no token may come next.
+            num_ids: the size of the vocabulary.
         """
-        if self._grammar is not None and not self._is_thinking:
-            logits = self._grammar.masked(logits, self.max_new_tokens - len(self.token_ids))
-        return self.sampler.process(ids, logits)
+        if self._grammar is None or self._is_thinking:
+            return None
+        return self._grammar.allowed(num_ids, self.max_new_tokens - len(self.token_ids))
 
     def append(
         self, token_id: int, logprob: float, top_logprobs: abc.Iterable[tuple[int, float]] = ()
@@ -125,6 +129,20 @@ class Sequence:
         """End the answer by an error of its own; other sequences of the batch go on."""
         self.error = error
         self.finish("cancelled")
+
+    @contextmanager
+    def failing_alone(self) -> abc.Iterator[None]:
+        """Let an error within the block end this answer alone.
+
+        A lack of memory concerns the whole batch, and is raised.
+        """
+        try:
+            with translated_errors():
+                yield
+        except OutOfMemoryError:
+            raise
+        except QwenVLKitError as error:
+            self.fail(error)
 
     def take_delta(self) -> Delta:
         """Return the text and the token that were added since the last call.

@@ -98,10 +98,10 @@ def _largest(values: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def to_host(tensors: Sequence[torch.Tensor]) -> list[list[list[float]]]:
-    """Tensors with the same number of rows as lists of rows, copied from their device at once.
+    """Tensors of two dimensions as lists of rows, copied from their device at once.
 
     Token ids pass through fp32, in which they are exact below 2**24. Some devices have no fp64.
     """
-    widths = [tensor.shape[1] for tensor in tensors]
-    joined = torch.cat([tensor.float() for tensor in tensors], dim=1).cpu()
-    return [part.tolist() for part in joined.split(widths, dim=1)]
+    joined = torch.cat([tensor.float().flatten() for tensor in tensors]).cpu()
+    parts = joined.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape).tolist() for part, tensor in zip(parts, tensors)]

@@ -12,7 +12,7 @@ import torch
 
 from qwenvl_kit.backends.base import KnownMedia
 from qwenvl_kit.backends.local.cache.store import CacheEntry, CacheStore
-from qwenvl_kit.backends.local.devices import on_cpu
+from qwenvl_kit.backends.local.devices import on_cpu, upload
 from qwenvl_kit.backends.local.engine.finite_values import (
     VISION_ENCODER,
     are_all_finite,
@@ -158,7 +158,7 @@ def _run(
         return []
     with on_cpu():
         pixels, grids = encode(list(media.values())).values()
-    output = run(pixels.to(device), grids.to(device), return_dict=True)
+    output = run(upload(pixels, device), upload(grids, device), return_dict=True)
     deep = zip(*(getattr(output, "deepstack_features", None) or ()))
     levels = list(deep) or [()] * len(media)
     return [
