@@ -220,8 +220,8 @@ def test_settings_that_leave_no_number_fail_their_own_request_and_are_named(
 ) -> None:
     process = Sampler.process
 
-    def spoiled(sampler: Sampler, ids: Any, logits: torch.Tensor) -> torch.Tensor:
-        made = process(sampler, ids, logits)
+    def spoiled(sampler: Sampler, logits: torch.Tensor) -> torch.Tensor:
+        made = process(sampler, logits)
         return made * math.nan if sampler.settings.sampling.seed == 13 else made
 
     monkeypatch.setattr(Sampler, "process", spoiled)
