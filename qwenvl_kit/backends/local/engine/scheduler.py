@@ -5,7 +5,8 @@ A request passes through it in this order:
 1. `submit` puts it into the request queue (`request_queue`) and wakes the thread.
 2. Between two decode steps the thread admits the requests that have room.
 3. The prompts of admitted requests are computed in groups (`prefill`), which also gives each its
-   first token; the requests then join the decode batch (`decode`).
+   first token; the requests then join the decode batch (`decode`). Between two groups, and between
+   two `chunks` of a long prompt, the requests that ran before get their next token.
 4. Each decode step gives every sequence of the batch one more token. Observers are told, and
    requests that have ended complete their futures.
 
@@ -28,8 +29,9 @@ import torch
 
 from qwenvl_kit.backends.admission import Gathering
 from qwenvl_kit.backends.base import Load, Work
+from qwenvl_kit.backends.local.engine.chunks import ALONE_CHUNK_TOKENS, CHUNK_TOKENS
 from qwenvl_kit.backends.local.engine.decode import DecodeBatch, sample_tokens
-from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup
+from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup, PrefillResult
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.request_queue import RequestQueue, cache_bytes
 from qwenvl_kit.backends.local.error_mapping import translated_errors
@@ -250,14 +252,19 @@ class Scheduler:
     def _compute_prompts(self, admitted: Sequence[EngineRequest]) -> None:
         """Compute prompts, group by group.
 
-        While no answer waits for the next step, requests that come meanwhile are computed too.
+        While no answer waits for the next step, requests that come meanwhile are computed too. An
+        answer that began before goes on between two passes; answers that begin together also go on
+        together, as that takes fewer steps.
         """
+        may_go_on = bool(self._batch.requests)
         left = self._admit(admitted)
         while left:
             group = self._prefill.next_group(left)
-            self._run_group(group)
+            self._run_group(group, may_go_on=may_go_on)
             done = () if group.stop is not None else group.requests
             left = [request for request in left if request in self._running and request not in done]
+            if may_go_on and left:
+                self._decode()
             if not self._batch.requests:
                 with self._changed:
                     admitted = self._take_from_queue(not_computed=left)
@@ -271,23 +278,49 @@ class Scheduler:
                 self._complete(request)
         return [request for request in admitted if request in self._running]
 
-    def _run_group(self, group: PrefillGroup) -> None:
-        """Compute the prompts of a group, choose first tokens, and let them join the batch."""
-        try:
-            with translated_errors():
-                done = self._prefill.run(group)
-                self._work.vision_seconds += done.vision_seconds
-                self._work.prefill_seconds += done.prefill_seconds
-                if done.output is None:
-                    return
-                sample_tokens(group.requests, done.output.logits, self._batch.dtype)
-                self._batch.join(group.requests, done.output)
-        except QwenVLKitError as error:
-            self._run_apart(group, error)
-        else:
+    def _run_group(self, group: PrefillGroup, *, may_go_on: bool) -> None:
+        """Compute the prompts of a group, choose first tokens, and let them join the batch.
+
+        Args:
+            group: the group.
+            may_go_on: True if the requests of the batch get their next tokens between two passes.
+        """
+        is_alone = not (may_go_on and self._batch.requests)
+        passes = self._prefill.run(group, ALONE_CHUNK_TOKENS if is_alone else CHUNK_TOKENS)
+        done: PrefillResult | None = None
+        while done is None:
+            try:
+                with translated_errors():
+                    done = next(passes)
+                    if done is not None:
+                        self._join(group, done)
+            except QwenVLKitError as error:
+                self._run_apart(group, error, may_go_on=may_go_on)
+                return
+            if done is None and not self._may_still_come(group, may_go_on=may_go_on):
+                return
+        if done.output is not None:
             self._report(group.requests)
 
-    def _run_apart(self, group: PrefillGroup, error: QwenVLKitError) -> None:
+    def _join(self, group: PrefillGroup, done: PrefillResult) -> None:
+        """Choose the first tokens of a group that is computed, and let it join the batch."""
+        self._work.vision_seconds += done.vision_seconds
+        self._work.prefill_seconds += done.prefill_seconds
+        if done.output is not None:
+            sample_tokens(group.requests, done.output.logits, self._batch.dtype)
+            self._batch.join(group.requests, done.output)
+
+    def _may_still_come(self, group: PrefillGroup, *, may_go_on: bool) -> bool:
+        """Between two passes: True if the group is to be computed on; False if all of it ended."""
+        if may_go_on:
+            self._decode()
+        if not all(request.is_over() for request in group.requests):
+            return True
+        for request in group.requests:
+            self._complete(request)
+        return False
+
+    def _run_apart(self, group: PrefillGroup, error: QwenVLKitError, *, may_go_on: bool) -> None:
         """Compute the requests of a failed group one by one, so that one fault costs no other."""
         is_shared = len(group.requests) > 1 and not isinstance(error, OutOfMemoryError)
         if not is_shared:
@@ -295,7 +328,7 @@ class Scheduler:
             return
         release_frames(error)
         for request in group.requests:
-            self._run_group(PrefillGroup([request], group.prefix))
+            self._run_group(PrefillGroup([request], group.prefix), may_go_on=may_go_on)
 
     def _decode(self) -> None:
         """Run one decode step: one more token for each sequence of the batch."""
