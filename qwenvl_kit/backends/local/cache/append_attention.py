@@ -2,8 +2,8 @@
 
 Torch's causal kernels are for as many queries as keys, and a mask costs twice as much for a
 position. So the new tokens attend to the known ones without a mask, as all of them see all of
-these, then to each other by a causal kernel, and the two results are merged by the logarithms of
-their sums: Dao et al., "Flash-Decoding for long-context inference", 2023. Each position is looked at
+these, then to each other by a causal kernel. The two results are merged by the logarithms of their
+sums (Dao et al., "Flash-Decoding for long-context inference", 2023). Each position is looked at
 once, as in a pass over the whole sequence.
 """
 
@@ -40,11 +40,15 @@ def attend_appended(
     groups = heads // key_heads
     # Heads with the same keys are treated as more tokens of one head, so that no key is copied.
     grouped = query.reshape(batch, key_heads, groups * num_tokens, size)
-    known, known_sums = _flash(grouped, key[:, :, :num_known], value[:, :, :num_known], scale=scaling)
+    known, known_sums = _flash(
+        grouped, key[:, :, :num_known], value[:, :, :num_known], scale=scaling
+    )
     own_key, own_value = (
         tensor[:, :, num_known:].repeat_interleave(groups, dim=1) for tensor in (key, value)
     )
     own, own_sums = _flash(query, own_key, own_value, 0.0, True, scale=scaling)
     share = torch.sigmoid(known_sums.reshape(batch, heads, num_tokens) - own_sums)[..., None]
     known = known.reshape(batch, heads, num_tokens, size)
-    return torch.lerp(own.float(), known.float(), share).to(query.dtype).transpose(1, 2).contiguous()
+    return (
+        torch.lerp(own.float(), known.float(), share).to(query.dtype).transpose(1, 2).contiguous()
+    )

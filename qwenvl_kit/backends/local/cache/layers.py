@@ -112,5 +112,5 @@ def _begins(room: torch.Tensor, tensor: Any) -> bool:
 
 def _enlarged(tensor: Any, length: int, size: int) -> torch.Tensor:
     room: torch.Tensor = tensor.new_empty((*tensor.shape[:-2], size, tensor.shape[-1]))
-    room[..., :length, :] = tensor
+    room[..., :length, :] = tensor[..., :length, :]
     return room

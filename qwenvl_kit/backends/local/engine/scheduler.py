@@ -6,7 +6,7 @@ A request passes through it in this order:
 2. Between two decode steps the thread admits the requests that have room.
 3. The prompts of admitted requests are computed in groups (`prefill`), which also gives each its
    first token; the requests then join the decode batch (`decode`). Between two groups, and between
-   two `chunks` of a long prompt, the requests that ran before get their next token.
+   two `chunks` of a long prompt, answers that run get their next token.
 4. Each decode step gives every sequence of the batch one more token. Observers are told, and
    requests that have ended complete their futures.
 
@@ -20,7 +20,7 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -252,23 +252,33 @@ class Scheduler:
     def _compute_prompts(self, admitted: Sequence[EngineRequest]) -> None:
         """Compute prompts, group by group.
 
-        While no answer waits for the next step, requests that come meanwhile are computed too. An
-        answer that began before goes on between two passes; answers that begin together also go on
-        together, as that takes fewer steps.
+        While no answer waits for the next step, requests that come meanwhile are computed too.
         """
-        may_go_on = bool(self._batch.requests)
+        before = tuple(self._batch.requests)
         left = self._admit(admitted)
         while left:
             group = self._prefill.next_group(left)
-            self._run_group(group, may_go_on=may_go_on)
+            self._run_group(group, before)
             done = () if group.stop is not None else group.requests
             left = [request for request in left if request in self._running and request not in done]
-            if may_go_on and left:
+            if left and self._have_readers(before):
                 self._decode()
             if not self._batch.requests:
                 with self._changed:
                     admitted = self._take_from_queue(not_computed=left)
                 left += self._admit(admitted)
+
+    def _have_readers(self, before: Collection[EngineRequest]) -> bool:
+        """True if an answer of the batch should go on between two passes over prompts.
+
+        That is one that ran before, or that somebody reads along. Others that begin together also
+        go on together, as that takes fewer steps.
+        """
+        return any(
+            request.sequence.finish_reason is None
+            and (request in before or (request.observer is not None and request.observer.is_read()))
+            for request in self._batch.requests
+        )
 
     def _admit(self, admitted: Sequence[EngineRequest]) -> list[EngineRequest]:
         """Count requests as running; complete those that have ended, and return the others."""
@@ -278,15 +288,15 @@ class Scheduler:
                 self._complete(request)
         return [request for request in admitted if request in self._running]
 
-    def _run_group(self, group: PrefillGroup, *, may_go_on: bool) -> None:
+    def _run_group(self, group: PrefillGroup, before: Collection[EngineRequest]) -> None:
         """Compute the prompts of a group, choose first tokens, and let them join the batch.
 
         Args:
             group: the group.
-            may_go_on: True if the requests of the batch get their next tokens between two passes.
+            before: the requests that ran before its requests were admitted.
         """
-        is_alone = not (may_go_on and self._batch.requests)
-        passes = self._prefill.run(group, ALONE_CHUNK_TOKENS if is_alone else CHUNK_TOKENS)
+        chunk_tokens = CHUNK_TOKENS if self._have_readers(before) else ALONE_CHUNK_TOKENS
+        passes = self._prefill.run(group, chunk_tokens)
         done: PrefillResult | None = None
         while done is None:
             try:
@@ -295,9 +305,9 @@ class Scheduler:
                     if done is not None:
                         self._join(group, done)
             except QwenVLKitError as error:
-                self._run_apart(group, error, may_go_on=may_go_on)
+                self._run_apart(group, error, before)
                 return
-            if done is None and not self._may_still_come(group, may_go_on=may_go_on):
+            if done is None and self._pause(group, before):
                 return
         if done.output is not None:
             self._report(group.requests)
@@ -310,17 +320,19 @@ class Scheduler:
             sample_tokens(group.requests, done.output.logits, self._batch.dtype)
             self._batch.join(group.requests, done.output)
 
-    def _may_still_come(self, group: PrefillGroup, *, may_go_on: bool) -> bool:
-        """Between two passes: True if the group is to be computed on; False if all of it ended."""
-        if may_go_on:
+    def _pause(self, group: PrefillGroup, before: Collection[EngineRequest]) -> bool:
+        """Let others go on between two passes over a group; True if all of the group has ended."""
+        if self._have_readers(before):
             self._decode()
         if not all(request.is_over() for request in group.requests):
-            return True
+            return False
         for request in group.requests:
             self._complete(request)
-        return False
+        return True
 
-    def _run_apart(self, group: PrefillGroup, error: QwenVLKitError, *, may_go_on: bool) -> None:
+    def _run_apart(
+        self, group: PrefillGroup, error: QwenVLKitError, before: Collection[EngineRequest]
+    ) -> None:
         """Compute the requests of a failed group one by one, so that one fault costs no other."""
         is_shared = len(group.requests) > 1 and not isinstance(error, OutOfMemoryError)
         if not is_shared:
@@ -328,7 +340,7 @@ class Scheduler:
             return
         release_frames(error)
         for request in group.requests:
-            self._run_group(PrefillGroup([request], group.prefix), may_go_on=may_go_on)
+            self._run_group(PrefillGroup([request], group.prefix), before)
 
     def _decode(self) -> None:
         """Run one decode step: one more token for each sequence of the batch."""

@@ -50,7 +50,6 @@ class Features(KnownMedia):
         """The size of its tensors in bytes."""
         return sum(t.numel() * t.element_size() for t in (self.pooled, *self.deepstack))
 
-
     def part(self, first: int, last: int) -> Features:
         """The features of the visual tokens from `first` to `last`, as views."""
         if (first, last) == (0, len(self.pooled)):
