@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from qwenvl_kit.backends.local.cache.append_attention import attend_appended, can_append
 from qwenvl_kit.backends.local.loading.attention import PLAIN
 
 _NAME = "qwenvl_kit_shared"
@@ -98,6 +99,8 @@ def _attend(
     num_tokens, num_known = query.shape[2], key.shape[2] - query.shape[2]
     if shared is None:
         if attention_mask is None and num_tokens > 1 and num_known:
+            if can_append(query):
+                return attend_appended(query, key, value, scaling), None
             if num_known <= _MOST_PADDING * num_tokens:
                 return _attend_padded(query, key, value, scaling), None
             attention_mask = _causal_mask(num_tokens, key.shape[2], query.device)

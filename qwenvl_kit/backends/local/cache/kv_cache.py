@@ -158,6 +158,13 @@ def open_cache(model: Any, state: CacheState | None = None) -> Any:
     return cache
 
 
+def reserve(cache: Any, length: int) -> None:
+    """Make room in an open cache for this many positions, so that it is copied once at most."""
+    for layer in cache.layers:
+        if isinstance(layer, GrowingLayer):
+            layer.reserve(length)
+
+
 def cut_cache(cache: Any, length: int) -> None:
     """Cut an open cache down to its first positions; no state may hold the others."""
     for layer in cache.layers:

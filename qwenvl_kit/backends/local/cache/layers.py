@@ -38,6 +38,7 @@ class GrowingLayer(DynamicLayer):
         super().__init__()
         self.shared: KeysAndValues | None = None
         self._buffers: KeysAndValues | None = None
+        self._reserved = 0
 
     @property
     def num_shared(self) -> int:
@@ -77,13 +78,18 @@ class GrowingLayer(DynamicLayer):
         start = super().get_seq_length()
         if start == 0:
             self.keys, self.values = key_states.contiguous(), value_states.contiguous()
-            return self.keys, self.values
+            if not self._reserved:
+                return self.keys, self.values
         stop = start + key_states.shape[-2]
         keys, values = self._buffers_for(start, stop)
         keys[..., start:stop, :] = key_states
         values[..., start:stop, :] = value_states
         self.keys, self.values = keys[..., :stop, :], values[..., :stop, :]
         return self.keys, self.values
+
+    def reserve(self, length: int) -> None:
+        """Make room for this many positions at the next update, the shared prefix included."""
+        self._reserved = length - self.num_shared
 
     def get_seq_length(self) -> int:
         """The number of positions, the shared prefix included."""
@@ -93,7 +99,7 @@ class GrowingLayer(DynamicLayer):
         """Buffers that hold the first positions and have room up to `stop`."""
         buffers = self._buffers
         if buffers is None or buffers[0].shape[-2] < stop or not _begins(buffers[0], self.keys):
-            size = buffer_size(stop)
+            size = buffer_size(max(stop, self._reserved))
             buffers = (_enlarged(self.keys, start, size), _enlarged(self.values, start, size))
             self._buffers = buffers
         return buffers
@@ -106,5 +112,5 @@ def _begins(room: torch.Tensor, tensor: Any) -> bool:
 
 def _enlarged(tensor: Any, length: int, size: int) -> torch.Tensor:
     room: torch.Tensor = tensor.new_empty((*tensor.shape[:-2], size, tensor.shape[-1]))
-    room[..., :length, :] = tensor
+    room[..., :length, :] = tensor[..., :length, :]
     return room

@@ -6,7 +6,7 @@ features that were computed before; no pixels reach the model here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
     read_shared_prefix,
     read_state,
     repeat_row,
+    reserve,
     select_rows,
     share_prefix,
 )
@@ -89,6 +90,48 @@ class ModelRunner:
         Raises:
             GenerationError: the logits of a row are not numbers; nothing of it may be kept.
         """
+        cache = self._open(prefix, len(requests))
+        return self._read(cache, requests, start, stops, features)
+
+    def prefill_in_chunks(
+        self,
+        request: EngineRequest,
+        start: int,
+        stops: Sequence[int],
+        prefix: CacheState | None,
+        features: Mapping[int, Features],
+    ) -> Iterator[PrefillOutput]:
+        """Compute the tokens of a request from `start` on in chunks.
+
+        Args:
+            request: the request.
+            start: the length of its prefix, which is computed already.
+            stops: the places at which the chunks end.
+            prefix: the state after the prefix.
+            features: the features of the media within the computed part, by the number of the
+                picture or video.
+
+        Returns:
+            The output after each chunk; that after the last is what `prefill` gives.
+
+        Raises:
+            GenerationError: the logits after a chunk are not numbers.
+        """
+        cache = self._open(prefix, 1)
+        reserve(cache, stops[-1])
+        for stop in stops:
+            yield self._read(cache, [request], start, [stop], [features])
+            start = stop
+
+    def _read(
+        self,
+        cache: Any,
+        requests: Sequence[EngineRequest],
+        start: int,
+        stops: Sequence[int],
+        features: Sequence[Mapping[int, Features]],
+    ) -> PrefillOutput:
+        """Compute the tokens of each request from `start` to its stop with an open cache."""
         device = self._model.device
         width = max(stops) - start
         ids = torch.full((len(requests), width), self._pad_id)
@@ -101,7 +144,6 @@ class ModelRunner:
             positions[:, row, part] = request.positions_between(start, stop)
         before = torch.ones((len(requests), start), dtype=torch.bool)
         mask = torch.cat([before, own], dim=1)
-        cache = self._open(prefix, len(requests))
         outputs = _encoder_outputs(requests, start, stops, features)
         logits = self._run(
             cache,
@@ -218,9 +260,10 @@ def _encoder_outputs(
     stops: Sequence[int],
     features: Sequence[Mapping[int, Features]],
 ) -> dict[str, Any]:
-    """The features of the media that are computed now, by kind, in the order of placeholders."""
+    """The features of what is computed now, by kind, in the order of placeholders."""
     shown: dict[str, list[Features]] = {"image": [], "video": []}
     for request, stop, known in zip(requests, stops, features):
-        for index in request.media_between(start, stop):
-            shown[request.media_kinds[index]].append(known[index])
+        for part in request.media_parts(start, stop):
+            kind = request.media_kinds[part.number]
+            shown[kind].append(known[part.number].part(part.first, part.last))
     return {kind: as_encoder_output(found) for kind, found in shown.items() if found}

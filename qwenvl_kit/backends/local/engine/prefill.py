@@ -2,18 +2,19 @@
 
 A prompt is looked up in the prefix cache first; only the rest of it is computed. A prefix that
 several waiting prompts have in common is computed once, before them. Prompts that remain are
-computed together, if little of the batch would be padding.
+computed together, if little of the batch would be padding. A long prompt is computed in `chunks`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from qwenvl_kit.backends.local.cache.cache_key import common_length
 from qwenvl_kit.backends.local.cache.kv_cache import CacheState, select_rows
 from qwenvl_kit.backends.local.cache.prefix_cache import Prefix, PrefixCache
+from qwenvl_kit.backends.local.engine.chunks import ALONE_CHUNK_TOKENS, chunk_stops
 from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.vision_encoder import Features, VisionEncoder
@@ -110,16 +111,30 @@ class Prefill:
         may_share = self._is_croppable and self._runner.may_share(length, len(requests))
         return length if may_share else 0
 
-    def run(self, group: PrefillGroup) -> PrefillResult:
-        """Compute a group, and keep in the prefix cache what other prompts may begin with."""
+    def run(
+        self, group: PrefillGroup, chunk_tokens: int = ALONE_CHUNK_TOKENS
+    ) -> Iterator[PrefillResult | None]:
+        """Compute a group, and keep in the prefix cache what other prompts may begin with.
+
+        Args:
+            group: the group.
+            chunk_tokens: the length of the chunks in which a single prompt is computed.
+
+        Returns:
+            None after the vision encoder and after each chunk, when the caller may do other
+            things or give up; then the result.
+        """
         started = time.perf_counter()
         features, vision_seconds = self._features(group)
-        output = None
-        if group.stop is None:
-            output = self._run_to_end(group, features)
-        else:
-            self._run_prefix(group, group.stop, features)
-        seconds = time.perf_counter() - started - vision_seconds
+        if vision_seconds:
+            yield None
+        started, output, waited = time.perf_counter(), None, 0.0
+        for output in self._passes(group, features, chunk_tokens):
+            if output is None:
+                paused = time.perf_counter()
+                yield None
+                waited += time.perf_counter() - paused
+        seconds = time.perf_counter() - started - waited
         for request in group.requests:
             is_first = not request.sequence.token_ids  # not one that is computed once more
             if output is not None and is_first:
@@ -127,48 +142,67 @@ class Prefill:
                 self._prefixes.note(found=request.reused_tokens > 0)
             request.timings.vision += vision_seconds
             request.timings.prefill += seconds
-        return PrefillResult(output, vision_seconds, seconds)
+        yield PrefillResult(output, vision_seconds, seconds)
 
-    def _run_prefix(
-        self, group: PrefillGroup, stop: int, features: Sequence[dict[int, Features]]
-    ) -> None:
-        """Compute the beginning of a prompt, and keep it for the others that begin with it."""
+    def _passes(
+        self, group: PrefillGroup, features: Sequence[dict[int, Features]], chunk_tokens: int
+    ) -> Iterator[PrefillOutput | None]:
+        """Compute a group; None after each pass but the last, and then the output if there is one.
+
+        The beginning of a prompt, up to `stop`, is kept for the others that begin with it.
+        """
+        state = None if group.prefix is None else group.prefix.state()
+        if len(group.requests) > 1:
+            yield self._run_together(group, state, features)
+            return
         (request,) = group.requests
-        state = None if group.prefix is None else group.prefix.state()
-        branches = [at for at in self._branches(request, group.start) if at < stop]
-        self._run_parts(request, state, [*branches, stop], features)
-        request.begun_tokens += stop - group.start
+        end = request.num_tokens if group.stop is None else group.stop
+        kept = [at for at in self._branches(request, group.start) if at < end]
+        for stop in kept if group.stop is None else [*kept, end]:
+            output = yield from self._read(request, stop, state, features, chunk_tokens)
+            state = output.state
+            self._prefixes.keep(request.cache_key.first(stop), state)
+            yield None
+        if group.stop is not None:
+            request.begun_tokens += end - group.start
+            return
+        output = yield from self._read(request, end, state, features, chunk_tokens)
+        self._keep(group, output)
+        yield output
 
-    def _run_to_end(
-        self, group: PrefillGroup, features: Sequence[dict[int, Features]]
+    def _read(
+        self,
+        request: EngineRequest,
+        stop: int,
+        state: CacheState | None,
+        features: Sequence[dict[int, Features]],
+        chunk_tokens: int,
+    ) -> Generator[None, None, PrefillOutput]:
+        """Compute one prompt from a state up to a place, and pause after each chunk."""
+        start = 0 if state is None else state.length
+        stops = chunk_stops(start, stop, chunk_tokens)
+        if len(stops) == 1:
+            return self._runner.prefill([request], start, stops, state, features)
+        outputs = self._runner.prefill_in_chunks(request, start, stops, state, features[0])
+        output = next(outputs)
+        for _ in stops[1:]:
+            yield
+            output = next(outputs)
+        return output
+
+    def _run_together(
+        self,
+        group: PrefillGroup,
+        state: CacheState | None,
+        features: Sequence[dict[int, Features]],
     ) -> PrefillOutput:
-        """Compute each prompt to its end."""
-        state = None if group.prefix is None else group.prefix.state()
-        if len(group.requests) == 1:
-            branches = self._branches(group.requests[0], group.start)
-            state = self._run_parts(group.requests[0], state, branches, features)
+        """Compute several prompts to their ends."""
         stops = [request.num_tokens for request in group.requests]
         if state is not None and not self._is_croppable and len(set(stops)) > 1:
             return self._runner.prefill_without_padding(group.requests, state, features)
-        start = 0 if state is None else state.length
-        output = self._runner.prefill(group.requests, start, stops, state, features)
+        output = self._runner.prefill(group.requests, group.start, stops, state, features)
         self._keep(group, output)
         return output
-
-    def _run_parts(
-        self,
-        request: EngineRequest,
-        state: CacheState | None,
-        stops: Sequence[int],
-        features: Sequence[dict[int, Features]],
-    ) -> CacheState | None:
-        """Compute one prompt up to each of some places, and keep the state at each of them."""
-        start = 0 if state is None else state.length
-        for stop in stops:
-            state = self._runner.prefill([request], start, [stop], state, features).state
-            self._prefixes.keep(request.cache_key.first(stop), state)
-            start = stop
-        return state
 
     def keep_answer(self, request: EngineRequest, state: CacheState | None) -> None:
         """Keep the state after a prompt with its answer, for the next turn of the conversation."""

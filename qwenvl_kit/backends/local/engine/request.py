@@ -10,6 +10,7 @@ import math
 from collections import abc
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -32,6 +33,20 @@ class Timings:
     vision: float = 0.0
     prefill: float = 0.0
     decode: float = 0.0
+
+
+class MediaPart(NamedTuple):
+    """Some visual tokens of a picture or video.
+
+    Attributes:
+        number: the number of the picture or video in its prompt.
+        first: the number of its first visual token of these.
+        last: the number after the last.
+    """
+
+    number: int
+    first: int
+    last: int
 
 
 @dataclass(eq=False)
@@ -152,6 +167,24 @@ class EngineRequest:
         """The numbers of the pictures and videos that lie between two places of the prompt."""
         spans = enumerate(self.prompt.spans)
         return [at for at, span in spans if start <= span.start and span.end <= stop]
+
+    def media_parts(self, start: int, stop: int) -> list[MediaPart]:
+        """The parts of pictures and videos that lie between two places, which may cut them.
+
+        A placeholder stands for each visual token; the times between the frames of a video have
+        none.
+        """
+        ids, found = self.prompt_cache_key.ids, list[MediaPart]()
+        for number, span in enumerate(self.prompt.spans):
+            if span.start >= stop:
+                break
+            if span.end > start:
+                is_visual = ids[span.start : min(span.end, stop)] == ids[span.start]
+                first = int(is_visual[: max(0, start - span.start)].sum())
+                last = int(is_visual.sum())
+                if first < last:
+                    found.append(MediaPart(number, first, last))
+        return found
 
     def complete(self) -> None:
         """Complete the future with the answer, or with the error of the sequence."""

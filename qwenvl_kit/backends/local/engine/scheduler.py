@@ -5,7 +5,8 @@ A request passes through it in this order:
 1. `submit` puts it into the request queue (`request_queue`) and wakes the thread.
 2. Between two decode steps the thread admits the requests that have room.
 3. The prompts of admitted requests are computed in groups (`prefill`), which also gives each its
-   first token; the requests then join the decode batch (`decode`).
+   first token; the requests then join the decode batch (`decode`). Between two groups, and between
+   two `chunks` of a long prompt, answers that run get their next token.
 4. Each decode step gives every sequence of the batch one more token. Observers are told, and
    requests that have ended complete their futures.
 
@@ -19,7 +20,7 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -28,8 +29,9 @@ import torch
 
 from qwenvl_kit.backends.admission import Gathering
 from qwenvl_kit.backends.base import Load, Work
+from qwenvl_kit.backends.local.engine.chunks import ALONE_CHUNK_TOKENS, CHUNK_TOKENS
 from qwenvl_kit.backends.local.engine.decode import DecodeBatch, sample_tokens
-from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup
+from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup, PrefillResult
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.request_queue import RequestQueue, cache_bytes
 from qwenvl_kit.backends.local.error_mapping import translated_errors
@@ -252,16 +254,31 @@ class Scheduler:
 
         While no answer waits for the next step, requests that come meanwhile are computed too.
         """
+        before = tuple(self._batch.requests)
         left = self._admit(admitted)
         while left:
             group = self._prefill.next_group(left)
-            self._run_group(group)
+            self._run_group(group, before)
             done = () if group.stop is not None else group.requests
             left = [request for request in left if request in self._running and request not in done]
+            if left and self._have_readers(before):
+                self._decode()
             if not self._batch.requests:
                 with self._changed:
                     admitted = self._take_from_queue(not_computed=left)
                 left += self._admit(admitted)
+
+    def _have_readers(self, before: Collection[EngineRequest]) -> bool:
+        """True if an answer of the batch should go on between two passes over prompts.
+
+        That is one that ran before, or that somebody reads along. Others that begin together also
+        go on together, as that takes fewer steps.
+        """
+        return any(
+            request.sequence.finish_reason is None
+            and (request in before or (request.observer is not None and request.observer.is_read()))
+            for request in self._batch.requests
+        )
 
     def _admit(self, admitted: Sequence[EngineRequest]) -> list[EngineRequest]:
         """Count requests as running; complete those that have ended, and return the others."""
@@ -271,23 +288,51 @@ class Scheduler:
                 self._complete(request)
         return [request for request in admitted if request in self._running]
 
-    def _run_group(self, group: PrefillGroup) -> None:
-        """Compute the prompts of a group, choose first tokens, and let them join the batch."""
-        try:
-            with translated_errors():
-                done = self._prefill.run(group)
-                self._work.vision_seconds += done.vision_seconds
-                self._work.prefill_seconds += done.prefill_seconds
-                if done.output is None:
-                    return
-                sample_tokens(group.requests, done.output.logits, self._batch.dtype)
-                self._batch.join(group.requests, done.output)
-        except QwenVLKitError as error:
-            self._run_apart(group, error)
-        else:
+    def _run_group(self, group: PrefillGroup, before: Collection[EngineRequest]) -> None:
+        """Compute the prompts of a group, choose first tokens, and let them join the batch.
+
+        Args:
+            group: the group.
+            before: the requests that ran before its requests were admitted.
+        """
+        chunk_tokens = CHUNK_TOKENS if self._have_readers(before) else ALONE_CHUNK_TOKENS
+        passes = self._prefill.run(group, chunk_tokens)
+        done: PrefillResult | None = None
+        while done is None:
+            try:
+                with translated_errors():
+                    done = next(passes)
+                    if done is not None:
+                        self._join(group, done)
+            except QwenVLKitError as error:
+                self._run_apart(group, error, before)
+                return
+            if done is None and self._pause(group, before):
+                return
+        if done.output is not None:
             self._report(group.requests)
 
-    def _run_apart(self, group: PrefillGroup, error: QwenVLKitError) -> None:
+    def _join(self, group: PrefillGroup, done: PrefillResult) -> None:
+        """Choose the first tokens of a group that is computed, and let it join the batch."""
+        self._work.vision_seconds += done.vision_seconds
+        self._work.prefill_seconds += done.prefill_seconds
+        if done.output is not None:
+            sample_tokens(group.requests, done.output.logits, self._batch.dtype)
+            self._batch.join(group.requests, done.output)
+
+    def _pause(self, group: PrefillGroup, before: Collection[EngineRequest]) -> bool:
+        """Let others go on between two passes over a group; True if all of the group has ended."""
+        if self._have_readers(before):
+            self._decode()
+        if not all(request.is_over() for request in group.requests):
+            return False
+        for request in group.requests:
+            self._complete(request)
+        return True
+
+    def _run_apart(
+        self, group: PrefillGroup, error: QwenVLKitError, before: Collection[EngineRequest]
+    ) -> None:
         """Compute the requests of a failed group one by one, so that one fault costs no other."""
         is_shared = len(group.requests) > 1 and not isinstance(error, OutOfMemoryError)
         if not is_shared:
@@ -295,7 +340,7 @@ class Scheduler:
             return
         release_frames(error)
         for request in group.requests:
-            self._run_group(PrefillGroup([request], group.prefix))
+            self._run_group(PrefillGroup([request], group.prefix), before)
 
     def _decode(self) -> None:
         """Run one decode step: one more token for each sequence of the batch."""

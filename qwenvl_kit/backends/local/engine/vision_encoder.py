@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -49,6 +49,13 @@ class Features(KnownMedia):
     def num_bytes(self) -> int:
         """The size of its tensors in bytes."""
         return sum(t.numel() * t.element_size() for t in (self.pooled, *self.deepstack))
+
+    def part(self, first: int, last: int) -> Features:
+        """The features of the visual tokens from `first` to `last`, as views."""
+        if (first, last) == (0, len(self.pooled)):
+            return self
+        deepstack = tuple(level[first:last] for level in self.deepstack)
+        return replace(self, pooled=self.pooled[first:last], deepstack=deepstack)
 
 
 def digest_of(media: DecodedMedia) -> bytes:

@@ -1,0 +1,54 @@
+"""Append attention: causal attention of new tokens after known ones, on a processor.
+
+Torch's causal kernels are for as many queries as keys, and a mask costs twice as much for a
+position. So the new tokens attend to the known ones without a mask, as all of them see all of
+these, then to each other by a causal kernel. The two results are merged by the logarithms of their
+sums (Dao et al., "Flash-Decoding for long-context inference", 2023). Each position is looked at
+once, as in a pass over the whole sequence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_DTYPES = (torch.float32, torch.bfloat16)
+
+_flash: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+"""Torch's kernel for processors, as an operator that also returns the logarithms of the sums."""
+
+
+def can_append(query: torch.Tensor) -> bool:
+    """True if `attend_appended` can compute attention for these queries here."""
+    return _flash is not None and query.device.type == "cpu" and query.dtype in _DTYPES
+
+
+def attend_appended(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Causal attention of the last tokens of a sequence, (batch, tokens, heads, head size).
+
+    Args:
+        query: the queries of the new tokens, (batch, heads, tokens, head size).
+        key: the keys of known and new tokens, (batch, key heads, length, head size).
+        value: likewise.
+        scaling: the factor of the scores; None for 1 / sqrt(head size).
+    """
+    batch, heads, num_tokens, size = query.shape
+    key_heads, num_known = key.shape[1], key.shape[2] - num_tokens
+    groups = heads // key_heads
+    # Heads with the same keys are treated as more tokens of one head, so that no key is copied.
+    grouped = query.reshape(batch, key_heads, groups * num_tokens, size)
+    known, known_sums = _flash(
+        grouped, key[:, :, :num_known], value[:, :, :num_known], scale=scaling
+    )
+    own_key, own_value = (
+        tensor[:, :, num_known:].repeat_interleave(groups, dim=1) for tensor in (key, value)
+    )
+    own, own_sums = _flash(query, own_key, own_value, 0.0, True, scale=scaling)
+    share = torch.sigmoid(known_sums.reshape(batch, heads, num_tokens) - own_sums)[..., None]
+    known = known.reshape(batch, heads, num_tokens, size)
+    return (
+        torch.lerp(own.float(), known.float(), share).to(query.dtype).transpose(1, 2).contiguous()
+    )
