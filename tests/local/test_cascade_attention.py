@@ -149,8 +149,8 @@ def seen_lengths(backend: LocalBackend) -> Iterator[list[int]]:
     lengths: list[int] = []
 
     def note(_: Any, __: Any, settings: dict[str, Any]) -> None:
-        shared = settings.get("shared_prefix") or {}
-        lengths.append(max((keys.shape[2] for keys, _ in shared.values()), default=0))
+        shared = settings.get("shared_prefix")
+        lengths.append(shared.length if shared else 0)
 
     handle = backend.model.register_forward_pre_hook(note, with_kwargs=True)
     try:

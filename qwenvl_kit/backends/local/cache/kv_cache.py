@@ -192,6 +192,11 @@ class TrackedPrefix:
     def __len__(self) -> int:
         return len(self._layers)
 
+    @property
+    def length(self) -> int:
+        """The number of positions."""
+        return max((keys.shape[2] for keys, _ in self._layers.values()), default=0)
+
     def get(self, layer: int) -> KeysAndValues | None:
         """The keys and values of a layer; None if it has none."""
         self.is_read = True

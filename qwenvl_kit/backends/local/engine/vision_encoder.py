@@ -168,7 +168,13 @@ def _run(
     output = run(upload(pixels, device), upload(grids, device), return_dict=True)
     deep = zip(*(getattr(output, "deepstack_features", None) or ()))
     levels = list(deep) or [()] * len(media)
+    # The layers of an encoder may lie on several devices, and each leaves its vectors where it is.
     return [
-        Features(digest, type(output), pooled, tuple(level))
+        Features(
+            digest,
+            type(output),
+            pooled.to(device),
+            tuple(vectors.to(device) for vectors in level),
+        )
         for digest, pooled, level in zip(media, output.pooler_output, levels)
     ]

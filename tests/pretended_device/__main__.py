@@ -1,0 +1,159 @@
+"""The child: it answers with pretended devices, and prints what it found as JSON.
+
+    python -m tests.pretended_device qwen3_vl two
+
+`one`, `two` and `early` are the answers on devices, `steps` and `copies` the traffic of decode
+steps, `faults` what was seen of faults that were put in.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qwenvl_kit import VisionChat
+from qwenvl_kit.backends.local import load_backend
+from qwenvl_kit.backends.local.loading.device_map import WORKING_BYTES
+from qwenvl_kit.testing import build_tiny_model
+from tests.pretended_device import steps
+from tests.pretended_device.faults import FAULTS, WASTE, a_prefix_that_is_a_mapping
+from tests.pretended_device.scenarios import SCENARIOS, Found
+from tests.pretended_device.tensors import Settings, pretended_devices
+
+_TOLERANCE = 1e-3
+"""Scores may differ by so much: some sums are taken in another order."""
+
+
+def _on_processor(folder: Path) -> VisionChat:
+    return VisionChat(load_backend(folder, device="cpu", dtype="float32"))
+
+
+@contextmanager
+def _on_devices(folder: Path, count: int, share: float = 0.6) -> Iterator[VisionChat]:
+    """A chat whose model lies on pretended devices.
+
+    Args:
+        folder: the checkpoint.
+        count: the number of devices.
+        share: for several, the part of the weights for which each has room.
+    """
+    room = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    free = WORKING_BYTES + int(room * share * 1.1) if count > 1 else 2**33
+    with pretended_devices(count=count, free_bytes=free):
+        device = "auto" if count > 1 else "cuda"
+        backend = load_backend(folder, device=device, dtype="float32")
+        homes = {parameter.device for parameter in backend.model.parameters()}
+        assert homes == {torch.device("cuda", number) for number in range(count)}, homes
+        with VisionChat(backend) as chat:
+            yield chat
+
+
+def _difference(found: Found, expected: Found) -> str:
+    """A sentence about how two answers differ; empty if they are equal."""
+    same = _is_same(found, expected)
+    return "" if same else f"{str(found)[:300]} instead of {str(expected)[:300]}"
+
+
+def _is_same(found: Found, expected: Found) -> bool:
+    if isinstance(expected, (list, tuple)):
+        return len(found) == len(expected) and all(map(_is_same, found, expected))
+    if isinstance(expected, float):
+        return bool(abs(found - expected) < _TOLERANCE)
+    return bool(found == expected)
+
+
+def _outcome(act: Callable[[], Found], expected: Found) -> str:
+    """A sentence about what went wrong; empty if nothing did."""
+    try:
+        return _difference(act(), expected)
+    except Exception as error:  # whatever a device may refuse
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        return f"{type(cause).__name__}: {cause}"
+
+
+def answers(folder: Path, count: int, share: float = 0.6) -> dict[str, str]:
+    """What went wrong with each scenario on some devices; empty sentences if nothing did."""
+    alone = _on_processor(folder)
+    expected = {name: scenario(alone) for name, scenario in SCENARIOS.items()}
+    Settings.has_fp64 = False
+    with _on_devices(folder, count, share) as chat:
+        return {
+            name: _outcome(lambda scenario=scenario: scenario(chat), expected[name])  # type: ignore[misc]
+            for name, scenario in SCENARIOS.items()
+        }
+
+
+def step_counts(folder: Path) -> dict[str, Any]:
+    """Waits, uploads and copies of a step, by the kind of requests and the number of rows."""
+    found: dict[str, Any] = {}
+    makers = (steps.greedy, steps.of_all_kinds, steps.beginning_alike)
+    with _on_devices(folder, 1) as chat:
+        for make in makers:
+            for num_rows in (1, 4, 8) if make is not steps.beginning_alike else (8,):
+                step = steps.counted(chat, make(num_rows))
+                found[f"{make.__name__} {num_rows}"] = step.counts
+        with steps.work_left_by_prefill() as left:
+            SCENARIOS["a_picture"](chat)
+        found["left"] = left
+    return found
+
+
+def faults(folder: Path) -> dict[str, Any]:
+    """What was seen of each fault that was put in."""
+    seen: dict[str, Any] = {}
+    alone = _on_processor(folder)
+    names = {name for _, name in FAULTS.values()}
+    expected = {name: SCENARIOS[name](alone) for name in names}
+    Settings.has_fp64 = False
+    with _on_devices(folder, 1) as chat:
+        for what, (fault, name) in FAULTS.items():
+            chat.clear_cache()
+            with fault():
+                seen[what] = _outcome(lambda name=name: SCENARIOS[name](chat), expected[name])  # type: ignore[misc]
+        for what, waste in WASTE.items():
+            with waste():
+                seen[what] = [steps.counted(chat, steps.greedy(rows)).counts for rows in (1, 4)]
+    return seen
+
+
+def shared_copies(folder: Path) -> dict[str, Any]:
+    """Copies of a step on two devices: without a common beginning, with one, and with the fault."""
+    with _on_devices(folder, 2) as chat:
+        apart = steps.counted(chat, steps.greedy(8)).counts
+        alike = steps.counted(chat, steps.beginning_alike(8)).counts
+        with a_prefix_that_is_a_mapping():
+            mapping = _outcome(lambda: steps.counted(chat, steps.beginning_alike(8)).counts, alike)
+    return {"apart": apart, "alike": alike, "mapping": mapping}
+
+
+CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "one": lambda folder: answers(folder, 1),
+    "two": lambda folder: answers(folder, 2),
+    "early": lambda folder: answers(folder, 2, 0.8),
+    "steps": step_counts,
+    "faults": faults,
+    "copies": shared_copies,
+}
+
+
+def main(family: str, *checks: str) -> None:
+    """Run checks for one family."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        built = build_tiny_model(Path(folder) / family, family)
+        print(json.dumps({check: CHECKS[check](built) for check in checks}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,130 @@
+"""The local backend on devices that are not there: what it may not do, and what a step costs.
+
+Each test reads what a child found, since torch is patched for a whole process. The short tests share
+one child; the first of them waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from qwenvl_kit.families import FAMILIES
+from tests.pretended_device.faults import FAULTS, WASTE
+from tests.pretended_device.scenarios import SCENARIOS
+
+SHORT = "qwen3_vl"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+Found = dict[str, dict[str, Any]]
+
+
+def found_by_child(family: str, *checks: str) -> Found:
+    """What a child finds, by check."""
+    program = [sys.executable, "-m", "tests.pretended_device", family, *checks]
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        program, check=False, cwd=root, env=ONE_THREAD, capture_output=True, text=True
+    )
+    assert not ended.returncode, ended.stderr[-3000:]
+    return json.loads(ended.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What the child of the short tests finds; one for all processes of pytest."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    kept = shared / "pretended_device.json"
+    with FileLock(str(kept) + ".lock"):
+        if not kept.exists():
+            checks = ("two", "steps", "faults", "copies")
+            kept.write_text(json.dumps(found_by_child(SHORT, *checks)))
+        return json.loads(kept.read_text())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_two_devices_without_fp64_give_the_answers_of_the_processor(
+    found: Found, scenario: str
+) -> None:
+    assert found["two"][scenario] == ""
+
+
+@pytest.mark.parametrize("num_rows", [1, 4, 8])
+def test_a_greedy_step_waits_once_and_uploads_once_whatever_its_rows(
+    found: Found, num_rows: int
+) -> None:
+    assert found["steps"][f"greedy {num_rows}"] == [1, 1, 0]
+
+
+def test_a_step_over_a_beginning_that_is_held_once_waits_no_more(found: Found) -> None:
+    assert found["steps"]["beginning_alike 8"] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("num_rows", [4, 8])
+def test_grammars_penalties_and_draws_cost_two_uploads_more_for_all_rows_together(
+    found: Found, num_rows: int
+) -> None:
+    assert found["steps"][f"of_all_kinds {num_rows}"] == [1, 3, 0]
+
+
+def test_the_time_of_a_prefill_is_that_of_the_device(found: Found) -> None:
+    left = found["steps"]["left"]
+    assert left
+    assert not any(left)
+
+
+def test_a_beginning_that_is_held_once_is_not_copied_between_devices(found: Found) -> None:
+    assert found["copies"]["alike"] == found["copies"]["apart"]
+    assert "instead of" in found["copies"]["mapping"]  # what happens if accelerate copies it
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("inputs that stay on the processor", "on the same device"),
+        ("pixels that stay on the processor", "on the same device"),
+        ("masks of grammars that stay on the processor", "on the same device"),
+        ("logits as an array", "to numpy"),
+        ("sums in fp64", "does not support float64"),
+    ],
+)
+def test_a_fault_that_is_put_in_is_seen(found: Found, fault: str, words: str) -> None:
+    assert words in found["faults"][fault]
+
+
+def test_each_fault_is_put_in() -> None:
+    (mark,) = test_a_fault_that_is_put_in_is_seen.pytestmark  # type: ignore[attr-defined]
+    assert [fault for fault, _ in mark.args[1]] == list(FAULTS)
+
+
+@pytest.mark.parametrize("waste", WASTE)
+def test_waste_that_is_put_in_is_counted(found: Found, waste: str) -> None:
+    assert found["faults"][waste][1] > [1, 1, 0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["one", "two", "early"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_gives_the_answers_of_the_processor_wherever_its_layers_lie(
+    family: str, place: str
+) -> None:
+    outcomes = found_by_child(family, place)[place]
+    assert {name: outcome for name, outcome in outcomes.items() if outcome} == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != SHORT])
+def test_each_family_waits_once_a_step(family: str) -> None:
+    counts = found_by_child(family, "steps")["steps"]
+    waits = {name: each[0] for name, each in counts.items() if name != "left"}
+    assert set(waits.values()) == {1}, waits
+    assert counts["greedy 1"] == counts["greedy 8"]
+    assert counts["of_all_kinds 4"] == counts["of_all_kinds 8"]
