@@ -1,7 +1,7 @@
 """The local backend on devices that are not there: what it may not do, and what a step costs.
 
-Each test reads what a child found, since torch is patched for a whole process. The short tests share
-one child; the first of them waits for it.
+Each test reads what a child found, since torch is patched for a whole process. The short tests
+share one child; the first of them waits for it.
 """
 
 from __future__ import annotations
