@@ -121,6 +121,12 @@ def test_each_family_gives_the_answers_of_the_processor_wherever_its_layers_lie(
 
 
 @pytest.mark.long
+def test_an_adapter_that_is_loaded_on_two_devices_gives_the_answers_of_the_processor() -> None:
+    pytest.importorskip("peft", reason="adapters need the optional package peft")
+    assert found_by_child(SHORT, "adapter")["adapter"] == {"adapter": ""}
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != SHORT])
 def test_each_family_waits_once_a_step(family: str) -> None:
     counts = found_by_child(family, "steps")["steps"]
