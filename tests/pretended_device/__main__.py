@@ -3,7 +3,7 @@
     python -m tests.pretended_device qwen3_vl two
 
 `one`, `two` and `early` are the answers on devices, `steps` and `copies` the traffic of decode
-steps, `faults` what was seen of faults that were put in.
+steps, `faults` what was seen of faults that were put in, `adapter` an answer under LoRA.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from qwenvl_kit import VisionChat
+from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import load_backend
 from qwenvl_kit.backends.local.loading.device_map import WORKING_BYTES
 from qwenvl_kit.testing import build_tiny_model
@@ -136,6 +136,38 @@ def shared_copies(folder: Path) -> dict[str, Any]:
     return {"apart": apart, "alike": alike, "mapping": mapping}
 
 
+def adapter(folder: Path) -> dict[str, str]:
+    """What went wrong with an answer under a LoRA adapter on two devices."""
+    trained = _trained_adapter(folder)
+
+    def answer(chat: VisionChat) -> Found:
+        plain = chat.ask("Hello", sampling=Sampling(max_new_tokens=6)).text
+        chat.adapters.load(trained)
+        adapted = chat.ask("Hello", sampling=Sampling(max_new_tokens=6)).text
+        assert adapted != plain
+        return [plain, adapted]
+
+    expected = answer(_on_processor(folder))
+    with _on_devices(folder, 2) as chat:
+        return {"adapter": _outcome(lambda: answer(chat), expected)}
+
+
+def _trained_adapter(folder: Path) -> Path:
+    """A LoRA adapter with random weights, saved by peft."""
+    import peft
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    settings = peft.LoraConfig(r=4, target_modules=r".*language_model.*\.(q_proj|v_proj)")
+    adapted = peft.get_peft_model(model, settings)
+    torch.manual_seed(0)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data += torch.randn_like(parameter)
+    adapted.save_pretrained(folder / "adapter")
+    return folder / "adapter"
+
+
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "one": lambda folder: answers(folder, 1),
     "two": lambda folder: answers(folder, 2),
@@ -143,6 +175,7 @@ CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "steps": step_counts,
     "faults": faults,
     "copies": shared_copies,
+    "adapter": adapter,
 }
 
 

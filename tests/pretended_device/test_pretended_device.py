@@ -1,7 +1,7 @@
 """The local backend on devices that are not there: what it may not do, and what a step costs.
 
-Each test reads what a child found, since torch is patched for a whole process. The short tests share
-one child; the first of them waits for it.
+Each test reads what a child found, since torch is patched for a whole process. The short tests
+share one child; the first of them waits for it.
 """
 
 from __future__ import annotations
@@ -118,6 +118,12 @@ def test_each_family_gives_the_answers_of_the_processor_wherever_its_layers_lie(
 ) -> None:
     outcomes = found_by_child(family, place)[place]
     assert {name: outcome for name, outcome in outcomes.items() if outcome} == {}
+
+
+@pytest.mark.long
+def test_an_adapter_that_is_loaded_on_two_devices_gives_the_answers_of_the_processor() -> None:
+    pytest.importorskip("peft", reason="adapters need the optional package peft")
+    assert found_by_child(SHORT, "adapter")["adapter"] == {"adapter": ""}
 
 
 @pytest.mark.long

@@ -27,7 +27,11 @@ from qwenvl_kit.backends.local.cache.kv_cache import (
 from qwenvl_kit.backends.local.devices import upload
 from qwenvl_kit.backends.local.engine.finite_values import LANGUAGE_MODEL, are_usable, not_numbers
 from qwenvl_kit.backends.local.engine.request import EngineRequest
-from qwenvl_kit.backends.local.engine.vision_encoder import Features, as_encoder_output
+from qwenvl_kit.backends.local.engine.vision_encoder import (
+    EncoderOutputs,
+    Features,
+    as_encoder_output,
+)
 from qwenvl_kit.backends.local.keywords import cache_keyword
 from qwenvl_kit.errors import GenerationError
 
@@ -151,7 +155,7 @@ class ModelRunner:
             attention_mask=None if bool(own.all()) else upload(mask, device).long(),
             position_ids=upload(positions, device),
             logits_to_keep=1,
-            **({"mm_encoder_outputs": outputs} if outputs else {}),
+            **({"mm_encoder_outputs": EncoderOutputs(outputs)} if outputs else {}),
         )
         last = logits[:, -1]
         may_be_invalid = any(request.sequence.removes_invalid_values for request in requests)

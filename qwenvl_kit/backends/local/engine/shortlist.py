@@ -23,8 +23,8 @@ class Shortlist:
         count: the number of largest logits.
 
     Attributes:
-        tensors: the largest logits, (rows, count); their tokens and one that was drawn, (rows,
-            count + 1); and the raw logits of these tokens, likewise.
+        tensors: the largest logits, (rows, count); their tokens, and one more if any is drawn,
+            (rows, count or count + 1); and the raw logits of these tokens, likewise.
     """
 
     def __init__(
@@ -37,8 +37,13 @@ class Shortlist:
         self._top = top
         self._rows = list(rows)
         values, ids = top.top(count)
-        ids = torch.cat([ids, self._drawn(ids[:, :1])], dim=1)
-        if isinstance(raw, torch.Tensor):
+        self._count = values.shape[1]
+        drawn = self._drawn(ids[:, :1])
+        if drawn is not None:
+            ids = torch.cat([ids, drawn], dim=1)
+        if raw is top.logits and drawn is None:
+            found = values
+        elif isinstance(raw, torch.Tensor):
             found = raw.gather(1, ids)
         else:
             found = torch.stack([row.gather(0, tokens) for row, tokens in zip(raw, ids)])
@@ -55,7 +60,7 @@ class Shortlist:
 
     def likeliest(self, row: int) -> list[tuple[int, float]]:
         """The tokens with the largest logits, and their raw logits, the likeliest first."""
-        _, ids, raw = (values[row][:-1] for values in self._lists)
+        _, ids, raw = (values[row][: self._count] for values in self._lists)
         return [(int(token), logit) for token, logit in zip(ids, raw)]
 
     def choose(self, row: int, raw: torch.Tensor) -> tuple[int, float]:
@@ -74,14 +79,17 @@ class Shortlist:
         if sampler.draws_from_all:
             sampler.check(values[0])
             return tokens[-1], logits[-1]
-        token = sampler.choose(values, tokens[:-1], self._top, row)
+        token = sampler.choose(values, tokens[: self._count], self._top, row)
         return token, logits[tokens.index(token)] if token in tokens else float(raw[token])
 
-    def _drawn(self, likeliest: torch.Tensor) -> torch.Tensor:
-        """A token for each row, (rows, 1): drawn if any may be, else the likeliest."""
+    def _drawn(self, likeliest: torch.Tensor) -> torch.Tensor | None:
+        """A token for each row, (rows, 1): drawn if any may be, else the likeliest.
+
+        None if no row draws.
+        """
         drawing = [at for at, row in enumerate(self._rows) if row.draws_from_all]
         if not drawing:
-            return likeliest
+            return None
         tokens = list(likeliest)
         for at in drawing:
             with self._rows[at].failing_alone():

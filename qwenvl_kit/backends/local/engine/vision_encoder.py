@@ -128,10 +128,35 @@ class VisionEncoder:
         images = {d: m for d, m in media.items() if not isinstance(m, numpy.ndarray)}
         videos = {d: m for d, m in media.items() if isinstance(m, numpy.ndarray)}
         encode_images, encode_videos = self._patches.encode_images, self._patches.encode_videos
-        made = _run(self._model.get_image_features, encode_images, images, self._model.device)
-        return made + _run(
-            self._model.get_video_features, encode_videos, videos, self._model.device
-        )
+        made = self._run(self._model.get_image_features, encode_images, images)
+        return made + self._run(self._model.get_video_features, encode_videos, videos)
+
+    def _run(
+        self,
+        run: Callable[..., Any],
+        encode: Callable[..., dict[str, torch.Tensor]],
+        media: dict[bytes, Any],
+    ) -> list[Features]:
+        if not media:
+            return []
+        with on_cpu():
+            pixels, grids = encode(list(media.values())).values()
+        device = self._model.device
+        output = run(upload(pixels, device), upload(grids, device), return_dict=True)
+        deep = zip(*(getattr(output, "deepstack_features", None) or ()))
+        levels = list(deep) or [()] * len(media)
+        # The layers of an encoder may lie on several devices, and each leaves its vectors where it
+        # is; transformers wants them where it looks up the embeddings of tokens.
+        home = self._model.get_input_embeddings().weight.device
+        return [
+            Features(
+                digest,
+                type(output),
+                pooled.to(home),
+                tuple(vectors.to(home) for vectors in level),
+            )
+            for digest, pooled, level in zip(media, output.pooler_output, levels)
+        ]
 
 
 def _are_sound(features: Sequence[Features]) -> list[bool]:
@@ -141,6 +166,30 @@ def _are_sound(features: Sequence[Features]) -> list[bool]:
     found = [are_all_finite((item.pooled, *item.deepstack)) for item in features]
     sound: list[bool] = torch.stack(found).tolist()
     return sound
+
+
+class EncoderOutputs:
+    """The features of media by their kind, as models of transformers take them.
+
+    It is no mapping: for a model on several devices accelerate copies the tensors of all mappings
+    to the first device, away from the embeddings of tokens.
+
+    Args:
+        outputs: the features, by "image" and "video".
+    """
+
+    def __init__(self, outputs: Mapping[str, Any]) -> None:
+        self._outputs = outputs
+
+    def __getitem__(self, kind: str) -> Any:
+        return self._outputs[kind]
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._outputs
+
+    def get(self, kind: str, default: Any = None) -> Any:
+        """The features of a kind."""
+        return self._outputs.get(kind, default)
 
 
 def as_encoder_output(features: Sequence[Features]) -> Any:
@@ -153,28 +202,3 @@ def as_encoder_output(features: Sequence[Features]) -> Any:
             list(level) for level in zip(*(f.deepstack for f in features))
         ]
     return features[0].output_class(**fields)
-
-
-def _run(
-    run: Callable[..., Any],
-    encode: Callable[..., dict[str, torch.Tensor]],
-    media: dict[bytes, Any],
-    device: torch.device,
-) -> list[Features]:
-    if not media:
-        return []
-    with on_cpu():
-        pixels, grids = encode(list(media.values())).values()
-    output = run(upload(pixels, device), upload(grids, device), return_dict=True)
-    deep = zip(*(getattr(output, "deepstack_features", None) or ()))
-    levels = list(deep) or [()] * len(media)
-    # The layers of an encoder may lie on several devices, and each leaves its vectors where it is.
-    return [
-        Features(
-            digest,
-            type(output),
-            pooled.to(device),
-            tuple(vectors.to(device) for vectors in level),
-        )
-        for digest, pooled, level in zip(media, output.pooler_output, levels)
-    ]
