@@ -53,3 +53,21 @@ def test_the_answer_after_chunks_that_cut_pictures_and_videos_is_that_of_generat
     )
     ours = torch.tensor([score.logprob for score in reply.tokens or ()])
     torch.testing.assert_close(ours, expected[0][: len(ours)], atol=1e-4, rtol=0)
+
+
+def test_a_known_beginning_is_followed_by_chunks_that_cut_the_next_picture(
+    chat: VisionChat, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "ALONE_CHUNK_TOKENS", 11)
+    later = [
+        *CONVERSATION,
+        Message.assistant("They are alike."),
+        Message.user(ImagePart(picture(150, 150, 7)), "And this one?"),
+    ]
+    inputs = kit_batch(chat, [later])
+    chat.clear_cache()
+    chat.ask(CONVERSATION, sampling=Sampling(max_new_tokens=2))
+    reply = chat.ask(later, sampling=Sampling(max_new_tokens=8))
+    _, tokens = generate_by_hand(backend, inputs, max_new_tokens=8)
+    assert reply.usage.reused_tokens > 60
+    assert ids_of(reply) == tokens[0].tolist()

@@ -188,6 +188,25 @@ def test_a_chunk_that_fails_costs_its_own_prompt_alone(fresh: VisionChat, events
     assert beside.completion_tokens > 3
 
 
+def test_of_streams_that_begin_together_the_first_does_not_wait_for_the_last(
+    fresh: VisionChat, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qwenvl_kit.backends.local.engine.prefill._TOGETHER_TOKENS", 100)
+    backend: LocalBackend = fresh._backend  # type: ignore[assignment]
+    asked = [
+        backend_request(fresh, Request([Message.user(f"{word} " * 150)], sampling=LONG.sampling))
+        for word in ("one", "two", "three")
+    ]
+    with backend._engine.scheduler.gather():
+        futures = [
+            backend.submit(request, events.observer(f"stream {at}"))
+            for at, request in enumerate(asked)
+        ]
+    assert all(future.result(timeout=60).completion_tokens == 4 for future in futures)
+    last_of_first = len(events.seen) - 1 - events.seen[::-1].index("stream 0")
+    assert last_of_first < events.seen.index("stream 2")
+
+
 def test_a_long_prompt_takes_room_for_its_keys_once(fresh: VisionChat, events: Events) -> None:
     places = list[int]()
     layer = fresh._backend.model.model.language_model.layers[0].self_attn  # type: ignore[attr-defined]

@@ -338,6 +338,18 @@ def test_an_fp8_checkpoint_answers_in_bf16_and_the_report_says_so(fp8: Any) -> N
     assert report["weights"] == as_gigabytes(chat.plan("What?").weight_bytes or 0)
 
 
+@pytest.mark.gpu
+def test_fp8_weights_stay_in_fp8_on_a_gpu_that_computes_in_it(fp8: Any) -> None:
+    if torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("FP8 needs compute capability 8.9")
+    folder, meant = fp8
+    chat = VisionChat.from_pretrained(folder, device="cuda")
+    kept = [w for w in network_of(chat).parameters() if w.dtype == torch.float8_e4m3fn]
+    assert len(kept) == len(meant)
+    assert chat.report()["quantization"] == "fp8"
+    assert ids_of(answer(chat))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_an_fp8_checkpoint_runs_in_no_other_type(fp8: Any, dtype: str) -> None:
     with pytest.raises(QuantizationError, match=r"bfloat16.*leave dtype out"):
