@@ -24,7 +24,7 @@ from qwenvl_kit.errors import BudgetError, InputError
 from qwenvl_kit.options import PixelBudget
 
 _SCOPES = ("images_kwargs", "videos_kwargs")
-_SIZES = ("size", "min_pixels", "max_pixels")
+_PIXELS = ("min_pixels", "max_pixels")
 
 _SHOWN_GROUPS = 7
 """The groups of frames in the longest video that vLLM counts with at its start, for families whose
@@ -73,7 +73,7 @@ def media_limits(
     kept = KeptLimits(images or by_budget.images, videos or by_budget.videos)
     ours = _in_context(by_budget, rules, given.get("max_model_len"))
     sizes = {
-        scope: {**users.get(scope, {}), "size": _size(limits)}
+        scope: {**(users.get(scope) or {}), "size": _size(limits)}
         for scope, users_limits, limits in (
             (_SCOPES[0], images, ours.images),
             (_SCOPES[1], videos, ours.videos),
@@ -125,21 +125,22 @@ def _in_context(limits: KeptLimits, rules: PlanningRules, max_model_len: object)
 
 def _checked(given: object) -> Mapping[str, Any]:
     """The user's `mm_processor_kwargs`; empty if there are none."""
-    users = {} if given is None else given
-    parts = [users, *(users.get(scope, {}) for scope in _SCOPES)] if _is_mapping(users) else [users]
-    parts += [part["size"] for part in parts if _is_mapping(part) and part.get("size") is not None]
-    for part in parts:
-        if not _is_mapping(part):
-            raise InputError(
-                f"mm_processor_kwargs={given!r} was given",
-                expected='a mapping, such as {"max_pixels": 401408} or {"images_kwargs": {"size": '
-                '{"shortest_edge": 3136, "longest_edge": 401408}}}',
-            )
-    return users  # type: ignore[return-value]  # all parts were found to be mappings
+    users = _mapping(given, given)
+    for part in (users, *(_mapping(users.get(scope), given) for scope in _SCOPES)):
+        _mapping(part.get("size"), given)
+    return users
 
 
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping)
+def _mapping(value: object, given: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    raise InputError(
+        f"mm_processor_kwargs={given!r} was given",
+        expected='a mapping, such as {"max_pixels": 401408} or {"images_kwargs": {"size": '
+        '{"shortest_edge": 3136, "longest_edge": 401408}}}',
+    )
 
 
 def _users_limits(
@@ -150,12 +151,12 @@ def _users_limits(
     Settings of a scope win over those for both, and pixels over sizes, as in vLLM
     (`_resolve_mm_processor_kwargs` and `_get_vision_size` of vLLM 0.32).
     """
-    parts = (users, users.get(scope, {}))
+    parts = (users, users.get(scope) or {})
     sizes: dict[str, Any] = {}
     pixels: dict[str, Any] = {}
     for part in parts:
         sizes.update(part.get("size") or {})
-        pixels.update({name: part[name] for name in _SIZES[1:] if part.get(name) is not None})
+        pixels.update({name: part[name] for name in _PIXELS if part.get(name) is not None})
     low = pixels.get("min_pixels", sizes.get("shortest_edge"))
     high = pixels.get("max_pixels", sizes.get("longest_edge"))
     if low is None and high is None:
