@@ -298,18 +298,21 @@ class VisionChat:
             source: see `from_pretrained`.
             revision: see `from_pretrained`.
             offline: see `from_pretrained`.
-            budget: the visual tokens that pictures may take if a request does not say. vLLM resizes
-                once more, within the checkpoint's limits or those of `mm_processor_kwargs`.
+            budget: the visual tokens that pictures may take if a request does not say. vLLM is
+                started for pictures of this size, which shortens its start; a request whose own
+                budget allows more is lowered to it, and its plan says so.
             media: the media policy: which files and URLs may be opened.
             calibrator: see `from_pretrained`.
             max_queued_requests: the most requests that wait for vLLM; a further one gets an
                 OverloadError.
             engine_args: arguments for `vllm.LLM`: `tensor_parallel_size`, `max_model_len`,
                 `gpu_memory_utilization`, `quantization`, `enable_lora`, `mm_processor_kwargs`,
-                `distributed_executor_backend="ray"` for several machines, and others.
+                `distributed_executor_backend="ray"` for several machines, and others. Sizes in
+                `mm_processor_kwargs` win over those that follow from the budget.
 
         Raises:
             MissingPackageError: vLLM is not installed.
+            BudgetError: sizes in `mm_processor_kwargs` do not allow what the budget asks for.
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
@@ -324,6 +327,7 @@ class VisionChat:
             source=source,
             revision=revision,
             offline=offline,
+            budget=budget,
             max_queued_requests=max_queued_requests,
             **engine_args,
         )

@@ -55,6 +55,20 @@ Measure: TypeAlias = Union[ImageMeasure, VideoMeasure]
 
 
 @dataclass(frozen=True)
+class KeptLimits:
+    """The sizes that an engine leaves as they are: its own processor resizes all others.
+
+    Attributes:
+        images: area limits of a picture.
+        videos: area limits of one frame, or of all frames of a video together (see the family's
+            `video_limit_scope`).
+    """
+
+    images: PixelLimits
+    videos: PixelLimits
+
+
+@dataclass(frozen=True)
 class PlanningRules:
     """The rules of a loaded model for planning.
 
@@ -66,8 +80,8 @@ class PlanningRules:
         context_tokens: most tokens of prompt and answer together.
         weight_bytes: size of the weights; None if not known.
         shape: dimensions of the model, from which its activation memory follows; None if not known.
-        limits_are_fixed: True if a budget cannot go beyond the limits, because the server resizes
-            by them again.
+        kept: the sizes that a budget cannot go beyond, because the engine would resize once more;
+            None if the kit's sizes are final.
     """
 
     family: Family
@@ -76,7 +90,12 @@ class PlanningRules:
     context_tokens: int
     weight_bytes: int | None = None
     shape: ModelShape | None = None
-    limits_are_fixed: bool = False
+    kept: KeptLimits | None = None
+
+    @property
+    def as_published(self) -> KeptLimits:
+        """The checkpoint's own limits, as those of an engine that knows no others."""
+        return KeptLimits(self.image_limits, self.video_limits)
 
 
 def times_of(measure: VideoMeasure) -> Sequence[float]:

@@ -15,6 +15,7 @@ from qwenvl_kit.budget.limits import (
 )
 from qwenvl_kit.budget.measures import (
     ImageMeasure,
+    KeptLimits,
     Measure,
     PlanningRules,
     VideoMeasure,
@@ -59,10 +60,10 @@ def plan_media(
         BudgetError: a total is too small, or the server would change a size.
     """
     plans = _plan_freely(measures, budget, rules, max_tokens)
-    if rules.limits_are_fixed:
+    if rules.kept is not None:
         for plan in plans:
             with located(plan.where):
-                _check_kept(plan, rules)
+                _check_kept(plan, rules.kept, rules.family)
     return plans
 
 
@@ -79,6 +80,33 @@ def _plan_freely(
         return tuple(plans)
     with located("budget"):
         return _plan_shared(measures, plans, total, budget, rules)
+
+
+def narrowed_by_engine(
+    measures: Sequence[Measure], budget: PixelBudget, rules: PlanningRules
+) -> tuple[str, ...]:
+    """Return, in words, the budgets that allow more than the engine was started for.
+
+    A picture or video is told of only if it is resized to another size for that.
+
+    Args:
+        measures: size of each picture, and size and times of each video.
+        budget: budget of those that have none of their own.
+        rules: rules of the model.
+    """
+    if rules.kept is None:
+        return ()
+    free = replace(rules, kept=None)
+    return tuple(
+        f"{wanted.where}: resized to {given.resized} instead of {wanted.resized}, as the engine "
+        "was started for other sizes than this budget allows"
+        for measure in measures
+        if _limits(measure, budget, free) != _limits(measure, budget, rules)
+        for wanted, given in [
+            (_plan_alone(measure, budget, free), _plan_alone(measure, budget, rules))
+        ]
+        if wanted.resized != given.resized
+    )
 
 
 def plan_request(
@@ -142,14 +170,21 @@ def _activation_bytes(
 def _limits(measure: Measure, budget: PixelBudget, rules: PlanningRules) -> PixelLimits:
     own = measure.part.budget
     chosen = budget if own is None else as_budget(own)
-    native = rules.image_limits
-    if isinstance(measure, VideoMeasure):
-        native = rules.video_limits
-        if rules.family.video_limit_scope == "video":
-            with located(measure.where):
-                native = native.shared_by(len(_choose_frames(measure)))
-    limits = apply_budget(chosen, native, rules.family.token_side_px)
-    return limits.within(native) if rules.limits_are_fixed else limits
+    published = _limits_of(measure, rules.as_published, rules.family)
+    limits = apply_budget(chosen, published, rules.family.token_side_px)
+    if rules.kept is None:
+        return limits
+    return limits.within(_limits_of(measure, rules.kept, rules.family))
+
+
+def _limits_of(measure: Measure, limits: KeptLimits, family: Family) -> PixelLimits:
+    """The limits of a picture, or of one frame of a video."""
+    if isinstance(measure, ImageMeasure):
+        return limits.images
+    if family.video_limit_scope == "frame":
+        return limits.videos
+    with located(measure.where):
+        return limits.videos.shared_by(len(_choose_frames(measure)))
 
 
 def _plan_alone(
@@ -235,10 +270,11 @@ def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
     if family.video_limit_scope == "frame":
         return plan
     num_frames = len(plan.frame_indices)
+    limits = rules.video_limits
     resized = fit_video_size(
         plan.original,
         num_frames,
-        rules.video_limits,
+        limits if rules.kept is None else limits.within(rules.kept.videos),
         family.token_side_px,
         family.temporal_patch_frames,
     )
@@ -246,20 +282,22 @@ def _with_native_size(plan: VideoPlan, rules: PlanningRules) -> VideoPlan:
     return replace(plan, resized=resized, tokens=tokens)
 
 
-def _check_kept(plan: ImagePlan | VideoPlan, rules: PlanningRules) -> None:
-    """Raise an error if a second resizing, by the server, would change the size."""
-    family, size = rules.family, plan.resized
-    limits = rules.image_limits if isinstance(plan, ImagePlan) else rules.video_limits
+def _check_kept(plan: ImagePlan | VideoPlan, kept: KeptLimits, family: Family) -> None:
+    """Raise an error if a second resizing, by the engine, would change the size."""
+    size = plan.resized
+    limits = kept.images if isinstance(plan, ImagePlan) else kept.videos
     if isinstance(plan, ImagePlan) or family.video_limit_scope == "frame":
-        kept = fit_size(size, limits, family.token_side_px)
+        again = fit_size(size, limits, family.token_side_px)
     else:
         frames, group = len(plan.frame_indices), family.temporal_patch_frames
-        kept = fit_video_size(size, frames, limits, family.token_side_px, group)
-    if kept != size:
+        again = fit_video_size(size, frames, limits, family.token_side_px, group)
+    if again != size:
         raise BudgetError(
-            f"it would be sent at {size}, and the server's own processor would resize it to {kept}",
+            f"it would be sent at {size}, and the engine's own processor would resize it to "
+            f"{again}",
             expected=f"an area of {limits.min_pixels} to {limits.max_pixels} pixels",
-            hint="another budget, or other limits for the server (of vLLM --mm-processor-kwargs)",
+            hint="another budget, or other limits for the engine: of a server of vLLM "
+            "--mm-processor-kwargs, of from_vllm a larger budget",
         )
 
 

@@ -20,7 +20,12 @@ from qwenvl_kit.backends.base import (
 )
 from qwenvl_kit.budget.fitting import MediaPlans, advise, fit_media
 from qwenvl_kit.budget.measures import Measure
-from qwenvl_kit.budget.planning import has_native_size, plan_media, plan_request
+from qwenvl_kit.budget.planning import (
+    has_native_size,
+    narrowed_by_engine,
+    plan_media,
+    plan_request,
+)
 from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
@@ -432,7 +437,7 @@ class Pipeline:
             _within_total(resolved.sampling, prompt_tokens),
             rules,
             available_bytes=self.backend.free_bytes(),
-            degradations=lost,
+            degradations=(*narrowed_by_engine(measures, budget, rules), *lost),
         )
 
 

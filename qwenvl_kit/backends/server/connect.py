@@ -243,14 +243,15 @@ def _rules(
 ) -> PlanningRules:
     if published is not None:
         length = context_tokens or published.rules.context_tokens
-        return replace(published.rules, context_tokens=length, limits_are_fixed=True)
-    return PlanningRules(
-        family=family,
-        image_limits=PixelLimits(family.min_pixels, family.max_pixels),
-        video_limits=PixelLimits(family.min_video_pixels, family.max_video_pixels),
-        context_tokens=context_tokens or _LEAST_CONTEXT,
-        limits_are_fixed=True,
-    )
+        rules = replace(published.rules, context_tokens=length)
+    else:
+        rules = PlanningRules(
+            family=family,
+            image_limits=PixelLimits(family.min_pixels, family.max_pixels),
+            video_limits=PixelLimits(family.min_video_pixels, family.max_video_pixels),
+            context_tokens=context_tokens or _LEAST_CONTEXT,
+        )
+    return replace(rules, kept=rules.as_published)
 
 
 def _sampling(family: Family, published: Published | None, kind: ServerKind) -> Sampling:

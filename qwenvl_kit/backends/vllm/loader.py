@@ -13,12 +13,11 @@ from qwenvl_kit.backends.vllm.adapters import VllmAdapters
 from qwenvl_kit.backends.vllm.backend import VllmBackend, VllmModel, scoring_params
 from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.error_mapping import translated_load
-from qwenvl_kit.budget.limits import PixelLimits
-from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.backends.vllm.media_limits import media_limits
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
 from qwenvl_kit.errors import InputError, MissingPackageError, ModelLoadError
-from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
+from qwenvl_kit.options import MAX_QUEUED_REQUESTS, PixelBudget, describe_sampling
 from qwenvl_kit.processing.detokenizer import Vocabulary
 from qwenvl_kit.processing.processor_config import load_published
 from qwenvl_kit.processing.prompt_encoder import PromptEncoder
@@ -33,10 +32,14 @@ def load_vllm_backend(
     source: Source = "huggingface",
     revision: str | None = None,
     offline: bool = False,
+    budget: PixelBudget | None = None,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
     **engine_args: Any,
 ) -> VllmBackend:
-    """Load a checkpoint. The arguments and errors are those of `VisionChat.from_vllm`."""
+    """Load a checkpoint. The arguments and errors are those of `VisionChat.from_vllm`.
+
+    No budget means the checkpoint's own limits.
+    """
     _check(max_queued_requests, engine_args)
     try:
         import vllm
@@ -48,9 +51,11 @@ def load_vllm_backend(
     checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
     published = load_published(checkpoint, settings)
+    limits = media_limits(published.rules, budget or PixelBudget(), engine_args)
     fetch_weights(checkpoint, offline=offline)
     # By default vLLM would load pickled weights if there are no others.
-    arguments = {"load_format": "safetensors", "logprobs_mode": "raw_logprobs", **engine_args}
+    defaults = {"load_format": "safetensors", "logprobs_mode": "raw_logprobs"}
+    arguments = {**defaults, **engine_args, **limits.arguments}
     try:
         core = vllm.LLM(model=str(checkpoint.folder), **arguments).llm_engine
     except Exception as error:  # vLLM raises errors of many types
@@ -65,7 +70,8 @@ def load_vllm_backend(
         "engine": f"vllm {vllm.__version__}",
         "dtype": str(core.model_config.dtype).removeprefix("torch."),
         "context_tokens": str(length),
-        "vllm_arguments": ", ".join(f"{name}={value}" for name, value in engine_args.items()),
+        "vllm_arguments": _in_words({**engine_args, **limits.arguments}),
+        **limits.facts,
         "sampling": published.generation.search or describe_sampling(published.sampling),
         **published.generation.facts_elsewhere("vLLM"),
     }
@@ -75,7 +81,7 @@ def load_vllm_backend(
         VllmModel(
             engine=engine,
             adapters=adapters,
-            rules=_rules(published.rules, length, engine_args.get("mm_processor_kwargs")),
+            rules=replace(published.rules, context_tokens=length, kept=limits.kept),
             sampling=published.sampling,
             encoder=PromptEncoder(processor, family),
             vocabulary=Vocabulary(processor.tokenizer, published.end_ids),
@@ -86,20 +92,8 @@ def load_vllm_backend(
     )
 
 
-def _rules(
-    published: PlanningRules, context_tokens: int, given: Mapping[str, Any] | None
-) -> PlanningRules:
-    """The model's rules for planning, with the limits that vLLM was started with."""
-    limits = published.image_limits
-    sizes = (given or {}).get("size") or {}
-    low = (given or {}).get("min_pixels") or sizes.get("shortest_edge") or limits.min_pixels
-    high = (given or {}).get("max_pixels") or sizes.get("longest_edge") or limits.max_pixels
-    return replace(
-        published,
-        image_limits=PixelLimits(int(low), int(high)),
-        context_tokens=context_tokens,
-        limits_are_fixed=True,
-    )
+def _in_words(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def _check(max_queued_requests: int, engine_args: Mapping[str, Any]) -> None:
