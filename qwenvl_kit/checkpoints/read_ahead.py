@@ -32,8 +32,8 @@ class ReadAhead:
             import torch
             reading.check()
 
-    Parts that are in the page cache already are passed over where the system can tell (Linux). Files
-    that are missing, or cannot be opened, are passed over too: who loads them says so.
+    Parts that are in the page cache already are passed over where the system can tell (Linux).
+    Files that are missing, or cannot be opened, are passed over too: who loads them says so.
 
     Args:
         folder: the folder of a checkpoint.
@@ -58,15 +58,6 @@ class ReadAhead:
         self._thread.join()
         if kind is None:
             self.check()
-
-    def wait(self) -> None:
-        """Wait until all is read.
-
-        Raises:
-            WeightsError: as `check`.
-        """
-        self._thread.join()
-        self.check()
 
     def check(self) -> None:
         """Raise the error that the thread has met so far.
