@@ -107,6 +107,7 @@ class VisionChat:
         calibrator: CalibratorChoice = "auto",
         max_cache_bytes: int | None = None,
         max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        warm_up: bool = False,
     ) -> Self:
         """Load a model into this process.
 
@@ -139,6 +140,10 @@ class VisionChat:
                 may be used again. None takes an eighth of the memory that is free after loading, at
                 most 2 GiB; 0 keeps nothing.
             max_queued_requests: the most requests that wait; a further one gets an OverloadError.
+            warm_up: True to run the largest picture that `budget` allows, and a small batch, before
+                this returns. The first request is then as fast as later ones, loading takes longer,
+                and `report()` tells how much. Give a budget: "native" may allow 16,384 visual
+                tokens.
 
         Raises:
             ModelLoadError: a subclass of it; the message says what is missing or does not fit, and
@@ -147,9 +152,11 @@ class VisionChat:
         from qwenvl_kit.embedded import MODEL_FOLDER
         from qwenvl_kit.media.policy import as_policy
         from qwenvl_kit.options import as_budget
+        from qwenvl_kit.pipeline.warm_up import check_warm_up, warm_up_pipeline
 
         # A misspelt setting should not cost a minute of loading.
         budget, media = as_budget(budget), as_policy(media)
+        check_warm_up(warm_up)
         model = MODEL_FOLDER if model is None else model
         from qwenvl_kit.calibration.files import load_calibrator
 
@@ -168,7 +175,10 @@ class VisionChat:
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
-        return cls(backend, budget=budget, media=media, calibrator=calibrator)
+        chat = cls(backend, budget=budget, media=media, calibrator=calibrator)
+        if warm_up:
+            warm_up_pipeline(chat._pipeline)
+        return chat
 
     @classmethod
     def connect(
@@ -813,7 +823,7 @@ class VisionChat:
 
     def report(self) -> Mapping[str, str]:
         """Everything that was decided when the model was loaded, in words."""
-        return self._backend.report()
+        return {**self._backend.report(), **self._pipeline.facts}
 
     def self_test(self) -> Diagnosis:
         """Ask the model questions whose answers can be checked.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def load_local(model: str | os.PathLike[str], **options: Any) -> Backend:
     """Load a model of transformers into this process; imports torch and transformers."""
-    from qwenvl_kit.backends.local import load_backend
+    from qwenvl_kit.backends.local import start_backend
 
-    return load_backend(model, **options)
+    return start_backend(model, **options)
 
 
 def connect_to_server(base_url: str, **options: Any) -> Backend:

@@ -59,6 +59,14 @@ def find_files(module: str) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir())) if folder else ()
 
 
+def is_compiled(module: str) -> bool | None:
+    """True if a package's own file is compiled on disk; None if there is no such package."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(importlib.util.cache_from_source(spec.origin)).is_file()
+
+
 def read_hub() -> Hub:
     """Return the folders of the hub's client, which reads the environment once, on import."""
     constants: Any = importlib.import_module("huggingface_hub.constants")
@@ -87,6 +95,7 @@ class Environment:
         versions: returns the version of an installed package, or None.
         requirements: returns the declared requirements of a package.
         files: returns the names of the files in a package's folder.
+        compiled: True if a package's modules are compiled on disk; None if it is not there.
         load: imports a module.
         torch: reads the build and the devices of torch; may raise anything.
         machine: reads cores, memory and CPU features.
@@ -102,6 +111,7 @@ class Environment:
     versions: Callable[[str], str | None] = installed_version
     requirements: Callable[[str], tuple[str, ...]] = declared_requirements
     files: Callable[[str], tuple[str, ...]] = find_files
+    compiled: Callable[[str], bool | None] = is_compiled
     load: Callable[[str], Any] = importlib.import_module
     torch: Callable[[], TorchInfo] = read_torch
     machine: Callable[[], Machine] = read_machine

@@ -38,6 +38,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "torch build": software.torch_build,
         "torchvision build": software.torchvision_build,
         "transformers import": software.transformers_import,
+        "compiled modules": software.compiled_modules,
         "GPU": devices.accelerators,
         "CPU": devices.processor,
         "memory": devices.memory,

@@ -10,6 +10,9 @@ from qwenvl_kit.diagnostics.environment import Environment, NoTorchError, reason
 from qwenvl_kit.diagnostics.findings import Finding
 
 REINSTALL_TORCH = "pip install --force-reinstall torch torchvision"
+COMPILE = "UV_COMPILE_BYTECODE=1 when uv installs, or python -m compileall on site-packages"
+
+_LARGE = ("torch", "transformers")
 
 
 def python(environment: Environment) -> Iterator[Finding]:
@@ -54,3 +57,18 @@ def transformers_import(environment: Environment) -> Iterator[Finding]:
         detail = f"transformers cannot be imported ({reason_of(error)})"
         cure = "pip install --upgrade transformers"
         yield Finding("transformers import", "problem", detail, cure)
+
+
+def compiled_modules(environment: Environment) -> Iterator[Finding]:
+    """Check that modules are kept compiled: Python has kept them by now, unless it cannot."""
+    absent = [name for name in _LARGE if environment.compiled(name) is False]
+    if not absent:
+        return
+    forbidden = environment.environ.get("PYTHONDONTWRITEBYTECODE")
+    reason = (
+        f"PYTHONDONTWRITEBYTECODE={forbidden} forbids it"
+        if forbidden
+        else "their folder cannot be written to"
+    )
+    detail = f"{' and '.join(absent)} are compiled anew at each start, as {reason}"
+    yield Finding("compiled modules", "note", detail, COMPILE)

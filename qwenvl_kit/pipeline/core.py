@@ -165,6 +165,9 @@ class Pipeline:
         budget: the budget of requests that have none of their own.
         policy: the media policy.
         calibrator: the map from confidences to shares of right answers; None for none.
+
+    Attributes:
+        facts: facts for the report that the backend does not know, in words.
     """
 
     def __init__(
@@ -184,6 +187,7 @@ class Pipeline:
         self.budget = budget
         self._policy = policy
         self.calibrator = calibrator
+        self.facts: dict[str, str] = {}
         self.listeners = Listeners()
         self._uses = threading.Condition()
         self._num_uses = 0

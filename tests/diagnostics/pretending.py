@@ -87,6 +87,7 @@ def pretend(
         "versions": installed.get,
         "requirements": lambda name: needed.get(name, ()) if installed.get(name) else (),
         "files": lambda name: (),
+        "compiled": lambda name: True,
         "load": modules(),
         "torch": lambda: _give(torch),
         "machine": lambda: found,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import py_compile
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from qwenvl_kit.diagnostics.environment import can_write, free_disk_bytes
+from qwenvl_kit.diagnostics.environment import can_write, free_disk_bytes, is_compiled
 from qwenvl_kit.diagnostics.torch_info import Capability, Gpu
 from tests.diagnostics.pretending import GIB, finding, findings, modules, pretend, with_gpu
 
@@ -30,6 +32,35 @@ def test_a_transformers_that_cannot_be_imported_is_a_problem() -> None:
     found = finding(pretend(load=modules(transformers=broken)), "transformers import")
     assert found.status == "problem"
     assert "tokenizers>=0.23 is required" in found.detail
+
+
+def test_modules_that_are_compiled_at_each_start_are_noted_with_the_reason() -> None:
+    environ = {"PYTHONDONTWRITEBYTECODE": "1"}
+    found = finding(pretend(compiled=lambda name: False, environ=environ), "compiled modules")
+    assert found.status == "note"
+    assert found.detail.startswith("torch and transformers are compiled anew at each start")
+    assert "PYTHONDONTWRITEBYTECODE=1 forbids it" in found.detail
+    assert "UV_COMPILE_BYTECODE=1" in found.cure
+    read_only = finding(pretend(compiled=lambda name: name == "torch"), "compiled modules")
+    assert "transformers are compiled anew" in read_only.detail
+    assert "cannot be written to" in read_only.detail
+
+
+def test_modules_that_are_compiled_are_not_worth_a_line() -> None:
+    assert not findings(pretend(), "compiled modules")
+    assert not findings(pretend(compiled=lambda name: None), "compiled modules")
+
+
+def test_a_package_is_compiled_if_python_has_kept_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept_or_not.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    assert is_compiled("kept_or_not") is False
+    py_compile.compile(str(tmp_path / "kept_or_not.py"))
+    assert is_compiled("kept_or_not") is True
+    assert is_compiled("no_such_package_at_all") is None
 
 
 def test_without_flash_attn_attention_is_torchs_own() -> None:

@@ -86,7 +86,7 @@ if hasattr(os, "register_at_fork"):
 
 @translated_load_errors()
 def load_backend(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | Checkpoint,
     *,
     source: Source = "huggingface",
     revision: str | None = None,
@@ -100,8 +100,14 @@ def load_backend(
     max_cache_bytes: int | None = None,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
 ) -> LocalBackend:
-    """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`."""
-    checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
+    """Load a checkpoint; the arguments and errors are those of `VisionChat.from_pretrained`.
+
+    A `Checkpoint` is one that `find_checkpoint` has found; source and revision are its own.
+    """
+    if isinstance(model, Checkpoint):
+        checkpoint = model
+    else:
+        checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
     settings = read_settings(checkpoint.folder)
     check_settings_files(checkpoint.folder)
     check_layout(checkpoint, settings)
