@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -182,6 +183,23 @@ def generated(
     new = ids[:, num_prompt:]
     subject.processor.batch_decode(new, skip_special_tokens=True)
     return [_up_to_end(answer, subject.end_ids) for answer in new.tolist()]
+
+
+class Watch:
+    """A streamer of transformers that notes the time at which each step's tokens come."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.times: list[float] = []
+        self._clock, self._has_prompt = clock, False
+
+    def put(self, value: object) -> None:
+        """Tokens of a step, after the prompt."""
+        if self._has_prompt:
+            self.times.append(self._clock())
+        self._has_prompt = True
+
+    def end(self) -> None:
+        """All answers have ended."""
 
 
 class PresencePenalty(LogitsProcessor):

@@ -71,38 +71,44 @@ class Machine:
     Attributes:
         name: its name in the tables.
         source: where its two figures come from.
+        memory_bytes: what weights must fit into.
         bandwidth: bytes a second between memory and processor.
         flops: operations a second.
     """
 
     name: str
     source: str
+    memory_bytes: float
     bandwidth: float
     flops: float
 
 
 MACHINES = (
     Machine(
-        "laptop, no GPU",
+        "laptop of 32 GB, no GPU",
         "2 channels of DDR5-5600, 8 bytes each; 8 cores at 3 GHz, AVX2: 32 operations in fp32",
+        32e9,
         memory_bandwidth(2, 8, 5.6e9),
         peak_flops(8, 3e9, 32),
     ),
     Machine(
         "workstation, GPU of 24 GB",
         "GDDR6X, 384 bits at 21 Gbit/s; 165 TFLOP/s in bf16 (NVIDIA on RTX 4090)",
+        24e9,
         memory_bandwidth(1, 384 // 8, 21e9),
         165e12,
     ),
     Machine(
-        "server, no GPU",
+        "server of 256 GB, no GPU",
         "12 channels of DDR5-4800, 8 bytes each; 32 cores at 2.5 GHz, AVX-512: 64 in fp32",
+        256e9,
         memory_bandwidth(12, 8, 4.8e9),
         peak_flops(32, 2.5e9, 64),
     ),
     Machine(
         "server, GPU of 80 GB",
         "HBM3 of 3.35 TB/s; 989 TFLOP/s in bf16 (NVIDIA on H100 SXM)",
+        80e9,
         3.35e12,
         989e12,
     ),

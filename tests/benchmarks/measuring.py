@@ -281,7 +281,7 @@ class Growth:
     @property
     def is_constant(self) -> bool:
         """Whether the cost of a unit changes by no more than 10%."""
-        return abs(self.ratio - 1) <= CONSTANT_WITHIN
+        return abs(self.ratio - 1) <= CONSTANT_WITHIN + 1e-9  # 1.1 has no exact form
 
     def __str__(self) -> str:
         """The ratio and the verdict."""

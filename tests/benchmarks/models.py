@@ -22,6 +22,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
+from qwenvl_kit.backends.local.engine import scheduler
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.testing import build_tiny_model
 from tests.benchmarks.measuring import alone
@@ -37,6 +38,10 @@ SIZES = {"40M": (256, 4, 4), "140M": (640, 12, 8), "340M": (1024, 20, 12)}
 """Width of the language model, its layers, and its layers where they are of experts."""
 
 CONTEXT_TOKENS = 20_000
+
+scheduler._IDLE_SECONDS = 0.1
+"""A side waits until the other side's threads have ended: here they do not linger for a second."""
+
 _WORD = re.compile("Ġ[A-Za-z]+")
 _FAINT = 0.01
 """The factor of rows whose tokens are not to be written."""

@@ -102,7 +102,7 @@ def page_of(parts: Mapping[str, str]) -> str:
     for section in SECTIONS[1:]:
         text = parts.get(section.name)
         if text is None:
-            needs = "".join(f", which needs `{name}`" for name in section.needs)
+            needs = "".join(f": it needs `{name}`" for name in section.needs)
             text = f"Not measured here{needs}."
         shown.append(f"## {section.name}\n\n{text}")
     return "\n\n".join(shown) + "\n"

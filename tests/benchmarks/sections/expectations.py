@@ -29,15 +29,15 @@ def page(measured: weights.Measured) -> list[str]:
     return [
         "Two things limit the speed of a vision-language model.",
         "",
-        "- **Writing the answer** is limited by **memory bandwidth**. For each token, the processor "
+        "- **Writing the answer** is limited by **memory bandwidth**. For each token, the machine "
         "reads all weights of the language model once. So one answer cannot be faster than "
         "`tokens a second = bandwidth / bytes of the weights`. A second answer at the same time "
         "shares the reading: several answers together cost little more than one, until arithmetic "
         "is the limit.",
-        "- **Reading the question** (text, pictures, frames) is limited by **arithmetic**. It takes "
-        "at least `seconds = operations / operations a second`, with `operations = 2 x parameters x "
-        "tokens`, and more for attention in long prompts. Pictures are read twice: by the vision "
-        "encoder, then by the language model. Half the visual tokens ([budgets](guide/budgets.md)) "
+        "- **Reading the question** (text, pictures, frames) is limited by **arithmetic**. It "
+        "takes at least `seconds = operations / operations a second`, with `operations = 2 x "
+        "parameters x tokens`, and more for attention in long prompts. Pictures are read twice: by "
+        "the vision encoder, then by the language model. Half the visual tokens ([budgets](guide/budgets.md)) "
         "take half the time or less.",
         "",
         "So fewer bits a weight make answers faster and save memory; smaller pictures make the "
@@ -93,7 +93,7 @@ def page(measured: weights.Measured) -> list[str]:
             ("checkpoint", "weights", *(machine.name for machine in limits.MACHINES)), _limit_rows()
         ),
         "",
-        "`-`: the weights alone do not fit the GPU. Tokens a second of one answer. Answers that "
+        "`-`: the weights alone do not fit. Tokens a second of one answer. Answers that "
         "are written together have more in sum.",
         "",
         "### Computed: how long before the first token",
@@ -176,17 +176,11 @@ def _limit_rows() -> Iterator[str]:
             size, read = _weight_bytes(name, precision), decode_bytes(name, precision)
             cells = [
                 f"{limits.most_tokens_per_second(machine.bandwidth, read):.0f}"
-                if size < _gpu_bytes(machine)
+                if size < machine.memory_bytes
                 else "-"
                 for machine in limits.MACHINES
             ]
             yield row(name, f"{PRECISIONS[precision]}, {read / 1e9:.1f} GB read", *cells)
-
-
-def _gpu_bytes(machine: limits.Machine) -> float:
-    """The memory of a machine's GPU, which its name tells; that of processors can be added to."""
-    words = machine.name.split()
-    return float(words[words.index("GB") - 1]) * 1e9 if "GB" in words else float("inf")
 
 
 def _first_token_rows() -> Iterator[str]:
@@ -194,7 +188,7 @@ def _first_token_rows() -> Iterator[str]:
         flops = first_token_flops(name)
         cells = []
         for machine in limits.MACHINES:
-            fits = _weight_bytes(name, "bfloat16") < _gpu_bytes(machine)
+            fits = _weight_bytes(name, "bfloat16") < machine.memory_bytes
             seconds = flops / machine.flops
             cells.append(
                 "-"

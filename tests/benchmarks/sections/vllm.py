@@ -1,4 +1,4 @@
-"""Other engines through the kit, against the same engines called by hand."""
+"""vLLM on this processor: beside the local backend, and called by hand beside the kit's way."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import asyncio
 import base64
 import io
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,58 +18,100 @@ from qwenvl_kit.backends.base import BackendRequest, Observer
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.backends.server.image_encoding import picture_url
 from qwenvl_kit.embedded import MODEL_FOLDER
+from tests.benchmarks.by_kit import ask_many
+from tests.benchmarks.measuring import (
+    COLUMNS,
+    ROUNDS,
+    Case,
+    Run,
+    at_once,
+    measured_rows,
+    table,
+    timed,
+)
+from tests.benchmarks.models import checkpoint_of, greedy, question
 from tests.benchmarks.photographs import photograph
 from tests.by_hand import picture
 from tests.conformance.subjects import QUIET, VLLM_ARGUMENTS, VLLM_SERVER, running
 
-ROUNDS = 5
-NUM_REQUESTS = 48
+MODEL = "qwen2_vl:140M"
+NUM_REQUESTS, NUM_LOCAL = 48, 32
 QUESTION = "Describe the image."
 LONGEST = Sampling(max_new_tokens=24)
-
-
-def is_possible() -> bool:
-    """Whether vLLM is installed, as it is where `nox -s integration` runs."""
-    return find_spec("vllm") is not None
+IN_PROCESS = {
+    **VLLM_ARGUMENTS,
+    "distributed_executor_backend": "uni",
+    "max_num_seqs": NUM_LOCAL,
+    "kv_cache_memory_bytes": 2**30,
+}
 
 
 def section() -> list[str]:
-    """Ratios of requests a second, and bytes of a photograph."""
-    images = [picture(280, 196, seed) for seed in range(NUM_REQUESTS)]
+    """The local backend beside vLLM, the kit's way to vLLM beside others, and bytes."""
+    rounds = min(5, ROUNDS)
     return [
-        f"{NUM_REQUESTS} questions about pictures of 280 x 196, answered by vLLM on this "
-        f"processor, median of {ROUNDS} rounds, in turn. The ratio is the requests a second of the "
-        "kit over those by hand, with its smallest and largest.",
+        f"The local backend beside vLLM, both through the kit, on the same processor: a random "
+        f"model, {MODEL}, fp32, greedy, 16 tokens an answer; pictures of 224 x 224, and one of "
+        "1,024 visual tokens for the questions about one. Nothing is kept between rounds by the "
+        "local backend; vLLM keeps what it keeps by itself. Above 1 the local backend is faster.",
         "",
-        "| what | kit | by hand | ratio | spread | same answers |",
-        "|---|---|---|---|---|---|",
-        _row("`connect`, the openai client by hand", *_server_sides(images)),
-        _row("`from_vllm`, `LLM.chat` by hand", *_engine_sides(images)),
+        *table(COLUMNS, measured_rows(_beside_local(), at_once, rounds)),
+        "",
+        f"{NUM_REQUESTS} questions about pictures of 280 x 196, the embedded model: the kit's way "
+        "to vLLM beside vLLM called by hand. The processor time of a server is not known here.",
+        "",
+        *table(COLUMNS, measured_rows(_beside_hand(), at_once, rounds)),
         "",
         *_bytes(),
     ]
 
 
+def _beside_local() -> Iterator[Case]:
+    os.environ.update(QUIET, VLLM_ENABLE_V1_MULTIPROCESSING="0")
+    with checkpoint_of(MODEL) as folder:
+        local = VisionChat.from_pretrained(folder, dtype="float32", device="cpu", calibrator=None)
+        other = VisionChat.from_vllm(folder, calibrator=None, **IN_PROCESS)
+        large = picture(896, 896, seed=0)
+        small = [picture(224, 224, seed) for seed in range(NUM_LOCAL)]
+        tasks = {
+            f"{NUM_LOCAL} pictures": [Message.user(ImagePart(image), QUESTION) for image in small],
+            f"{NUM_LOCAL} questions about one picture": [
+                Message.user(ImagePart(large), f"{at}. {question(at)}") for at in range(NUM_LOCAL)
+            ],
+            "one question about one picture": [Message.user(ImagePart(small[0]), QUESTION)],
+        }
+        with local, other:
+            for title, requests in tasks.items():
+                yield Case(
+                    f"{title}, `from_pretrained`",
+                    lambda requests=requests: _cold(local, requests),  # type: ignore[misc]
+                    {"`from_vllm`": lambda requests=requests: _cold(other, requests)},  # type: ignore[dict-item,misc]
+                )
+
+
+def _cold(chat: VisionChat, requests: list[Message]) -> Run:
+    """All requests, nothing kept where that can be said."""
+    if chat._backend.has_cache:
+        chat.clear_cache()
+    return ask_many(chat, requests, greedy(16))
+
+
+def _beside_hand() -> Iterator[Case]:
+    images = [picture(280, 196, seed) for seed in range(NUM_REQUESTS)]
+    for title, name, sides in (
+        ("`connect`", "openai client", _server_sides),
+        ("`from_vllm`", "`LLM.chat`", _engine_sides),
+    ):
+        kit, hand, close = sides(images)
+        yield Case(
+            f"{NUM_REQUESTS} questions by {title}",
+            lambda kit=kit: timed(kit),  # type: ignore[misc]
+            {f"{name} by hand": lambda hand=hand: timed(hand)},  # type: ignore[dict-item,misc]
+        )
+        close()
+
+
 Side = Callable[[], list[str]]
-
-
-def _row(name: str, kit: Side, hand: Side, close: Callable[[], None]) -> str:
-    answers = [side() for side in (kit, hand)]
-    same = sum(mine == its for mine, its in zip(*answers, strict=True))
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        for side, seconds in zip((kit, hand), times):
-            started = time.perf_counter()
-            side()
-            seconds.append(time.perf_counter() - started)
-    close()
-    ratios = sorted(theirs / ours for ours, theirs in zip(*times))
-    rates = [NUM_REQUESTS / statistics.median(seconds) for seconds in times]
-    return (
-        f"| {name} | {rates[0]:.1f} a second | {rates[1]:.1f} a second | "
-        f"**{statistics.median(ratios):.2f}** | {ratios[0]:.2f} - {ratios[-1]:.2f} | "
-        f"{same}/{NUM_REQUESTS} |"
-    )
 
 
 def _requests(images: list[PIL.Image.Image]) -> list[Message]:

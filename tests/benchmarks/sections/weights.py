@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ HOW: Mapping[str, Mapping[str, Any]] = {
     "4-bit": {"quantization": "4bit"},
 }
 _COPY_BYTES = 256 * 2**20
-_MATRIX_SIDE = 2048
+_LARGEST_SIDE, _LONG_ENOUGH_SECONDS = 2048, 0.2
 
 
 @dataclass
@@ -150,12 +151,18 @@ def copy_bandwidth() -> float:
 
 
 def product_flops(dtype: str) -> float:
-    """Operations a second of a product of large square matrices: 2 * side^3 each."""
-    left = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE, dtype=getattr(torch, dtype))
-    left @ left
-    started = time.perf_counter()
-    left @ left
-    return 2 * _MATRIX_SIDE**3 / (time.perf_counter() - started)
+    """Operations a second of a product of large square matrices: 2 * side^3 each.
+
+    The side is doubled until a product takes a while: without instructions for it, bf16 is slow.
+    """
+    side, seconds = 256, 0.0
+    while seconds < _LONG_ENOUGH_SECONDS and side < _LARGEST_SIDE:
+        side *= 2
+        left = torch.ones(side, side, dtype=getattr(torch, dtype))
+        started = time.perf_counter()
+        left @ left
+        seconds = time.perf_counter() - started
+    return 2 * side**3 / seconds
 
 
 def _load(stack: ExitStack, folder: Path, how: Mapping[str, Any]) -> Precision:
@@ -185,8 +192,8 @@ def _measure(precision: Precision, is_counted: bool) -> None:
     for rows, steps in ROWS.items():
         asked = [question_about(None, question(at)) for at in range(rows)]
         times = [
-            alone(lambda n=n: ask_many(chat, asked, greedy(n))).seconds  # type: ignore[misc]
-            for n in (1, 1, steps + 1)
+            alone(partial(ask_many, chat, asked, greedy(length))).seconds
+            for length in (1, 1, steps + 1)
         ]
         if is_counted:
             # what was read in the first call is known in the two others
