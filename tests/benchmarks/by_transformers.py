@@ -224,7 +224,10 @@ def dictated(model: Any, ids: Sequence[int]) -> Iterator[None]:
 
     def replace(_: object, __: object, given: dict[str, Any], output: Any) -> None:
         nonlocal num_prompt
-        num_known, num_new = given["past_key_values"].get_seq_length(), output.logits.shape[1]
+        cache = (
+            given["cache"] if "cache" in given else given["past_key_values"]
+        )  # its name before transformers 5.40
+        num_known, num_new = cache.get_seq_length(), output.logits.shape[1]
         num_prompt = num_prompt or num_known
         output.logits.zero_()
         for at in range(num_new):

@@ -39,17 +39,20 @@ class Section:
         module: the module in `tests.benchmarks.sections` whose function `section` measures it.
         minutes: about how long that takes on two idle cores.
         needs: packages without which it cannot be measured.
+        settings: variables of the environment without which it cannot be measured.
     """
 
     name: str
     module: str
     minutes: float
     needs: Sequence[str] = ()
+    settings: Sequence[str] = ()
 
     @property
     def missing(self) -> list[str]:
-        """Packages that are not installed here."""
-        return [name for name in self.needs if find_spec(name) is None]
+        """Packages that are not installed here, and variables that are not set."""
+        packages = [name for name in self.needs if find_spec(name) is None]
+        return packages + [name for name in self.settings if not os.environ.get(name)]
 
 
 SECTIONS: Sequence[Section] = (
@@ -71,7 +74,7 @@ SECTIONS: Sequence[Section] = (
     Section("Loading", "loading", 2),
     Section("Memory", "memory", 2),
     Section("Safety", "safety", 4),
-    Section("OpenVINO", "openvino", 4, ("openvino",)),
+    Section("OpenVINO", "openvino", 5, ("openvino",), ("QWENVL_KIT_BENCH_OPENVINO",)),
     Section("vLLM", "vllm", 8, ("vllm",)),
     Section("Cluster", "cluster", 5, ("ray",)),
 )
@@ -102,8 +105,8 @@ def page_of(parts: Mapping[str, str]) -> str:
     for section in SECTIONS[1:]:
         text = parts.get(section.name)
         if text is None:
-            needs = "".join(f": it needs `{name}`" for name in section.needs)
-            text = f"Not measured here{needs}."
+            needs = " and ".join(f"`{name}`" for name in (*section.needs, *section.settings))
+            text = f"Not measured here: it needs {needs}." if needs else "Not measured here."
         shown.append(f"## {section.name}\n\n{text}")
     return "\n\n".join(shown) + "\n"
 

@@ -37,8 +37,8 @@ def page(measured: weights.Measured) -> list[str]:
         "- **Reading the question** (text, pictures, frames) is limited by **arithmetic**. It "
         "takes at least `seconds = operations / operations a second`, with `operations = 2 x "
         "parameters x tokens`, and more for attention in long prompts. Pictures are read twice: by "
-        "the vision encoder, then by the language model. Half the visual tokens ([budgets](guide/budgets.md)) "
-        "take half the time or less.",
+        "the vision encoder, then by the language model. Half the visual tokens "
+        "([budgets](guide/budgets.md)) take half the time or less.",
         "",
         "So fewer bits a weight make answers faster and save memory; smaller pictures make the "
         "first token come sooner; and what was read before is not read again "

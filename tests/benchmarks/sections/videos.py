@@ -1,7 +1,8 @@
 """Reading frames of a long film: the kit beside other readers, each run in a process of its own.
 
-`python -m tests.benchmarks.sections.videos READER NUM_FRAMES FILM` is one run. The film is made on the spot:
-20 minutes of 720p H.264, each frame with its number drawn in, so that picks can be verified.
+`python -m tests.benchmarks.sections.videos READER NUM_FRAMES FILM` is one run. The film is made on
+the spot: 20 minutes of 720p H.264, each frame with its number drawn in, so that picks can be
+verified.
 """
 
 from __future__ import annotations
