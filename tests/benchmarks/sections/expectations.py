@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 
@@ -43,6 +44,8 @@ def page(measured: weights.Measured) -> list[str]:
         "So fewer bits a weight make answers faster and save memory; smaller pictures make the "
         "first token come sooner; and what was read before is not read again "
         "([reuse](guide/reuse.md)).",
+        "",
+        *_advice(),
         "",
         "### Measured here",
         "",
@@ -118,6 +121,33 @@ def page(measured: weights.Measured) -> list[str]:
     ]
 
 
+def _advice() -> Iterator[str]:
+    """A line for each kind of machine, by the formulas above."""
+    small, large = "Qwen2-VL-2B-Instruct", "Qwen3-VL-8B-Instruct"
+    yield (
+        "**Limits by these formulas** (computed, not measured; the tables below have the machines' "
+        "figures and say what share was reached here):"
+    )
+    yield ""
+    for machine in limits.MACHINES:
+        name, precision = (small, "4bit") if machine.flops < 1e12 else (large, "bfloat16")
+        rate = limits.most_tokens_per_second(machine.bandwidth, decode_bytes(name, precision))
+        whole, quarter = (
+            first_token_flops(name, tokens) / machine.flops
+            for tokens in (PICTURE_TOKENS, PICTURE_TOKENS // 4)
+        )
+        yield (
+            f"- {machine.name}: {name} in {PRECISIONS[precision]} writes at most {rate:.0f} tokens "
+            f"a second; a picture of {PICTURE_TOKENS:,} visual tokens takes at least "
+            f"{_seconds(whole)} before the first token, one of {PICTURE_TOKENS // 4} "
+            f"{_seconds(quarter)}."
+        )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
 def _step_rows(measured: weights.Measured) -> Iterator[str]:
     for name, found in measured.precisions.items():
         one = statistics.median(found.steps[1].values)
@@ -186,17 +216,11 @@ def _limit_rows() -> Iterator[str]:
 def _first_token_rows() -> Iterator[str]:
     for name in hardware.MODELS:
         flops = first_token_flops(name)
-        cells = []
-        for machine in limits.MACHINES:
-            fits = _weight_bytes(name, "bfloat16") < machine.memory_bytes
-            seconds = flops / machine.flops
-            cells.append(
-                "-"
-                if not fits
-                else f"{seconds:.1f} s"
-                if seconds >= 1
-                else f"{seconds * 1000:.0f} ms"
-            )
+        fits = _weight_bytes(name, "bfloat16")
+        cells = [
+            _seconds(flops / machine.flops) if fits < machine.memory_bytes else "-"
+            for machine in limits.MACHINES
+        ]
         yield row(name, f"{flops / 1e12:.1f} TFLOP", *cells)
 
 
@@ -227,7 +251,7 @@ def decode_bytes(name: str, precision: str) -> int:
     """
     model = hardware.measured(name)
     held = sum(
-        _count(tensor.shape)
+        math.prod(tensor.shape)
         for tensor in model.tensors
         if "visual" in tensor.name
         or ("embed_tokens" in tensor.name and not model.settings.config["tie_word_embeddings"])
@@ -235,21 +259,21 @@ def decode_bytes(name: str, precision: str) -> int:
     return _weight_bytes(name, precision) - held * (4 if precision == "float32" else 2)
 
 
-def first_token_flops(name: str) -> float:
+def first_token_flops(name: str, picture_tokens: int = PICTURE_TOKENS) -> float:
     """The operations of seeing a picture and reading it with its text.
 
     The output layer is computed for the last token alone, and the embedding not at all.
     """
     published, tensors = hardware.MODELS[name], hardware.measured(name).tensors
-    vision = sum(_count(t.shape) for t in tensors if "visual" in t.name)
+    vision = sum(math.prod(t.shape) for t in tensors if "visual" in t.name)
     layers = sum(
-        _count(t.shape)
+        math.prod(t.shape)
         for t in tensors
         if "visual" not in t.name and "embed_tokens" not in t.name and "lm_head" not in t.name
     )
     text, seen = published.text, published.vision
     head = text["hidden_size"] * text["vocab_size"]
-    patches = PICTURE_TOKENS * seen["spatial_merge_size"] ** 2
+    patches = picture_tokens * seen["spatial_merge_size"] ** 2
     width = text["num_attention_heads"] * text.get(
         "head_dim", text["hidden_size"] // text["num_attention_heads"]
     )
@@ -258,14 +282,7 @@ def first_token_flops(name: str) -> float:
             vision, patches, seen["depth"], seen.get("embed_dim", seen["hidden_size"])
         )
         + limits.reading_flops(
-            layers, PICTURE_TOKENS + TEXT_TOKENS, _attention_layers(published), width
+            layers, picture_tokens + TEXT_TOKENS, _attention_layers(published), width
         )
         + 2 * head
     )
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
