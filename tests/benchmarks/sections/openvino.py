@@ -38,8 +38,8 @@ def section() -> list[str]:
         f"The language model of {MODEL} alone, exported by optimum-intel and run by OpenVINO with "
         "as many threads as torch, beside the kit in weights of the same kind: a step, after about "
         f"{CONTEXT} tokens. OpenVINO's step has no choice of a token, no embedding and no Python "
-        "of an engine in it; the kit's is a whole one. So below 1 says how much an engine on OpenVINO "
-        "could gain at the most. Tokens are not compared.",
+        "of an engine in it; the kit's is a whole one. So below 1 says how much an engine on "
+        "OpenVINO could gain at the most. Tokens are not compared.",
         "",
         *case_table(_cases()),
     ]
