@@ -172,7 +172,11 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Speed, as ratios against what one would write without the kit."""
+    """Speed, as ratios against what one would write without the kit.
+
+    `-- SECTION` measures a section anew, `-- --continue` what was not measured today, `-- --list`
+    tells how long each takes.
+    """
     session.install("-e", ".", *group("test", "bench"))
     session.run("python", "-m", "tests.benchmarks", *session.posargs, env=OFFLINE)
 

@@ -1,12 +1,12 @@
 """The cost of a constraint, and the share of answers that keep it.
 
-QWENVL_KIT_BENCH_ROUNDS says how many rounds, QWENVL_KIT_BENCH_FORMS how many answers are checked.
+QWENVL_KIT_BENCH_FORMS says how many answers are checked.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-import statistics
 from collections.abc import Iterator
 from typing import Literal
 
@@ -17,9 +17,10 @@ from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.errors import AnswerError
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.structured_output.target import Target
-from tests.benchmarks.reuse import ROUNDS
-from tests.benchmarks.reuse_models import Subject, opened
+from tests.benchmarks.measuring import Case, Run, case_table
+from tests.benchmarks.models import Subject, chosen, opened
 
+MODELS = ("embedded", "qwen3_vl:140M")
 NUM_ANSWERS = int(os.environ.get("QWENVL_KIT_BENCH_FORMS", "1000"))
 QUESTION = "Extract these fields from the image as JSON."
 RECEIPT = MODEL_FOLDER.parents[2] / "examples" / "pictures" / "receipt.png"
@@ -42,25 +43,43 @@ FORM = Constraint.from_schema(TARGET.answer_schema)
 
 
 def section() -> list[str]:
-    """How many answers are of their type, and milliseconds a token with a form and without."""
+    """The share of answers that are of their type, and the time of a token with a form."""
     with opened("embedded") as subject:
         valid, tokens = _valid(subject.chat)
-        rows = [*_cost(subject)]
-    with opened("qwen3_vl:50M") as subject:
-        rows += _cost(subject)
     return [
         "Answers constrained to a JSON schema with a number, an enum, a list of objects and a "
         f"text or null. At temperature 1, {valid} of {NUM_ANSWERS} answers of the embedded model "
         f"are values of the type ({tokens:.0f} tokens each).",
         "",
-        "Milliseconds that a token of an answer takes, with the form and without, at temperature "
-        f"1, one answer at a time, in turn, median of {ROUNDS} rounds. Here the ratio is that with "
-        "the form over that without: 1 is a form that costs nothing.",
+        "The time that a token of an answer takes, with the form and free, at temperature 1, one "
+        "answer at a time: below 1 is what the form costs.",
         "",
-        "| model | with a form | free | ratio | spread |",
-        "|---|---|---|---|---|",
-        *rows,
+        *case_table(_cases()),
     ]
+
+
+def _cases() -> Iterator[Case]:
+    for model in chosen(*MODELS):
+        with opened(model) as subject:
+            yield Case(
+                f"{subject.name}: a token with a form",
+                _Drawing(subject, FORM),
+                {"free": _Drawing(subject, None)},
+            )
+
+
+class _Drawing:
+    """The time of a token of an answer; each answer has a seed of its own."""
+
+    def __init__(self, subject: Subject, form: Constraint | None) -> None:
+        self._subject, self._form, self._seeds = subject, form, itertools.count()
+        self._image = subject.draw_print()
+
+    def __call__(self) -> Run:
+        reply = self._subject.chat.ask(
+            QUESTION, self._image, sampling=_sampling(next(self._seeds)), constraint=self._form
+        )
+        return Run(reply.timing.decode / max(1, reply.usage.completion_tokens - 1))
 
 
 def _sampling(seed: int) -> Sampling:
@@ -82,22 +101,3 @@ def _valid(chat: VisionChat) -> tuple[int, float]:
             continue
         valid += 1
     return valid, tokens / NUM_ANSWERS
-
-
-def _cost(subject: Subject) -> Iterator[str]:
-    image = subject.draw_print()
-
-    def milliseconds(form: Constraint | None, seed: int) -> float:
-        reply = subject.chat.ask(QUESTION, image, sampling=_sampling(seed), constraint=form)
-        return reply.timing.decode / max(1, reply.usage.completion_tokens - 1) * 1000
-
-    milliseconds(FORM, 0), milliseconds(None, 0)
-    bound, free = list[float](), list[float]()
-    for seed in range(1, ROUNDS + 1):
-        bound.append(milliseconds(FORM, seed))
-        free.append(milliseconds(None, seed))
-    ratios = sorted(with_form / without for with_form, without in zip(bound, free, strict=True))
-    yield (
-        f"| {subject.name} | {statistics.median(bound):.2f} ms | {statistics.median(free):.2f} ms "
-        f"| **{statistics.median(ratios):.2f}** | {ratios[0]:.2f} - {ratios[-1]:.2f} |"
-    )

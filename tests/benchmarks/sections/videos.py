@@ -1,7 +1,8 @@
 """Reading frames of a long film: the kit beside other readers, each run in a process of its own.
 
-`python -m tests.benchmarks.videos READER NUM_FRAMES FILM` is one run. The film is made on the spot:
-20 minutes of 720p H.264, each frame with its number drawn in, so that picks can be verified.
+`python -m tests.benchmarks.sections.videos READER NUM_FRAMES FILM` is one run. The film is made on
+the spot: 20 minutes of 720p H.264, each frame with its number drawn in, so that picks can be
+verified.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from tests.benchmarks.measuring import table
 from tests.videos import read_number, write_video
 
 if TYPE_CHECKING:
@@ -49,7 +51,22 @@ def make_film(path: Path = FILM) -> Path:
     return path
 
 
-def video_rows() -> Iterator[str]:
+def section() -> list[str]:
+    """Frames of a long film."""
+    return [
+        "Frames evenly spread over 20 minutes of 720p H.264 at 25 fps, resized to 504 x 280: each "
+        "run is a process of its own, with all libraries loaded before its time begins, and the "
+        "kit's decoding process started, which takes 0.2 s once. The ratio is the reader's time "
+        f"over the kit's, median of {ROUNDS} rounds in which all take turns; qwen-vl-utils is run "
+        "once. Memory is the most that the process and its children held, over what was there "
+        "before. Every frame has its number drawn in; the last column counts those that are the "
+        "ones asked for.",
+        "",
+        *table(("frames", "reader", "time", "ratio", "peak memory", "right frames"), _rows()),
+    ]
+
+
+def _rows() -> Iterator[str]:
     """A row for each number of frames and each reader."""
     film = make_film()
     for picks in PICKS:
@@ -80,7 +97,14 @@ def _row(reader: str, picks: int, done: list[dict[str, Any]], kit: list[dict[str
 
 def _run(reader: str, picks: int, film: Path) -> dict[str, Any]:
     """Seconds, peak memory over what was there before, and right picks; or why it fails."""
-    command = [sys.executable, "-m", "tests.benchmarks.videos", reader, str(picks), str(film)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.sections.videos",
+        reader,
+        str(picks),
+        str(film),
+    ]
     limit = partial(resource.setrlimit, resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
     if done.returncode:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,25 +15,32 @@ from transformers import AutoImageProcessor
 
 from qwenvl_kit import ImagePart, Message, PixelBudget, Request, VisionChat
 from qwenvl_kit.testing import build_tiny_model
+from tests.benchmarks.measuring import Case, Run, Side, at_once, case_table, timed
 from tests.by_hand import backend_request
 
-ROUNDS = 7
 NUM_FILES = 1000
 NUM_PROCESSED = 25
 """Of the files, as many are opened and processed; the time is scaled to all."""
 
 
-def media_rows() -> Iterator[str]:
-    """A row for each comparison."""
+def section() -> list[str]:
+    """What pictures cost before they reach a model."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = build_tiny_model(folder / "model")
         chat = VisionChat.from_pretrained(model)
-        yield from _plan_rows(chat, _photos(folder))
-        yield from _jpeg_rows(chat, model, _photo(folder / "large.jpg", 4000, 3000, seed=0))
+        photo = _photo(folder / "large.jpg", 4000, 3000, seed=0)
+        return [
+            f"Planning reads the headers of the files, 20 JPEGs of 0.3 to 6 megapixels under "
+            f"{NUM_FILES:,} names. The other side opens and processes {NUM_PROCESSED} of them, "
+            f"scaled to {NUM_FILES:,}. Patches are what a model is given; each side gives the "
+            "same.",
+            "",
+            *case_table([*_plans(chat, _photos(folder)), *_patches(chat, model, photo)], at_once),
+        ]
 
 
-def _plan_rows(chat: VisionChat, files: list[Path]) -> Iterator[str]:
+def _plans(chat: VisionChat, files: list[Path]) -> Iterator[Case]:
     processor = chat._backend.processor.image_processor  # type: ignore[attr-defined]
 
     def plan_together() -> None:
@@ -45,18 +50,22 @@ def _plan_rows(chat: VisionChat, files: list[Path]) -> Iterator[str]:
         for file in files:
             chat.plan("What is this?", file)
 
-    def process() -> float:
-        started = time.perf_counter()
+    def process() -> None:
         for file in files[:NUM_PROCESSED]:
             processor(images=[PIL.Image.open(file).convert("RGB")], return_tensors="pt")
-        return (time.perf_counter() - started) * NUM_FILES / NUM_PROCESSED
 
-    names = ("one plan of 1,000 files", "1,000 plans of a file each")
-    for name, plan in zip(names, (plan_together, plan_one_by_one)):
-        yield _row(f"{name} / opening and processing them", plan, process)
+    def scaled() -> Run:
+        run, times = timed(process), NUM_FILES / NUM_PROCESSED
+        return Run(run.seconds * times, (run.cpu_seconds or 0.0) * times)
+
+    for title, plan in (
+        (f"one plan of {NUM_FILES:,} files", plan_together),
+        (f"{NUM_FILES:,} plans of a file each", plan_one_by_one),
+    ):
+        yield Case(title, _timing(plan), {"opening and processing them": scaled})
 
 
-def _jpeg_rows(chat: VisionChat, model: Path, photo: Path) -> Iterator[str]:
+def _patches(chat: VisionChat, model: Path, photo: Path) -> Iterator[Case]:
     encoder, fast = chat._backend._engine.patches, chat._backend.processor.image_processor  # type: ignore[attr-defined]
     stock = AutoImageProcessor.from_pretrained(model, backend="pil")
     for tokens in (1024, 4096):
@@ -77,29 +86,24 @@ def _jpeg_rows(chat: VisionChat, model: Path, photo: Path) -> Iterator[str]:
 
         if not torch.equal(by_kit(), by_pillow(fast)):
             raise AssertionError("the sides give different patches")
-        name = f"12-megapixel JPEG to patches, at most {tokens} tokens"
-        yield _row(f"{name} / Pillow processor", by_kit, lambda s=size: by_pillow(stock, s))
-        yield _row(f"{name} / torchvision processor", by_kit, lambda s=size: by_pillow(fast, s))
-        yield _row(f"{name} / torchvision processor and decoder", by_kit, by_torchvision)
+        yield Case(
+            f"12-megapixel JPEG to patches, at most {tokens} tokens",
+            _timing(by_kit),
+            {
+                "Pillow processor": _timing(lambda size=size: by_pillow(stock, size)),
+                "torchvision processor": _timing(lambda size=size: by_pillow(fast, size)),
+                "torchvision processor and decoder": _timing(by_torchvision),
+            },
+        )
 
 
-def _row(name: str, kit: Callable[[], Any], other: Callable[[], Any]) -> str:
-    """One row; a side that returns a number has taken its own time."""
-    times: dict[Callable[[], Any], list[float]] = {kit: [], other: []}
-    for round_index in range(ROUNDS + 1):
-        for side, seconds in times.items():
-            started = time.perf_counter()
-            result = side()
-            taken = time.perf_counter() - started
-            if round_index:  # the first is not counted
-                seconds.append(result if isinstance(result, float) else taken)
-    ours, theirs = times.values()
-    ratios = sorted(b / a for a, b in zip(ours, theirs))
-    return (
-        f"| {name} | {statistics.median(ours) * 1000:.0f} ms | "
-        f"{statistics.median(theirs) * 1000:.0f} ms | **{statistics.median(ratios):.2f}x** | "
-        f"{ratios[0]:.2f} - {ratios[-1]:.2f} |"
-    )
+def _timing(act: Callable[[], object]) -> Side:
+    """A side whose result is compared elsewhere."""
+
+    def nothing() -> None:
+        act()
+
+    return lambda: timed(nothing)
 
 
 def _photos(folder: Path) -> list[Path]:

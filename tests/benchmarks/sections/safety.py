@@ -20,33 +20,33 @@ from qwenvl_kit.media.isolation.process_pool import POOL
 from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.media.web import connections
 from qwenvl_kit.media.web.fetcher import fetch
-from tests.benchmarks.videos import by_kit
+from tests.benchmarks.measuring import Case, Run, Side, at_once, case_table
+from tests.benchmarks.sections.videos import by_kit
 from tests.by_hand import picture
 from tests.hostile.__main__ import rows as hostile_rows
 from tests.hostile.corpus import corpus
 from tests.media.web.servers import serving
 from tests.videos import write_video
 
-ROUNDS, FEW_ROUNDS = 25, 7
-_UNCOUNTED = 2
+NUM_PAIRS = 4
+"""Runs of each side in a round, in turn: what is compared takes milliseconds."""
+
 SIDES = ((640, 480), (1920, 1080), (4000, 3000))
 
 
 def section() -> list[str]:
     """Ratios of what is careful over what is not, and what hostile files come to."""
     milliseconds, megabytes = _bomb()
+    with tempfile.TemporaryDirectory() as name:
+        honest = case_table([*_pictures(Path(name)), *_others(Path(name))], at_once)
+    POOL.close()
     return [
         "Honest files: a JPEG under a policy of allowed folders, which is decoded in this process, "
         "beside no more than Pillow's `open` and `load`; and what is decoded in a process of its "
         "own beside the same in this one. TIFFs, PDFs and films are so by default, JPEGs where "
-        "the policy says so. Milliseconds, in turn, median of as many rounds as are named, after "
-        "some that are not counted. The ratio is the careful side's time over the other's, with "
-        "its smallest and largest.",
+        "the policy says so. Here the kit is the careful side: below 1 is what care costs.",
         "",
-        "| what | file | rounds | careful | other | more | ratio | spread |",
-        "|---|---|---|---|---|---|---|---|",
-        *_pictures(),
-        *_others(),
+        *honest,
         "",
         "A PNG of 477,820 bytes that stands for 164 megapixels is refused in "
         f"{milliseconds:.2f} ms and {megabytes:.2f} MB of Python's memory. Of an answer without "
@@ -62,44 +62,57 @@ def section() -> list[str]:
     ]
 
 
-def _pictures() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        for width, height in SIDES:
-            path = Path(folder) / f"{width}.jpg"
-            picture(width, height, width).save(path, quality=90)
-            size = f"JPEG, {width} x {height}"
-            fenced, apart = MediaPolicy(allow_folders=[folder]), MediaPolicy(isolate_images=True)
-            for what, careful, other in (
-                ("policy", _by(path, fenced), _by_pillow(path)),
-                ("process", _by(path, apart), _by(path, MediaPolicy())),
-            ):
-                yield f"| {what} | {size} | {_compared(careful, other)} |"
-    POOL.close()
+def _pictures(folder: Path) -> Iterator[Case]:
+    for width, height in SIDES:
+        path = folder / f"{width}.jpg"
+        picture(width, height, width).save(path, quality=90)
+        fenced, apart = MediaPolicy(allow_folders=[str(folder)]), MediaPolicy(isolate_images=True)
+        size = f"JPEG, {width} x {height}"
+        yield _case(f"{size}, allowed folders", _by(path, fenced), "Pillow", _by_pillow(path))
+        here = _by(path, MediaPolicy())
+        yield _case(f"{size}, process of its own", _by(path, apart), "this process", here)
 
 
-def _others() -> Iterator[str]:
+def _others(folder: Path) -> Iterator[Case]:
     """What is decoded apart by default."""
     scan, pages = io.BytesIO(), io.BytesIO()
     picture(4000, 3000, 1).save(scan, "TIFF", compression="tiff_lzw")
     shown = [picture(1240, 1754, number) for number in range(10)]
     shown[0].save(pages, "PDF", save_all=True, append_images=shown[1:])
-    with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "film.mp4"
-        write_video(film, 30_000, options={"preset": "ultrafast"})
-        yield from _compared_uses(scan.getvalue(), pages.getvalue(), film)
-    POOL.close()
-
-
-def _compared_uses(scan: bytes, pages: bytes, film: Path) -> Iterator[str]:
-    here = MediaPolicy(isolate_images=False, isolate_video=False)
+    film = folder / "film.mp4"
+    write_video(film, 30_000, options={"preset": "ultrafast"})
     uses: tuple[tuple[str, Callable[[MediaPolicy], object]], ...] = (
-        ("TIFF, 4000 x 3000", lambda policy: decode_image(scan, policy)),
-        ("PDF, 10 pages", lambda policy: len(read_pages(pages, policy))),
+        ("TIFF, 4000 x 3000", lambda policy: decode_image(scan.getvalue(), policy)),
+        ("PDF, 10 pages", lambda policy: len(read_pages(pages.getvalue(), policy))),
         ("film, 20 minutes of 320 x 180, 16 frames", lambda policy: by_kit(film, 16, policy)),
     )
+    here = MediaPolicy(isolate_images=False, isolate_video=False)
     for name, use in uses:
-        careful, other = (partial(use, policy) for policy in (MediaPolicy(), here))
-        yield f"| process | {name} | {_compared(careful, other, FEW_ROUNDS)} |"
+        careful, other = partial(use, MediaPolicy()), partial(use, here)
+        yield _case(f"{name}, process of its own", careful, "this process", other, num_pairs=1)
+
+
+def _case(
+    title: str,
+    careful: Callable[[], object],
+    name: str,
+    other: Callable[[], object],
+    num_pairs: int = NUM_PAIRS,
+) -> Case:
+    """Sides of which only the time counts: the pixels have tests of their own.
+
+    The time is that of the wall alone, since a process that decodes is not this one.
+    """
+
+    def side(act: Callable[[], object]) -> Side:
+        def run() -> Run:
+            started = time.perf_counter()
+            act()
+            return Run(time.perf_counter() - started)
+
+        return run
+
+    return Case(title, side(careful), {name: side(other)}, num_pairs=num_pairs)
 
 
 def _by(path: Path, policy: MediaPolicy) -> Callable[[], object]:
@@ -114,30 +127,12 @@ def _by_pillow(path: Path) -> Callable[[], object]:
     return load
 
 
-def _compared(
-    careful: Callable[[], object], other: Callable[[], object], rounds: int = ROUNDS
-) -> str:
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds + _UNCOUNTED):
-        for side, seconds in zip((careful, other), times):
-            started = time.perf_counter()
-            side()
-            seconds.append((time.perf_counter() - started) * 1000)
-    kept = [seconds[_UNCOUNTED:] for seconds in times]
-    first, second = map(statistics.median, kept)
-    ratios = sorted(a / b for a, b in zip(*kept))
-    return (
-        f"{rounds} | {first:.2f} | {second:.2f} | {first - second:.2f} | "
-        f"**{statistics.median(ratios):.3f}** | {ratios[0]:.2f} - {ratios[-1]:.2f}"
-    )
-
-
 def _bomb() -> tuple[float, float]:
     """Milliseconds and megabytes until it is refused."""
     bomb = next(corpus()).content
     times = []
     tracemalloc.start()
-    for _ in range(ROUNDS):
+    for _ in range(25):
         started = time.perf_counter()
         try:
             read_header(bomb, MediaPolicy())
