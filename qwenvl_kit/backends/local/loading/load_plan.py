@@ -209,7 +209,10 @@ class _Weights:
             packing = choose_packing(name, self.device, abilities=abilities)
             if packing is not None:
                 return predict_packed_bytes(
-                    self.tensors, self.settings, packing, rest=self.rest  # type: ignore[arg-type]
+                    self.tensors,
+                    self.settings,
+                    packing,
+                    rest=self.rest,  # type: ignore[arg-type]
                 )
         return predict_weight_bytes(self.tensors, self.settings, name, rest=self.rest)  # type: ignore[arg-type]
 

@@ -172,7 +172,7 @@ def check_shapes(
 def quantization_options(
     quantization: str | None, packing: Packing | None, family: Family, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """The arguments of `from_pretrained` that have bitsandbytes quantise the weights, if it does."""
+    """The arguments of `from_pretrained` that have bitsandbytes quantise weights; may be none."""
     if quantization is None or (packing is not None and packing.layers is not None):
         return {}
     from transformers import BitsAndBytesConfig

@@ -36,11 +36,16 @@ class Int4Linear(PackedLinear):
         return outputs.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
 
     def dequantized_weight(self) -> torch.Tensor:
-        # The kernel itself unpacks: the layout of codes is its own, and differs by processor.
+        """The matrix for which the packed values stand, fp32 (out_features, in_features)."""
+        # The kernel itself unpacks, as the layout of codes differs by processor; it rounds to bf16,
+        # from which codes are told again.
         whole = torch.eye(self.in_features, dtype=torch.bfloat16)
-        return torch.ops.aten._weight_int4pack_mm_for_cpu(
+        rounded = torch.ops.aten._weight_int4pack_mm_for_cpu(
             whole, self._packed, GROUP, self._scales_and_zeros
-        ).T.float()
+        )
+        groups = rounded.T.float().unflatten(1, (-1, GROUP))
+        scales, zeros = self._scales_and_zeros.float().transpose(0, 1).unsqueeze(2).unbind(-1)
+        return (((groups - zeros) / scales).round() * scales + zeros).flatten(1)
 
 
 def _quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

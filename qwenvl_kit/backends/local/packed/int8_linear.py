@@ -13,6 +13,7 @@ batch, on every processor.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,6 +109,7 @@ class Int8Linear(PackedLinear):
         return outputs.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
 
     def dequantized_weight(self) -> torch.Tensor:
+        """The matrix for which the packed values stand, fp32 (out_features, in_features)."""
         weight, _ = torch.ops.quantized.linear_unpack(self._packed)
         return torch.dequantize(weight)
 
@@ -123,15 +125,26 @@ def _pack(weight: torch.Tensor) -> Any:
         sizes = chunk.abs().amax(1).div_(127).clamp_min_(1e-30)
         scales[start : start + step] = sizes
         values[start : start + step] = (chunk / sizes[:, None]).round_()
-    zeros = torch.zeros(rows, dtype=torch.long)
-    quantized = torch._empty_per_channel_affine_quantized(
-        (rows, columns), scales=scales, zero_points=zeros, axis=0, dtype=torch.qint8
-    )
+    quantized = _empty_quantized(rows, columns, scales)
     # Written through a view of bytes: torch's own ways make a third copy of a large matrix.
     torch.empty(0, dtype=torch.int8).set_(quantized.untyped_storage()).copy_(values.view(-1))
     del values
     with _fbgemm():
         return torch.ops.quantized.linear_prepack(quantized, None)
+
+
+def _empty_quantized(rows: int, columns: int, scales: torch.Tensor) -> torch.Tensor:
+    """A matrix of the dtype that FBGEMM packs.
+
+    Torch warns that this dtype will go, and has no other way to FBGEMM. Where it has gone,
+    `runs_here` in `packing.py` finds out, and weights are left to bitsandbytes.
+    """
+    zeros = torch.zeros(rows, dtype=torch.long)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
+        return torch._empty_per_channel_affine_quantized(
+            (rows, columns), scales=scales, zero_points=zeros, axis=0, dtype=torch.qint8
+        )
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ def choose_packing(
     device: torch.device,
     *,
     abilities: Collection[str],
-    engines: Collection[str] = tuple(torch.backends.quantized.supported_engines),
+    runs: Callable[[type[PackedLinear]], bool] | None = None,
 ) -> Packing | None:
     """Choose the form of quantised weights on a processor; None leaves all to bitsandbytes.
 
@@ -32,16 +33,33 @@ def choose_packing(
         quantization: "4bit", "8bit" or None.
         device: the device of the model.
         abilities: the features of the processor that /proc/cpuinfo names.
-        engines: the libraries that torch was built with for quantised products.
+        runs: a function that says if a packed layer runs with this torch; None tries it.
     """
-    if quantization is None or device.type != "cpu" or "fbgemm" not in engines:
+    runs = runs or runs_here
+    if quantization is None or device.type != "cpu" or not runs(Int8Linear):
         return None
     head = "the output layer in int8 by FBGEMM"
     if quantization == "8bit":
         return Packing("int8", "layers and output layer in int8 by FBGEMM, two digits an input")
-    if "avx512_bf16" in abilities:
+    if "avx512_bf16" in abilities or not runs(Int4Linear):
         return Packing(None, f"layers in NF4 by bitsandbytes, {head}")
     return Packing("int4", f"layers in int4 by torch's kernel for processors, {head}")
+
+
+@functools.cache
+def runs_here(layer: type[PackedLinear]) -> bool:
+    """True if a packed layer computes what it should with the installed torch on this processor.
+
+    Torch has no FBGEMM on Arm, and warns that its quantised dtypes will go one day.
+    """
+    with torch.random.fork_rng(devices=()), torch.inference_mode():
+        linear = torch.nn.Linear(64, 32, bias=False, device="cpu", dtype=torch.float32)
+        inputs = torch.rand(2, 64, device="cpu", dtype=torch.float32)
+        try:
+            outputs = layer(linear)(inputs)
+        except (AttributeError, NotImplementedError, RuntimeError):
+            return False
+        return bool((outputs - linear(inputs)).square().mean() < 0.02 * linear(inputs).var())
 
 
 def pack_model(model: Any, packing: Packing, family: Family, vision_tower: str) -> None:
