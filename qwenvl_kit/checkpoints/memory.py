@@ -72,10 +72,10 @@ def predict_weight_bytes(
         return sum(tensor.num_bytes for tensor in held)
     if precision in _FLOAT_BYTES:
         weights = (tensor for tensor in held if not _is_side(tensor))
-        return sum(_float_bytes(tensor, precision) for tensor in weights)
-    quantized = _bytes_in_8bit if precision == "8bit" else _bytes_in_4bit
+        return sum(float_bytes(tensor, precision) for tensor in weights)
+    quantized = _bytes_in_8bit if precision == "8bit" else bytes_in_4bit
     return sum(
-        quantized(tensor) if is_quantizable(tensor, settings.family) else _float_bytes(tensor, rest)
+        quantized(tensor) if is_quantizable(tensor, settings.family) else float_bytes(tensor, rest)
         for tensor in held
     )
 
@@ -161,7 +161,8 @@ def is_quantizable(tensor: TensorInfo, family: Family) -> bool:
     return not module.endswith(family.unquantizable)
 
 
-def _float_bytes(tensor: TensorInfo, dtype: str) -> int:
+def float_bytes(tensor: TensorInfo, dtype: str) -> int:
+    """The bytes of a tensor whose values are of a float dtype in memory."""
     # FP8 weights become floats when they are dequantised; integers stay as they are.
     if tensor.is_floating or tensor.dtype.startswith("F8"):
         return tensor.num_values * _FLOAT_BYTES[dtype]
@@ -173,7 +174,7 @@ def _bytes_in_8bit(tensor: TensorInfo) -> int:
     return tensor.num_values + 4 * tensor.shape[0]
 
 
-def _bytes_in_4bit(tensor: TensorInfo) -> int:
+def bytes_in_4bit(tensor: TensorInfo) -> int:
     """The bytes in 4 bits: two values per byte, and the `QuantState` of `quantize_4bit`.
 
     Each block of 64 values has a scale of one byte, and each 256 of these scales have a scale in

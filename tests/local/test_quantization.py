@@ -13,10 +13,13 @@ import pytest
 import torch
 
 from qwenvl_kit import Reply, Sampling, VisionChat
-from qwenvl_kit.backends.local.loading import loader, quantization
+from qwenvl_kit.backends.local.loading import load_plan, loader, quantization
+from qwenvl_kit.backends.local.packed.base import PackedLinear
+from qwenvl_kit.backends.local.packed.packing import packed_bytes
 from qwenvl_kit.checkpoints import quantization as published
 from qwenvl_kit.checkpoints.packages import lacking, requirements_of
-from qwenvl_kit.errors import MissingPackageError, QuantizationError
+from qwenvl_kit.checkpoints.packed_memory import Packing
+from qwenvl_kit.errors import MissingPackageError, ModelLoadError, QuantizationError
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.hardware import as_gigabytes
 from qwenvl_kit.testing import build_tiny_model
@@ -72,11 +75,15 @@ def network_of(chat: VisionChat) -> Any:
 
 
 def quantized_layers(network: Any) -> set[str]:
-    """Names of the layers that bitsandbytes holds."""
+    """Names of the layers that are packed, or that bitsandbytes holds."""
     import bitsandbytes
 
-    kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
+    kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt, PackedLinear)
     return {name for name, module in network.named_modules() if isinstance(module, kinds)}
+
+
+def nothing_packed(*_: object, **__: object) -> None:
+    """A processor on which no packed layer runs, as on Arm."""
 
 
 def answer(chat: VisionChat) -> Reply:
@@ -95,7 +102,7 @@ def test_not_one_layer_of_the_vision_encoder_is_quantised(quantized: VisionChat)
     assert {parameter.dtype for parameter in network.model.visual.parameters()} == {torch.bfloat16}
 
 
-def test_the_language_model_is_quantised_but_for_what_bitsandbytes_cannot_take(
+def test_the_language_model_is_quantised_but_for_what_kernels_cannot_take(
     quantized: VisionChat,
 ) -> None:
     network = network_of(quantized)
@@ -130,6 +137,7 @@ def test_weights_take_what_the_report_and_the_plan_promise(
     chat = VisionChat.from_pretrained(models(family), quantization=bits, device="cpu")
     storages = (tensor.untyped_storage() for tensor in tensors_of(network_of(chat)))
     taken = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    taken += packed_bytes(network_of(chat))
     assert chat.plan("What is it?").weight_bytes == pytest.approx(taken, rel=0.001)
     assert chat.report()["weights"] == as_gigabytes(taken)
 
@@ -152,7 +160,7 @@ def test_the_rest_may_be_of_another_type(tiny_folder: Path, bits: Any, dtype: st
 
 @needs_bitsandbytes
 @pytest.mark.usefixtures("nothing_read")
-def test_what_bitsandbytes_refuses_in_4_bit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_what_kernels_refuse_in_4_bit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, hidden_size=96)
     with pytest.raises(QuantizationError, match=r"192 x 96.*multiples of 64.*'8bit'"):
         VisionChat.from_pretrained(folder, quantization="4bit", device="cpu")
@@ -180,8 +188,32 @@ def test_without_bitsandbytes_its_command_is_named(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, bits: Any
 ) -> None:
     monkeypatch.setattr(quantization, "lacking_packages", tuple)
+    monkeypatch.setattr(load_plan, "choose_packing", nothing_packed)
     with pytest.raises(MissingPackageError, match=r"pip install .*bitsandbytes"):
         VisionChat.from_pretrained(tiny_folder, quantization=bits)
+
+
+@pytest.mark.usefixtures("nothing_read")
+def test_packed_layers_need_no_bitsandbytes(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantization, "lacking_packages", tuple)
+    monkeypatch.setattr(load_plan, "choose_packing", lambda *_, **__: Packing("int8", "a test"))
+    with pytest.raises(ModelLoadError, match="NoneType"):  # it came to the reading of weights
+        VisionChat.from_pretrained(tiny_folder, quantization="8bit", device="cpu")
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("bits", BITS)
+def test_a_processor_without_packed_layers_leaves_them_to_bitsandbytes(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, bits: Any
+) -> None:
+    monkeypatch.setattr(load_plan, "choose_packing", nothing_packed)
+    chat = VisionChat.from_pretrained(tiny_folder, quantization=bits, device="cpu")
+    assert packed_bytes(network_of(chat)) == 0
+    assert len(quantized_layers(network_of(chat))) >= 4 * 4
+    assert "quantization_reason" not in chat.report()
+    assert ids_of(answer(chat))
 
 
 # Published quantised.
@@ -246,10 +278,13 @@ def test_plain_weights_that_are_said_to_be_quantised_are_refused_before_they_are
 
 
 @pytest.fixture(params=[(b, d) for b in BITS for d in ("bfloat16", "float16")], ids="-".join)
-def saved(request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path) -> Path:
+def saved(
+    request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path, monkeypatch: Any
+) -> Path:
     """A checkpoint as bitsandbytes saves it, the rest of it in either type."""
     pytest.importorskip("bitsandbytes")
     bits, dtype = request.param
+    monkeypatch.setattr(load_plan, "choose_packing", nothing_packed)
     chat = VisionChat.from_pretrained(tiny_folder, quantization=bits, dtype=dtype, device="cpu")
     network_of(chat).save_pretrained(tmp_path)
     chat._backend.processor.save_pretrained(tmp_path)  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,16 +19,23 @@ from qwenvl_kit.backends.local.loading.device_map import Need, Placement, choose
 from qwenvl_kit.backends.local.loading.dtype import Precision, choose_precision
 from qwenvl_kit.backends.local.loading.quantization import (
     check_fp8,
+    check_packages,
     check_quantization,
     check_shapes,
     check_stored_weights,
 )
+from qwenvl_kit.backends.local.packed.packing import choose_packing
 from qwenvl_kit.checkpoints.memory import predict_weight_bytes
+from qwenvl_kit.checkpoints.packed_memory import Packing, predict_packed_bytes
 from qwenvl_kit.checkpoints.quantization import StoredQuantization
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.weights import TensorInfo
 from qwenvl_kit.errors import PlacementError
-from qwenvl_kit.hardware import as_gigabytes
+from qwenvl_kit.hardware import as_gigabytes, read_machine
+
+_FILE_DTYPES = MappingProxyType(
+    {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+)
 
 _DEVICES = "'auto', 'cpu', or an accelerator such as 'cuda' or 'cuda:1'"
 
@@ -41,7 +49,9 @@ class LoadPlan:
         placement: the devices that they go to.
         attention: the implementation of attention.
         quantization: "4bit" or "8bit" to quantise while loading; None to leave weights as they are.
+        packing: the packed layers of a quantised model on a processor; None if it has none.
         stored: the quantisation in which the checkpoint is published; None if it has none.
+        file_dtype: the dtype of the embedding in the files; None if it could not be told.
         weight_bytes: the size of the weights in memory.
     """
 
@@ -49,7 +59,9 @@ class LoadPlan:
     placement: Placement
     attention: Attention
     quantization: str | None
+    packing: Packing | None
     stored: StoredQuantization | None
+    file_dtype: torch.dtype | None
     weight_bytes: int
 
     @property
@@ -75,6 +87,7 @@ class LoadPlan:
             "device_reason": self.placement.reason,
             "dtype_reason": self.precision.reason,
             "quantization": str(self.stored or self.quantization or "none"),
+            **({"quantization_reason": self.packing.reason} if self.packing else {}),
             "weights": as_gigabytes(self.weight_bytes),
         }
 
@@ -107,6 +120,8 @@ def choose_load_plan(
     kind = _device_kind(device)
     hardware = read_hardware(None if device == "auto" else kind)
     kind = torch.device(hardware.roomiest(str(kind)))
+    packing = choose_packing(quantization, kind, abilities=read_machine().abilities)
+    check_packages(quantization, stored, packing)
     check_stored_weights(stored, tensors)
     check_fp8(stored, kind)
     precision = choose_precision(
@@ -118,26 +133,35 @@ def choose_load_plan(
     chosen = choose_attention(attention, kind, precision.dtype)
     check_shapes(quantization, tensors, settings.family, kind)
     rest = "bfloat16" if dtype == "auto" else precision.name  # of weights that are not quantised
-    need = _need(_Weights(tensors, settings, precision, rest), quantization, stored)
+    need = _need(_Weights(tensors, settings, precision, rest, kind), quantization, stored)
     return LoadPlan(
         precision=precision,
         placement=choose_placement(_device_name(device, kind), need, hardware),
         attention=chosen,
         quantization=quantization,
+        packing=packing,
         stored=stored,
+        file_dtype=_file_dtype(tensors),
         weight_bytes=need.weight_bytes,
     )
 
 
 def _published_dtype(tensors: Iterable[TensorInfo], settings: Settings) -> torch.dtype:
     """The dtype of the weights that a quantised checkpoint does not quantise, as embeddings."""
-    names = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
-    for tensor in tensors:
-        if tensor.name.endswith("embed_tokens.weight") and tensor.dtype in names:
-            return names[tensor.dtype]
+    in_files = _file_dtype(tensors)
+    if in_files is not None:
+        return in_files
     said = settings.config.get("dtype") or settings.config.get("torch_dtype")
-    known = {str(dtype).removeprefix("torch."): dtype for dtype in names.values()}
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in _FILE_DTYPES.values()}
     return known.get(str(said), torch.bfloat16)
+
+
+def _file_dtype(tensors: Iterable[TensorInfo]) -> torch.dtype | None:
+    """The dtype of the embedding in the files; None if it is no float, or the name is unknown."""
+    for tensor in tensors:
+        if tensor.name.endswith("embed_tokens.weight") and tensor.dtype in _FILE_DTYPES:
+            return _FILE_DTYPES[tensor.dtype]
+    return None
 
 
 def _device_name(device: str | torch.device, kind: torch.device) -> str:
@@ -177,8 +201,19 @@ class _Weights:
     settings: Settings
     precision: Precision
     rest: str
+    device: torch.device
 
     def count(self, name: str) -> int:
+        abilities = read_machine().abilities
+        if name in ("8bit", "4bit"):
+            packing = choose_packing(name, self.device, abilities=abilities)
+            if packing is not None:
+                return predict_packed_bytes(
+                    self.tensors,
+                    self.settings,
+                    packing,
+                    rest=self.rest,  # type: ignore[arg-type]
+                )
         return predict_weight_bytes(self.tensors, self.settings, name, rest=self.rest)  # type: ignore[arg-type]
 
 

@@ -26,6 +26,7 @@ from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_
 from qwenvl_kit.backends.local.loading.compilation import Compilation, compile_layers
 from qwenvl_kit.backends.local.loading.load_plan import LoadPlan, choose_load_plan
 from qwenvl_kit.backends.local.loading.quantization import (
+    VISION_TOWER,
     Quantization,
     measure_weight_bytes,
     quantization_options,
@@ -42,6 +43,7 @@ from qwenvl_kit.backends.local.loading.validation import (
 )
 from qwenvl_kit.backends.local.lora.adapters import check_adapter
 from qwenvl_kit.backends.local.memory import shape_of
+from qwenvl_kit.backends.local.packed.packing import convert_rest, pack_model
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
 from qwenvl_kit.checkpoints.download import Checkpoint
 from qwenvl_kit.checkpoints.notes import notes_on
@@ -221,9 +223,11 @@ def _load_model(
 def _read_weights(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, attention: Attention
 ) -> Any:
+    dtype, packing = load_plan.precision.dtype, load_plan.packing
+    read_as = load_plan.file_dtype or dtype if packing and packing.layers else dtype
     model, found = model_class_of(settings).from_pretrained(
         checkpoint.folder,
-        dtype=load_plan.precision.dtype,
+        dtype=read_as,
         attn_implementation=attention.name,
         device_map=load_plan.device_map,
         max_memory=load_plan.max_memory,
@@ -231,10 +235,13 @@ def _read_weights(
         local_files_only=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are named below
-        **quantization_options(load_plan.quantization, settings.family, load_plan.precision.dtype),
+        **quantization_options(load_plan.quantization, packing, settings.family, dtype),
     )
     check_complete(checkpoint, load_plan, found)
     check_not_offloaded(model)
+    if packing is not None:
+        pack_model(model, packing, settings.family, VISION_TOWER)
+        convert_rest(model, read_as, dtype)
     return model
 
 

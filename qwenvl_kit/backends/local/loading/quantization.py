@@ -10,9 +10,11 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from qwenvl_kit.backends.local.devices import computes_in_fp8
+from qwenvl_kit.backends.local.packed.packing import packed_bytes
 from qwenvl_kit.checkpoints.memory import quantized_tensors
 from qwenvl_kit.checkpoints.packages import install_command
 from qwenvl_kit.checkpoints.packages import lacking as lacking_packages
+from qwenvl_kit.checkpoints.packed_memory import Packing
 from qwenvl_kit.checkpoints.quantization import (
     CURES,
     PACKAGES,
@@ -42,8 +44,9 @@ _TENSOR_SUFFIXES = MappingProxyType(
 
 _ROW_MULTIPLE = 32
 _COLUMN_MULTIPLE = 64
-"""The shapes that bitsandbytes' kernels for processors take: see its function
-`_convert_weight_packed_for_cpu`, and its block of 64 values."""
+"""The shapes that the 4-bit kernels for processors take: see bitsandbytes' function
+`_convert_weight_packed_for_cpu`, torch's `_convert_weight_to_int4pack_for_cpu`, and their blocks of
+64 values."""
 
 
 def check_quantization(quantization: object, settings: Settings) -> StoredQuantization | None:
@@ -51,7 +54,6 @@ def check_quantization(quantization: object, settings: Settings) -> StoredQuanti
 
     Raises:
         QuantizationError: the argument is not known, or the weights are quantised already.
-        MissingPackageError: a package is missing; the message has the command that installs it.
     """
     if quantization not in (None, "4bit", "8bit"):
         raise QuantizationError(
@@ -66,15 +68,25 @@ def check_quantization(quantization: object, settings: Settings) -> StoredQuanti
         )
     if stored is not None:
         _check_method(stored)
+    return stored
+
+
+def check_packages(
+    quantization: str | None, stored: StoredQuantization | None, packing: Packing | None
+) -> None:
+    """Check that the packages are installed that hold the quantised weights.
+
+    Raises:
+        MissingPackageError: a package is missing; the message has the command that installs it.
+    """
     lacking = missing_packages(stored) if stored else ()
-    if quantization:
+    if quantization and (packing is None or packing.layers is None):
         lacking = lacking_packages(PACKAGES["bitsandbytes"])
     if lacking:
         raise MissingPackageError(
             f"{stored or quantization} weights need {' and '.join(lacking)}",
             hint=install_command(lacking),
         )
-    return stored
 
 
 def _check_method(stored: StoredQuantization) -> None:
@@ -139,7 +151,7 @@ def check_fp8(stored: StoredQuantization | None, device: torch.device) -> None:
 def check_shapes(
     quantization: object, tensors: Iterable[TensorInfo], family: Family, device: torch.device
 ) -> None:
-    """Check the shapes of matrices: bitsandbytes would fail only within the first answer.
+    """Check the shapes of matrices: kernels would fail only within the first answer.
 
     Raises:
         QuantizationError: a matrix has a shape that it does not take.
@@ -158,10 +170,10 @@ def check_shapes(
 
 
 def quantization_options(
-    quantization: str | None, family: Family, dtype: torch.dtype
+    quantization: str | None, packing: Packing | None, family: Family, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """The arguments of `from_pretrained` that quantise the weights; none for `None`."""
-    if quantization is None:
+    """The arguments of `from_pretrained` that have bitsandbytes quantise weights; may be none."""
+    if quantization is None or (packing is not None and packing.layers is not None):
         return {}
     from transformers import BitsAndBytesConfig
 
@@ -181,9 +193,10 @@ def quantization_options(
 
 
 def measure_weight_bytes(model: Any) -> int:
-    """The size of a model's weights in bytes, with the scales that bitsandbytes keeps for them."""
+    """The size of a model's weights in bytes: with packed ones, and bitsandbytes' scales."""
     sides = (side for parameter in model.parameters() for side in _sides(parameter))
-    return int(model.get_memory_footprint()) + sum(side.nbytes for side in sides)
+    footprint = int(model.get_memory_footprint()) + packed_bytes(model)
+    return footprint + sum(side.nbytes for side in sides)
 
 
 def _sides(parameter: Any) -> Iterator[torch.Tensor]:

@@ -25,6 +25,7 @@ from qwenvl_kit.backends.local.lora.files import (
     lora_config,
     read_adapter,
 )
+from qwenvl_kit.backends.local.packed.base import PackedLinear
 from qwenvl_kit.errors import (
     AdapterError,
     MissingPackageError,
@@ -180,6 +181,7 @@ class Adapters:
         # hold another's, or be a word of the model. So peft is never given the names of users.
         key = f"kit_adapter_{next(self._numbers)}_"
         config = lora_config(files, self._model)
+        _check_whole_modules(config, self._model)
         self._activate(None)
         before, again = self._probe(), self._probe()
         self._inject(key, config)
@@ -278,8 +280,31 @@ def _check_mergeable(model: Any, key: str) -> None:
         fault = "it changes one of embedding and head, which are one weight in this model"
     if any(getattr(state, "packing_format_for_cpu", False) for state in states):
         fault = "bitsandbytes has packed the weights for this CPU, in a way that peft cannot read"
+    if any(_is_packed(each) for each in model.modules() if key in getattr(each, "lora_A", ())):
+        fault = "its layers are packed for this processor, without weights that could be changed"
     if fault:
         raise AdapterError(f"the adapter cannot be merged: {fault}", hint="use it unmerged")
+
+
+def _is_packed(module: Any) -> bool:
+    return isinstance(getattr(module, "base_layer", None), PackedLinear)
+
+
+def _check_whole_modules(config: Any, model: Any) -> None:
+    """Check that no packed layer is to be replaced: peft would pass over its weights in silence.
+
+    Raises:
+        AdapterError: one is.
+    """
+    whole = tuple(config.modules_to_save or ())
+    for name, module in model.named_modules():
+        layer = getattr(module, "base_layer", module)
+        if isinstance(layer, PackedLinear) and name.endswith(whole):
+            raise AdapterError(
+                f"the adapter has weights of its own for {name}, which is packed for this "
+                "processor",
+                hint="leave out quantization, or merge the adapter into the checkpoint before",
+            )
 
 
 @contextmanager
