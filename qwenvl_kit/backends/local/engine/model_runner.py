@@ -100,7 +100,7 @@ class ModelRunner:
             positions[:, row, part] = request.positions_between(start, stop)
         before = torch.ones((len(requests), start), dtype=torch.bool)
         mask = torch.cat([before, own], dim=1).to(device)
-        cache = self._open(prefix, len(requests))
+        cache = self.open(prefix, len(requests))
         outputs = _encoder_outputs(requests, start, stops, features)
         logits = self._run(
             cache,
@@ -196,7 +196,7 @@ class ModelRunner:
         logits: torch.Tensor = output.logits.float()
         return logits
 
-    def _open(self, prefix: CacheState | None, num_rows: int) -> Any:
+    def open(self, prefix: CacheState | None, num_rows: int) -> Any:
         """Open a cache in which all rows begin with the same prefix."""
         if prefix is None or prefix.num_rows == num_rows:
             return open_cache(self._model, prefix)

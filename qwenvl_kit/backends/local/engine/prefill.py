@@ -202,6 +202,8 @@ class Prefill:
     ) -> PrefillGroup:
         """The group together with the waiting requests that can be computed in the same pass."""
         for request in waiting:
+            if request.is_scored != group.requests[0].is_scored:
+                continue
             found = self._find(request)
             if (found is None) != (group.prefix is None):
                 continue
