@@ -552,7 +552,7 @@ class VisionChat:
         many at a time, so that a thousand answers cost little more than their own tokens.
 
         Example:
-            (replies,) = chat.score([Message.user("Which?", "pet.jpg")], ["cat", "dog"])
+            (replies,) = chat.score([Request.about("Which?", "pet.jpg")], ["cat", "dog"])
             print([reply.logprob for reply in replies])
 
         Args:
