@@ -553,6 +553,49 @@ class VisionChat:
             with counted(requests, is_shown=progress) as count, closing(run.events()) as events:
                 return collect(events, on_error, count)
 
+    def score(
+        self,
+        requests: Sequence[RequestLike],
+        answers: Sequence[str],
+        *,
+        budget: BudgetChoice | None = None,
+    ) -> list[list[Reply]]:
+        """Score given answers: how probable each is as the answer to each of some requests.
+
+        Nothing is sampled. Each prompt is read once for all of its answers, which are then scored
+        many at a time, so that a thousand answers cost little more than their own tokens.
+
+        Example:
+            (replies,) = chat.score([Request.about("Which?", "pet.jpg")], ["cat", "dog"])
+            print([reply.logprob for reply in replies])
+
+        Args:
+            requests: questions, conversations or `Request` objects.
+            answers: texts that differ.
+            budget: see `ask`.
+
+        Returns:
+            For each request a `Reply` for each answer, in their order. `reply.logprob` is that of
+            the whole answer and of the token that ends it. One that has no room in the context has
+            the `finish_reason` "length".
+
+        Raises:
+            SchemaError: there are no answers, or one is given twice or holds a special token.
+            InputError: a request cannot be used.
+        """
+        from qwenvl_kit.pipeline.scoring import score_answers, scoring_requests, single_choices
+        from qwenvl_kit.requests import check_batch
+
+        defaults = _settings(None, budget, None, None, None, (), None)
+        check_batch(requests, defaults, "raise", None)
+        asked = scoring_requests(requests, answers, defaults)
+        with self._slot.use() as use:
+            scored = score_answers(use, asked, answers, self._stats)
+        if scored is not None:
+            return scored
+        replies = self.ask_many(single_choices(asked, answers), on_error="raise")
+        return [replies[at : at + len(answers)] for at in range(0, len(replies), len(answers))]
+
     def stream_many(
         self,
         requests: Iterable[RequestLike],

@@ -234,6 +234,38 @@ class Backend(ABC):
         """
 
     @property
+    def has_scoring(self) -> bool:
+        """True if it has `can_score` and `score`."""
+        return type(self).score is not Backend.score
+
+    def can_score(self, request: BackendRequest) -> bool:
+        """True if `score` takes this request; by default it takes none."""
+        return False
+
+    def score(
+        self, request: BackendRequest, answers: Sequence[str], observer: Observer | None = None
+    ) -> Future[tuple[Completion, ...]]:
+        """Queue a request whose answers are given: nothing is generated, and each is scored.
+
+        Args:
+            request: the request, without a constraint.
+            answers: the answers. Those that have no room end by "length", and have no tokens.
+            observer: may cancel the request; it is told of no tokens.
+
+        Returns:
+            The future of a completion for each answer, with the tokens in which the model would
+            write it and the likeliest token that ends it.
+
+        Raises:
+            OverloadError: too many requests wait.
+            UnsupportedFeatureError: `can_score` does not hold.
+        """
+        raise UnsupportedFeatureError(
+            f"{type(self).__name__} scores no given answers",
+            hint="a Constraint that allows one answer",
+        )
+
+    @property
     def default_sampling(self) -> Sampling:
         """The settings that the checkpoint was published with; greedy decoding by default."""
         return Sampling()

@@ -177,38 +177,49 @@ class InFlightRequest:
             self._future.add_done_callback(partial(_end_if_cancelled, self._observer, self._use))
 
     def _reply(self, completion: Completion) -> Reply:
-        prepared = self._prepared
-        plan, ended = prepared.request.plan, (*self._end_times, time.perf_counter())[0]
-        if completion.degradations:
-            plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
-        reply = Reply(
-            text=completion.text,
-            finish_reason=completion.finish_reason,
-            tokens=completion.tokens,
-            end_token=completion.end_token,
-            usage=Usage(
-                prompt_tokens=completion.prompt_tokens or plan.prompt_tokens,
-                visual_tokens=plan.visual_tokens,
-                completion_tokens=completion.completion_tokens,
-                reused_tokens=completion.reused_tokens,
-            ),
-            timing=Timing(
-                media=prepared.media_seconds,
-                vision=completion.vision_seconds,
-                prefill=completion.prefill_seconds,
-                decode=completion.decode_seconds,
-                total=ended - prepared.started,
-            ),
-            plan=plan,
-            request_id=prepared.resolved.request_id,
-            raw_text=completion.raw_text,
-        )
-        resolved = prepared.resolved
-        apart = parse_reply(
-            reply, resolved.messages, begins_in_thought=completion.begins_in_thought
-        )
-        told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
-        return self._pipeline.calibrated(told, resolved)
+        ended = (*self._end_times, time.perf_counter())[0]
+        return reply_of(self._pipeline, self._prepared, completion, ended)
+
+
+def reply_of(
+    pipeline: Pipeline, prepared: PreparedRequest, completion: Completion, ended: float
+) -> Reply:
+    """The reply to a request.
+
+    Args:
+        pipeline: the pipeline that it went through.
+        prepared: the request.
+        completion: the answer of the backend.
+        ended: the end of the answer, on `time.perf_counter`'s clock.
+    """
+    plan, resolved = prepared.request.plan, prepared.resolved
+    if completion.degradations:
+        plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
+    reply = Reply(
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        tokens=completion.tokens,
+        end_token=completion.end_token,
+        usage=Usage(
+            prompt_tokens=completion.prompt_tokens or plan.prompt_tokens,
+            visual_tokens=plan.visual_tokens,
+            completion_tokens=completion.completion_tokens,
+            reused_tokens=completion.reused_tokens,
+        ),
+        timing=Timing(
+            media=prepared.media_seconds,
+            vision=completion.vision_seconds,
+            prefill=completion.prefill_seconds,
+            decode=completion.decode_seconds,
+            total=ended - prepared.started,
+        ),
+        plan=plan,
+        request_id=resolved.request_id,
+        raw_text=completion.raw_text,
+    )
+    apart = parse_reply(reply, resolved.messages, begins_in_thought=completion.begins_in_thought)
+    told = replace(apart, warnings=(*plan.warnings, *completion.warnings, *apart.warnings))
+    return pipeline.calibrated(told, resolved)
 
 
 def begin(

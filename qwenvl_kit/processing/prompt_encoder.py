@@ -27,6 +27,10 @@ _MAX_RECENT_TOKENS = 16_384
 keeping many of them takes memory."""
 
 
+_SYSTEM = "<|im_start|>system"
+"""The beginning of a prompt with a system message, or with tools, which templates write there."""
+
+
 @dataclass(frozen=True)
 class Span:
     """The place of a picture or video in a prompt.
@@ -49,6 +53,8 @@ class Prompt:
         spans: the places of its pictures and videos, in their order.
         turn_start: the index at which the model's own turn begins; the length of the prompt if no
             token marks it.
+        system_end: the index after the system message, which other prompts are likely to begin
+            with; 0 if there is none.
         opens_thought: True if it ends within a block of thoughts that it has opened.
     """
 
@@ -56,6 +62,7 @@ class Prompt:
     spans: tuple[Span, ...]
     turn_start: int
     opens_thought: bool = False
+    system_end: int = 0
 
     def contracted(self) -> list[int]:
         """The ids with one placeholder for each picture, for prompts without videos."""
@@ -149,7 +156,11 @@ class PromptEncoder:
         videos = [plan for plan in media if isinstance(plan, VideoPlan)]
         prompt = render_videos(prompt, videos, self._family)
         expanded = self._expanded(self._ids(shield, prompt), media)
-        return replace(expanded, opens_thought=opens_thought(prompt))
+        return replace(
+            expanded,
+            opens_thought=opens_thought(prompt),
+            system_end=self._second_turn(expanded.ids) if prompt.startswith(_SYSTEM) else 0,
+        )
 
     def _turns(self, messages: Sequence[Message], shield: TokenShield) -> Turns:
         try:
@@ -232,6 +243,13 @@ class PromptEncoder:
             if ids[at] == self._turn_id:
                 return at
         return len(ids)
+
+    def _second_turn(self, ids: Sequence[int]) -> int:
+        """The index at which the second turn begins; 0 if there is none."""
+        try:
+            return ids.index(self._turn_id, ids.index(self._turn_id) + 1)
+        except ValueError:
+            return 0
 
     def _tokens_of_groups(self, video: VideoPlan) -> list[int]:
         """The number of visual tokens of each placeholder of a video.

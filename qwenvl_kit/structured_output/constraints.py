@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -67,7 +68,7 @@ class Constraint:
                     f"{choice!r} was given", expected="a text", where=f"choices[{index}]"
                 )
         if len(set(texts)) < len(texts):
-            twice = next(choice for choice in texts if texts.count(choice) > 1)
+            twice = next(text for text, count in Counter(texts).items() if count > 1)
             raise SchemaError(f"{twice!r} was given twice", expected="texts that differ")
         return cls("choice", json.dumps(texts, ensure_ascii=False))
 

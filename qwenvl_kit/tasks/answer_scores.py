@@ -9,10 +9,9 @@ from functools import cached_property
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import AnswerError, ContextLengthError, UnsupportedFeatureError
-from qwenvl_kit.options import BudgetChoice, Sampling
+from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media, Request
 from qwenvl_kit.results import Reply
-from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks.task_result import unusable
 
 
@@ -56,7 +55,7 @@ def score_answers(
     """Compute the probability of each answer, from the raw distribution of every token.
 
     Nothing is sampled: the model is forced to write each answer. The question and its pictures are
-    read once, and all answers are decoded in one batch.
+    read once, and the answers are scored many at a time.
 
     Args:
         chat: the model to ask.
@@ -91,15 +90,9 @@ def score_each(
 
     The pictures are read once for all questions. Arguments and errors are those of `score_answers`.
     """
-    Constraint.from_choices(answers)  # raises before any request if the answers are unusable
-    requests = [
-        Request.about(question, *media, constraint=Constraint.from_choices([answer]))
-        for question in questions
-        for answer in answers
-    ]
-    most = max(len(answer.encode()) for answer in answers) + 1  # a token has at least one byte
-    sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
-    replies = chat.ask_many(requests, sampling=sampling, budget=budget, on_error="raise")
+    requests = [Request.about(question, *media) for question in questions]
+    scored = chat.score(requests, answers, budget=budget)
+    replies = [reply for each in scored for reply in each]
     logprobs = [
         _logprob(reply, answers[at % len(answers)], f"answers[{at % len(answers)}]")
         for at, reply in enumerate(replies)

@@ -232,6 +232,25 @@ class LocalBackend(Backend):
         with translated_errors():
             return engine.submit(request, observer)
 
+    def can_score(self, request: BackendRequest) -> bool:
+        """True unless the model thinks first: thoughts are generated, and answers follow them."""
+        media = list(request.plan.media.values())
+        with translated_errors():
+            return not self._engine.encoder.encode_prompt(request.messages, media).opens_thought
+
+    def score(
+        self, request: BackendRequest, answers: Sequence[str], observer: Observer | None = None
+    ) -> Future[tuple[Completion, ...]]:
+        """Queue a request whose answers are given; see `Backend.score`.
+
+        Raises:
+            OverloadError: too many requests wait.
+            SchemaError: an answer holds a special token.
+        """
+        engine = self._engine
+        with translated_errors():
+            return engine.score(request, answers, observer)
+
     def gather(self) -> AbstractContextManager[object]:
         """Return a context in which an idle model begins nothing, so that a batch can form."""
         return self._engine.scheduler.gather()

@@ -6,7 +6,8 @@ A request goes from `Engine.submit` through these modules, in this order:
 - `scheduler`: the thread that runs the model; it takes requests from the `request_queue`;
 - `prefill`: the prompt is computed, with the features of `vision_encoder`, by the `model_runner`;
 - `sampler`: each next token is chosen, within the `grammar` if there is one;
-- `decode`: the batch in which the `sequence` gets one token each step, until it ends.
+- `decode`: the batch in which the `sequence` gets one token each step, until it ends; or
+  `scoring`, where answers are given.
 
 The future that `submit` returns then completes.
 """
@@ -14,8 +15,10 @@ The future that `submit` returns then completes.
 from __future__ import annotations
 
 from collections import abc
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from qwenvl_kit.backends.admission import deadline_after
@@ -33,6 +36,7 @@ from qwenvl_kit.backends.local.engine.prompt_lookup import LookupRules
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.sampler import SamplerSettings
 from qwenvl_kit.backends.local.engine.scheduler import Scheduler
+from qwenvl_kit.backends.local.engine.scoring import GivenAnswer, Scorer, ScoringRequest
 from qwenvl_kit.backends.local.engine.sequence import Sequence
 from qwenvl_kit.backends.local.engine.vision_encoder import (
     FEATURES,
@@ -103,7 +107,15 @@ class Engine:
         prefixes = PrefixCache(self.store)
         prefill = Prefill(runner, self.vision, prefixes, is_croppable=croppable)
         batch = DecodeBatch(model, runner)
-        self.scheduler = Scheduler(prefill, batch, self, model.device.type, max_queued_requests)
+        scorer = Scorer(model, runner, end_ids)
+        self.scheduler = Scheduler(
+            prefill,
+            batch,
+            scorer,
+            self,
+            device_type=model.device.type,
+            max_waiting=max_queued_requests,
+        )
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
@@ -114,6 +126,19 @@ class Engine:
         get alone.
         """
         engine_request = self._engine_request(request, observer)
+        self.scheduler.submit(engine_request)
+        return engine_request.future
+
+    def score(
+        self, request: BackendRequest, answers: abc.Sequence[str], observer: Observer | None = None
+    ) -> Future[tuple[Completion, ...]]:
+        """Queue a request whose answers are given, and return the future of their completions.
+
+        Raises:
+            SchemaError: an answer holds a special token.
+        """
+        given = [*map(GivenAnswer, answers, self._grammars.spelled(answers))]
+        engine_request = self._engine_request(request, observer, given)
         self.scheduler.submit(engine_request)
         return engine_request.future
 
@@ -151,8 +176,16 @@ class Engine:
         self.store.reset_after_fork()
         self.scheduler.reset_after_fork()
 
-    def _engine_request(self, request: BackendRequest, observer: Observer | None) -> EngineRequest:
+    def _engine_request(
+        self,
+        request: BackendRequest,
+        observer: Observer | None,
+        answers: abc.Sequence[GivenAnswer] = (),
+    ) -> EngineRequest:
         """The engine request of a request: its prompt, positions and media are ready to run."""
+        kind: Callable[..., EngineRequest] = EngineRequest
+        if answers:
+            kind = partial(ScoringRequest, answers=answers, vocabulary=self._vocabulary)
         media = list(request.plan.media.values())
         given = [_own(item) for item in request.media]
         digests = [item.digest if isinstance(item, Features) else digest_of(item) for item in given]
@@ -164,7 +197,7 @@ class Engine:
         with on_cpu():
             positions = self.positions.encode_positions(prompt, media)
         max_new_tokens = request.plan.max_new_tokens
-        return EngineRequest(
+        return kind(
             prompt=prompt,
             positions=positions,
             media=given,

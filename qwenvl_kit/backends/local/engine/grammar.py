@@ -93,8 +93,12 @@ class GrammarCompiler:
         encoded = self._tokenizer.backend_tokenizer.encode(constraint.least)
         return len(encoded.ids) * 5 // 4 + _SPARE_TOKENS
 
-    def _spelled(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of each choice; a special token in it could end the answer or forge a mark."""
+    def spelled(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of each choice.
+
+        Raises:
+            SchemaError: one holds a special token, which could end the answer or forge a mark.
+        """
         added = self._tokenizer.added_tokens_decoder.items()
         special = {token_id for token_id, token in added if token.special}
         encode = self._tokenizer.backend_tokenizer.encode
@@ -110,7 +114,7 @@ class GrammarCompiler:
 
     def _matcher(self, constraint: Constraint) -> Any:
         if constraint.kind == "choice":
-            return _ChoiceMatcher(self._spelled(json.loads(constraint.text)), self._end_ids[0])
+            return _ChoiceMatcher(self.spelled(json.loads(constraint.text)), self._end_ids[0])
         try:
             from llguidance import LLMatcher
             from llguidance.hf import from_tokenizer

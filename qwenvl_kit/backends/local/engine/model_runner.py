@@ -94,7 +94,7 @@ class ModelRunner:
         Raises:
             GenerationError: the logits of a row are not numbers; nothing of it may be kept.
         """
-        cache = self._open(prefix, len(requests))
+        cache = self.open(prefix, len(requests))
         return self._read(cache, requests, start, stops, features)
 
     def prefill_in_chunks(
@@ -121,7 +121,7 @@ class ModelRunner:
         Raises:
             GenerationError: the logits after a chunk are not numbers.
         """
-        cache = self._open(prefix, 1)
+        cache = self.open(prefix, 1)
         reserve(cache, stops[-1])
         for stop in stops:
             yield self._read(cache, [request], start, [stop], [features])
@@ -245,7 +245,7 @@ class ModelRunner:
         logits: torch.Tensor = output.logits.float()
         return logits
 
-    def _open(self, prefix: CacheState | None, num_rows: int) -> Any:
+    def open(self, prefix: CacheState | None, num_rows: int) -> Any:
         """Open a cache in which all rows begin with the same prefix."""
         if prefix is None or prefix.num_rows == num_rows:
             return open_cache(self._model, prefix)

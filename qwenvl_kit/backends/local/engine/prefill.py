@@ -22,6 +22,10 @@ from qwenvl_kit.backends.local.engine.vision_encoder import Features, VisionEnco
 _SHARED_TOKENS = 64
 """The least length of a common prefix that is computed once, before the prompts that have it."""
 
+_SYSTEM_TOKENS = 256
+"""The least length of a system message after which a state is kept. Keeping it takes a pass of its
+own, which must be short beside the rest if no other prompt comes."""
+
 _TOGETHER_TOKENS = 4096
 """Most tokens, padding included, of prompts that are computed together: with more, a single pass
 keeps a machine busy."""
@@ -236,6 +240,8 @@ class Prefill:
     ) -> PrefillGroup:
         """The group together with the waiting requests that can be computed in the same pass."""
         for request in waiting:
+            if request.is_scored != group.requests[0].is_scored:
+                continue
             found = self._find(request)
             if (found is None) != (group.prefix is None):
                 continue
@@ -275,9 +281,10 @@ class Prefill:
         """
         if self._is_croppable:
             return []
-        wanted = [*(span.end for span in request.prompt.spans[-1:]), request.prompt.turn_start]
-        branches: list[int] = []
-        for at in wanted:
+        prompt, branches = request.prompt, list[int]()
+        if start + _SYSTEM_TOKENS <= prompt.system_end < request.num_tokens:
+            branches.append(prompt.system_end)
+        for at in (*(span.end for span in prompt.spans[-1:]), prompt.turn_start):
             if at >= max([start, *branches]) + _SHARED_TOKENS and at < request.num_tokens:
                 branches.append(at)
         return branches

@@ -10,7 +10,7 @@ import math
 from collections import abc
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -84,7 +84,7 @@ class EngineRequest:
     sequence: Sequence
     max_tokens: int
     cache_bytes: int
-    future: Future[Completion] = field(default_factory=Future)
+    future: Future[Any] = field(default_factory=Future)
     observer: Observer | None = None
     deadline: float = math.inf
     lookup: PromptLookup | None = None
@@ -97,6 +97,11 @@ class EngineRequest:
         self._next_visual = int(self.positions[1:].max()) + 1
         self.prompt_cache_key = self._cache_key = self._build_cache_key()
         self._freed_at: tuple[int, int] | None = None
+
+    @property
+    def is_scored(self) -> bool:
+        """True if its answers are given and scored, so that nothing is generated."""
+        return False
 
     @property
     def ids(self) -> list[int]:
@@ -201,7 +206,7 @@ class EngineRequest:
         self.observer = None
         self.future.set_exception(error)
 
-    def _completion(self) -> Completion:
+    def _completion(self) -> Any:
         answer = self.sequence.answer
         return Completion(
             text=answer.text,

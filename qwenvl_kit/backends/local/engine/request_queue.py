@@ -113,17 +113,33 @@ class RequestQueue:
             taken.append(request)
         return taken
 
+    def num_rows(self, num_positions: int, position_bytes: int) -> int:
+        """The number of sequences for which there is room together; at least one.
+
+        Args:
+            num_positions: the positions that each has for itself.
+            position_bytes: the size of one position in bytes.
+        """
+        most = min(self._max_batch_size, _MAX_TOKENS // max(1, num_positions))
+        size = num_positions * position_bytes
+        return max(1, int(min(most, self._free // size) if size else most))
+
+    @property
+    def _free(self) -> float:
+        """The bytes that KV caches may take together."""
+        if self._max_bytes is None:
+            free = self._free_bytes()
+            self._max_bytes = math.inf if free is None else _CACHE_SHARE * free
+        return self._max_bytes
+
     def _have_room(self, requests: Sequence[EngineRequest]) -> bool:
         """True if requests may run together; a single one always may."""
         if len(requests) == 1:
             return True
         if len(requests) > self._max_batch_size:
             return False
-        if self._max_bytes is None:
-            free = self._free_bytes()
-            self._max_bytes = math.inf if free is None else _CACHE_SHARE * free
-        return _fit(requests, 0, self._max_bytes) or (
-            (shared := self._num_shared(requests)) > 0 and _fit(requests, shared, self._max_bytes)
+        return _fit(requests, 0, self._free) or (
+            (shared := self._num_shared(requests)) > 0 and _fit(requests, shared, self._free)
         )
 
 

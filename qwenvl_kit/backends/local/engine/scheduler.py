@@ -7,7 +7,8 @@ A request passes through it in this order:
 3. The prompts of admitted requests are computed in groups (`prefill`), which also gives each its
    first token; the requests then join the decode batch (`decode`). Between two groups, and between
    two `chunks` of a long prompt, answers that run get their next token.
-4. Each decode step gives every sequence of the batch one more token. Observers are told, and
+4. Answers that are given, not generated, are scored (`scoring`), some of them between two steps.
+5. Each decode step gives every sequence of the batch one more token. Observers are told, and
    requests that have ended complete their futures.
 
 An error costs the requests that it belongs to, and no others. If memory runs out, the caches are
@@ -34,6 +35,7 @@ from qwenvl_kit.backends.local.engine.decode import DecodeBatch, sample_tokens
 from qwenvl_kit.backends.local.engine.prefill import Prefill, PrefillGroup, PrefillResult
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.backends.local.engine.request_queue import RequestQueue, cache_bytes
+from qwenvl_kit.backends.local.engine.scoring import Scorer, ScoringRun
 from qwenvl_kit.backends.local.error_mapping import translated_errors
 from qwenvl_kit.errors import GenerationError, OutOfMemoryError, QwenVLKitError, release_frames
 
@@ -72,6 +74,7 @@ class Scheduler:
     Args:
         prefill: computes prompts.
         batch: the decode batch.
+        scorer: scores answers that are given.
         memory: the memory of the model's device.
         device_type: the kind of that device, as torch names it.
         max_waiting: the most requests that may wait.
@@ -81,13 +84,16 @@ class Scheduler:
         self,
         prefill: Prefill,
         batch: DecodeBatch,
+        scorer: Scorer,
         memory: DeviceMemory,
+        *,
         device_type: str,
         max_waiting: int,
     ) -> None:
         self._device_type = device_type
         self._prefill = prefill
         self._batch = batch
+        self._scorer = scorer
         self._memory = memory
         self._max_waiting = max_waiting
         self._work = Work()
@@ -107,6 +113,7 @@ class Scheduler:
         self._is_busy = self._is_released = False
         self._running.clear()
         self._batch.clear()
+        self._scoring: list[ScoringRun] = []
 
     def submit(self, request: EngineRequest) -> None:
         """Queue a request.
@@ -178,7 +185,7 @@ class Scheduler:
     @property
     def running_bytes(self) -> int:
         """The most bytes that the KV caches of the running requests take."""
-        requests = tuple(self._batch.requests)
+        requests = (*self._batch.requests, *self._scored())
         return cache_bytes(requests, self._prefill.num_shared(requests))
 
     def _serve(self) -> None:
@@ -200,6 +207,7 @@ class Scheduler:
         if admitted is None:
             return False
         self._compute_prompts(admitted)
+        self._score()
         self._decode()
         return True
 
@@ -208,6 +216,7 @@ class Scheduler:
             left = [*self._running, *self._queue.clear()]
             self._running.clear()
             self._batch.clear()
+            self._scoring.clear()
             self._thread, self._is_busy = None, False
             self._changed.notify_all()
         fault = GenerationError(f"the model's thread failed ({type(error).__name__}: {error})")
@@ -218,7 +227,7 @@ class Scheduler:
     def _next_requests(self) -> list[EngineRequest] | None:
         """The requests that may begin now; None if nothing came for a while."""
         with self._changed:
-            if not self._batch.requests:
+            if not self._batch.requests and not self._scoring:
                 self._is_busy = False
                 self._changed.notify_all()
                 is_idle = not self._queue
@@ -240,7 +249,8 @@ class Scheduler:
         ended = self._queue.take_ended()
         if self._num_pausing:
             return ended
-        return ended + self._queue.take([*self._batch.requests, *not_computed])
+        begun = [*self._batch.requests, *self._scored(), *not_computed]
+        return ended + self._queue.take(begun)
 
     def _may_go_on(self) -> bool:
         return self._may_begin() or (self._is_released and not len(self._queue))
@@ -263,7 +273,7 @@ class Scheduler:
             left = [request for request in left if request in self._running and request not in done]
             if left and self._have_readers(before):
                 self._decode()
-            if not self._batch.requests:
+            if not self._batch.requests and not self._scoring:
                 with self._changed:
                     admitted = self._take_from_queue(not_computed=left)
                 left += self._admit(admitted)
@@ -309,16 +319,23 @@ class Scheduler:
                 return
             if done is None and self._pause(group, before):
                 return
-        if done.output is not None:
+        if done.output is not None and not group.requests[0].is_scored:
             self._report(group.requests)
 
     def _join(self, group: PrefillGroup, done: PrefillResult) -> None:
-        """Choose the first tokens of a group that is computed, and let it join the batch."""
+        """Choose the first tokens of a group that is computed, and let it join the batch.
+
+        A group whose answers are given is scored instead.
+        """
         self._work.vision_seconds += done.vision_seconds
         self._work.prefill_seconds += done.prefill_seconds
-        if done.output is not None:
-            sample_tokens(group.requests, done.output.logits, self._batch.dtype)
-            self._batch.join(group.requests, done.output)
+        if done.output is None:
+            return
+        if group.requests[0].is_scored:
+            self._scoring.append(self._scorer.begin(group.requests, done.output))
+            return
+        sample_tokens(group.requests, done.output.logits, self._batch.dtype)
+        self._batch.join(group.requests, done.output)
 
     def _pause(self, group: PrefillGroup, before: Collection[EngineRequest]) -> bool:
         """Let others go on between two passes over a group; True if all of the group has ended."""
@@ -341,6 +358,61 @@ class Scheduler:
         release_frames(error)
         for request in group.requests:
             self._run_group(PrefillGroup([request], group.prefix), before)
+
+    def _scored(self) -> list[EngineRequest]:
+        """The requests whose given answers are being scored."""
+        return [request for run in self._scoring for request in run.requests]
+
+    def _score(self) -> None:
+        """Score some of the answers that are given, in one pass; then a decode step follows."""
+        if not self._scoring:
+            return
+        run = self._scoring[0]
+        self._drop_ended_of(run)
+        if not run.is_over:
+            num_rows, started = run.next_rows(self._queue.num_rows), time.perf_counter()
+            try:
+                with translated_errors():
+                    run.score(num_rows)
+            except QwenVLKitError as error:
+                self._score_again(run, num_rows, error)
+                return
+            seconds = time.perf_counter() - started
+            self._work.decode_seconds += seconds
+            self._work.num_steps += 1
+            self._work.num_row_steps += num_rows
+            for request in run.requests:
+                request.timings.decode += seconds
+            self._drop_ended_of(run)
+        if run.is_over:
+            self._scoring.remove(run)
+            for request in run.requests:
+                if request in self._running:
+                    self._complete(request)
+
+    def _drop_ended_of(self, run: ScoringRun) -> None:
+        """Complete the requests of a run that were cancelled, are late, or have failed."""
+        for request in run.requests:
+            if request in self._running and request.is_over():
+                run.drop(request)
+                self._complete(request)
+
+    def _score_again(self, run: ScoringRun, num_rows: int, error: QwenVLKitError) -> None:
+        """Go on with fewer answers at a time if memory ran out, or else fail the requests."""
+        release_frames(error)
+        if isinstance(error, OutOfMemoryError) and (self._memory.clear_cache() or num_rows > 1):
+            self._queue.limit_batch_size(max(1, num_rows // 2))
+            for request in run.requests:
+                request.note_degradation(
+                    f"at most {self._queue.max_batch_size} answers were scored together, as memory "
+                    "ran out"
+                )
+            return
+        self._scoring.remove(run)
+        for request in run.requests:
+            if request in self._running:
+                del self._running[request]
+                request.fail(error)
 
     def _decode(self) -> None:
         """Run one decode step: one more token for each sequence of the batch."""
