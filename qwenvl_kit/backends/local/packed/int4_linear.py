@@ -45,8 +45,9 @@ class Int4Linear(PackedLinear):
         )
         groups = rounded.T.float().unflatten(1, (-1, GROUP))
         scales, zeros = self._scales_and_zeros.float().transpose(0, 1).unsqueeze(2).unbind(-1)
-        codes = ((groups - zeros) / scales).round()
-        return (codes * scales + zeros).flatten(1)
+        codes: torch.Tensor = ((groups - zeros) / scales).round()
+        matrix: torch.Tensor = codes * scales + zeros
+        return matrix.flatten(1)
 
 
 def _quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
