@@ -18,8 +18,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 
+from qwenvl_kit.backends.local.loading.quantization import VISION_TOWER
 from qwenvl_kit.backends.local.lora.adapters import Adapters
 from qwenvl_kit.backends.local.lora.probe import Probe
+from qwenvl_kit.backends.local.packed.int8_linear import Int8Linear
+from qwenvl_kit.backends.local.packed.packing import pack_model, runs_here
+from qwenvl_kit.checkpoints.packed_memory import Packing
 from qwenvl_kit.errors import (
     AdapterError,
     MissingPackageError,
@@ -37,6 +41,11 @@ LANGUAGE = r".*language_model.*\.(q_proj|v_proj|down_proj|in_proj_qkv)"
 VISION = r".*visual.*\.(qkv|fc1|linear_fc1|up_proj)"
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
+
+
+on_packed = pytest.mark.skipif(
+    not runs_here(Int8Linear), reason="this processor has no kernels for packed layers"
+)
 
 
 class Bench:
@@ -567,6 +576,37 @@ def test_an_adapter_of_a_quantised_model_equals_pefts(bench: Bench, how: dict[st
     assert torch.equal(probe(), base)
     adapters.use("trained")
     _merge_quantised(adapters, probe, by_hand, bench)
+
+
+@on_packed
+@pytest.mark.parametrize("layers", ["int8", "int4"])
+def test_an_adapter_of_a_packed_model_equals_pefts(bench: Bench, layers: Any) -> None:
+    by_hand = fresh(bench.built)
+    for model in (bench.model, by_hand):
+        pack_model(model, Packing(layers, "a test"), family_of("qwen2_vl"), VISION_TOWER)
+    base, folder = bench.probe(), bench.train(target_modules=["q_proj", "lm_head"])
+    bench.adapters.load(folder)
+    by_hand = peft.PeftModel.from_pretrained(by_hand, folder)
+    assert torch.equal(bench.probe(), bench.probe_of(by_hand))
+    with pytest.raises(AdapterError, match=r"packed for this processor.*use it unmerged"):
+        bench.adapters.merge()
+    bench.adapters.use(None)
+    assert torch.equal(bench.probe(), base)
+
+
+@on_packed
+@pytest.mark.parametrize(
+    "settings", [{"modules_to_save": ["lm_head"]}, {"use_dora": True}], ids=str
+)
+def test_an_adapter_that_needs_the_weights_of_packed_layers_is_refused(
+    bench: Bench, settings: dict[str, Any]
+) -> None:
+    pack_model(bench.model, Packing("int8", "a test"), family_of("qwen2_vl"), VISION_TOWER)
+    base, folder = bench.probe(), bench.train("whole", **settings)
+    with pytest.raises(AdapterError):
+        bench.adapters.load(folder)
+    assert torch.equal(bench.probe(), base)
+    assert bench.is_bare()
 
 
 def _merge_quantised(adapters: Adapters, probe: Any, by_hand: Any, bench: Bench) -> None:

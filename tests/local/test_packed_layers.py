@@ -239,6 +239,35 @@ def chat(request: pytest.FixtureRequest, folders: Callable[..., Path]) -> Vision
     return VisionChat.from_pretrained(folder, quantization=request.param, device="cpu")
 
 
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_weights_are_packed_as_they_are_in_the_file_and_the_rest_is_converted(
+    folders: Callable[..., Path], bits: Any
+) -> None:
+    folder = folders("qwen2_vl", tied=True)  # its file is in fp32
+    packed, plain = (
+        VisionChat.from_pretrained(folder, device="cpu", **how)._backend.model  # type: ignore[attr-defined]
+        for how in ({"quantization": bits}, {"dtype": "bfloat16"})
+    )
+    name = "model.language_model.layers.0.self_attn.q_proj"
+    if isinstance(packed.get_submodule(name), PackedLinear):
+        stored = load_file(folder / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"]
+        again = type(packed.get_submodule(name))(_with_weight(stored))
+        assert torch.equal(
+            packed.get_submodule(name).dequantized_weight(), again.dequantized_weight()
+        )
+    rest = dict(plain.named_parameters())
+    for name, parameter in packed.named_parameters():
+        if parameter.is_floating_point():
+            assert parameter.dtype == torch.bfloat16
+            assert torch.equal(parameter, rest[name])
+
+
+def _with_weight(weight: torch.Tensor) -> torch.nn.Linear:
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight = torch.nn.Parameter(weight, requires_grad=False)
+    return layer
+
+
 def test_the_report_tells_the_form_of_weights_and_output_layer(chat: VisionChat) -> None:
     assert "output layer in int8 by FBGEMM" in chat.report()["quantization_reason"] or (
         "layers and output layer in int8" in chat.report()["quantization_reason"]

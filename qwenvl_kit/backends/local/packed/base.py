@@ -11,8 +11,8 @@ CHUNK_VALUES = 1 << 22
 class PackedLinear(torch.nn.Linear):
     """A linear layer that holds its weights in packed form, outside of parameters.
 
-    It is a `torch.nn.Linear` so that peft puts adapters around it. Its `weight` is None: nothing
-    can be read from it, merged into it, or saved.
+    It is a `torch.nn.Linear` so that peft puts adapters around it; its `weight`, which tells peft
+    the device, is empty: nothing can be read from it, merged into it, or saved.
 
     Args:
         linear: the layer whose weights are packed: fp32, bf16 or fp16, on the processor. It is
@@ -25,7 +25,8 @@ class PackedLinear(torch.nn.Linear):
     def __init__(self, linear: torch.nn.Linear) -> None:
         torch.nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.register_parameter("weight", None)
+        nothing = torch.empty(0, dtype=torch.uint8)
+        self.weight = torch.nn.Parameter(nothing, requires_grad=False)
         self.register_parameter("bias", linear.bias)
         self.train(linear.training)
 

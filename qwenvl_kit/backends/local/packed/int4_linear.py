@@ -28,7 +28,7 @@ class Int4Linear(PackedLinear):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Compute `inputs @ weight.T + bias` in bf16, in the dtype of the inputs."""
         rows = inputs.reshape(-1, self.in_features).to(torch.bfloat16)
-        outputs = torch.ops.aten._weight_int4pack_mm_for_cpu(
+        outputs: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
             rows, self._packed, GROUP, self._scales_and_zeros
         )
         if self.bias is not None:
@@ -40,12 +40,14 @@ class Int4Linear(PackedLinear):
         # The kernel itself unpacks, as the layout of codes differs by processor; it rounds to bf16,
         # from which codes are told again.
         whole = torch.eye(self.in_features, dtype=torch.bfloat16)
-        rounded = torch.ops.aten._weight_int4pack_mm_for_cpu(
+        rounded: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
             whole, self._packed, GROUP, self._scales_and_zeros
         )
         groups = rounded.T.float().unflatten(1, (-1, GROUP))
         scales, zeros = self._scales_and_zeros.float().transpose(0, 1).unsqueeze(2).unbind(-1)
-        return (((groups - zeros) / scales).round() * scales + zeros).flatten(1)
+        codes: torch.Tensor = ((groups - zeros) / scales).round()
+        matrix: torch.Tensor = codes * scales + zeros
+        return matrix.flatten(1)
 
 
 def _quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

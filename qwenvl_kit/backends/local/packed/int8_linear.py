@@ -99,7 +99,7 @@ class Int8Linear(PackedLinear):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Compute `inputs @ weight.T + bias`, in the dtype of the inputs."""
         digits, scales = self._last_input.digits_of(inputs)
-        both = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
+        both: torch.Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             digits, 1.0, _ZERO_POINT, self._packed
         )
         high, low = both[: len(scales)], both[len(scales) :]
@@ -110,8 +110,8 @@ class Int8Linear(PackedLinear):
 
     def dequantized_weight(self) -> torch.Tensor:
         """The matrix for which the packed values stand, fp32 (out_features, in_features)."""
-        weight, _ = torch.ops.quantized.linear_unpack(self._packed)
-        return torch.dequantize(weight)
+        weight: torch.Tensor = torch.ops.quantized.linear_unpack(self._packed)[0]
+        return weight.dequantize()
 
 
 def _pack(weight: torch.Tensor) -> Any:

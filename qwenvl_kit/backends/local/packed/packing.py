@@ -35,13 +35,13 @@ def choose_packing(
         abilities: the features of the processor that /proc/cpuinfo names.
         runs: a function that says if a packed layer runs with this torch; None tries it.
     """
-    runs = runs or runs_here
-    if quantization is None or device.type != "cpu" or not runs(Int8Linear):
+    can_run: Callable[[type[PackedLinear]], bool] = runs or runs_here
+    if quantization is None or device.type != "cpu" or not can_run(Int8Linear):
         return None
     head = "the output layer in int8 by FBGEMM"
     if quantization == "8bit":
         return Packing("int8", "layers and output layer in int8 by FBGEMM, two digits an input")
-    if "avx512_bf16" in abilities or not runs(Int4Linear):
+    if "avx512_bf16" in abilities or not can_run(Int4Linear):
         return Packing(None, f"layers in NF4 by bitsandbytes, {head}")
     return Packing("int4", f"layers in int4 by torch's kernel for processors, {head}")
 
