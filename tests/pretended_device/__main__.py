@@ -2,8 +2,8 @@
 
     python -m tests.pretended_device qwen3_vl two
 
-`one`, `two` and `early` are the answers on devices, `steps` and `copies` the traffic of decode
-steps, `faults` what was seen of faults that were put in, `adapter` an answer under LoRA.
+`one`, `two` and `early` are the answers on devices, `steps` the traffic of decode steps, `adapter`
+an answer under LoRA, and `everything` what the short tests ask for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,56 +84,72 @@ def _outcome(act: Callable[[], Found], expected: Found) -> str:
 
 def answers(folder: Path, count: int, share: float = 0.6) -> dict[str, str]:
     """What went wrong with each scenario on some devices; empty sentences if nothing did."""
-    alone = _on_processor(folder)
-    expected = {name: scenario(alone) for name, scenario in SCENARIOS.items()}
+    expected = _expected(folder)
     Settings.has_fp64 = False
     with _on_devices(folder, count, share) as chat:
-        return {
-            name: _outcome(lambda scenario=scenario: scenario(chat), expected[name])  # type: ignore[misc]
-            for name, scenario in SCENARIOS.items()
-        }
+        return _answers_of(chat, expected)
+
+
+def _expected(folder: Path) -> dict[str, Found]:
+    alone = _on_processor(folder)
+    return {name: scenario(alone) for name, scenario in SCENARIOS.items()}
+
+
+def _answers_of(chat: VisionChat, expected: dict[str, Found]) -> dict[str, str]:
+    return {
+        name: _outcome(partial(scenario, chat), expected[name])
+        for name, scenario in SCENARIOS.items()
+    }
 
 
 def step_counts(folder: Path) -> dict[str, Any]:
     """Waits, uploads and copies of a step, by the kind of requests and the number of rows."""
-    found: dict[str, Any] = {}
-    makers = (steps.greedy, steps.of_all_kinds, steps.beginning_alike)
     with _on_devices(folder, 1) as chat:
-        for make in makers:
-            for num_rows in (1, 4, 8) if make is not steps.beginning_alike else (8,):
-                step = steps.counted(chat, make(num_rows))
-                found[f"{make.__name__} {num_rows}"] = step.counts
-        with steps.work_left_by_prefill() as left:
-            SCENARIOS["a_picture"](chat)
-        found["left"] = left
-    return found
+        return _steps_of(chat)
 
 
-def faults(folder: Path) -> dict[str, Any]:
+def _steps_of(chat: VisionChat) -> dict[str, Any]:
+    kinds = {steps.greedy: (1, 8), steps.of_all_kinds: (4, 8)}
+    found: dict[str, Any] = {
+        f"{make.__name__} {rows}": steps.counted(chat, make(rows)).counts
+        for make, numbers in kinds.items()
+        for rows in numbers
+    }
+    with steps.work_left_by_prefill() as left:
+        SCENARIOS["a_picture"](chat)
+    return {**found, "left": left}
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """All that the short tests ask for."""
+    expected = _expected(folder)
+    Settings.has_fp64 = False
+    with _on_devices(folder, 2) as chat:
+        answered, copied = _answers_of(chat, expected), _copies_of(chat)
+    with _on_devices(folder, 1) as chat:
+        counted, seen = _steps_of(chat), _faults_of(chat, expected)
+    return {"answers": answered, "copies": copied, "steps": counted, "faults": seen}
+
+
+def _faults_of(chat: VisionChat, expected: dict[str, Found]) -> dict[str, Any]:
     """What was seen of each fault that was put in."""
     seen: dict[str, Any] = {}
-    alone = _on_processor(folder)
-    names = {name for _, name in FAULTS.values()}
-    expected = {name: SCENARIOS[name](alone) for name in names}
-    Settings.has_fp64 = False
-    with _on_devices(folder, 1) as chat:
-        for what, (fault, name) in FAULTS.items():
-            chat.clear_cache()
-            with fault():
-                seen[what] = _outcome(lambda name=name: SCENARIOS[name](chat), expected[name])  # type: ignore[misc]
-        for what, waste in WASTE.items():
-            with waste():
-                seen[what] = [steps.counted(chat, steps.greedy(rows)).counts for rows in (1, 4)]
+    for what, (fault, name) in FAULTS.items():
+        chat.clear_cache()
+        with fault():
+            seen[what] = _outcome(partial(SCENARIOS[name], chat), expected[name])
+    for what, waste in WASTE.items():
+        with waste():
+            seen[what] = steps.counted(chat, steps.greedy(4)).counts
     return seen
 
 
-def shared_copies(folder: Path) -> dict[str, Any]:
-    """Copies of a step on two devices: without a common beginning, with one, and with the fault."""
-    with _on_devices(folder, 2) as chat:
-        apart = steps.counted(chat, steps.greedy(8)).counts
-        alike = steps.counted(chat, steps.beginning_alike(8)).counts
-        with a_prefix_that_is_a_mapping():
-            mapping = _outcome(lambda: steps.counted(chat, steps.beginning_alike(8)).counts, alike)
+def _copies_of(chat: VisionChat) -> dict[str, Any]:
+    """Steps on two devices: without a common beginning, with one, and with a fault put in."""
+    apart = steps.counted(chat, steps.greedy(8)).counts
+    alike = steps.counted(chat, steps.beginning_alike(8)).counts
+    with a_prefix_that_is_a_mapping():
+        mapping = steps.counted(chat, steps.beginning_alike(8)).counts
     return {"apart": apart, "alike": alike, "mapping": mapping}
 
 
@@ -169,12 +186,11 @@ def _trained_adapter(folder: Path) -> Path:
 
 
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "everything": everything,
     "one": lambda folder: answers(folder, 1),
     "two": lambda folder: answers(folder, 2),
     "early": lambda folder: answers(folder, 2, 0.8),
     "steps": step_counts,
-    "faults": faults,
-    "copies": shared_copies,
     "adapter": adapter,
 }
 

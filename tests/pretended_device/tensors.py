@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -130,7 +131,7 @@ def run(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if "device" in options:
         options["device"] = home if home.type == "meta" else _CPU
     options.pop("pin_memory", None)
-    results = operation(*values, **options)
+    results = _computed(operation, values, options)
     if home.type in ("cpu", "meta"):
         return results
     check_numbers(
@@ -140,6 +141,14 @@ def run(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         fp64=Settings.has_fp64,
     )
     return _wrapped(results, home, tensors, pretended, is_view=operation.is_view)
+
+
+def _computed(operation: Any, values: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """What an operation gives; some take more dtypes on a GPU than on the processor."""
+    if operation is _ATEN.histc.default and not values[0].is_floating_point():
+        counted: torch.Tensor = operation(values[0].float(), *values[1:], **options)
+        return counted.to(values[0].dtype)
+    return operation(*values, **options)
 
 
 def _home(
@@ -264,6 +273,17 @@ def _is_composite(operation: Any) -> bool:
     return _COMPOSITE[operation]
 
 
+_MAKE_TENSOR = torch.tensor
+
+
+def _tensor(data: Any, *, device: Any = None, **options: Any) -> torch.Tensor:
+    """`torch.tensor`, which would ask a driver for a device: made on the processor and copied."""
+    if isinstance(data, (list, tuple)):
+        data = _each(data, lambda each: each.item() if isinstance(each, torch.Tensor) else each)
+    made = _MAKE_TENSOR(data, **options)
+    return made if device is None else made.to(device)
+
+
 @contextmanager
 def pretended_devices(*, count: int = 1, free_bytes: int = 10**9) -> Iterator[None]:
     """Have this process see devices that are not there.
@@ -272,23 +292,20 @@ def pretended_devices(*, count: int = 1, free_bytes: int = 10**9) -> Iterator[No
         count: the number of devices.
         free_bytes: the free memory of each.
     """
-    from unittest.mock import patch
-
     from qwenvl_kit.backends.local import devices
 
     torch._C._ensureCUDADeviceGuardSet()  # as FakeTensorMode does: a guard that does nothing
-    torch._C._set_only_lift_cpu_tensors(True)  # for this thread
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # as `.data = ` is not seen
     original = threading.Thread.run
 
     def run_pretending(thread: threading.Thread) -> None:
-        torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor` copies from the processor
         with PretendedDevices():
             original(thread)
 
     room = (2**33, 2**33)  # for transformers, which warms up the allocator
     patches = (
         patch.object(threading.Thread, "run", run_pretending),
+        patch.object(torch, "tensor", _tensor),
         patch.object(torch.cuda, "_lazy_init", lambda: None),
         patch.object(torch.cuda, "is_available", lambda: True),
         patch.object(torch.cuda, "device_count", lambda: count),
@@ -303,8 +320,6 @@ def pretended_devices(*, count: int = 1, free_bytes: int = 10**9) -> Iterator[No
         patch.object(torch.accelerator, "device_count", lambda: count),
         patch.object(devices, "read_free_bytes", lambda _: free_bytes),
     )
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         for each in patches:
             stack.enter_context(each)

@@ -17,11 +17,13 @@ import pytest
 from filelock import FileLock
 
 from qwenvl_kit.families import FAMILIES
-from tests.pretended_device.faults import FAULTS, WASTE
-from tests.pretended_device.scenarios import SCENARIOS
 
 SHORT = "qwen3_vl"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+DENSE = [name for name in FAMILIES if not FAMILIES[name].is_mixture_of_experts]
+"""Families without experts: those of mixtures run other code on a GPU than on the processor, and
+their answers are not compared here yet."""
 
 Found = dict[str, dict[str, Any]]
 
@@ -45,27 +47,20 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     kept = shared / "pretended_device.json"
     with FileLock(str(kept) + ".lock"):
         if not kept.exists():
-            checks = ("two", "steps", "faults", "copies")
-            kept.write_text(json.dumps(found_by_child(SHORT, *checks)))
+            kept.write_text(json.dumps(found_by_child(SHORT, "everything")["everything"]))
         return json.loads(kept.read_text())  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_two_devices_without_fp64_give_the_answers_of_the_processor(
-    found: Found, scenario: str
-) -> None:
-    assert found["two"][scenario] == ""
+def test_two_devices_without_fp64_give_the_answers_of_the_processor(found: Found) -> None:
+    assert found["answers"]
+    assert {name: wrong for name, wrong in found["answers"].items() if wrong} == {}
 
 
-@pytest.mark.parametrize("num_rows", [1, 4, 8])
+@pytest.mark.parametrize("num_rows", [1, 8])
 def test_a_greedy_step_waits_once_and_uploads_once_whatever_its_rows(
     found: Found, num_rows: int
 ) -> None:
     assert found["steps"][f"greedy {num_rows}"] == [1, 1, 0]
-
-
-def test_a_step_over_a_beginning_that_is_held_once_waits_no_more(found: Found) -> None:
-    assert found["steps"]["beginning_alike 8"] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("num_rows", [4, 8])
@@ -82,8 +77,10 @@ def test_the_time_of_a_prefill_is_that_of_the_device(found: Found) -> None:
 
 
 def test_a_beginning_that_is_held_once_is_not_copied_between_devices(found: Found) -> None:
-    assert found["copies"]["alike"] == found["copies"]["apart"]
-    assert "instead of" in found["copies"]["mapping"]  # what happens if accelerate copies it
+    waits, uploads, copies = found["copies"]["alike"]
+    assert [waits, uploads] == [1, 1]
+    assert copies == found["copies"]["apart"][2]
+    assert copies < found["copies"]["mapping"][2]  # what accelerate makes of a mapping
 
 
 @pytest.mark.parametrize(
@@ -100,19 +97,20 @@ def test_a_fault_that_is_put_in_is_seen(found: Found, fault: str, words: str) ->
     assert words in found["faults"][fault]
 
 
-def test_each_fault_is_put_in() -> None:
-    (mark,) = test_a_fault_that_is_put_in_is_seen.pytestmark  # type: ignore[attr-defined]
-    assert [fault for fault, _ in mark.args[1]] == list(FAULTS)
-
-
-@pytest.mark.parametrize("waste", WASTE)
+@pytest.mark.parametrize(
+    "waste",
+    [
+        *("a mask of padding that stays on the processor", "a wait for each row"),
+        *("an upload for each row", "uploads that are waited for"),
+    ],
+)
 def test_waste_that_is_put_in_is_counted(found: Found, waste: str) -> None:
-    assert found["faults"][waste][1] > [1, 1, 0]
+    assert sum(found["faults"][waste]) > sum(found["steps"]["greedy 8"])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("place", ["one", "two", "early"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", DENSE)
 def test_each_family_gives_the_answers_of_the_processor_wherever_its_layers_lie(
     family: str, place: str
 ) -> None:
@@ -127,10 +125,8 @@ def test_an_adapter_that_is_loaded_on_two_devices_gives_the_answers_of_the_proce
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != SHORT])
+@pytest.mark.parametrize("family", [name for name in DENSE if name != SHORT])
 def test_each_family_waits_once_a_step(family: str) -> None:
     counts = found_by_child(family, "steps")["steps"]
-    waits = {name: each[0] for name, each in counts.items() if name != "left"}
-    assert set(waits.values()) == {1}, waits
-    assert counts["greedy 1"] == counts["greedy 8"]
-    assert counts["of_all_kinds 4"] == counts["of_all_kinds 8"]
+    assert counts["greedy 1"] == counts["greedy 8"] == [1, 1, 0]
+    assert counts["of_all_kinds 4"] == counts["of_all_kinds 8"] == [1, 3, 0]
