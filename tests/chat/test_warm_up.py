@@ -1,4 +1,4 @@
-"""`from_pretrained(warm_up=True)`: the shapes of the budget run while loading, and leave no trace."""
+"""`from_pretrained(warm_up=True)`: the budget's shapes run while loading, and leave no trace."""
 
 from __future__ import annotations
 

@@ -107,12 +107,12 @@ def group_of(module: str) -> str:
     return max(fitting, key=len, default="others, and Python's own")
 
 
-def milliseconds(stderr: str) -> Counter[str]:
-    """The milliseconds that `-X importtime` counts for each group, without what they import."""
+def microseconds(stderr: str) -> Counter[str]:
+    """The microseconds that `-X importtime` counts for each group, without what they import."""
     spent: Counter[str] = Counter()
-    for microseconds, module in _LINE.findall(stderr):
-        spent[group_of(module)] += int(microseconds)
-    return Counter({name: round(value / 1000) for name, value in spent.items()})
+    for spent_on_it, module in _LINE.findall(stderr):
+        spent[group_of(module)] += int(spent_on_it)
+    return spent
 
 
 def table(reference: list[Run], answers: list[Run], timed: list[Run]) -> str:
@@ -137,14 +137,17 @@ def table(reference: list[Run], answers: list[Run], timed: list[Run]) -> str:
     lines.append(f"| ratio of the two, in turns | {' | '.join(ratios)} | |")
     counted = Counter(map(group_of, answers[0].modules))
     before = Counter(map(group_of, reference[0].modules))
-    spent = [milliseconds(run.stderr) for run in timed]
-    lines += ["", "| modules of | number | of them not in the other process | ms | imported by |"]
+    spent = [microseconds(run.stderr) for run in timed]
+    lines += ["", "| modules of | number | of them not in the other process | time | imported by |"]
     lines.append("|---|---|---|---|---|")
-    cost = {name: statistics.median(each[name] for each in spent) for name in counted}
+    cost = {
+        name: statistics.median(each[name] / sum(each.values()) for each in spent)
+        for name in counted
+    }
     for name in sorted(counted, key=lambda name: -cost[name]):
         more = counted[name] - before[name]
         why = GROUPS.get(name, "")
-        lines.append(f"| {name} | {counted[name]:,} | {more} | {cost[name]:.0f} | {why} |")
+        lines.append(f"| {name} | {counted[name]:,} | {more} | {cost[name]:.1%} | {why} |")
     return "\n".join(lines) + "\n"
 
 

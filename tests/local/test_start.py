@@ -22,7 +22,7 @@ LEFT_OUT = (
     *("pyarrow", "ray", "fsspec", "prometheus_client", "vllm", "modelscope", "pillow_heif"),
     *("qwen_vl_utils", "torchcodec", "IPython", "tensorboard", "datasets", "kernels", "pytest"),
     *("torch._inductor.compile_fx", "torch._inductor.scheduler", "torch.utils.tensorboard"),
-    *("torch._functorch.partitioners", "torch.utils.cpp_extension", "torch.export.unflatten"),
+    *("torch._functorch.partitioners", "torch.utils.cpp_extension"),
     *("qwenvl_kit.backends.server", "qwenvl_kit.backends.vllm", "qwenvl_kit.diagnostics"),
     *("qwenvl_kit.tasks", "qwenvl_kit.telemetry", "qwenvl_kit.live", "qwenvl_kit.media.worker"),
     *("qwenvl_kit.media.web", "qwenvl_kit.testing", "qwenvl_kit.distributed"),

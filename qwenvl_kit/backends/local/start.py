@@ -75,7 +75,7 @@ def paused_collection() -> Iterator[None]:
     """Pause Python's cyclic garbage collection while modules are imported.
 
     An import makes objects that stay, and the collector goes through all of them again and again:
-    a sixth of the processor time to the first answer. Afterwards they count as old objects, as they
+    about a seventh of the processor time. Afterwards they count as old objects, as they
     would if they had been collected before. Nothing changes if the caller has turned collection
     off; objects that the caller has frozen (`gc.freeze`) stay frozen.
     """
