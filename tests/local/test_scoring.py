@@ -1,4 +1,4 @@
-"""Given answers are scored as if the model had been asked for each, and their prompt is read once."""
+"""Given answers are scored as if each were asked for, and their prompt is read once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 from qwenvl_kit.structured_output.constraints import Constraint
 
 RED = PIL.Image.new("RGB", (84, 56), "red")
-ASKED = [Message.user("Which?", ImagePart(RED)), Message.user("What is it, then, in a word?"), "And now?"]
+ASKED = [
+    Message.user("Which?", ImagePart(RED)),
+    Message.user("What is it, then, in a word?"),
+    "And now?",
+]
 ANSWERS = ["a cat", "dog", "x", "a much longer answer than these", "café"]
 
 
@@ -55,7 +59,9 @@ def test_a_long_answer_is_scored_in_parts_with_the_same_scores(
     whole = chat.score(ASKED, ANSWERS)
     monkeypatch.setattr(scoring, "_MAX_LOGITS", 1)
     parts = chat.score(ASKED, ANSWERS)
-    assert [[*map(scores_of, each)] for each in parts] == [[*map(scores_of, each)] for each in whole]
+    assert [[*map(scores_of, each)] for each in parts] == [
+        [*map(scores_of, each)] for each in whole
+    ]
 
 
 def test_the_prompt_of_many_answers_is_prepared_and_read_once(
@@ -145,7 +151,9 @@ def test_a_model_that_thinks_first_is_asked_for_each_answer(
     scored = chat.score(ASKED, ANSWERS)
     monkeypatch.setattr(LocalBackend, "can_score", lambda *_: False)
     asked = chat.score(ASKED, ANSWERS)
-    assert [[*map(scores_of, each)] for each in asked] == [[*map(scores_of, each)] for each in scored]
+    assert [[*map(scores_of, each)] for each in asked] == [
+        [*map(scores_of, each)] for each in scored
+    ]
 
 
 @pytest.mark.parametrize("answers", [[], ["a", "a"], ["a", ""], "ab", ["<|im_end|>", "a"]])
