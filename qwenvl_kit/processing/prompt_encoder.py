@@ -336,7 +336,7 @@ def _encoded(tokenizer: Tokenizer, text: str) -> array[int]:
 
 def _cuts_text(tokenizer: Tokenizer, token_id: int | None) -> bool:
     """True if texts on both sides of a token are tokenised as if they stood alone."""
-    token = tokenizer.get_added_tokens_decoder().get(token_id)
+    token = tokenizer.get_added_tokens_decoder().get(-1 if token_id is None else token_id)
     return token is not None and not (
         token.lstrip or token.rstrip or token.single_word or token.normalized
     )
