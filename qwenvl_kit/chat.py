@@ -584,10 +584,8 @@ class VisionChat:
             InputError: a request cannot be used.
         """
         from qwenvl_kit.pipeline.scoring import score_answers, scoring_requests, single_choices
-        from qwenvl_kit.requests import check_batch
 
         defaults = _settings(None, budget, None, None, None, (), None)
-        check_batch(requests, defaults, "raise", None)
         asked = scoring_requests(requests, answers, defaults)
         with self._slot.use() as use:
             scored = score_answers(use, asked, answers, self._stats)

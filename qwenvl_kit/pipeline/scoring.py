@@ -19,7 +19,7 @@ from qwenvl_kit.options import Sampling
 from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
 from qwenvl_kit.pipeline.inflight import RequestObserver, reply_of
 from qwenvl_kit.pipeline.stats import StatsCounter
-from qwenvl_kit.requests import Request, RequestLike, as_request
+from qwenvl_kit.requests import Request, RequestLike, as_request, check_batch
 from qwenvl_kit.results import Reply
 from qwenvl_kit.structured_output.constraints import Constraint
 
@@ -141,6 +141,7 @@ def scoring_requests(
     Raises:
         SchemaError: there are no answers, or one is given twice.
     """
+    check_batch(requests, defaults, "raise", None)
     Constraint.from_choices(answers)
     most = max(len(answer.encode()) for answer in answers) + 1  # a token has at least one byte
     sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)

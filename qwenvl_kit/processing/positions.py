@@ -7,7 +7,9 @@ without a backend.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +18,32 @@ from qwenvl_kit.budget.frames import frame_rate
 from qwenvl_kit.families import Family
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.prompt_encoder import Prompt
+
+_NUM_RECENT = 8
+"""The number of prompts whose positions are kept, up to the last picture of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Beginning:
+    """The beginning of a prompt, up to the end of its last picture or video.
+
+    Attributes:
+        ids: its tokens.
+        media: the plans of its pictures and videos, one at least.
+        positions: its positions, (4, tokens).
+        following: the position in time, height and width of the text after it. For a video that is
+            not always one more than the largest before it.
+    """
+
+    ids: list[int]
+    media: tuple[ImagePlan | VideoPlan, ...]
+    positions: torch.Tensor
+    following: int
+
+    @property
+    def cut(self) -> int:
+        """The number of its tokens."""
+        return len(self.ids)
 
 
 class PositionEncoder:
@@ -33,11 +61,15 @@ class PositionEncoder:
     def __init__(self, model: Any, family: Family) -> None:
         self._model = model
         self._family = family
+        self._recent: deque[_Beginning] = deque(maxlen=_NUM_RECENT)
 
     def encode_positions(
         self, prompt: Prompt, media: Sequence[ImagePlan | VideoPlan]
     ) -> torch.Tensor:
         """Return the position of each token of a prompt.
+
+        The beginning of a recent prompt, up to its last picture, is not computed again: positions
+        depend on nothing that follows. So each turn of a conversation costs its own pictures.
 
         Args:
             prompt: the encoded prompt.
@@ -47,10 +79,49 @@ class PositionEncoder:
             int64 (4, prompt length): the index in the text, then the M-RoPE positions in time,
             height and width. This is the form of `position_ids`, without its batch axis.
         """
-        text = torch.arange(len(prompt.ids))
+        known = self._known(prompt, media)
+        if known is None:
+            positions = self._compute(prompt.ids, media)
+        else:
+            cut, num_media = known.cut, len(known.media)
+            rest = self._compute(prompt.ids[cut:], media[num_media:])
+            rest[0] += cut
+            rest[1:] += known.following
+            positions = torch.cat([known.positions, rest], dim=1)
+        if media and (cut := prompt.spans[-1].end) < len(prompt.ids):
+            self._recent.append(
+                _Beginning(
+                    prompt.ids[:cut],
+                    tuple(media),
+                    positions[:, :cut],
+                    following=int(positions[1, cut]),
+                )
+            )
+        return positions
+
+    def _known(self, prompt: Prompt, media: Sequence[ImagePlan | VideoPlan]) -> _Beginning | None:
+        """The longest recent prompt, up to its last picture, with which a prompt begins."""
+        found: _Beginning | None = None
+        for known in tuple(self._recent):
+            num_media, cut = len(known.media), known.cut
+            if (
+                num_media <= len(media)
+                and (found is None or cut > found.cut)
+                and prompt.spans[num_media - 1].end == cut
+                and prompt.ids[:cut] == known.ids
+                and tuple(media[:num_media]) == known.media
+            ):
+                found = known
+        return found
+
+    def _compute(
+        self, token_ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]
+    ) -> torch.Tensor:
+        """The positions of tokens at the beginning of a sequence, (4, tokens)."""
+        text = torch.arange(len(token_ids))
         if not media:
-            return text.expand(4, -1)
-        ids = torch.tensor([prompt.ids])
+            return text.repeat(4, 1)
+        ids = torch.tensor([token_ids])
         config = self._model.config
         kinds = torch.zeros_like(ids)
         kinds[ids == config.image_token_id] = 1

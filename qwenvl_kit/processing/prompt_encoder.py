@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -27,6 +29,11 @@ _MAX_RECENT_TOKENS = 16_384
 keeping many of them takes memory."""
 
 
+_NUM_TURNS, _MAX_TURN = 1024, 8192
+"""The number of turns whose tokens are kept, and the most characters of such a turn: a conversation
+tokenises its new turns alone."""
+
+_TURN = "<|im_start|>"
 _SYSTEM = "<|im_start|>system"
 """The beginning of a prompt with a system message, or with tools, which templates write there."""
 
@@ -100,7 +107,9 @@ class PromptEncoder:
         self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
         self._image_id = self._placeholder_id(family.image_token)
         self._video_id = self._placeholder_id(family.video_token)
-        self._turn_id = self._tokenizer.token_to_id("<|im_start|>")
+        self._turn_id = self._tokenizer.token_to_id(_TURN)
+        self._cuts_at_turns = _cuts_text(self._tokenizer, self._turn_id)
+        self._encode_turn = lru_cache(_NUM_TURNS)(partial(_encoded, self._tokenizer))
         self.special_tokens = tuple(
             token.content for token in processor.tokenizer.added_tokens_decoder.values()
         )
@@ -174,9 +183,24 @@ class PromptEncoder:
     def _ids(self, shield: TokenShield, prompt: str) -> list[int]:
         ids: list[int] = []
         for piece in shield.pieces(prompt):
-            tokenizer = self._plain_tokenizer if piece.is_plain else self._tokenizer
-            ids += tokenizer.encode(piece.text, add_special_tokens=False).ids
+            if piece.is_plain:
+                ids += self._plain_tokenizer.encode(piece.text, add_special_tokens=False).ids
+            else:
+                for turn in self._turns_of(piece.text):
+                    is_long = len(turn) > _MAX_TURN
+                    ids += _encoded(self._tokenizer, turn) if is_long else self._encode_turn(turn)
         return ids
+
+    def _turns_of(self, text: str) -> list[str]:
+        """The turns of a prompt, each with the token that begins it; they are tokenised apart.
+
+        A tokenizer cuts a text at its special tokens before it does anything else, unless they
+        take white space or a normal form with them.
+        """
+        if not self._cuts_at_turns:
+            return [text]
+        first, *others = text.split(_TURN)
+        return [first, *(_TURN + other for other in others)]
 
     def _render(self, conversation: Turns) -> str:
         roles = [turn["role"] for turn in conversation.turns]
@@ -303,6 +327,19 @@ def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
 
 def _shown(part: Part) -> Part | type:
     return type(part) if isinstance(part, (ImagePart, VideoPart)) else part
+
+
+def _encoded(tokenizer: Tokenizer, text: str) -> array[int]:
+    """The tokens of a text, four bytes each."""
+    return array("I", tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _cuts_text(tokenizer: Tokenizer, token_id: int | None) -> bool:
+    """True if texts on both sides of a token are tokenised as if they stood alone."""
+    token = tokenizer.get_added_tokens_decoder().get(-1 if token_id is None else token_id)
+    return token is not None and not (
+        token.lstrip or token.rstrip or token.single_word or token.normalized
+    )
 
 
 def _private_copy(tokenizer: Tokenizer, *, added_tokens: bool = True) -> Tokenizer:

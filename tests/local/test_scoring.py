@@ -1,4 +1,4 @@
-"""Given answers are scored as if the model had been asked for each, and their prompt is read once."""
+"""Given answers are scored as if each were asked for, and their prompt is read once."""
 
 from __future__ import annotations
 
