@@ -22,8 +22,8 @@ SHORT = "qwen3_vl"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 TRIED = [name for name in FAMILIES if name not in ("qwen3_5_moe", "qwen4_exp")]
-"""Families that give the processor's answers. Qwen4-Exp gives logits that are no numbers here, for a
-reason that is not known; whether it does so on a GPU is not known either."""
+"""Families that give the processor's answers. Qwen4-Exp gives logits that are no numbers here, for
+a reason that is not known; whether it does so on a GPU is not known either."""
 
 Found = dict[str, dict[str, Any]]
 
