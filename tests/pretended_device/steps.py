@@ -98,10 +98,10 @@ def work_left_by_prefill() -> Iterator[list[int]]:
     left: list[int] = []
     original = Prefill.run
 
-    def watched(prefill: Prefill, group: Any) -> Any:
-        done = original(prefill, group)
-        left.append(num_unawaited())
-        return done
+    def watched(prefill: Prefill, *args: Any) -> Iterator[Any]:
+        for done in original(prefill, *args):
+            left.append(num_unawaited())
+            yield done
 
     with patch.object(Prefill, "run", watched):
         yield left
