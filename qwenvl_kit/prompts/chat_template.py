@@ -102,7 +102,12 @@ class ChatTemplate:
         final = _add_mark(messages[-1]["content"]) if goes_on else None
         with metered(weight(given)):
             prompt = self._template.render(
-                {**self._special_tokens, **switches, **given, "add_generation_prompt": not (goes_on or ends)}
+                {
+                    **self._special_tokens,
+                    **switches,
+                    **given,
+                    "add_generation_prompt": not (goes_on or ends),
+                }
             )
         return prompt if final is None else _cut_at_mark(prompt, final)
 

@@ -10,14 +10,24 @@ The prompt of each answer is the one that `chat.ask` would send for it: the same
 and pixels.
 """
 
+from qwenvl_kit.training.checking import check_examples, show_example
 from qwenvl_kit.training.example import Example
+from qwenvl_kit.training.marked_text import MarkedSequence
 from qwenvl_kit.training.places import LabelPart, PlacePart
 from qwenvl_kit.training.reading import Examples, read_examples
+from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
 
 __all__ = [
     "Example",
     "Examples",
+    "ExamplesReport",
+    "Fault",
     "LabelPart",
+    "MarkedSequence",
     "PlacePart",
+    "Quantiles",
+    "Repeat",
+    "check_examples",
     "read_examples",
+    "show_example",
 ]

@@ -156,9 +156,7 @@ def _check_answer(messages: Sequence[Message], at: int) -> None:
             where=where,
         )
     if not any(map(_says_something, messages[at].parts)):
-        raise TrainingDataError(
-            "the answer is empty", expected="text or tool calls", where=where
-        )
+        raise TrainingDataError("the answer is empty", expected="text or tool calls", where=where)
 
 
 def _says_something(part: object) -> bool:

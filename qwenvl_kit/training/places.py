@@ -68,10 +68,10 @@ class LabelPart(UnwrittenPart):
     def __repr__(self) -> str:
         return f"LabelPart({self.label!r})"
 
-    def written(self, family: Family) -> tuple[TextPart, ...]:
-        """The texts that stand in its place; the label itself is never trusted."""
+    def written(self, family: Family, *, trusted: bool) -> tuple[TextPart, ...]:
+        """The texts that stand in its place; see `PlacePart`. The label itself is never trusted."""
         text = write_label(self.label, family)
-        if text == self.label:
+        if text == self.label or not trusted:
             return (TextPart(text),)
         return (
             TextPart(LABEL_MARKS[0], trusted=True),

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, Union
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import QwenVLKitError, QwenVLKitWarning, TrainingDataError, fresh
 from qwenvl_kit.options import BudgetChoice, as_budget
-from qwenvl_kit.training.example import Example, TrainedAnswers
+from qwenvl_kit.training.example import Example
 from qwenvl_kit.training.files import read_rows
 from qwenvl_kit.training.forms import Form, check_form
 from qwenvl_kit.training.rows import RowReader

@@ -148,9 +148,7 @@ class RowReader:
             named[name] = value
         return named
 
-    def _check_keys(
-        self, row: Mapping[str, Any], shape: Shape, where: str, note: Note
-    ) -> None:
+    def _check_keys(self, row: Mapping[str, Any], shape: Shape, where: str, note: Note) -> None:
         """Refuse a misspelt key, and note any other that is not read."""
         for key, value in row.items():
             if key in shape.known or key in _NO_EFFECT or not is_set(value):
@@ -302,9 +300,7 @@ def _turns_of_completion(row: Mapping[str, Any]) -> tuple[str, list[Turn]]:
             hint="columns={'prompt': 'query', 'completion': 'response'}, if they are a question "
             "and its answer",
         )
-    prompt = [
-        replace(turn, is_learned=False) for turn in read_turns(row["prompt"], "prompt")
-    ]
+    prompt = [replace(turn, is_learned=False) for turn in read_turns(row["prompt"], "prompt")]
     return "turns", [*prompt, *read_turns(row["completion"], "completion")]
 
 
@@ -386,10 +382,6 @@ def _offer_of(tools: Any) -> ToolOffer | None:
             )
         whole = tool if "function" in tool else {"type": "function", "function": dict(tool)}
         if not isinstance(whole["function"].get("name"), str):
-            raise TrainingDataError(
-                "a tool has no name", expected="a name", where=f"tools[{at}]"
-            )
+            raise TrainingDataError("a tool has no name", expected="a name", where=f"tools[{at}]")
         offered.append(json.dumps(whole, ensure_ascii=False))
     return ToolOffer(tuple(offered)) if offered else None
-
-

@@ -65,8 +65,7 @@ class TaggedParts:
                 raise TrainingDataError(
                     f"{num_tags} <{kind}> tags and {len(parts)} {_NAMES[kind]} were given",
                     expected="a tag for each of them, in their order",
-                    hint=f"a text that means <{kind}> as it is written closes it: "
-                    f"<{kind}></{kind}>"
+                    hint=f"a text that means <{kind}> as it is written closes it: <{kind}></{kind}>"
                     if num_tags > len(parts)
                     else "",
                 )

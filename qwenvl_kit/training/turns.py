@@ -181,9 +181,7 @@ def _read_calls(content: Any) -> tuple[Part, ...]:
     return parse_tool_calls(value if isinstance(value, (list, tuple)) else [value])
 
 
-def dicts_to_messages(
-    turns: Sequence[Turn], media: Mapping[str, Sequence[Any]]
-) -> list[Message]:
+def dicts_to_messages(turns: Sequence[Turn], media: Mapping[str, Sequence[Any]]) -> list[Message]:
     """Return a message for each turn of OpenAI's or transformers' form.
 
     Args:
