@@ -15,6 +15,7 @@ from qwenvl_kit.training.example import Example
 from qwenvl_kit.training.marked_text import MarkedSequence
 from qwenvl_kit.training.places import LabelPart, PlacePart
 from qwenvl_kit.training.reading import Examples, read_examples
+from qwenvl_kit.training.replies import examples_from_replies
 from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Quantiles",
     "Repeat",
     "check_examples",
+    "examples_from_replies",
     "read_examples",
     "show_example",
 ]

@@ -14,12 +14,12 @@ from qwenvl_kit.training.turns import PLACE_MARKS
 TURN_END = "<|im_end|>"
 
 WRITTEN_MARKS = (*PLACE_MARKS, OPEN, CLOSE, "<tool_call>", "</tool_call>")
-"""The special tokens that models write themselves within an answer. Tokens that begin or end a turn,
-and those of pictures, are not among them: a text of training data must not forge those."""
+"""The special tokens that models write themselves within an answer. Tokens of turns and of pictures
+are not among them: a text of training data must not forge those."""
 
 
 class AnswerEncoder:
-    """Encodes answers as a model writes them: apart from their prompt, with the token that ends them.
+    """Encodes answers as a model writes them: apart from their prompt, with a token at the end.
 
     Prompt and answer are not encoded as one text: with the published vocabulary the line end after
     the header and one that begins the answer would be a single token, which a model never sees.

@@ -28,7 +28,7 @@ class UnwrittenPart(TextPart):
         object.__setattr__(self, "trusted", False)
 
     @property
-    def text(self) -> NoReturn:  # type: ignore[override]
+    def text(self) -> NoReturn:
         """No text: it depends on the family.
 
         Raises:

@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Union
 
@@ -144,7 +145,8 @@ class Examples:
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the examples, with the error in place of each row that cannot be read."""
         self._found = found = Found()
-        passes = [lambda s=source: s.outcomes(self._reader, found) for source in self._sources]
+        reader = self._reader
+        passes = [partial(source.outcomes, reader, found) for source in self._sources]
         if any(source.share is not None for source in self._sources):
             shares = [source.share or 0.0 for source in self._sources]
             return _mixed(passes, shares, self._seed, self._until)

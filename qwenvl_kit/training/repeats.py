@@ -87,7 +87,8 @@ def _plain(part: Any) -> Any:
     if isinstance(part, _MediaPart):
         names = (field.name for field in fields(part) if field.name != "source")
         return [kind, *(repr(getattr(part, name)) for name in names)]
-    return [kind, asdict(part) if is_dataclass(part) else repr(part)]
+    is_value = is_dataclass(part) and not isinstance(part, type)
+    return [kind, asdict(part) if is_value else repr(part)]
 
 
 def _sha(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,8 +40,11 @@ class Quantiles:
         if not values:
             return cls()
         ordered = sorted(values)
-        shares = [ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.9, 0.99)]
-        return cls(ordered[0], *shares, ordered[-1], sum(ordered))
+
+        def up_to(share: float) -> int:
+            return ordered[math.ceil(share * len(ordered)) - 1]
+
+        return cls(ordered[0], up_to(0.5), up_to(0.9), up_to(0.99), ordered[-1], sum(ordered))
 
     def cells(self) -> tuple[str, ...]:
         """The numbers as cells of a table."""

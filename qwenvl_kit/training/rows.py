@@ -380,7 +380,8 @@ def _offer_of(tools: Any) -> ToolOffer | None:
                 expected='{"type": "function", "function": {"name": ..., "parameters": ...}}',
                 where=f"tools[{at}]",
             )
-        whole = tool if "function" in tool else {"type": "function", "function": dict(tool)}
+        is_whole = "function" in tool
+        whole: Any = tool if is_whole else {"type": "function", "function": dict(tool)}
         if not isinstance(whole["function"].get("name"), str):
             raise TrainingDataError("a tool has no name", expected="a name", where=f"tools[{at}]")
         offered.append(json.dumps(whole, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Tags in texts, such as `<image>` and `<bbox>`, with the pictures and places that they stand for."""
+"""Tags in texts, such as `<image>` and `<bbox>`, with the pictures and places in their places."""
 
 from __future__ import annotations
 

@@ -170,8 +170,8 @@ def _parts_of(turn: Turn, tagged: TaggedParts, is_stripped: bool) -> list[Part]:
     if shown_media and not is_question:
         kind = "image" if isinstance(shown_media[0], ImagePart) else "video"
         raise TrainingDataError(
-            f"the {turn.role}'s text holds the tag <{kind}>, and only users and tools show pictures",
-            expected="tags in the user's turns",
+            f"the {turn.role}'s text holds the tag <{kind}>, and models write no pictures",
+            expected="tags in the turns of users and tools",
         )
     return parts
 
@@ -266,7 +266,7 @@ def _plain(part: Part) -> str:
 
 
 def with_trusted_marks(message: Message) -> Message:
-    """Return a prompt's message whose marks of places are special tokens, as a model writes them."""
+    """Return a prompt's message whose marks of places are special tokens."""
     parts: list[Part] = []
     for part in message.parts:
         if type(part) is TextPart and not part.trusted and message.role != "assistant":
