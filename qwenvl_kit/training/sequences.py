@@ -109,8 +109,8 @@ class SequenceEncoder:
         cls,
         model: str | os.PathLike[str],
         *,
+        policy: MediaPolicy,
         budget: BudgetChoice = "native",
-        policy: MediaPolicy | None = None,
         source: Source = "huggingface",
         revision: str | None = None,
         offline: bool = False,
@@ -130,7 +130,7 @@ class SequenceEncoder:
         checkpoint = find_checkpoint(model, source=source, revision=revision, offline=offline)
         settings = read_settings(checkpoint.folder)
         check_settings_files(checkpoint.folder)
-        return cls(checkpoint, settings, budget=chosen, policy=policy or MediaPolicy())
+        return cls(checkpoint, settings, budget=chosen, policy=policy)
 
     def encode(self, example: Example) -> list[TrainingSequence]:
         """Return the sequences of an example; no pixel is decoded.

@@ -1,4 +1,4 @@
-"""What is trained is what is served: ids, positions and pixels of each family are those of `ask`."""
+"""What is trained is what is served: ids, positions and pixels are those of `ask`, by family."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import torch
 
-from qwenvl_kit import Message, Request, VisionChat
+from qwenvl_kit import MediaPolicy, Message, Request, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.training import Example
@@ -17,7 +17,7 @@ from qwenvl_kit.training.sequences import IGNORED, SequenceEncoder, TrainingSequ
 
 
 def encoder_of(folder: Path, **options: Any) -> SequenceEncoder:
-    return SequenceEncoder.of(folder, **options)
+    return SequenceEncoder.of(folder, policy=MediaPolicy(), **options)
 
 
 def served(chat: VisionChat, messages: Sequence[Message], **settings: Any) -> EngineRequest:
