@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal, TypeAlias
@@ -38,6 +39,7 @@ def check_examples(
     max_tokens: int | None = None,
     too_long: TooLong = "error",
     decode: bool = False,
+    progress: bool = False,
     media: MediaPolicy = DEFAULT_POLICY,
     source: Source = "huggingface",
     revision: str | None = None,
@@ -61,6 +63,7 @@ def check_examples(
         too_long: "error" if a longer example is a fault, "skip" to count it and leave it out. It is
             never cut.
         decode: True to decode every picture and film, which finds those that are damaged.
+        progress: True shows a progress bar.
         media: the media policy, under which pictures are opened.
         source: the hub of the id: "huggingface" or "modelscope".
         revision: branch, tag or commit; None for the main branch.
@@ -84,7 +87,7 @@ def check_examples(
         model, budget=budget, policy=media, source=source, revision=revision, offline=offline
     )
     check = _Check(encoder, media, max_tokens, too_long, decode=decode)
-    for outcome in _outcomes(examples, "examples"):
+    for outcome in _counted(_outcomes(examples, "examples"), is_shown=progress):
         check.add(outcome)
     if validation is not None:
         check.compare(_outcomes(validation, "validation"))
@@ -123,6 +126,14 @@ def show_example(
         model, budget=budget, policy=media, source=source, revision=revision, offline=offline
     )
     return tuple(mark_sequence(sequence, encoder) for sequence in encoder.encode(example))
+
+
+def _counted(outcomes: Iterator[Outcome], *, is_shown: bool) -> Iterable[Outcome]:
+    if not is_shown or sys.stderr is None:
+        return outcomes
+    from tqdm.auto import tqdm
+
+    return tqdm(outcomes, unit="example")  # type: ignore[no-any-return]
 
 
 def _outcomes(examples: Iterable[Example], name: str) -> Iterator[Outcome]:

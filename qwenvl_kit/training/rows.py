@@ -168,7 +168,7 @@ class RowReader:
         """The answers that are learned, by the row and by the call."""
         chosen = self.answers
         if loss_scale is not None:
-            if loss_scale not in _LOSS_SCALES:
+            if not isinstance(loss_scale, str) or loss_scale not in _LOSS_SCALES:
                 raise TrainingDataError(
                     f"loss_scale={loss_scale!r} was given",
                     expected="'default' or 'last_round'",
@@ -242,7 +242,7 @@ def _conversation(
                 f"system of type {type(system).__name__} was given", expected="a text"
             )
         turns = [Turn("system", system), *turns]
-    if any(turn.is_dict for turn in turns):
+    if any(turn.is_list for turn in turns):
         if is_set(row.get("objects")):
             raise TrainingDataError(
                 "objects were given, and a message is a list of parts",
@@ -275,8 +275,14 @@ def _turns_of_query(row: Mapping[str, Any]) -> tuple[str, list[Turn]]:
 
 
 def _turns_of_alpaca(row: Mapping[str, Any]) -> tuple[str, list[Turn]]:
-    asked = "\n".join(str(text) for text in (row["instruction"], row.get("input")) if text)
-    return "turns", [*_history(row), *_pair(asked, row["output"])]
+    texts = [row["instruction"], *([row["input"]] if row.get("input") else [])]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TrainingDataError(
+                f"an instruction or input of type {type(text).__name__} was given",
+                expected="a text",
+            )
+    return "turns", [*_history(row), *_pair("\n".join(filter(None, texts)), row["output"])]
 
 
 def _turns_of_pairs(row: Mapping[str, Any]) -> tuple[str, list[Turn]]:

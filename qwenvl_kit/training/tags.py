@@ -118,18 +118,27 @@ def _read_objects(objects: Any) -> tuple[list[LabelPart], list[PlacePart]]:
         )
     check_keys(objects, required=(), optional=("ref", "bbox", "bbox_type", "image_id"))
     kind = objects.get("bbox_type") or "real"
-    if kind not in _UNITS:
+    if not isinstance(kind, str) or kind not in _UNITS:
         raise TrainingDataError(
             f"bbox_type={kind!r} was given", expected=" or ".join(map(repr, _UNITS))
         )
-    labels = [LabelPart(label) for label in objects.get("ref") or ()]
-    boxes = list(objects.get("bbox") or ())
+    labels = [LabelPart(label) for label in _list_of(objects, "ref")]
+    boxes = _list_of(objects, "bbox")
     images = _image_indices(objects.get("image_id"), len(boxes))
     places = []
     for at, (box, image) in enumerate(zip(boxes, images)):
         with located(f"bbox[{at}]"):
             places.append(PlacePart(box, image_index=image, unit_parts=_UNITS[kind]))
     return labels, places
+
+
+def _list_of(objects: Mapping[str, Any], key: str) -> list[Any]:
+    given = objects.get(key)
+    if given is not None and not isinstance(given, (list, tuple)):
+        raise TrainingDataError(
+            f"{key} of type {type(given).__name__} was given", expected="a list", where=key
+        )
+    return list(given or ())
 
 
 def _image_indices(given: Any, num_boxes: int) -> list[int]:

@@ -12,7 +12,9 @@ from qwenvl_kit.errors import TrainingDataError, located
 from qwenvl_kit.formats.dicts import from_dicts
 from qwenvl_kit.formats.keys import check_keys, is_set, nearest, shown
 from qwenvl_kit.formats.placeholders import fill_placeholders
+from qwenvl_kit.formats.thinking import THINKING_KEYS
 from qwenvl_kit.formats.tool_calls import parse_tool_calls
+from qwenvl_kit.formats.tool_results import results_in_order
 from qwenvl_kit.grounding.box_writer import BOX_MARKS, LABEL_MARKS
 from qwenvl_kit.messages.message import ImagePart, Message, Part, Role, TextPart, VideoPart
 from qwenvl_kit.messages.thinking import CLOSE, OPEN, split_thoughts
@@ -57,14 +59,14 @@ class Turn:
     given: Mapping[str, Any] | None = None
 
     @property
-    def is_dict(self) -> bool:
-        """True if it is a message dict of OpenAI or transformers, and no text with tags."""
-        calls = None if self.given is None else self.given.get("tool_calls")
-        return isinstance(self.content, (list, tuple)) or is_set(calls) or self._has_thoughts
+    def is_list(self) -> bool:
+        """True if its content is a list of parts, in which no text has tags."""
+        return isinstance(self.content, (list, tuple))
 
     @property
-    def _has_thoughts(self) -> bool:
-        names = ("reasoning_content", "reasoning")
+    def says_more(self) -> bool:
+        """True if calls or thoughts stand beside its content, as in OpenAI's form."""
+        names = ("tool_calls", *THINKING_KEYS)
         return self.given is not None and any(is_set(self.given.get(name)) for name in names)
 
 
@@ -145,6 +147,7 @@ def to_messages(
             if first and turn.role == "user":
                 parts, first = [*first, *parts], []
             messages.append(Message(turn.role, tuple(parts) or (TextPart(""),)))
+    messages = list(results_in_order([turn.given for turn in turns], messages))
     if first:
         raise TrainingDataError(
             "pictures were given to a conversation without a question",
@@ -155,6 +158,12 @@ def to_messages(
 
 def _parts_of(turn: Turn, tagged: TaggedParts, is_stripped: bool) -> list[Part]:
     given = {} if turn.given is None else turn.given
+    if turn.says_more:
+        (beside,) = from_dicts([{**_without_flags(turn), "role": turn.role, "content": None}])
+        thoughts = [part for part in beside.parts if isinstance(part, ThinkingPart)]
+        calls = beside.parts[len(thoughts) :]
+        said = Turn(turn.role, turn.content or "")
+        return [*thoughts, *_parts_of(said, tagged, is_stripped), *calls]
     check_keys(given, required=(), optional=(*_TURN_KEYS, *_NO_EFFECT))
     if turn.is_call:
         return list(_read_calls(turn.content))

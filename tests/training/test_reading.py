@@ -166,6 +166,33 @@ OTHERS: list[tuple[Row, list[Message]]] = [
         },
         [USER("q"), ANSWER(ToolCall("f", {})), Message.tool("25"), ANSWER("sunny")],
     ),
+    (  # OpenAI's calls beside texts with tags, and results out of order
+        {
+            "messages": [
+                {"role": "user", "content": "<image>q"},
+                {
+                    "role": "assistant",
+                    "content": "I look.",
+                    "reasoning_content": "hm",
+                    "tool_calls": [
+                        {"id": "1", "function": {"name": "f", "arguments": "{}"}},
+                        {"id": "2", "function": {"name": "g", "arguments": "{}"}},
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "2", "content": "two <image>"},
+                {"role": "tool", "tool_call_id": "1", "content": "one"},
+                {"role": "assistant", "content": "a"},
+            ],
+            "images": ["a.jpg", "b.jpg"],
+        },
+        [
+            USER(A, "q"),
+            ANSWER(ThinkingPart("hm"), "I look.", ToolCall("f", {}, "1"), ToolCall("g", {}, "2")),
+            Message.tool("one"),
+            Message.tool("two ", B),
+            ANSWER("a"),
+        ],
+    ),
     (  # its tests/general/test_serialized_messages.py: messages as text, as CSV files hold them
         {"messages": json.dumps(turns("q", "a"))},
         [USER("q"), ANSWER("a")],
@@ -211,8 +238,8 @@ def test_a_published_row_is_read_as_its_trainer_reads_it(row: Row, messages: lis
         (SWIFT[3][0], "swift"),
         (OTHERS[0][0], "qwen"),
         (OTHERS[1][0], "sharegpt"),
-        (OTHERS[9][0], "trl"),
-        (OTHERS[10][0], "openai"),
+        (OTHERS[10][0], "trl"),
+        (OTHERS[11][0], "openai"),
         ({"instruction": "i", "output": "o"}, "alpaca"),
     ],
 )
