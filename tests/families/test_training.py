@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit import ImagePart, Message, VideoPart, VisionChat
+from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
+from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.training import Example, LabelPart, PlacePart
 from qwenvl_kit.training.sequences import IGNORED, SequenceEncoder
@@ -117,3 +119,23 @@ def test_places_are_written_as_the_family_writes_them(
         assert encoder.tokenizer.convert_tokens_to_ids("<|box_start|>") in sequence.labels
         assert encoder.tokenizer.convert_tokens_to_ids("<|object_ref_start|>") in sequence.ids
     assert trained_text(encoder, sequence) == f"At {written}<|im_end|>"
+
+
+def test_a_model_is_trained_on_the_log_probabilities_that_it_serves(
+    chat: VisionChat, backend: LocalBackend, encoder: SequenceEncoder
+) -> None:
+    film = VideoPart([picture(60, 60, at) for at in range(4)], fps=2)
+    question = [Message.user(ImagePart(picture(120, 90)), film, "What is different?")]
+    reply = chat.ask(question, sampling=Sampling(max_new_tokens=6))
+    answer = tuple(score.token_id for score in reply.scores)
+    (sequence,) = encoder.encode(Example([*question, Message.assistant("any")]))
+    prompt = sequence.ids[: sequence.labels.count(IGNORED)]
+    labels = (*[IGNORED] * len(prompt), *answer)
+    inputs = encoder.inputs(replace(sequence, ids=(*prompt, *answer), labels=labels))  # type: ignore[arg-type]
+    inputs["position_ids"] = inputs["position_ids"][:, None]
+    for name in ("input_ids", "labels"):
+        inputs[name] = inputs[name][None]
+    with torch.no_grad():
+        loss = backend.model(**inputs, use_cache=False).loss
+    served_loss = -sum(score.logprob for score in reply.scores) / len(answer)
+    assert loss.item() == pytest.approx(served_loss, abs=1e-5)
