@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, Union
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import TrainingDataError
 from qwenvl_kit.formats.dicts import MessageLike, from_dicts
+from qwenvl_kit.formats.keys import shown
 from qwenvl_kit.messages.message import Message, TextPart, with_system_part
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.messages.tool_parts import ToolCall
@@ -76,10 +77,12 @@ class Example:
             )
         is_number = isinstance(weight, Real) and not isinstance(weight, bool)
         if not is_number or not 0 < weight < math.inf:
-            raise TrainingDataError(f"weight={weight!r} was given", expected="a number above 0")
+            raise TrainingDataError(
+                f"weight={shown(weight)} was given", expected="a number above 0"
+            )
         if thinking is not None and not isinstance(thinking, bool):
             raise TrainingDataError(
-                f"thinking={thinking!r} was given", expected="True, False or None"
+                f"thinking={shown(thinking)} was given", expected="True, False or None"
             )
         conversation = from_dicts(messages)
         values = {
@@ -134,7 +137,7 @@ def _check(messages: Sequence[Message], answers: object) -> None:
         return
     if not isinstance(answers, tuple) or not answers or not set(answers) <= set(found):
         raise TrainingDataError(
-            f"answers={answers!r} was given",
+            f"answers={shown(answers)} was given",
             expected=f"'all', 'last', or some of the assistant's messages {found}",
         )
 

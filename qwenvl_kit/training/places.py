@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from qwenvl_kit.errors import TrainingDataError
 from qwenvl_kit.families import Family
+from qwenvl_kit.formats.keys import shown
 from qwenvl_kit.geometry import Point
 from qwenvl_kit.grounding.box_writer import BOX_MARKS, LABEL_MARKS, write_corners, write_label
 from qwenvl_kit.messages.message import TextPart
@@ -60,7 +61,7 @@ class LabelPart(UnwrittenPart):
     def __init__(self, label: str) -> None:
         super().__init__()
         if not isinstance(label, str) or not label.strip():
-            raise TrainingDataError(f"the label {label!r} was given", expected="a text")
+            raise TrainingDataError(f"the label {shown(label)} was given", expected="a text")
         object.__setattr__(self, "label", label)
 
     label: str
@@ -108,7 +109,8 @@ class PlacePart(UnwrittenPart):
         object.__setattr__(self, "numbers", _checked_numbers(numbers))
         if type(image_index) is not int or image_index < 0:
             raise TrainingDataError(
-                f"image_index={image_index!r} was given", expected="the number of a picture, from 0"
+                f"image_index={shown(image_index)} was given",
+                expected="the number of a picture, from 0",
             )
         object.__setattr__(self, "image_index", image_index)
         object.__setattr__(self, "unit_parts", unit_parts)
@@ -163,7 +165,7 @@ def _checked_numbers(numbers: Any) -> tuple[float, ...]:
     )
     if len(given) not in (2, 4) or not are_numbers:
         raise TrainingDataError(
-            f"the place {numbers!r} was given",
+            f"the place {shown(numbers)} was given",
             expected="[x1, y1, x2, y2] of a box, or [x, y] of a point",
         )
     if len(given) == 4 and not (given[0] < given[2] and given[1] < given[3]):

@@ -170,7 +170,7 @@ class RowReader:
         if loss_scale is not None:
             if not isinstance(loss_scale, str) or loss_scale not in _LOSS_SCALES:
                 raise TrainingDataError(
-                    f"loss_scale={loss_scale!r} was given",
+                    f"loss_scale={shown(loss_scale)} was given",
                     expected="'default' or 'last_round'",
                     hint="ignore=['loss_scale']",
                 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qwenvl_kit.errors import TrainingDataError, located
-from qwenvl_kit.formats.keys import check_keys
+from qwenvl_kit.formats.keys import check_keys, shown
 from qwenvl_kit.formats.sources import as_source
 from qwenvl_kit.messages.message import ImagePart, Part, TextPart, VideoPart
 from qwenvl_kit.training.places import LabelPart, PlacePart
@@ -120,7 +120,7 @@ def _read_objects(objects: Any) -> tuple[list[LabelPart], list[PlacePart]]:
     kind = objects.get("bbox_type") or "real"
     if not isinstance(kind, str) or kind not in _UNITS:
         raise TrainingDataError(
-            f"bbox_type={kind!r} was given", expected=" or ".join(map(repr, _UNITS))
+            f"bbox_type={shown(kind)} was given", expected=" or ".join(map(repr, _UNITS))
         )
     labels = [LabelPart(label) for label in _list_of(objects, "ref")]
     boxes = _list_of(objects, "bbox")

@@ -117,7 +117,7 @@ def _is_learned(turn: Mapping[str, Any]) -> bool:
     given = [turn[key] for key in ("loss", "loss_scale", "weight") if turn.get(key) is not None]
     if any(value not in (0, 1) or isinstance(value, str) for value in given):
         raise TrainingDataError(
-            f"loss, loss_scale or weight of a turn is {given}",
+            f"loss, loss_scale or weight of a turn is {shown(given)}",
             expected="true or false, 1 or 0",
             hint='"weight" of the row, for the weight of the whole example',
         )
