@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
@@ -21,6 +20,8 @@ from qwenvl_kit.training.places import UnwrittenPart
 
 TrainedAnswers: TypeAlias = Union[Literal["all", "last"], tuple[int, ...]]
 """The answers of a conversation that are learned: all, the last, or those at these indices."""
+
+_MOST_WEIGHT = 1e9
 
 
 @explains_wrong_arguments
@@ -76,9 +77,9 @@ class Example:
                 "Message.assistant(...)]",
             )
         is_number = isinstance(weight, Real) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < math.inf:
+        if not is_number or not 0 < weight <= _MOST_WEIGHT:
             raise TrainingDataError(
-                f"weight={shown(weight)} was given", expected="a number above 0"
+                f"weight={shown(weight)} was given", expected="a number above 0, at most 1e9"
             )
         if thinking is not None and not isinstance(thinking, bool):
             raise TrainingDataError(

@@ -6,7 +6,6 @@ and the size of the picture are known.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -20,6 +19,9 @@ from qwenvl_kit.plans import ImagePlan
 
 _TOLERANCE_PX = 1.0
 """The distance by which a place may lie outside of its picture: tools that draw boxes round."""
+
+_MOST_PX = 1e9
+"""A bound far beyond the side of any picture; NaN and infinity lie outside of it."""
 
 
 class UnwrittenPart(TextPart):
@@ -161,7 +163,8 @@ def _checked_numbers(numbers: Any) -> tuple[float, ...]:
     is_list = isinstance(numbers, Sequence) and not isinstance(numbers, str)
     given = tuple(numbers) if is_list else ()
     are_numbers = all(
-        isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in given
+        isinstance(n, (int, float)) and not isinstance(n, bool) and abs(n) <= _MOST_PX
+        for n in given
     )
     if len(given) not in (2, 4) or not are_numbers:
         raise TrainingDataError(

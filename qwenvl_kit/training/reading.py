@@ -282,7 +282,7 @@ def _checked_share(path: Any, share: Any) -> float:
             expected="files with their shares, or a list of rows",
         )
     is_number = isinstance(share, (int, float)) and not isinstance(share, bool)
-    if not is_number or not 0 < share < float("inf"):
+    if not is_number or not 0 < share <= 1e9:
         raise TrainingDataError(
             f"the share {share!r} of {os.fsdecode(path)} was given",
             expected="a number above 0 for each file",
