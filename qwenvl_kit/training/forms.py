@@ -159,12 +159,10 @@ def _form_of_messages(row: Mapping[str, Any]) -> Form:
     turns = [turn for turn in messages if isinstance(turn, Mapping)] if is_list(messages) else []
     if any(is_list(turn.get("content")) or is_set(turn.get("tool_calls")) for turn in turns):
         return "openai"
-    is_tagged = any(key in row for key in (*MEDIA_KEYS, "objects"))
-    return (
-        "swift"
-        if is_tagged or any(turn.get("role") in _SWIFT_ROLES for turn in turns)
-        else ("swift" if any(_has_tag(turn.get("content")) for turn in turns) else "openai")
+    is_swift = any(key in row for key in (*MEDIA_KEYS, "objects")) or any(
+        turn.get("role") in _SWIFT_ROLES or _has_tag(turn.get("content")) for turn in turns
     )
+    return "swift" if is_swift else "openai"
 
 
 _SWIFT_ROLES = ("tool_call", "tool_response")

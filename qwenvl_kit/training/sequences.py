@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.budget.planning import plan_media
 from qwenvl_kit.errors import TrainingDataError, located
+from qwenvl_kit.families import Family
 from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.loader import decode_media, open_media
 from qwenvl_kit.media.policy import MediaPolicy
@@ -166,7 +167,7 @@ class SequenceEncoder:
         """The prompt of the answer at an index, as `ask` would send it, with the answer."""
         shown = [item for item in items if _message_of(item) < at]
         plans = plan_media([item.measure for item in shown], budget, self.rules)
-        messages = _Writer(opened, items, plans, self.rules.family).messages(at)
+        messages = _Writer(opened, plans, self.rules.family).messages(at)
         check_conversation(messages[:-1])
         prompt = self._prompts.encode_prompt(messages[:-1], plans)
         with located(f"messages[{at}]"):
@@ -296,17 +297,11 @@ class _Writer:
     """Writes the places of a conversation in the form of a family."""
 
     def __init__(
-        self,
-        opened: Sequence[Message],
-        items: Sequence[MediaItem],
-        plans: Sequence[ImagePlan | VideoPlan],
-        family: Any,
+        self, opened: Sequence[Message], plans: Sequence[ImagePlan | VideoPlan], family: Family
     ) -> None:
         self._opened = opened
         self._family = family
-        planned = [plan for plan in plans if isinstance(plan, ImagePlan)]
-        self._images = planned
-        self._num_images = len(planned)
+        self._images = [plan for plan in plans if isinstance(plan, ImagePlan)]
 
     def messages(self, at: int) -> list[Message]:
         """The messages up to the answer at an index, with texts in place of places."""
@@ -326,10 +321,10 @@ class _Writer:
             return part.written(self._family, trusted=is_prompt)
         if not isinstance(part, PlacePart):
             return (part,)
-        if part.image_index >= self._num_images:
+        if part.image_index >= len(self._images):
             raise TrainingDataError(
                 f"the place {part.numbers} is of picture {part.image_index}, and "
-                f"{self._num_images} pictures stand before it",
+                f"{len(self._images)} pictures stand before it",
                 expected="the number of a picture that was shown, counted from 0",
             )
         return (part.written(self._images[part.image_index], self._family, trusted=is_prompt),)
