@@ -546,8 +546,8 @@ class VisionChat:
 
     def score(
         self,
-        requests: Sequence[RequestLike],
-        answers: Sequence[str],
+        requests: Iterable[RequestLike],
+        answers: Iterable[str],
         *,
         budget: BudgetChoice | None = None,
     ) -> list[list[Reply]]:

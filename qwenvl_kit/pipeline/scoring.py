@@ -21,7 +21,7 @@ from qwenvl_kit.pipeline.inflight import RequestObserver, reply_of
 from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.requests import Request, RequestLike, as_request, check_batch
 from qwenvl_kit.results import Reply
-from qwenvl_kit.structured_output.constraints import Constraint
+from qwenvl_kit.structured_output.constraints import Constraint, different_texts
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -55,8 +55,8 @@ class _AskMany(Protocol):
 def score_answers(
     slot: PipelineSlot,
     ask_many: _AskMany,
-    requests: Sequence[RequestLike],
-    answers: Sequence[str],
+    requests: Iterable[RequestLike],
+    answers: Iterable[str],
     defaults: Request,
     *,
     stats: StatsCounter,
@@ -79,6 +79,7 @@ def score_answers(
         InputError: a request cannot be used.
         GenerationError: the model failed.
     """
+    answers = different_texts(answers, "answers")
     asked = scoring_requests(requests, answers, defaults)
     with slot.use() as use:
         scored = _scored(use, asked, answers, stats)
@@ -166,10 +167,9 @@ def scoring_requests(
         defaults: the settings of requests that have none of their own.
 
     Raises:
-        SchemaError: there are no answers, or one is given twice.
+        InputError: they are no requests.
     """
     check_batch(requests, defaults, "raise", None)
-    Constraint.from_choices(answers)
     most = max(len(answer.encode()) for answer in answers) + 1  # a token has at least one byte
     sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
     asked = [as_request(each).with_defaults(defaults) for each in requests]

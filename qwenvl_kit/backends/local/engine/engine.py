@@ -137,7 +137,7 @@ class Engine:
         Raises:
             SchemaError: an answer holds a special token.
         """
-        given = [*map(GivenAnswer, answers, self._grammars.spelled(answers))]
+        given = [*map(GivenAnswer, answers, self._grammars.spelled(answers, "answers"))]
         engine_request = self._engine_request(request, observer, given)
         self.scheduler.submit(engine_request)
         return engine_request.future
