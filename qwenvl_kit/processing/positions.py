@@ -81,10 +81,10 @@ class PositionEncoder:
         """
         known = self._known(prompt, media)
         if known is None:
-            positions = self._compute(prompt.ids, media)
+            positions = self.compute(prompt.ids, media)
         else:
             cut, num_media = known.cut, len(known.media)
-            rest = self._compute(prompt.ids[cut:], media[num_media:])
+            rest = self.compute(prompt.ids[cut:], media[num_media:])
             rest[0] += cut
             rest[1:] += known.following
             positions = torch.cat([known.positions, rest], dim=1)
@@ -114,7 +114,7 @@ class PositionEncoder:
                 found = known
         return found
 
-    def _compute(
+    def compute(
         self, token_ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]
     ) -> torch.Tensor:
         """The positions of tokens at the beginning of a sequence, (4, tokens)."""

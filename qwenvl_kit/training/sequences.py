@@ -193,8 +193,6 @@ class SequenceEncoder:
         import numpy
         import torch
 
-        from qwenvl_kit.processing.prompt_encoder import Prompt
-
         media = self.decode(sequence)
         films = [item for item in media if isinstance(item, numpy.ndarray)]
         images: list[Any] = [item for item in media if not isinstance(item, numpy.ndarray)]
@@ -203,7 +201,7 @@ class SequenceEncoder:
         return {
             "input_ids": torch.tensor(ids),
             "labels": torch.tensor(sequence.labels),
-            "position_ids": self._positions.encode_positions(Prompt(ids, (), len(ids)), plans),
+            "position_ids": self._positions.compute(ids, plans),
             **self._patches.encode_images(images),
             **self._patches.encode_videos(films),
         }
