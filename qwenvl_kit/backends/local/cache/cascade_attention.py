@@ -111,7 +111,7 @@ def _attend(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
         return output
-    return _attend_with_shared(query, shared, (key, value), attention_mask, scaling), None
+    return attend_with_shared(query, shared, (key, value), attention_mask, scaling), None
 
 
 def _causal_mask(num_tokens: int, length: int, device: torch.device) -> torch.Tensor:
@@ -158,7 +158,7 @@ def _attend_in_groups(
     return output.transpose(1, 2).contiguous()
 
 
-def _attend_with_shared(
+def attend_with_shared(
     query: torch.Tensor,
     shared: tuple[torch.Tensor, torch.Tensor],
     own: tuple[torch.Tensor, torch.Tensor],
