@@ -11,6 +11,7 @@ import torch
 from qwenvl_kit.backends.local.packed.base import PackedLinear
 from qwenvl_kit.backends.local.packed.int4_linear import Int4Linear
 from qwenvl_kit.backends.local.packed.int8_linear import Int8Linear, LastInput
+from qwenvl_kit.backends.local.packed.pages import give_back_pages
 from qwenvl_kit.checkpoints.packed_memory import Packing
 from qwenvl_kit.families import Family
 
@@ -74,8 +75,10 @@ def pack_model(model: Any, packing: Packing, family: Family, vision_tower: str) 
         family: its family, which names layers that stay whole.
         vision_tower: the name of the vision encoder, which stays whole.
     """
-    shared = LastInput()
-    model.set_output_embeddings(Int8Linear(model.get_output_embeddings(), shared))
+    shared, head = LastInput(), model.get_output_embeddings()
+    model.set_output_embeddings(Int8Linear(head, shared))
+    if head.weight is not model.get_input_embeddings().weight:
+        give_back_pages(head.weight)
     if packing.layers is None:
         return
     for name, module in list(model.named_modules()):
@@ -84,6 +87,7 @@ def pack_model(model: Any, packing: Packing, family: Family, vision_tower: str) 
             parent, _, own_name = name.rpartition(".")
             packed = Int8Linear(module, shared) if packing.layers == "int8" else Int4Linear(module)
             setattr(model.get_submodule(parent), own_name, packed)
+            give_back_pages(module.weight)
 
 
 def packed_bytes(model: Any) -> int:
