@@ -25,10 +25,10 @@ def choose_packing(
 ) -> Packing | None:
     """Choose the form of quantised weights on a processor; None leaves all to bitsandbytes.
 
-    Measured on one core with AVX2, a matrix of 4096 x 1024, in ms for 1, 8 and 32 rows: fp32 .80,
-    2.8 and 5.6; bf16 .89, 6.7 and 26; bitsandbytes in 8 bits 2.7, 5.5 and 7.9, in 4 bits 8.0, 15
-    and 36; int4 .61, 1.7 and 7.0; int8 in two digits .4, 1.2 and 4.5. bitsandbytes has a kernel of
-    its own for processors with avx512_bf16, where int4 was slower than bf16 from eight rows on.
+    Measured on one core with AVX2, a matrix of 4096 x 1024, median ms for 1 and 8 rows: fp32 1.2
+    and 4.8; bf16 1.0 and 7.3; bitsandbytes in 8 bits 3.7 and 7.7, in 4 bits 8.3 and 14; int4 .70
+    and 2.0; int8 in two digits .47 and 1.6. bitsandbytes has a kernel of its own for processors
+    with avx512_bf16, where int4 was slower than bf16 from eight rows on.
 
     Args:
         quantization: "4bit", "8bit" or None.
