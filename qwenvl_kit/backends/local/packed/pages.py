@@ -41,5 +41,5 @@ def _madvise() -> Callable[[int, int, int], int] | None:
     with suppress(OSError, AttributeError):
         function = ctypes.CDLL(None).madvise
         function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        return function  # type: ignore[no-any-return]
+        return function
     return None
