@@ -22,6 +22,7 @@ REPEATED = (
     *("tests/local/test_lora.py", "tests/local/test_grammar.py"),
     *("tests/local/test_frozen.py", "tests/local/test_prompt_lookup.py"),
     *("tests/local/test_memory_prediction.py", "tests/local/test_quantization.py"),
+    "tests/local/test_packed_layers.py",
 )
 """Files whose promises depend little on the family: of each test one family is short."""
 

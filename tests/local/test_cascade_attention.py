@@ -52,6 +52,8 @@ def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObjec
     causal = torch.cat([torch.ones(num_tokens, num_shared, dtype=torch.bool), causal], dim=1)
     given_mask = data.draw(st.sampled_from((mask, None))) if num_own >= num_tokens else mask
     with pytest.MonkeyPatch.context() as patch:
+        if data.draw(st.booleans(), "other devices"):
+            patch.setattr(cascade_attention, "has_flash_kernel", lambda query: False)
         patch.setattr(cascade_attention, "_MAX_SCORES", data.draw(st.sampled_from((1, 200, 2**25))))
         found, _ = cascade_attention._attend(
             LAYER, query, own[0], own[1], given_mask, shared_prefix={0: (shared[0], shared[1])}
@@ -67,14 +69,14 @@ def test_attention_over_two_parts_is_attention_over_the_whole(data: st.DataObjec
     torch.testing.assert_close(found, expected.transpose(1, 2))
 
 
-@pytest.fixture(params=[True, False], ids=["in two parts", "with zeros or a mask"])
-def appending(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attention to known tokens as on a processor, and as on other devices."""
+@pytest.fixture(params=[True, False], ids=["by kernel", "by products"])
+def on_devices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention in two parts as on a processor, and as on other devices."""
     if not request.param:
-        monkeypatch.setattr(cascade_attention, "can_append", lambda query: False)
+        monkeypatch.setattr(cascade_attention, "has_flash_kernel", lambda query: False)
 
 
-@pytest.mark.usefixtures("appending")
+@pytest.mark.usefixtures("on_devices")
 @pytest.mark.parametrize("num_known", [1, 7, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tokens_after_a_known_prefix_attend_as_in_a_pass_over_all(
@@ -90,7 +92,7 @@ def test_tokens_after_a_known_prefix_attend_as_in_a_pass_over_all(
     torch.testing.assert_close(rest, whole[:, num_known:], atol=one_digit, rtol=0)
 
 
-@pytest.mark.usefixtures("appending")
+@pytest.mark.usefixtures("on_devices")
 def test_no_mask_is_made_where_all_positions_are_real(backend: LocalBackend) -> None:
     made = list[Any]()
     with pytest.MonkeyPatch.context() as patch:
@@ -124,6 +126,7 @@ def test_without_anything_shared_it_is_transformers_own_attention(data: st.DataO
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.usefixtures("on_devices")
 def test_half_precision_loses_no_more_than_with_scores_in_half_precision() -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(3, 4, n, 16, dtype=torch.bfloat16) for n in (1, 5, 5))

@@ -18,6 +18,7 @@ from qwenvl_kit.errors import MissingPackageError, ModelLoadError, QuantizationE
 from tests.by_hand import picture
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+MEASURED = Precision(torch.float32, "as it was measured")
 
 
 class Gpu:
@@ -49,7 +50,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
 
 def precision(dtype: Any, device: torch.device, *, is_quantized: bool = False) -> Precision:
-    return choose_precision(dtype, device, is_quantized=is_quantized)
+    return choose_precision(dtype, device, is_quantized=is_quantized, on_processor=lambda: MEASURED)
 
 
 def test_a_gpu_with_bf16_computes_in_it(gpu: Gpu) -> None:
@@ -70,10 +71,8 @@ def test_emulated_bf16_is_no_bf16(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> 
     assert precision("auto", CUDA).dtype == torch.float32
 
 
-def test_a_processor_computes_in_fp32() -> None:
-    chosen = precision("auto", CPU)
-    assert chosen.dtype == torch.float32
-    assert "batches" in chosen.reason
+def test_a_processor_computes_in_what_was_measured_for_the_model() -> None:
+    assert precision("auto", CPU) == MEASURED
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
@@ -123,11 +122,19 @@ def test_a_checkpoint_that_is_published_quantised_keeps_the_type_of_its_rest(
     published: torch.dtype,
 ) -> None:
     for dtype in ("auto", published):
-        chosen = choose_precision(dtype, CPU, is_quantized=False, published=published)
+        chosen = choose_precision(
+            dtype, CPU, is_quantized=False, published=published, on_processor=lambda: MEASURED
+        )
         assert chosen.dtype == published
         assert "published" in chosen.reason
     with pytest.raises(QuantizationError, match="leave dtype out"):
-        choose_precision("float32", CPU, is_quantized=False, published=published)
+        choose_precision(
+            "float32",
+            CPU,
+            is_quantized=False,
+            published=published,
+            on_processor=lambda: MEASURED,
+        )
 
 
 @pytest.mark.parametrize("dtype", ["auto", "bfloat16", "float16"])

@@ -2,26 +2,15 @@
 
 Torch's causal kernels are for as many queries as keys, and a mask costs twice as much for a
 position. So the new tokens attend to the known ones without a mask, as all of them see all of
-these, then to each other by a causal kernel. The two results are merged by the logarithms of their
-sums (Dao et al., "Flash-Decoding for long-context inference", 2023). Each position is looked at
-once, as in a pass over the whole sequence.
+these, then to each other by a causal kernel. The two results are merged. Each position is looked
+at once, as in a pass over the whole sequence.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-_DTYPES = (torch.float32, torch.bfloat16)
-
-_flash: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-"""Torch's kernel for processors, as an operator that also returns the logarithms of the sums."""
-
-
-def can_append(query: torch.Tensor) -> bool:
-    """True if `attend_appended` can compute attention for these queries here."""
-    return _flash is not None and query.device.type == "cpu" and query.dtype in _DTYPES
+from qwenvl_kit.backends.local.cache.flash_kernel import flash, merge
 
 
 def attend_appended(
@@ -40,15 +29,11 @@ def attend_appended(
     groups = heads // key_heads
     # Heads with the same keys are treated as more tokens of one head, so that no key is copied.
     grouped = query.reshape(batch, key_heads, groups * num_tokens, size)
-    known, known_sums = _flash(
-        grouped, key[:, :, :num_known], value[:, :, :num_known], scale=scaling
-    )
+    known, known_sums = flash(grouped, key[:, :, :num_known], value[:, :, :num_known], scaling)
     own_key, own_value = (
         tensor[:, :, num_known:].repeat_interleave(groups, dim=1) for tensor in (key, value)
     )
-    own, own_sums = _flash(query, own_key, own_value, 0.0, True, scale=scaling)
-    share = torch.sigmoid(known_sums.reshape(batch, heads, num_tokens) - own_sums)[..., None]
+    own, own_sums = flash(query, own_key, own_value, scaling, is_causal=True)
     known = known.reshape(batch, heads, num_tokens, size)
-    return (
-        torch.lerp(own.float(), known.float(), share).to(query.dtype).transpose(1, 2).contiguous()
-    )
+    both = merge(known, known_sums.reshape(batch, heads, num_tokens), own, own_sums)
+    return both.transpose(1, 2).contiguous()

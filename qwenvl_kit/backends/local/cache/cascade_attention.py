@@ -16,7 +16,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from qwenvl_kit.backends.local.cache.append_attention import attend_appended, can_append
+from qwenvl_kit.backends.local.cache.append_attention import attend_appended
+from qwenvl_kit.backends.local.cache.flash_kernel import flash, has_flash_kernel, merge
 from qwenvl_kit.backends.local.loading.attention import PLAIN
 
 _NAME = "qwenvl_kit_shared"
@@ -99,7 +100,7 @@ def _attend(
     num_tokens, num_known = query.shape[2], key.shape[2] - query.shape[2]
     if shared is None:
         if attention_mask is None and num_tokens > 1 and num_known:
-            if can_append(query):
+            if has_flash_kernel(query):
                 return attend_appended(query, key, value, scaling), None
             if num_known <= _MOST_PADDING * num_tokens:
                 return _attend_padded(query, key, value, scaling), None
@@ -111,7 +112,7 @@ def _attend(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
         return output
-    return _attend_with_shared(query, shared, (key, value), attention_mask, scaling), None
+    return attend_with_shared(query, shared, (key, value), attention_mask, scaling), None
 
 
 def _causal_mask(num_tokens: int, length: int, device: torch.device) -> torch.Tensor:
@@ -158,7 +159,7 @@ def _attend_in_groups(
     return output.transpose(1, 2).contiguous()
 
 
-def _attend_with_shared(
+def attend_with_shared(
     query: torch.Tensor,
     shared: tuple[torch.Tensor, torch.Tensor],
     own: tuple[torch.Tensor, torch.Tensor],
@@ -167,13 +168,22 @@ def _attend_with_shared(
 ) -> torch.Tensor:
     """Attention to a shared prefix and to a row's own keys, (batch, tokens, heads, head size).
 
-    It takes some tokens at a time, to bound the memory of their scores.
+    Args:
+        query: (batch, heads, tokens, head size).
+        shared: the keys and values of the prefix, each (1, key heads, shared length, head size).
+        own: the keys and values of the rows, each (batch, key heads, length, head size).
+        mask: True for what each token sees, bool (batch, 1, tokens, shared length + length); None
+            if it sees all that is before it.
+        scaling: the factor of the scores; None for 1 / sqrt(head size).
     """
     batch, heads, num_tokens, size = query.shape
     num_shared = shared[0].shape[2]
     seen = None if mask is None else mask[..., num_shared:]
     if seen is None and num_tokens > 1:
         seen = _causal_mask(num_tokens, own[0].shape[2], query.device)
+    if has_flash_kernel(query):
+        return _attend_to_both_by_kernel(query, shared, own, seen, scaling)
+    # Some tokens at a time, to bound the memory of their scores.
     at_a_time = max(1, _MAX_SCORES // (batch * heads * num_shared))
     parts = [
         _attend_to_both(
@@ -186,6 +196,30 @@ def _attend_with_shared(
         for part in (slice(at, at + at_a_time) for at in range(0, num_tokens, at_a_time))
     ]
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
+
+
+def _attend_to_both_by_kernel(
+    query: torch.Tensor,
+    shared: tuple[torch.Tensor, torch.Tensor],
+    own: tuple[torch.Tensor, torch.Tensor],
+    seen: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention to both parts by torch's kernel, (batch, tokens, heads, head size).
+
+    Heads with the same keys are treated as more tokens of one head, so that no key is copied.
+    """
+    batch, heads, num_tokens, size = query.shape
+    key_heads = own[0].shape[1]
+    num_queries = heads // key_heads * num_tokens
+    grouped = query.reshape(batch, key_heads, num_queries, size)
+    of_all = grouped.transpose(0, 1).reshape(1, key_heads, batch * num_queries, size)
+    to_shared, shared_sums = flash(of_all, *shared, scaling)
+    if seen is not None:
+        seen = seen.expand(batch, heads // key_heads, -1, -1).reshape(batch, 1, num_queries, -1)
+    to_own, own_sums = flash(grouped, *own, scaling, seen=seen)
+    both = merge(_of_rows(to_shared[0], batch), _of_rows(shared_sums[0], batch), to_own, own_sums)
+    return both.reshape(query.shape).transpose(1, 2).contiguous()
 
 
 def _attend_to_both(
@@ -233,7 +267,7 @@ def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Ten
 
 
 def _of_rows(tensor: torch.Tensor, batch: int) -> torch.Tensor:
-    """Turn (key heads, batch * queries, size) into (batch, key heads, queries, size)."""
+    """Turn (key heads, batch * queries, ...) into (batch, key heads, queries, ...)."""
     rows: torch.Tensor = tensor.unflatten(1, (batch, -1))
     return rows.transpose(0, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,13 +34,14 @@ def choose_precision(
     *,
     is_quantized: bool,
     published: torch.dtype | None = None,
+    on_processor: Callable[[], Precision],
 ) -> Precision:
     """Choose bf16 if the device computes in it, and fp32 elsewhere.
 
     fp16 is chosen only for checkpoints that are published quantised with the rest in fp16: its
     range is too small for these models, which then answer with exclamation marks. On a processor
-    fp32 is chosen, in which a batch gives the answers of single calls; but bf16 beside quantised
-    weights, where fp32 would cost the memory that quantisation saves.
+    it is bf16 beside quantised weights, where fp32 would cost the memory that quantisation saves;
+    `processor_dtype.py` has the rule for other models.
 
     Args:
         dtype: "auto", or a dtype of torch or its name.
@@ -47,6 +49,7 @@ def choose_precision(
         is_quantized: True if the weights are quantised while they are loaded.
         published: for a checkpoint that is published quantised, the dtype of its other weights.
             transformers does not convert all of these, and mixed dtypes cannot run.
+        on_processor: a function that chooses for a model on a processor that is not quantised.
 
     Raises:
         ModelLoadError: these models do not run in that dtype.
@@ -63,7 +66,7 @@ def choose_precision(
     if is_quantized and (device.type == "cpu" or supports_bfloat16(device)):
         return Precision(torch.bfloat16, "weights that are not quantised are kept small")
     if device.type == "cpu":
-        return Precision(torch.float32, "on a processor, where batches then equal single calls")
+        return on_processor()
     if supports_bfloat16(device):
         return Precision(torch.bfloat16, f"{device.type} computes in it")
     return Precision(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from qwenvl_kit.backends.local.devices import computes_in_fp8, read_hardware
 from qwenvl_kit.backends.local.loading.attention import Attention, choose_attention
 from qwenvl_kit.backends.local.loading.device_map import Need, Placement, choose_placement
 from qwenvl_kit.backends.local.loading.dtype import Precision, choose_precision
+from qwenvl_kit.backends.local.loading.processor_dtype import choose_on_processor
 from qwenvl_kit.backends.local.loading.quantization import (
     check_fp8,
     check_packages,
@@ -120,7 +122,8 @@ def choose_load_plan(
     kind = _device_kind(device)
     hardware = read_hardware(None if device == "auto" else kind)
     kind = torch.device(hardware.roomiest(str(kind)))
-    packing = choose_packing(quantization, kind, abilities=read_machine().abilities)
+    abilities = read_machine().abilities
+    packing = choose_packing(quantization, kind, abilities=abilities)
     check_packages(quantization, stored, packing)
     check_stored_weights(stored, tensors)
     check_fp8(stored, kind)
@@ -129,6 +132,7 @@ def choose_load_plan(
         kind,
         is_quantized=quantization is not None,
         published=_published_dtype(tensors, settings) if stored else None,
+        on_processor=partial(choose_on_processor, tensors, settings, abilities=abilities),
     )
     chosen = choose_attention(attention, kind, precision.dtype)
     check_shapes(quantization, tensors, settings.family, kind)

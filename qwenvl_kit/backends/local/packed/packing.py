@@ -11,6 +11,7 @@ import torch
 from qwenvl_kit.backends.local.packed.base import PackedLinear
 from qwenvl_kit.backends.local.packed.int4_linear import Int4Linear
 from qwenvl_kit.backends.local.packed.int8_linear import Int8Linear, LastInput
+from qwenvl_kit.backends.local.packed.pages import give_back_pages
 from qwenvl_kit.checkpoints.packed_memory import Packing
 from qwenvl_kit.families import Family
 
@@ -24,10 +25,10 @@ def choose_packing(
 ) -> Packing | None:
     """Choose the form of quantised weights on a processor; None leaves all to bitsandbytes.
 
-    Measured on one core with AVX2, a matrix of 4096 x 1024, in ms for 1, 8 and 32 rows: fp32 .80,
-    2.8 and 5.6; bf16 .89, 6.7 and 26; bitsandbytes in 8 bits 2.7, 5.5 and 7.9, in 4 bits 8.0, 15
-    and 36; int4 .61, 1.7 and 7.0; int8 in two digits .4, 1.2 and 4.5. bitsandbytes has a kernel of
-    its own for processors with avx512_bf16, where int4 was slower than bf16 from eight rows on.
+    Measured on one core with AVX2, a matrix of 4096 x 1024, median ms for 1 and 8 rows: fp32 1.2
+    and 4.8; bf16 1.0 and 7.3; bitsandbytes in 8 bits 3.7 and 7.7, in 4 bits 8.3 and 14; int4 .70
+    and 2.0; int8 in two digits .47 and 1.6. bitsandbytes has a kernel of its own for processors
+    with avx512_bf16, where int4 was slower than bf16 from eight rows on.
 
     Args:
         quantization: "4bit", "8bit" or None.
@@ -74,8 +75,10 @@ def pack_model(model: Any, packing: Packing, family: Family, vision_tower: str) 
         family: its family, which names layers that stay whole.
         vision_tower: the name of the vision encoder, which stays whole.
     """
-    shared = LastInput()
-    model.set_output_embeddings(Int8Linear(model.get_output_embeddings(), shared))
+    shared, head = LastInput(), model.get_output_embeddings()
+    model.set_output_embeddings(Int8Linear(head, shared))
+    if head.weight is not model.get_input_embeddings().weight:
+        give_back_pages(head.weight)
     if packing.layers is None:
         return
     for name, module in list(model.named_modules()):
@@ -84,6 +87,7 @@ def pack_model(model: Any, packing: Packing, family: Family, vision_tower: str) 
             parent, _, own_name = name.rpartition(".")
             packed = Int8Linear(module, shared) if packing.layers == "int8" else Int4Linear(module)
             setattr(model.get_submodule(parent), own_name, packed)
+            give_back_pages(module.weight)
 
 
 def packed_bytes(model: Any) -> int:
