@@ -241,7 +241,7 @@ def test_an_answer_that_is_cancelled_leaves_the_others_as_they_are(
     running = fixed.stream("Tell a story", sampling=long)
     next(running)
     others = [fixed.ask(_words(at), sampling=Sampling(max_new_tokens=5)) for at in range(2)]
-    running.close()
+    running.cancel()
     for at, reply in enumerate(others):
         _same(reply, grown.ask(_words(at), sampling=Sampling(max_new_tokens=5)))
     sampling = Sampling(max_new_tokens=5)

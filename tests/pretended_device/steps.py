@@ -71,8 +71,14 @@ def _request(number: int, sampling: Sampling, constraint: Constraint | None = No
     return Request("x " * number + "?", sampling=sampling, constraint=constraint)
 
 
-def counted(chat: VisionChat, requests: Sequence[Request]) -> Step:
-    """The dearest step of a batch while all its requests run."""
+def counted(chat: VisionChat, requests: Sequence[Request], num_skipped: int = 0) -> Step:
+    """The dearest step of a batch while all its requests run.
+
+    Args:
+        chat: the chat.
+        requests: the requests of the batch.
+        num_skipped: the number of first steps that are left out.
+    """
     chat.clear_cache()
     steps: list[Step] = []
     decode = Scheduler._decode
@@ -88,6 +94,7 @@ def counted(chat: VisionChat, requests: Sequence[Request]) -> Step:
         for reply in chat.ask_many(requests):
             assert isinstance(reply, Reply), reply
     together = [step for step in steps if step.num_rows == len(requests)]
+    together = together[num_skipped:]
     assert together, [step.num_rows for step in steps]
     return max(together, key=lambda step: sum(step.counts))
 

@@ -33,7 +33,7 @@ class StaticLayer(DynamicLayer):
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> None:
         super().__init__()
         self.lazy_initialization(keys, values)
-        self.keys, self.values = keys, values
+        self.keys, self.values = self._buffers = (keys, values)
         self.num_known = 0
         self._place = place
 
@@ -45,9 +45,9 @@ class StaticLayer(DynamicLayer):
         Returns:
             The whole buffers, (rows, heads, length, head size); a mask hides what is not known.
         """
-        self.keys.index_copy_(2, self._place, key_states)
-        self.values.index_copy_(2, self._place, value_states)
-        return self.keys, self.values
+        for buffer, states in zip(self._buffers, (key_states, value_states)):
+            buffer.index_copy_(2, self._place, states)
+        return self._buffers
 
     def get_seq_length(self) -> int:
         """The number of positions that are known."""
@@ -58,7 +58,7 @@ class StaticLayer(DynamicLayer):
 
         What is hidden is zero, because NaN of earlier requests would spread through the mask.
         """
-        for buffer, kept in ((self.keys, state.keys), (self.values, state.values)):
+        for buffer, kept in zip(self._buffers, (state.keys, state.values)):
             assert kept is not None  # layers without keys have no place in static storage
             buffer.zero_()
             buffer[: len(kept), :, : kept.shape[2]] = kept
@@ -66,9 +66,7 @@ class StaticLayer(DynamicLayer):
 
     def read(self, num_rows: int, length: int) -> LayerState:
         """The first rows and positions, copied: the buffers are written over."""
-        keys, values = (
-            buffer[:num_rows, :, :length].clone() for buffer in (self.keys, self.values)
-        )
+        keys, values = (part[:num_rows, :, :length].clone() for part in self._buffers)
         return LayerState(keys, values, {}, {}, {})
 
 

@@ -123,7 +123,10 @@ class StaticDecoder:
         self._pool: Any = None
         self._is_stale = False
         self.reason = ""
-        self.clear()
+        self._bucket: _Bucket | None = None
+        self._num_rows = self._length = 0
+        self._count = _COUNTS[0]
+        self._is_launched = self._has_next_ids = False
 
     @property
     def is_active(self) -> bool:
@@ -217,10 +220,7 @@ class StaticDecoder:
 
     def clear(self) -> None:
         """Forget the sequences; buffers and graphs stay for the next ones."""
-        self._bucket: _Bucket | None = None
-        self._num_rows = self._length = 0
-        self._count = 1
-        self._is_launched = self._has_next_ids = False
+        self._bucket, self._is_launched, self._has_next_ids = None, False, False
 
     def note_change(self) -> None:
         """Have buffers and graphs released before the next use, as the model has changed."""

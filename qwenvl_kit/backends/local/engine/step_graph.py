@@ -75,4 +75,4 @@ class DelayedRead:
         """The values, as soon as they are there."""
         if self._done is not None:
             self._done.synchronize()
-        return self._values.tolist()  # type: ignore[no-any-return]
+        return self._values.tolist()
