@@ -42,7 +42,11 @@ GUIDED = (
     *("sources", "pictures", "documents", "journals", "calibrations"),
 )
 EARLY = ("huggingface-hub", "safetensors", "tokenizers", "torch", "torchvision", "transformers")
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+COMPILED = {"PYTHONDONTWRITEBYTECODE": None}
+"""Modules are compiled once, also where the system forbids it: torch and transformers take a
+process 13 seconds to compile, and 4 to import, and tests start many processes."""
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **COMPILED}
 AT_ONCE = ("-n", "3", "--dist", "worksteal")
 SHORT = ("-m", "not (long or slow or alone)")
 SHARING = ("-m", "not alone")

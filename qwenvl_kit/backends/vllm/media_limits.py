@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qwenvl_kit.budget.limits import (
@@ -62,6 +62,9 @@ def media_limits(
         InputError: the user's `mm_processor_kwargs` are not what vLLM takes.
     """
     users = _checked(given.get("mm_processor_kwargs"))
+    length = given.get("max_model_len")
+    if isinstance(length, int) and 0 < length < rules.context_tokens:  # vLLM refuses what is wrong
+        rules = replace(rules, context_tokens=length)
     by_budget = _by_budget(rules, budget, _allows_videos(given))
     images, videos = (
         _users_limits(users, scope, published)
@@ -98,7 +101,7 @@ def _by_budget(rules: PlanningRules, budget: PixelBudget, allows_videos: bool) -
         area = max(area, math.ceil(family.max_aspect_ratio) * token_area)
         if family.video_limit_scope == "frame" and allows_videos:
             longest = min(rules.context_tokens, total or rules.context_tokens)
-            group = math.ceil(longest / _SHOWN_GROUPS) * token_area
+            group = longest // _SHOWN_GROUPS * token_area  # vLLM counts no group beyond the context
             area = max(area, min(group, published.max_pixels))
         return area
 

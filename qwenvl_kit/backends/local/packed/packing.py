@@ -35,7 +35,7 @@ def choose_packing(
         abilities: the features of the processor that /proc/cpuinfo names.
         runs: a function that says if a packed layer runs with this torch; None tries it.
     """
-    can_run: Callable[[type[PackedLinear]], bool] = runs or runs_here
+    can_run = runs_here if runs is None else runs
     if quantization is None or device.type != "cpu" or not can_run(Int8Linear):
         return None
     head = "the output layer in int8 by FBGEMM"
