@@ -43,6 +43,12 @@ def greedy(num_rows: int) -> list[Request]:
     return [_request(number, Sampling(max_new_tokens=_NUM_TOKENS)) for number in range(num_rows)]
 
 
+def sampled(num_rows: int) -> list[Request]:
+    """Requests with published settings."""
+    sampling = Sampling(max_new_tokens=_NUM_TOKENS, **_PUBLISHED)  # type: ignore[arg-type]
+    return [_request(number, sampling) for number in range(num_rows)]
+
+
 def beginning_alike(num_rows: int) -> list[Request]:
     """Greedy requests whose beginning is so long that it is held once."""
     told = " ".join(map(str, range(160)))
@@ -105,10 +111,10 @@ def work_left_by_prefill() -> Iterator[list[int]]:
     left: list[int] = []
     original = Prefill.run
 
-    def watched(prefill: Prefill, group: Any) -> Any:
-        done = original(prefill, group)
-        left.append(num_unawaited())
-        return done
+    def watched(prefill: Prefill, *args: Any) -> Iterator[Any]:
+        for done in original(prefill, *args):
+            left.append(num_unawaited())
+            yield done
 
     with patch.object(Prefill, "run", watched):
         yield left

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.local.cache.kv_cache import CacheState, select_rows
+from qwenvl_kit.backends.local.devices import upload
 from qwenvl_kit.backends.local.engine.finite_values import LANGUAGE_MODEL, not_numbers
 from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
 from qwenvl_kit.backends.local.engine.request import EngineRequest
@@ -269,12 +270,13 @@ class ScoringRun:
         following = [
             [each.at(place + 1) for place in range(begin, begin + num_places)] for each in scored
         ]
-        wanted = torch.tensor(following, device=logits.device)[:, :, None]
+        wanted = upload(torch.tensor(following), logits.device)[:, :, None]
+        end_ids = upload(torch.tensor(self._end_ids), logits.device)
         normalizers, nexts, ends = to_host(
             [
                 _normalizers(flat)[:, None],
                 logits.gather(2, wanted).flatten(0, 1),
-                flat[:, self._end_ids],
+                flat.index_select(1, end_ids),
             ]
         )
         for number, each in enumerate(scored):
