@@ -851,6 +851,8 @@ class VisionChat:
     def clear_cache(self) -> int:
         """Empty the cache, and return the bytes that it took.
 
+        Buffers of CUDA graphs are given back too, as soon as no request uses them.
+
         Raises:
             UnsupportedFeatureError: the backend keeps nothing between requests.
         """

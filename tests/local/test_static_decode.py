@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText
 
 from qwenvl_kit import ImagePart, Message, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import load_backend
@@ -261,6 +262,34 @@ def test_packed_layers_give_the_same_tokens(
     )
     sampling = Sampling(max_new_tokens=6)
     assert fixed.ask("Hello", sampling=sampling).text == grown.ask("Hello", sampling=sampling).text
+    assert steps
+
+
+def test_an_adapter_that_is_loaded_takes_the_place_of_what_was_captured(
+    tmp_path: Path, recorded: None, steps: list[int]
+) -> None:
+    peft = pytest.importorskip("peft", reason="adapters need the optional package peft")
+    folder = build_tiny_model(tmp_path / "model", "qwen3_vl")
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    targets = r".*language_model.*\.(q_proj|v_proj)"
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=targets))
+    torch.manual_seed(0)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data += torch.randn_like(parameter)
+    adapted.save_pretrained(tmp_path / "adapter")
+
+    def answers(chat: VisionChat) -> list[str]:
+        sampling = Sampling(max_new_tokens=6)
+        found = [chat.ask("Hello", sampling=sampling).text]
+        chat.adapters.load(tmp_path / "adapter")
+        found.append(chat.ask("Hello", sampling=sampling).text)
+        chat.adapters.use(None)
+        return [*found, chat.ask("Hello", sampling=sampling).text]
+
+    found = answers(_load(folder, True))
+    assert found == answers(_load(folder, False))
+    assert found[0] == found[2] != found[1]
     assert steps
 
 

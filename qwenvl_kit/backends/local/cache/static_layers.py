@@ -58,11 +58,11 @@ class StaticLayer(DynamicLayer):
 
         What is hidden is zero, because NaN of earlier requests would spread through the mask.
         """
-        for buffer, kept in zip(self._buffers, (state.keys, state.values)):
-            assert kept is not None  # layers without keys have no place in static storage
+        known = _known(state)
+        for buffer, kept in zip(self._buffers, known):
             buffer.zero_()
             buffer[: len(kept), :, : kept.shape[2]] = kept
-        self.num_known = 0 if state.keys is None else state.keys.shape[2]
+        self.num_known = known[0].shape[2]
 
     def read(self, num_rows: int, length: int) -> LayerState:
         """The first rows and positions, copied: the buffers are written over."""
@@ -94,10 +94,9 @@ class StaticStorage:
         """Give back what there is, and take memory for the buffers of a bucket."""
         self.clear()
         for layer, (keys, values) in zip(state.layers, _shapes(state, rows, length)):
-            assert layer.keys is not None
-            assert layer.values is not None
+            like = _known(layer)
             self._layers.append(
-                (layer.keys.new_empty(math.prod(keys)), layer.values.new_empty(math.prod(values)))
+                (like[0].new_empty(math.prod(keys)), like[1].new_empty(math.prod(values)))
             )
 
     def clear(self) -> None:
@@ -126,7 +125,7 @@ class StaticStorage:
 
 def bucket_bytes(state: CacheState, rows: int, length: int) -> int:
     """The size in bytes of the buffers that a bucket needs for a state."""
-    sizes = [layer.keys.element_size() if layer.keys is not None else 0 for layer in state.layers]
+    sizes = [_known(layer)[0].element_size() for layer in state.layers]
     shapes = _shapes(state, rows, length)
     return sum(
         size * (math.prod(keys) + math.prod(values)) for size, (keys, values) in zip(sizes, shapes)
@@ -136,13 +135,16 @@ def bucket_bytes(state: CacheState, rows: int, length: int) -> int:
 def _shapes(state: CacheState, rows: int, length: int) -> list[tuple[Sequence[int], Sequence[int]]]:
     """The shapes of keys and values of each layer, (rows, heads, length, head size)."""
     found: list[tuple[Sequence[int], Sequence[int]]] = []
-    for layer in state.layers:
-        assert layer.keys is not None
-        assert layer.values is not None
-        found.append(
-            (
-                (rows, layer.keys.shape[1], length, layer.keys.shape[3]),
-                (rows, layer.values.shape[1], length, layer.values.shape[3]),
-            )
+    for keys, values in map(_known, state.layers):
+        of_keys, of_values = (
+            (rows, part.shape[1], length, part.shape[3]) for part in (keys, values)
         )
+        found.append((of_keys, of_values))
     return found
+
+
+def _known(layer: LayerState) -> KeysAndValues:
+    """The keys and values of a layer, which those of full attention have."""
+    if layer.keys is None or layer.values is None:
+        raise TypeError("a layer without keys and values has no place in static storage")
+    return layer.keys, layer.values

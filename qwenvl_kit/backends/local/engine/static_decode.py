@@ -192,8 +192,7 @@ class StaticDecoder:
 
         A sequence for which no token can be chosen ends by an error of its own.
         """
-        bucket = self._bucket
-        assert bucket is not None
+        bucket = self._entered()
         answers = [request.sequence for request in requests]
         if not self._is_launched:
             self._launch(bucket, answers)
@@ -211,12 +210,17 @@ class StaticDecoder:
 
     def leave(self) -> CacheState:
         """Give the sequences back; a step that was launched ahead is thrown away."""
-        bucket = self._bucket
-        assert bucket is not None
+        bucket = self._entered()
         layers = tuple(layer.read(self._num_rows, self._length) for layer in bucket.layers)
         length = self._length
         self.clear()
         return CacheState(layers, length)
+
+    def _entered(self) -> _Bucket:
+        """The bucket in which the sequences lie."""
+        if self._bucket is None:
+            raise RuntimeError("no sequences lie in a bucket")
+        return self._bucket
 
     def clear(self) -> None:
         """Forget the sequences; buffers and graphs stay for the next ones."""
@@ -293,7 +297,9 @@ class StaticDecoder:
         """One step: logits of the next tokens, and the inputs of the step after it."""
         bucket.mask.index_fill_(3, bucket.place, value=True)
         logits = self._runner.step_in_place(bucket.cache, bucket.mask, bucket.ids, bucket.positions)
-        bucket.tops[count] = top = TopLogits(logits)
+        top = TopLogits(logits)
+        if count > _COUNTS[0]:  # greedy rows ask for nothing else, so a graph need not keep it
+            bucket.tops[count] = top
         values, ids = top.top(count)
         normalizers = top.log_normalizers()[:, None]
         bucket.found[count][:, : 1 + 2 * values.shape[1]] = torch.cat(
@@ -307,8 +313,8 @@ class StaticDecoder:
         self, bucket: _Bucket, answers: Sequence[Answer], found: Sequence[Sequence[float]]
     ) -> None:
         """Choose the next token of each answer, and have the device take those that were drawn."""
-        top = bucket.tops[self._count]
-        count = min(self._count, top.logits.shape[1])
+        top = bucket.tops.get(self._count)
+        count = self._count if top is None else min(self._count, top.logits.shape[1])
         for row, answer in enumerate(answers):
             normalizer, *rest = found[row]
             values, ids = rest[:count], [int(token) for token in rest[count : 2 * count]]
@@ -318,8 +324,11 @@ class StaticDecoder:
                 answer.fail(not_numbers(LANGUAGE_MODEL, self._model.dtype))
                 continue
             with answer.failing_alone():
-                token = answer.sampler.choose(values, ids, top, row)
-                logit = values[ids.index(token)] if token in ids else float(top.logits[row, token])
+                token, logit = ids[0], values[0]
+                if top is not None:
+                    token = answer.sampler.choose(values, ids, top, row)
+                    is_listed = token in ids
+                    logit = values[ids.index(token)] if is_listed else float(top.logits[row, token])
                 add_token(answer, token, logit, normalizer, zip(ids, values))
             self._has_next_ids |= not answer.is_greedy
 

@@ -13,7 +13,7 @@ import torch
 
 
 class StepGraph:
-    """What a function does on a CUDA device, captured once and repeated.
+    """A function's work on a CUDA device, captured once and repeated.
 
     Args:
         run: the function. It runs once before it is captured, as libraries make room in their
