@@ -101,6 +101,7 @@ class VisionChat:
         quantization: Literal["4bit", "8bit"] | None = None,
         attention: str = "auto",
         compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
+        cuda_graphs: bool | Literal["auto"] = "auto",
         adapter: str | os.PathLike[str] | None = None,
         budget: BudgetChoice = "native",
         media: MediaPolicy | None = None,
@@ -130,6 +131,8 @@ class VisionChat:
                 it works here, else torch's own.
             compile: True if torch should compile parts of the model when it first runs; "auto" does
                 so where that was measured to be faster.
+            cuda_graphs: True to decode with fixed shapes, captured as CUDA graphs on a CUDA device
+                and without graphs on a processor; "auto" does so on a CUDA device that can.
             adapter: the folder of a LoRA adapter; `adapters` loads more.
             budget: the visual tokens that pictures may take if a request does not say.
             media: the media policy: which files and URLs may be opened.
@@ -170,6 +173,7 @@ class VisionChat:
             quantization=quantization,
             attention=attention,
             compile=compile,
+            cuda_graphs=cuda_graphs,
             adapter=adapter,
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
@@ -833,6 +837,8 @@ class VisionChat:
 
     def clear_cache(self) -> int:
         """Empty the cache, and return the bytes that it took.
+
+        Buffers of CUDA graphs are given back too, as soon as no request uses them.
 
         Raises:
             UnsupportedFeatureError: the backend keeps nothing between requests.
