@@ -117,7 +117,15 @@ class PositionEncoder:
     def compute(
         self, token_ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]
     ) -> torch.Tensor:
-        """The positions of tokens at the beginning of a sequence, (4, tokens)."""
+        """Return the positions of tokens at the beginning of a sequence; nothing is remembered.
+
+        Args:
+            token_ids: the tokens.
+            media: the plans of the pictures and videos among them, in their order.
+
+        Returns:
+            int64 (4, tokens), as from `encode_positions`.
+        """
         text = torch.arange(len(token_ids))
         if not media:
             return text.repeat(4, 1)
