@@ -265,6 +265,7 @@ def test_packed_layers_give_the_same_tokens(
     assert steps
 
 
+@pytest.mark.long
 def test_an_adapter_that_is_loaded_takes_the_place_of_what_was_captured(
     tmp_path: Path, recorded: None, steps: list[int]
 ) -> None:
