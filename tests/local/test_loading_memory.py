@@ -19,8 +19,8 @@ from qwenvl_kit.backends.local.packed.packing import runs_here
 from qwenvl_kit.testing import build_tiny_model
 
 SLACK = 48 * 2**20
-"""What beside weights does not grow with their number: the values that are packed at a time, in some
-copies of 16 MB, and what the allocator keeps of them until loading ends."""
+"""What beside weights does not grow with their number: the values that are packed at a time, in
+some copies of 16 MB, and what the allocator keeps of them until loading ends."""
 
 CHILD = """
 import sys
