@@ -132,7 +132,8 @@ class VisionChat:
             compile: True if torch should compile parts of the model when it first runs; "auto" does
                 so where that was measured to be faster.
             cuda_graphs: True to decode with fixed shapes, captured as CUDA graphs on a CUDA device
-                and without graphs on a processor; "auto" does so on a CUDA device that can.
+                and without graphs on a processor; "auto" does so where that was measured to be
+                faster, which is nowhere yet.
             adapter: the folder of a LoRA adapter; `adapters` loads more.
             budget: the visual tokens that pictures may take if a request does not say.
             media: the media policy: which files and URLs may be opened.

@@ -134,8 +134,10 @@ def _decoder(chat: VisionChat) -> StaticDecoder:
     return backend._engine.static
 
 
-def test_graphs_are_the_default_on_one_gpu(tiny_folder: Path) -> None:
-    chat = VisionChat.from_pretrained(tiny_folder, device="cuda", attention="sdpa")
+def test_graphs_stay_on_once_they_are_tried_on_a_gpu(tiny_folder: Path) -> None:
+    chat = VisionChat.from_pretrained(
+        tiny_folder, device="cuda", attention="sdpa", cuda_graphs=True
+    )
     assert chat.report()["cuda_graphs"].startswith("on (")
     assert chat.ask("Hello", sampling=Sampling(max_new_tokens=8)).text
     assert chat.report()["cuda_graphs"].startswith("on (")  # nothing stopped it

@@ -318,7 +318,7 @@ def test_the_report_says_what_was_decided_and_why(tiny_folder: Path) -> None:
         for value in ("auto", False, True)
     ]
     assert [report["cuda_graphs"] for report in reports] == [
-        "off (there are none on cpu)",
+        "off (not measured to pay anywhere yet)",
         "off (as asked)",
         "on (as asked: fixed shapes, without graphs)",
     ]

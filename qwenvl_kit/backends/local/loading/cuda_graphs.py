@@ -24,37 +24,29 @@ class CudaGraphs:
     reason: str
 
     @classmethod
-    def choose(
-        cls, cuda_graphs: bool | Literal["auto"], model: Any, *, is_changed: bool
-    ) -> CudaGraphs:
+    def choose(cls, cuda_graphs: bool | Literal["auto"], model: Any) -> CudaGraphs:
         """Decide by the argument `cuda_graphs` and a loaded model.
 
         Args:
             cuda_graphs: the argument.
             model: the model of transformers.
-            is_changed: True for a model that is quantised or compiled, whose kernels may wait for
-                the device.
 
         Raises:
             ModelLoadError: True was given for a model that cannot decode so.
         """
         if cuda_graphs is False:
             return cls(False, "as asked")
+        if cuda_graphs == "auto":
+            return cls(False, "not measured to pay anywhere yet")
         obstacle = _obstacle(model)
-        if cuda_graphs is True:
-            if obstacle:
-                raise ModelLoadError(
-                    f"cuda_graphs=True was given, and {obstacle}",
-                    expected="full attention by 'sdpa', whole on one CUDA device or the processor",
-                    hint="cuda_graphs='auto'",
-                )
-            is_cuda = model.device.type == "cuda"
-            return cls(True, "as asked" if is_cuda else "as asked: fixed shapes, without graphs")
-        if model.device.type != "cuda":
-            return cls(False, f"there are none on {model.device.type}")
-        if obstacle or is_changed:
-            return cls(False, obstacle or "quantised or compiled layers may wait for the device")
-        return cls(True, "on a CUDA device, where launching a step takes longer than a small step")
+        if obstacle:
+            raise ModelLoadError(
+                f"cuda_graphs=True was given, and {obstacle}",
+                expected="full attention by 'sdpa', whole on one CUDA device or the processor",
+                hint="cuda_graphs='auto'",
+            )
+        is_cuda = model.device.type == "cuda"
+        return cls(True, "as asked" if is_cuda else "as asked: fixed shapes, without graphs")
 
     def describe(self) -> str:
         """The decision and its reason, for the report."""

@@ -151,8 +151,7 @@ def load_backend(
         release_free_memory()  # quantising took several times the memory of the weights
     _freeze(torch_model)
     check_cached_step(torch_model, is_exact=_is_exact(torch_model, load_plan))
-    is_changed = load_plan.is_quantized or compilation.is_on
-    graphs = CudaGraphs.choose(cuda_graphs, torch_model, is_changed=is_changed)
+    graphs = CudaGraphs.choose(cuda_graphs, torch_model)
     if compilation.is_on:
         compile_layers(torch_model)
     notes = notes_on(checkpoint.folder, settings, tensors)
