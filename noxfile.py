@@ -39,7 +39,7 @@ GUARDS = (
 )
 GUIDED = (
     *("places", "tool calls", "partial JSON", "thoughts", "message dicts", "JSON schemas", "URLs"),
-    *("sources", "pictures", "documents", "journals", "calibrations"),
+    *("sources", "pictures", "documents", "journals", "calibrations", "training files"),
 )
 EARLY = ("huggingface-hub", "safetensors", "tokenizers", "torch", "torchvision", "transformers")
 COMPILED = {"PYTHONDONTWRITEBYTECODE": None}

@@ -114,7 +114,7 @@ _NAMES_OF_MODULES = {
 
 _ROOMS = (
     *("backends", "calibration", "distributed", "errors", "grounding", "live", "media", "messages"),
-    *("options", "plans", "requests", "results", "tasks", "telemetry", "testing"),
+    *("options", "plans", "requests", "results", "tasks", "telemetry", "testing", "training"),
 )
 """Modules and folders with public names of their own: `qwenvl_kit.telemetry` needs no import."""
 

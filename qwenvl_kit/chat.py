@@ -101,6 +101,7 @@ class VisionChat:
         quantization: Literal["4bit", "8bit"] | None = None,
         attention: str = "auto",
         compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
+        cuda_graphs: bool | Literal["auto"] = "auto",
         adapter: str | os.PathLike[str] | None = None,
         budget: BudgetChoice = "native",
         media: MediaPolicy | None = None,
@@ -130,6 +131,8 @@ class VisionChat:
                 it works here, else torch's own.
             compile: True if torch should compile parts of the model when it first runs; "auto" does
                 so where that was measured to be faster.
+            cuda_graphs: True to decode with fixed shapes, captured as CUDA graphs on a CUDA device
+                and without graphs on a processor; "auto" does so on a CUDA device that can.
             adapter: the folder of a LoRA adapter; `adapters` loads more.
             budget: the visual tokens that pictures may take if a request does not say.
             media: the media policy: which files and URLs may be opened.
@@ -149,6 +152,7 @@ class VisionChat:
             ModelLoadError: a subclass of it; the message says what is missing or does not fit, and
                 what to try.
         """
+        from qwenvl_kit.calibration.files import load_calibrator
         from qwenvl_kit.embedded import MODEL_FOLDER
         from qwenvl_kit.media.policy import as_policy
         from qwenvl_kit.options import as_budget
@@ -158,8 +162,6 @@ class VisionChat:
         budget, media = as_budget(budget), as_policy(media)
         check_warm_up(warm_up)
         model = MODEL_FOLDER if model is None else model
-        from qwenvl_kit.calibration.files import load_calibrator
-
         calibrator = load_calibrator(calibrator, model)
         backend = load_local(
             model,
@@ -171,6 +173,7 @@ class VisionChat:
             quantization=quantization,
             attention=attention,
             compile=compile,
+            cuda_graphs=cuda_graphs,
             adapter=adapter,
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
@@ -443,25 +446,17 @@ class VisionChat:
         Raises:
             OverloadError: too many requests wait.
         """
-        import asyncio
-
-        from qwenvl_kit.pipeline.inflight import RequestObserver, fails_for_memory
+        from qwenvl_kit.pipeline.awaiting import awaited
+        from qwenvl_kit.pipeline.inflight import RequestObserver
 
         settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         request = _request(prompt, media, settings)
         observer = RequestObserver()
-        try:
-            if num_samples:
-                return await asyncio.to_thread(
-                    self._ask_with_samples, request, num_samples, observer
-                )
-            in_flight = await asyncio.to_thread(self._begin, request, observer)
-            if await fails_for_memory(in_flight):  # it may be asked once more, smaller
-                return await asyncio.to_thread(in_flight.result)
-            return in_flight.result()
-        except asyncio.CancelledError:
-            observer.cancel()
-            raise
+        if num_samples:
+            return await awaited(
+                lambda: self._ask_with_samples(request, num_samples, observer), observer
+            )
+        return await awaited(lambda: self._begin(request, observer), observer)
 
     @overload
     def ask_many(
@@ -555,8 +550,8 @@ class VisionChat:
 
     def score(
         self,
-        requests: Sequence[RequestLike],
-        answers: Sequence[str],
+        requests: Iterable[RequestLike],
+        answers: Iterable[str],
         *,
         budget: BudgetChoice | None = None,
     ) -> list[list[Reply]]:
@@ -583,16 +578,12 @@ class VisionChat:
             SchemaError: there are no answers, or one is given twice or holds a special token.
             InputError: a request cannot be used.
         """
-        from qwenvl_kit.pipeline.scoring import score_answers, scoring_requests, single_choices
+        from qwenvl_kit.pipeline.scoring import score_answers
 
         defaults = _settings(None, budget, None, None, None, (), None)
-        asked = scoring_requests(requests, answers, defaults)
-        with self._slot.use() as use:
-            scored = score_answers(use, asked, answers, self._stats)
-        if scored is not None:
-            return scored
-        replies = self.ask_many(single_choices(asked, answers), on_error="raise")
-        return [replies[at : at + len(answers)] for at in range(0, len(replies), len(answers))]
+        return score_answers(
+            self._slot, self.ask_many, requests, answers, defaults, stats=self._stats
+        )
 
     def stream_many(
         self,
@@ -846,6 +837,8 @@ class VisionChat:
 
     def clear_cache(self) -> int:
         """Empty the cache, and return the bytes that it took.
+
+        Buffers of CUDA graphs are given back too, as soon as no request uses them.
 
         Raises:
             UnsupportedFeatureError: the backend keeps nothing between requests.

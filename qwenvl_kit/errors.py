@@ -9,6 +9,7 @@
     |   +-- ContextLengthError           the prompt does not fit the model's context
     |   +-- JournalError                 a file of results that is not of this request
     |   +-- CalibrationError             answers that are not enough to calibrate confidence
+    |   +-- TrainingDataError            an example that cannot be trained
     |   +-- ToolError                    a tool that cannot be offered, or was called wrongly
     |   +-- SchemaError                  a type, schema or labels that no answer can follow
     |   `-- MediaError                   a picture, video or document that cannot be used
@@ -137,6 +138,10 @@ class JournalError(InputError):
 
 class CalibrationError(InputError):
     """Confidence cannot be calibrated or measured with the given answers."""
+
+
+class TrainingDataError(InputError):
+    """A row of a training file, or an example, cannot be trained; its place is `file:line`."""
 
 
 class ToolError(InputError):

@@ -154,6 +154,38 @@ class Journal:
             self._file.close()
 
 
+def read_records(path: str | os.PathLike[str], *, kind: str) -> Iterator[tuple[str, Record]]:
+    """Yield the records of a journal with their keys, in the order in which they were added.
+
+    The file is only read, whatever model or request it belongs to. A last line that is incomplete
+    is left out. The last record of a key counts, if it was added twice.
+
+    Args:
+        path: the file.
+        kind: name of the task that made the results.
+
+    Raises:
+        JournalError: the file cannot be read, is no journal of that kind, or is damaged before its
+            last line.
+    """
+    name = os.fsdecode(path)
+    with _translated(name), open(path, "rb") as file:
+        header = _object(file.readline(_MAX_HEADER_BYTES))
+        if header.get(_MARK) != VERSION or header.get("kind") != kind:
+            raise JournalError(
+                f"{name} is no journal of {kind}",
+                expected=f"a journal that {kind} has written",
+            )
+        start = file.tell()
+        places, _ = _scan(file, name, start)
+        for key, (offset, num_bytes) in places.items():
+            file.seek(offset)
+            entry = _parse(file.read(num_bytes))
+            if entry is None:
+                raise _someone_else(name)
+            yield key, entry[1]
+
+
 def to_record(value: Any) -> dict[str, Any]:
     """Convert a dataclass, such as a `Reply`, into dicts, tuples, strings and numbers."""
     return asdict(value)

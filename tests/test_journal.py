@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from qwenvl_kit import ImagePlan, Plan, Reply, Size, Timing, TokenScore, Usage, VideoPlan
 from qwenvl_kit.errors import JournalError
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.journal import Journal, fingerprint, from_record, to_record
+from qwenvl_kit.journal import Journal, fingerprint, from_record, read_records, to_record
 from qwenvl_kit.results import TokenAlternative
 
 SETTINGS = {"model": "scripted", "seed": 7, "question": "What?"}
@@ -248,3 +249,17 @@ def test_a_record_with_fields_of_a_later_release_is_read_without_them():
 def test_a_record_of_something_else_is_refused(record):
     with pytest.raises(JournalError, match="not a"):
         from_record(Size, record)
+
+
+def test_records_are_read_without_the_settings_of_their_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with Journal.open(path, kind="ask_many", settings={"model": "any"}) as journal:
+        journal.add_all({"a": {"n": 1}, "b": {"n": 2}})
+        journal.add("a", {"n": 3})
+    with path.open("ab") as file:
+        file.write(b'{"key": "c", "rec')
+    before = path.read_bytes()
+    assert dict(read_records(path, kind="ask_many")) == {"a": {"n": 3}, "b": {"n": 2}}
+    assert path.read_bytes() == before
+    with pytest.raises(JournalError, match="no journal of summarize_video"):
+        list(read_records(path, kind="summarize_video"))

@@ -65,6 +65,16 @@ from qwenvl_kit.tasks import (
     summarize_video,
     translate_text_in_image,
 )
+from qwenvl_kit.training import (
+    Example,
+    LabelPart,
+    MarkedSequence,
+    PlacePart,
+    check_examples,
+    examples_from_replies,
+    read_examples,
+    show_example,
+)
 
 
 def asking() -> None:
@@ -247,6 +257,28 @@ def calibration(chat: VisionChat, replies: list[Reply], correct: list[bool]) -> 
     calibrator.save("calibration.json")
     assert_type(chat.calibrator, "Calibrator | None")
     chat.calibrator = Calibrator.load("calibration.json")
+
+
+def training(chat: VisionChat) -> None:
+    examples = read_examples("train.jsonl", form="swift", columns={"question": "query"})
+    mixed = read_examples({"a.jsonl": 0.7, "b.jsonl": 0.3}, seed=1, until="all")
+    assert_type(mixed.notes, tuple[str, ...])
+    for example in examples:
+        assert_type(example, Example)
+        assert_type(example.messages[0], Message)
+    report = check_examples(
+        "Qwen/Qwen2-VL-2B-Instruct", examples, budget="standard", max_tokens=8192
+    )
+    assert_type(report.tokens.most_99, int)
+    assert_type(report.faults[0].where, str)
+    report.raise_faults()
+    box = PlacePart((1, 2, 30, 40))
+    own = Example([Message.user("a.png", LabelPart("cup")), Message.assistant(box)], weight=2.0)
+    assert_type(show_example("model", own), tuple[MarkedSequence, ...])
+    requests = [Request.about("What?", "a.png", id="a")]
+    replies = chat.ask_many(requests)
+    assert_type(examples_from_replies(requests, replies, {"a": "A cup."}), list[Example])
+    assert_type(examples_from_replies(requests, "run.jsonl"), list[Example])
 
 
 def weather(city: str) -> str:

@@ -11,6 +11,10 @@ from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.grounding.coordinates import PARTS
 from qwenvl_kit.plans import ImagePlan
 
+LABEL_MARKS = ("<|object_ref_start|>", "<|object_ref_end|>")
+BOX_MARKS = ("<|box_start|>", "<|box_end|>")
+"""The special tokens of places (model card of Qwen2-VL)."""
+
 
 def write_boxes(boxes: Sequence[Box], plan: ImagePlan, family: Family) -> str:
     """Write the answer in which a model of the family would name these boxes.
@@ -29,19 +33,46 @@ def write_boxes(boxes: Sequence[Box], plan: ImagePlan, family: Family) -> str:
     return json.dumps(items, ensure_ascii=False)
 
 
+def write_label(label: str, family: Family) -> str:
+    """Write the name of a thing as a model of the family writes it beside a place in a sentence."""
+    if family.box_format == "box tokens":
+        return f"{LABEL_MARKS[0]}{label}{LABEL_MARKS[1]}"
+    return label
+
+
+def write_corners(corners: Sequence[Point], plan: ImagePlan, family: Family) -> str:
+    """Write a box or a point, without a label, as a model of the family writes it in a sentence.
+
+    Args:
+        corners: the upper left and the lower right corner of a box, or one point, in pixels of
+            the upright original.
+        plan: the plan of the picture.
+        family: the family whose form is written.
+    """
+    numbers = [round(side) for corner in corners for side in _of_model(corner, plan, family)]
+    if family.box_format == "box tokens":
+        pairs = ",".join(f"({x},{y})" for x, y in zip(numbers[::2], numbers[1::2]))
+        return f"{BOX_MARKS[0]}{pairs}{BOX_MARKS[1]}"
+    return json.dumps(numbers)
+
+
 def _corners(box: Box, plan: ImagePlan, family: Family) -> list[int]:
-    to_model = plan.pixel_map.to_resized
-    low, high = to_model(Point(box.x1_px, box.y1_px)), to_model(Point(box.x2_px, box.y2_px))
+    corners = (Point(box.x1_px, box.y1_px), Point(box.x2_px, box.y2_px))
+    return [round(side) for corner in corners for side in _of_model(corner, plan, family)]
+
+
+def _of_model(corner: Point, plan: ImagePlan, family: Family) -> tuple[float, float]:
+    """A place in the units of a family, not yet rounded."""
     across = down = 1.0
     if family.coordinates == "thousandths":
         across, down = PARTS / plan.resized.width_px, PARTS / plan.resized.height_px
-    sides = (low.x_px * across, low.y_px * down, high.x_px * across, high.y_px * down)
-    return [round(side) for side in sides]
+    place = plan.pixel_map.to_resized(corner)
+    return place.x_px * across, place.y_px * down
 
 
 def _in_box_tokens(label: str, corners: Sequence[int]) -> str:
     x1, y1, x2, y2 = corners
     return (
-        f"<|object_ref_start|>{label}<|object_ref_end|>"
-        f"<|box_start|>({x1},{y1}),({x2},{y2})<|box_end|>"
+        f"{LABEL_MARKS[0]}{label}{LABEL_MARKS[1]}"
+        f"{BOX_MARKS[0]}({x1},{y1}),({x2},{y2}){BOX_MARKS[1]}"
     )

@@ -243,16 +243,3 @@ def _end_if_cancelled(observer: RequestObserver, use: PipelineUse, _: object) ->
     """End the use of a request that was cancelled: nobody may ever ask for its outcome."""
     if observer.is_cancelled():
         use.end_in_background()
-
-
-async def fails_for_memory(request: InFlightRequest) -> bool:
-    """Wait until a request has ended; True if there was too little memory for it."""
-    import asyncio
-
-    ended = asyncio.wrap_future(request.future)
-    try:
-        await asyncio.wait([ended])  # which raises nothing: an error here would refer to itself
-    except asyncio.CancelledError:
-        ended.cancel()
-        raise
-    return isinstance(ended.exception(), OutOfMemoryError)

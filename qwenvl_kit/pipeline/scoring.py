@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from qwenvl_kit.errors import OverloadError, QwenVLKitError, fresh, located
 from qwenvl_kit.media.fetch_cache import FetchCache
 from qwenvl_kit.options import Sampling
-from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
+from qwenvl_kit.pipeline.core import Pipeline, PipelineSlot, PipelineUse, PreparedRequest
 from qwenvl_kit.pipeline.inflight import RequestObserver, reply_of
 from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.requests import Request, RequestLike, as_request, check_batch
 from qwenvl_kit.results import Reply
-from qwenvl_kit.structured_output.constraints import Constraint
+from qwenvl_kit.structured_output.constraints import Constraint, different_texts
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -46,31 +46,59 @@ class _Submitted:
     future: Future[tuple[Completion, ...]]
 
 
+class _AskMany(Protocol):
+    def __call__(
+        self, requests: Iterable[RequestLike], /, *, on_error: Literal["raise"]
+    ) -> list[Reply]: ...
+
+
 def score_answers(
-    use: PipelineUse, requests: Sequence[Request], answers: Sequence[str], stats: StatsCounter
-) -> list[list[Reply]] | None:
+    slot: PipelineSlot,
+    ask_many: _AskMany,
+    requests: Iterable[RequestLike],
+    answers: Iterable[str],
+    defaults: Request,
+    *,
+    stats: StatsCounter,
+) -> list[list[Reply]]:
     """Score the same answers to each of several requests.
 
     Args:
-        use: the use of a pipeline.
+        slot: the pipeline, which cannot be replaced meanwhile.
+        ask_many: asks many requests, for a backend that cannot score.
         requests: the requests.
         answers: the answers.
+        defaults: the settings of requests that have none of their own.
         stats: the counter of replies and failures; each answer counts as one.
 
     Returns:
-        For each request the replies, in the order of the answers; None if the backend cannot score
-        them, and nothing was done.
+        For each request the replies, in the order of the answers.
 
     Raises:
+        SchemaError: there are no answers, or one is given twice.
         InputError: a request cannot be used.
         GenerationError: the model failed.
     """
+    answers = different_texts(answers, "answers")
+    asked = scoring_requests(requests, answers, defaults)
+    with slot.use() as use:
+        scored = _scored(use, asked, answers, stats)
+    if scored is not None:
+        return scored
+    replies = ask_many(single_choices(asked, answers), on_error="raise")
+    return [replies[at : at + len(answers)] for at in range(0, len(replies), len(answers))]
+
+
+def _scored(
+    use: PipelineUse, requests: Sequence[Request], answers: Sequence[str], stats: StatsCounter
+) -> list[list[Reply]] | None:
+    """The replies of a backend that can score; None if it cannot score one of the requests."""
     if not use.pipeline.backend.has_scoring:
         return None
     observer, scored = RequestObserver(), list[list[Reply]]()
     try:
         for batch in _prepared(use.pipeline, requests):
-            if not scored and not all(use.pipeline.backend.can_score(b.request) for b in batch):
+            if not all(use.pipeline.backend.can_score(b.request) for b in batch):
                 return None
             with use.pipeline.together():
                 submitted = [
@@ -139,10 +167,9 @@ def scoring_requests(
         defaults: the settings of requests that have none of their own.
 
     Raises:
-        SchemaError: there are no answers, or one is given twice.
+        InputError: they are no requests.
     """
     check_batch(requests, defaults, "raise", None)
-    Constraint.from_choices(answers)
     most = max(len(answer.encode()) for answer in answers) + 1  # a token has at least one byte
     sampling = Sampling(max_new_tokens=most, max_cycle_tokens=None)
     asked = [as_request(each).with_defaults(defaults) for each in requests]

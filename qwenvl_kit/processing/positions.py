@@ -81,10 +81,10 @@ class PositionEncoder:
         """
         known = self._known(prompt, media)
         if known is None:
-            positions = self._compute(prompt.ids, media)
+            positions = self.compute(prompt.ids, media)
         else:
             cut, num_media = known.cut, len(known.media)
-            rest = self._compute(prompt.ids[cut:], media[num_media:])
+            rest = self.compute(prompt.ids[cut:], media[num_media:])
             rest[0] += cut
             rest[1:] += known.following
             positions = torch.cat([known.positions, rest], dim=1)
@@ -114,10 +114,18 @@ class PositionEncoder:
                 found = known
         return found
 
-    def _compute(
+    def compute(
         self, token_ids: Sequence[int], media: Sequence[ImagePlan | VideoPlan]
     ) -> torch.Tensor:
-        """The positions of tokens at the beginning of a sequence, (4, tokens)."""
+        """Return the positions of tokens at the beginning of a sequence; nothing is remembered.
+
+        Args:
+            token_ids: the tokens.
+            media: the plans of the pictures and videos among them, in their order.
+
+        Returns:
+            int64 (4, tokens), as from `encode_positions`.
+        """
         text = torch.arange(len(token_ids))
         if not media:
             return text.repeat(4, 1)

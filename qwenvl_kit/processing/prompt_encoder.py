@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from tokenizers import Tokenizer
 
 from qwenvl_kit.errors import CheckpointError, MessageError, UnsupportedFeatureError
 from qwenvl_kit.families import Family
-from qwenvl_kit.messages.message import ImagePart, Message, Part, VideoPart
+from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, VideoPart
 from qwenvl_kit.messages.order import has_late_instructions
 from qwenvl_kit.messages.thinking import opens_thought
+from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.prompts.chat_template import chat_template_of
 from qwenvl_kit.prompts.template_input import TokenShield, Turns, render_turns, render_videos
@@ -28,12 +30,16 @@ _MAX_RECENT_TOKENS = 16_384
 """The longest prompt that is kept: for a longer one encoding is a small part of the work, and
 keeping many of them takes memory."""
 
+_TURN_START, _TURN_END = "<|im_start|>", "<|im_end|>"
+"""The tokens around a turn, in the chat templates of all families."""
+
+_SAID = "the answer in words"
+"""A text that stands for that of an answer while its tool calls are rendered."""
 
 _NUM_TURNS, _MAX_TURN = 1024, 8192
 """The number of turns whose tokens are kept, and the most characters of such a turn: a conversation
 tokenises its new turns alone."""
 
-_TURN = "<|im_start|>"
 _SYSTEM = "<|im_start|>system"
 """The beginning of a prompt with a system message, or with tools, which templates write there."""
 
@@ -107,7 +113,7 @@ class PromptEncoder:
         self._plain_tokenizer = _private_copy(self._tokenizer, added_tokens=False)
         self._image_id = self._placeholder_id(family.image_token)
         self._video_id = self._placeholder_id(family.video_token)
-        self._turn_id = self._tokenizer.token_to_id(_TURN)
+        self._turn_id = self._tokenizer.token_to_id(_TURN_START)
         self._cuts_at_turns = _cuts_text(self._tokenizer, self._turn_id)
         self._encode_turn = lru_cache(_NUM_TURNS)(partial(_encoded, self._tokenizer))
         self.special_tokens = tuple(
@@ -153,9 +159,58 @@ class PromptEncoder:
         shield = TokenShield(self.special_tokens, messages)
         return self._ids(shield, self._render(self._turns(messages, shield)))
 
-    def encode_answer(self, text: str) -> list[int]:
-        """Return the tokens of an answer, with special tokens in it as ordinary characters."""
-        return list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
+    def encode_answer(self, text: str, *, marks: Sequence[str] = ()) -> list[int]:
+        """Return the tokens of an answer, with special tokens in it as ordinary characters.
+
+        Args:
+            text: the answer.
+            marks: special tokens that stay tokens, where the tokenizer has them.
+        """
+        known = {mark: self._tokenizer.token_to_id(mark) for mark in marks}
+        found = "|".join(re.escape(mark) for mark, index in known.items() if index is not None)
+        ids: list[int] = []
+        for piece in re.split(f"({found})", text) if found else [text]:
+            mark_id = known.get(piece)
+            plain = self._plain_tokenizer
+            ids += (
+                plain.encode(piece, add_special_tokens=False).ids if mark_id is None else [mark_id]
+            )
+        return ids
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a special token; None if the tokenizer does not have it."""
+        index: int | None = self._tokenizer.token_to_id(token)
+        return index
+
+    def render_calls(self, message: Message) -> str:
+        """Return the tool calls of an assistant's message as the checkpoint's model writes them.
+
+        The chat template writes them in a conversation of one question, with the line ends that
+        stand between the text of the message and its calls.
+
+        Args:
+            message: a message with calls; its other parts only decide if a text precedes them.
+
+        Raises:
+            CheckpointError: the template leaves the calls out.
+        """
+        calls = tuple(part for part in message.parts if isinstance(part, ToolCall))
+        said = (TextPart(_SAID),) if message.text.strip() else ()
+        turns = (Message.user("?"), Message("assistant", (*said, *calls)))
+        shield = TokenShield(self.special_tokens, turns)
+        conversation = self._turns(turns, shield)
+        prompt = self._templates[False].render(conversation.turns, ends=True)
+        written = "".join(piece.text for piece in shield.pieces(prompt))
+        _, _, after = written.partition(_SAID if said else f"{_TURN_START}assistant\n")
+        calls_text, end, _ = after.rpartition(_TURN_END)
+        if not said:
+            calls_text = calls_text[calls_text.find("<tool_call>") :]
+        if not end or not all(call.name in calls_text for call in calls):
+            raise CheckpointError(
+                "the chat template leaves out the tool calls of an answer",
+                expected="a template that writes tool_calls",
+            )
+        return calls_text
 
     def _encode(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]
@@ -199,8 +254,8 @@ class PromptEncoder:
         """
         if not self._cuts_at_turns:
             return [text]
-        first, *others = text.split(_TURN)
-        return [first, *(_TURN + other for other in others)]
+        first, *others = text.split(_TURN_START)
+        return [first, *(_TURN_START + other for other in others)]
 
     def _render(self, conversation: Turns) -> str:
         roles = [turn["role"] for turn in conversation.turns]

@@ -78,6 +78,7 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         goes_on: bool = False,
+        ends: bool = False,
         **switches: Any,
     ) -> str:
         """Render the prompt of a conversation.
@@ -87,6 +88,7 @@ class ChatTemplate:
             tools: the tools that the model may call.
             goes_on: True if the last message is the beginning of the answer, which the model
                 continues; otherwise the prompt ends with the header of a new answer.
+            ends: True if nothing follows the last message, so that there is no such header.
             switches: other variables of the template, such as `enable_thinking`.
 
         Raises:
@@ -100,7 +102,12 @@ class ChatTemplate:
         final = _add_mark(messages[-1]["content"]) if goes_on else None
         with metered(weight(given)):
             prompt = self._template.render(
-                {**self._special_tokens, **switches, **given, "add_generation_prompt": not goes_on}
+                {
+                    **self._special_tokens,
+                    **switches,
+                    **given,
+                    "add_generation_prompt": not (goes_on or ends),
+                }
             )
         return prompt if final is None else _cut_at_mark(prompt, final)
 

@@ -58,18 +58,7 @@ class Constraint:
         Raises:
             SchemaError: there are no choices, or one is empty, no text, or given twice.
         """
-        is_list = isinstance(choices, Iterable) and not isinstance(choices, str)
-        texts = list(choices) if is_list else []
-        if not texts:
-            raise SchemaError(f"choices={choices!r} were given", expected="a list of texts")
-        for index, choice in enumerate(texts):
-            if not isinstance(choice, str) or not choice.strip() or not _is_whole(choice):
-                raise SchemaError(
-                    f"{choice!r} was given", expected="a text", where=f"choices[{index}]"
-                )
-        if len(set(texts)) < len(texts):
-            twice = next(text for text, count in Counter(texts).items() if count > 1)
-            raise SchemaError(f"{twice!r} was given twice", expected="texts that differ")
+        texts = different_texts(choices, "choices")
         return cls("choice", json.dumps(texts, ensure_ascii=False))
 
     @classmethod
@@ -90,6 +79,29 @@ class Constraint:
         """The only answer that is allowed; None if there are several."""
         choices: list[str] = json.loads(self.text) if self.kind == "choice" else []
         return str(choices[0]) if len(choices) == 1 else None
+
+
+def different_texts(given: Iterable[str], name: str) -> list[str]:
+    """Check that texts can be answers, and differ.
+
+    Args:
+        given: the texts.
+        name: the name of the argument that holds them, for messages.
+
+    Raises:
+        SchemaError: there are none, or one is empty, no text, or given twice.
+    """
+    is_list = isinstance(given, Iterable) and not isinstance(given, str)
+    texts = list(given) if is_list else []
+    if not texts:
+        raise SchemaError(f"{name}={given!r} were given", expected="a list of texts")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip() or not _is_whole(text):
+            raise SchemaError(f"{text!r} was given", expected="a text", where=f"{name}[{index}]")
+    if len(set(texts)) < len(texts):
+        twice = next(text for text, count in Counter(texts).items() if count > 1)
+        raise SchemaError(f"{twice!r} was given twice", expected="texts that differ")
+    return texts
 
 
 def _is_whole(text: str) -> bool:

@@ -17,6 +17,7 @@ from qwenvl_kit.errors import CheckpointError, UnsupportedFeatureError
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.testing.architectures import SHAPES, Dimensions
 from tests.by_hand import CONVERSATIONS, by_hand, generate_by_hand, ids_of, kit_batch, picture
+from tests.training.served import assert_served_as_trained, encoder_of
 
 FILES = Path(__file__).parents[3] / "shared" / "checkpoints"
 
@@ -224,3 +225,12 @@ def test_thinking_checkpoints_sample_as_their_cards_say(
     sampling = load_backend(folder).default_sampling
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 0.95, 20)
     assert sampling.presence_penalty is None
+
+
+def test_training_sees_what_is_served(
+    published: LocalBackend, name: str, published_folder: Callable[[str], Path]
+) -> None:
+    chat, encoder = VisionChat(published), encoder_of(published_folder(name))
+    film = VideoPart([picture(112, 84, seed) for seed in range(4)], fps=2)
+    question = [Message.user(ImagePart(picture(500, 300)), film, "What is different?")]
+    assert_served_as_trained(chat, encoder, [*question, Message.assistant("The cat.")])

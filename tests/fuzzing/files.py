@@ -1,4 +1,4 @@
-"""What strangers' files reach: pictures, videos, documents, checkpoints, journals."""
+"""What strangers' files reach: pictures, videos, documents, checkpoints, journals, rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from qwenvl_kit.budget.planning import plan_media
 from qwenvl_kit.calibration import Calibrator
 from qwenvl_kit.checkpoints.inspection import inspect
 from qwenvl_kit.embedded import MODEL_FOLDER
+from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.journal import Journal
 from qwenvl_kit.media.images import decode_image, read_header
 from qwenvl_kit.media.loader import decode_media, open_media
 from qwenvl_kit.media.pages import read_pages
 from qwenvl_kit.messages.message import Message, VideoPart
 from qwenvl_kit.options import PixelBudget
+from qwenvl_kit.training import Example, read_examples
 from tests.fuzzing.targets import Fuzzed
 from tests.hostile.films import h264, muxed
 from tests.videos import write_video
@@ -72,6 +74,16 @@ def _journal(content: bytes) -> None:
         with Journal.open(file.name, kind="test", settings={"a": 1}) as journal:
             for key in ("one", "two"):
                 journal.get(key)
+
+
+def _training(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("train.jsonl", "train.json"):
+            path = Path(folder) / name
+            path.write_bytes(content)
+            for outcome in read_examples(path).outcomes():
+                assert isinstance(outcome, (Example, QwenVLKitError))
+                assert str(path) in outcome.where or str(path) in str(outcome)
 
 
 def _calibration(content: bytes) -> None:
@@ -203,6 +215,25 @@ def _journals() -> tuple[bytes, ...]:
         return (path.read_bytes(),)
 
 
+def _rows() -> tuple[bytes, ...]:
+    rows: list[dict[str, Any]] = [
+        {"query": "<image>q", "response": "a", "images": ["a.png"], "history": [["b", "c"]]},
+        {
+            "messages": [
+                {"role": "user", "content": "<image>Where is <ref-object>?"},
+                {"role": "tool_call", "content": '{"name": "f", "arguments": {"x": 1}}'},
+                {"role": "tool_response", "content": "1"},
+                {"role": "assistant", "content": "<think>hm</think>at <bbox>", "loss": True},
+            ],
+            "images": ["a.png"],
+            "objects": {"ref": ["it"], "bbox": [[1, 2, 3, 4.5]], "bbox_type": "real"},
+            "tools": '[{"name": "f", "parameters": {}}]',
+        },
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+    ]
+    return ("\n".join(map(json.dumps, rows)).encode(), json.dumps(rows, indent=1).encode())
+
+
 def _files(name: str) -> tuple[bytes, ...]:
     return ((MODEL_FOLDER / name).read_bytes(),)
 
@@ -226,6 +257,7 @@ FILE_TARGETS = {
     "growing films": Fuzzed(_video, _growing_films(), share=0.05),
     "documents": Fuzzed(_document, _documents(), share=0.3),
     "journals": Fuzzed(_journal, _journals(), share=0.5),
+    "training files": Fuzzed(_training, _rows(), share=0.5),
     "calibrations": Fuzzed(_calibration, _files("calibration.json"), share=0.3),
     "configurations": Fuzzed(_checkpoint("config.json"), _files("config.json"), share=0.2),
     "processors": Fuzzed(

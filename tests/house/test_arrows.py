@@ -45,6 +45,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "distributed": ("distributed",),
     "integrations": ("integrations",),
     "testing": ("testing",),
+    "training": ("training",),
     "command line": ("__main__",),
     "names at the top": ("",),
 }
@@ -86,6 +87,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distributed": {"errors", "values", "requests", "chat"},
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families", "processing"},
+    "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
+    | {"processing", "tools", "requests", "grounding", "journal"},
     "command line": {"errors", "checkpoints", "diagnostics"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},

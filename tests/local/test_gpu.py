@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
-from qwenvl_kit import ImagePart, Message, Reply, Sampling, VisionChat
+from qwenvl_kit import ImagePart, Message, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
 from qwenvl_kit.backends.local.engine import scheduler
+from qwenvl_kit.backends.local.engine.request import EngineRequest
+from qwenvl_kit.backends.local.engine.static_decode import StaticDecoder
 from qwenvl_kit.backends.local.loading.device_map import WORKING_BYTES
 from qwenvl_kit.backends.local.memory import shape_of
 from qwenvl_kit.budget.memory import predict_activation_bytes, predict_cache_bytes
@@ -90,6 +93,75 @@ def test_a_prompt_that_is_read_in_chunks_on_a_gpu_is_answered_as_on_a_cpu(
     chat = VisionChat.from_pretrained(folder, device="cuda", dtype="float32")
     monkeypatch.setattr(scheduler, "ALONE_CHUNK_TOKENS", 40)
     assert ids_of(chat.ask(asked, sampling=sampling)) == expected
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"])
+def test_captured_steps_give_the_tokens_of_steps_that_are_not(tmp_path: Path, family: str) -> None:
+    folder = build_tiny_model(tmp_path / family, family)
+    captured, plain = (
+        VisionChat.from_pretrained(folder, device="cuda", dtype="float32", cuda_graphs=each)
+        for each in (True, False)
+    )
+    assert _greedy_and_sampled(captured) == _greedy_and_sampled(plain)
+    decoder = _decoder(captured)
+    assert not decoder.reason
+    assert any(bucket.graphs for bucket in decoder._buckets.values())
+    freed = captured.clear_cache()
+    assert freed >= decoder.num_bytes == 0
+    assert _greedy_and_sampled(captured) == _greedy_and_sampled(plain)
+
+
+def _greedy_and_sampled(chat: VisionChat) -> list[list[int]]:
+    """The tokens of a batch whose rows leave at different times, twice."""
+    published = {"temperature": 0.7, "top_k": 20, "top_p": 0.8}
+    found = []
+    for settings in ({}, published):
+        requests = [
+            Request(
+                [Message.user(ImagePart(picture(90, 60, seed)), "x " * seed)],
+                sampling=Sampling(max_new_tokens=4 + 5 * seed, seed=seed, **settings),
+            )
+            for seed in range(5)
+        ]
+        found += [ids_of(reply) for reply in chat.ask_many(requests, on_error="raise")]
+    return found
+
+
+def _decoder(chat: VisionChat) -> StaticDecoder:
+    backend = chat._pipeline.backend
+    assert isinstance(backend, LocalBackend)
+    assert backend._engine.static is not None
+    return backend._engine.static
+
+
+def test_graphs_are_the_default_on_one_gpu(tiny_folder: Path) -> None:
+    chat = VisionChat.from_pretrained(tiny_folder, device="cuda", attention="sdpa")
+    assert chat.report()["cuda_graphs"].startswith("on (")
+    assert chat.ask("Hello", sampling=Sampling(max_new_tokens=8)).text
+    assert chat.report()["cuda_graphs"].startswith("on (")  # nothing stopped it
+
+
+def test_a_captured_step_waits_for_the_gpu_once(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = VisionChat.from_pretrained(tiny_folder, device="cuda", cuda_graphs=True)
+    sampling = Sampling(max_new_tokens=16, max_cycle_tokens=None)
+    chat.ask("Hello", sampling=sampling)  # captures
+    advance, waits = StaticDecoder.advance, list[str]()
+
+    def watched(decoder: StaticDecoder, requests: list[EngineRequest]) -> None:
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")  # it tells of all waits but those for events
+            try:
+                advance(decoder, requests)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        waits.extend(str(each.message) for each in noted)
+
+    monkeypatch.setattr(StaticDecoder, "advance", watched)
+    chat.ask("Hello", sampling=sampling)
+    assert waits == []
 
 
 def test_flash_attention_gives_the_scores_of_torchs_own_attention(tiny_folder: Path) -> None:

@@ -156,12 +156,30 @@ def test_a_model_that_thinks_first_is_asked_for_each_answer(
     ]
 
 
-@pytest.mark.parametrize("answers", [[], ["a", "a"], ["a", ""], "ab", ["<|im_end|>", "a"]])
-def test_answers_that_cannot_be_scored_are_refused(chat: VisionChat, answers: Any) -> None:
-    with pytest.raises(SchemaError):
-        chat.score(["Which?"], answers)
-
-
 def test_an_answer_without_room_says_so(chat: VisionChat) -> None:
     (replies,) = chat.score(["Which?"], ["y", "x " * 20_000])
     assert [reply.finish_reason for reply in replies] == ["stop", "length"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], r"answers=\[\] were given"),
+        ("red", "answers='red' were given"),
+        (["a", "a"], "'a' was given twice"),
+        (["a", ""], r"answers\[1\]"),
+        (["a", "\ud800"], r"answers\[1\]"),
+        ([b"red"], r"answers\[0\]"),
+        (["red", "<|im_end|>"], r"answers\[1\]: .* holds a special token"),
+    ],
+)
+def test_answers_that_cannot_be_scored_are_refused_by_their_own_name(
+    chat: VisionChat, answers: Any, said: str
+) -> None:
+    with pytest.raises(SchemaError, match=said):
+        chat.score(["Which?"], answers)
+
+
+def test_answers_may_come_from_a_generator(chat: VisionChat) -> None:
+    (replies,) = chat.score(iter(["Which?"]), (text for text in ("a", "b")))
+    assert [reply.text for reply in replies] == ["a", "b"]

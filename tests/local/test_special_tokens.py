@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import pytest
-import torch
 
 from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.local import LocalBackend, load_backend
@@ -23,12 +23,11 @@ def scripted(tiny_folder: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def answering(text: str) -> VisionChat:
         ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
 
-        def process(sequence: Any, _: Any, logits: torch.Tensor) -> torch.Tensor:
-            wanted = ids[len(sequence.token_ids)]
-            return torch.full_like(logits, -torch.inf).index_fill(0, torch.tensor(wanted), 0.0)
+        def allowed(sequence: Any, num_ids: int) -> Any:
+            return numpy.arange(num_ids) == ids[len(sequence.token_ids)]
 
         where = "qwenvl_kit.backends.local.engine.sequence.Sequence"
-        monkeypatch.setattr(f"{where}.process", process)
+        monkeypatch.setattr(f"{where}.allowed", allowed)
         monkeypatch.setattr(f"{where}.takes_raw_logits", False)
         return VisionChat(backend)
 

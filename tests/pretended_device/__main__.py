@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -25,7 +25,12 @@ from qwenvl_kit.backends.local import load_backend
 from qwenvl_kit.backends.local.loading.device_map import WORKING_BYTES
 from qwenvl_kit.testing import build_tiny_model
 from tests.pretended_device import steps
-from tests.pretended_device.faults import FAULTS, WASTE, a_prefix_that_is_a_mapping
+from tests.pretended_device.faults import (
+    FAULTS,
+    WASTE,
+    a_prefix_that_is_a_mapping,
+    a_wait_for_each_row,
+)
 from tests.pretended_device.scenarios import SCENARIOS, Found
 from tests.pretended_device.tensors import Settings, pretended_devices
 
@@ -38,19 +43,22 @@ def _on_processor(folder: Path) -> VisionChat:
 
 
 @contextmanager
-def _on_devices(folder: Path, count: int, share: float = 0.6) -> Iterator[VisionChat]:
+def _on_devices(
+    folder: Path, count: int, share: float = 0.6, *, cuda_graphs: bool | Literal["auto"] = "auto"
+) -> Iterator[VisionChat]:
     """A chat whose model lies on pretended devices.
 
     Args:
         folder: the checkpoint.
         count: the number of devices.
         share: for several, the part of the weights for which each has room.
+        cuda_graphs: False to decode without fixed shapes.
     """
     room = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     free = WORKING_BYTES + int(room * share * 1.1) if count > 1 else 2**33
     with pretended_devices(count=count, free_bytes=free):
         device = "auto" if count > 1 else "cuda"
-        backend = load_backend(folder, device=device, dtype="float32")
+        backend = load_backend(folder, device=device, dtype="float32", cuda_graphs=cuda_graphs)
         homes = {parameter.device for parameter in backend.model.parameters()}
         assert homes == {torch.device("cuda", number) for number in range(count)}, homes
         with VisionChat(backend) as chat:
@@ -104,8 +112,10 @@ def _answers_of(chat: VisionChat, expected: dict[str, Found]) -> dict[str, str]:
 
 def step_counts(folder: Path) -> dict[str, Any]:
     """Waits, uploads and copies of a step, by the kind of requests and the number of rows."""
+    with _on_devices(folder, 1, cuda_graphs=False) as chat:
+        growing = _steps_of(chat)
     with _on_devices(folder, 1) as chat:
-        return _steps_of(chat)
+        return growing | _fixed_steps_of(chat)
 
 
 def _steps_of(chat: VisionChat) -> dict[str, Any]:
@@ -120,15 +130,55 @@ def _steps_of(chat: VisionChat) -> dict[str, Any]:
     return {**found, "left": left}
 
 
+def _fixed_steps_of(chat: VisionChat) -> dict[str, Any]:
+    """Greedy steps with fixed shapes after the first, which fills a bucket; none if there are none.
+
+    Sampled rows hand the drawn tokens to the device.
+    """
+    if not chat.report()["cuda_graphs"].startswith("on"):
+        return {}
+    kinds = {"greedy": steps.greedy, "sampled": steps.sampled}
+    return {
+        f"fixed {kind} {rows}": steps.counted(chat, make(rows), num_skipped=1).counts
+        for kind, make in kinds.items()
+        for rows in (1, 8)
+    }
+
+
+_FIXED = (
+    *("a_picture", "prompts_of_different_lengths", "answers_that_end_at_different_times"),
+    *("a_conversation", "a_stop_string", "bound_answers"),
+)
+"""Scenarios that the short tests try with fixed shapes."""
+
+
+def _fixed_of(folder: Path, expected: dict[str, Found]) -> dict[str, Any]:
+    """What was found with fixed shapes: answers, steps, and what became of a capture that waits."""
+    with _on_devices(folder, 1) as chat:
+        answered = {
+            name: _outcome(partial(SCENARIOS[name], chat), expected[name]) for name in _FIXED
+        }
+        counted, before = _fixed_steps_of(chat), chat.report()["cuda_graphs"]
+        chat.clear_cache()
+        with a_wait_for_each_row():
+            name = "a_stop_string"
+            answered["while a step waits"] = _outcome(
+                partial(SCENARIOS[name], chat), expected[name]
+            )
+        after = chat.report()["cuda_graphs"]
+    return {"answers": answered, "steps": counted, "before": before, "after": after}
+
+
 def everything(folder: Path) -> dict[str, Any]:
     """All that the short tests ask for."""
     expected = _expected(folder)
     Settings.has_fp64 = False
     with _on_devices(folder, 2) as chat:
         answered, copied = _answers_of(chat, expected), _copies_of(chat)
-    with _on_devices(folder, 1) as chat:
+    with _on_devices(folder, 1, cuda_graphs=False) as chat:
         counted, seen = _steps_of(chat), _faults_of(chat, expected)
-    return {"answers": answered, "copies": copied, "steps": counted, "faults": seen}
+    found = {"answers": answered, "copies": copied, "steps": counted, "faults": seen}
+    return {**found, "fixed": _fixed_of(folder, expected)}
 
 
 def _faults_of(chat: VisionChat, expected: dict[str, Found]) -> dict[str, Any]:

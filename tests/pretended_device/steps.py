@@ -43,6 +43,12 @@ def greedy(num_rows: int) -> list[Request]:
     return [_request(number, Sampling(max_new_tokens=_NUM_TOKENS)) for number in range(num_rows)]
 
 
+def sampled(num_rows: int) -> list[Request]:
+    """Requests with published settings."""
+    sampling = Sampling(max_new_tokens=_NUM_TOKENS, **_PUBLISHED)  # type: ignore[arg-type]
+    return [_request(number, sampling) for number in range(num_rows)]
+
+
 def beginning_alike(num_rows: int) -> list[Request]:
     """Greedy requests whose beginning is so long that it is held once."""
     told = " ".join(map(str, range(160)))
@@ -71,8 +77,14 @@ def _request(number: int, sampling: Sampling, constraint: Constraint | None = No
     return Request("x " * number + "?", sampling=sampling, constraint=constraint)
 
 
-def counted(chat: VisionChat, requests: Sequence[Request]) -> Step:
-    """The dearest step of a batch while all its requests run."""
+def counted(chat: VisionChat, requests: Sequence[Request], num_skipped: int = 0) -> Step:
+    """The dearest step of a batch while all its requests run.
+
+    Args:
+        chat: the chat.
+        requests: the requests of the batch.
+        num_skipped: the number of first steps that are left out.
+    """
     chat.clear_cache()
     steps: list[Step] = []
     decode = Scheduler._decode
@@ -88,6 +100,7 @@ def counted(chat: VisionChat, requests: Sequence[Request]) -> Step:
         for reply in chat.ask_many(requests):
             assert isinstance(reply, Reply), reply
     together = [step for step in steps if step.num_rows == len(requests)]
+    together = together[num_skipped:]
     assert together, [step.num_rows for step in steps]
     return max(together, key=lambda step: sum(step.counts))
 
@@ -98,10 +111,10 @@ def work_left_by_prefill() -> Iterator[list[int]]:
     left: list[int] = []
     original = Prefill.run
 
-    def watched(prefill: Prefill, group: Any) -> Any:
-        done = original(prefill, group)
-        left.append(num_unawaited())
-        return done
+    def watched(prefill: Prefill, *args: Any) -> Iterator[Any]:
+        for done in original(prefill, *args):
+            left.append(num_unawaited())
+            yield done
 
     with patch.object(Prefill, "run", watched):
         yield left

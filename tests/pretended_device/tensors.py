@@ -11,6 +11,7 @@ from unittest.mock import patch
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.pretended_device.graphs import PretendedEvent, PretendedGraph
 from tests.pretended_device.refusals import (
     COPIES,
     INDEXING,
@@ -34,6 +35,10 @@ _WAITING = frozenset(
     }
 )
 """Operations whose result the host must know, so that it waits."""
+
+
+_UNPINNED = {"pin_memory": False}
+"""Memory of the processor is pinned for a real device alone."""
 
 
 class Settings:
@@ -123,7 +128,7 @@ def run(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     pretended = [each for each in tensors if isinstance(each, PretendedTensor)]
     home = _home(operation, args, kwargs.get("device"), tensors, pretended)
     if not pretended and home.type in ("cpu", "meta"):
-        return operation(*args, **kwargs)
+        return operation(*args, **{**kwargs, **_UNPINNED} if "pin_memory" in kwargs else kwargs)
     check_devices(operation, args, tensors)
     _note(operation, args, kwargs, home, pretended)
     values = _each(args, _values_of)
@@ -293,6 +298,7 @@ def pretended_devices(*, count: int = 1, free_bytes: int = 10**9) -> Iterator[No
         free_bytes: the free memory of each.
     """
     from qwenvl_kit.backends.local import devices
+    from qwenvl_kit.backends.local.engine import static_decode
 
     torch._C._ensureCUDADeviceGuardSet()  # as FakeTensorMode does: a guard that does nothing
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # as `.data = ` is not seen
@@ -314,6 +320,8 @@ def pretended_devices(*, count: int = 1, free_bytes: int = 10**9) -> Iterator[No
         patch.object(torch.cuda, "memory_reserved", lambda *_: 0),
         patch.object(torch.cuda, "memory_allocated", lambda *_: 0),
         patch.object(torch.cuda, "empty_cache", lambda: None),
+        patch.object(torch.cuda, "Event", PretendedEvent),
+        patch.object(static_decode, "StepGraph", PretendedGraph),
         patch.object(torch.cuda, "get_device_capability", lambda *_: (8, 0)),
         patch.object(torch.accelerator, "is_available", lambda: True),
         patch.object(torch.accelerator, "current_accelerator", lambda *_: torch.device("cuda")),

@@ -25,6 +25,9 @@ TRIED = [name for name in FAMILIES if name not in ("qwen3_5_moe", "qwen4_exp")]
 """Families that give the processor's answers. Qwen4-Exp gives logits that are no numbers here, for
 a reason that is not known; whether it does so on a GPU is not known either."""
 
+FULL = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+"""Families whose layers all have full attention, which decode with fixed shapes."""
+
 Found = dict[str, dict[str, Any]]
 
 
@@ -61,6 +64,30 @@ def test_a_greedy_step_waits_once_and_uploads_once_whatever_its_rows(
     found: Found, num_rows: int
 ) -> None:
     assert found["steps"][f"greedy {num_rows}"] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("num_rows", [1, 8])
+def test_a_greedy_step_with_fixed_shapes_waits_once_and_uploads_nothing(
+    found: Found, num_rows: int
+) -> None:
+    assert found["fixed"]["before"].startswith("on (")
+    assert found["fixed"]["steps"][f"fixed greedy {num_rows}"] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("num_rows", [1, 8])
+def test_a_sampled_step_with_fixed_shapes_uploads_the_drawn_tokens_at_once(
+    found: Found, num_rows: int
+) -> None:
+    assert found["fixed"]["steps"][f"fixed sampled {num_rows}"] == [1, 1, 0]
+
+
+def test_fixed_shapes_give_the_answers_of_the_processor(found: Found) -> None:
+    assert {name: wrong for name, wrong in found["fixed"]["answers"].items() if wrong} == {}
+
+
+def test_a_step_that_waits_is_not_captured(found: Found) -> None:
+    assert found["fixed"]["after"].startswith("off (a decode step could not be captured")
+    assert "_local_scalar_dense" in found["fixed"]["after"]
 
 
 @pytest.mark.parametrize("num_rows", [4, 8])
@@ -129,4 +156,6 @@ def test_an_adapter_that_is_loaded_on_two_devices_gives_the_answers_of_the_proce
 def test_each_family_waits_once_a_step(family: str) -> None:
     counts = found_by_child(family, "steps")["steps"]
     assert counts["greedy 1"] == counts["greedy 8"] == [1, 1, 0]
+    fixed = {name: each for name, each in counts.items() if name.startswith("fixed greedy")}
+    assert list(fixed.values()) == ([[1, 0, 0]] * 2 if family in FULL else [])
     assert counts["of_all_kinds 4"] == counts["of_all_kinds 8"] == [1, 3, 0]

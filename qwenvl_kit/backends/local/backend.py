@@ -94,6 +94,7 @@ class LocalBackend(Backend):
         loaded: the checkpoint.
         max_cache_bytes: most bytes of computed prompts and features that are kept for later use.
         max_queued_requests: most requests that wait while others run.
+        has_static_decode: True to decode with fixed shapes what can be, as CUDA graphs on a GPU.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class LocalBackend(Backend):
         loaded: LoadedModel,
         max_cache_bytes: int = 2**30,
         max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        *,
+        has_static_decode: bool = False,
     ) -> None:
         model, processor, family = loaded.model, loaded.processor, loaded.rules.family
         self._state: LoadedModel | None = loaded
@@ -112,6 +115,7 @@ class LocalBackend(Backend):
             rules=loaded.generation,
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
+            has_static_decode=has_static_decode,
         )
         self._adapters = Adapters(
             model,
@@ -166,7 +170,11 @@ class LocalBackend(Backend):
 
     def report(self) -> Mapping[str, str]:
         """Facts about the loaded model, in words."""
-        return {**self._loaded.facts, "adapter": self._adapters.active or "none"}
+        facts = {**self._loaded.facts, "adapter": self._adapters.active or "none"}
+        static = self._engine.static
+        if static is not None and static.reason:
+            facts["cuda_graphs"] = f"off ({static.reason})"
+        return facts
 
     def free_bytes(self) -> int | None:
         """The memory that the device could give if nothing ran and the cache were empty."""
@@ -175,7 +183,8 @@ class LocalBackend(Backend):
             if free is None:
                 return None
             engine = self._engine
-            return free + engine.store.used_bytes + engine.scheduler.running_bytes
+            used = max(engine.scheduler.running_bytes, engine.buffer_bytes)
+            return free + engine.store.used_bytes + used
 
     def count_prompt_tokens(
         self, messages: Sequence[Message], media: Sequence[ImagePlan | VideoPlan]

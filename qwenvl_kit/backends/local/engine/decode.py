@@ -31,7 +31,8 @@ from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOu
 from qwenvl_kit.backends.local.engine.processed_logits import process_logits
 from qwenvl_kit.backends.local.engine.prompt_lookup import Draft
 from qwenvl_kit.backends.local.engine.request import EngineRequest
-from qwenvl_kit.backends.local.engine.shortlist import Shortlist
+from qwenvl_kit.backends.local.engine.shortlist import Shortlist, add_token
+from qwenvl_kit.backends.local.engine.static_decode import StaticDecoder
 from qwenvl_kit.backends.local.engine.top_logits import TopLogits, to_host
 
 
@@ -41,14 +42,18 @@ class DecodeBatch:
     Args:
         model: the model of transformers.
         runner: runs its forward passes.
+        static: decodes with fixed shapes what it can; None to decode nothing so.
 
     Attributes:
         requests: the requests, in the order of their rows in the cache.
     """
 
-    def __init__(self, model: Any, runner: ModelRunner) -> None:
+    def __init__(
+        self, model: Any, runner: ModelRunner, static: StaticDecoder | None = None
+    ) -> None:
         self._model = model
         self._runner = runner
+        self._static, self._may_enter = static, True
         self.requests: list[EngineRequest] = []
         self._cache: Any = None
         self._draft: Draft | None = None
@@ -70,6 +75,7 @@ class DecodeBatch:
             output: the output of their prefill, one row each.
         """
         if self.requests:
+            self._leave()
             self._drop_draft()
             states, masks = (read_state(self._cache), output.state), (self._mask, output.mask)
             num_shared = self._num_shared(requests, states, masks)
@@ -80,12 +86,41 @@ class DecodeBatch:
             self._continue_with(output.cache, output.mask)
         self.requests += requests
 
+    def advance(self) -> None:
+        """Add the next token to each sequence that has not ended."""
+        if self._static is not None and self._is_static(self._static):
+            self._static.advance(self.requests)
+            self._num_steps += 1
+        else:
+            sample_tokens(self.requests, self.step(), self.dtype)
+
+    def _is_static(self, static: StaticDecoder) -> bool:
+        """True if the next step has fixed shapes; the sequences then lie in a bucket."""
+        if not static.takes(self.requests):
+            return False
+        if static.is_full:
+            self._leave()
+        if static.is_active or not self._may_enter:
+            return static.is_active
+        self._drop_draft()
+        state = read_state(self._cache)
+        self._may_enter = not state.num_shared and static.enter(state, self._mask, self.requests)
+        if self._may_enter:
+            self._cache = None
+        return self._may_enter
+
+    def _leave(self) -> None:
+        """Have the sequences in a cache that grows, wherever they lie."""
+        if self._static is not None and self._static.is_active:
+            self._cache = open_cache(self._model, self._static.leave())
+
     def step(self) -> torch.Tensor:
         """Return the logits of the next token of each sequence, fp32 (batch, vocabulary).
 
         The model is given the last token of each sequence, unless a draft held that token and the
         logits after it are known already.
         """
+        self._leave()
         draft = self._draft
         logits = None if draft is None else draft.logits_after(self.requests[0].sequence.last_id)
         if logits is None:
@@ -146,6 +181,7 @@ class DecodeBatch:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep the requests of some rows, and drop the others."""
+        self._leave()
         state = read_state(self._cache)
         mask = self._mask[list(rows)]
         shared, own = mask[:, : state.num_shared], mask[:, state.num_shared :]
@@ -161,11 +197,18 @@ class DecodeBatch:
     def clear(self) -> None:
         """Drop all requests and their cache."""
         self.requests, self._cache, self._draft = [], None, None
+        if self._static is not None:
+            self._static.clear()
+
+    def release_buffers(self) -> int:
+        """Release what is kept for further batches, if none runs; return its bytes."""
+        return 0 if self._static is None else self._static.release()
 
     def state_of_only_sequence(self) -> CacheState | None:
         """The cache of a sequence that is alone and has no padding; None otherwise."""
         if len(self.requests) != 1 or self._device_mask is not None:
             return None
+        self._leave()
         self._drop_draft()
         return read_state(self._cache)
 
@@ -191,6 +234,7 @@ class DecodeBatch:
 
     def _continue_with(self, cache: Any, mask: torch.Tensor) -> None:
         self._cache, self._joined_mask, self._num_steps = cache, mask, 0
+        self._may_enter = True
         is_whole = bool(mask.all())
         self._device_mask = None if is_whole else upload(mask, self._model.device)
 
@@ -246,6 +290,4 @@ def sample_tokens(
                 made, row = (lists[1], rows[at]) if at in rows else (raw_list, at)
                 token, logit = made.choose(row, logits[at])
                 (normalizer,) = normalizers[at]
-                likeliest = raw_list.likeliest(at)
-                alternatives = ((other, value - normalizer) for other, value in likeliest)
-                sequence.append(token, logit - normalizer, alternatives)
+                add_token(sequence, token, logit, normalizer, raw_list.likeliest(at))

@@ -38,6 +38,7 @@ from qwenvl_kit.backends.local.engine.sampler import SamplerSettings
 from qwenvl_kit.backends.local.engine.scheduler import Scheduler
 from qwenvl_kit.backends.local.engine.scoring import GivenAnswer, Scorer, ScoringRequest
 from qwenvl_kit.backends.local.engine.sequence import Sequence
+from qwenvl_kit.backends.local.engine.static_decode import StaticDecoder
 from qwenvl_kit.backends.local.engine.vision_encoder import (
     FEATURES,
     Features,
@@ -68,6 +69,7 @@ class Engine:
         rules: the rules of generation_config.json, which hold for every request.
         max_cache_bytes: the most bytes of prompts and features that are kept between requests.
         max_queued_requests: the most requests that wait while others run.
+        has_static_decode: True to decode with fixed shapes what can be.
 
     Attributes:
         encoder: encodes conversations as prompts.
@@ -76,6 +78,7 @@ class Engine:
         store: keeps features and KV caches between requests.
         vision: gives the features of pictures and videos.
         scheduler: runs the requests.
+        static: decodes with fixed shapes; None if nothing is.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Engine:
         rules: GenerationRules,
         max_cache_bytes: int,
         max_queued_requests: int,
+        has_static_decode: bool = False,
     ) -> None:
         check_layers(model)
         check_keywords(model, processor, family)
@@ -106,7 +110,8 @@ class Engine:
         runner = ModelRunner(model, int(processor.tokenizer.pad_token_id))
         prefixes = PrefixCache(self.store)
         prefill = Prefill(runner, self.vision, prefixes, is_croppable=croppable)
-        batch = DecodeBatch(model, runner)
+        self.static = StaticDecoder(model, runner) if has_static_decode else None
+        batch = DecodeBatch(model, runner, self.static)
         scorer = Scorer(model, runner, end_ids)
         self.scheduler = Scheduler(
             prefill,
@@ -137,7 +142,7 @@ class Engine:
         Raises:
             SchemaError: an answer holds a special token.
         """
-        given = [*map(GivenAnswer, answers, self._grammars.spelled(answers))]
+        given = [*map(GivenAnswer, answers, self._grammars.spelled(answers, "answers"))]
         engine_request = self._engine_request(request, observer, given)
         self.scheduler.submit(engine_request)
         return engine_request.future
@@ -162,12 +167,27 @@ class Engine:
         )
 
     def free_bytes(self) -> int | None:
-        """The free memory of the model's device in bytes; None where it is not known."""
-        return free_bytes(self._model)
+        """The memory in bytes that requests may take on the model's device; None if not known.
+
+        Static decode keeps its buffers between requests, which use them again.
+        """
+        free = free_bytes(self._model)
+        return None if free is None else free + self.buffer_bytes
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The size of the buffers of static decode in bytes."""
+        return 0 if self.static is None else self.static.num_bytes
 
     def clear_cache(self) -> int:
         """Drop everything that is kept between requests, and return the bytes that it took."""
         freed = self.store.clear()
+        if self.static is not None:
+            with self.scheduler.idle() as is_idle:
+                if is_idle:
+                    freed += self.static.release()
+                else:
+                    self.static.note_change()
         empty_device_cache()
         return freed
 

@@ -93,8 +93,12 @@ class GrammarCompiler:
         encoded = self._tokenizer.backend_tokenizer.encode(constraint.least)
         return len(encoded.ids) * 5 // 4 + _SPARE_TOKENS
 
-    def spelled(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of each choice.
+    def spelled(self, texts: Sequence[str], name: str) -> list[tuple[int, ...]]:
+        """The tokens of each of some texts that may be answers.
+
+        Args:
+            texts: the texts.
+            name: the name of the argument that holds them, for messages.
 
         Raises:
             SchemaError: one holds a special token, which could end the answer or forge a mark.
@@ -108,13 +112,15 @@ class GrammarCompiler:
                 raise SchemaError(
                     f"{texts[index]!r} holds a special token",
                     expected="plain text",
-                    where=f"choices[{index}]",
+                    where=f"{name}[{index}]",
                 )
         return found
 
     def _matcher(self, constraint: Constraint) -> Any:
         if constraint.kind == "choice":
-            return _ChoiceMatcher(self.spelled(json.loads(constraint.text)), self._end_ids[0])
+            return _ChoiceMatcher(
+                self.spelled(json.loads(constraint.text), "choices"), self._end_ids[0]
+            )
         try:
             from llguidance import LLMatcher
             from llguidance.hf import from_tokenizer

@@ -230,6 +230,24 @@ class ModelRunner:
             logits_to_keep=positions.shape[-1],
         )
 
+    def step_in_place(
+        self, cache: Any, mask: torch.Tensor, ids: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the logits after one token of each row, fp32 (rows, vocabulary).
+
+        All inputs lie on the device, and nothing is waited for.
+
+        Args:
+            cache: the open KV cache, of static layers.
+            mask: True for the positions that a row sees, bool (rows, 1, 1, length).
+            ids: the tokens, (rows, 1).
+            positions: their M-RoPE positions, (4, rows, 1).
+        """
+        logits = self._run(
+            cache, input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
+        )
+        return logits[:, -1]
+
     def _run(self, cache: Any, **inputs: Any) -> torch.Tensor:
         """Run a forward pass; return logits, fp32 (batch, tokens, vocabulary)."""
         shared = read_shared_prefix(cache)

@@ -172,6 +172,12 @@ class Scheduler:
         """Let no request begin within the block if none runs, so that all begin together."""
         return self._gathering.hold()
 
+    @contextmanager
+    def idle(self) -> Iterator[bool]:
+        """Tell if nothing runs, and let nothing begin within the block."""
+        with self._changed:
+            yield not self._is_busy
+
     @property
     def load(self) -> Load:
         """The numbers of waiting and running requests; read without a lock, so it never waits."""
@@ -422,7 +428,7 @@ class Scheduler:
         started = time.perf_counter()
         try:
             with translated_errors():
-                sample_tokens(requests, self._batch.step(), self._batch.dtype)
+                self._batch.advance()
         except QwenVLKitError as error:
             self._batch.clear()  # some layers may have taken the new tokens, and others not
             self._fail([request for request in requests if request in self._running], error)
@@ -483,9 +489,8 @@ class Scheduler:
     def _make_room(self, requests: Sequence[EngineRequest]) -> bool:
         """Clear the caches, or else limit the batch size; False if neither can help."""
         num_together = len(self._batch.requests) + len(requests)
-        has_freed = bool(self._memory.clear_cache()) and any(
-            request.may_retry() for request in requests
-        )
+        num_freed = self._memory.clear_cache() + self._batch.release_buffers()
+        has_freed = num_freed > 0 and any(request.may_retry() for request in requests)
         if has_freed:
             degradation = "the caches between requests were cleared, as memory ran out"
         elif num_together > 1:

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.backends.local.cache.kv_cache import CacheState, select_rows
+from qwenvl_kit.backends.local.devices import upload
 from qwenvl_kit.backends.local.engine.finite_values import LANGUAGE_MODEL, not_numbers
 from qwenvl_kit.backends.local.engine.model_runner import ModelRunner, PrefillOutput
 from qwenvl_kit.backends.local.engine.request import EngineRequest
@@ -200,6 +201,7 @@ class ScoringRun:
         ]
         rows.sort(key=self._length, reverse=True)  # rows of a pass then differ little in length
         self._left = rows
+        self._end_index = upload(torch.tensor(end_ids), output.logits.device)
         self._normalizers = [row[0] for row in to_host([_normalizers(self._logits)[:, None]])[0]]
 
     @property
@@ -240,7 +242,9 @@ class ScoringRun:
         """
         rows = self._left[-count:]
         cache, mask = self._open(rows)
-        scored = [_Scored(self._ids(row), [self._first_score(row)]) for row in rows]
+        scored = [
+            _Scored(self._ids(row), [score]) for row, score in zip(rows, self._first_scores(rows))
+        ]
         width = max(len(each.ids) for each in scored)
         positions = torch.stack([self._positions(row, width) for row in rows], dim=1)
         at_a_time = max(1, _MAX_LOGITS // (len(rows) * self._logits.shape[-1]))
@@ -269,12 +273,12 @@ class ScoringRun:
         following = [
             [each.at(place + 1) for place in range(begin, begin + num_places)] for each in scored
         ]
-        wanted = torch.tensor(following, device=logits.device)[:, :, None]
+        wanted = upload(torch.tensor(following), logits.device)[:, :, None]
         normalizers, nexts, ends = to_host(
             [
                 _normalizers(flat)[:, None],
                 logits.gather(2, wanted).flatten(0, 1),
-                flat[:, self._end_ids],
+                flat.index_select(1, self._end_index),
             ]
         )
         for number, each in enumerate(scored):
@@ -285,17 +289,21 @@ class ScoringRun:
                 else:
                     each.add_end(ends[at], self._end_ids, normalizers[at][0])
 
-    def _first_score(self, row: _Row) -> float:
-        """The score of the first token, which the logits of the prompt give."""
-        token_id = self._ids(row)[0]
-        return float(self._logits[row.request, token_id]) - self._normalizers[row.request]
+    def _first_scores(self, rows: abc.Sequence[_Row]) -> list[float]:
+        """The scores of the first tokens, which the logits of the prompts give."""
+        places = torch.tensor([(row.request, self._ids(row)[0]) for row in rows])
+        numbers, token_ids = upload(places, self._logits.device).unbind(1)
+        (logits,) = to_host([self._logits[numbers, token_ids][:, None]])
+        return [logit - self._normalizers[row.request] for row, (logit,) in zip(rows, logits)]
 
     def _open(self, rows: abc.Sequence[_Row]) -> tuple[Any, torch.Tensor | None]:
         """A cache in which each row begins with its prompt, and its mask."""
         if len(self.requests) == 1:
             return self._runner.open(self._state, len(rows)), None
         numbers = [row.request for row in rows]
-        mask = None if self._mask is None else self._mask[numbers]
+        mask = None
+        if self._mask is not None:
+            mask = upload(self._mask[numbers], self._logits.device)
         state: CacheState = select_rows(self._state, numbers)
         return self._runner.open(state, len(rows)), mask
 

@@ -68,6 +68,11 @@ class Sequence:
         return not self._is_constrained and self.sampler.takes_raw_logits
 
     @property
+    def is_greedy(self) -> bool:
+        """True if the token with the largest logit, raw or processed, always comes next."""
+        return self._sampling.is_greedy
+
+    @property
     def draws_from_all(self) -> bool:
         """True if its next token is drawn from the whole vocabulary."""
         return self.finish_reason is None and self.sampler.draws_from_all

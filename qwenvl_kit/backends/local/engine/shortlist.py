@@ -13,6 +13,26 @@ from qwenvl_kit.backends.local.engine import sequence as sequences_of
 from qwenvl_kit.backends.local.engine.top_logits import TopLogits
 
 
+def add_token(
+    sequence: sequences_of.Sequence,
+    token: int,
+    logit: float,
+    normalizer: float,
+    likeliest: Iterable[tuple[int, float]],
+) -> None:
+    """Add a chosen token to a sequence, with log-probabilities of the raw distribution.
+
+    Args:
+        sequence: the sequence.
+        token: the token.
+        logit: its raw logit.
+        normalizer: the logarithm of the sum of exponentials of all raw logits.
+        likeliest: the likeliest tokens with their raw logits, likeliest first.
+    """
+    alternatives = ((other, value - normalizer) for other, value in likeliest)
+    sequence.append(token, logit - normalizer, alternatives)
+
+
 class Shortlist:
     """The largest logits of some rows, and the tokens that are drawn from all others as well.
 

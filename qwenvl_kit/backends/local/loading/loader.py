@@ -24,6 +24,7 @@ from qwenvl_kit.backends.local.engine.logits_processors import check_rules
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.loading.compilation import Compilation, compile_layers
+from qwenvl_kit.backends.local.loading.cuda_graphs import CudaGraphs, check_cuda_graphs
 from qwenvl_kit.backends.local.loading.load_plan import LoadPlan, choose_load_plan
 from qwenvl_kit.backends.local.loading.quantization import (
     VISION_TOWER,
@@ -98,6 +99,7 @@ def load_backend(
     quantization: Quantization | None = None,
     attention: str = "auto",
     compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
+    cuda_graphs: bool | Literal["auto"] = "auto",
     adapter: str | os.PathLike[str] | None = None,
     max_cache_bytes: int | None = None,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
@@ -118,6 +120,7 @@ def load_backend(
     check_cache_bytes(max_cache_bytes)
     check_max_queued_requests(max_queued_requests)
     compilation = Compilation.choose(compile)
+    check_cuda_graphs(cuda_graphs)
     if adapter is not None:
         check_adapter(adapter)
     were_here = not absent_weights(checkpoint.folder)
@@ -148,6 +151,8 @@ def load_backend(
         release_free_memory()  # quantising took several times the memory of the weights
     _freeze(torch_model)
     check_cached_step(torch_model, is_exact=_is_exact(torch_model, load_plan))
+    is_changed = load_plan.is_quantized or compilation.is_on
+    graphs = CudaGraphs.choose(cuda_graphs, torch_model, is_changed=is_changed)
     if compilation.is_on:
         compile_layers(torch_model)
     notes = notes_on(checkpoint.folder, settings, tensors)
@@ -155,12 +160,13 @@ def load_backend(
         "attention": str(torch_model.config._attn_implementation),
         "attention_reason": used.reason,
         "compile": compilation.describe(),
+        "cuda_graphs": graphs.describe(),
         **({"notes": "; ".join(notes)} if notes else {}),
         **recovery.facts(),
     }
     loaded = assemble(checkpoint, settings, torch_model, processor, facts)
     cache_bytes = choose_cache_bytes(torch_model, max_cache_bytes)
-    backend = LocalBackend(loaded, cache_bytes, max_queued_requests)
+    backend = LocalBackend(loaded, cache_bytes, max_queued_requests, has_static_decode=graphs.is_on)
     if adapter is not None:
         backend.adapters.load(adapter)
     return backend

@@ -1,0 +1,35 @@
+"""Training data: examples of many forms, and a report of them before anything is trained.
+
+    from qwenvl_kit.training import check_examples, read_examples
+
+    examples = read_examples("train.jsonl")
+    report = check_examples("Qwen/Qwen2-VL-2B-Instruct", examples, budget="standard")
+    print(report)
+
+The prompt of each answer is the one that `chat.ask` would send for it: the same tokens, positions
+and pixels.
+"""
+
+from qwenvl_kit.training.checking import check_examples, show_example
+from qwenvl_kit.training.example import Example
+from qwenvl_kit.training.marked_text import MarkedSequence
+from qwenvl_kit.training.places import LabelPart, PlacePart
+from qwenvl_kit.training.reading import Examples, read_examples
+from qwenvl_kit.training.replies import examples_from_replies
+from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
+
+__all__ = [
+    "Example",
+    "Examples",
+    "ExamplesReport",
+    "Fault",
+    "LabelPart",
+    "MarkedSequence",
+    "PlacePart",
+    "Quantiles",
+    "Repeat",
+    "check_examples",
+    "examples_from_replies",
+    "read_examples",
+    "show_example",
+]
