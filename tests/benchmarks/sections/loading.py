@@ -24,8 +24,8 @@ def section() -> list[str]:
         "The kit loads model and processor, judges the files and the devices, and makes the model "
         "ready to answer. Beside it: `AutoModelForImageTextToText.from_pretrained` in the same "
         "type, with `AutoProcessor.from_pretrained` as one needs it to ask anything, and without. "
-        "The kit also runs three short steps, to see that a cached step equals one from scratch. They "
-        "read all weights once; elsewhere the first question does that.",
+        "The kit also runs three short steps, to see that a cached step equals one from scratch. "
+        "They read all weights once; elsewhere the first question does that.",
         "",
         *case_table(_models(), at_once),
         "",
