@@ -120,6 +120,13 @@ def opened(name: str, max_cache_bytes: int = 2**30) -> Iterator[Subject]:
             yield Subject(title, checkpoint, backend, chat, model, processor, Path(folder))
 
 
+def subjects(*models: str) -> Iterator[Subject]:
+    """The models of a section, or those that the environment names, opened one after another."""
+    for model in chosen(*models):
+        with opened(model) as subject:
+            yield subject
+
+
 @contextmanager
 def checkpoint_of(name: str, dtype: torch.dtype = torch.float32) -> Iterator[Path]:
     """The folder of a model by its name."""

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 from qwenvl_kit import Request
 from tests.benchmarks.by_kit import ask_many, cold
 from tests.benchmarks.by_transformers import Answers, in_sorted_batches, one_by_one, snippet
 from tests.benchmarks.measuring import Case, case_table, timed
-from tests.benchmarks.models import (
-    Messages,
-    Subject,
-    chosen,
-    greedy,
-    opened,
-    question,
-    question_about,
-)
+from tests.benchmarks.models import Messages, Subject, greedy, question, question_about, subjects
 
 MODELS = ("qwen3_vl:140M",)
 NUM_REQUESTS, BATCH_SIZE = 64, 16
@@ -32,14 +23,8 @@ def section() -> list[str]:
         f"{BATCH_SIZE} by `generate`; where lengths are not known beforehand it cannot. Random "
         "model, fp32, greedy.",
         "",
-        *case_table(_all_cases()),
+        *case_table(map(case, subjects(*MODELS))),
     ]
-
-
-def _all_cases() -> Iterator[Case]:
-    for model in chosen(*MODELS):
-        with opened(model) as subject:
-            yield case(subject)
 
 
 def case(subject: Subject, num_requests: int = NUM_REQUESTS) -> Case:

@@ -18,7 +18,7 @@ from qwenvl_kit.errors import AnswerError
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.structured_output.target import Target
 from tests.benchmarks.measuring import Case, Run, case_table
-from tests.benchmarks.models import Subject, chosen, opened
+from tests.benchmarks.models import Subject, opened, subjects
 
 MODELS = ("embedded", "qwen3_vl:140M")
 NUM_ANSWERS = int(os.environ.get("QWENVL_KIT_BENCH_FORMS", "1000"))
@@ -59,13 +59,12 @@ def section() -> list[str]:
 
 
 def _cases() -> Iterator[Case]:
-    for model in chosen(*MODELS):
-        with opened(model) as subject:
-            yield Case(
-                f"{subject.name}: a token with a form",
-                _Drawing(subject, FORM),
-                {"free": _Drawing(subject, None)},
-            )
+    for subject in subjects(*MODELS):
+        yield Case(
+            f"{subject.name}: a token with a form",
+            _Drawing(subject, FORM),
+            {"free": _Drawing(subject, None)},
+        )
 
 
 class _Drawing:

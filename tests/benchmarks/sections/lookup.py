@@ -11,7 +11,7 @@ from qwenvl_kit import Sampling
 from tests.benchmarks.by_kit import ask, cold
 from tests.benchmarks.by_transformers import dictated
 from tests.benchmarks.measuring import Case, Run, case_table
-from tests.benchmarks.models import THINGS, Subject, chosen, greedy, opened, question_about
+from tests.benchmarks.models import THINGS, Subject, greedy, question_about, subjects
 
 MODELS = ("embedded", "qwen3_vl:40M")
 ROOT = Path(__file__).parents[3]
@@ -23,14 +23,8 @@ def section() -> list[str]:
         "Texts as they are read off pictures. The model is made to write them: it computes all "
         "that it would, and its logits are replaced before a token is chosen. fp32.",
         "",
-        *case_table(_all_cases()),
+        *case_table(case for subject in subjects(*MODELS) for case in cases(subject)),
     ]
-
-
-def _all_cases() -> Iterator[Case]:
-    for model in chosen(*MODELS):
-        with opened(model) as subject:
-            yield from cases(subject)
 
 
 def cases(subject: Subject) -> Iterator[Case]:

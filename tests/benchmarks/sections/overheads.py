@@ -11,7 +11,7 @@ from qwenvl_kit.backends.local import LocalBackend
 from tests.benchmarks.by_kit import ask, ask_many, cold
 from tests.benchmarks.by_transformers import without_utilities
 from tests.benchmarks.measuring import Case, Run, case_table, timed, with_note
-from tests.benchmarks.models import Subject, chosen, greedy, opened, question, question_about
+from tests.benchmarks.models import Subject, greedy, question, question_about, subjects
 
 MODELS = ("embedded", "qwen3_vl:140M")
 NUM_TOKENS, NUM_PAIRS = 32, 8
@@ -24,14 +24,8 @@ def section() -> list[str]:
         f"in turn a round, at most {NUM_TOKENS} tokens; and 16 requests that are written down "
         "while they are made. fp32, greedy.",
         "",
-        *case_table(_all_cases()),
+        *case_table(case for subject in subjects(*MODELS) for case in cases(subject)),
     ]
-
-
-def _all_cases() -> Iterator[Case]:
-    for model in chosen(*MODELS):
-        with opened(model) as subject:
-            yield from cases(subject)
 
 
 def cases(subject: Subject) -> Iterator[Case]:

@@ -8,15 +8,7 @@ from dataclasses import replace
 from tests.benchmarks.by_kit import ask, ask_many, cold
 from tests.benchmarks.by_transformers import from_one_prefix, one_by_one, snippet
 from tests.benchmarks.measuring import Case, Run, Side, case_table, timed
-from tests.benchmarks.models import (
-    Messages,
-    Subject,
-    chosen,
-    greedy,
-    opened,
-    question,
-    question_about,
-)
+from tests.benchmarks.models import Messages, Subject, greedy, question, question_about, subjects
 
 MODELS = ("qwen3_vl:140M", "qwen3_5:140M")
 NUM_QUESTIONS = 20
@@ -36,14 +28,8 @@ def section() -> list[str]:
         "kit's cache is empty before each round unless the case says otherwise. Random models, "
         "fp32, greedy.",
         "",
-        *case_table(_all_cases()),
+        *case_table(case for subject in subjects(*MODELS) for case in cases(subject)),
     ]
-
-
-def _all_cases() -> Iterator[Case]:
-    for model in chosen(*MODELS):
-        with opened(model) as subject:
-            yield from cases(subject)
 
 
 def cases(subject: Subject) -> Iterator[Case]:

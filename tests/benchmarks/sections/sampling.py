@@ -9,7 +9,7 @@ from qwenvl_kit import Sampling
 from tests.benchmarks.by_kit import ask_many, cold
 from tests.benchmarks.by_transformers import snippet
 from tests.benchmarks.measuring import Case, case_table, timed
-from tests.benchmarks.models import Subject, chosen, greedy, opened, question, question_about
+from tests.benchmarks.models import Subject, greedy, question, question_about, subjects
 
 MODELS = ("qwen3_vl:140M",)
 ROWS: Mapping[int, int] = {1: 32, 16: 16, 32: 16}
@@ -38,11 +38,10 @@ def section() -> list[str]:
 
 
 def _all_cases() -> Iterator[Case]:
-    for model in chosen(*MODELS):
-        with opened(model) as subject:
-            for rows in ROWS:
-                for name in SETTINGS:
-                    yield case(subject, rows, name)
+    for subject in subjects(*MODELS):
+        for rows in ROWS:
+            for name in SETTINGS:
+                yield case(subject, rows, name)
 
 
 def case(subject: Subject, rows: int, settings: str) -> Case:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 
 from qwenvl_kit.backends.local.cache.flash_kernel import flash, merge
+from qwenvl_kit.backends.local.cache.head_groups import group_heads
 
 
 def attend_appended(
@@ -24,16 +25,13 @@ def attend_appended(
         value: likewise.
         scaling: the factor of the scores; None for 1 / sqrt(head size).
     """
-    batch, heads, num_tokens, size = query.shape
-    key_heads, num_known = key.shape[1], key.shape[2] - num_tokens
-    groups = heads // key_heads
-    # Heads with the same keys are treated as more tokens of one head, so that no key is copied.
-    grouped = query.reshape(batch, key_heads, groups * num_tokens, size)
+    num_known = key.shape[2] - query.shape[2]
+    groups = query.shape[1] // key.shape[1]
+    grouped = group_heads(query, key.shape[1])
     known, known_sums = flash(grouped, key[:, :, :num_known], value[:, :, :num_known], scaling)
     own_key, own_value = (
         tensor[:, :, num_known:].repeat_interleave(groups, dim=1) for tensor in (key, value)
     )
     own, own_sums = flash(query, own_key, own_value, scaling, is_causal=True)
-    known = known.reshape(batch, heads, num_tokens, size)
-    both = merge(known, known_sums.reshape(batch, heads, num_tokens), own, own_sums)
+    both = merge(known.reshape(query.shape), known_sums.reshape(query.shape[:3]), own, own_sums)
     return both.transpose(1, 2).contiguous()

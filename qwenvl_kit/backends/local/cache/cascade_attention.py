@@ -18,6 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from qwenvl_kit.backends.local.cache.append_attention import attend_appended
 from qwenvl_kit.backends.local.cache.flash_kernel import flash, has_flash_kernel, merge
+from qwenvl_kit.backends.local.cache.head_groups import group_heads, group_mask
 from qwenvl_kit.backends.local.loading.attention import PLAIN
 
 _NAME = "qwenvl_kit_shared"
@@ -205,18 +206,12 @@ def _attend_to_both_by_kernel(
     seen: torch.Tensor | None,
     scaling: float | None,
 ) -> torch.Tensor:
-    """Attention to both parts by torch's kernel, (batch, tokens, heads, head size).
-
-    Heads with the same keys are treated as more tokens of one head, so that no key is copied.
-    """
-    batch, heads, num_tokens, size = query.shape
-    key_heads = own[0].shape[1]
-    num_queries = heads // key_heads * num_tokens
-    grouped = query.reshape(batch, key_heads, num_queries, size)
-    of_all = grouped.transpose(0, 1).reshape(1, key_heads, batch * num_queries, size)
-    to_shared, shared_sums = flash(of_all, *shared, scaling)
+    """Attention to both parts by torch's kernel, (batch, tokens, heads, head size)."""
+    batch, key_heads = own[0].shape[:2]
+    grouped = group_heads(query, key_heads)
+    to_shared, shared_sums = flash(_of_heads(grouped)[None], *shared, scaling)
     if seen is not None:
-        seen = seen.expand(batch, heads // key_heads, -1, -1).reshape(batch, 1, num_queries, -1)
+        seen = group_mask(seen, query, key_heads)
     to_own, own_sums = flash(grouped, *own, scaling, seen=seen)
     both = merge(_of_rows(to_shared[0], batch), _of_rows(shared_sums[0], batch), to_own, own_sums)
     return both.reshape(query.shape).transpose(1, 2).contiguous()
@@ -229,22 +224,15 @@ def _attend_to_both(
     mask: torch.Tensor | None,
     scaling: float,
 ) -> torch.Tensor:
-    """One softmax over both parts, (batch, heads, tokens, head size).
-
-    Heads with the same keys are treated as more tokens of one head, so that no key is copied.
-    """
-    batch, heads, num_tokens, size = query.shape
-    key_heads = own[0].shape[1]
-    num_queries = heads // key_heads * num_tokens
-    grouped = query.reshape(batch, key_heads, num_queries, size)
-    of_all = grouped.transpose(0, 1).reshape(key_heads, batch * num_queries, size)
-    shared_scores = _scores(of_all, shared[0][0], scaling)
+    """One softmax over both parts, (batch, heads, tokens, head size)."""
+    batch, key_heads = own[0].shape[:2]
+    grouped = group_heads(query, key_heads)
+    shared_scores = _scores(_of_heads(grouped), shared[0][0], scaling)
     own_scores = _scores(grouped.flatten(0, 1), own[0].flatten(0, 1), scaling).unflatten(
         0, (batch, key_heads)
     )
     if mask is not None:
-        seen = mask.expand(batch, heads // key_heads, -1, -1).reshape(batch, 1, num_queries, -1)
-        own_scores = own_scores.masked_fill(~seen, -torch.inf)
+        own_scores = own_scores.masked_fill(~group_mask(mask, query, key_heads), -torch.inf)
     highest = torch.maximum(
         _of_rows(shared_scores.amax(-1, keepdim=True), batch), own_scores.amax(-1, keepdim=True)
     )
@@ -257,7 +245,7 @@ def _attend_to_both(
     output: torch.Tensor = (own_weights.to(dtype) @ own[1]).float()
     output += _of_rows(shared_weights.to(dtype) @ shared[1][0], batch)
     output /= total
-    return output.to(dtype).view(batch, heads, num_tokens, size)
+    return output.to(dtype).view(query.shape)
 
 
 def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Tensor:
