@@ -137,9 +137,16 @@ def machine() -> str:
         except PackageNotFoundError:
             continue
     return (
-        f"Measured on {_today()}: {processor_name()}, {os.cpu_count()} cores, no GPU; "
+        f"Measured on {_today()}: {processor_name()}, {_cores()}, no GPU; "
         f"Python {platform.python_version()}, {', '.join(told)}."
     )
+
+
+def _cores() -> str:
+    """The cores that the benchmarks may run on, which `taskset` may make fewer."""
+    present = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
+    return f"{present} cores" if usable == present else f"{usable} of {present} cores"
 
 
 def processor_name() -> str:
