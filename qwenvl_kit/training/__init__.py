@@ -11,12 +11,12 @@ and pixels.
 """
 
 from qwenvl_kit.training.checking import check_examples, show_example
-from qwenvl_kit.training.example import Example
-from qwenvl_kit.training.marked_text import MarkedSequence
-from qwenvl_kit.training.places import LabelPart, PlacePart
-from qwenvl_kit.training.reading import Examples, read_examples
-from qwenvl_kit.training.replies import examples_from_replies
+from qwenvl_kit.training.examples.example import Example
+from qwenvl_kit.training.examples.places import LabelPart, PlacePart
+from qwenvl_kit.training.examples.reading import Examples, read_examples
+from qwenvl_kit.training.examples.replies import examples_from_replies
 from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
+from qwenvl_kit.training.sequences.marked_text import MarkedSequence
 
 __all__ = [
     "Example",

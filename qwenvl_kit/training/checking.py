@@ -14,14 +14,14 @@ from qwenvl_kit.errors import QwenVLKitError, TrainingDataError
 from qwenvl_kit.media.policy import DEFAULT_POLICY, MediaPolicy
 from qwenvl_kit.messages.message import TextPart
 from qwenvl_kit.options import BudgetChoice
-from qwenvl_kit.training.answers import TURN_END
-from qwenvl_kit.training.example import Example
-from qwenvl_kit.training.marked_text import MarkedSequence, mark_sequence
-from qwenvl_kit.training.places import UnwrittenPart
-from qwenvl_kit.training.reading import Examples, Notes, Outcome
-from qwenvl_kit.training.repeats import Repeats
+from qwenvl_kit.training.examples.example import Example
+from qwenvl_kit.training.examples.places import UnwrittenPart
+from qwenvl_kit.training.examples.reading import Examples, Notes, Outcome
+from qwenvl_kit.training.examples.repeats import Repeats
 from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
-from qwenvl_kit.training.sequences import SequenceEncoder, TrainingSequence
+from qwenvl_kit.training.sequences.answers import TURN_END
+from qwenvl_kit.training.sequences.encoder import SequenceEncoder, TrainingSequence
+from qwenvl_kit.training.sequences.marked_text import MarkedSequence, mark_sequence
 
 TooLong: TypeAlias = Literal["error", "skip"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from qwenvl_kit.errors import TrainingDataError
 from qwenvl_kit.tables import Table
-from qwenvl_kit.training.marked_text import MarkedSequence
+from qwenvl_kit.training.sequences.marked_text import MarkedSequence
 
 _MOST_SHOWN = 10
 """The most faults, repeats and skipped examples that a report prints; its fields have all."""

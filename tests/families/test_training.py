@@ -15,7 +15,7 @@ from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.training import Example, LabelPart, PlacePart
-from qwenvl_kit.training.sequences import IGNORED, SequenceEncoder
+from qwenvl_kit.training.sequences.encoder import IGNORED, SequenceEncoder
 from tests.by_hand import picture
 from tests.training.served import assert_served_as_trained, encoder_of, served, trained_text
 

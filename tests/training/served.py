@@ -13,7 +13,7 @@ from qwenvl_kit import MediaPolicy, Message, Request, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
 from qwenvl_kit.backends.local.engine.request import EngineRequest
 from qwenvl_kit.training import Example
-from qwenvl_kit.training.sequences import IGNORED, SequenceEncoder, TrainingSequence
+from qwenvl_kit.training.sequences.encoder import IGNORED, SequenceEncoder, TrainingSequence
 
 
 def encoder_of(folder: Path, **options: Any) -> SequenceEncoder:

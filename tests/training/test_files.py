@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qwenvl_kit.errors import TrainingDataError
-from qwenvl_kit.training.files import read_rows
+from qwenvl_kit.training.examples.files import read_rows
 
 ROWS = [{"query": f"q{at}", "response": "a\u2028b"} for at in range(3)]
 

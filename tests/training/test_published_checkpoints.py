@@ -14,7 +14,7 @@ from qwenvl_kit.errors import TrainingDataError
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.training import Example, read_examples
-from qwenvl_kit.training.sequences import IGNORED, SequenceEncoder
+from qwenvl_kit.training.sequences.encoder import IGNORED, SequenceEncoder
 from tests.by_hand import picture
 from tests.families.test_published_checkpoints import CHECKPOINTS, FILES, complete_vocabulary
 from tests.training.served import encoder_of, trained_text

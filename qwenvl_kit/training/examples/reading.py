@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeAlias, Union
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import QwenVLKitError, QwenVLKitWarning, TrainingDataError, fresh
 from qwenvl_kit.options import BudgetChoice, as_budget
-from qwenvl_kit.training.example import Example
-from qwenvl_kit.training.files import read_rows
-from qwenvl_kit.training.forms import Form, check_form
-from qwenvl_kit.training.rows import RowReader
+from qwenvl_kit.training.examples.example import Example
+from qwenvl_kit.training.examples.files import read_rows
+from qwenvl_kit.training.examples.forms import Form, check_form
+from qwenvl_kit.training.examples.rows import RowReader
 
 PathLike: TypeAlias = Union[str, os.PathLike[str]]
 MixRule: TypeAlias = Literal["first", "all"]

@@ -14,8 +14,8 @@ from qwenvl_kit.formats.keys import is_set, nearest, shown
 from qwenvl_kit.messages.message import Message, with_system_part
 from qwenvl_kit.messages.tool_parts import ToolOffer
 from qwenvl_kit.options import BudgetChoice
-from qwenvl_kit.training.example import Example, TrainedAnswers
-from qwenvl_kit.training.forms import (
+from qwenvl_kit.training.examples.example import Example, TrainedAnswers
+from qwenvl_kit.training.examples.forms import (
     ALPACA,
     COMPLETION,
     CONVERSATIONS,
@@ -29,9 +29,9 @@ from qwenvl_kit.training.forms import (
     is_list,
     shape_of,
 )
-from qwenvl_kit.training.media_roots import with_root
-from qwenvl_kit.training.tags import TaggedParts
-from qwenvl_kit.training.turns import (
+from qwenvl_kit.training.examples.media_roots import with_root
+from qwenvl_kit.training.examples.tags import TaggedParts
+from qwenvl_kit.training.examples.turns import (
     Turn,
     dicts_to_messages,
     holds_marks,

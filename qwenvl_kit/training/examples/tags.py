@@ -11,7 +11,7 @@ from qwenvl_kit.errors import TrainingDataError, located
 from qwenvl_kit.formats.keys import check_keys, shown
 from qwenvl_kit.formats.sources import as_source
 from qwenvl_kit.messages.message import ImagePart, Part, TextPart, VideoPart
-from qwenvl_kit.training.places import LabelPart, PlacePart
+from qwenvl_kit.training.examples.places import LabelPart, PlacePart
 
 _TAG = re.compile(r"<(image|video|ref-object|bbox)>")
 _MEDIA = {"image": ImagePart, "video": VideoPart}

@@ -16,7 +16,7 @@ from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.tools.functions import with_tools
-from qwenvl_kit.training.places import UnwrittenPart
+from qwenvl_kit.training.examples.places import UnwrittenPart
 
 TrainedAnswers: TypeAlias = Union[Literal["all", "last"], tuple[int, ...]]
 """The answers of a conversation that are learned: all, the last, or those at these indices."""

@@ -17,8 +17,8 @@ from qwenvl_kit.media.fingerprints import identify_content
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Message, VideoPart
-from qwenvl_kit.training.example import Example
-from qwenvl_kit.training.places import UnwrittenPart
+from qwenvl_kit.training.examples.example import Example
+from qwenvl_kit.training.examples.places import UnwrittenPart
 
 _MediaPart = (ImagePart, VideoPart, DocumentPart)
 

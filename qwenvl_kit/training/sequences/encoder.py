@@ -25,9 +25,9 @@ from qwenvl_kit.messages.message import Message, Part
 from qwenvl_kit.messages.order import check_conversation
 from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
 from qwenvl_kit.plans import ImagePlan, VideoPlan
-from qwenvl_kit.training.answers import AnswerEncoder
-from qwenvl_kit.training.example import Example
-from qwenvl_kit.training.places import LabelPart, PlacePart
+from qwenvl_kit.training.examples.example import Example
+from qwenvl_kit.training.examples.places import LabelPart, PlacePart
+from qwenvl_kit.training.sequences.answers import AnswerEncoder
 
 if TYPE_CHECKING:
     import torch

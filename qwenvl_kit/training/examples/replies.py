@@ -15,7 +15,7 @@ from qwenvl_kit.messages.message import Message, Part, TextPart
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.requests import Request, RequestLike, as_request
 from qwenvl_kit.results import Failure, Reply, Result
-from qwenvl_kit.training.example import Example
+from qwenvl_kit.training.examples.example import Example
 
 Correction: TypeAlias = Union[str, Message, None]
 """The right answer, as a text or an assistant's message; None to leave the request out."""

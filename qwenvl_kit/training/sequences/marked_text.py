@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from qwenvl_kit.safe_text import escaped
-from qwenvl_kit.training.sequences import IGNORED, SequenceEncoder, TrainingSequence
+from qwenvl_kit.training.sequences.encoder import IGNORED, SequenceEncoder, TrainingSequence
 
 OPENING, CLOSING = "⟦", "⟧"
 """The marks around what is in the loss, in a terminal."""

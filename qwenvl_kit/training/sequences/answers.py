@@ -9,7 +9,7 @@ from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.thinking import CLOSE, OPEN, split_thoughts
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
-from qwenvl_kit.training.turns import PLACE_MARKS
+from qwenvl_kit.training.examples.turns import PLACE_MARKS
 
 TURN_END = "<|im_end|>"
 

@@ -19,8 +19,8 @@ from qwenvl_kit.grounding.box_writer import BOX_MARKS, LABEL_MARKS
 from qwenvl_kit.messages.message import ImagePart, Message, Part, Role, TextPart, VideoPart
 from qwenvl_kit.messages.thinking import CLOSE, OPEN, split_thoughts
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
-from qwenvl_kit.training.places import UnwrittenPart
-from qwenvl_kit.training.tags import TaggedParts
+from qwenvl_kit.training.examples.places import UnwrittenPart
+from qwenvl_kit.training.examples.tags import TaggedParts
 
 _ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("human", "user"), "user"),

@@ -1,0 +1,1 @@
+"""Sequences: an example as tokens, labels, positions and pixels, as `chat.ask` would send it."""
