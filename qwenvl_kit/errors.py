@@ -256,6 +256,10 @@ class OutdatedPackageError(MissingPackageError):
     """An installed package is too old; the message holds the command that updates it."""
 
 
+class TrainingError(QwenVLKitError):
+    """A training cannot begin, or cannot go on; what it has saved stays."""
+
+
 class GenerationError(QwenVLKitError):
     """A request failed while it ran."""
 
