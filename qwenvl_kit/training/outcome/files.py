@@ -15,6 +15,9 @@ from qwenvl_kit.safe_text import plain
 VERSION = 1
 """The version of the form in which records and reports are written."""
 
+STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+"""The settings by which pydantic reads a file: no value is converted, and no key passed over."""
+
 _Value = TypeVar("_Value")
 _MOST_PROBLEMS = 3
 

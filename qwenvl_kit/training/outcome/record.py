@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from qwenvl_kit.errors import TrainingError
 from qwenvl_kit.options import PixelBudget
-from qwenvl_kit.training.outcome.files import read_value, write_value
+from qwenvl_kit.training.outcome.files import STRICT, read_value, write_value
 from qwenvl_kit.training.outcome.losses import Losses
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ RunState: TypeAlias = Literal["begun", "finished", "failed"]
 """The state of a training. One that was killed is "begun" for ever, unless it is resumed."""
 
 _MOST_BYTES = 2**20
-
-_STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
-"""The settings by which pydantic reads a record: no value is converted, and no key passed over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +59,7 @@ class RunSettings:
         trainer_options: further arguments of transformers' `TrainingArguments`.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     model: str | None
     revision: str | None = None
@@ -106,7 +103,7 @@ class RunData:
         num_skipped: examples that were left out, as they are too long.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     training: str
     validation: str | None = None
@@ -143,7 +140,7 @@ class RunRecord:
             without a validation.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     version: Literal[1] = 1
     settings: RunSettings
