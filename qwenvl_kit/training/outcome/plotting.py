@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy
 from numpy.typing import NDArray
@@ -71,10 +71,10 @@ def plot_losses(curves: LossCurves, ax: Axes | None, path: str | os.PathLike[str
         axes.legend(frameon=False)
     else:
         axes.text(0.5, 0.5, "no step was logged", ha="center", transform=axes.transAxes)
-    figure: Any = axes.figure
+    figure: Figure = axes.figure.figure  # that of axes in a subfigure is the subfigure
     if path is not None:
         figure.savefig(os.fsdecode(path), dpi=120)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def smoothed(values: _Numbers, window: int) -> _Numbers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -12,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import AutoModelForImageTextToText
 
-from qwenvl_kit import ImagePart, Message, VideoPart, VisionChat
+from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.errors import AdapterError, InputError, UnsupportedFeatureError
@@ -35,11 +36,11 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random adapter of the embedded model, strong enough to change what it says."""
     model = AutoModelForImageTextToText.from_pretrained(MODEL_FOLDER, dtype=torch.float32)
     config = peft.LoraConfig(r=4, target_modules=r".*language_model.*\.(v_proj|up_proj)")
-    wrapped = peft.get_peft_model(model, config)
     torch.manual_seed(0)
+    wrapped = peft.get_peft_model(model, config)
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
+            torch.nn.init.normal_(parameter, std=2.0)
     folder = tmp_path_factory.mktemp("adapters") / "words"
     wrapped.save_pretrained(folder)
     return folder
@@ -71,13 +72,23 @@ def asked(picture: object, answer: str = "A red circle.", where: str = "val.json
     return Example([question, Message.assistant(answer)], where=where)
 
 
+def compared(chat: VisionChat, examples: list[Example], **settings: Any) -> TrainingReport:
+    return compare_before_and_after(chat, examples, **{"max_new_tokens": 12, **settings})
+
+
+def said(chat: VisionChat, messages: list[Message]) -> str:
+    """The answer of a chat as the report has it."""
+    reply = chat.ask(messages, sampling=Sampling(max_new_tokens=12, keep_special_tokens=True))
+    return reply.text.strip() + (" ..." if reply.finish_reason == "length" else "")
+
+
 def test_both_models_answer_as_chats_of_their_own_would(
     chat: VisionChat, base: VisionChat, picture: Path
 ) -> None:
     example = asked(picture)
-    (shown,) = compare_before_and_after(chat, [example]).examples
+    (shown,) = compared(chat, [example]).examples
     question = example.messages[0]
-    assert (shown.before, shown.after) == (base.ask([question]).text, chat.ask([question]).text)
+    assert (shown.before, shown.after) == (said(base, [question]), said(chat, [question]))
     assert shown.before != shown.after
     for nll, one in ((shown.nll_before, base), (shown.nll_after, chat)):
         ((reply,),) = one.score([[question]], ["A red circle."])
@@ -89,14 +100,14 @@ def test_the_report_counts_exact_answers_of_all_and_shows_a_few_spread_over_them
     chat: VisionChat, picture: Path
 ) -> None:
     examples = [asked(picture, "A red circle." if at % 2 else "No.", f"v:{at}") for at in range(6)]
-    report = compare_before_and_after(chat, examples, num_shown=3)
+    report = compared(chat, examples, num_shown=3)
     assert [each.where for each in report.examples] == ["v:0", "v:2", "v:4"]
     assert (report.num_examples, report.num_compared, report.num_scored) == (6, 6, 6)
     assert (report.num_exact_before, report.num_exact_after) == (3, 0)
 
 
 def test_a_failure_costs_its_own_example_alone(chat: VisionChat, picture: Path) -> None:
-    report = compare_before_and_after(
+    report = compared(
         chat, [asked(picture), asked("missing.png", where="val.jsonl:2"), asked(picture)]
     )
     assert (report.num_examples, report.num_compared) == (3, 2)
@@ -109,7 +120,7 @@ def test_the_adapter_is_in_use_again_also_if_the_comparison_fails(
     chat: VisionChat, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     active = chat.adapters.active
-    compare_before_and_after(chat, [asked(picture)])
+    compared(chat, [asked(picture)])
     assert chat.adapters.active == active == "words"
 
     ask_many = chat.ask_many
@@ -121,21 +132,21 @@ def test_the_adapter_is_in_use_again_also_if_the_comparison_fails(
 
     monkeypatch.setattr(chat, "ask_many", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        compare_before_and_after(chat, [asked(picture)])
+        compared(chat, [asked(picture)])
     assert chat.adapters.active == active
 
 
 def test_two_chats_are_compared_where_all_weights_were_trained(
     chat: VisionChat, base: VisionChat, picture: Path
 ) -> None:
-    one = compare_before_and_after(chat, [asked(picture)])
-    two = compare_before_and_after(chat, [asked(picture)], before=base)
+    one = compared(chat, [asked(picture)])
+    two = compared(chat, [asked(picture)], before=base)
     assert two.examples[0].before == one.examples[0].before
     assert two.examples[0].nll_before == pytest.approx(one.examples[0].nll_before, abs=1e-6)
 
 
 def test_a_training_that_changed_nothing_is_told(base: VisionChat, picture: Path) -> None:
-    report = compare_before_and_after(base, [asked(picture)], before=base)
+    report = compared(base, [asked(picture)], before=base)
     assert "the training changed no probability" in str(report)
 
 
@@ -144,7 +155,7 @@ def test_places_are_asked_and_scored_as_the_family_writes_them(
 ) -> None:
     question = Message.user(ImagePart(picture), "Where is the ", LabelPart("red circle"), "?")
     example = Example([question, Message.assistant(PlacePart((40, 40, 160, 160)))])
-    (shown,) = compare_before_and_after(chat, [example]).examples
+    (shown,) = compared(chat, [example]).examples
     assert shown.where == "examples[0]"
     assert "<|object_ref_start|>red circle<|object_ref_end|>" in shown.question
     assert shown.expected == "<|box_start|>(143,200),(571,800)<|box_end|>"
@@ -168,7 +179,7 @@ def test_an_answer_of_tool_calls_is_shown_and_has_no_score(chat: VisionChat, pic
 
     call = Message.assistant(ToolCall("find", {"name": "circle"}))
     example = Example([Message.user(ImagePart(picture), "Find it."), call], tools=[find])
-    report = compare_before_and_after(chat, [example])
+    report = compared(chat, [example])
     assert report.examples[0].expected == 'find({"name": "circle"})'
     assert (report.num_compared, report.num_scored) == (1, 0)
     assert report.nll_before is None
@@ -177,7 +188,7 @@ def test_an_answer_of_tool_calls_is_shown_and_has_no_score(chat: VisionChat, pic
 def test_an_answer_that_was_cut_off_ends_with_a_mark_and_is_not_exact(
     chat: VisionChat, picture: Path
 ) -> None:
-    (shown,) = compare_before_and_after(chat, [asked(picture)], max_new_tokens=2).examples
+    (shown,) = compared(chat, [asked(picture)], max_new_tokens=2).examples
     assert shown.before is not None
     assert shown.before.endswith(" ...")
     assert not shown.is_exact_before
@@ -192,16 +203,16 @@ def test_the_last_answer_of_a_conversation_is_asked_after_those_before(
         Message.user("Which colour?"),
         Message.assistant("Blue."),
     ]
-    (shown,) = compare_before_and_after(chat, [Example(turns)]).examples
+    (shown,) = compared(chat, [Example(turns)]).examples
     assert shown.question == "Which colour?"
-    assert shown.before == base.ask(turns[:3]).text
+    assert shown.before == said(base, turns[:3])
 
 
 def test_pictures_and_films_are_shown_small(chat: VisionChat, picture: Path) -> None:
     frames = [Image.new("RGB", (112, 112), colour) for colour in ("red", "red", "blue", "blue")]
     parts = (ImagePart(picture), VideoPart(frames, fps=2), "What is this?")
     example = Example([Message.user(*parts), Message.assistant("Things.")])
-    (shown,) = compare_before_and_after(chat, [example]).examples
+    (shown,) = compared(chat, [example]).examples
     assert shown.num_pictures == 2
     assert "(2 pictures)" in str(shown)
     for thumbnail in shown.thumbnails:
@@ -215,7 +226,7 @@ def test_texts_of_strangers_steer_neither_a_terminal_nor_a_notebook(
 ) -> None:
     question = Message.user(ImagePart(picture), HOSTILE)
     example = Example([question, Message.assistant(HOSTILE)], where=f"{HOSTILE}:1")
-    report = compare_before_and_after(chat, [example])
+    report = compared(chat, [example])
     assert not {"\x1b", "\u202e"} & {*str(report), *report._repr_html_()}
     tags: list[str] = []
 
@@ -232,7 +243,7 @@ def test_texts_of_strangers_steer_neither_a_terminal_nor_a_notebook(
 def test_a_report_is_the_same_after_a_way_through_its_file(
     chat: VisionChat, picture: Path, tmp_path: Path
 ) -> None:
-    report = compare_before_and_after(chat, [asked(picture)])
+    report = compared(chat, [asked(picture)])
     write_report(tmp_path, report)
     assert read_report(tmp_path) == report
     assert read_report(tmp_path)._repr_html_() == report._repr_html_()
@@ -245,15 +256,15 @@ def test_a_long_text_is_shortened_in_the_report_and_more_so_in_print() -> None:
 
 
 def test_a_report_of_nothing_says_so(chat: VisionChat) -> None:
-    assert str(compare_before_and_after(chat, [])) == "no examples were compared"
+    assert str(compared(chat, [])) == "no examples were compared"
     assert str(TrainingReport()) == "no examples were compared"
 
 
 def test_a_chat_without_an_adapter_has_nothing_to_compare(base: VisionChat) -> None:
     with pytest.raises(AdapterError, match="no adapter is in use"):
-        compare_before_and_after(base, [])
+        compared(base, [])
     with pytest.raises(UnsupportedFeatureError):
-        compare_before_and_after(VisionChat(ScriptedBackend(["yes"])), [])
+        compared(VisionChat(ScriptedBackend(["yes"])), [])
 
 
 @pytest.mark.parametrize("number", [-1, True, 1.5])
@@ -261,4 +272,4 @@ def test_a_number_of_examples_that_cannot_be_shown_is_refused(
     chat: VisionChat, number: int
 ) -> None:
     with pytest.raises(InputError, match="num_shown"):
-        compare_before_and_after(chat, [], num_shown=number)
+        compared(chat, [], num_shown=number)

@@ -169,11 +169,7 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: bytes) -> 
         read_record(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "read"),
-    [(RECORD_FILE, read_record), (REPORT_FILE, read_report)],
-    ids=["run", "report"],
-)
+@pytest.mark.parametrize(("name", "read"), [(RECORD_FILE, read_record), (REPORT_FILE, read_report)])
 def test_a_file_larger_than_a_training_writes_is_not_read(
     tmp_path: Path, name: str, read: Any
 ) -> None:
