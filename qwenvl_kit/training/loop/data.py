@@ -34,6 +34,7 @@ class Entry:
         weight: the weight of its example.
         where: its place in words.
         question: a digest of what the example asks.
+        digest: a digest of ids, labels, weight, and names and sizes of pictures.
     """
 
     place: RowPlace | int
@@ -43,6 +44,7 @@ class Entry:
     weight: float
     where: str
     question: str
+    digest: bytes
 
 
 class TrainingData:
@@ -71,6 +73,16 @@ class TrainingData:
     def weights(self) -> list[float]:
         """The trained tokens of each sequence times the weight of its example."""
         return [entry.num_trained * entry.weight for entry in self.entries]
+
+    @property
+    def digest(self) -> str:
+        """A digest of all sequences in their order, SHA-256."""
+        return hashlib.sha256(b"".join(entry.digest for entry in self.entries)).hexdigest()
+
+    @property
+    def num_examples(self) -> int:
+        """The number of examples that the sequences are of."""
+        return sum(entry.number == 0 for entry in self.entries)
 
     def example(self, number: int) -> Example:
         """Read the example of a sequence.
@@ -111,13 +123,11 @@ class Gathered:
         training: the sequences that are learned.
         validation: those that are kept back; None if there are none.
         report: the report of the check of all examples.
-        digest: a digest of all ids, labels, weights, and names and sizes of pictures.
     """
 
     training: TrainingData
     validation: TrainingData | None
     report: ExamplesReport
-    digest: str
 
 
 def gather(
@@ -145,7 +155,6 @@ def gather(
     Raises:
         TrainingDataError: examples have faults, or none is left; the message names the first ten.
     """
-    digest = hashlib.sha256()
 
     def read(given: Iterable[Example], name: str) -> tuple[_Source, list[Entry], ExamplesCheck]:
         source = _Source(given, name)
@@ -153,7 +162,6 @@ def gather(
         entries: list[Entry] = []
         for place, outcome in counted(source.placed(), is_shown=progress):
             for number, sequence in enumerate(check.add(outcome)):
-                digest.update(_facts_of(sequence))
                 question = question_digest(outcome, policy)  # type: ignore[arg-type]
                 entries.append(_entry(place, number, sequence, question))
         return source, entries, check
@@ -164,7 +172,6 @@ def gather(
         entries, held = _split(entries, validation)
         kept_back = TrainingData(source, held, encoder)
     elif validation is not None:
-        digest.update(b"validation")
         held_source, held, held_check = read(validation, "validation")
         kept_back = TrainingData(held_source, held, encoder)
         held_check.report(None).raise_faults()
@@ -173,7 +180,7 @@ def gather(
     report.raise_faults()
     if not entries:
         raise TrainingDataError("there is no example to learn from", expected="one at least")
-    return Gathered(TrainingData(source, entries, encoder), kept_back, report, digest.hexdigest())
+    return Gathered(TrainingData(source, entries, encoder), kept_back, report)
 
 
 def _entry(place: Any, number: int, sequence: TrainingSequence, question: str) -> Entry:
@@ -185,6 +192,7 @@ def _entry(place: Any, number: int, sequence: TrainingSequence, question: str) -
         sequence.weight,
         sequence.where,
         question,
+        hashlib.sha256(_facts_of(sequence)).digest()[:16],
     )
 
 

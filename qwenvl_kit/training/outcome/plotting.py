@@ -57,7 +57,7 @@ def plot_losses(losses: Losses, ax: Axes | None, path: str | os.PathLike[str] | 
     figure: Any = axes.figure
     if path is not None:
         figure.savefig(os.fsdecode(path), dpi=120)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def smoothed(values: _Numbers, window: int) -> _Numbers:

@@ -94,7 +94,7 @@ class SequenceEncoder:
         from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
         self.name = checkpoint.name
-        self._checkpoint, self._settings = checkpoint, settings
+        self.checkpoint, self._settings = checkpoint, settings
         self._budget, self._policy = budget, policy
         self.published: Published = load_published(checkpoint, settings)
         processor, family = self.published.processor, settings.family
@@ -247,7 +247,7 @@ class SequenceEncoder:
 
         model_class = getattr(transformers, self.rules.family.model_class)
         config = model_class.config_class.from_pretrained(
-            self._checkpoint.folder, local_files_only=True
+            self.checkpoint.folder, local_files_only=True
         )
         config._attn_implementation = "sdpa"  # it may name a kernel, which would be fetched
         with torch.device("meta"):
