@@ -1,10 +1,11 @@
-"""Training data: examples of many forms, and a report of them before anything is trained.
+"""Training: from a file of examples to an adapter that serves as it was trained.
 
-    from qwenvl_kit.training import check_examples, read_examples
+    from qwenvl_kit.training import check_examples, fine_tune, read_examples
 
     examples = read_examples("train.jsonl")
-    report = check_examples("Qwen/Qwen2-VL-2B-Instruct", examples, budget="standard")
-    print(report)
+    print(check_examples("Qwen/Qwen2-VL-2B-Instruct", examples, budget="standard"))
+    run = fine_tune("Qwen/Qwen2-VL-2B-Instruct", examples, "out", budget="standard")
+    print(run.losses)
 
 The prompt of each answer is the one that `chat.ask` would send for it: the same tokens, positions
 and pixels.
@@ -15,6 +16,8 @@ from qwenvl_kit.training.examples.example import Example
 from qwenvl_kit.training.examples.places import LabelPart, PlacePart
 from qwenvl_kit.training.examples.reading import Examples, read_examples
 from qwenvl_kit.training.examples.replies import examples_from_replies
+from qwenvl_kit.training.loop.fine_tuning import fine_tune
+from qwenvl_kit.training.loop.method import FullTraining, LoRA
 from qwenvl_kit.training.outcome.comparing import compare_before_and_after
 from qwenvl_kit.training.outcome.losses import Losses, StepLoss, ValidationLoss
 from qwenvl_kit.training.outcome.record import RunData, RunRecord, RunSettings
@@ -29,7 +32,9 @@ __all__ = [
     "Examples",
     "ExamplesReport",
     "Fault",
+    "FullTraining",
     "LabelPart",
+    "LoRA",
     "Losses",
     "MarkedSequence",
     "PlacePart",
@@ -45,6 +50,7 @@ __all__ = [
     "check_examples",
     "compare_before_and_after",
     "examples_from_replies",
+    "fine_tune",
     "load_run",
     "read_examples",
     "show_example",

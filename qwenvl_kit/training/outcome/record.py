@@ -247,8 +247,11 @@ def method_of(described: Mapping[str, Any]) -> LoRA | FullTraining:
     """
     from qwenvl_kit.training.loop.method import FullTraining, LoRA
 
-    known = {"LoRA": LoRA, "FullTraining": FullTraining}
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in described.items()}
+    known: dict[Any, type[LoRA | FullTraining]] = {"LoRA": LoRA, "FullTraining": FullTraining}
+    given: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in described.items()
+    }
+    given.pop("_", None)  # the mark between positional fields and others
     name = given.pop("name", None)
     try:
         return known[name](**given)

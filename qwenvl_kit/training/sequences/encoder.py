@@ -94,7 +94,7 @@ class SequenceEncoder:
         from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
         self.name = checkpoint.name
-        self._checkpoint, self._settings = checkpoint, settings
+        self.checkpoint, self._settings = checkpoint, settings
         self._budget, self._policy = budget, policy
         self.published: Published = load_published(checkpoint, settings)
         processor, family = self.published.processor, settings.family
@@ -189,20 +189,31 @@ class SequenceEncoder:
             MediaError: a picture cannot be decoded.
         """
         import numpy
-        import torch
 
         media = self.decode(sequence)
         films = [item for item in media if isinstance(item, numpy.ndarray)]
         images: list[Any] = [item for item in media if not isinstance(item, numpy.ndarray)]
+        return {**self.text_inputs(sequence), **self.patches(images), **self.patches(films)}
+
+    def text_inputs(self, sequence: TrainingSequence) -> dict[str, torch.Tensor]:
+        """Return what a model takes of a sequence apart from its pixels: see `inputs`."""
+        import torch
+
         plans = [item.plan for item in sequence.media if item.plan is not None]
         ids = list(sequence.ids)
         return {
             "input_ids": torch.tensor(ids),
             "labels": torch.tensor(sequence.labels),
             "position_ids": self._positions.compute(ids, plans),
-            **self._patches.encode_images(images),
-            **self._patches.encode_videos(films),
         }
+
+    def patches(self, media: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Return decoded pictures, or decoded films, as a model takes them: see `inputs`."""
+        import numpy
+
+        if media and isinstance(media[0], numpy.ndarray):
+            return self._patches.encode_videos(media)  # type: ignore[no-any-return]
+        return self._patches.encode_images(media)  # type: ignore[no-any-return]
 
     def decode(self, sequence: TrainingSequence) -> list[Any]:
         """Decode the pictures and films of a sequence at their planned sizes.
@@ -236,7 +247,7 @@ class SequenceEncoder:
 
         model_class = getattr(transformers, self.rules.family.model_class)
         config = model_class.config_class.from_pretrained(
-            self._checkpoint.folder, local_files_only=True
+            self.checkpoint.folder, local_files_only=True
         )
         config._attn_implementation = "sdpa"  # it may name a kernel, which would be fetched
         with torch.device("meta"):
