@@ -42,7 +42,7 @@ from qwenvl_kit.backends.local.loading.validation import (
     count_described,
     model_class_of,
 )
-from qwenvl_kit.backends.local.lora.adapters import check_adapter
+from qwenvl_kit.backends.local.lora.adapters import check_adapter, check_trained_on
 from qwenvl_kit.backends.local.memory import shape_of
 from qwenvl_kit.backends.local.packed.packing import convert_rest, pack_model
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
@@ -66,6 +66,7 @@ from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
 from qwenvl_kit.processing.processor_config import (
     blaming_settings,
     check_generation,
+    identity_of,
     load_processor,
     published_of,
 )
@@ -146,6 +147,8 @@ def load_backend(
         check_described_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
+        if adapter is not None:
+            check_trained_on(adapter, identity_of(checkpoint, settings, processor))
         torch_model, used = recovery.attempt(lambda: _load_model(checkpoint, settings, load_plan))
     if load_plan.is_quantized:
         release_free_memory()  # quantising took several times the memory of the weights
@@ -391,4 +394,6 @@ def assemble(
         },
         generation=rest.generation,
         resizer=rest.resizer,
+        identity=rest.identity,
+        folder=checkpoint.folder,
     )
