@@ -1,4 +1,4 @@
-"""The file `qwenvl_kit.json`: what an adapter or a model was trained with.
+"""The file `qwenvl_kit.json`: the conditions under which an adapter or a model was trained.
 
 Answers in service equal those in training only if pictures are resized and prompts are rendered as
 they were then. So a training writes this file beside its weights, and loading reads it.
@@ -66,7 +66,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class TrainedWith:
-    """What an adapter or a model was trained with.
+    """The conditions under which an adapter or a model was trained.
 
         TrainedWith(identity, PixelBudget(512, 1024), (3136, 12845056), ...).write("out/adapter")
 
@@ -145,8 +145,9 @@ class TrainedWith:
             )
         if trained.template != served.template:
             raise AdapterError(
-                f"the chat template of {shown(served.model)} (SHA-256 {served.template[:12]}) is not "
-                f"the one that the adapter was trained with ({shown(trained.template[:12])})",
+                f"the adapter was trained with another chat template than that of "
+                f"{shown(served.model)} (SHA-256 {shown(trained.template[:12])}, and here "
+                f"{served.template[:12]!r})",
                 expected="the same chat template, as prompts would differ from those in training",
                 hint=f"the files of {shown(trained.model)}"
                 + ("" if trained.revision is None else f", revision={shown(trained.revision)}")
@@ -181,7 +182,16 @@ class TrainedWith:
         return {"form": _FORM, **vars(self.base), **rest, "budget": budget}
 
 
-_Json = Mapping[str, Any]
+def check_trained_on(folder: str | os.PathLike[str], served: ModelIdentity) -> None:
+    """Check that an adapter was trained on a model, before the weights of that model are read.
+
+    Raises:
+        AdapterError: it was trained on another one, or with another chat template; or its
+            `qwenvl_kit.json` cannot be read.
+    """
+    trained = TrainedWith.read(folder)
+    if trained is not None:
+        trained.check_model(served)
 
 
 class _Reader:
@@ -192,7 +202,7 @@ class _Reader:
         content: its JSON object.
     """
 
-    def __init__(self, path: Path, content: _Json) -> None:
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         self._path, self._content = path, content
 
     def read(self) -> TrainedWith:

@@ -42,7 +42,7 @@ from qwenvl_kit.backends.local.loading.validation import (
     count_described,
     model_class_of,
 )
-from qwenvl_kit.backends.local.lora.adapters import check_adapter, check_trained_on
+from qwenvl_kit.backends.local.lora.adapters import check_adapter
 from qwenvl_kit.backends.local.memory import shape_of
 from qwenvl_kit.backends.local.packed.packing import convert_rest, pack_model
 from qwenvl_kit.checkpoints.completeness import check_layout, check_settings_files, check_weights
@@ -52,6 +52,7 @@ from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.tensors import known_tensors
+from qwenvl_kit.checkpoints.trained_with import check_trained_on
 from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights, read_tensors
 from qwenvl_kit.errors import (
     MissingPackageError,

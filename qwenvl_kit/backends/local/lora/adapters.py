@@ -422,17 +422,6 @@ def check_adapter(folder: str | os.PathLike[str]) -> None:
         read_adapter(folder)
 
 
-def check_trained_on(folder: str | os.PathLike[str], identity: ModelIdentity) -> None:
-    """Check that an adapter was trained on a model, before the weights of that model are read.
-
-    Raises:
-        AdapterError: it was trained on another one, or with another chat template.
-    """
-    trained = TrainedWith.read(folder)
-    if trained is not None:
-        trained.check_model(identity)
-
-
 def check_peft() -> None:
     """Check the version of peft: older ones merge wrongly beside adapters with whole modules.
 
