@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "families": {"errors", "values"},
     "hardware": set(),
     "journal": {"errors"},
-    "checkpoints": {"errors", "families", "hardware"},
+    "checkpoints": {"errors", "values", "families", "hardware"},
     "budget": {"errors", "values", "families"},
     "media": {"errors", "arguments", "values", "hardware", "budget"},
     "prompts": {"errors", "values", "families"},
