@@ -20,7 +20,7 @@ from qwenvl_kit.errors import InputError, QwenVLKitError
 from qwenvl_kit.training.examples.example import Example
 
 if TYPE_CHECKING:
-    from qwenvl_kit.training import TrainingRun
+    from qwenvl_kit.training.outcome.run import TrainingRun
 
 
 def fine_tune_on_ray(

@@ -88,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families", "processing"},
     "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
-    | {"processing", "tools", "requests", "grounding", "journal", "embedded"},
+    | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded"},
     "command line": {"errors", "checkpoints", "diagnostics", "training"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},

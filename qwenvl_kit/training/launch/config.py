@@ -16,7 +16,8 @@ from qwenvl_kit.training.launch.shipped import DEEPSPEED_FILES
 from qwenvl_kit.training.launch.toml_file import read_toml, toml_value
 
 if TYPE_CHECKING:
-    from qwenvl_kit.training import Examples, ExamplesReport, TrainingRun
+    from qwenvl_kit.training import Examples, ExamplesReport
+    from qwenvl_kit.training.outcome.run import TrainingRun
 
 EMBEDDED = "embedded"
 """The name of the embedded model in a file, where TOML has no null."""

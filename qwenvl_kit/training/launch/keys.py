@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.training.launch.foreign_keys import COUNTERPARTS
@@ -50,17 +51,34 @@ class Parameter:
 
 
 def parameters_of(target: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the parameters of a function, or the fields of a dataclass, by their names."""
-    if dataclasses.is_dataclass(target):
-        names = {field.name for field in dataclasses.fields(target) if field.init}
-        hints = get_type_hints(target)
-    else:
-        names, hints = set(), get_type_hints(inspect.unwrap(target))
+    """Return the parameters of a function, or the fields of a dataclass, by their names.
+
+    An annotation with a name that only type checkers see, such as `torch.dtype`, becomes `Any`.
+    """
+    own = inspect.unwrap(target)
+    names = vars(sys.modules[own.__module__])
+    fields = dataclasses.fields(target) if dataclasses.is_dataclass(target) else ()
+    written: dict[str, Any] = {field.name: field.type for field in fields if field.init}
     return {
-        name: Parameter(name, hints.get(name, Any), parameter.default is parameter.empty)
+        name: Parameter(
+            name,
+            _evaluated(written.get(name, parameter.annotation), names),
+            parameter.default is parameter.empty,
+        )
         for name, parameter in inspect.signature(target).parameters.items()
-        if not names or name in names
+        if not fields or name in written
     }
+
+
+def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return Any
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, names)
+    except NameError:
+        return Any
 
 
 def check_keys(
