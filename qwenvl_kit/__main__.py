@@ -99,7 +99,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--resume",
         action=argparse.BooleanOptionalAction,
-        help="go on from the last checkpoint in the folder, or begin anew",
+        help="go on with the run in the folder (the default), or refuse one",
     )
     command.add_argument(
         "--set",

@@ -31,7 +31,8 @@ def train(options: argparse.Namespace) -> int:
         print(f"process {rank}: {error}" if rank else error, file=sys.stderr)
         return 2
     if not rank:
-        print(run)
+        print(run.losses)
+        print(run.adapter or run.model_folder)
     return 0
 
 
