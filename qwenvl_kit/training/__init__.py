@@ -18,10 +18,16 @@ from qwenvl_kit.training.examples.reading import Examples, read_examples
 from qwenvl_kit.training.examples.replies import examples_from_replies
 from qwenvl_kit.training.loop.fine_tuning import fine_tune
 from qwenvl_kit.training.loop.method import FullTraining, LoRA
+from qwenvl_kit.training.outcome.comparing import compare_before_and_after
+from qwenvl_kit.training.outcome.losses import Losses, StepLoss, ValidationLoss
+from qwenvl_kit.training.outcome.record import RunData, RunRecord, RunSettings
+from qwenvl_kit.training.outcome.report import ComparedExample, TrainingReport
+from qwenvl_kit.training.outcome.run import TrainingRun, load_run
 from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
 from qwenvl_kit.training.sequences.marked_text import MarkedSequence
 
 __all__ = [
+    "ComparedExample",
     "Example",
     "Examples",
     "ExamplesReport",
@@ -29,13 +35,23 @@ __all__ = [
     "FullTraining",
     "LabelPart",
     "LoRA",
+    "Losses",
     "MarkedSequence",
     "PlacePart",
     "Quantiles",
     "Repeat",
+    "RunData",
+    "RunRecord",
+    "RunSettings",
+    "StepLoss",
+    "TrainingReport",
+    "TrainingRun",
+    "ValidationLoss",
     "check_examples",
+    "compare_before_and_after",
     "examples_from_replies",
     "fine_tune",
+    "load_run",
     "read_examples",
     "show_example",
 ]

@@ -208,9 +208,16 @@ class Losses(Sequence[StepLoss]):
         Raises:
             MissingPackageError: matplotlib is not installed.
         """
-        from qwenvl_kit.training.outcome.plotting import plot_losses
+        from qwenvl_kit.training.outcome.plotting import LossCurves, plot_losses
 
-        return plot_losses(self, ax, path)
+        best = self.best
+        curves = LossCurves(
+            training=[(each.step, each.loss) for each in self.steps],
+            validation=[(each.step, each.loss) for each in self.validation],
+            best=None if best is None else (best.step, best.loss),
+            unusable_step=self.first_unusable_step,
+        )
+        return plot_losses(curves, ax, path)
 
     def __str__(self) -> str:
         return self._table().to_text()

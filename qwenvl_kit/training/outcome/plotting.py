@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy
 from numpy.typing import NDArray
 
 from qwenvl_kit.errors import MissingPackageError
-from qwenvl_kit.training.outcome.losses import Losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,17 +33,33 @@ _FEW_POINTS = 60
 """Up to so many steps are marked by points: a line through one step would not be seen."""
 
 
-def plot_losses(losses: Losses, ax: Axes | None, path: str | os.PathLike[str] | None) -> Figure:
+@dataclass(frozen=True)
+class LossCurves:
+    """The points of a plot, each a step and its loss.
+
+    Attributes:
+        training: those of the training.
+        validation: those of the validation.
+        best: the best of the validation; None if there is none.
+        unusable_step: the first step whose loss or gradient is no number; None if there is none.
+    """
+
+    training: Sequence[tuple[int, float]]
+    validation: Sequence[tuple[int, float]]
+    best: tuple[int, float] | None
+    unusable_step: int | None
+
+
+def plot_losses(curves: LossCurves, ax: Axes | None, path: str | os.PathLike[str] | None) -> Figure:
     """Plot losses; see `Losses.plot`."""
     axes = _new_axes() if ax is None else ax
-    steps = numpy.array([each.step for each in losses.steps], numpy.float64)
-    values = numpy.array([each.loss for each in losses.steps], numpy.float64)
+    steps, values = numpy.array(curves.training, numpy.float64).reshape(-1, 2).T
     usable = numpy.isfinite(values)
     finite = values[usable]
     smooth = smoothed(finite, len(finite) // _WINDOWS)
     _plot_training(axes, steps[usable], finite, smooth)
-    _plot_validation(axes, losses)
-    if (step := losses.first_unusable_step) is not None:
+    _plot_validation(axes, curves)
+    if (step := curves.unusable_step) is not None:
         axes.axvline(step, color="#555555", linestyle=":", label=f"no number from step {step:,}")
     axes.set(xlabel="step", ylabel="loss, nats per trained token")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -54,7 +71,7 @@ def plot_losses(losses: Losses, ax: Axes | None, path: str | os.PathLike[str] | 
         axes.legend(frameon=False)
     else:
         axes.text(0.5, 0.5, "no step was logged", ha="center", transform=axes.transAxes)
-    figure: Any = axes.figure
+    figure: Figure = axes.figure.figure  # that of axes in a subfigure is the subfigure
     if path is not None:
         figure.savefig(os.fsdecode(path), dpi=120)
     return figure
@@ -119,24 +136,22 @@ def _plot_training(axes: Axes, steps: _Numbers, values: _Numbers, smooth: _Numbe
         axes.plot(*line, color=_SMOOTH, linewidth=1.8, label="training, smoothed")
 
 
-def _plot_validation(axes: Axes, losses: Losses) -> None:
+def _plot_validation(axes: Axes, curves: LossCurves) -> None:
     """The losses on the validation, and a mark on the best one."""
-    if not losses.validation:
+    if not curves.validation:
         return
     axes.plot(
-        [each.step for each in losses.validation],
-        [each.loss for each in losses.validation],
+        *zip(*curves.validation),
         color=_VALIDATION,
         linewidth=1.0,
         marker="o",
         markersize=4,
         label="validation",
     )
-    if (best := losses.best) is not None:
-        label = f"best: {best.loss:.4g} after step {best.step:,}"
-        axes.scatter(
-            [best.step], [best.loss], s=90, facecolors="none", edgecolors=_BEST, label=label
-        )
+    if curves.best is not None:
+        step, loss = curves.best
+        label = f"best: {loss:.4g} after step {step:,}"
+        axes.scatter([step], [loss], s=90, facecolors="none", edgecolors=_BEST, label=label)
 
 
 def _scale(axes: Axes, smooth: _Numbers, values: _Numbers) -> None:

@@ -280,7 +280,7 @@ def _finite(number: float) -> float | None:
 
 
 def _deciding(record: RunRecord) -> dict[str, Any]:
-    """What decides the result of a training, flat and in types of JSON, by dotted names."""
+    """All that decides the result of a training, flat and in types of JSON, by dotted names."""
     data = {
         "training data": record.data.training,
         "validation data": record.data.validation,
