@@ -124,10 +124,10 @@ def section() -> list[str]:
     return [
         "LoRA of rank 8 on the language model's linear layers, fp32, AdamW. "
         f"{NUM_ROWS} rows have a JPEG of up to {width} x {height} px each, at a budget of "
-        f"{MAX_TOKENS} visual tokens, and an answer of some words; a step has {BATCH_SIZE} rows, or "
-        "as many tokens. The models are random, and their vision encoders have the share of the "
-        "work that they have in Qwen2-VL-2B and Qwen3-VL-2B. Each training is a process of its own; "
-        f"what counts is epoch {EPOCHS}, and tokens without padding. Ratios are of times.",
+        f"{MAX_TOKENS} visual tokens, and an answer of some words; a step has {BATCH_SIZE} rows "
+        "or as many tokens. The models are random, and their vision encoders have the share of the "
+        "work that they have in Qwen2-VL-2B and Qwen3-VL-2B. Each training is a process of its "
+        f"own; what counts is epoch {EPOCHS}, and tokens without padding. Ratios are of times.",
         "",
         f"Beside the kit: SFTTrainer of TRL {version('trl')}, and transformers' Trainer with a "
         "collator that calls the processor, grouped by length, which computes the logits of all "
