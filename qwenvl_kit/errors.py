@@ -38,6 +38,7 @@
     |   +-- AdapterError                 an adapter that does not fit or changes nothing
     |   `-- MissingPackageError (ImportError)   names the install command
     |       `-- OutdatedPackageError     installed, but too old
+    +-- TrainingError                    a training that cannot begin, or go on
     `-- GenerationError                  a request that failed while it ran
         +-- OutOfMemoryError             the device has too little memory for the request
         +-- ToolLimitError               a model that does not stop calling tools

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.checkpoints.sources import Source
@@ -24,6 +24,7 @@ from qwenvl_kit.training.sequences.encoder import SequenceEncoder, TrainingSeque
 from qwenvl_kit.training.sequences.marked_text import MarkedSequence, mark_sequence
 
 TooLong: TypeAlias = Literal["error", "skip"]
+_Item = TypeVar("_Item")
 
 _FORGED = (TURN_END, "<|im_start|>", "<|endoftext|>")
 """The tokens that begin and end turns; in the text of an answer they are plain characters."""
@@ -77,21 +78,30 @@ def check_examples(
         TrainingDataError: an argument is out of range, or an item is no example.
         ModelLoadError: of the most specific kind, if the checkpoint's files cannot be used.
     """
+    check_lengths(max_tokens, too_long)
+    encoder = SequenceEncoder.of(
+        model, budget=budget, policy=media, source=source, revision=revision, offline=offline
+    )
+    check = ExamplesCheck(encoder, media, max_tokens, too_long, decode=decode)
+    for outcome in counted(outcomes_of(examples, "examples"), is_shown=progress):
+        check.add(outcome)
+    if validation is not None:
+        check.compare(outcomes_of(validation, "validation"))
+    return check.report(examples if isinstance(examples, Examples) else None)
+
+
+def check_lengths(max_tokens: object, too_long: object) -> None:
+    """Check the arguments about long examples.
+
+    Raises:
+        TrainingDataError: one is out of range.
+    """
     if too_long not in ("error", "skip"):
         raise TrainingDataError(f"too_long={too_long!r} was given", expected="'error' or 'skip'")
     if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
         raise TrainingDataError(
             f"max_tokens={max_tokens!r} was given", expected="a whole number above 0, or None"
         )
-    encoder = SequenceEncoder.of(
-        model, budget=budget, policy=media, source=source, revision=revision, offline=offline
-    )
-    check = _Check(encoder, media, max_tokens, too_long, decode=decode)
-    for outcome in _counted(_outcomes(examples, "examples"), is_shown=progress):
-        check.add(outcome)
-    if validation is not None:
-        check.compare(_outcomes(validation, "validation"))
-    return check.report(examples if isinstance(examples, Examples) else None)
 
 
 @explains_wrong_arguments
@@ -128,7 +138,8 @@ def show_example(
     return tuple(mark_sequence(sequence, encoder) for sequence in encoder.encode(example))
 
 
-def _counted(outcomes: Iterator[Outcome], *, is_shown: bool) -> Iterable[Outcome]:
+def counted(outcomes: Iterator[_Item], *, is_shown: bool) -> Iterable[_Item]:
+    """The same items, with a progress bar that counts them."""
     if not is_shown or sys.stderr is None:
         return outcomes
     from tqdm.auto import tqdm
@@ -136,7 +147,7 @@ def _counted(outcomes: Iterator[Outcome], *, is_shown: bool) -> Iterable[Outcome
     return tqdm(outcomes, unit="example")  # type: ignore[no-any-return]
 
 
-def _outcomes(examples: Iterable[Example], name: str) -> Iterator[Outcome]:
+def outcomes_of(examples: Iterable[Example], name: str) -> Iterator[Outcome]:
     """The examples, with the error in place of each that cannot be read."""
     if isinstance(examples, Examples):
         yield from examples.outcomes()
@@ -157,7 +168,7 @@ def _outcomes(examples: Iterable[Example], name: str) -> Iterator[Outcome]:
         yield example if example.where else replace(example, where=f"{name}[{at}]")
 
 
-class _Check:
+class ExamplesCheck:
     """The findings of a check, gathered example by example.
 
     Args:
@@ -193,24 +204,25 @@ class _Check:
         self._num_examples = self._num_answers = 0
         self._shown: MarkedSequence | None = None
 
-    def add(self, outcome: Outcome) -> None:
-        """Check an example, or note the error in its place."""
+    def add(self, outcome: Outcome) -> Sequence[TrainingSequence]:
+        """Check an example, or note the error in its place; return what would be trained of it."""
         if not isinstance(outcome, Example):
             self._fail(outcome)
-            return
+            return ()
         try:
             sequences = self._encoder.encode(outcome)
             longest = max(sequences, key=lambda sequence: len(sequence.ids))
             if len(longest.ids) > self._most:
                 self._leave_out(longest, outcome)
-                return
+                return ()
             if self._decodes:
                 for sequence in sequences:
                     self._encoder.decode(sequence)
         except QwenVLKitError as error:
             self._fail(error)
-            return
+            return ()
         self._count(outcome, sequences)
+        return sequences
 
     def compare(self, validation: Iterator[Outcome]) -> None:
         """Note the examples of the validation whose question is trained on."""

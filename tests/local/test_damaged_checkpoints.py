@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import Sampling, VisionChat, inspect
 from qwenvl_kit.backends.local import backend
-from qwenvl_kit.backends.local.loading import loader, validation
+from qwenvl_kit.backends.local.loading import network, validation
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
 from qwenvl_kit.errors import (
@@ -52,7 +52,7 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
 def nothing_is_left_behind() -> Iterator[None]:
     """After each refusal another model can be loaded: no lock is held."""
     yield
-    assert not loader._LOADING.locked()
+    assert not network._LOADING.locked()
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_config_of_endlessly_many_things_is_refused_before_one_is_made(
 ) -> None:
     where, changes = ENDLESS_CONFIGS[name]
     edit(copy, "config.json", *where, **changes)
-    monkeypatch.setattr(loader, "_LOADING", None)  # others load meanwhile
+    monkeypatch.setattr(network, "_LOADING", None)  # others load meanwhile
     said = rf"says {next(iter(changes))}=1.*; expected at most"
     with pytest.raises(CheckpointError, match=said):
         VisionChat.from_pretrained(copy, device="cpu")
@@ -608,6 +608,6 @@ def test_a_wrong_adapter_is_refused_before_a_weight_is_read(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("peft")
-    monkeypatch.setattr(loader, "_load_model", None)
+    monkeypatch.setattr(network, "_load_model", None)
     with pytest.raises(AdapterError, match="nowhere"):
         VisionChat.from_pretrained(copy, adapter=tmp_path / "nowhere")

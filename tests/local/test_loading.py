@@ -15,7 +15,7 @@ import torch
 from packaging.version import Version
 
 from qwenvl_kit import Sampling, VisionChat
-from qwenvl_kit.backends.local.loading import attention, load_plan, loader
+from qwenvl_kit.backends.local.loading import attention, load_plan, network
 from qwenvl_kit.errors import (
     BudgetError,
     CheckpointError,
@@ -228,14 +228,14 @@ def test_a_model_that_finds_no_memory_is_loaded_once_more_without_what_others_ke
 ) -> None:
     other = VisionChat.from_pretrained(tiny_folder)
     other.ask("hello " * 20, sampling=Sampling(max_new_tokens=2))
-    read = loader._read_weights
+    read = network._read_weights
 
     def fail_while_something_is_kept(*args: Any) -> Any:
         if other.cache_info().used_bytes:
             raise torch.OutOfMemoryError("injected")
         return read(*args)
 
-    monkeypatch.setattr(loader, "_read_weights", fail_while_something_is_kept)
+    monkeypatch.setattr(network, "_read_weights", fail_while_something_is_kept)
     report = VisionChat.from_pretrained(tiny_folder).report()
     assert "caches of other models" in report["recovery"]
     assert other.ask("hello", sampling=Sampling(max_new_tokens=2)).usage.completion_tokens == 2
@@ -247,6 +247,6 @@ def test_a_model_that_finds_no_memory_with_nothing_to_let_go_fails(
     def fail(*_: Any) -> Any:
         raise torch.OutOfMemoryError("injected")
 
-    monkeypatch.setattr(loader, "_read_weights", fail)
+    monkeypatch.setattr(network, "_read_weights", fail)
     with pytest.raises(PlacementError, match="memory ran out"):
         VisionChat.from_pretrained(tiny_folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,10 +22,12 @@ class Row(NamedTuple):
     Attributes:
         where: its place, such as `train.jsonl:3`.
         value: its value in JSON, or the error that it cannot be read.
+        offset: the bytes of the file before its line; None in a file that is read in whole.
     """
 
     where: str
     value: Union[Any, TrainingDataError]
+    offset: int | None = None
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
@@ -46,7 +49,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
             "a file",
         )
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8", newline="") as file:
             is_array = ending in _ARRAYS or _begins_array(file)
             yield from _values(file.read(), name) if is_array else _lines(file, name)
     except OSError as error:
@@ -69,15 +72,41 @@ def _begins_array(file: TextIO) -> bool:
     return first.lstrip("\ufeff").strip() == "["
 
 
+def row_at(path: str | os.PathLike[str], where: str, offset: int) -> Any:
+    """Read one row of a file of JSON Lines again.
+
+    Args:
+        path: the file.
+        where: the place of the row, for errors.
+        offset: the bytes before its line, as `read_rows` gave them.
+
+    Raises:
+        TrainingDataError: the file was changed: it cannot be read, or the line is no JSON any more.
+    """
+    try:
+        with open(path, "rb") as raw:
+            raw.seek(offset)
+            line = next(io.TextIOWrapper(raw, encoding="utf-8", newline=""), "")
+        return _DECODER.decode(line.lstrip("\ufeff"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingDataError(
+            f"the training file was changed since it was first read ({plain(str(error))[:120]})",
+            expected="a file that stays as it is while it is used",
+            where=where,
+        ) from error
+
+
 def _lines(file: TextIO, name: str) -> Iterator[Row]:
+    offset = 0
     for number, line in enumerate(file, 1):
         text = line.lstrip("\ufeff") if number == 1 else line
         if text.strip():
             where = f"{name}:{number}"
             try:
-                yield Row(where, _DECODER.decode(text))
+                yield Row(where, _DECODER.decode(text), offset)
             except (ValueError, RecursionError) as error:
-                yield Row(where, _no_json(error, where))
+                yield Row(where, _no_json(error, where), offset)
+        offset += len(line.encode())
 
 
 def _values(text: str, name: str) -> Iterator[Row]:

@@ -7,21 +7,23 @@ import random
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, Union
+from typing import Any, Literal, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import QwenVLKitError, QwenVLKitWarning, TrainingDataError, fresh
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.training.examples.example import Example
-from qwenvl_kit.training.examples.files import read_rows
+from qwenvl_kit.training.examples.files import Row, read_rows, row_at
 from qwenvl_kit.training.examples.forms import Form, check_form
 from qwenvl_kit.training.examples.rows import RowReader
 
 PathLike: TypeAlias = Union[str, os.PathLike[str]]
 MixRule: TypeAlias = Literal["first", "all"]
+_Item = TypeVar("_Item")
 
 Outcome: TypeAlias = Union[Example, QwenVLKitError]
 """An example, or the error in place of one."""
@@ -64,29 +66,75 @@ class _Source:
     def is_file(self) -> bool:
         return isinstance(self.rows, (str, os.PathLike))
 
-    def outcomes(self, reader: RowReader, found: Found) -> Iterator[Outcome]:
-        """Its examples in their order, with an error in place of each that cannot be read."""
-        folder = Path(self.rows).parent if self.is_file else None
-        for where, value in self._rows():
+    def placed(self, reader: RowReader, found: Found) -> Iterator[tuple[RowPlace, Outcome]]:
+        """Its examples, or errors, each with the place of its row and its number within it."""
+        for where, value, offset in self.all_rows():
+            place = RowPlace(self, where, offset, value if offset is None else None)
             if isinstance(value, QwenVLKitError):
-                yield value
+                yield place, value
                 continue
             try:
-                for example, form in reader.read(value, where, found.notes.add, folder):
+                read = reader.read(value, where, found.notes.add, self.folder)
+                for number, (example, form) in enumerate(read):
                     found.forms[form] += 1
-                    yield example
+                    yield replace(place, number=number), example
             except QwenVLKitError as error:
-                yield error
+                yield place, error
 
-    def _rows(self) -> Iterator[tuple[str, Any]]:
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file; None for rows in memory."""
+        return Path(self.rows).parent if self.is_file else None
+
+    def all_rows(self) -> Iterator[Row]:
+        """Its rows in their order, or the error that the file cannot be read."""
         if self.is_file:
             try:
                 yield from read_rows(self.rows)
             except TrainingDataError as error:
-                yield "", error
+                yield Row("", error)
             return
         for at, row in enumerate(self.rows):
-            yield f"rows[{at}]", row
+            yield Row(f"rows[{at}]", row)
+
+
+@dataclass(frozen=True)
+class RowPlace:
+    """The place of an example, by which it is read again.
+
+    Attributes:
+        source: its file, or rows in memory.
+        where: its place in words, such as `train.jsonl:3`.
+        offset: the bytes before its line in a file of JSON Lines; None in other sources.
+        value: the row, if it has no offset.
+        number: the number of the example within its row, from 0.
+    """
+
+    source: _Source
+    where: str
+    offset: int | None = None
+    value: Any = None
+    number: int = 0
+
+    def example(self, reader: RowReader) -> Example:
+        """Read the example again.
+
+        Raises:
+            TrainingDataError: the file was changed.
+            InputError: of the most specific kind, likewise.
+        """
+        row = self.value
+        if self.offset is not None:
+            row = row_at(self.source.rows, self.where, self.offset)
+        read = reader.read(row, self.where, lambda _where, _text: None, self.source.folder)
+        found = next(islice(read, self.number, None), None)
+        if found is None:
+            raise TrainingDataError(
+                "the training file was changed since it was first read",
+                expected="a file that stays as it is while it is used",
+                where=self.where,
+            )
+        return found[0]
 
 
 @dataclass
@@ -144,13 +192,25 @@ class Examples:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the examples, with the error in place of each row that cannot be read."""
+        return (outcome for _, outcome in self.placed())
+
+    def placed(self) -> Iterator[tuple[RowPlace, Outcome]]:
+        """Yield the examples, or errors, each with its place, by which `at` reads it again."""
         self._found = found = Found()
         reader = self._reader
-        passes = [partial(source.outcomes, reader, found) for source in self._sources]
+        passes = [partial(source.placed, reader, found) for source in self._sources]
         if any(source.share is not None for source in self._sources):
             shares = [source.share or 0.0 for source in self._sources]
             return _mixed(passes, shares, self._seed, self._until)
-        return (outcome for begin in passes for outcome in begin())
+        return (placed for begin in passes for placed in begin())
+
+    def at(self, place: RowPlace) -> Example:
+        """Read the example of a place again.
+
+        Raises:
+            TrainingDataError: its file was changed.
+        """
+        return place.example(self._reader)
 
     def __repr__(self) -> str:
         names = ", ".join(
@@ -161,11 +221,11 @@ class Examples:
 
 
 def _mixed(
-    passes: Sequence[Callable[[], Iterator[Outcome]]],
+    passes: Sequence[Callable[[], Iterator[_Item]]],
     shares: Sequence[float],
     seed: int,
     until: MixRule,
-) -> Iterator[Outcome]:
+) -> Iterator[_Item]:
     """Draw from sources by their shares; see `read_examples`."""
     draw = random.Random(seed)
     running = [begin() for begin in passes]
@@ -173,15 +233,15 @@ def _mixed(
     num_given = [0] * len(passes)
     while True:
         (at,) = draw.choices(range(len(passes)), shares)
-        outcome = next(running[at], None)
-        if outcome is None:
+        item = next(running[at], None)
+        if item is None:
             is_over[at] = True
             if not num_given[at] or until == "first" or all(is_over):
                 return
             running[at] = passes[at]()
-            outcome = next(running[at])
+            item = next(running[at])
         num_given[at] += 1
-        yield outcome
+        yield item
 
 
 @explains_wrong_arguments

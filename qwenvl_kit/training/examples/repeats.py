@@ -79,6 +79,22 @@ class Repeats:
         return before, key, entry
 
 
+def question_digest(example: Example, policy: MediaPolicy) -> str:
+    """A digest of all that an example says before its last answer.
+
+    Pictures in files are told apart by their names, those in memory by their content.
+    """
+    asked = example.messages[:-1]
+    media = [part for message in asked for part in message.parts if isinstance(part, _MediaPart)]
+    sources = [
+        os.fsdecode(part.source)
+        if isinstance(part.source, (str, os.PathLike))
+        else identify_content(part, policy)
+        for part in media
+    ]
+    return _sha([[[message.role, *map(_plain, message.parts)] for message in asked], sources])
+
+
 def _plain(part: Any) -> Any:
     """A part in types of JSON, without the source of a picture."""
     if isinstance(part, UnwrittenPart):

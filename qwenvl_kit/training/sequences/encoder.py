@@ -12,22 +12,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.budget.planning import plan_media
-from qwenvl_kit.errors import TrainingDataError, located
-from qwenvl_kit.families import Family
+from qwenvl_kit.errors import located
 from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.loader import decode_media, open_media
 from qwenvl_kit.media.policy import MediaPolicy
-from qwenvl_kit.messages.message import Message, Part
+from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.order import check_conversation
 from qwenvl_kit.options import BudgetChoice, PixelBudget, as_budget
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.training.examples.example import Example
-from qwenvl_kit.training.examples.places import LabelPart, PlacePart
 from qwenvl_kit.training.sequences.answers import AnswerEncoder
+from qwenvl_kit.training.sequences.place_writer import PlaceWriter
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +94,7 @@ class SequenceEncoder:
         from qwenvl_kit.processing.prompt_encoder import PromptEncoder
 
         self.name = checkpoint.name
-        self._checkpoint, self._settings = checkpoint, settings
+        self.checkpoint, self._settings = checkpoint, settings
         self._budget, self._policy = budget, policy
         self.published: Published = load_published(checkpoint, settings)
         processor, family = self.published.processor, settings.family
@@ -167,7 +165,7 @@ class SequenceEncoder:
         """The prompt of the answer at an index, as `ask` would send it, with the answer."""
         shown = [item for item in items if _message_of(item) < at]
         plans = plan_media([item.measure for item in shown], budget, self.rules)
-        messages = _Writer(opened, plans, self.rules.family).messages(at)
+        messages = PlaceWriter(plans, self.rules.family).written(opened[: at + 1])
         check_conversation(messages[:-1])
         prompt = self._prompts.encode_prompt(messages[:-1], plans)
         with located(f"messages[{at}]"):
@@ -191,20 +189,31 @@ class SequenceEncoder:
             MediaError: a picture cannot be decoded.
         """
         import numpy
-        import torch
 
         media = self.decode(sequence)
         films = [item for item in media if isinstance(item, numpy.ndarray)]
         images: list[Any] = [item for item in media if not isinstance(item, numpy.ndarray)]
+        return {**self.text_inputs(sequence), **self.patches(images), **self.patches(films)}
+
+    def text_inputs(self, sequence: TrainingSequence) -> dict[str, torch.Tensor]:
+        """Return what a model takes of a sequence apart from its pixels: see `inputs`."""
+        import torch
+
         plans = [item.plan for item in sequence.media if item.plan is not None]
         ids = list(sequence.ids)
         return {
             "input_ids": torch.tensor(ids),
             "labels": torch.tensor(sequence.labels),
             "position_ids": self._positions.compute(ids, plans),
-            **self._patches.encode_images(images),
-            **self._patches.encode_videos(films),
         }
+
+    def patches(self, media: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Return decoded pictures, or decoded films, as a model takes them: see `inputs`."""
+        import numpy
+
+        if media and isinstance(media[0], numpy.ndarray):
+            return self._patches.encode_videos(media)  # type: ignore[no-any-return]
+        return self._patches.encode_images(media)  # type: ignore[no-any-return]
 
     def decode(self, sequence: TrainingSequence) -> list[Any]:
         """Decode the pictures and films of a sequence at their planned sizes.
@@ -238,7 +247,7 @@ class SequenceEncoder:
 
         model_class = getattr(transformers, self.rules.family.model_class)
         config = model_class.config_class.from_pretrained(
-            self._checkpoint.folder, local_files_only=True
+            self.checkpoint.folder, local_files_only=True
         )
         config._attn_implementation = "sdpa"  # it may name a kernel, which would be fetched
         with torch.device("meta"):
@@ -289,43 +298,6 @@ class _Begun:
             example.weight,
             example.where,
         )
-
-
-class _Writer:
-    """Writes the places of a conversation in the form of a family."""
-
-    def __init__(
-        self, opened: Sequence[Message], plans: Sequence[ImagePlan | VideoPlan], family: Family
-    ) -> None:
-        self._opened = opened
-        self._family = family
-        self._images = [plan for plan in plans if isinstance(plan, ImagePlan)]
-
-    def messages(self, at: int) -> list[Message]:
-        """The messages up to the answer at an index, with texts in place of places."""
-        return [self._written(index, m) for index, m in enumerate(islice(self._opened, at + 1))]
-
-    def _written(self, index: int, message: Message) -> Message:
-        if not any(isinstance(part, (LabelPart, PlacePart)) for part in message.parts):
-            return message
-        parts: list[Part] = []
-        for number, part in enumerate(message.parts):
-            with located(f"messages[{index}].parts[{number}]"):
-                parts += self._texts_of(part, is_prompt=message.role != "assistant")
-        return replace(message, parts=tuple(parts))
-
-    def _texts_of(self, part: Part, *, is_prompt: bool) -> Sequence[Part]:
-        if isinstance(part, LabelPart):
-            return part.written(self._family, trusted=is_prompt)
-        if not isinstance(part, PlacePart):
-            return (part,)
-        if part.image_index >= len(self._images):
-            raise TrainingDataError(
-                f"the place {part.numbers} is of picture {part.image_index}, and "
-                f"{len(self._images)} pictures stand before it",
-                expected="the number of a picture that was shown, counted from 0",
-            )
-        return (part.written(self._images[part.image_index], self._family, trusted=is_prompt),)
 
 
 def _message_of(item: MediaItem) -> int:

@@ -102,6 +102,7 @@ def choose_load_plan(
     device: str | torch.device,
     quantization: str | None,
     attention: str,
+    may_pack: bool = True,
 ) -> LoadPlan:
     """Decide how to load a checkpoint.
 
@@ -112,6 +113,7 @@ def choose_load_plan(
         device: the device.
         quantization: "4bit" or "8bit" by bitsandbytes, or None.
         attention: the implementation of attention.
+        may_pack: False to leave all quantised weights to bitsandbytes.
 
     Raises:
         PlacementError: no device holds the weights, or the device cannot be used.
@@ -123,7 +125,7 @@ def choose_load_plan(
     hardware = read_hardware(None if device == "auto" else kind)
     kind = torch.device(hardware.roomiest(str(kind)))
     abilities = read_machine().abilities
-    packing = choose_packing(quantization, kind, abilities=abilities)
+    packing = choose_packing(quantization if may_pack else None, kind, abilities=abilities)
     check_packages(quantization, stored, packing)
     check_stored_weights(stored, tensors)
     check_fp8(stored, kind)

@@ -1,0 +1,1 @@
+"""The loop: a network of its own is trained on sequences, by transformers' Trainer."""
