@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,7 @@ def test_each_test_that_a_page_names_is_there(page: str) -> None:
     }
     assert named
     assert named <= written, sorted(named - written)
+
+
+def _tests_of(file: Path) -> list[str]:
+    return re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
