@@ -576,7 +576,8 @@ class VisionChat:
             the `finish_reason` "length".
 
         Raises:
-            SchemaError: there are no answers, or one is given twice or holds a special token.
+            SchemaError: there are no answers, or one is given twice or holds a special token. Those
+                of places, such as `<|box_start|>`, a local model scores as it writes them.
             InputError: a request cannot be used.
         """
         from qwenvl_kit.pipeline.scoring import score_answers

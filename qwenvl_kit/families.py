@@ -30,6 +30,11 @@ LimitScope: TypeAlias = Literal["frame", "video"]
 """The scope of a checkpoint's pixel limits for videos: one frame, or all frames together."""
 
 
+LABEL_MARKS = ("<|object_ref_start|>", "<|object_ref_end|>")
+BOX_MARKS = ("<|box_start|>", "<|box_end|>")
+PLACE_MARKS = (*LABEL_MARKS, *BOX_MARKS, "<|quad_start|>", "<|quad_end|>")
+"""The special tokens of places (model card of Qwen2-VL): those that models write themselves."""
+
 _GREEDY = Sampling()
 
 _THINKING_TOKENS = 8192

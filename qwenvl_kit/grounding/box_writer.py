@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from qwenvl_kit.families import Family
+from qwenvl_kit.families import BOX_MARKS, LABEL_MARKS, Family
 from qwenvl_kit.geometry import Point
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.grounding.coordinates import PARTS
 from qwenvl_kit.plans import ImagePlan
-
-LABEL_MARKS = ("<|object_ref_start|>", "<|object_ref_end|>")
-BOX_MARKS = ("<|box_start|>", "<|box_end|>")
-"""The special tokens of places (model card of Qwen2-VL)."""
 
 
 def write_boxes(boxes: Sequence[Box], plan: ImagePlan, family: Family) -> str:

@@ -254,7 +254,7 @@ class LocalBackend(Backend):
 
         Raises:
             OverloadError: too many requests wait.
-            SchemaError: an answer holds a special token.
+            SchemaError: an answer holds a special token that is no mark of a place.
         """
         engine = self._engine
         with translated_errors():

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from qwenvl_kit.errors import TrainingDataError
-from qwenvl_kit.families import Family
+from qwenvl_kit.families import BOX_MARKS, LABEL_MARKS, Family
 from qwenvl_kit.formats.keys import shown
 from qwenvl_kit.geometry import Point
-from qwenvl_kit.grounding.box_writer import BOX_MARKS, LABEL_MARKS, write_corners, write_label
+from qwenvl_kit.grounding.box_writer import write_corners, write_label
 from qwenvl_kit.messages.message import TextPart
 from qwenvl_kit.plans import ImagePlan
 

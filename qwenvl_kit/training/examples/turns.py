@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qwenvl_kit.errors import TrainingDataError, located
+from qwenvl_kit.families import PLACE_MARKS
 from qwenvl_kit.formats.dicts import from_dicts
 from qwenvl_kit.formats.keys import check_keys, is_set, nearest, shown
 from qwenvl_kit.formats.placeholders import fill_placeholders
 from qwenvl_kit.formats.thinking import THINKING_KEYS
 from qwenvl_kit.formats.tool_calls import parse_tool_calls
 from qwenvl_kit.formats.tool_results import results_in_order
-from qwenvl_kit.grounding.box_writer import BOX_MARKS, LABEL_MARKS
 from qwenvl_kit.messages.message import ImagePart, Message, Part, Role, TextPart, VideoPart
 from qwenvl_kit.messages.thinking import CLOSE, OPEN, split_thoughts
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
@@ -33,9 +33,6 @@ _ROLES: Mapping[str, Role] = {
 _CALLS = ("function_call", "tool_call")
 _TURN_KEYS = ("from", "value", "role", "content", "loss", "loss_scale", "weight")
 _NO_EFFECT = ("id", "name", "tool_call_id", "timestamp", "uuid")
-
-PLACE_MARKS = (*LABEL_MARKS, *BOX_MARKS, "<|quad_start|>", "<|quad_end|>")
-"""The special tokens of places, which models write and may be asked with."""
 
 _MARK = re.compile("|".join(map(re.escape, PLACE_MARKS)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ def _with_lora(model: Any, method: LoRA) -> Any:
         target_modules=list(_linear_layers(model, method)),
         **({"target_parameters": experts} if experts else {}),
     )
-    wrapped = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it asks transformers for an old attribute
+        wrapped = get_peft_model(model, config)
     for name, parameter in wrapped.named_parameters():
         if parameter.requires_grad and "lora_" not in name:  # nothing else is saved with it
             raise TrainingError(f"{name} would learn, which an adapter does not hold")

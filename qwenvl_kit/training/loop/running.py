@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import math
 import os
 import platform
 import warnings
@@ -211,7 +210,7 @@ class Training:
         arguments = replace_arguments(
             self._arguments,
             learning_rate=max(settings.learning_rates.values()),
-            warmup_steps=math.ceil(settings.warmup * len(steps)),
+            warmup_steps=int(settings.warmup * len(steps)),
             ddp_find_unused_parameters=not network.sees_frozen,
         )
         return StepTrainer(

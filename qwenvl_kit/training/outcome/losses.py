@@ -38,7 +38,8 @@ class StepLoss:
         loss: the mean loss in nats per trained token; NaN if the model gave no number.
         learning_rate: its learning rate.
         grad_norm: the norm of the gradient, before it was clipped.
-        tokens: its tokens in the loss.
+        trained_tokens: its tokens in the loss, each with the weight of its example.
+        tokens: all its tokens, those of prompts and pictures too.
         seconds: the time that it took.
     """
 
@@ -47,6 +48,7 @@ class StepLoss:
     loss: float
     learning_rate: float | None = None
     grad_norm: float | None = None
+    trained_tokens: float | None = None
     tokens: int | None = None
     seconds: float | None = None
 
@@ -88,7 +90,7 @@ class Losses(Sequence[StepLoss]):
 
         Args:
             entries: for each step "step", "loss", and if known "epoch", "learning_rate",
-                "grad_norm", "trained_tokens" and "seconds"; for a validation "step" and
+                "grad_norm", "trained_tokens", "tokens" and "seconds"; for a validation "step" and
                 "eval_loss". Entries with neither loss are left out. Of two entries for a step the
                 later counts, as a training that was resumed logs some steps again.
 
@@ -106,7 +108,8 @@ class Losses(Sequence[StepLoss]):
                     loss=loss,
                     learning_rate=read.number("learning_rate"),
                     grad_norm=read.number("grad_norm"),
-                    tokens=read.count("trained_tokens"),
+                    trained_tokens=read.number("trained_tokens"),
+                    tokens=read.count("tokens"),
                     seconds=read.number("seconds"),
                 )
             if (loss := read.number("eval_loss")) is not None:
@@ -138,8 +141,13 @@ class Losses(Sequence[StepLoss]):
 
     @property
     def first_unusable_step(self) -> int | None:
-        """The first step whose loss is NaN or infinite; None if there is none."""
-        return next((each.step for each in self.steps if not math.isfinite(each.loss)), None)
+        """The first step whose loss or gradient is NaN or infinite; None if there is none."""
+        unusable = (
+            each.step
+            for each in self.steps
+            if not math.isfinite(each.loss) or not math.isfinite(each.grad_norm or 0.0)
+        )
+        return next(unusable, None)
 
     def to_log(self) -> list[dict[str, float | int]]:
         """The losses as entries of a log, by their steps; `from_log` reads them again."""
@@ -150,7 +158,8 @@ class Losses(Sequence[StepLoss]):
                 "loss": each.loss,
                 "learning_rate": each.learning_rate,
                 "grad_norm": each.grad_norm,
-                "trained_tokens": each.tokens,
+                "trained_tokens": each.trained_tokens,
+                "tokens": each.tokens,
                 "seconds": each.seconds,
             }
             for each in self.steps
@@ -231,7 +240,7 @@ class Losses(Sequence[StepLoss]):
         if self.best is not None:
             notes.append(f"best validation: {self.best.loss:.4f} after step {self.best.step:,}")
         if (step := self.first_unusable_step) is not None:
-            notes.append(f"the loss of step {step:,} is no number; it is the first such step")
+            notes.append(f"the loss or the gradient is no number from step {step:,} on")
         return notes
 
 
@@ -279,11 +288,10 @@ class _Span:
 
 def weighted_mean(steps: Sequence[StepLoss]) -> float:
     """The mean loss of a token over some steps; of a step if the tokens of one are not known."""
-    weights = [each.tokens for each in steps]
-    total = sum(weight or 0 for weight in weights)
-    if None in weights or not total:
-        return sum(each.loss for each in steps) / len(steps)
-    return sum(each.loss * (each.tokens or 0) for each in steps) / total
+    weights = [each.trained_tokens or 0.0 for each in steps]
+    if not all(weights):
+        weights = [1.0] * len(steps)
+    return sum(each.loss * weight for each, weight in zip(steps, weights)) / sum(weights)
 
 
 def _spans(losses: Losses) -> Iterator[_Span]:
@@ -309,6 +317,7 @@ def _row(step: StepLoss | None, validation: ValidationLoss | None) -> dict[str, 
         "loss": step.loss if step else None,
         "learning_rate": step.learning_rate if step else None,
         "grad_norm": step.grad_norm if step else None,
+        "trained_tokens": step.trained_tokens if step else None,
         "tokens": step.tokens if step else None,
         "seconds": step.seconds if step else None,
         "validation_loss": validation.loss if validation else None,

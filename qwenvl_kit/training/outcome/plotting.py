@@ -43,7 +43,7 @@ def plot_losses(losses: Losses, ax: Axes | None, path: str | os.PathLike[str] | 
     _plot_training(axes, steps[usable], finite, smooth)
     _plot_validation(axes, losses)
     if (step := losses.first_unusable_step) is not None:
-        axes.axvline(step, color="#555555", linestyle=":", label=f"no number at step {step:,}")
+        axes.axvline(step, color="#555555", linestyle=":", label=f"no number from step {step:,}")
     axes.set(xlabel="step", ylabel="loss, nats per trained token")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -111,7 +111,9 @@ class TrainingReport:
         num_examples: the examples that were asked.
         num_compared: those that were answered both times.
         num_exact_before, num_exact_after: the answers to these that are the expected ones.
-        nll_before, nll_after: the mean negative log-likelihood of their expected answers, in nats
+        num_scored: those whose expected answer has a score both times. Thoughts, calls of tools and
+            special tokens, other than marks of places, have none.
+        nll_before, nll_after: the mean negative log-likelihood of these expected answers, in nats
             per token; None if none has a score.
         problems: the first errors that examples met, with their places.
     """
@@ -124,6 +126,7 @@ class TrainingReport:
     num_compared: int = 0
     num_exact_before: int = 0
     num_exact_after: int = 0
+    num_scored: int = 0
     nll_before: float | None = None
     nll_after: float | None = None
     problems: tuple[str, ...] = ()
@@ -151,6 +154,7 @@ class TrainingReport:
             num_compared=len(whole),
             num_exact_before=sum(each.is_exact_before for each in whole),
             num_exact_after=sum(each.is_exact_after for each in whole),
+            num_scored=len(scores),
             nll_before=sum(nll for nll, _ in scores) / len(scores) if scores else None,
             nll_after=sum(nll for _, nll in scores) / len(scores) if scores else None,
             problems=tuple(problems[:_MOST_PROBLEMS]),
@@ -177,8 +181,8 @@ class TrainingReport:
             )
         if self.nll_before is not None and self.nll_after is not None:
             lines.append(
-                f"expected answers, [nats per token]: {self.nll_before:.3f} before, "
-                f"{self.nll_after:.3f} after"
+                f"expected answers, [nats per token] of {self.num_scored:,}: "
+                f"{self.nll_before:.3f} before, {self.nll_after:.3f} after"
             )
             if self.nll_before == self.nll_after:
                 lines.append("note: the training changed no probability of these answers")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qwenvl_kit.errors import CheckpointError, TrainingDataError
+from qwenvl_kit.families import PLACE_MARKS
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.thinking import CLOSE, OPEN, split_thoughts
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
-from qwenvl_kit.training.examples.turns import PLACE_MARKS
 
 TURN_END = "<|im_end|>"
 

@@ -48,7 +48,7 @@ from qwenvl_kit.backends.local.engine.vision_encoder import (
 from qwenvl_kit.backends.local.keywords import check_keywords
 from qwenvl_kit.backends.local.memory import free_bytes
 from qwenvl_kit.errors import GenerationError
-from qwenvl_kit.families import Family
+from qwenvl_kit.families import PLACE_MARKS, Family
 from qwenvl_kit.media.types import DecodedMedia, Link
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.processing.detokenizer import Vocabulary
@@ -140,9 +140,10 @@ class Engine:
         """Queue a request whose answers are given, and return the future of their completions.
 
         Raises:
-            SchemaError: an answer holds a special token.
+            SchemaError: an answer holds a special token that is no mark of a place.
         """
-        given = [*map(GivenAnswer, answers, self._grammars.spelled(answers, "answers"))]
+        spelled = self._grammars.spelled(answers, "answers", marks=PLACE_MARKS)
+        given = [*map(GivenAnswer, answers, spelled)]
         engine_request = self._engine_request(request, observer, given)
         self.scheduler.submit(engine_request)
         return engine_request.future

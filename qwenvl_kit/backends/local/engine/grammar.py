@@ -93,18 +93,22 @@ class GrammarCompiler:
         encoded = self._tokenizer.backend_tokenizer.encode(constraint.least)
         return len(encoded.ids) * 5 // 4 + _SPARE_TOKENS
 
-    def spelled(self, texts: Sequence[str], name: str) -> list[tuple[int, ...]]:
+    def spelled(
+        self, texts: Sequence[str], name: str, *, marks: Sequence[str] = ()
+    ) -> list[tuple[int, ...]]:
         """The tokens of each of some texts that may be answers.
 
         Args:
             texts: the texts.
             name: the name of the argument that holds them, for messages.
+            marks: special tokens that may be in them.
 
         Raises:
-            SchemaError: one holds a special token, which could end the answer or forge a mark.
+            SchemaError: one holds another special token, which could end the answer or forge a
+                mark.
         """
         added = self._tokenizer.added_tokens_decoder.items()
-        special = {token_id for token_id, token in added if token.special}
+        special = {i for i, token in added if token.special and token.content not in marks}
         encode = self._tokenizer.backend_tokenizer.encode
         found = [tuple(encode(text, add_special_tokens=False).ids) for text in texts]
         for index, tokens in enumerate(found):
