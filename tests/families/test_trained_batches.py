@@ -145,5 +145,6 @@ def test_the_loss_of_a_run_begins_where_the_served_model_stands(
     replies = [chat.score([request], [text])[0][0] for request, text in zip(asked, answers)]
     tokens = sum(len(reply.scores) for reply in replies)
     served = -sum(reply.logprob or 0.0 for reply in replies) / tokens
-    run = fine_tune(folder, examples, tmp_path / "run", progress=False, device="cpu")
+    options = {"warmup": 0.0, "progress": False, "device": "cpu"}
+    run = fine_tune(folder, examples, tmp_path / "run", **options)  # type: ignore[arg-type]
     assert run.losses.steps[0].loss == pytest.approx(served, abs=CLOSE)
