@@ -137,14 +137,25 @@ def test_packing_is_refused_where_a_state_would_carry_one_example_into_the_next(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_loss_of_a_run_begins_where_the_served_model_stands(
-    folder: Path, chat: VisionChat, examples: Sequence[Example], tmp_path: Path
+def test_answers_are_taught_at_the_log_probabilities_at_which_they_are_served(
+    chat: VisionChat, examples: Sequence[Example], taught: Taught
 ) -> None:
-    asked = [Request(list(each.messages[:-1])) for each in examples]
-    answers = [each.messages[-1].text for each in examples]
-    replies = [chat.score([request], [text])[0][0] for request, text in zip(asked, answers)]
-    tokens = sum(len(reply.scores) for reply in replies)
-    served = -sum(reply.logprob or 0.0 for reply in replies) / tokens
+    for number, each in enumerate(examples):
+        ((reply,),) = chat.score([Request(each.messages[:-1])], [each.messages[-1].text])
+        targets = taught.maker().make([number], 1.0).targets.tolist()
+        served = [score.token_id for score in reply.scores]
+        assert served[:-1] == targets[:-1]
+        # the last is the likeliest of the tokens that end an answer, which may be another one
+        length = len(targets) - (served[-1] != targets[-1])
+        losses = torch.tensor([-score.logprob for score in reply.scores[:length]])
+        taught_losses = taught.singles[number][:length]
+        torch.testing.assert_close(taught_losses, losses, rtol=0, atol=CLOSE)
+
+
+def test_a_run_begins_with_the_loss_of_its_sequences_alone(
+    folder: Path, examples: Sequence[Example], taught: Taught, tmp_path: Path
+) -> None:
     options = {"warmup": 0.0, "progress": False, "device": "cpu"}
     run = fine_tune(folder, examples, tmp_path / "run", **options)  # type: ignore[arg-type]
-    assert run.losses.steps[0].loss == pytest.approx(served, abs=CLOSE)
+    alone = torch.cat([*taught.singles]).mean().item()
+    assert run.losses.steps[0].loss == pytest.approx(alone, abs=CLOSE)
