@@ -12,8 +12,7 @@ import torch
 
 from qwenvl_kit import ImagePart, MediaPolicy, Message, Request, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
-from qwenvl_kit.errors import TrainingError
-from qwenvl_kit.training import Example, fine_tune
+from qwenvl_kit.training import Example
 from qwenvl_kit.training.loop.batches import BatchMaker, Passed, logits_of
 from qwenvl_kit.training.loop.data import TrainingData, gather
 from qwenvl_kit.training.loop.features import FeatureEncoder, FeatureStore, MediaReader
@@ -122,19 +121,10 @@ def test_features_that_are_kept_teach_what_pixels_teach(taught: Taught, tmp_path
 
 
 def test_sequences_that_are_packed_teach_what_they_teach_alone(family: str, taught: Taught) -> None:
-    if family not in RECURRENT:
+    if family not in RECURRENT:  # which refuse it: test_packing_is_exact_or_refused
         row = taught.maker(packing=True).make(ALL, 1.0)
         assert len(row.inputs["input_ids"]) == 1
         taught.assert_taught_alike(row, ALL)
-
-
-@pytest.mark.parametrize("family", RECURRENT, scope="session")
-def test_packing_is_refused_where_a_state_would_carry_one_example_into_the_next(
-    folder: Path, examples: Sequence[Example], tmp_path: Path
-) -> None:
-    with pytest.raises(TrainingError, match="recurrent layers would carry one example into"):
-        fine_tune(folder, examples, tmp_path / "run", packing=True, progress=False)
-    assert not (tmp_path / "run").exists()
 
 
 def test_answers_are_taught_at_the_log_probabilities_at_which_they_are_served(
@@ -150,12 +140,3 @@ def test_answers_are_taught_at_the_log_probabilities_at_which_they_are_served(
         losses = torch.tensor([-score.logprob for score in reply.scores[:length]])
         taught_losses = taught.singles[number][:length]
         torch.testing.assert_close(taught_losses, losses, rtol=0, atol=CLOSE)
-
-
-def test_a_run_begins_with_the_loss_of_its_sequences_alone(
-    folder: Path, examples: Sequence[Example], taught: Taught, tmp_path: Path
-) -> None:
-    options = {"warmup": 0.0, "progress": False, "device": "cpu"}
-    run = fine_tune(folder, examples, tmp_path / "run", **options)  # type: ignore[arg-type]
-    alone = torch.cat([*taught.singles]).mean().item()
-    assert run.losses.steps[0].loss == pytest.approx(alone, abs=CLOSE)
