@@ -111,12 +111,13 @@ def docs(session: nox.Session) -> None:
 @nox.session(default=False)
 def examples(session: nox.Session) -> None:
     """Every example, as its reader would run it."""
-    session.install("-e", ".", *group("examples", "train"))
+    session.install("-e", ".[adapters]", *group("examples", "train"))
     for example in sorted(Path("examples").glob("*.py")):
         if example.stem == "screen_agent" and shutil.which("chromium") is None:
             session.warn(f"{example} is left out: there is no Chromium (apt-get install chromium)")
             continue
-        session.run("python", str(example), env=OFFLINE)
+        small = ["--small"] if example.stem == "fine_tune" else []
+        session.run("python", str(example), *small, env=OFFLINE)
     # The training program, in small: a few steps with the fonts of matplotlib alone.
     small = ["--folder", session.create_tmp(), "--minutes", "0.3", "--workers", "1"]
     program = ["python", "-m", "examples.embedded_model.train", *small]

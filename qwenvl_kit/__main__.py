@@ -1,6 +1,7 @@
 """The command line, `python -m qwenvl_kit`.
 
-`doctor` checks the installation; `inspect` shows a checkpoint without loading it.
+`doctor` checks the installation; `inspect` shows a checkpoint without loading it; `train` trains
+what a TOML file describes, and `launch-config` tells where settings for several processes lie.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from dataclasses import asdict
 from qwenvl_kit.diagnostics import Diagnosis, doctor
 from qwenvl_kit.errors import QwenVLKitError
 
-_EXIT_CODES = "exit codes: 0 all is well, 1 the doctor found problems, 2 it could not be done"
+_EXIT_CODES = (
+    "exit codes: 0 all is well, 1 the doctor or the check of examples found problems, "
+    "2 it could not be done"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_doctor(commands)
     _add_inspect(commands)
+    _add_train(commands)
+    _add_launch_config(commands)
     return parser
 
 
@@ -77,6 +83,46 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.set_defaults(run=_inspect)
 
 
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "train",
+        help="train what a TOML file describes",
+        description="Train what a TOML file describes. For several processes: "
+        "accelerate launch -m qwenvl_kit train CONFIG.",
+        epilog=_EXIT_CODES,
+    )
+    command.add_argument("config", metavar="CONFIG", help="a TOML file")
+    command.add_argument(
+        "--check", action="store_true", help="check the examples, and train nothing"
+    )
+    command.add_argument("--output", metavar="FOLDER", help="a folder in place of the file's")
+    command.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="go on with the run in the folder (the default), or refuse one",
+    )
+    command.add_argument(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting in place of the file's, such as training.epochs=3; may be repeated",
+    )
+    command.set_defaults(run=_train)
+
+
+def _add_launch_config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "launch-config",
+        help="tell where settings for `accelerate launch --config_file` lie",
+        description="Print the path of a file for `accelerate launch --config_file`: DeepSpeed's "
+        "ZeRO-2 or ZeRO-3, or torch's FSDP.",
+        epilog=_EXIT_CODES,
+    )
+    command.add_argument("strategy", choices=("zero2", "zero3", "fsdp"))
+    command.set_defaults(run=_launch_config)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     diagnosis = doctor()
     print(_to_json(diagnosis) if options.json else diagnosis)
@@ -98,6 +144,19 @@ def _inspect(options: argparse.Namespace) -> int:
         offline=options.offline,
     )
     print(found)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from qwenvl_kit.training.launch.command import train
+
+    return train(options)
+
+
+def _launch_config(options: argparse.Namespace) -> int:
+    from qwenvl_kit.training.launch.shipped import launch_config
+
+    print(launch_config(options.strategy))
     return 0
 
 

@@ -65,6 +65,7 @@ class VisionChat:
         backend: the engine that runs the requests; the constructors named above make one.
         budget: the visual tokens that pictures may take if a request does not say: a
             `PixelBudget`, "native" (the checkpoint's own limits), "quick", "standard" or "fine".
+            None is "native".
         media: the policy that says which files and URLs may be opened.
         calibrator: turns a confidence into the expected share of right answers; None for no
             calibrated confidence.
@@ -74,7 +75,7 @@ class VisionChat:
         self,
         backend: Backend,
         *,
-        budget: BudgetChoice = "native",
+        budget: BudgetChoice | None = None,
         media: MediaPolicy | None = None,
         calibrator: Calibrator | None = None,
     ) -> None:
@@ -83,9 +84,8 @@ class VisionChat:
         from qwenvl_kit.pipeline.core import Pipeline, PipelineSlot
         from qwenvl_kit.pipeline.stats import StatsCounter
 
-        self._slot = PipelineSlot(
-            Pipeline(backend, as_budget(budget), as_policy(media), calibrator)
-        )
+        given = None if budget is None else as_budget(budget)
+        self._slot = PipelineSlot(Pipeline(backend, given, as_policy(media), calibrator))
         self._stats = StatsCounter()
 
     @classmethod
@@ -103,7 +103,7 @@ class VisionChat:
         compile: bool | Literal["auto"] = "auto",  # noqa: A002  # torch's own word
         cuda_graphs: bool | Literal["auto"] = "auto",
         adapter: str | os.PathLike[str] | None = None,
-        budget: BudgetChoice = "native",
+        budget: BudgetChoice | None = None,
         media: MediaPolicy | None = None,
         calibrator: CalibratorChoice = "auto",
         max_cache_bytes: int | None = None,
@@ -135,7 +135,9 @@ class VisionChat:
                 and without graphs on a processor; "auto" does so where that was measured to be
                 faster, which is nowhere yet.
             adapter: the folder of a LoRA adapter; `adapters` loads more.
-            budget: the visual tokens that pictures may take if a request does not say.
+            budget: the visual tokens that pictures may take if a request does not say. None takes
+                the budget that the adapter, or the model in this folder, was trained with by the
+                kit, and else "native". Another budget than that of the training is an error.
             media: the media policy: which files and URLs may be opened.
             calibrator: a `Calibrator` or the file of one, which makes confidences match the share
                 of right answers; "auto" takes `calibration.json` of the model's folder, if there is
@@ -152,17 +154,19 @@ class VisionChat:
         Raises:
             ModelLoadError: a subclass of it; the message says what is missing or does not fit, and
                 what to try.
+            AdapterError: the adapter does not fit, or was trained on another model, with another
+                chat template or with another budget.
         """
         from qwenvl_kit.calibration.files import load_calibrator
         from qwenvl_kit.embedded import MODEL_FOLDER
         from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.options import as_budget
+        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
         from qwenvl_kit.pipeline.warm_up import check_warm_up, warm_up_pipeline
 
         # A misspelt setting should not cost a minute of loading.
-        budget, media = as_budget(budget), as_policy(media)
-        check_warm_up(warm_up)
         model = MODEL_FOLDER if model is None else model
+        chosen, media = BudgetOfTraining(budget, model, adapter), as_policy(media)
+        check_warm_up(warm_up)
         calibrator = load_calibrator(calibrator, model)
         backend = load_local(
             model,
@@ -179,7 +183,8 @@ class VisionChat:
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
-        chat = cls(backend, budget=budget, media=media, calibrator=calibrator)
+        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
+        chosen.hold(chat._pipeline)
         if warm_up:
             warm_up_pipeline(chat._pipeline)
         return chat
@@ -296,7 +301,8 @@ class VisionChat:
         source: Source = "huggingface",
         revision: str | None = None,
         offline: bool = False,
-        budget: BudgetChoice = "native",
+        adapter: str | os.PathLike[str] | None = None,
+        budget: BudgetChoice | None = None,
         media: MediaPolicy | None = None,
         calibrator: CalibratorChoice = "auto",
         max_queued_requests: int = MAX_QUEUED_REQUESTS,
@@ -312,7 +318,9 @@ class VisionChat:
             source: see `from_pretrained`.
             revision: see `from_pretrained`.
             offline: see `from_pretrained`.
-            budget: the visual tokens that pictures may take if a request does not say. vLLM is
+            adapter: the folder of a LoRA adapter, for which vLLM is started with adapters and
+                enough rank; `adapters` loads more.
+            budget: see `from_pretrained`. vLLM is
                 started for pictures of this size, which shortens its start; a request whose own
                 budget allows more is lowered to it, and its plan says so.
             media: the media policy: which files and URLs may be opened.
@@ -327,25 +335,29 @@ class VisionChat:
         Raises:
             MissingPackageError: vLLM is not installed.
             BudgetError: sizes in `mm_processor_kwargs` do not allow what the budget asks for.
+            AdapterError: see `from_pretrained`.
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
         from qwenvl_kit.calibration.files import load_calibrator
         from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.options import as_budget
+        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
 
-        budget, media = as_budget(budget), as_policy(media)
+        chosen, media = BudgetOfTraining(budget, model, adapter), as_policy(media)
         calibrator = load_calibrator(calibrator, model)
         backend = load_vllm(
             model,
             source=source,
             revision=revision,
             offline=offline,
-            budget=budget,
+            adapter=adapter,
+            budget=chosen.budget,
             max_queued_requests=max_queued_requests,
             **engine_args,
         )
-        return cls(backend, budget=budget, media=media, calibrator=calibrator)
+        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
+        chosen.hold(chat._pipeline)
+        return chat
 
     def ask(
         self,
@@ -612,25 +624,10 @@ class VisionChat:
                         print(event.index, event.delta.text)
             print(stream.results)
         """
-        from qwenvl_kit.journal import Journal
-        from qwenvl_kit.pipeline.batch import BatchRun
         from qwenvl_kit.pipeline.streaming import BatchStream
-        from qwenvl_kit.requests import check_batch
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        check_batch(requests, defaults, "return", max_batch_size)
-        iterator = iter(requests)  # which may raise, before there is anything to end
-        return BatchStream(
-            BatchRun(
-                iterator,
-                self._slot.use(),
-                self._stats,
-                Journal(),
-                defaults,
-                max_in_flight=max_batch_size,
-                shows_deltas=True,
-            )
-        )
+        return BatchStream.begin(requests, defaults, self._slot, self._stats, max_batch_size)
 
     def plan(
         self,
@@ -770,14 +767,14 @@ class VisionChat:
         Args:
             model: as for `from_pretrained`; or a chat, whose model is taken over. That chat must
                 not be used or closed afterwards.
-            options: those of `from_pretrained`. Budget and media policy are this chat's unless
-                given.
+            options: those of `from_pretrained`. Budget and media policy are those that this chat
+                was given, unless they are among the options.
 
         Raises:
             ModelLoadError: as `from_pretrained`.
         """
         if not isinstance(model, VisionChat):
-            own = {"budget": self._pipeline.budget, "media": self.policy}
+            own = {"budget": self._pipeline.given_budget, "media": self.policy}
             try:
                 model = type(self).from_pretrained(model, **{**own, **options})
             except ArgumentError as error:
@@ -822,7 +819,9 @@ class VisionChat:
         Raises:
             UnsupportedFeatureError: the backend has none.
         """
-        return self._backend.adapters
+        from qwenvl_kit.pipeline.trained_budget import CheckedAdapters
+
+        return CheckedAdapters(self._backend.adapters, self._pipeline)
 
     @property
     def listeners(self) -> Listeners:

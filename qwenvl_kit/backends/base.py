@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     import PIL.Image
 
@@ -188,6 +189,20 @@ class AdapterSet(Protocol):
 
     def merge(self) -> None:
         """Add the active adapter to the model's weights for good, and drop the others."""
+
+    def export(self, folder: Path) -> None:
+        """Write the model with the active adapter merged in as a checkpoint; it stays as it is.
+
+        `qwenvl_kit.training.export_merged` checks the folder before, and cleans it up if this
+        fails.
+
+        Args:
+            folder: an empty folder.
+
+        Raises:
+            AdapterError: no adapter is active, or it cannot be merged into these weights.
+            UnsupportedFeatureError: the backend does not have the weights.
+        """
 
 
 class Backend(ABC):

@@ -19,7 +19,7 @@ _SETTINGS = (
     *("config.json", "generation_config.json", "tokenizer_config.json", "processor_config.json"),
     *("preprocessor_config.json", "video_preprocessor_config.json", "adapter_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "configuration.json"),
-    *("chat_template.json", "chat_template.jinja"),
+    *("chat_template.json", "chat_template.jinja", "qwenvl_kit.json"),
 )
 """Settings files of a few kilobytes."""
 
@@ -34,7 +34,10 @@ _MAX_BYTES = {**dict.fromkeys(_SETTINGS, 4 * _MIB), **dict.fromkeys(_TABLES, _MO
 """The size limit of each file, several times that of published ones: to read a file takes ten times
 its size in memory for a moment."""
 
-_TEMPLATES = "additional_chat_templates"
+SMALL_FILE_NAMES = tuple(_MAX_BYTES)
+"""The names of all small files that a checkpoint or an adapter may have."""
+
+TEMPLATES_FOLDER = "additional_chat_templates"
 """The folder in which transformers looks for more templates."""
 
 _MAX_TEMPLATES = 100
@@ -93,15 +96,15 @@ def check_file_bytes(where: str, name: str, num_bytes: int | None) -> None:
 
 def _more_templates(folder: Path) -> Iterator[Path]:
     try:
-        with os.scandir(folder / _TEMPLATES) as entries:
+        with os.scandir(folder / TEMPLATES_FOLDER) as entries:
             names = [entry.name for entry, _ in zip(entries, range(_MAX_TEMPLATES + 1))]
     except OSError:
         return
     if len(names) > _MAX_TEMPLATES:
         raise CheckpointError(
-            f"{folder / _TEMPLATES} has more than {_MAX_TEMPLATES} files", expected="a few"
+            f"{folder / TEMPLATES_FOLDER} has more than {_MAX_TEMPLATES} files", expected="a few"
         )
-    yield from (folder / _TEMPLATES / name for name in names)
+    yield from (folder / TEMPLATES_FOLDER / name for name in names)
 
 
 def _kind(mode: int) -> str:

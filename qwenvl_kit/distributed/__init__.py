@@ -1,4 +1,4 @@
-"""Questions about the rows of a Ray data set, answered by a pool of actors with a model each.
+"""Questions about the rows of a Ray data set, and trainings, on the machines of a cluster of Ray.
 
 It needs `pip install 'qwenvl-kit[ray]'`.
 
@@ -18,9 +18,12 @@ It needs `pip install 'qwenvl-kit[ray]'`.
 
 Each actor holds one chat, with any backend, and gives it one batch of rows at a time. The chat runs
 as many of them together as its memory allows. A row that fails has its error in its columns.
+
+`fine_tune_on_ray` trains as `qwenvl_kit.training.fine_tune` does, on several workers.
 """
 
 from qwenvl_kit.distributed.columns import COLUMNS
 from qwenvl_kit.distributed.datasets import ask_dataset
+from qwenvl_kit.distributed.training import fine_tune_on_ray
 
-__all__ = ["COLUMNS", "ask_dataset"]
+__all__ = ["COLUMNS", "ask_dataset", "fine_tune_on_ray"]

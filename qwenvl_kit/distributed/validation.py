@@ -1,4 +1,4 @@
-"""Validation of the arguments of `ask_dataset`, before Ray starts anything."""
+"""Validation of arguments, before Ray starts anything."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def check_ray() -> None:
             f"Ray Data is not installed ({error})", hint="pip install 'qwenvl-kit[ray]'"
         ) from error
     del pyarrow, ray
+
+
+def check_ray_train() -> None:
+    """Raise an error if Ray Train is not installed.
+
+    Raises:
+        MissingPackageError: Ray Train, or a package that it needs, is not installed.
+    """
+    try:
+        import ray.train.torch
+    except ImportError as error:
+        raise MissingPackageError(
+            f"Ray Train is not installed ({error})", hint="pip install 'qwenvl-kit[ray,training]'"
+        ) from error
+    del ray
 
 
 def check_asked(chat_factory: object, to_request: object, question: object) -> None:
@@ -102,15 +117,16 @@ def check_output(output: object) -> None:
         )
 
 
-def check_counts(given: Mapping[str, object]) -> None:
-    """Raise an error if a value is not a whole number above 0.
+def check_counts(given: Mapping[str, object], *, least: int = 1) -> None:
+    """Raise an error if a value is not a whole number, or below the least.
 
     Raises:
         InputError: the message names the first such value.
     """
     for name, value in given.items():
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name}={value!r} was given", expected="a whole number above 0")
+        if type(value) is not int or value < least:
+            expected = "a whole number above 0" if least == 1 else f"a whole number from {least}"
+            raise InputError(f"{name}={value!r} was given", expected=expected)
 
 
 def check_shares(given: Mapping[str, Any]) -> None:

@@ -162,18 +162,20 @@ class Pipeline:
 
     Args:
         backend: the backend that runs the requests.
-        budget: the budget of requests that have none of their own.
+        budget: the budget that the user gave to the chat; None for none.
         policy: the media policy.
         calibrator: the map from confidences to shares of right answers; None for none.
 
     Attributes:
+        given_budget: the budget that the user gave to the chat; None for none.
+        budget: the budget of requests that have none of their own.
         facts: facts for the report that the backend does not know, in words.
     """
 
     def __init__(
         self,
         backend: Backend,
-        budget: PixelBudget,
+        budget: PixelBudget | None,
         policy: MediaPolicy,
         calibrator: Calibrator | None = None,
     ) -> None:
@@ -184,7 +186,8 @@ class Pipeline:
                 hint="VisionChat.from_pretrained(...), which loads a model by its id or folder",
             )
         self.backend = backend
-        self.budget = budget
+        self.given_budget = budget
+        self.budget = PixelBudget() if budget is None else budget
         self._policy = policy
         self.calibrator = calibrator
         self.facts: dict[str, str] = {}

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
 from qwenvl_kit.errors import fresh, release_frames
+from qwenvl_kit.journal import Journal
 from qwenvl_kit.pipeline.batch import BatchRun
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.process_bound import process_bound
+from qwenvl_kit.requests import check_batch
 from qwenvl_kit.results import BatchEvent, Delta, Reply, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from typing_extensions import Self
+
+    from qwenvl_kit.pipeline.core import PipelineSlot
+    from qwenvl_kit.pipeline.stats import StatsCounter
+    from qwenvl_kit.requests import Request, RequestLike
 
 
 @process_bound
@@ -122,6 +128,38 @@ class BatchStream:
         self._run = run
         self._events = run.events()
         self._results: dict[int, Result] = {}
+
+    @classmethod
+    def begin(
+        cls,
+        requests: Iterable[RequestLike],
+        defaults: Request,
+        slot: PipelineSlot,
+        stats: StatsCounter,
+        max_in_flight: int | None,
+    ) -> BatchStream:
+        """Begin to take requests through the pipeline of this moment.
+
+        Args:
+            requests: the requests; read one by one, when there is room for the next.
+            defaults: the settings of the call, for requests that have none of their own.
+            slot: the chat's pipeline.
+            stats: the counter of replies and failures.
+            max_in_flight: the most requests in flight; None for the usual number.
+        """
+        check_batch(requests, defaults, "return", max_in_flight)
+        iterator = iter(requests)  # which may raise, before there is anything to end
+        return cls(
+            BatchRun(
+                iterator,
+                slot.use(),
+                stats,
+                Journal(),
+                defaults,
+                max_in_flight=max_in_flight,
+                shows_deltas=True,
+            )
+        )
 
     def __iter__(self) -> Iterator[BatchEvent]:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from qwenvl_kit.checkpoints.processors import (
     where_class_is_said,
 )
 from qwenvl_kit.checkpoints.settings import Settings
+from qwenvl_kit.checkpoints.trained_with import ModelIdentity
 from qwenvl_kit.errors import CheckpointError, ModelLoadError
 from qwenvl_kit.families import Family
 from qwenvl_kit.messages.thinking import opens_thought
@@ -52,6 +55,7 @@ class Published:
         generation: the rules of its generation_config.json, which hold for every request.
         resizer: resizes pictures and frames to their planned sizes.
         end_ids: the tokens that end an answer.
+        identity: the name, revision, family and chat template of the checkpoint.
     """
 
     processor: Any
@@ -60,6 +64,7 @@ class Published:
     generation: GenerationRules
     resizer: Resizer
     end_ids: frozenset[int]
+    identity: ModelIdentity
 
 
 def load_published(checkpoint: Checkpoint, settings: Settings) -> Published:
@@ -105,7 +110,20 @@ def published_of(
             generation=read_rules(checkpoint.folder, generation),
             resizer=Resizer.of(processor),
             end_ids=_end_ids(config, generation, processor),
+            identity=identity_of(checkpoint, settings, processor),
         )
+
+
+def identity_of(checkpoint: Checkpoint, settings: Settings, processor: Any) -> ModelIdentity:
+    """The identity of a checkpoint, for comparison with what an adapter was trained with."""
+    template = processor.chat_template
+    text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
+    return ModelIdentity(
+        model=checkpoint.name,
+        revision=checkpoint.revision,
+        family=settings.family.model_type,
+        template=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+    )
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:

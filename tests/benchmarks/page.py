@@ -73,6 +73,7 @@ SECTIONS: Sequence[Section] = (
     Section("Videos", "videos", 25),
     Section("Loading", "loading", 2),
     Section("Memory", "memory", 2),
+    Section("Training", "training", 25, ("trl",)),
     Section("Safety", "safety", 4),
     Section("OpenVINO", "openvino", 5, ("openvino",), ("QWENVL_KIT_BENCH_OPENVINO",)),
     Section("vLLM", "vllm", 8, ("vllm",)),

@@ -23,7 +23,7 @@ from qwenvl_kit import inspect as inspect_checkpoint
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.testing import build_tiny_model
-from qwenvl_kit.training import check_examples, show_example
+from qwenvl_kit.training import check_examples, fine_tune, show_example
 from tests.docs.blocks import Block
 from tests.videos import write_video
 
@@ -132,18 +132,18 @@ def pretend(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
         monkeypatch.setattr(VisionChat, name, standing_in(getattr(VisionChat, name)))
     monkeypatch.setattr("prometheus_client.start_http_server", lambda port: None)
     monkeypatch.setattr("qwenvl_kit.inspect", lambda model: inspect_checkpoint(MODEL_FOLDER))
-    for checks in (check_examples, show_example):
-        monkeypatch.setattr(f"qwenvl_kit.training.{checks.__name__}", _of_embedded(checks))
+    for called in (check_examples, fine_tune, show_example):
+        monkeypatch.setattr(f"qwenvl_kit.training.{called.__name__}", _of_embedded(called))
 
 
-def _of_embedded(checks: Callable[..., Any]) -> Callable[..., Any]:
-    """A check that takes the embedded model for any other."""
+def _of_embedded(called: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that takes the embedded model for any other."""
 
-    @functools.wraps(checks)
-    def checked(model: Any, *given: Any, **options: Any) -> Any:
-        return checks(MODEL_FOLDER, *given, **options)
+    @functools.wraps(called)
+    def calling(model: Any, *given: Any, **options: Any) -> Any:
+        return called(MODEL_FOLDER, *given, **options)
 
-    return checked
+    return calling
 
 
 def _binds(called: Callable[..., Any], *given: Any, **options: Any) -> bool:

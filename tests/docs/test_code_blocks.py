@@ -23,6 +23,10 @@ UNABLE = {
     ("docs/guide/live.md", "rtsp://"): "a camera in the network",
     ("docs/guide/live.md", "while True:"): "a camera in the network",
     ("docs/guide/servers.md", "import ray"): "a cluster of Ray, which tests/distributed starts",
+    (
+        "docs/guide/training_launch.md",
+        "/shared/",
+    ): "a cluster of Ray, which tests/distributed starts",
     ("docs/guide/pictures.md", "https://images.example.com"): "a host in the network",
 }
 """What a block needs that no test machine has, by its page and words that it holds."""

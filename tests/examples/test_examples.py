@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
-LONG = ("loading", "many_pictures", "service")
+LONG = ("fine_tune", "loading", "many_pictures", "service")
+ARGUMENTS = {"fine_tune": ["--small"]}
+"""Arguments of an example that would take minutes without."""
+
 needs_chromium = pytest.mark.skipif(
     not (shutil.which("chromium") or shutil.which("chromium-browser")),
     reason="there is no Chromium (apt-get install chromium)",
@@ -29,6 +32,6 @@ def test_an_example_runs_to_its_end_and_says_something(
 ) -> None:
     if path.stem == "screen_agent":
         pytest.importorskip("playwright")
-    monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.setattr(sys, "argv", [str(path), *ARGUMENTS.get(path.stem, [])])
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out.strip()

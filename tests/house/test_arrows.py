@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "families": {"errors", "values"},
     "hardware": set(),
     "journal": {"errors"},
-    "checkpoints": {"errors", "families", "hardware"},
+    "checkpoints": {"errors", "values", "families", "hardware"},
     "budget": {"errors", "values", "families"},
     "media": {"errors", "arguments", "values", "hardware", "budget"},
     "prompts": {"errors", "values", "families"},
@@ -84,12 +84,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"errors", "arguments", "values", "media", "structured output", "requests"}
     | {"journal", "chat", "grounding"},
     "telemetry": {"errors", "values", "listeners", "chat"},
-    "distributed": {"errors", "values", "requests", "chat"},
+    "distributed": {"errors", "arguments", "values", "requests", "chat", "training"},
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families", "processing"},
     "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
-    | {"processing", "tools", "requests", "grounding", "journal", "chat"},
-    "command line": {"errors", "checkpoints", "diagnostics"},
+    | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded"},
+    "command line": {"errors", "checkpoints", "diagnostics", "training"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},
 }

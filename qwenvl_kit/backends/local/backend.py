@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import PIL.Image
@@ -31,6 +32,7 @@ from qwenvl_kit.backends.local.lora.adapters import Adapters
 from qwenvl_kit.backends.local.lora.probe import Probe
 from qwenvl_kit.backends.local.memory import free_bytes
 from qwenvl_kit.budget.measures import PlanningRules
+from qwenvl_kit.checkpoints.trained_with import ModelIdentity
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS, Sampling
@@ -52,6 +54,8 @@ class LoadedModel:
         facts: facts about the loaded model, in words.
         generation: the other rules of its generation_config.json, which hold for every request.
         resizer: resizes pictures and frames to their planned sizes.
+        identity: the checkpoint's identity, to which adapters are compared; None if not known.
+        folder: the folder of the checkpoint's files; None if there is none.
     """
 
     model: Any
@@ -62,6 +66,8 @@ class LoadedModel:
     facts: Mapping[str, str]
     generation: GenerationRules = field(default_factory=GenerationRules)
     resizer: Resizer = field(default_factory=Resizer)
+    identity: ModelIdentity | None = None
+    folder: Path | None = None
 
 
 _BACKENDS: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
@@ -123,6 +129,8 @@ class LocalBackend(Backend):
             self._engine.scheduler.paused,
             on_change=self._engine.clear_cache,
             on_failure=self.close,
+            identity=loaded.identity,
+            folder=loaded.folder,
         )
         _BACKENDS.add(self)
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from qwenvl_kit.backends.admission import check_max_queued_requests
-from qwenvl_kit.backends.vllm.adapters import VllmAdapters
+from qwenvl_kit.backends.vllm.adapters import VllmAdapters, arguments_for
 from qwenvl_kit.backends.vllm.backend import VllmBackend, VllmModel, scoring_params
 from qwenvl_kit.backends.vllm.engine import Engine
 from qwenvl_kit.backends.vllm.error_mapping import translated_load
 from qwenvl_kit.backends.vllm.media_limits import media_limits
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
+from qwenvl_kit.checkpoints.trained_with import check_trained_on
 from qwenvl_kit.errors import InputError, MissingPackageError, ModelLoadError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS, PixelBudget, describe_sampling
 from qwenvl_kit.processing.detokenizer import Vocabulary
@@ -32,6 +34,7 @@ def load_vllm_backend(
     source: Source = "huggingface",
     revision: str | None = None,
     offline: bool = False,
+    adapter: str | os.PathLike[str] | None = None,
     budget: PixelBudget | None = None,
     max_queued_requests: int = MAX_QUEUED_REQUESTS,
     **engine_args: Any,
@@ -41,6 +44,8 @@ def load_vllm_backend(
     No budget means the checkpoint's own limits.
     """
     _check(max_queued_requests, engine_args)
+    if adapter is not None:
+        engine_args = {**arguments_for(adapter), **engine_args}
     try:
         import vllm
     except ImportError as error:
@@ -52,6 +57,8 @@ def load_vllm_backend(
     settings = read_settings(checkpoint.folder)
     published = load_published(checkpoint, settings)
     limits = media_limits(published.rules, budget or PixelBudget(), engine_args)
+    if adapter is not None:
+        check_trained_on(adapter, published.identity)
     fetch_weights(checkpoint, offline=offline)
     # By default vLLM would load pickled weights if there are no others.
     defaults = {"load_format": "safetensors", "logprobs_mode": "raw_logprobs"}
@@ -76,7 +83,12 @@ def load_vllm_backend(
         **published.generation.facts_elsewhere("vLLM"),
     }
     engine = Engine(core, partial(scoring_params, published.end_ids), max_queued_requests)
-    adapters = VllmAdapters(core, are_enabled=bool(engine_args.get("enable_lora")))
+    adapters = VllmAdapters(
+        core, are_enabled=bool(engine_args.get("enable_lora")), identity=published.identity
+    )
+    if adapter is not None:
+        with _closed_on_failure(engine):
+            adapters.load(adapter)
     return VllmBackend(
         VllmModel(
             engine=engine,
@@ -90,6 +102,16 @@ def load_vllm_backend(
             resizer=published.resizer,
         )
     )
+
+
+@contextmanager
+def _closed_on_failure(engine: Engine) -> Iterator[None]:
+    """Close an engine if the block fails: nobody would have it, and it holds a device."""
+    try:
+        yield
+    except BaseException:
+        engine.close()
+        raise
 
 
 def _in_words(arguments: Mapping[str, Any]) -> str:

@@ -51,7 +51,8 @@ def test_each_part_has_a_learning_rate_of_its_own(train: Train) -> None:
         max(float(t.abs().max()) for n, t in a.items() if "visual" in n and "lora_B" in n)
         for a in adapters
     ]
-    assert changes[0] < 1e-6 < 1e-5 < changes[1]
+    assert changes[0] < 1e-6
+    assert changes[1] > 1e-5
 
 
 def test_packed_sequences_give_the_losses_of_padded_ones(train: Train) -> None:

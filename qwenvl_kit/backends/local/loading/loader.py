@@ -74,6 +74,7 @@ def load_backend(
         quantization=quantization,
         attention=attention,
         offline=offline,
+        adapter=adapter,
     )
     torch_model = network.model
     _freeze(torch_model)
@@ -142,4 +143,6 @@ def assemble(
         },
         generation=rest.generation,
         resizer=rest.resizer,
+        identity=rest.identity,
+        folder=checkpoint.folder,
     )

@@ -39,6 +39,7 @@ from qwenvl_kit.checkpoints.output_heads import with_own_head
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.sources import fetch_weights
 from qwenvl_kit.checkpoints.tensors import known_tensors
+from qwenvl_kit.checkpoints.trained_with import check_trained_on
 from qwenvl_kit.checkpoints.weights import TensorInfo, absent_weights, read_tensors
 from qwenvl_kit.errors import (
     MissingPackageError,
@@ -49,7 +50,11 @@ from qwenvl_kit.errors import (
     release_frames,
 )
 from qwenvl_kit.hardware import release_free_memory
-from qwenvl_kit.processing.processor_config import check_generation, load_processor
+from qwenvl_kit.processing.processor_config import (
+    check_generation,
+    identity_of,
+    load_processor,
+)
 
 _Made = TypeVar("_Made")
 
@@ -97,6 +102,7 @@ def load_network(
     quantization: str | None,
     attention: str,
     offline: bool,
+    adapter: str | os.PathLike[str] | None = None,
     is_served: bool = True,
 ) -> LoadedNetwork:
     """Read the weights of a checkpoint; most arguments are those of `load_backend`.
@@ -109,6 +115,8 @@ def load_network(
         quantization: "4bit" or "8bit", or None.
         attention: the implementation of attention, or "auto".
         offline: True if nothing may be fetched.
+        adapter: the adapter that will be loaded into it: what it was trained with is compared
+            before weights are read.
         is_served: True if the network answers requests; False if weights beside it are to learn,
             for which packed layers have no gradients.
 
@@ -143,6 +151,8 @@ def load_network(
         check_described_size(checkpoint, settings, tensors)
         check_generation(checkpoint)
         processor = load_processor(checkpoint)
+        if adapter is not None:
+            check_trained_on(adapter, identity_of(checkpoint, settings, processor))
         model, used = recovery.attempt(lambda: _load_model(checkpoint, settings, load_plan))
     if load_plan.is_quantized:
         release_free_memory()  # quantising took several times the memory of the weights

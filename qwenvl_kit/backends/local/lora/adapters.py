@@ -12,13 +12,20 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 from packaging.version import Version
 
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory
+from qwenvl_kit.backends.local.lora.export import (
+    check_exportable,
+    merged_weights,
+    write_checkpoint,
+)
 from qwenvl_kit.backends.local.lora.files import (
     EXPECTED,
     AdapterFiles,
@@ -26,6 +33,7 @@ from qwenvl_kit.backends.local.lora.files import (
     read_adapter,
 )
 from qwenvl_kit.backends.local.packed.base import PackedLinear
+from qwenvl_kit.checkpoints.trained_with import ModelIdentity, TrainedWith
 from qwenvl_kit.errors import (
     AdapterError,
     MissingPackageError,
@@ -38,6 +46,13 @@ from qwenvl_kit.errors import (
 _LOWEST_PEFT = "0.21"
 
 
+@dataclass(frozen=True)
+class _Merged:
+    """An adapter that is part of the weights; `trained` is what it was trained with, if known."""
+
+    trained: TrainedWith | None
+
+
 class Adapters:
     """The LoRA adapters of one loaded model. At most one is active.
 
@@ -47,6 +62,9 @@ class Adapters:
         paused: returns a context manager; no request runs within it. Adapters change only there.
         on_change: called after a change, within `paused`: earlier results are out of date.
         on_failure: called if a change failed half-way, so that the model cannot be used any more.
+        identity: the identity of the checkpoint, which must be the one that an adapter was trained
+            on; None compares nothing.
+        folder: the folder of the checkpoint's files, which an export copies; None for none.
     """
 
     def __init__(
@@ -56,12 +74,18 @@ class Adapters:
         paused: Callable[[], AbstractContextManager[object]],
         on_change: Callable[[], object] = lambda: None,
         on_failure: Callable[[], object] = lambda: None,
+        *,
+        identity: ModelIdentity | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._paused = paused
         self._model, self._probe, self._on_change = model, probe, on_change
         self._on_failure = on_failure
+        self._identity, self._folder = identity, folder
         self._peft: Any = None
         self._keys: dict[str, str] = {}  # the names that peft knows, by those of the user
+        self._trained: dict[str, TrainedWith | None] = {}
+        self._merged: _Merged | None = None
         self._active: str | None = None
         self._numbers = itertools.count()
 
@@ -86,8 +110,8 @@ class Adapters:
             The name of the adapter.
 
         Raises:
-            AdapterError: it does not fit, changes nothing, or its name is taken; the model is as
-                before.
+            AdapterError: it does not fit, was trained on another model or with another chat
+                template, changes nothing, or its name is taken; the model is as before.
             UnsafeWeightsError: its weights are pickled.
             MissingPackageError: peft is not installed.
             OutOfMemoryError: the device has too little memory for it.
@@ -95,6 +119,10 @@ class Adapters:
         check_peft()
         with _translated(f"the adapter {str(folder)!r}"):
             files = read_adapter(folder)
+            trained = TrainedWith.read(files.folder)
+            if trained is not None and self._identity is not None:
+                trained.check_model(self._identity)
+                trained.warn_of_copies(self._identity)
             chosen = files.folder.name or "adapter" if name is None else name
             with self._changing():
                 if not isinstance(chosen, str) or not chosen or chosen in self._keys:
@@ -102,6 +130,7 @@ class Adapters:
                     raise AdapterError(f"name={name!r} was given", expected=expected)
                 with _restored_on_failure(self, *(self._peft or self._model).modules()):
                     self._add(chosen, files)
+                self._trained[chosen] = trained
         return chosen
 
     def use(self, name: str | None) -> None:
@@ -146,7 +175,49 @@ class Adapters:
             _check_mergeable(self._model, key)
             with self._closed_on_failure(), _translated(f"the adapter {self._active!r}"):
                 self._peft.base_model.merge_and_unload(safe_merge=True, adapter_names=[key])
+            self._merged = _Merged(self._trained[self._active])
             self._forget_all()
+
+    def export(self, folder: Path) -> None:
+        """Write the model with the adapter in use merged in as a checkpoint; it stays as it is.
+
+        After `merge` the model itself is written. No request runs meanwhile, and the adapted layers
+        are in memory once more.
+
+        Args:
+            folder: an empty folder.
+
+        Raises:
+            AdapterError: no adapter is in use or was merged, or the weights are packed or
+                quantised.
+            ModelLoadError: the checkpoint's files are not there any more.
+            OSError, safetensors.SafetensorError: the disk refuses a file.
+        """
+        with self._stopped():
+            check_exportable(self._model)
+            key, trained = self._to_export()
+            with _translated(f"the adapter {self._active!r}"):
+                weights = merged_weights(self._model, key)
+            if self._folder is None:
+                raise AdapterError("the files of the model's checkpoint are not known")
+            write_checkpoint(self._model, weights, self._folder, folder)
+            if trained is not None:
+                trained.write(folder)
+
+    def _to_export(self) -> tuple[str | None, TrainedWith | None]:
+        """The adapter in use by its name in peft, and what it was trained with."""
+        if self._active is not None:
+            key = self._keys[self._active]
+            _check_mergeable(self._model, key)
+            return key, self._trained[self._active]
+        if self._merged is not None and not self._keys:
+            return None, self._merged.trained
+        raise AdapterError(
+            "no adapter is in use, so that the export would be a copy of the checkpoint",
+            expected=f"chat.adapters.use(...) with one of {self.names}"
+            if self._keys
+            else "an adapter: chat.adapters.load(folder), or from_pretrained(..., adapter=folder)",
+        )
 
     def close(self) -> None:
         """Drop the references to the model; this waits for nothing."""
@@ -165,11 +236,16 @@ class Adapters:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
+        with self._stopped():
+            yield
+            self._on_change()
+
+    @contextmanager
+    def _stopped(self) -> Iterator[None]:
         with self._paused(), torch.inference_mode(False), torch.no_grad():
             if self._model is None:
                 raise ModelLoadError("the model was closed", hint="load it again")
             yield
-            self._on_change()
 
     def _key_of(self, name: str) -> str:
         if name not in self._keys:
