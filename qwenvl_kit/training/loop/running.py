@@ -1,4 +1,4 @@
-"""A run, from its examples to its folder: what `fine_tune` does, step by step."""
+"""A run, from its examples to its folder: the steps of `fine_tune`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ from qwenvl_kit.training.outcome.record import (
     write_record,
 )
 from qwenvl_kit.training.outcome.report import write_report
-from qwenvl_kit.training.outcome.run import TrainingRun, load_run
+from qwenvl_kit.training.outcome.run import MODEL_FOLDER, TrainingRun, load_run
 from qwenvl_kit.training.sequences.encoder import SequenceEncoder
 
 _PACKAGES = ("qwenvl-kit", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "pillow")
@@ -218,7 +218,7 @@ class Training:
             arguments,
             steps=steps,
             maker=BatchMaker(data.training, encoder, reader, packing=settings.packing),
-            validation=None if held is None else BatchMaker(held, encoder, reader),
+            validation=BatchMaker(held or data.training, encoder, reader),
             validation_batches=(
                 () if held is None else in_batches(held.lengths, settings.tokens_per_batch)
             ),
@@ -237,7 +237,7 @@ class Training:
         )
 
     def _fingerprint(self, network: TrainedNetwork) -> str:
-        """What vision features depend on beside the picture: the weights and their dtype."""
+        """A digest of all that vision features depend on beside the picture: weights and dtype."""
         folder = self.encoder.checkpoint.folder
         files = sorted(
             (path.name, path.stat().st_size, path.stat().st_mtime_ns)
@@ -396,8 +396,7 @@ class Training:
                     chat = VisionChat.from_pretrained(self.model, adapter=run.adapter, **options)
                     before = None
                 else:
-                    assert run.model_folder is not None
-                    chat = VisionChat.from_pretrained(run.model_folder, **options)
+                    chat = VisionChat.from_pretrained(folder.path / MODEL_FOLDER, **options)
                     before = VisionChat.from_pretrained(self.model, **options)
                     stack.callback(before.close)
                 stack.callback(chat.close)
