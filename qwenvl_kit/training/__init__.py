@@ -15,10 +15,14 @@ from qwenvl_kit.training.examples.example import Example
 from qwenvl_kit.training.examples.places import LabelPart, PlacePart
 from qwenvl_kit.training.examples.reading import Examples, read_examples
 from qwenvl_kit.training.examples.replies import examples_from_replies
+from qwenvl_kit.training.outcome.card import AdapterRecord, Evaluation, adapter_card
+from qwenvl_kit.training.outcome.export import export_merged
 from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
 from qwenvl_kit.training.sequences.marked_text import MarkedSequence
 
 __all__ = [
+    "AdapterRecord",
+    "Evaluation",
     "Example",
     "Examples",
     "ExamplesReport",
@@ -28,8 +32,10 @@ __all__ = [
     "PlacePart",
     "Quantiles",
     "Repeat",
+    "adapter_card",
     "check_examples",
     "examples_from_replies",
+    "export_merged",
     "read_examples",
     "show_example",
 ]

@@ -88,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families", "processing"},
     "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
-    | {"processing", "tools", "requests", "grounding", "journal"},
+    | {"processing", "tools", "requests", "grounding", "journal", "chat"},
     "command line": {"errors", "checkpoints", "diagnostics"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},
