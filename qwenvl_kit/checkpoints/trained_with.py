@@ -262,7 +262,7 @@ class _Reader:
         raise self._wrong(name, "true, false or null")
 
     def _areas(self, name: str) -> tuple[int, int]:
-        value = self._content.get(name)
+        value: Any = self._content.get(name)
         is_pair = isinstance(value, list) and [type(area) for area in value] == [int, int]
         if is_pair and 0 < value[0] <= value[1]:
             return value[0], value[1]

@@ -134,7 +134,7 @@ def describe_budget(budget: PixelBudget) -> str:
 
 
 def _read(folder: object) -> TrainedWith | None:
-    """What the contents of a folder were trained with; None for anything else."""
+    """The conditions under which the contents of a folder were trained; None for other folders."""
     if not isinstance(folder, (str, os.PathLike)) or not os.path.isdir(os.path.expanduser(folder)):
         return None  # the loader says what is wrong with it
     return TrainedWith.read(os.fsdecode(folder))

@@ -88,7 +88,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"values", "budget", "media"},
     "testing": {"errors", "families", "processing"},
     "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
-    | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded"},
+    | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded", "hardware"}
+    | {"local backend"},
     "command line": {"errors", "checkpoints", "diagnostics", "training"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.training.launch.foreign_keys import COUNTERPARTS
@@ -75,8 +75,9 @@ def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
         return Any
     if not isinstance(annotation, str):
         return annotation
+    holder = type("holder", (), {"__annotations__": {"value": annotation}})
     try:
-        return eval(annotation, names)
+        return get_type_hints(holder, names)["value"]
     except NameError:
         return Any
 

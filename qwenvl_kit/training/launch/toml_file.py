@@ -42,7 +42,8 @@ def toml_value(text: str) -> Any:
 def _parsed(text: str, where: str) -> dict[str, Any]:
     loads, wrong_toml = _parser()
     try:
-        return loads(text)
+        read: dict[str, Any] = loads(text)
+        return read
     except wrong_toml as error:
         hint = ""
         if "null" in text.lower() or "none" in text.lower():

@@ -28,7 +28,7 @@ _PAD_ID = 0
 
 @dataclass
 class Passed:
-    """What passes through a network at a time.
+    """The tensors that pass through a network at a time.
 
     Attributes:
         inputs: tensors by the names that `forward` of the model has for them.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qwenvl_kit.errors import TrainingDataError
+from qwenvl_kit.errors import TrainingDataError, fresh
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.training.checking import ExamplesCheck, TooLong, counted, outcomes_of
 from qwenvl_kit.training.examples.example import Example
@@ -24,7 +24,7 @@ from qwenvl_kit.training.sequences.encoder import SequenceEncoder, TrainingSeque
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept of a sequence.
+    """The facts that are kept of a sequence.
 
     Attributes:
         place: the place of its example: that of a row, or a number in a list.
@@ -33,7 +33,7 @@ class Entry:
         num_trained: its tokens that are in the loss.
         weight: the weight of its example.
         where: its place in words.
-        question: a digest of what the example asks.
+        question: a digest of the question.
         digest: a digest of ids, labels, weight, and names and sizes of pictures.
     """
 
@@ -52,7 +52,7 @@ class TrainingData:
 
     Args:
         source: the examples.
-        entries: what is kept of each sequence.
+        entries: the facts of each sequence.
         encoder: encodes examples.
     """
 
@@ -214,7 +214,7 @@ def _split(entries: Sequence[Entry], share: float) -> tuple[list[Entry], list[En
 
 
 def _facts_of(sequence: TrainingSequence) -> bytes:
-    """What tells a sequence from another; of files their names count, not their folders."""
+    """The facts that tell a sequence from another; of files their names, not their folders."""
     media = []
     for item in sequence.media:
         source: Any = item.source
@@ -232,18 +232,23 @@ class _Source:
     """Examples that can be read one by one: those of files by their places, others from a list."""
 
     def __init__(self, given: Iterable[Example], name: str) -> None:
-        self._examples = given if isinstance(given, Examples) else None
-        self._list = [] if self._examples is not None else list(outcomes_of(given, name))
+        self._list: list[Outcome] = []
+        if isinstance(given, Examples):
+            self._placed: Callable[[], Iterator[tuple[RowPlace | int, Outcome]]] = given.placed
+            self._read_again = given.at
+        else:
+            self._list = list(outcomes_of(given, name))
+            self._placed = lambda: iter(enumerate(self._list))
 
     def placed(self) -> Iterator[tuple[RowPlace | int, Outcome]]:
         """The examples, or errors in place of those that cannot be read, with their places."""
-        return iter(enumerate(self._list)) if self._examples is None else self._examples.placed()
+        return self._placed()
 
     def at(self, place: RowPlace | int) -> Example:
         """The example of a place."""
         if isinstance(place, RowPlace):
-            assert self._examples is not None
-            return self._examples.at(place)
+            return self._read_again(place)
         example = self._list[place]
-        assert isinstance(example, Example)
-        return example
+        if isinstance(example, Example):
+            return example
+        raise fresh(example)

@@ -12,8 +12,8 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,16 @@ class Medium:
     Attributes:
         kind: "image" or "video".
         key: the key of its features.
-        pixels: its patches, (patches, values of a patch).
-        grid: its patches in time, height and width, int64 (1, 3).
+        patches: its patches, (patches, values of a patch), and their numbers in time, height and
+            width, int64 (1, 3); None if its features are kept.
         kept: its features by their names on the disk.
         output_class: the name of the class of transformers in which a model takes them.
     """
 
     kind: str
     key: str
-    pixels: torch.Tensor | None = None
-    grid: torch.Tensor | None = None
-    kept: dict[str, torch.Tensor] | None = None
+    patches: tuple[torch.Tensor, torch.Tensor] | None = None
+    kept: Mapping[str, torch.Tensor] = field(default_factory=dict)
     output_class: str = ""
 
 
@@ -64,7 +63,7 @@ class FeatureStore:
     Args:
         folder: the folder of the files.
         most_bytes: the most bytes of all files.
-        fingerprint: what the features depend on beside the picture: the weights and their dtype.
+        fingerprint: a digest of the weights and their dtype.
     """
 
     def __init__(self, folder: Path, most_bytes: int, fingerprint: str) -> None:
@@ -157,7 +156,7 @@ class MediaReader:
         if found is not None:
             return found
         pixels, grid = self._encoder.patches([content]).values()
-        return Medium(kind, key, pixels, grid)
+        return Medium(kind, key, (pixels, grid))
 
 
 class FeatureEncoder:
@@ -182,26 +181,23 @@ class FeatureEncoder:
         return EncoderOutputs({kind: as_encoder_output(made) for kind, made in outputs.items()})
 
     def _features(self, medium: Medium) -> Features:
-        if medium.kept is not None:
+        if medium.patches is None:
             return self._as_features(medium)
-        features = self._compute(medium)
+        features = self._compute(medium.kind, *medium.patches)
         self._store.put(medium.key, features)
         return features
 
     def _as_features(self, medium: Medium) -> Features:
-        kept = {n: t.to(self._model.device) for n, t in (medium.kept or {}).items()}
+        kept = {n: t.to(self._model.device) for n, t in medium.kept.items()}
         deepstack = [kept[f"deepstack.{n}"] for n in range(len(kept) - 1)]
         module = sys.modules[type(self._model).__module__]
         return Features(b"", getattr(module, medium.output_class), kept["pooled"], tuple(deepstack))
 
     @torch.no_grad()
-    def _compute(self, medium: Medium) -> Features:
-        assert medium.pixels is not None
-        assert medium.grid is not None
+    def _compute(self, kind: str, pixels: torch.Tensor, grid: torch.Tensor) -> Features:
         model = self._model
-        run = model.get_video_features if medium.kind == "video" else model.get_image_features
-        device = model.device
-        output = run(medium.pixels.to(device), medium.grid.to(device), return_dict=True)
+        run = model.get_video_features if kind == "video" else model.get_image_features
+        output = run(pixels.to(model.device), grid.to(model.device), return_dict=True)
         levels: Sequence[Sequence[torch.Tensor]] = getattr(output, "deepstack_features", None) or ()
         return Features(
             b"", type(output), output.pooler_output[0], tuple(level[0] for level in levels)

@@ -92,7 +92,7 @@ def fine_tune(
         budget: the visual tokens of pictures; give the one that you will ask with.
         quantization: "4bit" to learn beside weights in NF4 (QLoRA); None to leave them as they are.
         learning_rate: the highest learning rate, or one for each part that learns.
-        epochs: how often each example is seen; 0.5 sees half of them once.
+        epochs: the passes over all examples; 0.5 sees half of them once.
         tokens_per_batch: the most tokens that pass through the network together, padding included.
             A longer example passes alone.
         accumulation: the batches of a step in each process.

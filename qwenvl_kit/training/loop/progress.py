@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: the log of losses, and a progress bar."""
+"""The words of a run while it goes on: the log of losses, and a progress bar."""
 
 from __future__ import annotations
 

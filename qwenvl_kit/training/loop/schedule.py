@@ -55,7 +55,7 @@ def plan_steps(
     Args:
         lengths: the tokens of each sequence.
         weights: for each sequence its trained tokens times the weight of its example.
-        epochs: how often each sequence is seen; a part of an epoch sees a part of them.
+        epochs: the passes over all sequences; a part of an epoch sees a part of them.
         tokens_per_batch: the most tokens of a batch, padding included. A longer sequence has a
             batch of its own.
         batches_per_step: the batches of a step, over all processes.

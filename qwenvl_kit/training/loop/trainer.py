@@ -35,8 +35,8 @@ class StepTrainer(transformers.Trainer):
         arguments: the arguments of transformers.
         steps: the schedule.
         maker: makes the batches to learn.
-        validation: makes the batches of the validation; None without one.
-        validation_batches: the sequences of each.
+        validation: makes the batches of the validation.
+        validation_batches: the sequences of each; none if there is no validation.
         features: computes vision features that are kept; None if the model takes pixels.
         learning_rates: the learning rate of each part.
         workers: the processes that prepare batches; 0 for none beside this one.
@@ -50,7 +50,7 @@ class StepTrainer(transformers.Trainer):
         *,
         steps: Sequence[Step],
         maker: BatchMaker,
-        validation: BatchMaker | None,
+        validation: BatchMaker,
         validation_batches: Sequence[Batch],
         features: FeatureEncoder | None,
         learning_rates: Mapping[Part, float],
@@ -203,7 +203,6 @@ class StepTrainer(transformers.Trainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """The mean loss of all tokens of the validation, in nats."""
-        assert self._validation is not None
         model: Any = self.model_wrapped if self.is_in_train else self.model
         process, every = self.accelerator.process_index, self.accelerator.num_processes
         total = torch.zeros(2, dtype=torch.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qwenvl_kit.media.items import MediaItem, with_plan
 from qwenvl_kit.media.loader import decode_media, open_media
@@ -61,15 +61,14 @@ def _with_one_frame(item: MediaItem) -> MediaItem:
     return replace(item, plan=frame)
 
 
-def _jpeg(content: object) -> bytes:
+def _jpeg(content: Any) -> bytes:
     """A picture of Pillow, or the frames of a film as an array (frames, height, width, 3)."""
     import numpy
     import PIL.Image
 
-    if isinstance(content, numpy.ndarray):
-        content = PIL.Image.fromarray(content[0])
-    assert isinstance(content, PIL.Image.Image)
-    small = content.convert("RGB")
+    is_film = isinstance(content, numpy.ndarray)
+    picture: PIL.Image.Image = PIL.Image.fromarray(content[0]) if is_film else content
+    small = picture.convert("RGB")
     small.thumbnail((_SIDE_PX, _SIDE_PX))
     file = io.BytesIO()
     small.save(file, "JPEG", quality=85)
