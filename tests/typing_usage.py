@@ -68,10 +68,16 @@ from qwenvl_kit.tasks import (
 from qwenvl_kit.training import (
     Example,
     LabelPart,
+    Losses,
     MarkedSequence,
     PlacePart,
+    StepLoss,
+    TrainingReport,
+    ValidationLoss,
     check_examples,
+    compare_before_and_after,
     examples_from_replies,
+    load_run,
     read_examples,
     show_example,
 )
@@ -279,6 +285,22 @@ def training(chat: VisionChat) -> None:
     replies = chat.ask_many(requests)
     assert_type(examples_from_replies(requests, replies, {"a": "A cup."}), list[Example])
     assert_type(examples_from_replies(requests, "run.jsonl"), list[Example])
+
+
+def seeing(chat: VisionChat) -> None:
+    run = load_run("out")
+    assert_type(run.adapter, Path | None)
+    assert_type(run.losses[0], StepLoss)
+    assert_type(run.losses[1:], tuple[StepLoss, ...])
+    assert_type(run.losses.best, ValidationLoss | None)
+    assert_type(run.losses.to_rows(), list[dict[str, float | int | None]])
+    assert_type(Losses.from_log([{"step": 1, "loss": 2.5}]), Losses)
+    for example in run.report.examples:
+        assert_type(example.nll_after, float | None)
+    assert_type(run.record.settings.epochs, float)
+    assert_type(run.record.differences(run.record), tuple[str, ...])
+    examples = read_examples("val.jsonl")
+    assert_type(compare_before_and_after(chat, examples, num_shown=2), TrainingReport)
 
 
 def weather(city: str) -> str:

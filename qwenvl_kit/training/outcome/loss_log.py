@@ -101,6 +101,7 @@ def _damaged(number: int) -> TrainingError:
     return TrainingError(
         "the line is no entry of a log",
         expected="an object of JSON, as fine_tune writes it",
+        hint="delete the line, whose losses are lost",
         where=f"line {number}",
     )
 
