@@ -285,6 +285,10 @@ def training(chat: VisionChat) -> None:
     replies = chat.ask_many(requests)
     assert_type(examples_from_replies(requests, replies, {"a": "A cup."}), list[Example])
     assert_type(examples_from_replies(requests, "run.jsonl"), list[Example])
+    served = VisionChat.from_pretrained("model", adapter="out/adapter", budget=None)
+    assert_type(export_merged(served, "whole"), Path)
+    losses = [Evaluation(10, training=1.0)]
+    assert_type(adapter_card(AdapterRecord("model", evaluations=losses)), str)
 
 
 def seeing(chat: VisionChat) -> None:

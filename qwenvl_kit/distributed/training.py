@@ -44,7 +44,8 @@ def fine_tune_on_ray(
     Each worker is one process of the training, with its own part of each batch: gradients are
     averaged by NCCL on GPUs, by Gloo without. `output`, the files of the examples and their
     pictures must lie on a disk that every machine sees under the same path, such as NFS: the
-    first worker writes adapter and checkpoints there, and all of them read checkpoints.
+    first worker writes adapter and checkpoints there, and all of them read checkpoints. Ray keeps
+    its own notes beside it, in `<output>.ray`.
 
     Args:
         model: as for `fine_tune`.
@@ -90,7 +91,7 @@ def fine_tune_on_ray(
             resources_per_worker={"CPU": num_cpus, **({"GPU": num_gpus} if num_gpus else {})},
         ),
         run_config=ray.train.RunConfig(
-            storage_path=str(Path(output).absolute() / "ray"),
+            storage_path=f"{Path(output).absolute()}.ray",
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
         ),
     )

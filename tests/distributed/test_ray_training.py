@@ -87,6 +87,23 @@ def test_a_training_begins_again_where_a_worker_was_lost(
     assert done == "went on"
 
 
+@pytest.mark.long
+def test_two_workers_learn_what_one_process_learns(cluster: None, tmp_path: Path) -> None:
+    texts = [("What is 1?", "one"), ("And 2?", "two"), ("And 3?", "three"), ("And 4?", "four")]
+    examples = [
+        Example([{"role": "user", "content": asked}, {"role": "assistant", "content": said}])
+        for asked, said in texts
+    ]
+    settings: dict[str, Any] = {"tokens_per_batch": 30, "epochs": 2, "learning_rate": 1e-3}
+    settings |= {"warmup": 0.0, "progress": False}
+    alone = training.fine_tune(None, examples, tmp_path / "one", accumulation=2, **settings)
+    run = fine_tune_on_ray(None, examples, tmp_path / "ray", num_workers=2, **SHARE, **settings)
+    losses, expected = ([step.loss for step in each.losses.steps] for each in (run, alone))
+    assert len(losses) > 1
+    assert losses == pytest.approx(expected, abs=1e-4)
+    assert run.adapter == tmp_path / "ray" / "adapter"
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "told"),
     [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import ArgumentError, InputError
+from qwenvl_kit.errors import ArgumentError, InputError, MissingPackageError
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.training.launch.conversion import converted, made
 from qwenvl_kit.training.launch.keys import Place, check_keys, parameters_of
@@ -86,6 +87,8 @@ class TrainingConfig:
         """
         from qwenvl_kit.training import fine_tune, read_examples
 
+        if self.settings.get("trainer_options", {}).get("deepspeed") and not _has_deepspeed():
+            raise MissingPackageError("deepspeed is not installed", hint="pip install deepspeed")
         return fine_tune(
             examples=read_examples(**self.examples),
             validation=self._kept_back(),
@@ -98,6 +101,10 @@ class TrainingConfig:
         if self.validation is None or isinstance(self.validation, float):
             return self.validation
         return read_examples(**self.validation)
+
+
+def _has_deepspeed() -> bool:
+    return find_spec("deepspeed") is not None
 
 
 def read_config(

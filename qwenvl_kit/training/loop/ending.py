@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from datetime import datetime
 from pathlib import Path
 
 from safetensors import safe_open
 
 from qwenvl_kit.checkpoints.trained_with import TrainedWith
-from qwenvl_kit.errors import TrainingError
+from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
+from qwenvl_kit.training.loop.method import Part, part_of
 from qwenvl_kit.training.loop.trainer import saving, whole_checkpoints
 from qwenvl_kit.training.outcome.card import AdapterRecord, Evaluation, adapter_card
 from qwenvl_kit.training.outcome.losses import Losses
@@ -125,13 +127,24 @@ def _check_learned(path: Path) -> None:
     Raises:
         TrainingError: it changes nothing.
     """
+    moved: dict[Part, bool] = {}
     with safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if ".lora_B." in name]  # noqa: SIM118
-        if any(bool(file.get_tensor(name).any()) for name in names):
-            return
-    raise TrainingError(
-        "the adapter changes nothing: all of its matrices B are zero",
-        expected="weights that have learned",
-        hint="a larger learning rate, more epochs, and report.shown of check_examples, which marks "
-        "what is in the loss",
-    )
+        for name in file.keys():  # noqa: SIM118
+            if ".lora_B." in name:
+                part = part_of(name)
+                moved[part] = moved.get(part, False) or bool(file.get_tensor(name).any())
+    still = [part for part, has_moved in moved.items() if not has_moved]
+    if len(still) == len(moved):
+        raise TrainingError(
+            "the adapter changes nothing: all of its matrices B are zero",
+            expected="weights that have learned",
+            hint="a larger learning rate, more epochs, and report.shown of check_examples, which "
+            "marks what is in the loss",
+        )
+    if still:
+        warnings.warn(
+            f"the part {still[0]!r} has learned nothing: all of its matrices B are zero; the "
+            "examples may have no pictures",
+            QwenVLKitWarning,
+            stacklevel=2,
+        )

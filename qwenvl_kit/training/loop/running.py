@@ -27,6 +27,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.options import PixelBudget
 from qwenvl_kit.training.checking import TooLong
 from qwenvl_kit.training.examples.example import Example
+from qwenvl_kit.training.launch.sharding import Sharding
 from qwenvl_kit.training.loop.batches import BatchMaker
 from qwenvl_kit.training.loop.data import Gathered, TrainingData, gather
 from qwenvl_kit.training.loop.ending import keep_result
@@ -110,6 +111,7 @@ class Training:
             progress=self.progress and self._is_main,
         )
         self._tell_overlap(data)
+        self._sharding.check(self.settings.method.parts, data.report.visual_tokens)
         with own_random_numbers():
             steps = self._plan(data.training)
             record = self._record(data, validation)
@@ -220,7 +222,7 @@ class Training:
     ) -> StepTrainer:
         settings, encoder = self.settings, self.encoder
         store = reader = features = None
-        if network.sees_frozen and settings.feature_bytes and not self._is_sharded:
+        if network.sees_frozen and settings.feature_bytes and not self._sharding.strategy:
             store = FeatureStore(
                 folder.path / "features", settings.feature_bytes, self._fingerprint(network)
             )
@@ -314,10 +316,9 @@ class Training:
     def _batches_per_step(self) -> int:
         return self.settings.accumulation * int(self._arguments.world_size)
 
-    @property
-    def _is_sharded(self) -> bool:
-        """True if weights are spread over processes, which must then all run the vision encoder."""
-        return bool(self._arguments.deepspeed or self._arguments.fsdp)
+    @cached_property
+    def _sharding(self) -> Sharding:
+        return Sharding.of(self._arguments)
 
     def _wait(self) -> None:
         if self._arguments.world_size > 1:

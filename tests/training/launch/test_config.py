@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qwenvl_kit import MediaPolicy, PixelBudget, training
-from qwenvl_kit.errors import ArgumentError, InputError, MediaForbiddenError, QwenVLKitError
+from qwenvl_kit.errors import (
+    ArgumentError,
+    InputError,
+    MediaForbiddenError,
+    MissingPackageError,
+    QwenVLKitError,
+)
 from qwenvl_kit.training import FullTraining, LoRA
 from qwenvl_kit.training.launch import TrainingConfig, read_config
+from qwenvl_kit.training.launch import config as config_module
 from tests.training.launch import stand_in
 
 LEAST = 'model = "embedded"\noutput = "out"\n[examples]\ndata = "train.jsonl"\n'
@@ -44,7 +52,7 @@ def refusal(folder: Path, text: str, *overrides: str) -> str:
 
 
 def test_a_file_says_everything_that_a_training_is_told(
-    folder: Path, calls: list[dict[str, Any]]
+    folder: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = """
         output = "out"
@@ -73,6 +81,7 @@ def test_a_file_says_everything_that_a_training_is_told(
         ddp_timeout = 600
         deepspeed = "zero2"
     """
+    monkeypatch.setattr(config_module, "_has_deepspeed", lambda: True)
     config = read(folder, text)
     assert config.examples == {
         "data": [folder / "train.jsonl"],
@@ -225,6 +234,25 @@ def test_the_media_policy_of_a_file_holds_in_its_check(folder: Path) -> None:
     (folder / "train.jsonl").write_text(json.dumps(row) + "\n")
     report = read(folder, LEAST + '[media]\nallow_folders = ["."]').check()
     assert [fault.kind for fault in report.faults] == [MediaForbiddenError.__name__]
+
+
+def test_deepspeed_that_is_not_installed_is_told_before_anything_is_loaded(
+    folder: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_module, "_has_deepspeed", lambda: False)
+    config = read(folder, LEAST + '[trainer]\ndeepspeed = "zero3"')
+    with pytest.raises(MissingPackageError, match="pip install deepspeed"):
+        config.train()
+    assert not calls
+
+
+def test_the_file_that_the_guide_shows_can_be_read(
+    folder: Path, calls: list[dict[str, Any]]
+) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "guide" / "training_launch.md"
+    (shown,) = re.findall(r"```toml\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    read(folder, shown).train()
+    assert calls[0]["method"] == LoRA(rank=16)
 
 
 def test_wrong_keys_are_errors_of_arguments(folder: Path) -> None:
