@@ -66,6 +66,8 @@ from qwenvl_kit.tasks import (
     translate_text_in_image,
 )
 from qwenvl_kit.training import (
+    AdapterRecord,
+    Evaluation,
     Example,
     LabelPart,
     Losses,
@@ -74,9 +76,11 @@ from qwenvl_kit.training import (
     StepLoss,
     TrainingReport,
     ValidationLoss,
+    adapter_card,
     check_examples,
     compare_before_and_after,
     examples_from_replies,
+    export_merged,
     load_run,
     read_examples,
     show_example,
