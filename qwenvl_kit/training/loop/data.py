@@ -177,9 +177,13 @@ def gather(
         held_check.report(None).raise_faults()
         check.compare(kept_back.examples())
     report = check.report(examples if isinstance(examples, Examples) else None)
+    if report.skipped and not entries:
+        raise TrainingDataError(
+            f"all {len(report.skipped)} examples are too long, and were left out",
+            expected="a larger max_tokens, or a smaller budget for their pictures",
+            where=report.skipped[0],
+        )
     report.raise_faults()
-    if not entries:
-        raise TrainingDataError("there is no example to learn from", expected="one at least")
     return Gathered(TrainingData(source, entries, encoder), kept_back, report)
 
 

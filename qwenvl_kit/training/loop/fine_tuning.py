@@ -143,6 +143,8 @@ def fine_tune(
     from qwenvl_kit.training.loop.settings import LoopSettings
 
     check_lengths(max_tokens, too_long)
+    if not isinstance(output, (str, os.PathLike)) or not os.fspath(output):
+        raise TrainingError(f"output={output!r} was given", expected="the name of a folder")
     with located("budget"):
         chosen = as_budget(budget)
     if isinstance(validation, (int, float)) and not _is_share(validation):

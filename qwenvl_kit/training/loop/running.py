@@ -21,7 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Source
-from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
+from qwenvl_kit.errors import QwenVLKitError, QwenVLKitWarning, TrainingError
 from qwenvl_kit.hardware import release_free_memory
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.options import PixelBudget
@@ -66,6 +66,7 @@ from qwenvl_kit.training.outcome.run import MODEL_FOLDER, TrainingRun, load_run
 from qwenvl_kit.training.sequences.encoder import SequenceEncoder
 
 _PACKAGES = ("qwenvl-kit", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "pillow")
+_LOCK = "run.lock"
 _MOST_ASKED = 16
 """The validation examples that are asked before and after, of which some are shown."""
 
@@ -163,7 +164,8 @@ class Training:
         """Go through all steps that are left; return the dtype of the weights."""
         start = folder.last_checkpoint
         network = self._load()
-        trainer = self._trainer(network, data, steps, folder)
+        with _refusals():
+            trainer = self._trainer(network, data, steps, folder)
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, PrinterCallback):
                 trainer.remove_callback(callback)
@@ -278,28 +280,29 @@ class Training:
         on_processor = is_alone or str(self.device).startswith("cpu")
         is_one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         own: dict[str, Any] = {"ddp_backend": "gloo"} if on_processor and is_one_of_several else {}
-        arguments = transformers.TrainingArguments(
-            output_dir=os.fspath(self.output),
-            per_device_train_batch_size=1,
-            gradient_accumulation_steps=settings.accumulation,
-            num_train_epochs=1,
-            lr_scheduler_type=_SCHEDULES[settings.schedule],
-            weight_decay=settings.weight_decay,
-            max_grad_norm=settings.max_grad_norm,
-            seed=settings.seed,
-            save_strategy="no",
-            eval_strategy="no",
-            logging_strategy="no",
-            logging_nan_inf_filter=False,
-            save_total_limit=settings.keep_checkpoints,
-            report_to=list(settings.report_to),
-            disable_tqdm=True,
-            use_cpu=on_processor,
-            remove_unused_columns=False,
-            bf16=self._computes_in_bf16(on_processor),
-            **own,
-            **settings.trainer_options,
-        )
+        with _refusals():
+            arguments = transformers.TrainingArguments(
+                output_dir=os.fspath(self.output),
+                per_device_train_batch_size=1,
+                gradient_accumulation_steps=settings.accumulation,
+                num_train_epochs=1,
+                lr_scheduler_type=_SCHEDULES[settings.schedule],
+                weight_decay=settings.weight_decay,
+                max_grad_norm=settings.max_grad_norm,
+                seed=settings.seed,
+                save_strategy="no",
+                eval_strategy="no",
+                logging_strategy="no",
+                logging_nan_inf_filter=False,
+                save_total_limit=settings.keep_checkpoints,
+                report_to=list(settings.report_to),
+                disable_tqdm=True,
+                use_cpu=on_processor,
+                remove_unused_columns=False,
+                bf16=self._computes_in_bf16(on_processor),
+                **own,
+                **settings.trainer_options,
+            )
         arguments._n_gpu = min(1, arguments.n_gpu)  # several are for several processes
         return arguments
 
@@ -449,7 +452,9 @@ class RunFolder:
         Raises:
             TrainingError: it holds something else, or a run that must not go on.
         """
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if self.path.exists() and not self.path.is_dir():
+            raise TrainingError(f"{self.path} is a file", expected="a folder for the run")
+        if not self.path.exists() or not {path.name for path in self.path.iterdir()} - {_LOCK}:
             return False
         if not (self.path / RECORD_FILE).exists():
             raise TrainingError(
@@ -491,16 +496,59 @@ class RunFolder:
                 f"the folder {self.path} cannot be made ({error.strerror})",
                 expected="a folder that you may write to",
             ) from error
-        remove_broken(self.path)
-        write_record(self.path, record)
+        with self._locked():
+            remove_broken(self.path)
+            write_record(self.path, record)
+            try:
+                yield
+            except BaseException as error:
+                with contextlib.suppress(Exception):  # the error of the run is the one to tell
+                    reason = str(error) or type(error).__name__
+                    write_record(self.path, record.failed(reason[:1000], read_losses(self.path)))
+                raise
+            write_record(self.path, record.finished(read_losses(self.path)))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder; the system lets go when this one ends.
+
+        Raises:
+            TrainingError: another process is in it.
+        """
         try:
+            import fcntl
+        except ImportError:  # Windows has no such locks
             yield
-        except BaseException as error:
-            with contextlib.suppress(Exception):  # the error of the run is the one to tell
-                reason = str(error) or type(error).__name__
-                write_record(self.path, record.failed(reason[:1000], read_losses(self.path)))
-            raise
-        write_record(self.path, record.finished(read_losses(self.path)))
+            return
+        with open(self.path / _LOCK, "w", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TrainingError(
+                    f"another process trains into {self.path}", expected="a folder of its own"
+                ) from error
+            except OSError:  # a network's file system may have none
+                pass
+            yield
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what transformers says of its arguments within the block into an error of the kit.
+
+    Raises:
+        TrainingError: an option is out of range, or a package that it needs is missing.
+    """
+    try:
+        yield
+    except QwenVLKitError:
+        raise
+    except (ValueError, TypeError, ImportError, RuntimeError, OSError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise TrainingError(
+            f"transformers refuses the settings ({said})",
+            hint="trainer_options and report_to, whose values it checks itself",
+        ) from error
 
 
 def _check_packing(config: Settings) -> None:

@@ -56,6 +56,7 @@ def train(colours: Path, tmp_path: Path) -> Callable[..., TrainingRun]:
             **options,
         }
         rows = read_examples(colours) if examples is None else examples
-        return fine_tune(None, rows, tmp_path / output, **given)  # type: ignore[arg-type]
+        folder = tmp_path / output if output else ""
+        return fine_tune(None, rows, folder, **given)  # type: ignore[arg-type]
 
     return run

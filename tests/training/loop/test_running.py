@@ -149,6 +149,17 @@ def test_a_folder_with_other_files_is_refused(train: Train, tmp_path: Path) -> N
     (tmp_path / "full" / "thesis.txt").write_text("years")
     with pytest.raises(TrainingError, match="files that are of no run"):
         train("full")
+    with pytest.raises(TrainingError, match="is a file"):
+        train("full/thesis.txt")
+
+
+def test_two_processes_do_not_train_into_one_folder(train: Train, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "shared").mkdir()
+    with open(tmp_path / "shared" / "run.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another process trains into"):
+            train("shared")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_its_examples(

@@ -34,6 +34,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": "lora"}, r"LoRA\(...\) or FullTraining\(...\)"),
     ({"trainer_options": {"learning_rate": 1}}, "follows from the arguments of fine_tune"),
     ({"trainer_options": {"deepsped": "x"}}, "'deepsped', which transformers does not know"),
+    ({"trainer_options": {"optim": "adamw_magic"}}, "refuses the settings .*adamw_magic"),
+    ({"report_to": "paperboard"}, "refuses the settings .*paperboard"),
+    ({"output": ""}, "output=''"),
     ({"dtype": "float16"}, "small gradients become 0"),
     ({"method": FullTraining(), "quantization": "4bit"}, "quantised weights cannot learn"),
     ({"method": LoRA(experts=True)}, "no fused experts"),
@@ -73,3 +76,8 @@ def test_parts_are_in_one_order_and_each_once() -> None:
 def test_lengths_are_checked_as_in_the_check(train: Callable[..., TrainingRun]) -> None:
     with pytest.raises(TrainingDataError, match="too_long='cut'"):
         train(too_long="cut")
+
+
+def test_examples_that_are_all_too_long_are_told(train: Callable[..., TrainingRun]) -> None:
+    with pytest.raises(TrainingDataError, match="all 8 examples are too long"):
+        train(max_tokens=5, too_long="skip")
