@@ -66,12 +66,16 @@ from qwenvl_kit.tasks import (
     translate_text_in_image,
 )
 from qwenvl_kit.training import (
+    AdapterRecord,
+    Evaluation,
     Example,
     LabelPart,
     MarkedSequence,
     PlacePart,
+    adapter_card,
     check_examples,
     examples_from_replies,
+    export_merged,
     read_examples,
     show_example,
 )
