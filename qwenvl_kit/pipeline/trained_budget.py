@@ -43,8 +43,9 @@ class BudgetOfTraining:
         adapter: str | os.PathLike[str] | None,
     ) -> None:
         self.given = None if given is None else as_budget(given)
-        self._folder = model if adapter is None else adapter
-        self._trained = _read(self._folder)
+        trained = None if adapter is None else _read(adapter)
+        self._folder = model if adapter is None or trained is None else adapter
+        self._trained = _read(model) if trained is None else trained
         if self._trained is not None and self.given is not None:
             areas = self._trained.image_pixels, self._trained.video_pixels
             _check(self._trained, self.given, *(PixelLimits(*area) for area in areas))

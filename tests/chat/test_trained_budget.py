@@ -141,13 +141,15 @@ def test_a_damaged_record_is_an_error_of_the_adapter(tiny_folder: Path, adapter:
 
 
 def test_a_model_that_was_trained_whole_brings_its_budget(
-    tiny_folder: Path, tmp_path: Path
+    tiny_folder: Path, plain_adapter: Path, tmp_path: Path
 ) -> None:
     trained = Path(shutil.copytree(tiny_folder, tmp_path / "whole"))
     record_of(tiny_folder, TRAINED).write(trained)
     assert VisionChat.from_pretrained(trained).plan("What?", LARGE).visual_tokens <= 16
     with pytest.raises(AdapterError, match="max_tokens=16"):
         VisionChat.from_pretrained(trained, budget="fine")
+    of_another_program = VisionChat.from_pretrained(trained, adapter=plain_adapter)
+    assert of_another_program.plan("What?", LARGE).visual_tokens <= 16
 
 
 def test_a_reload_keeps_the_budget_that_was_given_and_no_other(

@@ -32,6 +32,7 @@ from qwenvl_kit.errors import (
 from qwenvl_kit.training import export_merged
 from tests.adapters import LANGUAGE, random_adapter, record_of
 from tests.by_hand import CONVERSATIONS
+from tests.families.test_published_checkpoints import CHECKPOINTS, FILES
 
 pytest.importorskip("peft", reason="adapters need peft")
 
@@ -131,6 +132,7 @@ def test_large_weights_are_written_in_parts(
     assert told == chat.ask(MESSAGES, sampling=GREEDY).text
 
 
+@pytest.mark.long
 def test_another_adapter_that_is_loaded_has_no_part_in_it(
     tiny_folder: Path, adapter: Path, tmp_path: Path
 ) -> None:
@@ -317,6 +319,7 @@ def test_an_adapter_of_one_end_of_tied_embeddings_is_refused(tmp_path: Path) -> 
         export_merged(chat, tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_tied_embeddings_stay_one_weight_and_a_head_of_its_own_stays_one(tmp_path: Path) -> None:
     base = Path(MODEL_FOLDER)
     tied = random_adapter(base, tmp_path / "tied", target_modules=r".*q_proj")
@@ -334,3 +337,20 @@ def test_tied_embeddings_stay_one_weight_and_a_head_of_its_own_stays_one(tmp_pat
         assert (
             served.ask(question, sampling=GREEDY).text == chat.ask(question, sampling=GREEDY).text
         )
+
+
+@pytest.mark.skipif(not FILES.is_dir(), reason=f"needs files of published checkpoints in {FILES}")
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_settings_of_published_checkpoints_keep_all_that_readers_look_for(
+    name: str, tmp_path: Path
+) -> None:
+    published = json.loads((FILES / name / "config.json").read_text())
+    is_tied = bool(published.get("tie_word_embeddings"))
+    written = export._config(published, torch.bfloat16, is_tied=is_tied)
+    changed = {key for key in published if published[key] != written[key]}
+    assert changed <= {"text_config"}
+    text, before = written.get("text_config", {}), published.get("text_config", {})
+    assert {key for key in before if text[key] != before[key]} <= {"tie_word_embeddings"}
+    export._copy_small_files(FILES / name, tmp_path)
+    lost = {path.name for path in (FILES / name).iterdir()} - {*left_in(tmp_path)}
+    assert lost == {"config.json"}

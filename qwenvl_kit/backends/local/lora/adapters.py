@@ -151,6 +151,7 @@ class Adapters:
         with self._changing():
             key = self._key_of(name)
             active = None if self._active == name else self._active
+            del self._trained[name]
             if len(self._keys) == 1:
                 self._peft.base_model.unload()
                 self._forget_all()
@@ -291,7 +292,7 @@ class Adapters:
 
     def _forget_all(self) -> None:
         vars(self._model).pop("peft_config", None)
-        self._peft, self._active, self._keys = None, None, {}
+        self._peft, self._active, self._keys, self._trained = None, None, {}, {}
 
 
 def _fill(peft_model: Any, key: str, files: AdapterFiles, base: str) -> None:
