@@ -55,8 +55,8 @@ def main(folder: Path, *, is_small: bool) -> None:
         validation=0.1,  # of the rows; the pictures that it is asked about stay unseen
         method=LoRA(rank=16, alpha=32),
         learning_rate=2e-3,
-        epochs=1 if is_small else 12,
-        tokens_per_batch=1024,
+        epochs=1 if is_small else 16,
+        tokens_per_batch=512,
     )
     print(run.losses)
     print(run.report)

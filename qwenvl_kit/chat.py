@@ -774,7 +774,9 @@ class VisionChat:
             ModelLoadError: as `from_pretrained`.
         """
         if not isinstance(model, VisionChat):
-            own = {"budget": self._pipeline.given_budget, "media": self.policy}
+            own: dict[str, Any] = {"media": self.policy}
+            if self._pipeline.given_budget is not None:
+                own["budget"] = self._pipeline.given_budget
             try:
                 model = type(self).from_pretrained(model, **{**own, **options})
             except ArgumentError as error:

@@ -17,6 +17,7 @@ MIXTURES = {name for name in FAMILIES if name.endswith("_moe")}
 REPRESENTATIVE = "qwen3_vl"
 REPEATED = (
     *("tests/checkpoints/test_memory.py", "tests/families/test_tasks.py"),
+    "tests/families/test_fine_tuning.py",
     *("tests/families/test_generation_config.py", "tests/families/test_plan_is_the_truth.py"),
     *("tests/families/test_unlike_lengths.py", "tests/families/test_video_files.py"),
     *("tests/local/test_lora.py", "tests/local/test_grammar.py"),

@@ -66,12 +66,22 @@ from qwenvl_kit.tasks import (
     translate_text_in_image,
 )
 from qwenvl_kit.training import (
+    AdapterRecord,
+    Evaluation,
     Example,
     LabelPart,
+    Losses,
     MarkedSequence,
     PlacePart,
+    StepLoss,
+    TrainingReport,
+    ValidationLoss,
+    adapter_card,
     check_examples,
+    compare_before_and_after,
     examples_from_replies,
+    export_merged,
+    load_run,
     read_examples,
     show_example,
 )
@@ -279,6 +289,26 @@ def training(chat: VisionChat) -> None:
     replies = chat.ask_many(requests)
     assert_type(examples_from_replies(requests, replies, {"a": "A cup."}), list[Example])
     assert_type(examples_from_replies(requests, "run.jsonl"), list[Example])
+    served = VisionChat.from_pretrained("model", adapter="out/adapter", budget=None)
+    assert_type(export_merged(served, "whole"), Path)
+    losses = [Evaluation(10, training=1.0)]
+    assert_type(adapter_card(AdapterRecord("model", evaluations=losses)), str)
+
+
+def seeing(chat: VisionChat) -> None:
+    run = load_run("out")
+    assert_type(run.adapter, Path | None)
+    assert_type(run.losses[0], StepLoss)
+    assert_type(run.losses[1:], tuple[StepLoss, ...])
+    assert_type(run.losses.best, ValidationLoss | None)
+    assert_type(run.losses.to_rows(), list[dict[str, float | int | None]])
+    assert_type(Losses.from_log([{"step": 1, "loss": 2.5}]), Losses)
+    for example in run.report.examples:
+        assert_type(example.nll_after, float | None)
+    assert_type(run.record.settings.epochs, float)
+    assert_type(run.record.differences(run.record), tuple[str, ...])
+    examples = read_examples("val.jsonl")
+    assert_type(compare_before_and_after(chat, examples, num_shown=2), TrainingReport)
 
 
 def weather(city: str) -> str:

@@ -68,8 +68,6 @@ class ModelIdentity:
 class TrainedWith:
     """The conditions under which an adapter or a model was trained.
 
-        TrainedWith(identity, PixelBudget(512, 1024), (3136, 12845056), ...).write("out/adapter")
-
     Attributes:
         base: the checkpoint on which the training began.
         budget: the budget of pictures whose example had none of its own.
@@ -262,10 +260,11 @@ class _Reader:
         raise self._wrong(name, "true, false or null")
 
     def _areas(self, name: str) -> tuple[int, int]:
-        value: Any = self._content.get(name)
-        is_pair = isinstance(value, list) and [type(area) for area in value] == [int, int]
-        if is_pair and 0 < value[0] <= value[1]:
-            return value[0], value[1]
+        value = self._content.get(name)
+        if isinstance(value, list) and [type(area) for area in value] == [int, int]:
+            least, largest = value
+            if 0 < least <= largest:
+                return least, largest
         raise self._wrong(name, "the least and the largest area in pixels")
 
     def _budget(self) -> PixelBudget:

@@ -18,7 +18,9 @@ from qwenvl_kit.training.examples.reading import Examples, read_examples
 from qwenvl_kit.training.examples.replies import examples_from_replies
 from qwenvl_kit.training.loop.fine_tuning import fine_tune
 from qwenvl_kit.training.loop.method import FullTraining, LoRA
+from qwenvl_kit.training.outcome.card import AdapterRecord, Evaluation, adapter_card
 from qwenvl_kit.training.outcome.comparing import compare_before_and_after
+from qwenvl_kit.training.outcome.export import export_merged
 from qwenvl_kit.training.outcome.losses import Losses, StepLoss, ValidationLoss
 from qwenvl_kit.training.outcome.record import RunData, RunRecord, RunSettings
 from qwenvl_kit.training.outcome.report import ComparedExample, TrainingReport
@@ -27,7 +29,9 @@ from qwenvl_kit.training.reports import ExamplesReport, Fault, Quantiles, Repeat
 from qwenvl_kit.training.sequences.marked_text import MarkedSequence
 
 __all__ = [
+    "AdapterRecord",
     "ComparedExample",
+    "Evaluation",
     "Example",
     "Examples",
     "ExamplesReport",
@@ -47,9 +51,11 @@ __all__ = [
     "TrainingReport",
     "TrainingRun",
     "ValidationLoss",
+    "adapter_card",
     "check_examples",
     "compare_before_and_after",
     "examples_from_replies",
+    "export_merged",
     "fine_tune",
     "load_run",
     "read_examples",

@@ -27,6 +27,9 @@ CLOSE = 1e-5
 RECURRENT = ("qwen3_5", "qwen3_5_moe", "qwen4_exp")
 """Families with layers that carry a state from one token to the next."""
 
+CLOSE_AFTER_STATES = 1e-4
+"""The same where a state was kept with the prompt: the chunks of its sums are others."""
+
 
 def example(*parts: Any, answer: str) -> Example:
     return Example([Message.user(*parts), Message.assistant(answer)])
@@ -128,8 +131,9 @@ def test_sequences_that_are_packed_teach_what_they_teach_alone(family: str, taug
 
 
 def test_answers_are_taught_at_the_log_probabilities_at_which_they_are_served(
-    chat: VisionChat, examples: Sequence[Example], taught: Taught
+    family: str, chat: VisionChat, examples: Sequence[Example], taught: Taught
 ) -> None:
+    close = CLOSE_AFTER_STATES if family in RECURRENT else CLOSE
     for number, each in enumerate(examples):
         ((reply,),) = chat.score([Request(each.messages[:-1])], [each.messages[-1].text])
         targets = taught.maker().make([number], 1.0).targets.tolist()
@@ -139,4 +143,4 @@ def test_answers_are_taught_at_the_log_probabilities_at_which_they_are_served(
         length = len(targets) - (served[-1] != targets[-1])
         losses = torch.tensor([-score.logprob for score in reply.scores[:length]])
         taught_losses = taught.singles[number][:length]
-        torch.testing.assert_close(taught_losses, losses, rtol=0, atol=CLOSE)
+        torch.testing.assert_close(taught_losses, losses, rtol=0, atol=close)

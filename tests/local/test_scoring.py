@@ -44,6 +44,16 @@ def test_given_answers_have_the_tokens_and_scores_of_asking_for_each(chat: Visio
             assert "".join(token.text for token in reply.tokens or ()) == answer
 
 
+def test_marks_of_places_are_scored_as_the_tokens_that_a_model_writes(chat: VisionChat) -> None:
+    ((reply,),) = chat.score(ASKED[:1], ["<|box_start|>(1,2),(3,4)<|box_end|>"])
+    backend = chat._pipeline.backend
+    assert isinstance(backend, LocalBackend)
+    known = backend._engine.encoder.token_id
+    ids = [score.token_id for score in reply.tokens or ()]
+    assert (ids[0], ids[-1]) == (known("<|box_start|>"), known("<|box_end|>"))
+    assert len(ids) > 2
+
+
 def test_scores_do_not_depend_on_what_is_scored_with_them(chat: VisionChat) -> None:
     chat.clear_cache()
     together = chat.score(ASKED, ANSWERS)

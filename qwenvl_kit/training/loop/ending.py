@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
+from datetime import datetime
 from pathlib import Path
 
 from safetensors import safe_open
 
-from qwenvl_kit.errors import TrainingError
-from qwenvl_kit.training.loop.network import TrainedNetwork
+from qwenvl_kit.checkpoints.trained_with import TrainedWith
+from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
+from qwenvl_kit.training.loop.method import Part, part_of
 from qwenvl_kit.training.loop.trainer import saving, whole_checkpoints
+from qwenvl_kit.training.outcome.card import AdapterRecord, Evaluation, adapter_card
+from qwenvl_kit.training.outcome.losses import Losses
+from qwenvl_kit.training.outcome.record import RunRecord
 from qwenvl_kit.training.outcome.run import ADAPTER_FOLDER, MODEL_FOLDER
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -18,20 +24,24 @@ _SMALL = (".json", ".jinja", ".txt", ".model")
 """The endings of a checkpoint's small files, which a trained model takes from its base."""
 
 
-def keep_result(folder: Path, network: TrainedNetwork, best: int | None, base: Path) -> None:
+def keep_result(
+    folder: Path, record: RunRecord, losses: Losses, conditions: TrainedWith, base: Path
+) -> None:
     """Put the adapter, or the model, of the best checkpoint into a folder of its own.
+
+    Beside the weights stand the conditions under which they were trained, and an adapter's card.
 
     Args:
         folder: the folder of the run.
-        network: the network.
-        best: the step of the best checkpoint; None for the last.
+        record: the record of the run.
+        losses: its losses, whose best step is taken; without a validation it is the last.
+        conditions: the conditions.
         base: the folder of the checkpoint that was trained.
 
     Raises:
         TrainingError: nothing was learned, or the disk is full.
     """
-    whole = whole_checkpoints(folder)
-    chosen = next((path for path in whole if path.name.endswith(f"-{best}")), whole[-1])
+    chosen = _best_checkpoint(folder, losses)
     is_adapter = (chosen / _ADAPTER_FILES[0]).exists()
     if is_adapter:
         _check_learned(chosen / _ADAPTER_FILES[1])
@@ -43,11 +53,61 @@ def keep_result(folder: Path, network: TrainedNetwork, best: int | None, base: P
         if is_adapter:
             for name in _ADAPTER_FILES:
                 shutil.copy2(chosen / name, unfinished)
+            card = adapter_card(card_of(record, losses))
+            (unfinished / "README.md").write_text(card, encoding="utf-8")
         else:
             _copy_model(chosen, base, unfinished)
+        conditions.write(unfinished)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(unfinished, target)
-    del network
+
+
+def _best_checkpoint(folder: Path, losses: Losses) -> Path:
+    whole = whole_checkpoints(folder)
+    best = losses.best
+    wanted = "" if best is None else f"-{best.step}"
+    return next((path for path in whole if wanted and path.name.endswith(wanted)), whole[-1])
+
+
+def card_of(record: RunRecord, losses: Losses) -> AdapterRecord:
+    """The contents of an adapter's card."""
+    settings, data = record.settings, record.data
+    names = ("learning_rate", "epochs", "tokens_per_batch", "batches_per_step", "schedule", "seed")
+    values = {name: getattr(settings, name) for name in names}
+    method = {name: value for name, value in settings.method.items() if name not in ("name", "_")}
+    told = {**method, **values, "quantization": settings.quantization, "dtype": settings.dtype}
+    return AdapterRecord(
+        base_model=settings.model,
+        revision=settings.revision,
+        budget=settings.budget,
+        method=settings.method["name"],
+        settings={
+            name: value if isinstance(value, (str, int, float, type(None))) else str(value)
+            for name, value in told.items()
+        },
+        data_digest=data.training,
+        num_examples=data.num_examples,
+        num_validation=data.num_validation_examples,
+        evaluations=_evaluations(losses),
+        seconds=_seconds_since(record.begun),
+        hardware=record.hardware.get("device", ""),
+        versions=record.versions,
+    )
+
+
+def _evaluations(losses: Losses) -> list[Evaluation]:
+    """The losses of each validation, with those of the step before; or those of the last step."""
+    training = {step.step: step.loss for step in losses}
+    if losses.validation:
+        return [
+            Evaluation(each.step, training.get(each.step), each.loss) for each in losses.validation
+        ]
+    return [Evaluation(losses[-1].step, losses[-1].loss)] if losses else []
+
+
+def _seconds_since(moment: str) -> float:
+    begun = datetime.fromisoformat(moment)
+    return (datetime.now(begun.tzinfo) - begun).total_seconds()
 
 
 def _copy_model(chosen: Path, base: Path, target: Path) -> None:
@@ -67,13 +127,24 @@ def _check_learned(path: Path) -> None:
     Raises:
         TrainingError: it changes nothing.
     """
+    moved: dict[Part, bool] = {}
     with safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if ".lora_B." in name]  # noqa: SIM118
-        if any(bool(file.get_tensor(name).any()) for name in names):
-            return
-    raise TrainingError(
-        "the adapter changes nothing: all of its matrices B are zero",
-        expected="weights that have learned",
-        hint="a larger learning rate, more epochs, and report.shown of check_examples, which marks "
-        "what is in the loss",
-    )
+        for name in file.keys():  # noqa: SIM118
+            if ".lora_B." in name:
+                part = part_of(name)
+                moved[part] = moved.get(part, False) or bool(file.get_tensor(name).any())
+    still = [part for part, has_moved in moved.items() if not has_moved]
+    if len(still) == len(moved):
+        raise TrainingError(
+            "the adapter changes nothing: all of its matrices B are zero",
+            expected="weights that have learned",
+            hint="a larger learning rate, more epochs, and report.shown of check_examples, which "
+            "marks what is in the loss",
+        )
+    if still:
+        warnings.warn(
+            f"the part {still[0]!r} has learned nothing: all of its matrices B are zero; the "
+            "examples may have no pictures",
+            QwenVLKitWarning,
+            stacklevel=2,
+        )

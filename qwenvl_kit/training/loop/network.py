@@ -79,6 +79,11 @@ def load_trained_network(
         TrainingError: the method does not suit the model.
         ModelLoadError: of the most specific kind.
     """
+    if str(dtype).removeprefix("torch.") in ("float16", "fp16", "half"):
+        raise TrainingError(
+            f"dtype={str(dtype)!r} was given, in which small gradients become 0",
+            expected="'bfloat16', 'float32' or 'auto'",
+        )
     if isinstance(method, LoRA):
         check_peft()
     elif quantization is not None:

@@ -49,6 +49,7 @@ from qwenvl_kit.training.loop.trainer import (
     whole_checkpoints,
 )
 from qwenvl_kit.training.outcome.comparing import compare_before_and_after
+from qwenvl_kit.training.outcome.conditions import trained_with
 from qwenvl_kit.training.outcome.loss_log import LossLog, read_losses
 from qwenvl_kit.training.outcome.record import (
     RECORD_FILE,
@@ -118,7 +119,9 @@ class Training:
             if folder.is_finished(record, resume=resume):
                 return load_run(folder.path)
             with folder.recorded(record):
-                self._train(data, steps, folder)
+                dtype = self._train(data, steps, folder)
+                if self._is_main:
+                    self._keep(folder, record, dtype)
             if self._is_main:
                 self._report(data, folder)
         self._wait()
@@ -156,8 +159,8 @@ class Training:
             packing=settings.packing,
         )
 
-    def _train(self, data: Gathered, steps: tuple[Step, ...], folder: RunFolder) -> None:
-        """Go through all steps that are left, and keep what was learned."""
+    def _train(self, data: Gathered, steps: tuple[Step, ...], folder: RunFolder) -> str:
+        """Go through all steps that are left; return the dtype of the weights."""
         start = folder.last_checkpoint
         network = self._load()
         trainer = self._trainer(network, data, steps, folder)
@@ -170,12 +173,29 @@ class Training:
             stack.callback(diary.close)
             trainer.add_callback(diary)
             trainer.train(resume_from_checkpoint=None if start is None else str(start))
-        if self._is_main:
-            best = trainer.state.best_global_step if data.validation is not None else None
-            keep_result(folder.path, network, best, self.encoder.checkpoint.folder)
+        dtype = str(network.base.dtype).removeprefix("torch.")
         del trainer, network
         gc.collect()
         release_free_memory()
+        return dtype
+
+    def _keep(self, folder: RunFolder, record: RunRecord, dtype: str) -> None:
+        """Put what was learned where a chat loads it."""
+        conditions = trained_with(
+            self.encoder.published,
+            self.budget,
+            method=record.settings.method["name"],
+            data=record.data.training,
+            dtype=dtype,
+            quantization=self.quantization,
+        )
+        keep_result(
+            folder.path,
+            record,
+            read_losses(folder.path),
+            conditions,
+            self.encoder.checkpoint.folder,
+        )
 
     def _load(self) -> TrainedNetwork:
         network = load_trained_network(
@@ -385,7 +405,6 @@ class Training:
             "device": self.device,
             "quantization": self.quantization,
             "attention": self.attention,
-            "budget": self.budget,
             "media": self.policy,
             "calibrator": None,
         }

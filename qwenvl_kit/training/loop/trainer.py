@@ -7,6 +7,7 @@ import errno
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from qwenvl_kit.errors import TrainingError
+from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
 from qwenvl_kit.training.loop.batches import BatchMaker, Passed, StepBatches, logits_of
 from qwenvl_kit.training.loop.features import FeatureEncoder
 from qwenvl_kit.training.loop.method import Part
@@ -237,6 +238,12 @@ class StepTrainer(transformers.Trainer):
         """Note the step with the smallest loss of the validation, whose checkpoint is kept."""
         del trial
         loss = metrics["eval_loss"]
+        if not math.isfinite(loss):
+            warnings.warn(
+                f"the loss of the validation after step {self.state.global_step} is no number",
+                QwenVLKitWarning,
+                stacklevel=2,
+            )
         is_best = self.state.best_metric is None or loss < self.state.best_metric
         if is_best and math.isfinite(loss):
             self.state.best_metric = loss

@@ -84,10 +84,11 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def write_value(path: Path, value: object) -> None:
-    """Write a value, a dataclass, as JSON; see `write_file`."""
+    """Write a value, a dataclass, as JSON; see `write_file`. What JSON cannot hold is its text."""
     from pydantic import TypeAdapter
 
-    write_file(path, TypeAdapter(type(value)).dump_json(value, indent=2) + b"\n")
+    content = TypeAdapter(type(value)).dump_json(value, indent=2, fallback=str)
+    write_file(path, content + b"\n")
 
 
 def read_value(path: Path, kind: type[_Value], most_bytes: int) -> _Value:

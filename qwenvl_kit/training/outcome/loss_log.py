@@ -83,25 +83,27 @@ def read_losses(folder: str | os.PathLike[str]) -> Losses:
         return Losses()
     complete, _, _ = read_file(path, _MOST_BYTES).rpartition(b"\n")
     lines = complete.split(b"\n") if complete else []
+    entries = [_entry(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
     with located(str(path)):
-        return Losses.from_log(_entry(line, number) for number, line in enumerate(lines, 1))
+        return Losses.from_log(entries)
 
 
-def _entry(line: bytes, number: int) -> LogEntry:
+def _entry(line: bytes, where: str) -> LogEntry:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _damaged(number) from error
+        raise _damaged(where) from error
     if not isinstance(entry, dict):
-        raise _damaged(number)
+        raise _damaged(where)
     return entry
 
 
-def _damaged(number: int) -> TrainingError:
+def _damaged(where: str) -> TrainingError:
     return TrainingError(
         "the line is no entry of a log",
         expected="an object of JSON, as fine_tune writes it",
-        where=f"line {number}",
+        hint="delete the line, whose losses are lost",
+        where=where,
     )
 
 

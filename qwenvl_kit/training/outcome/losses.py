@@ -68,7 +68,7 @@ class ValidationLoss:
     loss: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Losses(Sequence[StepLoss]):
     """The losses of a training: a sequence of `StepLoss`; `print` it, or show it in a notebook.
 
@@ -218,6 +218,9 @@ class Losses(Sequence[StepLoss]):
             unusable_step=self.first_unusable_step,
         )
         return plot_losses(curves, ax, path)
+
+    def __repr__(self) -> str:
+        return f"Losses({len(self.steps):,} steps, {len(self.validation):,} validations)"
 
     def __str__(self) -> str:
         return self._table().to_text()

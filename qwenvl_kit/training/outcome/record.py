@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from qwenvl_kit.errors import TrainingError
 from qwenvl_kit.options import PixelBudget
+from qwenvl_kit.tables import Table
 from qwenvl_kit.training.outcome.files import STRICT, read_value, write_value
 from qwenvl_kit.training.outcome.losses import Losses
 
@@ -157,6 +158,35 @@ class RunRecord:
     best_step: int | None = None
     best_validation: float | None = None
 
+    def __str__(self) -> str:
+        return self._table().to_text()
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def _table(self) -> Table:
+        told = {**_deciding(self), **_flat(self.versions), **_flat(self.hardware)}
+        return Table(
+            ("setting", "value"),
+            [(name, _shown(value)) for name, value in told.items()],
+            self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        data = self.data
+        reason = f": {self.reason}" if self.reason else ""
+        notes = [
+            f"{self.state} after {self.num_steps:,} steps{reason}; begun {self.begun or 'never'}"
+            + (f", ended {self.ended}" if self.ended else ""),
+            f"{data.num_examples:,} examples, {data.num_sequences:,} sequences of "
+            f"{data.num_tokens:,} tokens, {data.num_trained_tokens:,} of them in the loss",
+        ]
+        if self.best_step is not None and self.best_validation is not None:
+            notes.append(
+                f"best validation: {self.best_validation:.4f} after step {self.best_step:,}"
+            )
+        return notes
+
     def differences(self, other: RunRecord) -> tuple[str, ...]:
         """The deciding settings and data that differ from those of another training.
 
@@ -185,11 +215,12 @@ class RunRecord:
         settings = {each.name: getattr(self.settings, each.name) for each in fields(RunSettings)}
         for name in ("family", "method", "batches_per_step"):
             del settings[name]
+        share = self.data.validation_share
         return {
             **settings,
             "method": method_of(self.settings.method),
             "accumulation": self.settings.batches_per_step,
-            "validation": self.data.validation_share,
+            **({} if share is None else {"validation": share}),
         }
 
     def finished(self, losses: Losses) -> RunRecord:
@@ -235,8 +266,7 @@ def now() -> str:
 
 def described_method(method: LoRA | FullTraining) -> dict[str, Any]:
     """A method as `RunSettings.method` has it: its name and its fields."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(method)))
-    return {"name": type(method).__name__, **plain}
+    return {"name": type(method).__name__, **_plain(method)}
 
 
 def method_of(described: Mapping[str, Any]) -> LoRA | FullTraining:
@@ -285,7 +315,13 @@ def _deciding(record: RunRecord) -> dict[str, Any]:
         "training data": record.data.training,
         "validation data": record.data.validation,
     }
-    return {**_flat(json.loads(json.dumps(asdict(record.settings)))), **data}
+    return {**_flat(_plain(record.settings)), **data}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass in types of JSON, as they are read from a file."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(value), default=str))
+    return plain
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

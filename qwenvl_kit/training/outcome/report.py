@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -57,7 +57,7 @@ class ComparedExample:
     is_exact_after: bool = False
     nll_before: float | None = None
     nll_after: float | None = None
-    thumbnails: tuple[bytes, ...] = ()
+    thumbnails: tuple[bytes, ...] = field(default=(), repr=False)
     num_pictures: int = 0
     problem: str = ""
 

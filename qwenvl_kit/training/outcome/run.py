@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwenvl_kit.errors import TrainingError
+from qwenvl_kit.safe_text import escaped
 from qwenvl_kit.training.outcome.loss_log import read_losses
 from qwenvl_kit.training.outcome.losses import Losses
 from qwenvl_kit.training.outcome.record import RunRecord, read_record
@@ -44,6 +45,20 @@ class TrainingRun:
     losses: Losses
     report: TrainingReport
     record: RunRecord
+
+    def __str__(self) -> str:
+        return "\n\n".join([*self._headings(), str(self.losses), str(self.report)])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        headings = "".join(f"<p>{escape(text)}</p>" for text in self._headings())
+        return f"{headings}{self.losses._repr_html_()}{self.report._repr_html_()}"
+
+    def _headings(self) -> list[str]:
+        trained = self.adapter or self.model_folder
+        where = f"; what was learned: {escaped(str(trained))}" if trained else ""
+        return [f"{escaped(str(self.folder))}: {self.record.state}{where}"]
 
 
 def load_run(folder: str | os.PathLike[str]) -> TrainingRun:

@@ -88,6 +88,7 @@ def test_a_loss_falls_and_an_adapter_answers_otherwise(train: Train, colours: Pa
     )
 
 
+@pytest.mark.long
 def test_a_run_repeats_bit_for_bit(train: Train) -> None:
     assert_equal(train("one", epochs=1), train("two", epochs=1))
 
@@ -109,6 +110,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     assert again.record.state == "finished"
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_was_broken_off_is_not_gone_on_from(
     train: Train, killed_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_checkpoint_that_was_broken_off_is_not_gone_on_from(
     assert_equal(train("killed", **options), straight)
 
 
+@pytest.mark.long
 def test_a_finished_run_is_returned_as_it_is(train: Train) -> None:
     run = train(epochs=1)
     changed = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
@@ -170,6 +173,37 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_its_examples(
     assert len(run.losses) == 2
 
 
+@pytest.mark.long
+def test_a_gradient_that_is_no_number_ends_the_run_before_it_does_harm(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norm = transformers.Trainer._get_grad_norm
+
+    def poisoned(self: Any, model: Any, grad_norm: Any = None) -> Any:
+        found = norm(self, model, grad_norm)
+        return torch.tensor(float("inf")) if self.state.global_step == 1 else found
+
+    monkeypatch.setattr(transformers.Trainer, "_get_grad_norm", poisoned)
+    with pytest.raises(TrainingError, match=r"the gradient \(inf\) of step 2 is no number"):
+        train(epochs=2, tokens_per_batch=100)
+
+
+@pytest.mark.long
+def test_a_validation_that_is_no_number_is_told(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = StepTrainer._losses
+
+    def poisoned(self: StepTrainer, model: Any, passed: Any) -> torch.Tensor:
+        found = losses(self, model, passed)
+        return found if model.training else found * float("nan")
+
+    monkeypatch.setattr(StepTrainer, "_losses", poisoned)
+    with pytest.warns(QwenVLKitWarning, match="loss of the validation after step"):
+        run = train(epochs=1, validation=0.3)
+    assert run.adapter is not None
+
+
 def test_a_disk_that_fills_is_told_and_costs_no_checkpoint(
     train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -202,6 +236,7 @@ def test_an_adapter_that_changed_nothing_is_an_error(
         train(epochs=1)
 
 
+@pytest.mark.long
 def test_features_that_are_kept_give_the_same_losses(train: Train, tmp_path: Path) -> None:
     kept = train("kept", epochs=2)
     files = list((tmp_path / "kept" / "features").rglob("*.safetensors"))
@@ -211,6 +246,7 @@ def test_features_that_are_kept_give_the_same_losses(train: Train, tmp_path: Pat
     assert not (tmp_path / "computed" / "features").exists()
 
 
+@pytest.mark.long
 def test_features_stay_within_their_bound(train: Train, tmp_path: Path) -> None:
     all_of_them = train("all", epochs=1)
     files = list((tmp_path / "all" / "features").rglob("*.safetensors"))
@@ -221,6 +257,7 @@ def test_features_stay_within_their_bound(train: Train, tmp_path: Path) -> None:
     assert losses_of(bounded) == losses_of(all_of_them)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["language", "projector", "vision"])
 def test_weights_of_the_chosen_part_move_and_no_others(
     train: Train, part: str, tmp_path: Path
@@ -240,6 +277,7 @@ def test_weights_of_the_chosen_part_move_and_no_others(
     assert chat.ask("Hello", sampling=Sampling(max_new_tokens=2)).scores
 
 
+@pytest.mark.long
 def test_lora_learns_in_the_parts_that_are_named(train: Train) -> None:
     run = train(method=LoRA(rank=2, parts=("projector", "vision")), epochs=1)
     names = weights_of(run)
@@ -249,6 +287,7 @@ def test_lora_learns_in_the_parts_that_are_named(train: Train) -> None:
     assert VisionChat.from_pretrained(adapter=run.adapter).adapters.active == "adapter"
 
 
+@pytest.mark.long
 def test_the_best_step_is_kept_and_a_run_that_gets_no_better_ends(train: Train) -> None:
     run = train(epochs=30, validation=0.3, learning_rate=0.02, early_stopping=2, evaluate_every=2)
     assert run.losses.best is not None
@@ -258,6 +297,7 @@ def test_the_best_step_is_kept_and_a_run_that_gets_no_better_ends(train: Train) 
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights_of(run).items())
 
 
+@pytest.mark.long
 def test_weights_of_examples_are_shares_of_the_loss(train: Train, colours: Path) -> None:
     rows = list(read_examples(colours))[:2]
     heavy = [Example(rows[0].messages, 3.0), Example(rows[1].messages, 1.0)]
@@ -275,11 +315,13 @@ def test_weights_of_examples_are_shares_of_the_loss(train: Train, colours: Path)
     assert both == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.long
 def test_validation_that_is_trained_on_is_told(train: Train, colours: Path) -> None:
     with pytest.warns(QwenVLKitWarning, match="validation examples ask what is trained"):
         train(validation=list(read_examples(colours))[:1], epochs=1)
 
 
+@pytest.mark.long
 def test_a_share_for_validation_is_kept_out_of_training(train: Train) -> None:
     data = train(validation=0.25, epochs=1).record.data
     assert (data.num_examples, data.num_validation_examples) == (6, 2)
@@ -309,6 +351,7 @@ def test_a_file_that_is_changed_under_a_run_is_noticed(
         examples.at(placed[-1][0])
 
 
+@pytest.mark.long
 def test_random_numbers_of_the_caller_are_given_back(train: Train) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

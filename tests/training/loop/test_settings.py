@@ -34,6 +34,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": "lora"}, r"LoRA\(...\) or FullTraining\(...\)"),
     ({"trainer_options": {"learning_rate": 1}}, "follows from the arguments of fine_tune"),
     ({"trainer_options": {"deepsped": "x"}}, "'deepsped', which transformers does not know"),
+    ({"dtype": "float16"}, "small gradients become 0"),
     ({"method": FullTraining(), "quantization": "4bit"}, "quantised weights cannot learn"),
     ({"method": LoRA(experts=True)}, "no fused experts"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from qwenvl_kit.errors import TrainingError
+from qwenvl_kit.errors import MissingPackageError, TrainingError
 from qwenvl_kit.training import Losses, StepLoss, ValidationLoss
 from qwenvl_kit.training.outcome.plotting import smoothed, thinned
 
@@ -219,6 +220,12 @@ def test_a_plot_goes_on_given_axes_and_into_a_file(tmp_path: Path) -> None:
     assert (len(left.get_lines()), len(right.get_lines())) == (0, 1)
     with Image.open(path) as image:
         assert image.size > (100, 100)
+
+
+def test_a_plot_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingPackageError, match=r"qwenvl-kit\[training\]"):
+        Losses.from_log(falling(5)).plot()
 
 
 def test_a_plot_does_not_change_the_figures_of_pyplot() -> None:

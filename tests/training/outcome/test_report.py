@@ -163,15 +163,6 @@ def test_places_are_asked_and_scored_as_the_family_writes_them(
     assert shown.problem == ""
 
 
-def test_the_score_of_a_box_is_that_of_its_tokens(base: VisionChat, picture: Path) -> None:
-    answer = "<|box_start|>(143,200),(571,800)<|box_end|>"
-    ((reply,),) = base.score([[Message.user(ImagePart(picture), "Where?")]], [answer])
-    assert reply.tokens is not None
-    tokenizer = base._backend._engine._grammars._tokenizer  # type: ignore[attr-defined]
-    ids = [token.token_id for token in reply.tokens]
-    assert tokenizer.convert_ids_to_tokens([ids[0], ids[-1]]) == ["<|box_start|>", "<|box_end|>"]
-
-
 def test_an_answer_of_tool_calls_is_shown_and_has_no_score(chat: VisionChat, picture: Path) -> None:
     def find(name: str) -> str:
         """Find a thing."""

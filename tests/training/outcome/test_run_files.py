@@ -255,7 +255,7 @@ def test_a_line_that_a_kill_has_cut_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["{", "[1]", "null", "\x00" * 9, "[" * 50_000])
 def test_a_damaged_line_is_refused_with_its_place(tmp_path: Path, line: str) -> None:
     (tmp_path / LOG_FILE).write_text(f'{{"step": 1, "loss": 1.0}}\n{line}\n')
-    with pytest.raises(TrainingError, match=rf"{LOG_FILE}.line 2: the line is no entry"):
+    with pytest.raises(TrainingError, match=rf"{LOG_FILE}:2: the line is no entry"):
         read_losses(tmp_path)
 
 
