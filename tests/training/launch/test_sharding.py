@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from accelerate.utils.deepspeed import HfDeepSpeedConfig
 
 from qwenvl_kit.errors import TrainingError
+from qwenvl_kit.training import Example, LoRA, fine_tune
 from qwenvl_kit.training.launch import launch_config
 from qwenvl_kit.training.launch.sharding import Sharding
 from qwenvl_kit.training.launch.shipped import DEEPSPEED_FILES
@@ -67,3 +69,10 @@ def test_examples_without_pictures_do_not_go_with_a_shared_vision_encoder(
         sharding.check(("language",), fits)
     with pytest.raises(TrainingError, match="waiting for ever"):
         sharding.check(("language",), SOME_HAVE)
+
+
+def test_a_training_asks_before_it_loads_a_network(fsdp: Sharding, tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b"}]
+    with pytest.raises(TrainingError, match="nothing averages"):
+        fine_tune(None, [Example(messages)], tmp_path / "out", method=LoRA(parts=("vision",)))
+    assert not (tmp_path / "out").exists()

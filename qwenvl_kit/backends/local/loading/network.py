@@ -223,14 +223,17 @@ def _load_model(
 def _read_weights(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, attention: Attention
 ) -> Any:
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    is_shared = is_deepspeed_zero3_enabled()  # then DeepSpeed places weights, and refuses a map
     dtype, packing = load_plan.precision.dtype, load_plan.packing
     read_as = load_plan.file_dtype or dtype if packing and packing.layers else dtype
     model, found = model_class_of(settings).from_pretrained(
         checkpoint.folder,
         dtype=read_as,
         attn_implementation=attention.name,
-        device_map=load_plan.device_map,
-        max_memory=load_plan.max_memory,
+        device_map=None if is_shared else load_plan.device_map,
+        max_memory=None if is_shared else load_plan.max_memory,
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
