@@ -223,7 +223,7 @@ def _load_model(
 def _read_weights(
     checkpoint: Checkpoint, settings: Settings, load_plan: LoadPlan, attention: Attention
 ) -> Any:
-    from transformers.integrations import is_deepspeed_zero3_enabled
+    from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
     is_shared = is_deepspeed_zero3_enabled()  # then DeepSpeed places weights, and refuses a map
     dtype, packing = load_plan.precision.dtype, load_plan.packing
