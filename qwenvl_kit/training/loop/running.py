@@ -169,9 +169,11 @@ class Training:
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, PrinterCallback):
                 trainer.remove_callback(callback)
-        losses = LossLog(folder.path, resumed_after=step_of(start) if start else 0)
+        losses = None
+        if self._is_main:  # one process writes: another would put a new file in its place
+            losses = LossLog(folder.path, resumed_after=step_of(start) if start else 0)
         with contextlib.ExitStack() as stack:
-            diary = Diary(losses if self._is_main else None, shows=self.progress and self._is_main)
+            diary = Diary(losses, shows=self.progress and self._is_main)
             stack.callback(diary.close)
             trainer.add_callback(diary)
             trainer.train(resume_from_checkpoint=None if start is None else str(start))
