@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from qwenvl_kit.backends.local.packed.base import PackedLinear
+from qwenvl_kit.backends.local.packed.packing import packed_bytes
+
 
 def bytes_per_step(weight_bytes: int, rows: int, context_tokens: int, token_bytes: int) -> int:
     """The bytes that one step of decoding must read: weights once, and each row's keys and values.
@@ -125,11 +128,12 @@ def weight_bytes_read(model: Any) -> int:
     output = {_key(tensor) for tensor in _tensors(head)}
     embedding = {_key(tensor) for tensor in _tensors(inner.get_input_embeddings())} - output
     found = {_key(tensor): tensor for part in (inner, head) for tensor in _tensors(part)}
-    return sum(
+    plain = sum(
         tensor.numel() * tensor.element_size()
         for key, tensor in found.items()
         if key not in embedding
     )
+    return plain + sum(packed_bytes(part) for part in (inner, head))
 
 
 def _tensors(module: Any) -> Iterable[Any]:
@@ -137,6 +141,8 @@ def _tensors(module: Any) -> Iterable[Any]:
     import torch
 
     for part in module.modules():
+        if isinstance(part, PackedLinear):  # counted by itself: its tensors may be out of sight
+            continue
         for own in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
             if isinstance(own, torch.Tensor):
                 yield own
