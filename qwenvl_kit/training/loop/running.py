@@ -9,7 +9,7 @@ import os
 import platform
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 import transformers
 from transformers.trainer_callback import PrinterCallback
 
+from qwenvl_kit.backends.local.error_mapping import is_out_of_memory
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.checkpoints.sources import Source
 from qwenvl_kit.errors import QwenVLKitError, QwenVLKitWarning, TrainingError
@@ -32,6 +33,7 @@ from qwenvl_kit.training.loop.batches import BatchMaker
 from qwenvl_kit.training.loop.data import Gathered, TrainingData, gather
 from qwenvl_kit.training.loop.ending import keep_result
 from qwenvl_kit.training.loop.features import FeatureEncoder, FeatureStore, MediaReader
+from qwenvl_kit.training.loop.folder import RunFolder
 from qwenvl_kit.training.loop.method import FullTraining
 from qwenvl_kit.training.loop.network import (
     TrainedNetwork,
@@ -44,29 +46,23 @@ from qwenvl_kit.training.loop.settings import LoopSettings
 from qwenvl_kit.training.loop.trainer import (
     Landmarks,
     StepTrainer,
-    remove_broken,
     step_of,
-    whole_checkpoints,
 )
 from qwenvl_kit.training.outcome.comparing import compare_before_and_after
 from qwenvl_kit.training.outcome.conditions import trained_with
 from qwenvl_kit.training.outcome.loss_log import LossLog, read_losses
 from qwenvl_kit.training.outcome.record import (
-    RECORD_FILE,
     RunData,
     RunRecord,
     RunSettings,
     described_method,
     now,
-    read_record,
-    write_record,
 )
 from qwenvl_kit.training.outcome.report import write_report
 from qwenvl_kit.training.outcome.run import MODEL_FOLDER, TrainingRun, load_run
 from qwenvl_kit.training.sequences.encoder import SequenceEncoder
 
 _PACKAGES = ("qwenvl-kit", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "pillow")
-_LOCK = "run.lock"
 _MOST_ASKED = 16
 """The validation examples that are asked before and after, of which some are shown."""
 
@@ -117,8 +113,11 @@ class Training:
             steps = self._plan(data.training)
             record = self._record(data, validation)
             folder = RunFolder(Path(self.output), writes=self._is_main)
-            if folder.is_finished(record, resume=resume):
-                return load_run(folder.path)
+            before = folder.record_before(record, resume=resume)
+            if before is not None:
+                if before.state == "finished":
+                    return load_run(folder.path)
+                record = replace(record, begun=before.begun)
             with folder.recorded(record):
                 dtype = self._train(data, steps, folder)
                 if self._is_main:
@@ -175,6 +174,7 @@ class Training:
         with contextlib.ExitStack() as stack:
             diary = Diary(losses, shows=self.progress and self._is_main)
             stack.callback(diary.close)
+            stack.enter_context(_memory_told())
             trainer.add_callback(diary)
             trainer.train(resume_from_checkpoint=None if start is None else str(start))
         dtype = str(network.base.dtype).removeprefix("torch.")
@@ -436,104 +436,6 @@ class Training:
         write_report(folder.path, report)
 
 
-class RunFolder:
-    """The folder of a run.
-
-    Args:
-        path: the folder.
-        writes: True in the process that writes; others read.
-    """
-
-    def __init__(self, path: Path, *, writes: bool) -> None:
-        self.path = path
-        self._writes = writes
-
-    def is_finished(self, record: RunRecord, *, resume: bool) -> bool:
-        """True if the folder holds this very run, finished.
-
-        Raises:
-            TrainingError: it holds something else, or a run that must not go on.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise TrainingError(f"{self.path} is a file", expected="a folder for the run")
-        if not self.path.exists() or not {path.name for path in self.path.iterdir()} - {_LOCK}:
-            return False
-        if not (self.path / RECORD_FILE).exists():
-            raise TrainingError(
-                f"{self.path} holds files that are of no run",
-                expected="a new folder, an empty one, or that of the same run",
-            )
-        if not resume:
-            raise TrainingError(
-                f"{self.path} holds a run, and resume=False was given",
-                expected="a new folder",
-                hint="resume=True, to go on with it",
-            )
-        before = read_record(self.path)
-        differences = before.differences(record)
-        if differences:
-            raise TrainingError(
-                f"{self.path} holds a run of other settings: {'; '.join(differences)}",
-                expected="the same arguments and examples",
-                hint="another folder",
-            )
-        return before.state == "finished"
-
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """The last checkpoint that is whole; None for a run from its beginning."""
-        whole = whole_checkpoints(self.path)
-        return whole[-1] if whole else None
-
-    @contextlib.contextmanager
-    def recorded(self, record: RunRecord) -> Iterator[None]:
-        """Keep the record of a run: that it began, and how it ended."""
-        if not self._writes:
-            yield
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(
-                f"the folder {self.path} cannot be made ({error.strerror})",
-                expected="a folder that you may write to",
-            ) from error
-        with self._locked():
-            remove_broken(self.path)
-            write_record(self.path, record)
-            try:
-                yield
-            except BaseException as error:
-                with contextlib.suppress(Exception):  # the error of the run is the one to tell
-                    reason = str(error) or type(error).__name__
-                    write_record(self.path, record.failed(reason[:1000], read_losses(self.path)))
-                raise
-            write_record(self.path, record.finished(read_losses(self.path)))
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder; the system lets go when this one ends.
-
-        Raises:
-            TrainingError: another process is in it.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such locks
-            yield
-            return
-        with open(self.path / _LOCK, "w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise TrainingError(
-                    f"another process trains into {self.path}", expected="a folder of its own"
-                ) from error
-            except OSError:  # a network's file system may have none
-                pass
-            yield
-
-
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
     """Turn what transformers says of its arguments within the block into an error of the kit.
@@ -550,6 +452,26 @@ def _refusals() -> Iterator[None]:
         raise TrainingError(
             f"transformers refuses the settings ({said})",
             hint="trainer_options and report_to, whose values it checks itself",
+        ) from error
+
+
+@contextlib.contextmanager
+def _memory_told() -> Iterator[None]:
+    """Say what to try if memory runs out within the block.
+
+    Raises:
+        TrainingError: it has run out. The checkpoints stay.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"memory ran out ({error})",
+            hint="a smaller tokens_per_batch with more accumulation, gradient_checkpointing=True, "
+            "a smaller budget, or quantization='4bit'; then the last checkpoint is of no use, as "
+            "settings differ: take another folder",
         ) from error
 
 

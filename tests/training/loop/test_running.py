@@ -369,3 +369,14 @@ def test_random_numbers_of_the_caller_are_given_back(train: Train) -> None:
     torch.manual_seed(5)
     train(epochs=1)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_memory_that_runs_out_is_told_with_what_to_try(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(StepTrainer, "_losses", fail)
+    with pytest.raises(TrainingError, match=r"memory ran out.*tokens_per_batch"):
+        train(epochs=1)
