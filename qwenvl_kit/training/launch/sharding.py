@@ -27,10 +27,12 @@ class Sharding:
     Attributes:
         strategy: "fsdp" or "zero3"; None if weights are whole in each process.
         has_whole_vision: True if the vision encoder is whole in each process.
+        uses_deepspeed: True if DeepSpeed adds gradients up, weight by weight, as they come.
     """
 
     strategy: str | None = None
     has_whole_vision: bool = True
+    uses_deepspeed: bool = False
 
     @classmethod
     def of(cls, arguments: Any) -> Sharding:
@@ -40,8 +42,8 @@ class Sharding:
             return cls("fsdp", re.fullmatch(ignored, _VISION_ENCODER) is not None)
         plugin = arguments.deepspeed_plugin
         if plugin is not None and plugin.hf_ds_config.is_zero3():
-            return cls("zero3", has_whole_vision=False)
-        return cls()
+            return cls("zero3", has_whole_vision=False, uses_deepspeed=True)
+        return cls(uses_deepspeed=plugin is not None)
 
     def check(self, parts: Sequence[str], visual_tokens: Quantiles) -> None:
         """Raise an error for a training that would stand still, or learn something else.
@@ -53,6 +55,14 @@ class Sharding:
         Raises:
             TrainingError: gradients would not be averaged, or processes would wait for each other.
         """
+        has_some_without = visual_tokens.least == 0 < visual_tokens.most
+        if self.uses_deepspeed and has_some_without and _VISION_PARTS & {*parts}:
+            raise TrainingError(
+                f"{' and '.join(parts)} learn, and some examples have no picture: a process "
+                "without one has no gradient there, for which DeepSpeed waits for ever",
+                expected="examples that all have pictures, or parts=('language',)",
+                hint="several processes without DeepSpeed",
+            )
         if self.strategy is None:
             return
         if self.has_whole_vision and _VISION_PARTS & {*parts}:
@@ -62,7 +72,7 @@ class Sharding:
                 expected="parts=('language',)",
                 hint=_OTHERS,
             )
-        if not self.has_whole_vision and visual_tokens.least == 0 < visual_tokens.most:
+        if not self.has_whole_vision and has_some_without:
             raise TrainingError(
                 f"some examples have no picture, and {self.strategy} shares the vision encoder: "
                 "a process without a picture would keep the others waiting for ever",

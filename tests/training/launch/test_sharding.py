@@ -41,11 +41,20 @@ def fsdp(monkeypatch: pytest.MonkeyPatch) -> Sharding:
     return Sharding.of(arguments())
 
 
-@pytest.mark.parametrize("deepspeed", ["", "zero2"])
-def test_whole_weights_forbid_nothing(deepspeed: str) -> None:
-    sharding = Sharding.of(arguments(deepspeed=deepspeed))
+def test_whole_weights_forbid_nothing() -> None:
+    sharding = Sharding.of(arguments())
     assert sharding == Sharding()
     sharding.check(("language", "vision"), SOME_HAVE)
+
+
+def test_deepspeed_does_not_wait_for_gradients_that_never_come() -> None:
+    sharding = Sharding.of(arguments(deepspeed="zero2"))
+    assert sharding.strategy is None
+    for fits in (ALL_HAVE_PICTURES, NONE_HAS):
+        sharding.check(("language", "vision"), fits)
+    sharding.check(("language",), SOME_HAVE)
+    with pytest.raises(TrainingError, match="DeepSpeed waits for ever"):
+        sharding.check(("language", "vision"), SOME_HAVE)
 
 
 def test_the_shipped_fsdp_leaves_the_vision_encoder_whole(fsdp: Sharding) -> None:
