@@ -53,7 +53,7 @@ def main(folder: Path, *, is_small: bool) -> None:
         train,
         folder / "run",
         validation=0.1,  # of the rows; the pictures that it is asked about stay unseen
-        method=LoRA(rank=16, alpha=32),
+        method=LoRA(rank=16, alpha=32, parts=("language", "projector")),
         learning_rate=2e-3,
         epochs=1 if is_small else 16,
         tokens_per_batch=512,
