@@ -15,7 +15,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import VisionChat, inspect
-from qwenvl_kit.backends.local.loading import loader
+from qwenvl_kit.backends.local.loading import network
 from qwenvl_kit.checkpoints.packages import lacking, requirements_of
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.tensor_names import naming_fault
@@ -334,7 +334,7 @@ def test_what_is_left_of_the_weights_is_named_beside_what_is_missing(
 def test_names_are_judged_before_a_weight_is_read(
     folders: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "fetch_weights", None)
+    monkeypatch.setattr(network, "fetch_weights", None)
     folder = rename(changed(folders, "qwen2_vl", tmp_path), FORMS["DDP"])
     with pytest.raises(WeightsError, match="module"):
         VisionChat.from_pretrained(folder, device="cpu")

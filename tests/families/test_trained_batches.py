@@ -119,7 +119,7 @@ def test_features_that_are_kept_teach_what_pixels_teach(taught: Taught, tmp_path
     features = FeatureEncoder(taught.model, store)
     for is_known in (False, True):
         passed = maker.make(ALL, 1.0)
-        assert all((medium.kept is not None) == is_known for medium in passed.media)
+        assert all((medium.patches is None) == is_known for medium in passed.media)
         taught.assert_taught_alike(passed, ALL, features=features)
 
 

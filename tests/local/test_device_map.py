@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.local import devices
-from qwenvl_kit.backends.local.loading import load_plan, loader, validation
+from qwenvl_kit.backends.local.loading import load_plan, network, validation
 from qwenvl_kit.backends.local.loading.device_map import (
     SMALL_BYTES,
     WORKING_BYTES,
@@ -268,7 +268,7 @@ def test_too_little_memory_is_noticed_before_a_weight_is_read(
 ) -> None:
     monkeypatch.setattr(load_plan, "read_hardware", lambda _: Hardware([], 1000))
     monkeypatch.setattr(load_plan, "_device_kind", lambda _: torch.device("cpu"))
-    monkeypatch.setattr(loader, "_load_model", None)
+    monkeypatch.setattr(network, "_load_model", None)
     with pytest.raises(PlacementError, match=r"1\.1 MB; there are 0\.0 MB free in main memory"):
         VisionChat.from_pretrained(tiny_folder)
 

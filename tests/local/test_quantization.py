@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from qwenvl_kit import Reply, Sampling, VisionChat
-from qwenvl_kit.backends.local.loading import load_plan, loader, quantization
+from qwenvl_kit.backends.local.loading import load_plan, loader, network, quantization
 from qwenvl_kit.backends.local.packed.base import PackedLinear
 from qwenvl_kit.backends.local.packed.packing import packed_bytes
 from qwenvl_kit.checkpoints import quantization as published
@@ -67,7 +67,7 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which reading weights fails the test."""
-    monkeypatch.setattr(loader, "_load_model", None)
+    monkeypatch.setattr(network, "_load_model", None)
 
 
 def network_of(chat: VisionChat) -> Any:
