@@ -58,6 +58,7 @@ def test_each_part_has_a_learning_rate_of_its_own(train: Train) -> None:
     assert changes[1] > 1e-5
 
 
+@pytest.mark.long
 def test_packed_sequences_give_the_losses_of_padded_ones(train: Train) -> None:
     options = {"epochs": 1, "tokens_per_batch": 2000, "validation": 0.3}
     packed = train("packed", packing=True, **options)
