@@ -76,7 +76,7 @@ class StepTrainer(transformers.Trainer):
             callbacks=list(callbacks),
         )
         self.loss_is_scaled_for_ga = True  # the weights of a step add up to 1 over its batches
-        self.model_accepts_loss_kwargs = True  # which is what older versions ask
+        self.model_accepts_loss_kwargs = True  # older versions ask for this in its place
 
     # What is learned
 
@@ -141,10 +141,15 @@ class StepTrainer(transformers.Trainer):
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
-    ) -> tuple[list[Passed], None]:
-        """The batches of the next step; the loss needs no count of their tokens."""
+    ) -> tuple[list[Passed], int]:
+        """The batches of the next step, and their trained tokens.
+
+        The loss does not need that number. Older versions divide the loss by the number of batches
+        where there is none.
+        """
         del device
-        return [next(epoch_iterator) for _ in range(num_batches)], None
+        batches = [next(epoch_iterator) for _ in range(num_batches)]
+        return batches, sum(len(batch.targets) for batch in batches)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Nothing: the estimate of transformers counts all weights in each step."""
