@@ -111,7 +111,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(default=False)
 def examples(session: nox.Session) -> None:
     """Every example, as its reader would run it."""
-    session.install("-e", ".[adapters]", *group("examples", "train"))
+    session.install("-e", ".[training]", *group("examples", "train"))
     for example in sorted(Path("examples").glob("*.py")):
         if example.stem == "screen_agent" and shutil.which("chromium") is None:
             session.warn(f"{example} is left out: there is no Chromium (apt-get install chromium)")
