@@ -139,6 +139,7 @@ def fine_tune(
         ModelLoadError: of the most specific kind, if the checkpoint cannot be used.
     """
     from qwenvl_kit.embedded import MODEL_FOLDER
+    from qwenvl_kit.training.loop.plan import TrainingPlan
     from qwenvl_kit.training.loop.running import Training
     from qwenvl_kit.training.loop.settings import LoopSettings
 
@@ -176,7 +177,7 @@ def fine_tune(
         report_to=(report_to,) if isinstance(report_to, str) else tuple(report_to),
         trainer_options=dict(trainer_options or {}),
     )
-    training = Training(
+    plan = TrainingPlan(
         model=MODEL_FOLDER if model is None else model,
         is_embedded=model is None,
         output=output,
@@ -195,7 +196,7 @@ def fine_tune(
         num_shown=num_shown,
         progress=progress,
     )
-    return training.run(examples, validation, resume=resume)
+    return Training(plan).run(examples, validation, resume=resume)
 
 
 def _is_share(value: object) -> bool:
