@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import warnings
@@ -111,14 +112,26 @@ def _seconds_since(moment: str) -> float:
 
 
 def _copy_model(chosen: Path, base: Path, target: Path) -> None:
-    """The weights and settings that were saved, and the small files of the base."""
-    saved = [path for path in chosen.iterdir() if path.name.startswith(("model", "config.json"))]
+    """The weights that were saved, and the small files of the base.
+
+    The settings that were saved are those of the training, without a cache: the base's are taken,
+    with the dtype of the weights.
+    """
     for path in base.iterdir():
         is_index = path.name.endswith(".index.json")
         if path.is_file() and path.suffix in _SMALL and not is_index:
             shutil.copy2(path, target)
-    for path in saved:
-        shutil.copy2(path, target)
+    for path in chosen.iterdir():
+        if path.name.startswith("model"):
+            shutil.copy2(path, target)
+    saved = json.loads((chosen / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    for part in (config, config.get("text_config") or {}, config.get("vision_config") or {}):
+        for name in ("dtype", "torch_dtype"):
+            if name in part:
+                part[name] = saved["dtype"]
+    text = json.dumps(config, indent=2) + "\n"
+    (target / "config.json").write_text(text, encoding="utf-8")
 
 
 def _check_learned(path: Path) -> None:

@@ -284,7 +284,7 @@ class Training:
                     before = None
                 else:
                     chat = VisionChat.from_pretrained(folder.path / MODEL_FOLDER, **options)
-                    before = VisionChat.from_pretrained(plan.model, **options)
+                    before = VisionChat.from_pretrained(plan.model, budget=plan.budget, **options)
                     stack.callback(before.close)
                 stack.callback(chat.close)
                 report = compare_before_and_after(

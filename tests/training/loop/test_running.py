@@ -284,6 +284,11 @@ def test_weights_of_the_chosen_part_move_and_no_others(
     after = model_class.from_pretrained(run.model_folder, dtype="float32").named_parameters()
     moved = {part_of(name) for name, value in after if not torch.equal(value, base[name])}
     assert moved == {part}
+    base_config, config = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (MODEL_FOLDER, run.model_folder)
+    )
+    assert {name for name in config if config[name] != base_config[name]} <= {"dtype"}
     chat = VisionChat.from_pretrained(run.model_folder)
     assert chat.ask("Hello", sampling=Sampling(max_new_tokens=2)).scores
 
