@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.errors import QwenVLKitError
@@ -82,12 +83,13 @@ class Repeats:
 def question_digest(example: Example, policy: MediaPolicy) -> str:
     """A digest of all that an example says before its last answer.
 
-    Pictures in files are told apart by their names, those in memory by their content.
+    Pictures in files are told apart by their names and those of their folders, wherever these lie;
+    those in memory by their content.
     """
     asked = example.messages[:-1]
     media = [part for message in asked for part in message.parts if isinstance(part, _MediaPart)]
     sources = [
-        os.fsdecode(part.source)
+        "/".join(Path(os.fsdecode(part.source)).parts[-2:])
         if isinstance(part.source, (str, os.PathLike))
         else identify_content(part, policy)
         for part in media

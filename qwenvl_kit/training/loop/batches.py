@@ -36,7 +36,6 @@ class Passed:
         weights: the weight of each, fp32 (trained tokens); the loss is their weighted sum.
         media: pictures and films whose features are computed apart; none if pixels are in `inputs`.
         where: the places of the sequences.
-        num_tokens: the tokens of the sequences, without padding.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -44,7 +43,6 @@ class Passed:
     weights: torch.Tensor
     media: list[Medium] = field(default_factory=list)
     where: tuple[str, ...] = ()
-    num_tokens: int = 0
 
 
 class BatchMaker:
@@ -91,7 +89,6 @@ class BatchMaker:
             [torch.full((s.trained_tokens,), share) for s, share in zip(sequences, shares)]
         )
         made.where = tuple(sequence.where for sequence in sequences)
-        made.num_tokens = sum(len(sequence.ids) for sequence in sequences)
         if self._media is None:
             made.inputs |= self._pixels(sequences)
         else:

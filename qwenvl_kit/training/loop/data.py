@@ -242,11 +242,14 @@ class _Source:
             self._read_again = given.at
         else:
             self._list = list(outcomes_of(given, name))
-            self._placed = lambda: iter(enumerate(self._list))
+            self._placed = self._enumerated
 
     def placed(self) -> Iterator[tuple[RowPlace | int, Outcome]]:
         """The examples, or errors in place of those that cannot be read, with their places."""
         return self._placed()
+
+    def _enumerated(self) -> Iterator[tuple[RowPlace | int, Outcome]]:
+        return iter(enumerate(self._list))
 
     def at(self, place: RowPlace | int) -> Example:
         """The example of a place."""

@@ -11,18 +11,17 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from qwenvl_kit.backends.local.lora.export import copy_small_files
 from qwenvl_kit.checkpoints.trained_with import TrainedWith
 from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
 from qwenvl_kit.training.loop.method import Part, part_of
-from qwenvl_kit.training.loop.trainer import saving, whole_checkpoints
+from qwenvl_kit.training.loop.trainer import saving, step_of, whole_checkpoints
 from qwenvl_kit.training.outcome.card import AdapterRecord, Evaluation, adapter_card
 from qwenvl_kit.training.outcome.losses import Losses
 from qwenvl_kit.training.outcome.record import RunRecord
 from qwenvl_kit.training.outcome.run import ADAPTER_FOLDER, MODEL_FOLDER
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-_SMALL = (".json", ".jinja", ".txt", ".model")
-"""The endings of a checkpoint's small files, which a trained model takes from its base."""
 
 
 def keep_result(
@@ -64,10 +63,20 @@ def keep_result(
 
 
 def _best_checkpoint(folder: Path, losses: Losses) -> Path:
-    whole = whole_checkpoints(folder)
-    best = losses.best
-    wanted = "" if best is None else f"-{best.step}"
-    return next((path for path in whole if wanted and path.name.endswith(wanted)), whole[-1])
+    """The checkpoint with the best loss of the validation; the last one without a validation.
+
+    Raises:
+        TrainingError: it is not there.
+    """
+    whole = {step_of(path): path for path in whole_checkpoints(folder)}
+    step = max(whole, default=0) if losses.best is None else losses.best.step
+    if step in whole:
+        return whole[step]
+    raise TrainingError(
+        f"the checkpoint of step {step}, the best one, is not in {folder} any more",
+        expected="the checkpoints as the run has left them",
+        hint="another folder, to train again",
+    )
 
 
 def card_of(record: RunRecord, losses: Losses) -> AdapterRecord:
@@ -117,10 +126,8 @@ def _copy_model(chosen: Path, base: Path, target: Path) -> None:
     The settings that were saved are those of the training, without a cache: the base's are taken,
     with the dtype of the weights.
     """
-    for path in base.iterdir():
-        is_index = path.name.endswith(".index.json")
-        if path.is_file() and path.suffix in _SMALL and not is_index:
-            shutil.copy2(path, target)
+    copy_small_files(base, target)
+    shutil.copyfile(base / "config.json", target / "config.json")
     for path in chosen.iterdir():
         if path.name.startswith("model"):
             shutil.copy2(path, target)

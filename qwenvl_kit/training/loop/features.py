@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from transformers.utils.generic import ModelOutput
 
 from qwenvl_kit.backends.local.engine.vision_encoder import (
     EncoderOutputs,
@@ -27,7 +28,7 @@ from qwenvl_kit.backends.local.engine.vision_encoder import (
     as_encoder_output,
     digest_of,
 )
-from qwenvl_kit.errors import QwenVLKitWarning
+from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
 from qwenvl_kit.media.fingerprints import identify_part
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.plans import VideoPlan
@@ -190,8 +191,18 @@ class FeatureEncoder:
     def _as_features(self, medium: Medium) -> Features:
         kept = {n: t.to(self._model.device) for n, t in medium.kept.items()}
         deepstack = [kept[f"deepstack.{n}"] for n in range(len(kept) - 1)]
-        module = sys.modules[type(self._model).__module__]
-        return Features(b"", getattr(module, medium.output_class), kept["pooled"], tuple(deepstack))
+        return Features(b"", self._class_of(medium), kept["pooled"], tuple(deepstack))
+
+    def _class_of(self, medium: Medium) -> type:
+        """The class in which the model takes features: one of its own module, by its name."""
+        found = getattr(sys.modules[type(self._model).__module__], medium.output_class, None)
+        if isinstance(found, type) and issubclass(found, ModelOutput):
+            return found
+        raise TrainingError(
+            f"kept vision features are of the class {medium.output_class!r}",
+            expected="those of the installed transformers",
+            hint="remove the folder 'features' of the run",
+        )
 
     @torch.no_grad()
     def _compute(self, kind: str, pixels: torch.Tensor, grid: torch.Tensor) -> Features:

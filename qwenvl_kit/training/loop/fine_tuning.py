@@ -110,7 +110,7 @@ def fine_tune(
         early_stopping: the validations without a better loss that end a run; None to go on.
         evaluate_every: the steps between validations; None for the ends of epochs.
         save_every: the steps between checkpoints; None for those of validations.
-        keep_checkpoints: the checkpoints that are kept, beside the best one.
+        keep_checkpoints: the last checkpoints that are kept; the best one stays beside them.
         num_shown: the most validation examples that `run.report` shows with their answers before
             and after; 0 asks none.
         resume: True to go on with the run in the folder, False to refuse one.
@@ -121,7 +121,8 @@ def fine_tune(
         trainer_options: further arguments of `transformers.TrainingArguments`, such as `deepspeed`.
         dtype: the dtype of the weights that do not learn; "auto" takes bf16 on accelerators that
             have it, and fp32 on processors.
-        device: the device; "auto" for the accelerator of this process, else the processor.
+        device: "cpu", or a kind such as "cuda", of which a process takes the first that it sees;
+            "auto" for the accelerator of this process, else the processor.
         attention: the implementation of attention.
         media: the media policy, under which pictures are opened.
         source: the hub of the id: "huggingface" or "modelscope".
@@ -180,7 +181,7 @@ def fine_tune(
     plan = TrainingPlan(
         model=MODEL_FOLDER if model is None else model,
         is_embedded=model is None,
-        output=output,
+        output=os.path.abspath(os.path.expanduser(output)),
         settings=settings,
         budget=chosen,
         quantization=quantization,

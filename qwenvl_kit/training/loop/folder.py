@@ -40,7 +40,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise TrainingError(f"{self.path} is a file", expected="a folder for the run")
-        if not self.path.exists() or not {path.name for path in self.path.iterdir()} - {_LOCK}:
+        if not self.path.exists() or not any(map(_counts, self.path.iterdir())):
             return None
         if not (self.path / RECORD_FILE).exists():
             raise TrainingError(
@@ -116,3 +116,8 @@ class RunFolder:
             except OSError:  # a network's file system may have none
                 pass
             yield
+
+
+def _counts(path: Path) -> bool:
+    """True for a file that says something of a folder: not for what a kill may leave at once."""
+    return path.name != _LOCK and not path.name.startswith(f".{RECORD_FILE}")

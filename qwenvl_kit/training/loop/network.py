@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -164,6 +165,8 @@ def _with_lora(model: Any, method: LoRA) -> Any:
     for name, parameter in wrapped.named_parameters():
         if parameter.requires_grad and "lora_" not in name:  # nothing else is saved with it
             raise TrainingError(f"{name} would learn, which an adapter does not hold")
+    # No embedding learns. If peft were to find that out, it would ask the hub at each save.
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
     return wrapped
 
 

@@ -35,6 +35,7 @@ class Processes:
 
     def __init__(self, plan: TrainingPlan) -> None:
         settings = plan.settings
+        _check_device(plan.device)
         has_none = not torch.accelerator.is_available()
         on_processor = has_none or str(plan.device).startswith("cpu")
         is_one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -53,7 +54,6 @@ class Processes:
                 eval_strategy="no",
                 logging_strategy="no",
                 logging_nan_inf_filter=False,
-                save_total_limit=settings.keep_checkpoints,
                 report_to=list(settings.report_to),
                 disable_tqdm=True,
                 use_cpu=on_processor,
@@ -98,6 +98,21 @@ class Processes:
         if device.type == "cuda":
             name = torch.cuda.get_device_name(device)
         return {"device": f"{device.type}: {name}", "processes": str(self.number)}
+
+
+def _check_device(device: str | torch.device) -> None:
+    """Check that a device is not named by a number: the Trainer always takes the first.
+
+    Raises:
+        TrainingError: it is.
+    """
+    kind, _, number = str(device).partition(":")
+    if number not in ("", "0"):
+        raise TrainingError(
+            f"device={str(device)!r} was given, and a process trains on the first that it sees",
+            expected="'auto', 'cpu' or a kind of accelerator, such as 'cuda'",
+            hint=f"CUDA_VISIBLE_DEVICES={number}, with device={kind!r}",
+        )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerState
 
 from qwenvl_kit.checkpoints.settings import Settings, read_settings
 from qwenvl_kit.errors import QwenVLKitWarning, TrainingError
@@ -34,12 +34,12 @@ from qwenvl_kit.training.loop.plan import TrainingPlan
 from qwenvl_kit.training.loop.processes import Processes, memory_told, refusals_told
 from qwenvl_kit.training.loop.progress import Diary
 from qwenvl_kit.training.loop.schedule import Step, in_batches, plan_steps
-from qwenvl_kit.training.loop.trainer import Landmarks, StepTrainer, step_of
+from qwenvl_kit.training.loop.trainer import STATE_FILE, Landmarks, StepTrainer, step_of
 from qwenvl_kit.training.outcome.comparing import compare_before_and_after
 from qwenvl_kit.training.outcome.conditions import trained_with
 from qwenvl_kit.training.outcome.loss_log import LossLog, read_losses
 from qwenvl_kit.training.outcome.record import RunRecord
-from qwenvl_kit.training.outcome.report import write_report
+from qwenvl_kit.training.outcome.report import REPORT_FILE, write_report
 from qwenvl_kit.training.outcome.run import MODEL_FOLDER, TrainingRun, load_run
 from qwenvl_kit.training.sequences.encoder import SequenceEncoder
 
@@ -102,6 +102,8 @@ class Training:
             before = folder.record_before(record, resume=resume)
             if before is not None:
                 if before.state == "finished":
+                    if processes.is_main and not (folder.path / REPORT_FILE).exists():
+                        self._report(data, folder)
                     return load_run(folder.path)
                 record = replace(record, begun=before.begun)
             processes.wait()  # all have looked at the folder before one writes to it
@@ -109,9 +111,9 @@ class Training:
                 dtype = self._train(data, steps, folder)
                 if processes.is_main:
                     self._keep(folder, record, dtype)
+            processes.wait()
             if processes.is_main:
                 self._report(data, folder)
-        processes.wait()
         return load_run(folder.path)
 
     # The parts of a run
@@ -138,8 +140,9 @@ class Training:
         """Go through all steps that are left; return the dtype of the weights."""
         start = folder.last_checkpoint
         network = self._load()
+        landmarks = self._landmarks(data, steps)
         with memory_told(), refusals_told():
-            trainer = self._trainer(network, data, steps, folder)
+            trainer = self._trainer(network, data, steps, folder, landmarks)
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, PrinterCallback):
                 trainer.remove_callback(callback)
@@ -151,7 +154,10 @@ class Training:
             stack.callback(diary.close)
             stack.enter_context(memory_told())
             trainer.add_callback(diary)
-            trainer.train(resume_from_checkpoint=None if start is None else str(start))
+            if start is None:
+                trainer.train()
+            elif not landmarks.are_over(_log_of(start)):
+                trainer.train(resume_from_checkpoint=str(start))
         dtype = str(network.base.dtype).removeprefix("torch.")
         del trainer, network
         gc.collect()
@@ -199,6 +205,7 @@ class Training:
         data: Gathered,
         steps: tuple[Step, ...],
         folder: RunFolder,
+        landmarks: Landmarks,
     ) -> StepTrainer:
         settings, encoder = self._plan.settings, self._encoder
         store = reader = features = None
@@ -225,15 +232,18 @@ class Training:
             features=features,
             learning_rates=settings.learning_rates,
             workers=settings.workers,
-            callbacks=[
-                Landmarks(
-                    steps,
-                    evaluates=held is not None,
-                    evaluate_every=settings.evaluate_every,
-                    save_every=settings.save_every,
-                    patience=settings.early_stopping,
-                )
-            ],
+            keep_checkpoints=settings.keep_checkpoints,
+            callbacks=[landmarks],
+        )
+
+    def _landmarks(self, data: Gathered, steps: tuple[Step, ...]) -> Landmarks:
+        settings = self._plan.settings
+        return Landmarks(
+            steps,
+            evaluates=data.validation is not None,
+            evaluate_every=settings.evaluate_every,
+            save_every=settings.save_every,
+            patience=settings.early_stopping,
         )
 
     def _fingerprint(self, network: TrainedNetwork) -> str:
@@ -283,7 +293,8 @@ class Training:
                     chat = VisionChat.from_pretrained(plan.model, adapter=run.adapter, **options)
                     before = None
                 else:
-                    chat = VisionChat.from_pretrained(folder.path / MODEL_FOLDER, **options)
+                    own = {**options, "source": "huggingface", "revision": None}
+                    chat = VisionChat.from_pretrained(folder.path / MODEL_FOLDER, **own)
                     before = VisionChat.from_pretrained(plan.model, budget=plan.budget, **options)
                     stack.callback(before.close)
                 stack.callback(chat.close)
@@ -296,6 +307,12 @@ class Training:
             )
             return
         write_report(folder.path, report)
+
+
+def _log_of(checkpoint: Path) -> list[dict[str, float]]:
+    """The losses that a run had logged when it saved a checkpoint."""
+    state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+    return list(state.log_history)
 
 
 def _check_packing(config: Settings) -> None:

@@ -30,12 +30,14 @@ class Step:
         batches: the batches whose gradients are added up; as many in every step.
         weight: the sum over all trained tokens of the weights of their examples, by which the loss
             is divided.
+        num_tokens: the tokens of its sequences, without padding.
         epoch: the share of the examples that were seen after this step: 1.0 after all of them.
         ends_epoch: True for the last step of an epoch.
     """
 
     batches: tuple[Batch, ...]
     weight: float
+    num_tokens: int
     epoch: float
     ends_epoch: bool = False
 
@@ -71,12 +73,13 @@ def plan_steps(
         num_taken = max(1, round(num_steps * min(1.0, epochs - epoch)))
         for at in range(num_taken):
             chosen = batches[at * batches_per_step : (at + 1) * batches_per_step]
-            weight = sum(weights[number] for batch in chosen for number in batch)
+            numbers = [number for batch in chosen for number in batch]
             missing = batches_per_step - len(chosen)
             steps.append(
                 Step(
                     (*chosen, *[()] * missing),
-                    weight,
+                    sum(weights[number] for number in numbers),
+                    sum(lengths[number] for number in numbers),
                     epoch + (at + 1) / num_steps,
                     ends_epoch=at + 1 == num_taken,
                 )

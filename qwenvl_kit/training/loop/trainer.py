@@ -24,6 +24,9 @@ from qwenvl_kit.training.loop.method import Part
 from qwenvl_kit.training.loop.network import TrainedNetwork
 from qwenvl_kit.training.loop.schedule import Batch, Step
 
+STATE_FILE = "trainer_state.json"
+"""The name that the Trainer gives its state in a checkpoint."""
+
 WHOLE = "whole"
 """The name of the file that is written last into a checkpoint: one without it was broken off."""
 
@@ -41,6 +44,7 @@ class StepTrainer(transformers.Trainer):
         features: computes vision features that are kept; None if the model takes pixels.
         learning_rates: the learning rate of each part.
         workers: the processes that prepare batches; 0 for none beside this one.
+        keep_checkpoints: the last checkpoints that are kept, beside the best one.
         callbacks: callbacks of transformers.
     """
 
@@ -56,6 +60,7 @@ class StepTrainer(transformers.Trainer):
         features: FeatureEncoder | None,
         learning_rates: Mapping[Part, float],
         workers: int,
+        keep_checkpoints: int,
         callbacks: Sequence[transformers.TrainerCallback],
     ) -> None:
         self._network = network
@@ -67,7 +72,7 @@ class StepTrainer(transformers.Trainer):
         self._learning_rates = learning_rates
         self._workers = workers
         self._not_finite: list[str] = []
-        self._tokens_of_step = 0
+        self._keep_checkpoints = keep_checkpoints
         super().__init__(
             model=network.model,
             args=arguments,
@@ -124,10 +129,8 @@ class StepTrainer(transformers.Trainer):
         """The share of a batch in the weighted mean of the step's losses, in nats a token."""
         del return_outputs, num_items_in_batch
         loss = (self._losses(model, inputs) * inputs.weights).sum()
-        if model.training:
-            self._tokens_of_step += inputs.num_tokens
-            if not math.isfinite(loss.item()):
-                self._not_finite += inputs.where
+        if not math.isfinite(loss.item()):
+            self._not_finite += inputs.where
         return loss * self.accelerator.num_processes  # gradients are averaged over processes
 
     def _losses(self, model: Any, passed: Passed) -> torch.Tensor:
@@ -201,8 +204,7 @@ class StepTrainer(transformers.Trainer):
             self.state.epoch = self._steps[step - 1].epoch
         if "loss" in logs:
             logs["trained_tokens"] = self._steps[step - 1].weight
-            logs["tokens"] = self._tokens_of_step * self.accelerator.num_processes
-            self._tokens_of_step = 0
+            logs["tokens"] = self._steps[step - 1].num_tokens
         super().log(logs, start_time)
 
     # What is kept back
@@ -253,7 +255,6 @@ class StepTrainer(transformers.Trainer):
         if is_best and math.isfinite(loss):
             self.state.best_metric = loss
             self.state.best_global_step = self.state.global_step
-            self.state.best_model_checkpoint = str(self._folder_of(self.state.global_step))
         return is_best
 
     def _folder_of(self, step: int) -> Path:
@@ -270,9 +271,36 @@ class StepTrainer(transformers.Trainer):
         folder = self._folder_of(self.state.global_step)
         with saving(folder):
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # each process has files of its own in it
             if self.args.should_save:
                 (folder / WHOLE).touch()
+        if self.args.should_save:
+            self._remove_old()
         self.accelerator.wait_for_everyone()
+
+    def _remove_old(self) -> None:
+        """Remove checkpoints but the last ones and the best; none counts as whole meanwhile."""
+        whole = whole_checkpoints(Path(str(self.args.output_dir)))
+        for path in whole[: -self._keep_checkpoints]:
+            if step_of(path) != self.state.best_global_step:
+                (path / WHOLE).unlink()
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load the weights of a checkpoint.
+
+        Whole weights are saved under the names of published checkpoints, which for some families
+        are not those of the layers: transformers' own loader translates them.
+        """
+        is_adapter = self.model is not self._network.base
+        if is_adapter or self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        base = self._network.base
+        saved = type(base).from_pretrained(
+            resume_from_checkpoint, dtype=base.dtype, use_safetensors=True, local_files_only=True
+        )
+        base.load_state_dict(saved.state_dict())
 
 
 @contextlib.contextmanager
@@ -377,8 +405,19 @@ class Landmarks(transformers.TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """End the run if its loss has not become better for a while."""
         del args
-        losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
-        best = min(range(len(losses)), key=losses.__getitem__)
-        if self._patience is not None and len(losses) - 1 - best >= self._patience:
-            control.should_training_stop = True
+        control.should_training_stop = self.are_over(state.log_history)
         return control
+
+    def are_over(self, log: Sequence[Mapping[str, Any]]) -> bool:
+        """True if the loss of the validation has not become better for as long as is allowed.
+
+        Args:
+            log: the log of the run, as transformers keeps it. Losses that are no numbers count as
+                validations that were no better.
+        """
+        losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
+        finite = [at for at, loss in enumerate(losses) if math.isfinite(loss)]
+        if self._patience is None or not finite:
+            return False
+        best = min(finite, key=losses.__getitem__)
+        return len(losses) - 1 - best >= self._patience

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from qwenvl_kit import Message, Sampling, VisionChat
 from qwenvl_kit.errors import QwenVLKitWarning, TrainingDataError, TrainingError
 from qwenvl_kit.training import Example, FullTraining, LoRA, read_examples
+from qwenvl_kit.training.loop import running
 from qwenvl_kit.training.loop import trainer as trainers
 from qwenvl_kit.training.loop.trainer import StepTrainer, whole_checkpoints
 from qwenvl_kit.training.outcome.run import TrainingRun, load_run
@@ -108,6 +109,85 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     again = train("killed", **options)
     assert_equal(again, straight)
     assert again.record.state == "finished"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", ["language", "vision"])
+def test_whole_weights_go_on_from_where_they_were(
+    train: Train,
+    killed_after: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+) -> None:
+    options = {
+        "epochs": 2, "save_every": 1, "method": FullTraining(parts=(part,)),  # type: ignore[arg-type]
+        "learning_rate": 1e-3,
+    }  # fmt: skip
+    straight = train("straight", **options)
+    killed_after(3)
+    with pytest.raises(Killed):
+        train("killed", **options)
+    alive(monkeypatch)
+    again = train("killed", **options)
+    assert losses_of(again) == losses_of(straight)
+    weights, others = (
+        load_file(run.model_folder / "model.safetensors")  # type: ignore[operator]
+        for run in (again, straight)
+    )
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+@pytest.mark.long
+def test_the_best_checkpoint_stays_beside_the_last_one_also_in_a_folder_that_was_moved(
+    train: Train, killed_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"epochs": 3, "validation": 0.3, "evaluate_every": 1, "keep_checkpoints": 1}
+    losses = StepTrainer._losses
+
+    def worse_in_the_end(self: StepTrainer, model: Any, passed: Any) -> torch.Tensor:
+        found = losses(self, model, passed)
+        return found if model.training else found * (1 + max(0, self.state.global_step - 2))
+
+    with monkeypatch.context() as patches:
+        patches.setattr(StepTrainer, "_losses", worse_in_the_end)
+        straight = train("straight", **options)
+    assert straight.losses.best is not None
+    assert straight.losses.best.step == 2
+    killed_after(5)
+    monkeypatch.setattr(StepTrainer, "_losses", worse_in_the_end)
+    with pytest.raises(Killed):
+        train("before", **options)
+    alive(monkeypatch)
+    monkeypatch.setattr(StepTrainer, "_losses", worse_in_the_end)
+    folder = straight.folder.parent
+    (folder / "before").rename(folder / "after")
+    again = train("after", **options)
+    assert_equal(again, straight)
+    assert {path.name for path in whole_checkpoints(again.folder)} == {
+        f"checkpoint-{again.losses.best.step}",  # type: ignore[union-attr]
+        f"checkpoint-{len(again.losses)}",
+    }
+
+
+@pytest.mark.long
+def test_a_run_that_had_ended_early_does_not_go_on(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {
+        "epochs": 30, "validation": 0.3, "evaluate_every": 1, "early_stopping": 2,
+        "learning_rate": 0.05,
+    }  # fmt: skip
+    straight = train("straight", **options)
+
+    def fail(*_args: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(running, "keep_result", fail)
+    with pytest.raises(Killed):
+        train("killed", **options)
+    alive(monkeypatch)
+    assert_equal(train("killed", **options), straight)
 
 
 @pytest.mark.long

@@ -37,6 +37,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"trainer_options": {"optim": "adamw_magic"}}, "refuses the settings .*adamw_magic"),
     ({"report_to": "paperboard"}, "refuses the settings .*paperboard"),
     ({"output": ""}, "output=''"),
+    ({"device": "cuda:1"}, "CUDA_VISIBLE_DEVICES=1"),
     ({"dtype": "float16"}, "small gradients become 0"),
     ({"method": FullTraining(), "quantization": "4bit"}, "quantised weights cannot learn"),
     ({"method": LoRA(experts=True)}, "no fused experts"),

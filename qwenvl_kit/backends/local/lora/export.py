@@ -98,7 +98,7 @@ def write_checkpoint(model: Any, weights: Weights, published: Path, folder: Path
     empty._weight_conversions = getattr(model, "_weight_conversions", None)
     empty.save_pretrained(folder, state_dict=dict(weights), max_shard_size=_MAX_SHARD_SIZE)
     (folder / "generation_config.json").unlink(missing_ok=True)  # that of `empty`
-    _copy_small_files(published, folder)
+    copy_small_files(published, folder)
     config = _config(read_json(published / "config.json"), model.dtype, is_tied=is_tied)
     text = json.dumps(config, indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
@@ -171,7 +171,7 @@ def _with_dtype(settings: Mapping[str, Any], dtype: torch.dtype) -> dict[str, An
     }
 
 
-def _copy_small_files(published: Path, folder: Path) -> None:
+def copy_small_files(published: Path, folder: Path) -> None:
     """Copy tokenizer, processor, chat templates, generation settings and licence.
 
     The calibration is left out, as it was measured for the base model.
