@@ -17,7 +17,7 @@ from transformers import modeling_utils
 from qwenvl_kit.training.loop.data import TrainingData
 from qwenvl_kit.training.loop.features import MediaReader, Medium
 from qwenvl_kit.training.loop.schedule import Step
-from qwenvl_kit.training.sequences.encoder import IGNORED, SequenceEncoder, TrainingSequence
+from qwenvl_kit.training.sequences.encoder import IGNORED, SequenceEncoder
 
 _TAKES_MASK = hasattr(modeling_utils, "slice_logits_to_keep")
 """True if models take a mask in `logits_to_keep`; older ones take positions alone."""
@@ -82,7 +82,8 @@ class BatchMaker:
         """
         sequences = [self._data.sequence(number) for number in numbers]
         scale = 1 / total_weight if total_weight else 0.0
-        rows = [self._encoder.text_inputs(sequence) for sequence in sequences]
+        encode = self._encoder.inputs if self._media is None else self._encoder.text_inputs
+        rows = [encode(sequence) for sequence in sequences]
         made = _packed(rows) if self._packing else _padded(rows)
         shares = [sequence.weight * scale for sequence in sequences]
         made.weights = torch.cat(
@@ -90,21 +91,17 @@ class BatchMaker:
         )
         made.where = tuple(sequence.where for sequence in sequences)
         if self._media is None:
-            made.inputs |= self._pixels(sequences)
+            made.inputs |= _pixels(rows)
         else:
             made.media = [medium for s in sequences for medium in self._media.read(s)]
         return made
 
-    def _pixels(self, sequences: Sequence[TrainingSequence]) -> Mapping[str, torch.Tensor]:
-        """The patches of all pictures, and of all films."""
-        names = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
-        each = [self._patches(sequence) for sequence in sequences]
-        gathered = {name: [e[name] for e in each if name in e] for name in names}
-        return {name: torch.cat(tensors) for name, tensors in gathered.items() if tensors}
 
-    def _patches(self, sequence: TrainingSequence) -> Mapping[str, torch.Tensor]:
-        inputs = self._encoder.inputs(sequence)
-        return {name: value for name, value in inputs.items() if "pixel" in name or "grid" in name}
+def _pixels(rows: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The patches of all pictures, and of all films."""
+    names = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
+    gathered = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: torch.cat(tensors) for name, tensors in gathered.items() if tensors}
 
 
 def _padded(rows: Sequence[Mapping[str, torch.Tensor]]) -> Passed:

@@ -161,8 +161,10 @@ def gather(
         check = ExamplesCheck(encoder, policy, max_tokens, too_long, decode=False)
         entries: list[Entry] = []
         for place, outcome in counted(source.placed(), is_shown=progress):
-            for number, sequence in enumerate(check.add(outcome)):
-                question = question_digest(outcome, policy)  # type: ignore[arg-type]
+            sequences = check.add(outcome)
+            is_kept = isinstance(outcome, Example) and sequences
+            question = question_digest(outcome, policy) if is_kept else ""  # type: ignore[arg-type]
+            for number, sequence in enumerate(sequences):
                 entries.append(_entry(place, number, sequence, question))
         return source, entries, check
 
