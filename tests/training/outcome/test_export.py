@@ -351,6 +351,6 @@ def test_settings_of_published_checkpoints_keep_all_that_readers_look_for(
     assert changed <= {"text_config"}
     text, before = written.get("text_config", {}), published.get("text_config", {})
     assert {key for key in before if text[key] != before[key]} <= {"tie_word_embeddings"}
-    export._copy_small_files(FILES / name, tmp_path)
+    export.copy_small_files(FILES / name, tmp_path)
     lost = {path.name for path in (FILES / name).iterdir()} - {*left_in(tmp_path)}
     assert lost == {"config.json"}
