@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.conversation import Conversation
     from qwenvl_kit.diagnostics.findings import Diagnosis
     from qwenvl_kit.families import Family
+    from qwenvl_kit.journal import Journal
     from qwenvl_kit.live import FrameSource, Watch
     from qwenvl_kit.media.policy import MediaPolicy
     from qwenvl_kit.options import BudgetChoice, Fit, Sampling
@@ -611,10 +612,12 @@ class VisionChat:
         tools: Sequence[Callable[..., Any]] = (),
         thinking: bool | None = None,
         max_batch_size: int | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
     ) -> BatchStream:
         """Answer many requests, and give every token of them as it comes.
 
-        The arguments are those of `ask_many`. A request that fails is a `Failure` among the
+        The arguments are those of `ask_many`; `journal` may also be a `Journal` that is open, which
+        stays open. A reply that it holds comes as a result at once. A request that fails is a `Failure` among the
         results.
 
         Example:
@@ -627,7 +630,7 @@ class VisionChat:
         from qwenvl_kit.pipeline.streaming import BatchStream
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        return BatchStream.begin(requests, defaults, self._slot, self._stats, max_batch_size)
+        return BatchStream.begin(requests, defaults, self._slot, self._stats, max_batch_size, journal)
 
     def plan(
         self,

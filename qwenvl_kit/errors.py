@@ -10,6 +10,7 @@
     |   +-- JournalError                 a file of results that is not of this request
     |   +-- CalibrationError             answers that are not enough to calibrate confidence
     |   +-- TrainingDataError            an example that cannot be trained
+    |   +-- EvaluationError              data or results that cannot be scored or compared
     |   +-- ToolError                    a tool that cannot be offered, or was called wrongly
     |   +-- SchemaError                  a type, schema or labels that no answer can follow
     |   `-- MediaError                   a picture, video or document that cannot be used
@@ -143,6 +144,10 @@ class CalibrationError(InputError):
 
 class TrainingDataError(InputError):
     """A row of a training file, or an example, cannot be trained; its place is `file:line`."""
+
+
+class EvaluationError(InputError):
+    """Data or results that cannot be scored or compared: a missing column, two items of one id."""
 
 
 class ToolError(InputError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
 from qwenvl_kit.errors import fresh, release_frames
 from qwenvl_kit.journal import Journal
-from qwenvl_kit.pipeline.batch import BatchRun
+from qwenvl_kit.pipeline.batch import BatchRun, open_journal
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.process_bound import process_bound
 from qwenvl_kit.requests import check_batch
@@ -122,10 +123,12 @@ class BatchStream:
 
     Args:
         run: takes the requests through a chat.
+        journal: the journal to close at the end; None if it belongs to the caller.
     """
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: BatchRun, journal: Journal | None = None) -> None:
         self._run = run
+        self._journal = journal
         self._events = run.events()
         self._results: dict[int, Result] = {}
 
@@ -137,6 +140,7 @@ class BatchStream:
         slot: PipelineSlot,
         stats: StatsCounter,
         max_in_flight: int | None,
+        journal: str | os.PathLike[str] | Journal | None = None,
     ) -> BatchStream:
         """Begin to take requests through the pipeline of this moment.
 
@@ -146,26 +150,44 @@ class BatchStream:
             slot: the chat's pipeline.
             stats: the counter of replies and failures.
             max_in_flight: the most requests in flight; None for the usual number.
+            journal: the file of replies, or a journal that is open and stays so; None for none.
+
+        Raises:
+            JournalError: the file cannot be used, or belongs to another model.
         """
         check_batch(requests, defaults, "return", max_in_flight)
         iterator = iter(requests)  # which may raise, before there is anything to end
-        return cls(
-            BatchRun(
+        use = slot.use()
+        try:
+            kept = (
+                journal
+                if isinstance(journal, Journal)
+                else open_journal(journal, use.pipeline.backend)
+            )
+            run = BatchRun(
                 iterator,
-                slot.use(),
+                use,
                 stats,
-                Journal(),
+                kept,
                 defaults,
                 max_in_flight=max_in_flight,
                 shows_deltas=True,
             )
-        )
+        except BaseException:
+            use.end()
+            raise
+        return cls(run, None if kept is journal else kept)
 
     def __iter__(self) -> Iterator[BatchEvent]:
         return self
 
     def __next__(self) -> BatchEvent:
-        event = next(self._events)
+        try:
+            event = next(self._events)
+        except StopIteration:
+            if self._journal is not None:
+                self._journal.close()
+            raise
         if event.result is not None:
             self._results[event.index] = event.result
         return event
@@ -190,3 +212,5 @@ class BatchStream:
     def __exit__(self, *_: object) -> None:
         self._run.cancel()
         self._events.close()
+        if self._journal is not None:
+            self._journal.close()

@@ -91,6 +91,20 @@ def score_each(
     The pictures are read once for all questions. Arguments and errors are those of `score_answers`.
     """
     requests = [Request.about(question, *media) for question in questions]
+    return score_requests(chat, requests, answers, budget=budget)
+
+
+def score_requests(
+    chat: VisionChat,
+    requests: Sequence[Request],
+    answers: Sequence[str],
+    *,
+    budget: BudgetChoice | None = None,
+) -> list[ScoredAnswers]:
+    """Compute the probability of each answer to each of several requests, in one batch.
+
+    Arguments and errors are those of `score_answers`.
+    """
     scored = chat.score(requests, answers, budget=budget)
     replies = [reply for each in scored for reply in each]
     logprobs = [

@@ -1,0 +1,178 @@
+"""Columns: the cells of a row that are its question, media, options and right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from string import ascii_uppercase
+from typing import Any
+
+from qwenvl_kit.errors import EvaluationError
+from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, media_of, text_cell
+from qwenvl_kit.evaluation.data.rows import Row
+from qwenvl_kit.evaluation.items import EvaluationItem
+
+Names = Sequence[str]
+"""Names that a column has in data of different makers; the first that a row has counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnNames:
+    """The names of the columns of a benchmark's data.
+
+    Attributes:
+        id: the id; a row without one is named by its place.
+        question: the question.
+        targets: the right answers: a text, or a list of them.
+        choices: a list of the options; data with the columns A, B, C, ... needs none.
+        image: a picture, or a list of them.
+        video: a film.
+        cluster: the document, picture or film that questions share.
+        groups: the columns whose values results are told by, by the names of the groups.
+        facts: the columns that the rule or the prompt needs, by the names of the facts.
+        optional: groups, facts and fields that data may lack.
+    """
+
+    id: Names = ("id", "index", "question_id", "questionId")
+    question: Names = ("question", "query", "prompt")
+    targets: Names = ("answer", "answers", "label", "target")
+    choices: Names = ("choices", "options", "candidates")
+    image: Names = ("image", "images", "image_path")
+    video: Names = ("video", "video_path")
+    cluster: Names = ()
+    groups: Mapping[str, Names] = field(default_factory=dict)
+    facts: Mapping[str, Names] = field(default_factory=dict)
+    optional: Names = ("id", "choices", "image", "video", "cluster")
+
+    @property
+    def media(self) -> Names:
+        """The columns of pictures and films, which are read when they are needed."""
+        return (*self.image, *self.video)
+
+    def with_given(
+        self, columns: Mapping[str, str] | None, groups: Names, cluster: str | None
+    ) -> ColumnNames:
+        """Return the names with those that a caller gives.
+
+        Args:
+            columns: the column of each field, as `Benchmark` takes it.
+            groups: columns whose values results are told by.
+            cluster: the column of what questions share.
+
+        Raises:
+            EvaluationError: `columns` names a field that there is not.
+        """
+        known = {each.name for each in fields(self)} - {"groups", "facts", "optional"}
+        given = dict(columns or {})
+        if cluster is not None:
+            given["cluster"] = cluster
+        if unknown := sorted(set(given) - known):
+            raise EvaluationError(
+                f"columns has the field {unknown[0]!r}",
+                expected=f"fields of {', '.join(sorted(known))}",
+            )
+        optional = tuple(name for name in self.optional if name not in given)
+        changes: dict[str, Any] = {name: (column,) for name, column in given.items()}
+        told = {**self.groups, **{column: (column,) for column in groups}}
+        return replace(self, **changes, groups=told, optional=optional)
+
+    def check(self, columns: Sequence[str], name: str) -> None:
+        """Refuse data that lack a column.
+
+        Args:
+            columns: the columns of the data.
+            name: the name of the data, for the error.
+
+        Raises:
+            EvaluationError: names the column that is missing, and those that there are.
+        """
+        has_letters = "A" in columns
+        wanted: dict[str, Names] = {
+            "id": self.id,
+            "question": self.question,
+            "targets": self.targets,
+            "choices": () if has_letters else self.choices,
+            "image": self.image,
+            "video": self.video,
+            "cluster": self.cluster,
+            **self.groups,
+            **self.facts,
+        }
+        for what, names in wanted.items():
+            if what in self.optional or not names or any(each in columns for each in names):
+                continue
+            raise EvaluationError(
+                f"{name} has no column for {what}: none of {', '.join(map(repr, names))}",
+                expected="such a column",
+                hint=f"it has {', '.join(map(repr, columns))}; "
+                f"columns={{{what!r}: ...}} names another",
+            )
+
+
+def read_item(row: Row, names: ColumnNames) -> EvaluationItem:
+    """Return the item of a row.
+
+    Args:
+        row: the row.
+        names: the columns of its fields.
+
+    Raises:
+        EvaluationError: a field is missing or cannot be read; the error names the row.
+    """
+    targets = tuple(list_cell(cell(row, names.targets), row.where, "targets"))
+    if not targets:
+        raise EvaluationError(
+            f"the row has no right answer in {named(row, names.targets)!r}",
+            expected="a right answer in each row",
+            hint="the answers of test splits are often kept by the makers of a benchmark, who "
+            "score answers that are sent to them; take the validation split",
+            where=row.where,
+        )
+    return EvaluationItem(
+        id=text_cell(cell(row, names.id), row.where, "id") or row.where,
+        question=text_cell(cell(row, names.question), row.where, "question"),
+        targets=targets,
+        choices=choices_of(row, names.choices),
+        groups=_texts(row, names.groups),
+        cluster=text_cell(cell(row, names.cluster), row.where, "cluster"),
+        facts={name: cell(row, columns) for name, columns in names.facts.items()},
+        where=row.where,
+        load_media=lambda: media_of(row, names.image, names.video),
+    )
+
+
+def choices_of(row: Row, names: Names) -> tuple[str, ...]:
+    """Return the options of a row: the cells A, B, C, ... or the list in one cell.
+
+    Raises:
+        EvaluationError: there are more options than letters.
+    """
+    letters = [row[letter] for letter in ascii_uppercase if letter in row]
+    if letters:
+        filled = [letter for letter in letters if not is_empty(letter)]
+        found = [text_cell(option, row.where, "option") for option in filled]
+    else:
+        found = list_cell(cell(row, names), row.where, "choices")
+    if len(found) > len(ascii_uppercase):
+        raise EvaluationError(
+            f"the row has {len(found)} options",
+            expected=f"at most {len(ascii_uppercase)}, a letter for each",
+            where=row.where,
+        )
+    return tuple(found)
+
+
+def named(row: Row, names: Names) -> str:
+    """Return the name that a column has in a row: the first of the names that is there."""
+    return next((name for name in names if name in row), "")
+
+
+def cell(row: Row, names: Names) -> Any:
+    """Return the cell of the first column that is there; None if there is none."""
+    name = named(row, names)
+    return row[name] if name else None
+
+
+def _texts(row: Row, names: Mapping[str, Names]) -> dict[str, str]:
+    found = {name: text_cell(cell(row, of), row.where, name) for name, of in names.items()}
+    return {name: text for name, text in found.items() if text}

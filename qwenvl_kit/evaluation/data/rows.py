@@ -1,0 +1,67 @@
+"""Rows of data: cells by their columns, the heavy ones read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Row(Mapping[str, Any]):
+    """A row: its cells by their columns.
+
+    Args:
+        cells: the cells that are in memory.
+        where: its place, such as `DocVQA_VAL.tsv:3`.
+        heavy: functions that read the other cells, such as pictures, each time they are asked for.
+        folder: the folder of media with relative paths; None if there is none.
+    """
+
+    __slots__ = ("_cells", "_heavy", "folder", "where")
+
+    def __init__(
+        self,
+        cells: Mapping[str, Any],
+        where: str,
+        heavy: Mapping[str, Callable[[], Any]] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._cells = cells
+        self._heavy = heavy or {}
+        self.where = where
+        self.folder = folder
+
+    def __getitem__(self, column: str) -> Any:
+        if column in self._heavy:
+            return self._heavy[column]()
+        return self._cells[column]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._cells
+        yield from (column for column in self._heavy if column not in self._cells)
+
+    def __len__(self) -> int:
+        return len({*self._cells, *self._heavy})
+
+
+class Rows(Protocol):
+    """The rows of a file, or of values in memory.
+
+    Attributes:
+        name: a name for errors and results, such as the name of the file.
+        columns: the columns, in their order.
+        digest: the SHA-256 of the content, as hex digits.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row]: ...

@@ -1,0 +1,151 @@
+"""Items of a benchmark: questions with right answers, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias, Union
+
+from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.messages.message import ImagePart, VideoPart
+from qwenvl_kit.results import Reply
+
+MediaPart: TypeAlias = Union[ImagePart, VideoPart]
+"""A picture or film of an item."""
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+def _no_media() -> tuple[MediaPart, ...]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationItem:
+    """A question of a benchmark, with its right answers.
+
+    Attributes:
+        id: a name that no other item of the benchmark has.
+        question: the question as the data has it, without a prompt around it.
+        targets: the answers that are right, as the data has them; for a question with options the
+            letter of the right one.
+        choices: the texts of the options, that of A first; empty if the question has none.
+        groups: the value of each group that results are told by, such as {"language": "ja"}.
+        cluster: the picture, document or film that questions share; intervals are drawn by it.
+            Empty if the item shares nothing.
+        facts: further values that the rule or the prompt needs, such as the type of an answer.
+        where: the place of its row in the data, such as `DocVQA_VAL.tsv:3`.
+        load_media: function that reads its pictures and films.
+    """
+
+    id: str
+    question: str
+    targets: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    groups: Mapping[str, str] = _NONE
+    cluster: str = ""
+    facts: Mapping[str, Any] = _NONE
+    where: str = ""
+    load_media: Callable[[], tuple[MediaPart, ...]] = field(
+        default=_no_media, repr=False, compare=False
+    )
+
+    @property
+    def media(self) -> tuple[MediaPart, ...]:
+        """Its pictures and films in the order in which they are shown, read anew each time.
+
+        Raises:
+            EvaluationError: they cannot be read any more.
+            MediaError: of the most specific kind, if they are unusable.
+        """
+        return self.load_media()
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """The score of one answer.
+
+    Attributes:
+        value: the score by the published rule, in [0, 1].
+        read: the part of the answer that was compared, such as the letter "B"; None if nothing
+            could be read of it, so that it is wrong.
+        strict: the score by a stricter rule, in [0, 1], where the published one is known to be
+            odd; None where there is no other.
+    """
+
+    value: float
+    read: str | None
+    strict: float | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """True if the answer could be read."""
+        return self.read is not None
+
+
+UNREAD = ItemScore(0.0, None)
+"""The score of an answer that cannot be read: it is wrong, and counted as unread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredItem:
+    """An item with its answer and its score.
+
+    Attributes:
+        item: the item.
+        answer: the text that was scored; None if the item failed.
+        score: its score; None if the item failed.
+        confidence: the confidence in the answer, in [0, 1]; None if it is not known.
+        reply: the reply of the model; None for answers that come from elsewhere.
+        error: the error of an item that failed; None if it was answered.
+        judge_answer: the text of the judge, if one was asked about the answer.
+    """
+
+    item: EvaluationItem
+    answer: str | None = None
+    score: ItemScore | None = None
+    confidence: float | None = None
+    reply: Reply | None = None
+    error: QwenVLKitError | None = None
+    judge_answer: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the item."""
+        return self.item.id
+
+    @property
+    def question(self) -> str:
+        """The question of the item."""
+        return self.item.question
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The right answers."""
+        return self.item.targets
+
+    @property
+    def media(self) -> tuple[MediaPart, ...]:
+        """The pictures and films of the item; see `EvaluationItem.media`."""
+        return self.item.media
+
+    @property
+    def read(self) -> str | None:
+        """The part of the answer that was compared; None if it failed or could not be read."""
+        return None if self.score is None else self.score.read
+
+    @property
+    def is_failed(self) -> bool:
+        """True if there is no answer."""
+        return self.score is None
+
+    @property
+    def is_right(self) -> bool:
+        """True if the score is at least a half; False if the item failed."""
+        return self.score is not None and self.score.value >= 0.5
+
+    @property
+    def is_cut(self) -> bool:
+        """True if the answer ended because it had reached its greatest length."""
+        return self.reply is not None and self.reply.finish_reason == "length"

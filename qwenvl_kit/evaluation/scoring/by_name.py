@@ -1,0 +1,1 @@
+"""Rules of scoring by their names."""
