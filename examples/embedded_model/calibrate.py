@@ -18,7 +18,7 @@ from qwenvl_kit import Reply, Request, VisionChat
 from qwenvl_kit.calibration import CalibrationReport, Calibrator
 from qwenvl_kit.embedded import MODEL_FOLDER
 
-from .evaluate import is_right, messages_of
+from .benchmark import is_right, messages_of
 from .heldout import SPLITS, Example, examples
 
 FIT_SEED, TEST_SEED = "calibration", "held out"

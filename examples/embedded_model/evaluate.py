@@ -6,23 +6,22 @@ python -m examples.embedded_model.evaluate --card qwenvl_kit/embedded/CARD.md
 from __future__ import annotations
 
 import argparse
-import json
-import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-from qwenvl_kit import ImagePart, Message, Request, VideoPart, VisionChat
+from qwenvl_kit import VisionChat
+from qwenvl_kit.calibration import CalibrationReport
 from qwenvl_kit.embedded import MODEL_FOLDER
-from qwenvl_kit.grounding.boxes import Box
-from qwenvl_kit.grounding.place_parser import parse_places
+from qwenvl_kit.evaluation import EvaluationResult, ScoredItem, evaluate
 
-from .heldout import SPLITS, Example, examples
+from .benchmark import HeldOut
+from .heldout import SPLITS, examples
 
 BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
-Answer = Callable[[Sequence[Example]], list[tuple[str, float]]]
+UNKNOWN = "unknown"
+"""The set of photo-like pictures, about which nothing is known."""
+
 # Rows of the table: name, tasks that it joins, exact match to reach.
 ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("describe one shape", ("describe_1",), 0.99),
@@ -61,83 +60,34 @@ ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("one label of several", ("choose",), None),
     ("whether a statement holds", ("claim",), None),
 )
-MIN_OVERLAP = 0.5
-"""Of a box with the right one, as intersection over union, to count as found."""
 
 
-class Result(NamedTuple):
-    """One answered example."""
-
-    split: str
-    task: str
-    right: bool
-    confidence: float
-    wanted: str
-    got: str
+def measure(chat: VisionChat, benchmark: HeldOut, *, journal: Path | None) -> EvaluationResult:
+    """The answers of a chat, as its users get them, in batches."""
+    sampling = replace(chat.default_sampling, max_new_tokens=HeldOut.max_new_tokens)
+    return evaluate(chat, benchmark, sampling=sampling, journal=journal, max_batch_size=16)
 
 
-def answer_all(questions: Sequence[Example], answer: Answer) -> list[Result]:
-    """Asks every example."""
-    results = []
-    for example, (text, sure) in zip(questions, answer(questions), strict=True):
-        right = is_right(example.task, example.answer, text)
-        results.append(Result(example.split, example.task, right, sure, example.answer, text))
-    return results
+def table(result: EvaluationResult) -> str:
+    """The card's table: a row a question, a column a held-out set; * marks a goal missed."""
+    shown = [split.name for split in SPLITS if split.name != UNKNOWN]
+    lines = [
+        "| question | goal | " + " | ".join(shown) + " |",
+        "| --- " * (len(shown) + 2) + "|",
+    ]
+    for name, tasks, goal in ROWS:
+        cells = [_cell(result.answered, split, tasks, goal) for split in shown]
+        lines.append(f"| {name} | {goal or '-'} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_notes(result)])
 
 
-def is_right(task: str, wanted: str, got: str) -> bool:
-    """Whether an answer is the right one: for boxes if each lies where it should."""
-    if not task.startswith("locate"):
-        return got.strip() == wanted
-    right, found = (boxes_of(text) for text in (wanted, got))
-    return len(right) == len(found) and all(
-        box.overlap(other) >= MIN_OVERLAP for box, other in zip(right, found)
-    )
-
-
-def boxes_of(text: str) -> list[Box]:
-    """The boxes of an answer, in thousandths of the picture's sides."""
-    places = (place.numbers for place in parse_places(text).places)
-    return [Box("", *numbers) for numbers in places if len(numbers) == 4]
-
-
-def auroc(results: list[Result]) -> float:
-    """Probability that a right answer is more confident than a wrong one; ties count half."""
-    right = sorted(r.confidence for r in results if r.right)
-    wrong = sorted(r.confidence for r in results if not r.right)
-    if not right or not wrong:
-        return math.nan
-    below = sum((a > b) + 0.5 * (a == b) for a in right for b in wrong)
-    return below / (len(right) * len(wrong))
-
-
-def messages_of(example: Example) -> tuple[Message, ...]:
-    """The conversation of an example, pictures first."""
-    media: list[ImagePart | VideoPart] = [ImagePart(image) for image in example.images]
-    if example.frames:
-        media.append(VideoPart(example.frames, fps=example.fps))
-    messages = [Message.system(example.system)] if example.system else []
-    for question, answer in example.earlier:
-        messages += [Message.user(*media, question), Message.assistant(answer)]
-        media = []
-    return (*messages, Message.user(*media, example.question))
-
-
-def kit_answers(folder: Path) -> Answer:
-    """Answers by the package itself, as its users get them, in batches."""
-    chat = VisionChat.from_pretrained(folder, device="cpu", dtype="float32")
-    sampling = replace(chat.default_sampling, max_new_tokens=96)
-
-    def answer(questions: Sequence[Example]) -> list[tuple[str, float]]:
-        requests = [Request(messages_of(example)) for example in questions]
-        replies = chat.ask_many(requests, sampling=sampling, on_error="raise", max_batch_size=16)
-        return [(reply.text, reply.confidence or 0.0) for reply in replies]
-
-    return answer
-
-
-def _cell(results: list[Result], tasks: tuple[str, ...], goal: float | None) -> str:
-    chosen = [result.right for result in results if result.task in tasks]
+def _cell(items: Iterable[ScoredItem], split: str, tasks: Sequence[str], goal: float | None) -> str:
+    """The share of right answers to questions of some kinds in a set."""
+    chosen = [
+        each.is_right
+        for each in items
+        if each.item.groups["split"] == split and each.item.groups["task"] in tasks
+    ]
     if not chosen:
         return "-"
     share = sum(chosen) / len(chosen)
@@ -145,36 +95,33 @@ def _cell(results: list[Result], tasks: tuple[str, ...], goal: float | None) -> 
     return f"{share:.2f}" + (" *" if missed else "")
 
 
-def table(results: list[Result]) -> str:
-    """The card's table: a row a question, a column a held-out set; * marks a goal missed."""
-    shown = [split.name for split in SPLITS if split.name != "unknown"]
-    by_split: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        by_split[result.split].append(result)
-    lines = [
-        "| question | goal | " + " | ".join(shown) + " |",
-        "| --- " * (len(shown) + 2) + "|",
-    ]
-    for name, tasks, goal in ROWS:
-        cells = [_cell(by_split[split], tasks, goal) for split in shown]
-        lines.append(f"| {name} | {goal or '-'} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *_confidence_lines(results, by_split)])
-
-
-def _confidence_lines(results: list[Result], by_split: dict[str, list[Result]]) -> list[str]:
-    drawn = [result for result in results if result.split != "unknown"]
-
-    def mean(of: list[Result]) -> float:
-        return sum(result.confidence for result in of) / max(len(of), 1)
-
+def _notes(result: EvaluationResult) -> list[str]:
+    """The lines below the table: how many questions, and how far confidence tells right ones."""
+    drawn = [each for each in result.answered if each.item.groups["split"] != UNKNOWN]
+    others = [each for each in result.answered if each.item.groups["split"] == UNKNOWN]
+    low, high = result.by_group["split"][SPLITS[0].name].low, result.by_group["split"][
+        SPLITS[0].name
+    ].high
     return [
-        f"Exact match over {len(drawn)} held-out questions; `*` marks a goal that was missed.",
+        f"Exact match over {len(drawn)} held-out questions; `*` marks a goal that was missed. "
+        f"All questions about {SPLITS[0].name}: 95% interval {low:.2f} to {high:.2f}, by pictures."
+        + (f" {result.num_failed} questions failed." if result.num_failed else ""),
         "",
         "Confidence, AUROC of right against wrong answers: "
-        f"{auroc(drawn):.3f} on drawn pictures, {auroc(results):.3f} with "
-        f"{len(by_split['unknown'])} questions about photo-like pictures. Mean confidence: "
-        f"{mean(drawn):.2f} on drawn pictures, {mean(by_split['unknown']):.2f} on photo-like ones.",
+        f"{_auroc(drawn)} on drawn pictures, {_auroc(result.answered)} with "
+        f"{len(others)} questions about photo-like pictures. Mean confidence: "
+        f"{_mean(drawn):.2f} on drawn pictures, {_mean(others):.2f} on photo-like ones.",
     ]
+
+
+def _auroc(items: Sequence[ScoredItem]) -> str:
+    confidences = [each.confidence or 0.0 for each in items]
+    found = CalibrationReport.of(confidences, [each.is_right for each in items]).auroc
+    return "unknown" if found is None else f"{found:.3f}"
+
+
+def _mean(items: Sequence[ScoredItem]) -> float:
+    return sum(each.confidence or 0.0 for each in items) / max(len(items), 1)
 
 
 def write_card(card: Path, text: str) -> None:
@@ -191,19 +138,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=MODEL_FOLDER)
     parser.add_argument("--card", type=Path, help="write the table into this card")
     parser.add_argument("--per-task", type=int, default=100)
-    parser.add_argument("--results", type=Path, help="every answer, as JSON lines")
+    parser.add_argument("--journal", type=Path, help="keep the answers, to go on from there")
+    parser.add_argument("--csv", type=Path, help="every answer, as CSV")
     arguments = parser.parse_args()
-    answer = kit_answers(arguments.folder)
-    results: list[Result] = []
-    for split in SPLITS:
-        results += answer_all(examples(split, arguments.per_task), answer)
-        print(f"{split.name}: {len(results)} answers so far", flush=True)
-    if arguments.results:
-        rows = [json.dumps(result._asdict(), ensure_ascii=False) for result in results]
-        arguments.results.write_text("\n".join(rows), encoding="utf-8")
-    print(table(results))
+    asked = [example for split in SPLITS for example in examples(split, arguments.per_task)]
+    with VisionChat.from_pretrained(arguments.folder, device="cpu", dtype="float32") as chat:
+        result = measure(chat, HeldOut(asked), journal=arguments.journal)
+    if arguments.csv:
+        result.write_csv(arguments.csv)
+    print(table(result))
     if arguments.card:
-        write_card(arguments.card, table(results))
+        write_card(arguments.card, table(result))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,12 @@ Each actor holds one chat, with any backend, and gives it one batch of rows at a
 as many of them together as its memory allows. A row that fails has its error in its columns.
 
 `fine_tune_on_ray` trains as `qwenvl_kit.training.fine_tune` does, on several workers.
+`evaluate_on_ray` evaluates as `qwenvl_kit.evaluation.evaluate` does, on several actors.
 """
 
 from qwenvl_kit.distributed.columns import COLUMNS
 from qwenvl_kit.distributed.datasets import ask_dataset
+from qwenvl_kit.distributed.evaluation import evaluate_on_ray
 from qwenvl_kit.distributed.training import fine_tune_on_ray
 
-__all__ = ["COLUMNS", "ask_dataset", "fine_tune_on_ray"]
+__all__ = ["COLUMNS", "ask_dataset", "evaluate_on_ray", "fine_tune_on_ray"]

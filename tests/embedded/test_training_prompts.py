@@ -16,7 +16,7 @@ if not hasattr(torch.optim, "Muon"):
 
 from examples.embedded_model.drawing.boxes import Box
 from examples.embedded_model.drawing.canvas import Canvas, Grid
-from examples.embedded_model.evaluate import boxes_of
+from examples.embedded_model.benchmark import boxes_of
 from examples.embedded_model.fields import Field, precision, schema_of
 from examples.embedded_model.questions.choices import CHOOSE
 from examples.embedded_model.questions.places import COORDINATES, grounded

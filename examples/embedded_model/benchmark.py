@@ -1,0 +1,92 @@
+"""The held-out questions as a benchmark of `qwenvl_kit.evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from qwenvl_kit import ImagePart, Message, VideoPart
+from qwenvl_kit.evaluation import Benchmark, EvaluationItem, ItemScore
+from qwenvl_kit.grounding.boxes import Box
+from qwenvl_kit.grounding.place_parser import parse_places
+
+from .heldout import Example
+
+MIN_OVERLAP = 0.5
+"""Of a box with the right one, as intersection over union, to count as found."""
+
+
+class HeldOut(Benchmark):
+    """Questions about drawn pictures, with the groups "task" and "split".
+
+    An answer is right if it is the right one letter by letter; boxes if each lies where it should.
+    Questions about one picture make a cluster.
+
+    Args:
+        examples: the questions.
+    """
+
+    title = "held-out questions of the embedded model"
+    max_new_tokens = 96
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._examples = {str(at): example for at, example in enumerate(examples)}
+        pictures = {id(shown): shown for each in examples for shown in (*each.images, *each.frames)}
+        numbers = {key: str(number) for number, key in enumerate(pictures)}
+        super().__init__(
+            [
+                {
+                    "id": name,
+                    "question": example.question,
+                    "answer": example.answer,
+                    "task": example.task,
+                    "split": example.split,
+                    "picture": _first(example, numbers),
+                }
+                for name, example in self._examples.items()
+            ],
+            groups=("task", "split"),
+            cluster="picture",
+        )
+
+    def messages(self, item: EvaluationItem) -> list[Message]:
+        """The conversation, with the system message and the earlier turns that some have."""
+        return list(messages_of(self._examples[item.id]))
+
+    def score(self, item: EvaluationItem, answer: str) -> ItemScore:
+        """Exactly the right answer; for places those of the right boxes."""
+        is_found = is_right(item.groups["task"], item.targets[0], answer)
+        return ItemScore(float(is_found), answer.strip())
+
+
+def _first(example: Example, numbers: Mapping[int, str]) -> str:
+    """The number of the first picture of an example; empty if it has none."""
+    shown = (*example.images, *example.frames)
+    return numbers[id(shown[0])] if shown else ""
+
+
+def messages_of(example: Example) -> tuple[Message, ...]:
+    """The conversation of an example, pictures first."""
+    media: list[ImagePart | VideoPart] = [ImagePart(image) for image in example.images]
+    if example.frames:
+        media.append(VideoPart(example.frames, fps=example.fps))
+    messages = [Message.system(example.system)] if example.system else []
+    for question, answer in example.earlier:
+        messages += [Message.user(*media, question), Message.assistant(answer)]
+        media = []
+    return (*messages, Message.user(*media, example.question))
+
+
+def is_right(task: str, wanted: str, got: str) -> bool:
+    """Whether an answer is the right one: for boxes if each lies where it should."""
+    if not task.startswith("locate"):
+        return got.strip() == wanted
+    right, found = (boxes_of(text) for text in (wanted, got))
+    return len(right) == len(found) and all(
+        box.overlap(other) >= MIN_OVERLAP for box, other in zip(right, found)
+    )
+
+
+def boxes_of(text: str) -> list[Box]:
+    """The boxes of an answer, in thousandths of the picture's sides."""
+    places = (place.numbers for place in parse_places(text).places)
+    return [Box("", *numbers) for numbers in places if len(numbers) == 4]
