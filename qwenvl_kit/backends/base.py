@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from qwenvl_kit.errors import ModelLoadError, UnsupportedFeatureError
 from qwenvl_kit.options import Sampling
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    import numpy
     import PIL.Image
 
     from qwenvl_kit.budget.measures import PlanningRules
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
     from qwenvl_kit.results import Delta, FinishReason, TokenScore
     from qwenvl_kit.structured_output.constraints import Constraint
+
+
+Pass: TypeAlias = Literal["attention", "gradient", "scores"]
+"""The kind of a pass over a prompt and its answer: attention is followed through the layers,
+attention is weighted by its gradient, or tokens are scored alone."""
 
 
 class KnownMedia:
@@ -88,6 +94,43 @@ class Completion:
     begins_in_thought: bool = False
     raw_text: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttributionRequest:
+    """A pass over a prompt and an answer that is known.
+
+    Attributes:
+        request: the request, its pictures decoded.
+        token_ids: the tokens of the answer.
+        explained: indices of the tokens to explain, rising.
+        kind: the kind of the pass.
+        layers: numbers of the layers whose attention counts, from 0; None for all.
+        heads: numbers of the heads that count, from 0; None for all.
+    """
+
+    request: BackendRequest
+    token_ids: tuple[int, ...]
+    explained: tuple[int, ...]
+    kind: Pass
+    layers: tuple[int, ...] | None = None
+    heads: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The result of a pass.
+
+    Attributes:
+        relevance: for each picture and video a number for each of its visual tokens, fp32 (visual
+            tokens,), in their order: by time, then by row, then by column. Empty for "scores".
+        logprobs: natural log-probability of each explained token.
+        layers: the layers whose attention was counted.
+    """
+
+    relevance: tuple[numpy.ndarray[Any, Any], ...]
+    logprobs: tuple[float, ...]
+    layers: tuple[int, ...] = ()
 
 
 class Observer(Protocol):
@@ -278,6 +321,26 @@ class Backend(ABC):
         raise UnsupportedFeatureError(
             f"{type(self).__name__} scores no given answers",
             hint="a Constraint that allows one answer",
+        )
+
+    @property
+    def has_attribution(self) -> bool:
+        """True if it has `attribute`."""
+        return type(self).attribute is not Backend.attribute
+
+    def attribute(self, asked: AttributionRequest) -> Attribution:
+        """Run a pass over a prompt and its answer that tells what the answer came from.
+
+        It waits until no request runs, and changes nothing of what is kept between requests.
+
+        Raises:
+            UnsupportedFeatureError: the model cannot show that.
+            InputError: there is no such layer, head or token.
+            OutOfMemoryError: memory ran out.
+        """
+        raise UnsupportedFeatureError(
+            f"{type(self).__name__} does not show the attention of its model",
+            hint="method='occlusion', or VisionChat.from_pretrained",
         )
 
     @property

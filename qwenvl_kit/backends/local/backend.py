@@ -15,6 +15,8 @@ import PIL.Image
 import torch
 
 from qwenvl_kit.backends.base import (
+    Attribution,
+    AttributionRequest,
     Backend,
     BackendRequest,
     CacheInfo,
@@ -25,6 +27,7 @@ from qwenvl_kit.backends.base import (
     Work,
     closed_error,
 )
+from qwenvl_kit.backends.local.attribution.attributor import Attributor
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine.engine import Engine
 from qwenvl_kit.backends.local.error_mapping import translated_errors
@@ -267,6 +270,12 @@ class LocalBackend(Backend):
         engine = self._engine
         with translated_errors():
             return engine.score(request, answers, observer)
+
+    def attribute(self, asked: AttributionRequest) -> Attribution:
+        """Run a pass over a prompt and its answer; see `Backend.attribute`."""
+        engine, model = self._engine, self._loaded.model
+        with translated_errors():
+            return Attributor(model, engine).run(asked)
 
     def gather(self) -> AbstractContextManager[object]:
         """Return a context in which an idle model begins nothing, so that a batch can form."""
