@@ -11,6 +11,7 @@ from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
+from qwenvl_kit.pipeline.calls import request_of_call, settings_of_call
 from qwenvl_kit.pipeline.process_bound import process_bound
 
 if TYPE_CHECKING:
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from qwenvl_kit.pipeline.core import Pipeline
     from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
     from qwenvl_kit.pipeline.listeners import Listeners
+    from qwenvl_kit.pipeline.memory_report import MemoryReport
+    from qwenvl_kit.pipeline.replay import Replay
     from qwenvl_kit.pipeline.stats import ChatStats, Health
     from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
     from qwenvl_kit.pipeline.tool_loop import ToolRun
+    from qwenvl_kit.pipeline.tracing import Trace
     from qwenvl_kit.plans import Plan
     from qwenvl_kit.requests import (
         Media,
@@ -403,8 +407,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.inflight import RequestObserver
 
-        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of_call(prompt, media, settings)
         if num_samples:
             return self._ask_with_samples(request, num_samples, RequestObserver())
         return self._begin(request, RequestObserver()).result()
@@ -435,8 +439,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.streaming import ReplyStream
 
-        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of_call(prompt, media, settings)
         return ReplyStream(lambda observer: self._begin(request, observer))
 
     async def ask_async(
@@ -463,8 +467,8 @@ class VisionChat:
         from qwenvl_kit.pipeline.awaiting import awaited
         from qwenvl_kit.pipeline.inflight import RequestObserver
 
-        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of_call(prompt, media, settings)
         observer = RequestObserver()
         if num_samples:
             return await awaited(
@@ -555,7 +559,7 @@ class VisionChat:
         from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
         from qwenvl_kit.requests import check_batch
 
-        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        defaults = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, on_error, max_batch_size)
         with self._slot.use() as use, open_journal(journal, use.pipeline.backend) as kept:
             run = BatchRun(requests, use, self._stats, kept, defaults, max_in_flight=max_batch_size)
@@ -595,7 +599,7 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.scoring import score_answers
 
-        defaults = _settings(None, budget, None, None, None, (), None)
+        defaults = settings_of_call(None, budget, None, None, None, (), None)
         return score_answers(
             self._slot, self.ask_many, requests, answers, defaults, stats=self._stats
         )
@@ -629,7 +633,7 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.streaming import BatchStream
 
-        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        defaults = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         return BatchStream.begin(requests, defaults, self._slot, self._stats, max_batch_size, journal)
 
     def plan(
@@ -651,8 +655,8 @@ class VisionChat:
             InputError: the request cannot be used. A request that is too long for the context or
                 for the device's memory raises nothing: its plan says so, and what would help.
         """
-        settings = _settings(sampling, budget, fit, None, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of_call(sampling, budget, fit, None, constraint, tools, thinking)
+        request = request_of_call(prompt, media, settings)
         with self._slot.use() as use:
             return use.pipeline.plan(use.pipeline.resolve(request))
 
@@ -704,8 +708,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.tool_loop import run_tools
 
-        settings = _settings(sampling, budget, fit, abstain_below, None, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of_call(sampling, budget, fit, abstain_below, None, tools, thinking)
+        request = request_of_call(prompt, media, settings)
         return run_tools(self.ask, request, max_rounds)
 
     def watch(
@@ -865,13 +869,58 @@ class VisionChat:
         """Everything that was decided when the model was loaded, in words."""
         return {**self._backend.report(), **self._pipeline.facts}
 
+    def replay(self, reply: Reply, prompt: RequestLike, *media: Media) -> Replay:
+        """Prepare the request of a reply once more, as it was executed; see `qwenvl_kit.explain`.
+
+        Args:
+            reply: the reply.
+            prompt: the question, messages or `Request` that it answers, with its settings.
+            media: the pictures and videos that it is about.
+
+        Raises:
+            InputError: this is not the request of the reply.
+        """
+        from qwenvl_kit.pipeline.replay import replay
+        from qwenvl_kit.requests import Request
+
+        return replay(self._slot, reply, Request.about(prompt, *media))
+
+    def memory_report(self) -> MemoryReport:
+        """The memory that the model takes: weights, cache, features, activations, peak.
+
+        Example:
+            with chat.memory_report() as report:
+                chat.ask("What is this?", "photo.jpg")
+            print(report)
+
+        Returns:
+            What is taken now; as a context manager, what the block takes at its peak as well.
+        """
+        from qwenvl_kit.pipeline.memory_report import MemoryReport
+
+        return MemoryReport(lambda: self._backend)
+
+    def trace(self) -> Trace:
+        """Record the requests of a `with` block as a timeline; see `qwenvl_kit.telemetry`.
+
+        Example:
+            with chat.trace() as trace:
+                chat.ask("What is this?", "photo.jpg")
+            print(trace)
+            trace.save("trace.json")
+        """
+        from qwenvl_kit.pipeline.tracing import Trace
+
+        return Trace(self._slot)
+
     def self_test(self) -> Diagnosis:
         """Ask the model questions whose answers can be checked.
 
         For any checkpoint: a batch gives the same tokens as single calls, a stream the same as
         `ask`, and a repeated question the same as the first time. (In bf16 and fp16 rounding may
-        decide a near tie either way.) For the embedded model also answers that are known in
-        advance.
+        decide a near tie either way.) For a model in this process also its weights: each is a
+        number and none wants a gradient, and a step with a cache gives what a pass without one
+        does. For the embedded model also answers that are known in advance.
 
         Returns:
             One finding for each check; `is_healthy` if all passed.
@@ -926,34 +975,3 @@ class VisionChat:
     @property
     def _pipeline(self) -> Pipeline:
         return self._slot.pipeline
-
-
-def _settings(  # noqa: PLR0917  # the settings of `ask`, in its order
-    sampling: Sampling | None,
-    budget: BudgetChoice | None,
-    fit: Fit | None,
-    abstain_below: float | None,
-    constraint: Constraint | None,
-    tools: Sequence[Callable[..., Any]],
-    thinking: bool | None,
-) -> Request:
-    """The settings of a call, as a request without a question."""
-    from qwenvl_kit.requests import Request
-
-    return Request(
-        "",
-        sampling=sampling,
-        budget=budget,
-        fit=fit,
-        abstain_below=abstain_below,
-        constraint=constraint,
-        tools=tools,
-        thinking=thinking,
-    )
-
-
-def _request(prompt: RequestLike, media: Sequence[Media], settings: Request) -> Request:
-    """The request that a call means; what it leaves open is taken from the call's settings."""
-    from qwenvl_kit.requests import Request
-
-    return Request.about(prompt, *media).with_defaults(settings)

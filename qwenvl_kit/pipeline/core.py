@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.backends.base import (
@@ -371,6 +372,26 @@ class Pipeline:
         except InputError:  # there is nothing left to give up
             return None
         return smaller if plan.visual_tokens < before.visual_tokens else None
+
+    def prepare_as_planned(self, request: ResolvedRequest, plan: Plan) -> BackendRequest:
+        """Prepare a request with the sizes of a plan, and with all pixels.
+
+        Nothing is recalled from the backend's cache, and nothing is left as a link.
+
+        Raises:
+            InputError: the plan is that of another request.
+        """
+        with told_if_exchanged(request.messages):
+            messages, items = open_media(request.messages, self._policy)
+        for item, entry in zip_longest(items, plan.media.values()):
+            if item is None or entry is None or item.measure.size != entry.original:
+                raise InputError(
+                    "the request is not the one of the reply: its pictures differ",
+                    expected=f"{', '.join(str(each.original) for each in plan.media.values())}",
+                    hint="request = Request.about(...); reply = chat.ask(request)",
+                )
+        media = tuple(item.content for item in self._decoded(with_plan(items, plan)))
+        return BackendRequest(messages, plan, media, request.sampling, (None,) * len(media))
 
     def _prepare(
         self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None
