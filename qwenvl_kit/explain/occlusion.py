@@ -84,7 +84,7 @@ def patches(grid: TokenGrid, num_patches: int) -> Iterator[tuple[int, slice, sli
     Each is two steps wide and high; those at the edges are cut off there.
     """
     area = grid.groups * grid.rows * grid.columns
-    step = max(1, math.ceil(math.sqrt(area / num_patches)))
+    step = max(1, round(math.sqrt(area / num_patches)))
     for group in range(grid.groups):
         for top in range(-step, grid.rows, step):
             for left in range(-step, grid.columns, step):
