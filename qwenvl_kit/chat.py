@@ -927,7 +927,7 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.self_test import run_self_test
 
-        return run_self_test(self)
+        return run_self_test(self, check_model=self._backend.check_model)
 
     def close(self, grace_seconds: float = 0.0) -> bool:
         """Take no more requests, and release the model and its memory.

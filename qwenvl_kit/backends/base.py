@@ -191,6 +191,36 @@ class Work:
     num_row_steps: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """The memory that a backend takes. What is not known is None.
+
+    Attributes:
+        device: the model's device.
+        weight_bytes: the weights; tied ones count once.
+        prompt_bytes: computed prompts that are kept between requests.
+        feature_bytes: features of pictures and films that are kept.
+        running_bytes: KV caches of the requests that run, at their longest.
+        buffer_bytes: buffers of CUDA graphs.
+        taken_bytes: what torch's allocator has given out on GPUs; on a processor the memory of the
+            process.
+        reserved_bytes: what torch's allocator holds on GPUs; None on a processor.
+        peak_bytes: the most that was taken at a time.
+        summary: torch's memory summary of each GPU; empty on a processor.
+    """
+
+    device: str
+    taken_bytes: int
+    weight_bytes: int | None = None
+    prompt_bytes: int | None = None
+    feature_bytes: int | None = None
+    running_bytes: int | None = None
+    buffer_bytes: int | None = None
+    reserved_bytes: int | None = None
+    peak_bytes: int | None = None
+    summary: str = ""
+
+
 @dataclass(frozen=True)
 class Load:
     """The load of a backend at the moment.
@@ -377,6 +407,23 @@ class Backend(ABC):
     def load(self) -> Load:
         """The requests that wait and run at the moment; by default none are counted."""
         return Load(0, 0)
+
+    def memory(self) -> MemoryUse:
+        """The memory that is taken; by default that of this process alone."""
+        from qwenvl_kit.backends.process_memory import process_memory
+
+        taken, peak = process_memory()
+        return MemoryUse(device="not in this process", taken_bytes=taken, peak_bytes=peak)
+
+    def reset_peak_memory(self) -> None:  # noqa: B027  # a default, which most backends keep
+        """Set the peak of the device back to what is taken now, where that can be done."""
+
+    def check_model(self) -> Mapping[str, str]:
+        """Return the trouble that each check of the model's own state found; empty for none.
+
+        By default nothing is checked. It waits until no request runs.
+        """
+        return {}
 
     def work(self) -> Work | None:
         """The work that was done so far; None if that is not known."""
