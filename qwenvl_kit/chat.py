@@ -11,7 +11,7 @@ from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
-from qwenvl_kit.pipeline.calls import request_of_call, settings_of_call
+from qwenvl_kit.pipeline.calls import request_of, settings_of
 from qwenvl_kit.pipeline.process_bound import process_bound
 
 if TYPE_CHECKING:
@@ -407,8 +407,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.inflight import RequestObserver
 
-        settings = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = request_of_call(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         if num_samples:
             return self._ask_with_samples(request, num_samples, RequestObserver())
         return self._begin(request, RequestObserver()).result()
@@ -439,8 +439,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.streaming import ReplyStream
 
-        settings = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = request_of_call(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         return ReplyStream(lambda observer: self._begin(request, observer))
 
     async def ask_async(
@@ -467,8 +467,8 @@ class VisionChat:
         from qwenvl_kit.pipeline.awaiting import awaited
         from qwenvl_kit.pipeline.inflight import RequestObserver
 
-        settings = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = request_of_call(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         observer = RequestObserver()
         if num_samples:
             return await awaited(
@@ -559,7 +559,7 @@ class VisionChat:
         from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
         from qwenvl_kit.requests import check_batch
 
-        defaults = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        defaults = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, on_error, max_batch_size)
         with self._slot.use() as use, open_journal(journal, use.pipeline.backend) as kept:
             run = BatchRun(requests, use, self._stats, kept, defaults, max_in_flight=max_batch_size)
@@ -599,7 +599,7 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.scoring import score_answers
 
-        defaults = settings_of_call(None, budget, None, None, None, (), None)
+        defaults = settings_of(None, budget, None, None, None, (), None)
         return score_answers(
             self._slot, self.ask_many, requests, answers, defaults, stats=self._stats
         )
@@ -633,8 +633,10 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.streaming import BatchStream
 
-        defaults = settings_of_call(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        return BatchStream.begin(requests, defaults, self._slot, self._stats, max_batch_size, journal)
+        defaults = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        return BatchStream.begin(
+            requests, defaults, self._slot, self._stats, max_batch_size, journal
+        )
 
     def plan(
         self,
@@ -655,8 +657,8 @@ class VisionChat:
             InputError: the request cannot be used. A request that is too long for the context or
                 for the device's memory raises nothing: its plan says so, and what would help.
         """
-        settings = settings_of_call(sampling, budget, fit, None, constraint, tools, thinking)
-        request = request_of_call(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, None, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         with self._slot.use() as use:
             return use.pipeline.plan(use.pipeline.resolve(request))
 
@@ -708,8 +710,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.tool_loop import run_tools
 
-        settings = settings_of_call(sampling, budget, fit, abstain_below, None, tools, thinking)
-        request = request_of_call(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, None, tools, thinking)
+        request = request_of(prompt, media, settings)
         return run_tools(self.ask, request, max_rounds)
 
     def watch(
@@ -894,7 +896,7 @@ class VisionChat:
             print(report)
 
         Returns:
-            What is taken now; as a context manager, what the block takes at its peak as well.
+            The memory of now; as a context manager, that of the block at its peak as well.
         """
         from qwenvl_kit.pipeline.memory_report import MemoryReport
 

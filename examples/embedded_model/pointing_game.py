@@ -90,9 +90,7 @@ def play(chat: VisionChat, each: Round, methods: Sequence[Method]) -> dict[str, 
     reply = chat.ask(request)
     is_right = each.word is not None and each.word in reply.text.lower()
     word = each.word if is_right else None
-    found = {
-        method: explain(chat, reply, request, word=word, method=method) for method in methods
-    }
+    found = {method: explain(chat, reply, request, word=word, method=method) for method in methods}
     return {method: _score(seen, each.box) for method, seen in found.items()}
 
 

@@ -202,9 +202,9 @@ class MemoryUse:
         feature_bytes: features of pictures and films that are kept.
         running_bytes: KV caches of the requests that run, at their longest.
         buffer_bytes: buffers of CUDA graphs.
-        taken_bytes: what torch's allocator has given out on GPUs; on a processor the memory of the
-            process.
-        reserved_bytes: what torch's allocator holds on GPUs; None on a processor.
+        taken_bytes: memory that torch's allocator has given out on GPUs; on a processor the memory
+            of the process.
+        reserved_bytes: memory that torch's allocator holds on GPUs; None on a processor.
         peak_bytes: the most that was taken at a time.
         summary: torch's memory summary of each GPU; empty on a processor.
     """

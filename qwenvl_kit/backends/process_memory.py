@@ -19,4 +19,4 @@ def process_memory() -> tuple[int, int | None]:
     except ImportError:  # Windows
         return taken, None
     unit = 1 if sys.platform == "darwin" else 1024
-    return taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return taken, max(taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

@@ -93,7 +93,8 @@ def explain(
         raise InputError("the request shows no picture", expected="a picture or film to explain")
     if method == "occlusion":
         _check_has_no_layers(layers, heads)
-        found, used = _occluded(replay, part, grids, num_patches), ()
+        found = _occluded(replay, part, grids, num_patches)
+        used: tuple[int, ...] = ()
     else:
         passed = replay.attribute(method, part.indices, layers, heads)
         _check_is_the_reply(reply, part, passed)

@@ -73,9 +73,7 @@ class Explanation:
         """Write `draw()` to a file, in the format of its name."""
         self._only.save(path, frame=frame)
 
-    def faithfulness(
-        self, chat: VisionChat, *, num_steps: int = 10, seed: int = 0
-    ) -> Faithfulness:
+    def faithfulness(self, chat: VisionChat, *, num_steps: int = 10, seed: int = 0) -> Faithfulness:
         """Measure how far the answer depends on what is shown; see `Faithfulness`.
 
         Args:

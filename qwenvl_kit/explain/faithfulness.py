@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.explain.occlusion import GREY, TokenGrid, hidden
@@ -27,7 +28,7 @@ _BLUR_SHARE = 5 / 224
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How far an answer depends on what its explanation shows. `print` it.
+    """The extent to which an answer depends on what its explanation shows. `print` it.
 
     Attributes:
         shares: the shares of visual tokens that were hidden or shown, from 0 to 1.
@@ -160,15 +161,11 @@ def _blurred(item: DecodedMedia) -> Any:
     pixels = numpy.asarray(item)
     images = pixels if pixels.ndim == 4 else pixels[None]
     blur = ImageFilter.GaussianBlur(max(pixels.shape[-3:-1]) * _BLUR_SHARE)
-    made = numpy.stack(
-        [numpy.asarray(PIL.Image.fromarray(image).filter(blur)) for image in images]
-    )
+    made = numpy.stack([numpy.asarray(PIL.Image.fromarray(image).filter(blur)) for image in images])
     return made if pixels.ndim == 4 else made[0]
 
 
 def _area(shares: Sequence[float], curve: Sequence[float]) -> float:
     """The area under a curve, by trapezoids."""
-    points = list(zip(shares, curve))
-    return sum(
-        (right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in zip(points, points[1:])
-    )
+    points = zip(shares, curve)
+    return sum((right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in pairwise(points))

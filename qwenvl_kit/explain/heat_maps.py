@@ -172,7 +172,7 @@ class HeatMap:
         return self.peak_frame if frame is None else frame
 
     def _seen(self, frame: int | None) -> PIL.Image.Image:
-        """What the model saw, at the size of the original; white where it saw nothing."""
+        """The pixels that the model saw, at the size of the original; white elsewhere."""
         import PIL.Image
 
         pixels: Any = self.pixels

@@ -105,7 +105,7 @@ def hidden(
         item: its pixels.
         grid: its visual tokens.
         is_hidden: True for those that are hidden, bool (groups, rows, columns).
-        instead: what stands in their place: other pixels, or one value for all.
+        instead: the pixels in their place: other pixels, or one value for all.
     """
     import numpy
     import PIL.Image

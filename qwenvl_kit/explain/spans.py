@@ -49,9 +49,7 @@ class Choice:
         """
         given = [name for name, value in vars(self).items() if value is not None]
         if len(given) > 1:
-            raise InputError(
-                f"{' and '.join(given)} were given", expected="one of them, or none"
-            )
+            raise InputError(f"{' and '.join(given)} were given", expected="one of them, or none")
         if not reply.tokens:
             raise UnsupportedFeatureError(
                 "the reply has no tokens, of which an explanation is made",
@@ -107,7 +105,7 @@ def _word(text: str, word: object) -> tuple[int, int]:
 
 
 def _field(text: str, field: str) -> tuple[int, int]:
-    known = dict(_fields(PartialJson(text)))
+    known = dict(_fields(text, PartialJson(text)))
     if field in known:
         return known[field]
     raise InputError(
@@ -116,10 +114,11 @@ def _field(text: str, field: str) -> tuple[int, int]:
     )
 
 
-def _fields(written: PartialJson) -> Iterator[tuple[str, tuple[int, int]]]:
+def _fields(text: str, written: PartialJson) -> Iterator[tuple[str, tuple[int, int]]]:
     for leaf in written.leaves:
         steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in leaf.path)
-        yield "".join(steps).removeprefix("."), (leaf.start, leaf.stop)
+        value = text[leaf.start : leaf.stop].rstrip(",]} \t\r\n")  # what ended it
+        yield "".join(steps).removeprefix("."), (leaf.start, leaf.start + len(value))
 
 
 def _checked(text: str, span: tuple[int, int]) -> tuple[int, int]:
@@ -130,7 +129,5 @@ def _checked(text: str, span: tuple[int, int]) -> tuple[int, int]:
             expected="the indices of a first character and of the one after the last",
         )
     if span[1] > len(text):
-        raise InputError(
-            f"span={span!r} was given, and the answer has {len(text)} characters"
-        )
+        raise InputError(f"span={span!r} was given, and the answer has {len(text)} characters")
     return span[0], span[1]

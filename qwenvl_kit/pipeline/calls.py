@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.structured_output.constraints import Constraint
 
 
-def settings_of_call(  # noqa: PLR0917  # the settings of `ask`, in its order
+def settings_of(  # noqa: PLR0917  # the settings of `ask`, in its order
     sampling: Sampling | None,
     budget: BudgetChoice | None,
     fit: Fit | None,
@@ -35,7 +35,7 @@ def settings_of_call(  # noqa: PLR0917  # the settings of `ask`, in its order
     )
 
 
-def request_of_call(prompt: RequestLike, media: Sequence[Media], settings: Request) -> Request:
+def request_of(prompt: RequestLike, media: Sequence[Media], settings: Request) -> Request:
     """Return the request that a call means; what it leaves open is taken from the settings."""
     from qwenvl_kit.requests import Request
 

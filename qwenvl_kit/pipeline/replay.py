@@ -117,7 +117,7 @@ def replay(slot: PipelineSlot, reply: Reply, request: Request) -> Replay:
     Args:
         slot: the pipeline.
         reply: the reply.
-        request: what was asked.
+        request: the request that it answers.
 
     Raises:
         InputError: it is another request than that of the reply.

@@ -35,7 +35,7 @@ class TraceSpan:
     Attributes:
         name: "media", "waiting", "vision", "prefill", "token" or "failed".
         start_seconds: its begin, from the begin of the trace.
-        seconds: how long it took.
+        seconds: the time that it took.
         text: the text of a token, or the error; empty for others.
     """
 
@@ -79,7 +79,7 @@ class TracedRequest:
 
 @dataclass
 class _Record:
-    """What was noted of a request; times are of `time.perf_counter`."""
+    """The notes of a request; times are of `time.perf_counter`."""
 
     prepared: PreparedRequest
     submitted: float
@@ -192,15 +192,14 @@ class Trace:
         for name, seconds in self._before_first_token(record, first - record.submitted):
             yield self._span(name, at, at + seconds)
             at += seconds
-        for ended, text in tokens[1:]:
+        at = first  # the prefill gives the first token, which has no step of its own
+        for ended, text in tokens:
             yield self._span("token", at, ended, text)
             at = ended
         if record.error is not None:
             yield self._span("failed", at, record.ended or at, type(record.error).__name__)
 
-    def _before_first_token(
-        self, record: _Record, seconds: float
-    ) -> Iterator[tuple[str, float]]:
+    def _before_first_token(self, record: _Record, seconds: float) -> Iterator[tuple[str, float]]:
         """The stages up to the first token, which the prefill gives; waiting is what is left."""
         done = record.completion
         prefill = min(seconds, 0.0 if done is None else done.prefill_seconds)
@@ -219,7 +218,7 @@ class FollowingObserver:
     """Notes the tokens and the end of a request; an `Observer`.
 
     Args:
-        record: what is noted.
+        record: the notes.
         observer: the observer of the request; None for none.
     """
 

@@ -1,4 +1,4 @@
-"""Telemetry of a chat: listeners that are told of each reply and failure, Prometheus metrics, traces.
+"""Telemetry of a chat: listeners that are told of each reply, Prometheus metrics, and traces.
 
 from qwenvl_kit.telemetry import PrometheusMetrics
 metrics = PrometheusMetrics(chat)

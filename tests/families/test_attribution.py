@@ -67,7 +67,7 @@ class ByHand:
 
     def gradient_rollout(self) -> torch.Tensor:
         wanted = sum(self.logits[row, ANSWER[at]] for row, at in zip(self.rows, EXPLAINED))
-        slopes = torch.autograd.grad(wanted, self.weights)  # type: ignore[arg-type]
+        slopes = torch.autograd.grad(wanted, self.weights)
         flow = torch.eye(self.weights[0].shape[-1])
         for weights, slope in zip(self.weights, slopes):
             flow = flow + (weights * slope)[0].clamp(min=0).mean(0) @ flow
@@ -91,7 +91,7 @@ def layers_with_weights(backend: LocalBackend) -> list[int]:
 
 def is_linear(backend: LocalBackend) -> bool:
     config = backend.model.config.get_text_config()
-    return len(layers_with_weights(backend)) < config.num_hidden_layers
+    return bool(len(layers_with_weights(backend)) < config.num_hidden_layers)
 
 
 def test_the_attention_of_a_layer_is_that_of_transformers(

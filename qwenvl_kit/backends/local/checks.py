@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from qwenvl_kit.backends.local.error_mapping import translated_errors
 from qwenvl_kit.backends.local.loading.trial import check_cached_step
-from qwenvl_kit.errors import OutdatedPackageError
+from qwenvl_kit.errors import QwenVLKitError
 
 _VALUES_AT_A_TIME = 2**24
 """Weights that are looked at together, so that the check takes 64 MiB beside the model."""
@@ -53,8 +54,9 @@ def _not_finite(model: Any) -> Iterator[str]:
 
 def _cache_trouble(model: Any, *, is_exact: bool) -> str:
     try:
-        check_cached_step(model, is_exact=is_exact)
-    except OutdatedPackageError as error:
+        with translated_errors():
+            check_cached_step(model, is_exact=is_exact)
+    except QwenVLKitError as error:
         return str(error)
     return ""
 

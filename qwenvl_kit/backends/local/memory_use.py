@@ -39,7 +39,7 @@ def reset_peak(model: Any) -> None:
 
 
 def _allocator(model: Any) -> dict[str, Any]:
-    """What is taken: as torch's allocator says on GPUs, else the memory of the process."""
+    """The memory that is taken: as torch's allocator says on GPUs, else that of the process."""
     devices = _cuda_devices(model)
     if not devices:
         taken, peak = process_memory()

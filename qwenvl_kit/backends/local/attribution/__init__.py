@@ -1,1 +1,1 @@
-"""Attribution: passes over a prompt and its answer that watch attention while the model computes."""
+"""Attribution: passes over a prompt and its answer that watch the attention of the model."""

@@ -162,9 +162,7 @@ class Attributor:
         wanted = torch.tensor(asked.token_ids)[list(asked.explained)]
         ids = torch.tensor([*prompt.ids, *asked.token_ids])[: int(rows[-1]) + 1]
         with on_cpu():
-            positions = _positions(
-                self._engine.positions.encode_positions(prompt, plans), len(ids)
-            )
+            positions = _positions(self._engine.positions.encode_positions(prompt, plans), len(ids))
         outputs = self._encoder_outputs(request, self._features(request))
         return _Inputs(
             arguments={
@@ -322,5 +320,3 @@ def _checkpointed(model: Any) -> Iterator[None]:
                 vars(layer).pop("forward", None)
             else:
                 layer.forward = forward
-
-

@@ -115,7 +115,7 @@ class _Watched(torch.autograd.Function):
         return output.view_as(output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         query, key, value, mask = ctx.saved_tensors
         watcher, number, scaling = ctx.rest
         watcher.count(WatchedLayer(number, query, key, value, mask, scaling), gradient)

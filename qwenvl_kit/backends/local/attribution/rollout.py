@@ -81,7 +81,7 @@ class Rollout:
     def _mixed(
         self, layer: WatchedLayer, rows: torch.Tensor, heads: torch.Tensor, keys: torch.Tensor
     ) -> torch.Tensor:
-        """What some rows have after a layer, (rows, visual tokens)."""
+        """The share of each visual token in some rows after a layer, (rows, visual tokens)."""
         weights = layer.weights(rows, heads, keys).mean(0)
         if self._carried is None:  # each visual token has itself
             attended = self._of_visual(weights)

@@ -32,8 +32,8 @@ class WatchedLayer:
         query: (1, heads, tokens, head size), turned by their positions.
         key: (1, key heads, tokens, head size), likewise.
         value: (1, key heads, tokens, head size).
-        mask: what each token sees, bool or added to scores, (1, 1, tokens, tokens); None if it
-            sees all earlier ones and itself.
+        mask: the places that each token sees, bool or added to scores, (1, 1, tokens, tokens); None
+            if it sees all earlier ones and itself.
         scaling: the factor of the scores.
     """
 
@@ -54,9 +54,7 @@ class WatchedLayer:
         groups = self.num_heads // tensor.shape[1]
         return tensor[0].index_select(0, heads // groups)
 
-    def weights(
-        self, rows: torch.Tensor, heads: torch.Tensor, keys: torch.Tensor
-    ) -> torch.Tensor:
+    def weights(self, rows: torch.Tensor, heads: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """The attention weights of some rows, fp32 (heads, rows, last row + 1).
 
         The arithmetic is that of `eager_attention_forward` in transformers.
