@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.explain.colours import overlay
-from qwenvl_kit.geometry import PixelMap, Point, Size
+from qwenvl_kit.geometry import PixelMap, Point
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 if TYPE_CHECKING:
@@ -187,14 +187,6 @@ class HeatMap:
         heat = grid / self.scale if self.scale > 0 else numpy.zeros_like(grid)
         image = PIL.Image.fromarray(heat.clip(0, 1).astype(numpy.float32))
         return numpy.asarray(_placed(image, self._map, 0)).clip(0, 1)
-
-
-def grid_size(plan: ImagePlan | VideoPlan, token_side_px: int) -> Size:
-    """The rows and columns of visual tokens of a picture or of one group of frames."""
-    return Size(
-        height_px=plan.resized.height_px // token_side_px,
-        width_px=plan.resized.width_px // token_side_px,
-    )
 
 
 def _placed(image: PIL.Image.Image, places: PixelMap, empty: Any) -> PIL.Image.Image:

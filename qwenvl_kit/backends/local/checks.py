@@ -43,7 +43,7 @@ def _learning(model: Any) -> Iterator[str]:
 def _not_finite(model: Any) -> Iterator[str]:
     """The names of weights that hold something else than numbers.
 
-    Weights that are offloaded to a disk are not read, and whole numbers always are numbers.
+    Weights that are offloaded to a disk or packed are not read; whole numbers always are numbers.
     """
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and parameter.device.type != "meta":

@@ -10,6 +10,7 @@ from qwenvl_kit.backends.base import MemoryUse
 from qwenvl_kit.backends.local.cache.prefix_cache import BEGINNINGS, PREFIXES
 from qwenvl_kit.backends.local.engine.engine import Engine
 from qwenvl_kit.backends.local.engine.vision_encoder import FEATURES
+from qwenvl_kit.backends.local.loading.quantization import measure_weight_bytes
 from qwenvl_kit.backends.process_memory import process_memory
 
 
@@ -23,7 +24,7 @@ def measure_memory(model: Any, engine: Engine) -> MemoryUse:
     store = engine.store
     return MemoryUse(
         device=str(model.device),
-        weight_bytes=_weight_bytes(model),
+        weight_bytes=measure_weight_bytes(model),
         prompt_bytes=store.count(PREFIXES)[1] + store.count(BEGINNINGS)[1],
         feature_bytes=store.count(FEATURES)[1],
         running_bytes=engine.scheduler.running_bytes,
@@ -55,14 +56,3 @@ def _allocator(model: Any) -> dict[str, Any]:
 def _cuda_devices(model: Any) -> list[torch.device]:
     places = {model.device, *(p.device for p in model.parameters())}
     return sorted((place for place in places if place.type == "cuda"), key=str)
-
-
-def _weight_bytes(model: Any) -> int:
-    """The bytes of all weights; those that are tied count once, those on a disk do not."""
-    tensors = (*model.parameters(), *model.buffers())
-    sizes = {
-        (tensor.device, tensor.data_ptr()): tensor.numel() * tensor.element_size()
-        for tensor in tensors
-        if tensor.device.type != "meta"
-    }
-    return sum(sizes.values())

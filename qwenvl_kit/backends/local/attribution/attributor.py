@@ -28,6 +28,7 @@ from qwenvl_kit.backends.local.engine.vision_encoder import (
     digest_of,
 )
 from qwenvl_kit.backends.local.memory import ATTENTION_KINDS
+from qwenvl_kit.backends.local.packed.base import PackedLinear
 from qwenvl_kit.errors import GenerationError, InputError, UnsupportedFeatureError
 from qwenvl_kit.plans import ImagePlan
 from qwenvl_kit.processing.prompt_encoder import Prompt
@@ -122,6 +123,7 @@ class Attributor:
         self, inputs: _Inputs, layers: Sequence[int], heads: Sequence[int] | None
     ) -> Attribution:
         """One pass forwards and one back."""
+        check_differentiable(self._model)
         watcher = GradientRollout(torch.cat([*inputs.visual]), inputs.rows, layers, heads)
         with (
             torch.inference_mode(False),
@@ -228,6 +230,23 @@ def chosen_layers(
             hint=f"layers=[{having[-1]}] for that layer alone; or method='occlusion'",
         )
     return chosen
+
+
+def check_differentiable(model: Any) -> None:
+    """Check that gradients flow through the weights of a model.
+
+    Torch only warns where an operator has no gradient, and goes on with another one.
+
+    Raises:
+        UnsupportedFeatureError: its weights are packed in a form that has no gradient.
+    """
+    quantizer = getattr(model, "hf_quantizer", None)
+    is_trainable = quantizer is None or getattr(quantizer, "is_trainable", True)
+    if not is_trainable or any(isinstance(layer, PackedLinear) for layer in model.modules()):
+        raise UnsupportedFeatureError(
+            "no gradient flows through the weights of this model, as they are packed",
+            hint="method='attention' or 'occlusion', or load it without quantization",
+        )
 
 
 def check_numbers(name: str, wanted: Sequence[int] | None, known: Sequence[int]) -> None:

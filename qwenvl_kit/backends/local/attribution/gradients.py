@@ -61,7 +61,7 @@ class GradientRollout:
         """
         if not (layer.query.requires_grad and layer.value.requires_grad and output.requires_grad):
             raise UnsupportedFeatureError(
-                "no gradient flows through the layers of this model, as their weights are packed",
+                "no gradient flows through the layers of this model",
                 hint="method='attention' or 'occlusion', or load it without quantization",
             )
         if layer.number not in self._layers:
