@@ -18,7 +18,7 @@ _MOST, _FROM = 0.75, 0.15
 """The opacity at a heat of 1, and the heat up to which the picture stays as it is."""
 
 _GREY_SHARE = 0.55
-"""The share of its own colours that the picture under a heat map loses: they could look like heat."""
+"""The share of its colours that the picture under a heat map loses: they could look like heat."""
 
 
 def overlay(

@@ -39,7 +39,7 @@ def test_gradients_through_packed_weights_are_refused(
     chat = VisionChat.from_pretrained(tiny_folder, quantization="8bit", device="cpu")
     request, reply = asked_of(chat, shapes)
     for method in ("attention", "occlusion"):
-        assert explain(chat, reply, request, method=method, num_patches=4).maps  # type: ignore[arg-type]
+        assert explain(chat, reply, request, method=method, num_patches=4).maps
     with pytest.raises(UnsupportedFeatureError, match="packed"):
         explain(chat, reply, request, method="gradient")
     assert chat.ask(request).text == reply.text
@@ -52,7 +52,7 @@ def test_the_adapter_that_answered_must_be_the_one_that_explains(
     name = chat.adapters.load(random_adapter(tiny_folder, tmp_path / "adapter"))
     request, reply = asked_of(chat, shapes)
     for method in METHODS:
-        assert explain(chat, reply, request, method=method, num_patches=4).maps  # type: ignore[arg-type]
+        assert explain(chat, reply, request, method=method, num_patches=4).maps
     model = chat._backend.model  # type: ignore[attr-defined]
     assert not any(parameter.requires_grad for parameter in model.parameters())
     chat.adapters.use(None)
@@ -76,13 +76,13 @@ def test_linear_attention_shows_one_layer_at_a_time(
     chat = VisionChat.from_pretrained(build_tiny_model(tmp_path / "model", "qwen3_5", num_layers=8))
     request, reply = asked_of(chat, shapes)
     for method in ("attention", "gradient"):
-        with pytest.raises(UnsupportedFeatureError, match="6 of 8 layers .* linear attention"):
-            explain(chat, reply, request, method=method)  # type: ignore[arg-type]
+        with pytest.raises(UnsupportedFeatureError, match=r"6 of 8 layers .* linear attention"):
+            explain(chat, reply, request, method=method)
         with pytest.raises(UnsupportedFeatureError, match="linear attention"):
-            explain(chat, reply, request, method=method, layers=[3, 7])  # type: ignore[arg-type]
+            explain(chat, reply, request, method=method, layers=[3, 7])
         with pytest.raises(InputError, match="some of 3, 7"):
-            explain(chat, reply, request, method=method, layers=[1])  # type: ignore[arg-type]
-        assert explain(chat, reply, request, method=method, layers=[7]).layers == (7,)  # type: ignore[arg-type]
+            explain(chat, reply, request, method=method, layers=[1])
+        assert explain(chat, reply, request, method=method, layers=[7]).layers == (7,)
     assert explain(chat, reply, request, method="occlusion", num_patches=4).layers == ()
 
 
@@ -153,7 +153,7 @@ def test_a_pass_that_fails_leaves_the_model_as_it_was(
         broken.setattr(model.model.language_model.layers[2], "forward", lambda *_, **__: 1 / 0)
         for method in ("attention", "gradient"):
             with pytest.raises(Exception, match="division"):
-                explain(chat, reply, request, method=method)  # type: ignore[arg-type]
+                explain(chat, reply, request, method=method)
     assert model.config.get_text_config()._attn_implementation == before
     assert not model.get_input_embeddings()._forward_hooks
     assert chat.ask(request).text == reply.text

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from qwenvl_kit.backends.local.loading.attention import PLAIN
@@ -121,11 +122,23 @@ def _attend(
     *,
     watcher: Watcher | None = None,
     scaling: float | None = None,
-    **options: Any,
+    **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Compute attention; the signature is the one that transformers calls."""
-    plain = AttentionInterface()[PLAIN]
-    output, _ = plain(module, query, key, value, attention_mask, scaling=scaling, **options)
+    """Compute attention; the signature is the one that transformers calls.
+
+    Keys are copied for the heads that share them: torch's kernel for processors takes no groups
+    where a gradient is wanted, and what takes its place holds the weights of all heads and rows.
+    """
+    groups, is_causal = query.shape[1] // key.shape[1], attention_mask is None
+    output = scaled_dot_product_attention(
+        query,
+        key.repeat_interleave(groups, dim=1),
+        value.repeat_interleave(groups, dim=1),
+        attn_mask=attention_mask,
+        is_causal=is_causal and query.shape[2] > 1,
+        scale=scaling,
+    )
+    output = output.transpose(1, 2).contiguous()
     if watcher is not None:
         factor = query.shape[-1] ** -0.5 if scaling is None else scaling
         seen = WatchedLayer(module.layer_idx, query, key, value, attention_mask, factor)
