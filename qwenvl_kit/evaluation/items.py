@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias, Union
@@ -149,3 +150,11 @@ class ScoredItem:
     def is_cut(self) -> bool:
         """True if the answer ended because it had reached its greatest length."""
         return self.reply is not None and self.reply.finish_reason == "length"
+
+
+def digest_items(items: Iterable[EvaluationItem]) -> str:
+    """Return the SHA-256 of ids, questions, options and right answers."""
+    made = hashlib.sha256()
+    for item in items:
+        made.update(repr((item.id, item.question, item.choices, item.targets)).encode())
+    return made.hexdigest()
