@@ -106,7 +106,9 @@ def estimate_metrics(
     if not units:
         return {}
     sampled = sample_means(units, len(places), rounds, seed)
-    found = {metric.name: _estimate(parts_of(metric, metrics), sampled, level) for metric in metrics}
+    found = {
+        metric.name: _estimate(parts_of(metric, metrics), sampled, level) for metric in metrics
+    }
     return {name: each for name, each in found.items() if each is not None}
 
 

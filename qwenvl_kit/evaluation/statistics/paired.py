@@ -127,7 +127,9 @@ def paired_differences(
         return {}
     changes = {name: replace(a, values=b.values - a.values) for name, (a, b) in pairs.items()}
     sampled = sample_means(changes, len(places), rounds, seed)
-    found = {each.name: _difference(parts_of(each, metrics), pairs, sampled, level) for each in metrics}
+    found = {
+        each.name: _difference(parts_of(each, metrics), pairs, sampled, level) for each in metrics
+    }
     return {name: each for name, each in found.items() if each is not None}
 
 
