@@ -167,7 +167,7 @@ def _checked(scorer: Scorer) -> Rule:
 
 
 def _as_number(found: Any) -> float | None:
-    """The number that a function returned, also as a value of numpy or torch; None if it is none."""
+    """The number that a function returned, also one of numpy or torch; None if it is none."""
     if type(found).__module__.partition(".")[0] in ("numpy", "torch") and hasattr(found, "item"):
         found = found.item() if getattr(found, "size", 1) == 1 else None
     return float(found) if isinstance(found, Real) else None

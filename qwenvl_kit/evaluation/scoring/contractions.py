@@ -1,6 +1,6 @@
 """The contractions of VQA's evaluation, with their apostrophes: published data.
 
-Source: GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py (Agrawal and others 2014), as
+Source: GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py (Agrawal 2014), as
 facebookresearch/mmf has them in mmf/utils/m4c_evaluators.py: with straight apostrophes, which other
 copies have lost in part. Entries with capitals never match, as texts are in lower case by then; the
 entry "somebody'd" loses its apostrophe. Both are so in the sources.

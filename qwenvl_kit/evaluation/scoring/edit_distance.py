@@ -12,7 +12,8 @@ def edit_distance(first: str, second: str, limit: int | None = None) -> int:
     Damerau edit distances"). It stops once the distance cannot be within the limit any more.
 
     Args:
-        first, second: the texts.
+        first: a text.
+        second: the other text.
         limit: the greatest distance that matters; a greater one is returned as `limit + 1`. None
             for no limit.
     """

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from qwenvl_kit.evaluation.scoring.reading import boxed, plain, without_thoughts
 
-_NUMBER = r"[-+]?\s?[$€£¥₹]?\s?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:(?<=\d)\.\d*|\.\d+)?(?:e[-+]?\d+)?\s?%?"
+_NUMBER = (
+    r"[-+]?\s?[$€£¥₹]?\s?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:(?<=\d)\.\d*|\.\d+)?"
+    r"(?:e[-+]?\d+)?\s?%?"
+)
 _IS_NUMBER = re.compile(_NUMBER, re.I | re.A)
 _STATED = re.compile(
     rf"(?:answer|答案|答|정답|答え|正解)\s*(?:(?:is|are|was|=|:|是|为|為|は|은|는)\s*)+(?P<number>{_NUMBER})"

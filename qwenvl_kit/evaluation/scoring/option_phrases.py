@@ -18,7 +18,8 @@ LETTER = r"(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9]|['-][A-Za-z])"
 _ADVERB = r"(?: (?:most )?(?:likely|clearly|therefore|thus|probably|definitely|definitively))?"
 _LINK = (
     r"[\s\"')\]*]{0,4}(?:(?:is|was|are|would be|should be|must be|to be|appears to be|seems to be)"
-    rf"{_ADVERB}|would{_ADVERB} be|=|:|-|应该是|应该为|应该选|应为|应是|应选|就是|是|为|為|选|選|は|은|는)"
+    rf"{_ADVERB}|would{_ADVERB} be|=|:|-|应该是|应该为|应该选|应为|应是|应选|就是|是|为|為|选|選"
+    r"|は|은|는)"
 )
 _OF = r"(?: (?:to|for) (?:the|this) [\w -]{0,40}?)?"
 _NAMED = r"(?:(?:the )?(?:correct |best |right )?(?:answer|option|choice|letter)\b ?:?|选项|選項)?"
@@ -105,8 +106,8 @@ GOES_ON = re.compile(
 """The text behind a letter if it is a letter, and not the word "A" or the note "C major"."""
 
 NEIGHBOUR_BEHIND = re.compile(
-    r"[\s\"')\]]{0,3}(?:[,/&]|or\b|and\b|nor\b|和|或|与)\s?[\"'(\[]{0,2}(?:option )?(?P<letter>[A-Z])"
-    r"(?![A-Za-z0-9'])(?! (?:is|are|was|shows|has|would)\b)"
+    r"[\s\"')\]]{0,3}(?:[,/&]|or\b|and\b|nor\b|和|或|与)\s?[\"'(\[]{0,2}(?:option )?"
+    r"(?P<letter>[A-Z])(?![A-Za-z0-9'])(?! (?:is|are|was|shows|has|would)\b)"
 )
 """Another letter behind a letter: "A or B"."""
 

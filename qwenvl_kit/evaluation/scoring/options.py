@@ -17,12 +17,12 @@ _NEAR = 200
 def option_letter(answer: str, choices: Sequence[str] = ()) -> str | None:
     r"""Return the letter of the option that an answer gives; None if it gives none or several.
 
-    It is read, in this order: from an answer that is a letter ("B", "(b)", "Ｂ") or the text of
-    one option; from the last `\boxed{B}`; from the last statement ("the answer is **B**", "Best
-    answer: C", "答案是B", "B is correct"), unless another letter is beside it ("A or B"); from lines
-    that begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only
-    letter in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I"
-    are no letters, nor is a letter that is denied ("(A) is wrong").
+    It is read, in this order: from an answer that is a letter ("B", "(b)") or the text of one
+    option; from the last `\boxed{B}`; from the last statement ("the answer is **B**", "Best answer:
+    C", "答案是B", "B is correct"), unless another letter is beside it ("A or B"); from lines that
+    begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only letter
+    in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I" are no
+    letters, nor is a letter that is denied ("(A) is wrong"). Full-width letters are letters.
 
     Sources of the forms: open-compass/VLMEvalKit (vlmeval/dataset/utils/videomme.py), QwenLM/
     Qwen3-VL (evaluation/VideoMME/eval_utils.py), EvolvingLMMs-Lab/lmms-eval (lmms_eval/tasks/

@@ -10,8 +10,9 @@ from qwenvl_kit.evaluation.scoring.reading import plain, without_thoughts
 _WORD = re.compile(r"(?<![a-z])(yes|no)(?![a-z])")
 _SAID = re.compile(r"(?:answer|答案)\W*(?:is|:|是|为)\W*(yes|no|是|否)(?![a-z])")
 _FIRST = re.compile(r"\W*(yes|no)(?:\s*[.,:;!\n-]|\s*$)")
-_CHINESE = {each: "yes" for each in ("是", "是的", "对")} | {
-    each: "no" for each in ("否", "不", "不是", "不对")
+_CHINESE = {
+    **dict.fromkeys(("是", "是的", "对"), "yes"),
+    **dict.fromkeys(("否", "不", "不是", "不对"), "no"),
 }
 _CHINESE_FIRST = re.compile(r"\W*(不是|不对|是的|是|否|不|对)(?:\s*[.,:;!\n]|\s*$)")
 _TRUE, _FALSE = frozenset({"yes", "1", "true"}), frozenset({"no", "0", "false"})
