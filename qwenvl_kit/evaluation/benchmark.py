@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,7 +12,8 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.columns import ColumnNames, read_item
 from qwenvl_kit.evaluation.data.opening import open_rows
 from qwenvl_kit.evaluation.data.rows import Row, Rows
-from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore
+from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, digest_items
+from qwenvl_kit.evaluation.judge_prompts import read_verdict, verdict_prompt
 from qwenvl_kit.evaluation.metrics import ACCURACY, Metric
 from qwenvl_kit.evaluation.prompting import Prompt, chosen_prompt
 from qwenvl_kit.evaluation.scoring.by_name import Scorer, scorer_named
@@ -40,7 +40,7 @@ class Benchmark(Sequence[EvaluationItem]):
             `datasets.Dataset`, a DataFrame, or a list of dicts.
         scorer: the name of a rule, such as "exact", "contains", "anls", "vqa", "relaxed",
             "option" or "yes_no", or a function that takes the answer and the item and returns a
-            score in [0, 1] or an `ItemScore`.
+            score in [0, 1] or an `ItemScore`. With "judged" a judge says which answers are right.
         prompt: the name of one of the benchmark's prompts; or a text of your own with `{question}`
             in it, in which `{choices}` are the options with their letters; or a function of the
             item. None takes the first of `prompts`.
@@ -89,6 +89,7 @@ class Benchmark(Sequence[EvaluationItem]):
         self._rows: Rows = open_rows(data, folder=folder, split=split, heavy=self._names.media)
         self._names.check(self._rows.columns, self._rows.name)
         self._scorer = scorer_named(scorer)
+        self._is_judged = scorer == "judged"
         self.prompt_name, self._prompt = chosen_prompt(self.prompts, prompt)
         self.name = name or self.title or self._rows.name
         self._items = [self.item(row) for row in self._rows]
@@ -132,11 +133,11 @@ class Benchmark(Sequence[EvaluationItem]):
 
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str | None:
         """Return the text that asks a judge about an answer; None if the rule needs no judge."""
-        return None
+        return verdict_prompt(item, answer) if self._is_judged else None
 
     def score_judged(self, item: EvaluationItem, answer: str, judged: str) -> ItemScore:
         """Score an answer by what a judge said about it."""
-        return self.score(item, judged)
+        return read_verdict(answer, judged) if self._is_judged else self.score(item, judged)
 
     @property
     def data(self) -> Mapping[str, str]:
@@ -146,10 +147,7 @@ class Benchmark(Sequence[EvaluationItem]):
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of all items: ids, questions, options and right answers, not of pictures."""
-        made = hashlib.sha256()
-        for item in self._items:
-            made.update(repr((item.id, item.question, item.choices, item.targets)).encode())
-        return made.hexdigest()
+        return digest_items(self._items)
 
 
 def _check_items(items: Sequence[EvaluationItem], name: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias, Union
@@ -14,7 +15,11 @@ from qwenvl_kit.results import Reply
 MediaPart: TypeAlias = Union[ImagePart, VideoPart]
 """A picture or film of an item."""
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
 
 
 def _no_media() -> tuple[MediaPart, ...]:
@@ -43,9 +48,9 @@ class EvaluationItem:
     question: str
     targets: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    groups: Mapping[str, str] = _NONE
+    groups: Mapping[str, str] = field(default_factory=_nothing)
     cluster: str = ""
-    facts: Mapping[str, Any] = _NONE
+    facts: Mapping[str, Any] = field(default_factory=_nothing)
     where: str = ""
     load_media: Callable[[], tuple[MediaPart, ...]] = field(
         default=_no_media, repr=False, compare=False
@@ -149,3 +154,11 @@ class ScoredItem:
     def is_cut(self) -> bool:
         """True if the answer ended because it had reached its greatest length."""
         return self.reply is not None and self.reply.finish_reason == "length"
+
+
+def digest_items(items: Iterable[EvaluationItem]) -> str:
+    """Return the SHA-256 of ids, questions, options and right answers."""
+    made = hashlib.sha256()
+    for item in items:
+        made.update(repr((item.id, item.question, item.choices, item.targets)).encode())
+    return made.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +9,7 @@ from platform import python_version
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qwenvl_kit.evaluation.benchmark import Benchmark
-from qwenvl_kit.evaluation.items import EvaluationItem
+from qwenvl_kit.evaluation.items import EvaluationItem, digest_items
 from qwenvl_kit.journal import fingerprint
 
 if TYPE_CHECKING:
@@ -63,14 +62,6 @@ class EvaluationRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     begun: str = ""
     seconds: float | None = None
-
-
-def digest_items(items: Iterable[EvaluationItem]) -> str:
-    """Return the SHA-256 of ids, questions, options and right answers."""
-    made = hashlib.sha256()
-    for item in items:
-        made.update(repr((item.id, item.question, item.choices, item.targets)).encode())
-    return made.hexdigest()
 
 
 def digest_prompts(benchmark: Benchmark, items: Iterable[EvaluationItem]) -> str:

@@ -46,6 +46,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "integrations": ("integrations",),
     "testing": ("testing",),
     "training": ("training",),
+    "evaluation": ("evaluation",),
     "command line": ("__main__",),
     "names at the top": ("",),
 }
@@ -84,13 +85,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"errors", "arguments", "values", "media", "structured output", "requests"}
     | {"journal", "chat", "grounding"},
     "telemetry": {"errors", "values", "listeners", "chat"},
-    "distributed": {"errors", "arguments", "values", "requests", "chat", "training"},
-    "integrations": {"values", "budget", "media"},
+    "evaluation": {"errors", "arguments", "values", "families", "budget", "media", "requests"}
+    | {"grounding", "calibration", "journal", "chat", "tasks"},
+    "distributed": {"errors", "arguments", "values", "requests", "chat", "training"}
+    | {"evaluation"},
+    "integrations": {"errors", "values", "budget", "media", "requests", "chat"},
     "testing": {"errors", "families", "processing"},
     "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
     | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded", "hardware"}
     | {"local backend"},
-    "command line": {"errors", "checkpoints", "diagnostics", "training"},
+    "command line": {"errors", "checkpoints", "diagnostics", "training", "evaluation"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},
 }
