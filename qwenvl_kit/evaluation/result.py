@@ -68,8 +68,12 @@ class EvaluationResult:
 
     @cached_property
     def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
-        """The score of each value of each group, such as `by_group["language"]["ja"]`."""
-        names = dict.fromkeys(name for each in self.answered for name in each.item.groups)
+        """The score of each value of each group, such as `by_group["language"]["ja"]`.
+
+        An item with several values, such as skills, counts for each of them.
+        """
+        items = [each.item for each in self.answered]
+        names = dict.fromkeys(name for item in items for name in (*item.groups, *item.tags))
         return {name: self._of_group(name) for name in names}
 
     @cached_property
@@ -207,7 +211,7 @@ class EvaluationResult:
     def _of_group(self, name: str) -> dict[str, Estimate]:
         of_value: dict[str, list[ScoredItem]] = {}
         for each in self.answered:
-            if (value := each.item.groups.get(name)) is not None:
+            for value in each.item.values_of(name):
                 of_value.setdefault(value, []).append(each)
         headline = self.metrics[0].name
         return {
