@@ -31,13 +31,13 @@ _WRITERS = {
 class ChartQA(PictureBenchmark):
     """ChartQA: test has 1,250 questions of people and 1,250 made from summaries ("augmented").
 
-        ChartQA("ChartQA_TEST.tsv")                              # VLMEvalKit's file
-        ChartQA("ChartQA/data", split="test")                    # lmms-lab or HuggingFaceM4, Parquet
-        ChartQA("test/test_human.json", folder="test/png")       # the makers' file
+        ChartQA("ChartQA_TEST.tsv")                         # VLMEvalKit's file
+        ChartQA("ChartQA/data", split="test")               # lmms-lab or HuggingFaceM4, Parquet
+        ChartQA("test/test_human.json", folder="test/png")  # the makers' file
 
     The score is relaxed accuracy over all of them, as published: a number within 5% is right, also
-    1950 for the year 2000. The strict figure beside it wants years as they are, and reads numbers as
-    people write them. Intervals are drawn by charts.
+    1950 for the year 2000. The strict figure beside it wants years as they are, and reads numbers
+    as people write them. Intervals are drawn by charts.
     """
 
     title: ClassVar[str] = "ChartQA"

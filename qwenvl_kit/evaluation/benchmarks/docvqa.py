@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from qwenvl_kit.evaluation.benchmarks.pictures import ONE_WORD, QWEN, QWEN3, Answers, PictureBenchmark
+from qwenvl_kit.evaluation.benchmarks.pictures import (
+    ONE_WORD,
+    QWEN,
+    QWEN3,
+    Answers,
+    PictureBenchmark,
+)
 from qwenvl_kit.evaluation.columns import ColumnNames
 from qwenvl_kit.evaluation.data.tables import PICTURE
 from qwenvl_kit.evaluation.metrics import Metric

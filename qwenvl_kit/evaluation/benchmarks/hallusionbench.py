@@ -37,8 +37,9 @@ class HallusionBench(PictureBenchmark):
 
     aAcc counts each question; fAcc a figure, if all questions about it are right; qAcc a question,
     if it is right for all its figures. 178 of the makers' 1,129 questions have no picture; reports
-    mostly leave them out, as VLMEvalKit does. Results are told by "input", so that their table shows
-    which questions were asked. Questions without a figure are in aAcc and qAcc, and not in fAcc.
+    mostly leave them out, as VLMEvalKit does. Results are told by "input", so that their table
+    shows which questions were asked. Questions without a figure are in aAcc and qAcc, and not in
+    fAcc.
 
     The makers let a judge compare each answer. Here the rule reads yes or no, and a judge is asked
     only about answers that it cannot read; to questions without a figure it is right not to know.

@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmarks.mathvista_prompts import (
+    bare_question,
     extraction_prompt,
     lmms_eval_query,
     published_query,
 )
 from qwenvl_kit.evaluation.benchmarks.pictures import QWEN, QWEN3, PictureBenchmark
 from qwenvl_kit.evaluation.columns import ColumnNames
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
 from qwenvl_kit.evaluation.metrics import Metric
@@ -81,12 +83,17 @@ class MathVista(PictureBenchmark):
         """
         metadata = row["metadata"] if row.get("metadata") else {}
         found = super().item(row.with_cells(metadata if isinstance(metadata, Mapping) else {}))
-        facts: dict[str, Any] = {**found.facts, "answer": found.targets[0]}
+        facts: dict[str, Any] = {
+            **found.facts,
+            "answer": found.targets[0],
+            "precision": _places(found),
+        }
+        bare = replace(found, question=bare_question(found.question), facts=facts)
         if not facts.get("query"):
-            facts["query"] = published_query(found)
+            facts["query"] = found.question if bare != found else published_query(bare)
         if facts["question_type"] != "multi_choice":
-            return replace(found, facts=facts, choices=())
-        return replace(found, facts=facts, targets=(_letter_of(found),))
+            return replace(bare, choices=())
+        return replace(bare, targets=(_letter_of(bare),))
 
     def score(self, item: EvaluationItem, answer: str) -> ItemScore:
         """Score the value that an answer states; one that states none clearly is unread."""
@@ -112,6 +119,16 @@ class MathVista(PictureBenchmark):
             choices=item.choices,
             precision=item.facts.get("precision"),
         )
+
+
+def _places(item: EvaluationItem) -> int | None:
+    """The decimal places of a float; None if the data name none."""
+    text = text_cell(item.facts.get("precision"), item.where, "precision")
+    if text and not text.isdecimal():
+        raise EvaluationError(
+            f"the precision is {text!r}", expected="a number of decimal places", where=item.where
+        )
+    return int(text) if text else None
 
 
 def _letter_of(item: EvaluationItem) -> str:

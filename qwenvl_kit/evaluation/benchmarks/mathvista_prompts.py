@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,15 @@ from qwenvl_kit.evaluation.items import EvaluationItem
 from qwenvl_kit.evaluation.prompting import lettered
 
 _HINTS: Mapping[tuple[str, int | None], str] = {
-    ("multi_choice", None): "Hint: Please answer the question and provide the correct option letter, "
+    (
+        "multi_choice",
+        None,
+    ): "Hint: Please answer the question and provide the correct option letter, "
     "e.g., A, B, C, D, at the end.",
-    ("integer", None): "Hint: Please answer the question requiring an integer answer and provide the "
+    (
+        "integer",
+        None,
+    ): "Hint: Please answer the question requiring an integer answer and provide the "
     "final value, e.g., 1, 2, 3, at the end.",
     ("float", 1): "Hint: Please answer the question requiring a floating-point number with one "
     "decimal place and provide the final value, e.g., 1.2, 1.3, 1.4, at the end.",
@@ -21,16 +28,24 @@ _HINTS: Mapping[tuple[str, int | None], str] = {
     "provide the final list, e.g., [1, 2, 3], [1.2, 1.3, 1.4], at the end.",
 }
 """The hint by the kind of question and the decimal places. Source: lupantech/MathVista,
-evaluation/build_query.py, `create_one_query`."""
+evaluation/build_query.py, `create_one_query`; the data's column "query" is made by it."""
 
 _DIRECT: Mapping[tuple[str, int | None], str] = {
     ("multi_choice", None): "Answer with the option's letter from the given choices directly.",
     ("integer", None): "Answer the question using a single integer number.",
-    ("float", 1): "Answer the question using a single floating-point number with one decimal place.",
-    ("float", 2): "Answer the question using a single floating-point number with two decimal places.",
+    (
+        "float",
+        1,
+    ): "Answer the question using a single floating-point number with one decimal place.",
+    (
+        "float",
+        2,
+    ): "Answer the question using a single floating-point number with two decimal places.",
     ("list", None): "Answer the question using a Python list.",
 }
 """Source: lmms-eval, tasks/mathvista/mathvista_evals.py, the form "format-prompt"."""
+
+_QUERY = re.compile(r"Hint: .*?\nQuestion: (?P<question>.*?)(?:\nChoices:\n.*)?", re.DOTALL)
 
 _EXTRACTION = """An answer to a question is given. Write the value that it gives, and nothing else:
 the letter of an option, a whole number, a number with decimal places, or a list, as the hint of the
@@ -60,15 +75,19 @@ _EXAMPLES = (
 
 
 def published_query(item: EvaluationItem) -> str:
-    """Return the question with its hint and its options, as MathVista's data have it ("query").
-
-    A question that begins with a hint, as VLMEvalKit's file has it, is returned as it is.
-    """
-    if item.question.startswith("Hint:"):
-        return item.question
+    """Return the question with its hint and its options, as MathVista's data have it ("query")."""
     options = f"Choices:\n{lettered(item, '({letter}) {choice}')}" if item.choices else ""
     hint = _HINTS.get(_kind(item.facts), "")
     return "\n".join(filter(None, (hint, f"Question: {_with_unit(item)}", options)))
+
+
+def bare_question(question: str) -> str:
+    """Return a question without the hint before it and the options behind it.
+
+    VLMEvalKit's file has them in one text; any other question is returned as it is.
+    """
+    found = _QUERY.fullmatch(question.strip())
+    return question if found is None else found["question"].strip()
 
 
 def lmms_eval_query(item: EvaluationItem) -> str:
@@ -97,11 +116,10 @@ def _kind(facts: Mapping[str, Any]) -> tuple[str, int | None]:
     """The kind of a question, and the decimal places of a float."""
     if facts["question_type"] == "multi_choice":
         return "multi_choice", None
-    places = facts.get("precision")
-    is_known = facts["answer_type"] == "float" and places is not None
-    return facts["answer_type"], int(places) if is_known else None
+    return facts["answer_type"], facts["precision"] if facts["answer_type"] == "float" else None
 
 
 def _with_unit(item: EvaluationItem) -> str:
     unit = item.facts.get("unit")
-    return f"{item.question} (Unit: {unit})" if unit else item.question
+    is_said = not unit or f"(Unit: {unit})" in item.question
+    return item.question if is_said else f"{item.question} (Unit: {unit})"

@@ -32,8 +32,8 @@ class MTVQA(PictureBenchmark):
     title: ClassVar[str] = "MTVQA"
     prompts: ClassVar[Mapping[str, Prompt]] = {
         "qwen": QWEN,
-        "vlmevalkit": "{question}\nAnswer the question using a word or phrase in the language of the "
-        "question.",
+        "vlmevalkit": "{question}\nAnswer the question using a word or phrase in the language of "
+        "the question.",
         "qwen3": QWEN3,
     }
     metrics: Sequence[Metric] = (

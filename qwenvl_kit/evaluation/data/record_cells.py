@@ -35,7 +35,7 @@ def records_cell(value: Any, where: str, what: str) -> list[Mapping[str, Any]]:
     if not isinstance(found, (list, tuple)) or not all(isinstance(each, Mapping) for each in found):
         text = repr(value)
         raise EvaluationError(
-            f"{what} is {text if len(text) <= 80 else f'{text[:60]}...'}, which is no list of dicts",
+            f"{what} is {text[:80]}{'...' * (len(text) > 80)}, which is no list of dicts",
             expected="""a list of dicts, such as [{"question": ..., "answer": ...}]""",
             where=where,
         )

@@ -137,7 +137,8 @@ def is_short(value: Any) -> bool:
 def with_shared_pictures(rows: Sequence[Row], columns: Sequence[str]) -> tuple[Row, ...]:
     """Return the rows; where a picture is the index of another row, that row's picture is read.
 
-    Each row gets a cell `PICTURE`: the index of the row whose picture it shows. VLMEvalKit writes a picture that rows share once, and its index in the others.
+    VLMEvalKit writes a picture that rows share once, and its index in the others. Each row gets a
+    cell `PICTURE`: the index of the row whose picture it shows.
     Source: vlmeval/dataset/image_base.py.
     """
     if not {"index", "image"} <= {*columns}:

@@ -66,8 +66,8 @@ def units_of(
     """Return the units of a metric that is no mean of others; None if it has none.
 
     A unit belongs to the cluster and the group of its first item, by the order of ids. Items
-    without the group that a metric goes over are left out, and items with None for a fact that names
-    the unit: questions without a figure are of no figure.
+    without the group that a metric goes over are left out, and items with None for a fact that
+    names the unit: questions without a figure are of no figure.
 
     Args:
         items: items with scores, by their ids.
