@@ -71,7 +71,8 @@ class EvaluationResult:
     def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
         """The score of each value of each group, such as `by_group["language"]["ja"]`.
 
-        An item with several values, such as skills, counts for each of them.
+        It is that of the first metric in which items of the group count. An item with several
+        values, such as skills, counts for each of them.
         """
         items = [each.item for each in self.answered]
         names = dict.fromkeys(name for item in items for name in (*item.groups, *item.tags))
@@ -214,11 +215,14 @@ class EvaluationResult:
         for each in self.answered:
             for value in each.item.values_of(name):
                 of_value.setdefault(value, []).append(each)
-        headline = self.metrics[0].name
-        return {
-            value: estimate_metrics(of_value[value], self.metrics)[headline]
-            for value in sorted(of_value)
+        found = {
+            value: estimate_metrics(of_value[value], self.metrics) for value in sorted(of_value)
         }
+        return {value: each[self._told_by(each)] for value, each in found.items() if each}
+
+    def _told_by(self, estimates: Mapping[str, Estimate]) -> str:
+        """The first metric that there is: questions without a figure have no figure accuracy."""
+        return next(metric.name for metric in self.metrics if metric.name in estimates)
 
 
 def metrics_of(benchmark: Any) -> tuple[Metric, ...]:

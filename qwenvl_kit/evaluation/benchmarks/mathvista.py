@@ -90,7 +90,8 @@ class MathVista(PictureBenchmark):
         }
         bare = replace(found, question=bare_question(found.question), facts=facts)
         if not facts.get("query"):
-            facts["query"] = found.question if bare != found else published_query(bare)
+            is_query = bare.question != found.question
+            facts["query"] = found.question if is_query else published_query(bare)
         if facts["question_type"] != "multi_choice":
             return replace(bare, choices=())
         return replace(bare, targets=(_letter_of(bare),))
