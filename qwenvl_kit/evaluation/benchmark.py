@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias, Union
 
@@ -92,7 +92,7 @@ class Benchmark(Sequence[EvaluationItem]):
         self._is_judged = scorer == "judged"
         self.prompt_name, self._prompt = chosen_prompt(self.prompts, prompt)
         self.name = name or self.title or self._rows.name
-        self._items = [self.item(row) for row in self._rows]
+        self._items = [item for row in self._rows for item in self.items_of(row)]
         _check_items(self._items, self.name)
 
     def __len__(self) -> int:
@@ -114,6 +114,10 @@ class Benchmark(Sequence[EvaluationItem]):
             EvaluationError: the row lacks a field, or a field cannot be read.
         """
         return read_item(row, self._names)
+
+    def items_of(self, row: Row) -> Iterable[EvaluationItem]:
+        """Return the items of a row: one, unless a row of the data holds several questions."""
+        return (self.item(row),)
 
     def messages(self, item: EvaluationItem) -> list[Message]:
         """Return the conversation that asks an item: its pictures, then its prompt."""
