@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import EvaluationError, QwenVLKitError
 from qwenvl_kit.evaluation.statistics.correlation import Correlation, rank_correlation
-from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_mean
+from qwenvl_kit.evaluation.statistics.estimates import Estimate
+from qwenvl_kit.evaluation.statistics.means import estimate_mean
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media
 from qwenvl_kit.tables import Table

@@ -1,1 +1,1 @@
-"""."""
+"""Statistics of evaluations: intervals, paired differences, and the number of items needed."""

@@ -1,0 +1,126 @@
+"""Units: the values that a metric is the mean of, with their clusters and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy
+from numpy.typing import NDArray
+
+from qwenvl_kit.errors import EvaluationError
+from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
+from qwenvl_kit.evaluation.metrics import Metric
+
+Numbers: TypeAlias = NDArray[numpy.float64]
+Places: TypeAlias = NDArray[numpy.int64]
+_Cluster: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of a metric, in an order that does not depend on that of the items.
+
+    Attributes:
+        values: the value of each unit, (units,).
+        clusters: the place of each unit's cluster among all clusters, (units,).
+        groups: the place of each unit's group among the groups, (units,); zeros without groups.
+        num_groups: the number of groups; 1 without groups.
+        num_items: the number of items in all units.
+    """
+
+    values: Numbers
+    clusters: Places
+    groups: Places
+    num_groups: int
+    num_items: int
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def num_clusters(self) -> int:
+        """The number of clusters that have a unit."""
+        return len(numpy.unique(self.clusters))
+
+
+def in_order(items: Sequence[ScoredItem]) -> list[ScoredItem]:
+    """Return the items that have a score, by their ids."""
+    return sorted((each for each in items if each.score is not None), key=lambda each: each.id)
+
+
+def cluster_places(items: Sequence[ScoredItem]) -> dict[_Cluster, int]:
+    """Return a number for each cluster of items; an item without one is a cluster alone."""
+    return {name: at for at, name in enumerate(sorted({cluster_of(each.item) for each in items}))}
+
+
+def cluster_of(item: EvaluationItem) -> _Cluster:
+    """Return the name of an item's cluster; an item without one is named by its id."""
+    return (item.cluster, "") if item.cluster else ("", item.id)
+
+
+def units_of(
+    items: Sequence[ScoredItem], metric: Metric, places: Mapping[_Cluster, int]
+) -> Units | None:
+    """Return the units of a metric that is no mean of others; None if it has none.
+
+    A unit belongs to the cluster and the group of its first item, by the order of ids. Items
+    without the group that a metric goes over are left out.
+
+    Args:
+        items: items with scores, by their ids.
+        metric: the metric.
+        places: the number of each cluster.
+
+    Raises:
+        EvaluationError: an item lacks a fact or group that names its unit.
+    """
+    counted = [each for each in items if metric.over is None or metric.over in each.item.groups]
+    values: dict[tuple[str, ...], float] = {}
+    firsts: dict[tuple[str, ...], EvaluationItem] = {}
+    for each in counted:
+        name = _unit_name(each.item, metric)
+        firsts.setdefault(name, each.item)
+        values[name] = min(values.get(name, 1.0), value_of(each, metric))
+    if not values:
+        return None
+    groups, num_groups = _group_places(list(firsts.values()), metric.over)
+    return Units(
+        values=numpy.array(list(values.values()), numpy.float64),
+        clusters=numpy.array([places[cluster_of(item)] for item in firsts.values()], numpy.int64),
+        groups=groups,
+        num_groups=num_groups,
+        num_items=len(counted),
+    )
+
+
+def value_of(found: ScoredItem, metric: Metric) -> float:
+    """Return the score of an item as a metric takes it."""
+    if found.score is None:
+        raise EvaluationError(f"the item {found.id!r} has no score", expected="an answered item")
+    strict = found.score.strict if metric.is_strict else None
+    return float(found.score.value if strict is None else strict)
+
+
+def _unit_name(item: EvaluationItem, metric: Metric) -> tuple[str, ...]:
+    if not metric.unit:
+        return (item.id,)
+    missing = [name for name in metric.unit if name not in item.facts and name not in item.groups]
+    if missing:
+        raise EvaluationError(
+            f"the item {item.id!r} has no fact or group {missing[0]!r}, by which the metric "
+            f"{metric.name!r} names its units",
+            expected=f"the facts or groups {', '.join(metric.unit)}",
+            where=item.where,
+        )
+    return tuple(str(item.facts.get(name, item.groups.get(name))) for name in metric.unit)
+
+
+def _group_places(items: Sequence[EvaluationItem], over: str | None) -> tuple[Places, int]:
+    """The place of each item's group among the groups, and their number."""
+    if over is None:
+        return numpy.zeros(len(items), numpy.int64), 1
+    names = sorted({item.groups[over] for item in items})
+    place = {name: at for at, name in enumerate(names)}
+    return numpy.array([place[item.groups[over]] for item in items], numpy.int64), len(names)
