@@ -63,8 +63,8 @@ class FilmFolder:
             EvaluationError: several files have the name, and nothing tells which it is.
         """
         wanted = PurePosixPath(name.replace("\\", "/"))
-        paths = self.by_name.get(_stem(wanted.name)) or self.by_name.get(wanted.name, ())
-        paths = _best(paths, wanted)
+        named = self.by_name.get(_stem(wanted.name)) or self.by_name.get(wanted.name, ())
+        paths = _best(named, wanted)
         for parent in parents:
             inside = [path for path in paths if _ends_with(path.parent, PurePosixPath(parent))]
             if inside:

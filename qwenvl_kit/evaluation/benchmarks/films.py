@@ -13,7 +13,8 @@ from qwenvl_kit.errors import EvaluationError, MediaNotFoundError
 from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
 from qwenvl_kit.evaluation.benchmarks.film_folders import FILM_ENDINGS, FilmFolder
 from qwenvl_kit.evaluation.benchmarks.film_parts import Film, chosen_sampling
-from qwenvl_kit.evaluation.columns import cell
+from qwenvl_kit.evaluation.benchmarks.option_questions import without_answer
+from qwenvl_kit.evaluation.columns import cell, read_item
 from qwenvl_kit.evaluation.data.cells import is_empty, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem, MediaPart
@@ -134,7 +135,8 @@ class FilmBenchmark(Benchmark):
         Raises:
             EvaluationError: a field is missing or cannot be read, or the row has no answer.
         """
-        self._check_answer(row)
+        if self.hidden_answers and is_empty(cell(row, self._names.targets)):
+            raise without_answer(row, self.hidden_answers)
         found, name = self.film_item(row), self.film_name(row)
         film = self.film(row, self._films_of(row))
         if film is None:
@@ -145,7 +147,8 @@ class FilmBenchmark(Benchmark):
 
     def film_item(self, row: Row) -> EvaluationItem:
         """Return the item of a row, without its film."""
-        return super().item(row)
+        answer = text_cell(cell(row, self._names.targets), row.where, "targets")
+        return read_item(row, self._names, (answer,) if answer else ())
 
     def _shown(self, film: Film | None, name: str) -> tuple[MediaPart, ...]:
         if film is None:
@@ -162,15 +165,6 @@ class FilmBenchmark(Benchmark):
         if row.folder not in self._folders:
             self._folders[row.folder] = FilmFolder.of(row.folder)
         return self._folders[row.folder]
-
-    def _check_answer(self, row: Row) -> None:
-        if self.hidden_answers and is_empty(cell(row, self._names.targets)):
-            raise EvaluationError(
-                "the row has no answer",
-                expected="a right answer in each row",
-                hint=self.hidden_answers,
-                where=row.where,
-            )
 
     def _missing_error(self) -> EvaluationError:
         names = list(dict.fromkeys(self._missing.values()))

@@ -1,17 +1,17 @@
-"""MMBench (Liu et al. 2024, arXiv:2307.06281): options that are rotated, right only in all places."""
+"""MMBench (Liu et al. 2024, arXiv:2307.06281): options that are rotated."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.benchmarks.option_questions import with_letter
-from qwenvl_kit.evaluation.columns import ColumnNames, cell
-from qwenvl_kit.evaluation.data.cells import is_empty, text_cell
+from qwenvl_kit.evaluation.benchmarks.pictures import PictureBenchmark
+from qwenvl_kit.evaluation.columns import ColumnNames
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
 from qwenvl_kit.evaluation.metrics import Metric
@@ -59,15 +59,16 @@ def _lmms_eval(item: EvaluationItem) -> str:
     return f"{asked}\n\nAnswer with the option's letter from the given choices directly."
 
 
-class MMBench(Benchmark):
+class MMBench(PictureBenchmark):
     """MMBench's development split, from a file.
 
         MMBench("MMBench_DEV_EN.tsv")      # VLMEvalKit's file; also CN and V11
         MMBench("dev.parquet")             # the columns of lmms-lab/MMBench on Hugging Face
 
     Each question is there several times, its options rotated; it is right only if all of its
-    rotations are (CircularEval). `estimates["vanilla"]` is the share of right answers of all rows.
-    A part that is drawn by `limit` may have some rotations of a question without the others.
+    rotations are (CircularEval). `estimates["vanilla"]` is the share of right answers where options
+    stand as they were written, `estimates["all rotations"]` that of all rows. A part that is drawn
+    by `limit` may have some rotations of a question without the others, which flatters.
     """
 
     title: ClassVar[str] = "MMBench"
@@ -79,7 +80,8 @@ class MMBench(Benchmark):
     }
     metrics: Sequence[Metric] = (
         Metric(name="CircularEval", unit=("rotated",), source="arXiv:2307.06281, section 4.3"),
-        Metric(name="vanilla"),
+        Metric(name="vanilla", unit=("first",)),
+        Metric(name="all rotations"),
     )
     column_names: ClassVar[ColumnNames] = ColumnNames(
         id=("index",),
@@ -88,9 +90,11 @@ class MMBench(Benchmark):
         groups={"category": ("category",), "l2_category": ("l2-category", "L2-category")},
         optional=("image", "video", "cluster", "l2_category"),
     )
-
-    def __init__(self, data: Any, **options: Any) -> None:
-        super().__init__(data, **{"scorer": "option", **options})
+    rule: ClassVar[str] = "option"
+    hidden_answers: ClassVar[str] = (
+        "the answers of MMBench's test split are kept by its makers, who score what is sent to "
+        "mmbench.opencompass.org.cn; the development split has its answers"
+    )
 
     def item(self, row: Row) -> EvaluationItem:
         """Return the item of a row; its fact `rotated` is the same for all of its rotations.
@@ -98,17 +102,14 @@ class MMBench(Benchmark):
         Raises:
             EvaluationError: a field is missing or cannot be read, or the row has no answer.
         """
-        if is_empty(cell(row, self._names.targets)):
-            raise EvaluationError(
-                "the row has no answer",
-                expected="a right answer in each row, as the development split has it",
-                hint="the answers of MMBench's test split are kept by its makers, who score what is "
-                "sent to mmbench.opencompass.org.cn",
-                where=row.where,
-            )
         found = with_letter(super().item(row))
         hint = text_cell(row.get("hint"), row.where, "hint")
-        facts = {"rotated": _rotated(row, found), "hint": "" if hint == "nan" else hint}
+        question = _rotated(row, found)
+        facts = {
+            "rotated": question,
+            "first": question if found.id == question else None,
+            "hint": "" if hint == "nan" else hint,
+        }
         return replace(found, facts=facts)
 
 

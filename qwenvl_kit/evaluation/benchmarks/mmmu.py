@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
 from qwenvl_kit.evaluation.benchmarks.image_places import with_pictures
 from qwenvl_kit.evaluation.benchmarks.mmmu_answers import open_score
 from qwenvl_kit.evaluation.benchmarks.mmmu_subjects import discipline_of, subject_of
-from qwenvl_kit.evaluation.benchmarks.option_questions import with_letter
+from qwenvl_kit.evaluation.benchmarks.option_questions import with_letter, without_answer
+from qwenvl_kit.evaluation.benchmarks.pictures import Answers, PictureBenchmark
 from qwenvl_kit.evaluation.columns import ColumnNames, cell
-from qwenvl_kit.evaluation.data.cells import is_empty, media_of, text_cell
+from qwenvl_kit.evaluation.data.cells import media_of, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, MediaPart
 from qwenvl_kit.evaluation.metrics import Metric
@@ -44,31 +43,17 @@ def _published(item: EvaluationItem) -> str:
     return f"{item.question}\n\nAnswer the question using a single word or phrase."
 
 
-@explains_wrong_arguments
-class MMMU(Benchmark):
+class MMMU(PictureBenchmark):
     """MMMU's validation split, from a file.
 
         MMMU("MMMU_DEV_VAL.tsv")         # VLMEvalKit's file: its rows of the validation split
         MMMU("validation.parquet")       # the columns of MMMU/MMMU on Hugging Face
 
+    Of data with a column `split` the rows of "validation" are asked, unless `split` names another.
     Questions with options are scored by their letters; a letter is never guessed. Open answers are
     scored by the published rule, and a strict figure stands beside it. With the prompt "qwen" all
     pictures stand before the text, as in Qwen's own code; with "vlmevalkit" and "lmms_eval" they
-    stand at their places, `<image 1>`, in questions and options.
-
-    Args:
-        data: see `Benchmark`.
-        part: the value of the column `split` whose rows are asked, where there is such a column.
-        prompt: see `Benchmark`.
-        name: see `Benchmark`.
-        columns: see `Benchmark`.
-        groups: see `Benchmark`.
-        cluster: see `Benchmark`.
-        folder: see `Benchmark`.
-        split: see `Benchmark`.
-
-    Raises:
-        EvaluationError: as `Benchmark`; or no row is of that part.
+    stand at their places, such as `<image 1>`, in questions and options.
     """
 
     title: ClassVar[str] = "MMMU"
@@ -88,54 +73,37 @@ class MMMU(Benchmark):
         image=("image", "image_path", *_NUMBERED),
         optional=("id", "choices", "cluster", "video"),
     )
+    rule: ClassVar[str] = "option"
+    answers: ClassVar[Answers] = "any"
+    hidden_answers: ClassVar[str] = (
+        "the answers of MMMU's test split are kept by its makers, who score what is sent to their "
+        "challenge on eval.ai; the validation split has its answers"
+    )
 
-    def __init__(
-        self,
-        data: Any,
-        *,
-        part: str = "validation",
-        prompt: str | Callable[[EvaluationItem], str] | None = None,
-        name: str | None = None,
-        columns: Mapping[str, str] | None = None,
-        groups: Sequence[str] = (),
-        cluster: str | None = None,
-        folder: PathLike | None = None,
-        split: str | None = None,
-    ) -> None:
-        self._part = part
+    def __init__(self, data: Any, *, split: str | None = None, **options: Any) -> None:
+        self._part = None if split else "validation"
         self._others: set[str] = set()
-        super().__init__(
-            data,
-            scorer="option",
-            prompt=prompt,
-            name=name,
-            columns=columns,
-            groups=groups,
-            cluster=cluster,
-            folder=folder,
-            split=split,
-        )
+        super().__init__(data, split=split, **options)
 
     def items_of(self, row: Row) -> Sequence[EvaluationItem]:
-        """Return the item of a row; nothing for a row of another part."""
+        """Return the item of a row; nothing for a row of another split."""
         part = text_cell(row.get("split"), row.where, "split")
-        if part in ("", self._part):
+        if self._part is None or part in ("", self._part):
             return (self.item(row),)
         self._others.add(part)
         return ()
 
     def check(self) -> None:
-        """Refuse data without a row of the part that is asked."""
+        """Refuse data without a row of the split that is asked."""
         if not len(self) and self._others:
             raise EvaluationError(
                 f"no row has the split {self._part!r}",
-                expected=f"part={' or part='.join(map(repr, sorted(self._others)))}",
+                expected=f"split={' or split='.join(map(repr, sorted(self._others)))}",
             )
         super().check()
 
     def item(self, row: Row) -> EvaluationItem:
         """Return the item of a row: its subject and discipline, and all of its pictures."""
-        _check_answer(row, cell(row, self._names.targets))
         found = super().item(row)
         told = text_cell(cell(row, ("category", "subject")), row.where, "category")
         subject = subject_of(found.id) or told
@@ -151,6 +119,13 @@ class MMMU(Benchmark):
             load_media=lambda: _pictures(row, self._names.image),
         )
 
+    def targets_of(self, row: Row) -> tuple[str, ...]:
+        """Return the right answers of a row: a letter, or texts; "?" stands for a hidden one."""
+        found = super().targets_of(row)
+        if found == ("?",):
+            raise without_answer(row, self.hidden_answers)
+        return found
+
     def messages(self, item: EvaluationItem) -> list[Message]:
         """Return the conversation that asks an item: pictures before the text, or in it."""
         text, pictures = self.prompt_text(item), item.media
@@ -163,17 +138,6 @@ class MMMU(Benchmark):
         if item.choices:
             return super().score(item, answer)
         return open_score(answer, item.targets)
-
-
-def _check_answer(row: Row, answer: Any) -> None:
-    if is_empty(answer) or answer == "?":
-        raise EvaluationError(
-            "the row has no answer",
-            expected="a right answer in each row, as the validation split has it",
-            hint="the answers of MMMU's test split are kept by its makers, who score what is sent "
-            "to their challenge on eval.ai",
-            where=row.where,
-        )
 
 
 def _pictures(row: Row, names: Sequence[str]) -> tuple[MediaPart, ...]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from string import ascii_uppercase
 
 from qwenvl_kit.errors import EvaluationError
+from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
 from qwenvl_kit.evaluation.prompting import lettered
 
@@ -34,6 +35,21 @@ def lmms_eval_prompt(item: EvaluationItem) -> str:
     """
     ask = "Answer with the option's letter from the given choices directly."
     return f"{item.question}\n{lettered(item)}\n{ask}"
+
+
+def without_answer(row: Row, hint: str) -> EvaluationError:
+    """Return the error of a row without a right answer.
+
+    Args:
+        row: the row.
+        hint: the place where answers are scored that the data do not have.
+    """
+    return EvaluationError(
+        "the row has no right answer",
+        expected="a right answer in each row",
+        hint=hint,
+        where=row.where,
+    )
 
 
 def letters_in_words(number: int) -> str:

@@ -188,7 +188,7 @@ class RefCOCO(Benchmark):
     def check(self) -> None:
         """Refuse an empty benchmark; of several splits the mean is the score."""
         super().check()
-        figures = (
+        figures: tuple[Metric, ...] = (
             Metric(name="accuracy", source=_SOURCE),
             Metric(name="strict accuracy", is_strict=True),
         )

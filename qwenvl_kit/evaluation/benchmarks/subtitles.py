@@ -1,4 +1,4 @@
-"""Subtitles of films: files of SubRip, and the lines that are heard at the frames that are shown."""
+"""Subtitles of films: files of SubRip, and the lines that are heard at given times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Video-MME (Fu et al. 2024, arXiv:2405.21075): films of three lengths, with or without subtitles."""
+"""Video-MME (Fu et al. 2024, arXiv:2405.21075): films with or without subtitles."""
 
 from __future__ import annotations
 
