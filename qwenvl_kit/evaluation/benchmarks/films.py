@@ -171,8 +171,8 @@ class FilmBenchmark(Benchmark):
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         places = ", ".join(os.fspath(folder) for folder in self._folders)
         return EvaluationError(
-            f"{len(names):,} films of {len(self._missing):,} of {len(self):,} items are missing: "
-            f"{shown}",
+            f"the films of {len(self._missing):,} of {len(self):,} items are missing, "
+            f"{len(names):,} in all: {shown}",
             expected=f"files of these names below {places}, which end in {', '.join(FILM_ENDINGS)}",
             hint="folder=... names another folder; missing='fail' asks the other items, and counts "
             "these as failures",

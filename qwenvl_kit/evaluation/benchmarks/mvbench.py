@@ -117,8 +117,8 @@ class MVBench(FilmBenchmark):
         doubled = [item.id for item in self if _is_doubled(item)]
         if doubled:
             warnings.warn(
-                f"{len(doubled):,} items have their right answer twice among the options, such as "
-                f"{doubled[0]}; the first letter counts as right",
+                f"the right answer is among the options twice in {len(doubled):,} of {len(self):,} "
+                f"items, such as {doubled[0]}; its first letter counts as right",
                 QwenVLKitWarning,
                 stacklevel=2,
             )
