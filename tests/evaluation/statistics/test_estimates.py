@@ -65,7 +65,7 @@ def test_a_unit_may_be_named_by_a_group() -> None:
 
 def test_a_unit_without_its_fact_is_refused_with_the_item() -> None:
     metric = Metric(name="qAcc", unit=("set",))
-    with pytest.raises(EvaluationError, match=r"'7' has no fact or group 'set'.*data\.tsv:7"):
+    with pytest.raises(EvaluationError, match=r"data\.tsv:7: the item '7' has no fact or group 'set'"):
         estimate_metrics([scored_item("7", 1.0)], [metric])
 
 
