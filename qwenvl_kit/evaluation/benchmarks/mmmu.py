@@ -18,6 +18,7 @@ from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, MediaPart
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.prompting import Prompt, lettered
+from qwenvl_kit.evaluation.scoring.reading import without_thoughts
 from qwenvl_kit.messages.message import Message
 
 _NUMBERED = tuple(f"image_{number}" for number in range(1, 8))
@@ -137,7 +138,7 @@ class MMMU(PictureBenchmark):
         """Score an answer: its letter, or what an open answer says."""
         if item.choices:
             return super().score(item, answer)
-        return open_score(answer, item.targets)
+        return open_score(without_thoughts(answer), item.targets)
 
 
 def _pictures(row: Row, names: Sequence[str]) -> tuple[MediaPart, ...]:
