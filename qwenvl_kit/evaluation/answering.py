@@ -94,14 +94,16 @@ class _Askable:
             yield request
 
 
-def scored_result(benchmark: Benchmark, item: EvaluationItem, result: Reply | Failure) -> ScoredItem:
+def scored_result(
+    benchmark: Benchmark, item: EvaluationItem, result: Reply | Failure
+) -> ScoredItem:
     """Return an item with a reply and its score, or with the error of a failure."""
     if isinstance(result, Failure):
         return ScoredItem(item=item, error=result.error)
     return ScoredItem(
         item=item,
         answer=result.text,
-        score=benchmark.score(item, result.text),
+        score=benchmark.score_reply(item, result),
         confidence=result.confidence,
         reply=result,
     )

@@ -83,6 +83,7 @@ def evaluate(
     """
     _check(benchmark, limit, seed, method)
     check_sampling(sampling)
+    benchmark = benchmark.for_chat(chat)
     items = chosen_items(benchmark, limit, seed)
     settings = Request(
         "",
@@ -147,6 +148,7 @@ def _opened(
         "benchmark": record.benchmark,
         "data": benchmark.digest,
         "prompt": record.prompt,
+        "conditions": record.conditions,
         "method": record.method,
         "model": model_facts(chat.report()),
         "sampling": record.sampling,
@@ -169,14 +171,10 @@ def _check(benchmark: object, limit: object, seed: object, method: object) -> No
                 f"{name}={value!r} was given", expected=f"a whole number, {least} or more"
             )
     if method not in ("text", "probability"):
-        raise EvaluationError(
-            f"method={method!r} was given", expected="'text' or 'probability'"
-        )
+        raise EvaluationError(f"method={method!r} was given", expected="'text' or 'probability'")
 
 
-def scored(
-    benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any
-) -> ScoredItem:
+def scored(benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any) -> ScoredItem:
     """Return an item with an answer and its score."""
     return ScoredItem(item=item, answer=answer, score=benchmark.score(item, answer), **more)
 
