@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from qwenvl_kit.errors import EvaluationError, MediaNotFoundError
-from qwenvl_kit.evaluation.evaluating import evaluate, score_answers
 from qwenvl_kit.evaluation.benchmarks.perceptiontest import PerceptionTest
+from qwenvl_kit.evaluation.evaluating import evaluate, score_answers
 from tests.evaluation.benchmarks.film_files import (
     chat_that,
     only_film,
