@@ -23,44 +23,48 @@ _SCORED_AT_A_TIME = 8
 """Items whose options are scored in one batch."""
 
 
-def answer_by_text(
-    chat: VisionChat,
-    benchmark: Benchmark,
-    items: Sequence[EvaluationItem],
-    settings: Request,
-    journal: Journal,
-    progress: Progress,
-    max_batch_size: int | None,
-) -> list[ScoredItem]:
-    """Return the items with the texts that a chat writes, scored.
+@dataclass(frozen=True)
+class Asking:
+    """The chat that is asked, and the conditions.
 
-    Args:
+    Attributes:
         chat: the chat.
-        benchmark: their benchmark.
-        items: the items.
+        benchmark: the benchmark of the items.
         settings: the settings of the call.
         journal: the journal that keeps the replies.
         progress: the bar.
         max_batch_size: the most requests in flight.
     """
+
+    chat: VisionChat
+    benchmark: Benchmark
+    settings: Request
+    journal: Journal
+    progress: Progress
+    max_batch_size: int | None = None
+
+
+def answer_by_text(asking: Asking, items: Sequence[EvaluationItem]) -> list[ScoredItem]:
+    """Return the items with the texts that a chat writes, scored."""
     found: dict[int, ScoredItem] = {}
-    askable = _Askable(benchmark, items, found)
-    with chat.stream_many(
+    settings = asking.settings
+    askable = _Askable(asking.benchmark, items, found)
+    with asking.chat.stream_many(
         askable,
         sampling=settings.sampling,
         budget=settings.budget,
         fit=settings.fit,
         thinking=settings.thinking,
-        max_batch_size=max_batch_size,
-        journal=journal,
+        max_batch_size=asking.max_batch_size,
+        journal=asking.journal,
     ) as stream:
         for event in stream:
             if event.result is not None:
                 at = askable.places[event.index]
-                found[at] = scored_result(benchmark, items[at], event.result)
-                progress.add(found[at])
+                found[at] = scored_result(asking.benchmark, items[at], event.result)
+                asking.progress.add(found[at])
     for at in askable.unreadable:
-        progress.add(found[at])
+        asking.progress.add(found[at])
     return [found[at] for at in range(len(items))]
 
 
@@ -109,18 +113,8 @@ def scored_result(
     )
 
 
-def answer_by_probability(
-    chat: VisionChat,
-    benchmark: Benchmark,
-    items: Sequence[EvaluationItem],
-    settings: Request,
-    journal: Journal,
-    progress: Progress,
-    max_batch_size: int | None,
-) -> list[ScoredItem]:
+def answer_by_probability(asking: Asking, items: Sequence[EvaluationItem]) -> list[ScoredItem]:
     """Return the items with the most probable letter of their options, scored.
-
-    The arguments are those of `answer_by_text`.
 
     Raises:
         EvaluationError: no item has options.
@@ -128,7 +122,7 @@ def answer_by_probability(
     """
     if not any(item.choices for item in items):
         raise EvaluationError(
-            f"no item of {benchmark.name} has options",
+            f"no item of {asking.benchmark.name} has options",
             expected="questions with options",
             hint="method='text'",
         )
@@ -136,14 +130,14 @@ def answer_by_probability(
     by_number: dict[int, list[int]] = {}
     for at, item in enumerate(items):
         by_number.setdefault(len(item.choices), []).append(at)
-    size = min(_SCORED_AT_A_TIME, max_batch_size or _SCORED_AT_A_TIME)
+    size = min(_SCORED_AT_A_TIME, asking.max_batch_size or _SCORED_AT_A_TIME)
+    letters = _Letters(asking.chat, asking.benchmark, asking.settings, asking.journal)
     for places in by_number.values():
         for first in range(0, len(places), size):
             batch = places[first : first + size]
-            asked = _Letters(chat, benchmark, settings, journal).scored([items[at] for at in batch])
-            for at, each in zip(batch, asked, strict=True):
+            for at, each in zip(batch, letters.scored([items[at] for at in batch]), strict=True):
                 found[at] = each
-                progress.add(each)
+                asking.progress.add(each)
     return [found[at] for at in range(len(items))]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union
 
@@ -126,10 +126,6 @@ class Benchmark(Sequence[EvaluationItem]):
             EvaluationError: the row lacks a field, or a field cannot be read.
         """
         return read_item(row, self._names)
-
-    def items_of(self, row: Row) -> Iterable[EvaluationItem]:
-        """Return the items of a row: one, unless a row of the data holds several questions."""
-        return (self.item(row),)
 
     def check(self) -> None:
         """Refuse a benchmark without items, or with two of one id.
