@@ -131,7 +131,7 @@ def answer_by_probability(asking: Asking, items: Sequence[EvaluationItem]) -> li
     for at, item in enumerate(items):
         by_number.setdefault(len(item.choices), []).append(at)
     size = min(_SCORED_AT_A_TIME, asking.max_batch_size or _SCORED_AT_A_TIME)
-    letters = _Letters(asking.chat, asking.benchmark, asking.settings, asking.journal)
+    letters = _Letters(asking)
     for places in by_number.values():
         for first in range(0, len(places), size):
             batch = places[first : first + size]
@@ -145,10 +145,7 @@ def answer_by_probability(asking: Asking, items: Sequence[EvaluationItem]) -> li
 class _Letters:
     """Takes the most probable letter of the options of items that have equally many."""
 
-    chat: VisionChat
-    benchmark: Benchmark
-    settings: Request
-    journal: Journal
+    asking: Asking
 
     def scored(self, items: Sequence[EvaluationItem]) -> list[ScoredItem]:
         """The items with their letters; those in the journal are not asked again."""
@@ -165,9 +162,9 @@ class _Letters:
             if not items[0].choices:
                 raise EvaluationError("the question has no options", expected="options")
             letters = ascii_uppercase[: len(items[0].choices)]
-            requests = [self.benchmark.request(item) for item in items]
-            budget = self.settings.budget
-            scored = score_requests(self.chat, requests, tuple(letters), budget=budget)
+            requests = [self.asking.benchmark.request(item) for item in items]
+            budget = self.asking.settings.budget
+            scored = score_requests(self.asking.chat, requests, tuple(letters), budget=budget)
         except UnsupportedFeatureError:
             raise
         except QwenVLKitError as error:
@@ -175,16 +172,16 @@ class _Letters:
                 return [ScoredItem(item=items[0], error=error)]
             return [found for item in items for found in self._asked([item])]
         shares = [dict(zip(letters, each.probabilities)) for each in scored]
-        self.journal.add_all(
+        self.asking.journal.add_all(
             {item.id: {"probabilities": each} for item, each in zip(items, shares, strict=True)}
         )
         return [self._chosen(item, each) for item, each in zip(items, shares, strict=True)]
 
     def _recalled(self, item: EvaluationItem) -> ScoredItem | None:
-        record = self.journal.get(item.id)
+        record = self.asking.journal.get(item.id)
         return None if record is None else self._chosen(item, record["probabilities"])
 
     def _chosen(self, item: EvaluationItem, shares: Mapping[str, float]) -> ScoredItem:
         letter = max(shares, key=shares.__getitem__)
-        score = self.benchmark.score(item, letter)
+        score = self.asking.benchmark.score(item, letter)
         return ScoredItem(item=item, answer=letter, score=score, confidence=shares[letter])
