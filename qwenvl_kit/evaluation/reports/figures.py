@@ -42,12 +42,14 @@ def lines_of(result: EvaluationResult) -> list[Line]:
 def with_strict(result: EvaluationResult) -> dict[str, Estimate]:
     """Return the estimates of a result, with a strict one where some rule of it is odd.
 
-    A benchmark whose items have strict scores, but which names no strict metric, gets one after its
-    first.
+    A benchmark whose items have strict scores that differ from the published ones, but which names
+    no strict metric, gets one after its first.
     """
     found = dict(result.estimates)
     has_strict = any(
-        each.score is not None and each.score.strict is not None for each in result.items
+        score.strict is not None and score.strict != score.value
+        for each in result.answered
+        if (score := each.score) is not None
     )
     if not has_strict or any(each.is_strict for each in result.metrics) or not found:
         return found
@@ -146,4 +148,6 @@ def _share(number: int, of: int) -> str:
 
 def _told(values: Mapping[str, Any]) -> str:
     """Settings in one line; those that are not set are left out."""
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, ()))
+    return ", ".join(
+        f"{name} {value}" for name, value in values.items() if value not in (None, (), [])
+    )
