@@ -45,9 +45,16 @@ def plot_sweep(
     axes.errorbar(at, scores, yerr=(below, above), fmt="none", ecolor=_INTERVAL, capsize=4)
     axes.plot(at, scores, color=_LINE, marker="o", linewidth=1.8)
     for place, score, row in zip(at, scores, known, strict=True):
+        is_left = row is known[0] and len(known) > 1
         axes.annotate(
-            row["budget"], (place, score), xytext=(6, 6), textcoords="offset points", fontsize=9
+            row["budget"],
+            (place, score),
+            xytext=(6, 6) if is_left else (-6, 6),
+            textcoords="offset points",
+            ha="left" if is_left else "right",
+            fontsize=9,
         )
+    axes.margins(x=0.06, y=0.12)
     axes.set(xlabel=_LABELS[against], ylabel=f"{found.name}, with 95% intervals")
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
