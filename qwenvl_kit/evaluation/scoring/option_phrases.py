@@ -24,15 +24,16 @@ _LINK = (
 _OF = r"(?: (?:to|for) (?:the|this) [\w -]{0,40}?)?"
 _NAMED = r"(?:(?:the )?(?:correct |best |right )?(?:answer|option|choice|letter)\b ?:?|选项|選項)?"
 _GIVEN = (
-    r"(?:(?:answer|solution)s?\b|\b(?:i|i'd|i'll|we|would|will) (?:choose|select|pick|go with)\b"
+    r"(?:(?:answer|solution)s?\b|(?:i|i'd|i'll|we|would|will) (?:choose|select|pick|go with)\b"
     r"|答案|(?<!不)(?:选择|選擇|选|選)|정답|답|答え|正解)"
 )
 _NUMBERED = (
-    r"(?:\b(?:option|choice|antwort|réponse|respuesta|resposta|risposta|ответ)\b|选项|選項|옵션)"
+    r"(?:(?:option|choice|antwort|réponse|respuesta|resposta|risposta|ответ)\b|选项|選項|옵션)"
 )
 
 STATED = re.compile(
-    rf"(?i:(?:{_GIVEN}{_OF}(?:{_LINK})?|{_NUMBERED}{_OF}{_LINK}){OPEN}{_NAMED}){OPEN}{LETTER}"
+    rf"(?i:(?:(?<![a-z0-9])(?=[aiowcrs])|(?=[^\x00-\x7f]))"
+    rf"(?:{_GIVEN}{_OF}(?:{_LINK})?|{_NUMBERED}{_OF}{_LINK}){OPEN}{_NAMED}){OPEN}{LETTER}"
 )
 """An answer that is stated: "the best answer is **B**", "Option: C", "I choose (B)", "答案是B"."""
 
