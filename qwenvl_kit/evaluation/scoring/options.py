@@ -167,8 +167,16 @@ def _lines(answer: _Answer) -> set[str]:
     first = lines[0] if lines else ""
     if len(lines) == 1 and (small := phrases.LEADING_SMALL.match(first)):
         letters.add(small["letter"].upper())
-    named = {letter: f"{letter} {option}" for letter, option in answer.options.items() if option}
-    return letters or _of_text(first, named)
+    return letters or _of_named(first, answer.options)
+
+
+def _of_named(line: str, options: Mapping[str, str]) -> set[str]:
+    """The letter of the option that a line gives with its letter before it: "B dog", "B.dog"."""
+    return {
+        letter
+        for letter, option in options.items()
+        if option and line.startswith(letter) and same_text(line[1:].lstrip(" .):,"), option)
+    }
 
 
 def _end(answer: _Answer) -> set[str]:
