@@ -104,7 +104,7 @@ def test_a_film_is_a_file_or_its_frames() -> None:
     )
     (frames,) = media([CONTENT, CONTENT], None, "video")
     assert isinstance(frames, VideoPart)
-    assert len(frames.source) == 2
+    assert frames == VideoPart([CONTENT, CONTENT])
 
 
 def test_pictures_stand_before_films() -> None:
