@@ -10,7 +10,7 @@ import re
 OPEN = r"[\s\"'(\[{<$*_:]{0,5}"
 """Marks before a letter."""
 
-SHUT = r"[\s\"')\]}>$*_.:,;!]{0,5}"
+SHUT = r"[\s\"')\]}>$*_.:,;!?]{0,5}"
 """Marks behind a letter."""
 
 LETTER = r"(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9]|['-][A-Za-z])"
@@ -25,9 +25,11 @@ _OF = r"(?: (?:to|for) (?:the|this) [\w -]{0,40}?)?"
 _NAMED = r"(?:(?:the )?(?:correct |best |right )?(?:answer|option|choice|letter)\b ?:?|选项|選項)?"
 _GIVEN = (
     r"(?:(?:answer|solution)s?\b|\b(?:i|i'd|i'll|we|would|will) (?:choose|select|pick|go with)\b"
-    r"|答案|(?<!不)(?:选择|选|選)|정답|답|答え|正解)"
+    r"|答案|(?<!不)(?:选择|選擇|选|選)|정답|답|答え|正解)"
 )
-_NUMBERED = r"(?:\b(?:option|choice)\b|选项|選項|옵션)"
+_NUMBERED = (
+    r"(?:\b(?:option|choice|antwort|réponse|respuesta|resposta|risposta|ответ)\b|选项|選項|옵션)"
+)
 
 STATED = re.compile(
     rf"(?i:(?:{_GIVEN}{_OF}(?:{_LINK})?|{_NUMBERED}{_OF}{_LINK}){OPEN}{_NAMED}){OPEN}{LETTER}"
@@ -65,6 +67,9 @@ LEADING = re.compile(
     re.A,
 )
 """The beginning of a line: "B. a dog", "(B) a dog", "B, because", "B (a dog)"."""
+
+LEADING_SMALL = re.compile(r"[(\[]?(?P<letter>[a-z])[.)\]] ?(?=\S)(?![a-z]\.)")
+"""The beginning of a text with a small letter: "b. a dog"."""
 
 BRACKETED = re.compile(
     r"(?<![\w.])(?:[(\[](?P<letter>[A-Z])[)\]]|\((?P<inside>[A-Z])[.:] [^()\n]{1,200}\))", re.A

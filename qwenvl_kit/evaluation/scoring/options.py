@@ -20,9 +20,9 @@ def option_letter(answer: str, choices: Sequence[str] = ()) -> str | None:
     It is read, in this order: from an answer that is a letter ("B", "(b)") or the text of one
     option; from the last `\boxed{B}`; from the last statement ("the answer is **B**", "Best answer:
     C", "答案是B", "B is correct"), unless another letter is beside it ("A or B"); from lines that
-    begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only letter
-    in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I" are no
-    letters, nor is a letter that is denied ("(A) is wrong"). Full-width letters are letters.
+    begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only
+    letter in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I"
+    are no letters, nor is a letter that is denied ("(A) is wrong"). Full-width letters are letters.
 
     Sources of the forms: open-compass/VLMEvalKit (vlmeval/dataset/utils/videomme.py), QwenLM/
     Qwen3-VL (evaluation/VideoMME/eval_utils.py), EvolvingLMMs-Lab/lmms-eval (lmms_eval/tasks/
@@ -157,6 +157,8 @@ def _lines(answer: _Answer) -> set[str]:
     if len(begun) == 1 and begun[0]["letter"]:
         return _with_neighbours(begun[0])
     first = lines[0] if lines else ""
+    if len(lines) == 1 and (small := phrases.LEADING_SMALL.match(first)):
+        letters.add(small["letter"].upper())
     named = {letter: f"{letter} {option}" for letter, option in answer.options.items() if option}
     return letters or {letter for letter, whole in named.items() if same_text(first, whole)}
 

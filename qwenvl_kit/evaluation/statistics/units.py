@@ -44,6 +44,12 @@ class Units:
         """The number of clusters that have a unit."""
         return len(numpy.unique(self.clusters))
 
+    @property
+    def is_alone(self) -> bool:
+        """True if all units are right or wrong, and each is alone in its cluster."""
+        is_whole = bool(numpy.isin(self.values, (0.0, 1.0)).all())
+        return is_whole and self.num_clusters == len(self)
+
 
 def in_order(items: Sequence[ScoredItem]) -> list[ScoredItem]:
     """Return the items that have a score, by their ids."""
