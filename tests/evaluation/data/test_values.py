@@ -25,6 +25,17 @@ class Image:
         self.decode = decode
 
 
+class Images:
+    """A feature of lists, as `datasets.List`."""
+
+    def __init__(self, feature: Image) -> None:
+        self.feature = feature
+
+    @property
+    def decode(self) -> bool:
+        return self.feature.decode
+
+
 class Dataset:
     """What the kit uses of `datasets.Dataset`, which is not installed here."""
 
@@ -43,7 +54,7 @@ class Dataset:
     def __getitem__(self, at: int) -> dict[str, Any]:
         found = dict(self.rows[at])
         for name, feature in self.features.items():
-            if name in found and feature.decode:
+            if name in found and getattr(feature, "decode", False):
                 raise OSError("cannot identify image file")
         return found
 
@@ -100,6 +111,15 @@ def test_a_data_set_gives_pictures_as_bytes_when_they_are_asked_for() -> None:
     assert not row.is_in_memory("image")
     assert row["image"] == picture
     assert row["question"] == "a"
+
+
+def test_lists_of_pictures_of_a_data_set_are_bytes_too() -> None:
+    pictures = [{"bytes": png(), "path": None}] * 2
+    features = {"images": Images(Image()), "frames": [Image()]}
+    (row,) = open_rows(Dataset([{"a": 1, "images": pictures, "frames": pictures}], features))
+    assert not row.is_in_memory("images")
+    assert row["images"] == pictures
+    assert row["a"] == 1
 
 
 def test_a_picture_that_a_data_set_cannot_read_is_an_error_of_its_row() -> None:
