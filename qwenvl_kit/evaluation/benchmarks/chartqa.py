@@ -25,7 +25,7 @@ _WRITERS = {
     "machine": "augmented",
     "1": "augmented",
 }
-"""Who wrote a question, by the words of VLMEvalKit, lmms-eval and HuggingFaceM4/ChartQA."""
+"""The writers of questions, by the words of VLMEvalKit, lmms-eval and HuggingFaceM4/ChartQA."""
 
 
 class ChartQA(PictureBenchmark):

@@ -66,9 +66,9 @@ _EXAMPLES = (
      "and E, are higher than 10, so there are 4.", "4"),
     ("float", 1, "Question: What is the average height? (Unit: m)", "(1.2 + 1.6) / 2 gives an "
      "average height of 1.4 m.", "1.4"),
-    ("float", 2, "Question: How much do both pens cost? (Unit: $)", "Both pens cost $2.35.", "2.35"),
-    ("list", None, "Question: In which two years do the lines cross?", "The lines cross in 1998 and "
-     "in 2003.", "[1998, 2003]"),
+    ("float", 2, "Question: How much are both pens? (Unit: $)", "Both pens cost $2.35.", "2.35"),
+    ("list", None, "Question: In which two years do the lines cross?", "The lines cross in 1998 "
+     "and in 2003.", "[1998, 2003]"),
     ("multi_choice", None, "Question: How long is AB?\nChoices:\n(A) 3\n(B) 4\n(C) 5", "By the "
      "theorem of Pythagoras AB is 5, which is option (C).", "C"),
 )  # fmt: skip
