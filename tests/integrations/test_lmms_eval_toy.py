@@ -48,7 +48,7 @@ GENERATION = """generation_kwargs:
 UTILS = """
 from PIL import Image
 
-COLOURS = ["red", "green", "blue", "black"]
+ANSWERS = ["Red.", "Green.", "Blue.", "Black."]
 
 
 def visual(doc):
@@ -60,7 +60,7 @@ def text(doc, lmms_eval_specific_kwargs=None):
 
 
 def choices(doc):
-    return COLOURS
+    return ANSWERS
 
 
 def generated(doc, results):
@@ -69,7 +69,7 @@ def generated(doc, results):
 
 def chosen(doc, results):
     losses = [loss for loss, _ in results]
-    return {"exact": float(COLOURS[losses.index(min(losses))] == doc["answer"])}
+    return {"exact": float(doc["answer"] in ANSWERS[losses.index(min(losses))].lower())}
 """
 
 
