@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union
 
@@ -111,7 +111,7 @@ class Benchmark(Sequence[EvaluationItem]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._rows.name!r}, {len(self):,} items)"
 
-    def items_of(self, row: Row) -> Sequence[EvaluationItem]:
+    def items_of(self, row: Row) -> Iterable[EvaluationItem]:
         """Return the items of a row: one, unless a benchmark leaves rows out or divides them.
 
         Raises:

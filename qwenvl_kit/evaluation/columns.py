@@ -113,9 +113,7 @@ class ColumnNames:
             )
 
 
-def read_item(
-    row: Row, names: ColumnNames, targets: Sequence[str] | None = None
-) -> EvaluationItem:
+def read_item(row: Row, names: ColumnNames, targets: Sequence[str] | None = None) -> EvaluationItem:
     """Return the item of a row.
 
     Args:

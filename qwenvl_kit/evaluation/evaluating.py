@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.answering import answer_by_probability, answer_by_text
+from qwenvl_kit.evaluation.answering import Asking, answer_by_probability, answer_by_text
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
@@ -107,9 +107,10 @@ def evaluate(
     answer = answer_by_text if method == "text" else answer_by_probability
     with (
         _opened(journal, chat, benchmark, record) as kept,
-        Progress(len(items), metrics, is_shown=progress) as shown,
+        Progress(len(items), is_shown=progress) as shown,
     ):
-        found = answer(chat, benchmark, items, settings, kept, shown, max_batch_size)
+        asking = Asking(chat, benchmark, settings, kept, shown, max_batch_size)
+        found = answer(asking, items)
     if judge is not None:
         found = judge_unread(judge, benchmark, found, journal)
     record = replace(record, seconds=time.perf_counter() - started)
