@@ -74,8 +74,13 @@ class PairedDifference:
         return 1 - (self.num_better + self.num_worse) / self.num_units
 
     def __str__(self) -> str:
-        ends = f"{100 * self.low:+.1f}, {100 * self.high:+.1f}"
-        return f"{100 * self.difference:+.1f} [{ends}]"
+        value, low, high = map(_signed, (self.difference, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+
+def _signed(difference: float) -> str:
+    """A difference times 100, with its sign; nothing is "-0.0"."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
 def paired_differences(

@@ -41,6 +41,7 @@ def test_each_item_is_a_line(tmp_path: Path) -> None:
         "\n=1",
         "\uff1d1+1",
         "=cmd|' /C calc'!A0",
+        "  =1+1",
     ],
 )
 def test_a_formula_is_made_harmless(tmp_path: Path, cell: str) -> None:
@@ -65,6 +66,11 @@ def test_quotes_lines_and_scripts_stay(tmp_path: Path) -> None:
     assert found[:4] == texts[:4]
     assert found[4] == "nul\ufffd"
     assert found[5] == "half ?"
+
+
+def test_a_cell_is_not_split_where_semicolons_separate(tmp_path: Path) -> None:
+    result_of([scored_item("a", 1.0, answer="red;=1+1")]).write_csv(tmp_path / "items.csv")
+    assert '"red;=1+1"' in (tmp_path / "items.csv").read_text(encoding="utf-8-sig")
 
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
