@@ -118,6 +118,8 @@ class EvaluationResult:
     def hardest(self, number: int = 10) -> tuple[ScoredItem, ...]:
         """Return the items with the lowest scores, those with the most confidence first.
 
+        Items with the full score are left out.
+
         Args:
             number: the most items.
         """
@@ -126,7 +128,8 @@ class EvaluationResult:
             value = 0.0 if each.score is None else each.score.value
             return value, -(each.confidence or 0.0)
 
-        return tuple(sorted(self.answered, key=key)[:number])
+        short = [each for each in self.answered if key(each)[0] < 1.0]
+        return tuple(sorted(short, key=key)[:number])
 
     def calibrate(self, method: Method = "isotonic", signal: Signal = "product") -> Calibrator:
         """Fit a calibrator on the answers: an answer is correct if its score is at least a half.
