@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmarks.pictures import PictureBenchmark, with_picture
 from qwenvl_kit.evaluation.columns import ColumnNames
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
 from qwenvl_kit.evaluation.metrics import Metric
@@ -111,7 +112,7 @@ def _ids_of(item: EvaluationItem) -> dict[str, str]:
     """The set, figure and question of an item, by its columns, or by the end of its id."""
     given = {name: item.facts.get(name) for name in _IDS}
     if all(value is not None for value in given.values()):
-        return {name: str(value) for name, value in given.items()}
+        return {name: text_cell(value, item.where, name) for name, value in given.items()}
     parts = item.id.split("_")
     if len(parts) < 4:
         raise EvaluationError(
