@@ -13,7 +13,10 @@ from qwenvl_kit.evaluation.data.rows import Row
 
 _CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 
-_SENTENCE = re.compile(r"<ref>(.*?)</ref>|this sentence describes:\s*(.*)$", re.DOTALL)
+_SENTENCES = (
+    re.compile(r"<ref>(.*?)</ref>", re.DOTALL),
+    re.compile(r"this sentence describes:\s*(.*)$", re.DOTALL),
+)
 """The sentence in the questions of VLMEvalKit's file, and in those without its tags."""
 
 _SPLIT = re.compile(r"(RefCOCO[+g]?)\s+(val|test)[\s_-]*([AB]?)$", re.IGNORECASE)
@@ -99,9 +102,9 @@ def split_of(row: Row) -> str:
 
 
 def _sentence(text: str, where: str) -> str:
-    found = _SENTENCE.search(text)
-    if found:
-        return found[1] if found[1] is not None else found[2]
+    for form in _SENTENCES:
+        if found := form.search(text):
+            return found[1]
     if "bounding box" in text.lower():
         raise EvaluationError(
             f"the question {text!r:.120} has its sentence in an unknown form",

@@ -79,10 +79,18 @@ def _whole(answer: _Answer) -> set[str]:
 
 def _of_text(text: str, options: Mapping[str, str]) -> set[str]:
     """The letters of the options that a text is: exactly, else but for marks, else articles."""
+    near = {
+        each: option for each, option in options.items() if option and _is_as_long(text, option)
+    }
     for same in (str.__eq__, same_text, _same_noun):
-        if found := {each for each, option in options.items() if option and same(text, option)}:
+        if found := {each for each, option in near.items() if same(text, option)}:
             return found
     return set()
+
+
+def _is_as_long(text: str, option: str) -> bool:
+    """False if a text is too long to be an option with other marks."""
+    return len(text) <= 2 * len(option) + 20
 
 
 def _same_noun(first: str, second: str) -> bool:
@@ -159,8 +167,16 @@ def _lines(answer: _Answer) -> set[str]:
     first = lines[0] if lines else ""
     if len(lines) == 1 and (small := phrases.LEADING_SMALL.match(first)):
         letters.add(small["letter"].upper())
-    named = {letter: f"{letter} {option}" for letter, option in answer.options.items() if option}
-    return letters or {letter for letter, whole in named.items() if same_text(first, whole)}
+    return letters or _of_named(first, answer.options)
+
+
+def _of_named(line: str, options: Mapping[str, str]) -> set[str]:
+    """The letter of the option that a line gives with its letter before it: "B dog", "B.dog"."""
+    return {
+        letter
+        for letter, option in options.items()
+        if option and line.startswith(letter) and same_text(line[1:].lstrip(" .):,"), option)
+    }
 
 
 def _end(answer: _Answer) -> set[str]:

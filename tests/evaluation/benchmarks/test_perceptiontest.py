@@ -133,7 +133,9 @@ def test_items_whose_films_are_missing_may_be_failures(films: Path) -> None:
     with pytest.raises(MediaNotFoundError, match="no film 'gone'"):
         asked[1].media  # noqa: B018
     with chat_that(lambda request: "B") as chat:
-        result = evaluate(chat, PerceptionTest(rows[1:], folder=films, missing="fail"), progress=False)
+        result = evaluate(
+            chat, PerceptionTest(rows[1:], folder=films, missing="fail"), progress=False
+        )
     assert result.num_failed == 1
     assert "gone" in str(result.failed[0].error)
 

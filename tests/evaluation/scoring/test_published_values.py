@@ -22,7 +22,11 @@ from qwenvl_kit.evaluation.scoring.text import anls, ocrbench
 CASES = Path(__file__).parent / "cases"
 
 
-def cases() -> Iterator[Any]:
+def cases() -> list[Any]:
+    return list(_cases())
+
+
+def _cases() -> Iterator[Any]:
     for path in sorted(CASES.glob("*.json")):
         for number, case in enumerate(json.loads(path.read_text(encoding="utf-8"))):
             yield pytest.param(case, id=f"{path.stem}-{number}")
