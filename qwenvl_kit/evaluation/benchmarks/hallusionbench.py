@@ -81,15 +81,17 @@ class HallusionBench(PictureBenchmark):
         """
         found = super().item(row)
         facts: dict[str, Any] = {**found.facts, **_ids_of(found)}
-        names = [found.groups[name] for name in ("category", "subcategory")]
-        is_text = names[0] == "VS" and facts["figure"] == "0"
-        whole = "_".join((*names, *(facts[name] for name in _IDS)))
+        category = found.groups["category"]
+        kind = f"{category}_{found.groups['subcategory'].removeprefix(f'{category}_')}"
+        is_text = category == "VS" and facts["figure"] == "0"
+        whole = "_".join((kind, *(facts[name] for name in _IDS)))
+        groups = {**found.groups, "subcategory": kind}
         return replace(
             found if is_text else with_picture(found),
             id=whole if found.id == found.where else found.id,
             facts={**facts, "figure": None if is_text else facts["figure"]},
-            groups={"input": "no picture" if is_text else "picture", **found.groups},
-            cluster=found.cluster or "_".join((*names, facts["set"])),
+            groups={"input": "no picture" if is_text else "picture", **groups},
+            cluster=found.cluster or f"{kind}_{facts['set']}",
         )
 
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str:
