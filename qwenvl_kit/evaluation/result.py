@@ -74,8 +74,7 @@ class EvaluationResult:
         It is that of the first metric in which items of the group count. An item with several
         values, such as skills, counts for each of them.
         """
-        items = [each.item for each in self.answered]
-        names = dict.fromkeys(name for item in items for name in (*item.groups, *item.tags))
+        names = dict.fromkeys(name for each in self.answered for name in each.item.group_names)
         return {name: self._of_group(name) for name in names}
 
     @cached_property
