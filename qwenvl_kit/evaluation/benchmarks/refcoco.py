@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
@@ -182,7 +183,7 @@ class RefCOCO(Benchmark):
             cluster=text_cell(cell(row, names.cluster), where, "cluster"),
             facts={"is_fraction": box.is_fraction},
             where=where,
-            load_media=lambda: media_of(row, names.image, ()),
+            load_media=partial(media_of, row, names.image, ()),
         )
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,8 @@ def test_a_journal_is_refused_if_other_frames_were_shown(tmp_path: Path) -> None
         asked = VideoMME([row()], folder=films, num_frames=2)
         with pytest.raises(JournalError, match="conditions"):
             evaluate(chat, asked, journal=journal, progress=False)
+
+
+def test_items_can_be_sent_to_another_process(films: Path) -> None:
+    item = pickle.loads(pickle.dumps(VideoMME([row()], folder=films)[0]))
+    assert only_film(item).source == str(films / "fFjv93ACGo8.mp4")
