@@ -148,7 +148,7 @@ class Benchmark(Sequence[EvaluationItem]):
 
     @property
     def conditions(self) -> Mapping[str, str]:
-        """What decides answers besides prompt and data, such as the frames of films, in words."""
+        """The settings, besides prompt and data, that decide answers, such as frames of films."""
         return {}
 
     def messages(self, item: EvaluationItem) -> list[Message]:

@@ -34,9 +34,8 @@ _NUMBERS = (
     re.compile(r"-?(?<!\d)\d+(?:\.\d+)?[eE][+-]?\d+"),
     re.compile(r"-?(?:(?<!\d)\d+\.\d+|\.\d+|(?<!\d)\d+\b)(?![eE][+-]?\d+)(?![,\d])"),
 )
-"""Numbers with commas, with an exponent, and others. A search begins where digits begin: it finds
-the
-same, and long rows of digits take no long time."""
+"""Numbers with commas, with an exponent, and others. A search begins where digits begin, so
+that long rows of digits take no long time; it finds the same."""
 
 
 def open_score(answer: str, targets: Sequence[str]) -> ItemScore:
