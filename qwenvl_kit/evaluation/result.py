@@ -111,7 +111,8 @@ class EvaluationResult:
     @property
     def mean_visual_tokens(self) -> float | None:
         """The visual tokens of an item, on average; None if no reply tells them."""
-        used = [each.reply.usage.visual_tokens for each in self.answered if each.reply is not None]
+        facts = [each.reply_facts for each in self.answered]
+        used = [each.visual_tokens for each in facts if each is not None]
         return sum(used) / len(used) if used else None
 
     def hardest(self, number: int = 10) -> tuple[ScoredItem, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.benchmarks.pictures import PictureBenchmark
+from qwenvl_kit.evaluation.benchmarks.pictures import PictureBenchmark, with_picture
 from qwenvl_kit.evaluation.columns import ColumnNames
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
@@ -70,6 +70,7 @@ class HallusionBench(PictureBenchmark):
         optional=("id", "choices", "image", "video", "cluster", *_IDS, "details"),
     )
     rule: ClassVar[str] = "yes_no"
+    needs_picture: ClassVar[bool] = False
 
     def item(self, row: Row) -> EvaluationItem:
         """Return the item of a row, with the set, figure and question that its id or columns name.
@@ -83,7 +84,7 @@ class HallusionBench(PictureBenchmark):
         is_text = names[0] == "VS" and facts["figure"] == "0"
         whole = "_".join((*names, *(facts[name] for name in _IDS)))
         return replace(
-            found,
+            found if is_text else with_picture(found),
             id=whole if found.id == found.where else found.id,
             facts={**facts, "figure": None if is_text else facts["figure"]},
             groups={"input": "no picture" if is_text else "picture", **found.groups},

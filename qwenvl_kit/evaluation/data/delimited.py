@@ -23,6 +23,7 @@ DELIMITERS = {".tsv": "\t", ".csv": ","}
 """The delimiter by the ending of a file."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BUFFER_BYTES = 2**20
 _MOST_BYTES = 2**30
 """The longest record: a quote that is never closed would take the whole file into memory."""
 
@@ -77,7 +78,7 @@ class _RecordFile:
     def records(self) -> Iterator[_Record]:
         """Its records in their order; blank lines are none."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", buffering=_BUFFER_BYTES) as file:
                 offset = len(_BYTE_ORDER_MARK) if file.read(3) == _BYTE_ORDER_MARK else 0
                 file.seek(offset)
                 for line, content in self._whole_records(file):
@@ -147,8 +148,9 @@ class _RecordFile:
 
     def _cells(self, content: bytes, where: str) -> list[str]:
         """The cells of a record."""
+        num_ends = 2 if content.endswith(b"\r\n") else int(content.endswith(b"\n"))
         try:
-            text = content.decode()
+            text = str(memoryview(content)[: len(content) - num_ends], "utf-8")
         except UnicodeDecodeError as error:
             raise EvaluationError(
                 f"the line is no text in UTF-8 (byte {error.start})",
@@ -156,7 +158,6 @@ class _RecordFile:
                 hint=f"iconv -t UTF-8 {self.path.name}",
                 where=where,
             ) from error
-        text = text.removesuffix("\n").removesuffix("\r")
         return split_cells(text, self.delimiter)
 
 
@@ -178,7 +179,9 @@ def split_cells(text: str, delimiter: str) -> list[str]:
         quoted = ""
         if text.startswith('"', at):
             end = _after_quoted(text, '"', at + 1)
-            quoted, at = text[at + 1 : end - 1].replace('""', '"'), end
+            quoted, at = text[at + 1 : end - 1], end
+            if '"' in quoted:
+                quoted = quoted.replace('""', '"')
         stop = text.find(delimiter, at)
         cells.append(quoted + (text[at:] if stop < 0 else text[at:stop]))
         at = stop + 1 if stop >= 0 else -1

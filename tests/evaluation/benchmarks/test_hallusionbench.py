@@ -120,6 +120,9 @@ def test_the_rows_of_a_hub_are_read(tmp_path: Path) -> None:
     assert len(item.media) == 1
     (item,) = HallusionBench(tmp_path / "data", split="non_image")
     assert item.media == ()
+    (item,) = HallusionBench([{**row, "image": None, "filename": None}])
+    with pytest.raises(EvaluationError, match="no picture"):
+        item.media  # noqa: B018  # a property that reads
 
 
 def test_the_prompts_are_the_published_ones() -> None:
