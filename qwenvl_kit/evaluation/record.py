@@ -34,7 +34,7 @@ class EvaluationRecord:
         items: the digest of the items that were asked: ids, questions, options, right answers.
         prompt: the name of the prompt.
         prompts: the digest of all texts that were asked.
-        conditions: what decides answers besides, such as the frames of films that were shown.
+        conditions: further settings that decide answers, such as the frames of films.
         num_all: the number of items in the data.
         seed: the seed by which a part of them was drawn; None if all were asked.
         method: "text" or "probability".

@@ -56,7 +56,7 @@ def manifest() -> ModelManifest:
 
 
 class _KitModel(lmms):  # type: ignore[misc]  # lmms-eval has no types
-    """What both kinds of model share.
+    """The base of both kinds of model.
 
     Args:
         pretrained: a checkpoint; None takes the small model that is part of the kit.

@@ -41,7 +41,7 @@ class EgoSchema(FilmBenchmark):
         targets=("answer",),
         choices=("option", "options"),
         video=("video_idx", "q_uid", "video"),
-        optional=("image", "cluster"),
+        optional=("targets", "image", "cluster"),
     )
     hidden_answers: ClassVar[str] = (
         "the answers of 500 of its 5,031 questions are public (configuration Subset, or "

@@ -9,12 +9,8 @@ from typing import Any
 import pytest
 
 from qwenvl_kit.errors import EvaluationError, VideoTimingError
-from qwenvl_kit.evaluation.benchmarks.film_parts import (
-    Film,
-    FilmSampling,
-    chosen_sampling,
-    shown_times,
-)
+from qwenvl_kit.evaluation.benchmarks.film_parts import Film, FilmSampling, chosen_sampling
+from qwenvl_kit.evaluation.benchmarks.media_facts import shown_times
 from qwenvl_kit.messages.message import VideoPart
 from tests.evaluation.benchmarks.film_files import with_films
 from tests.videos import write_video
@@ -96,7 +92,7 @@ def test_frames_that_end_before_the_start_are_told(tmp_path: Path) -> None:
 
 def test_the_times_of_shown_frames_are_those_that_the_model_sees(tmp_path: Path) -> None:
     film = write_video(tmp_path / "a.mp4", 50, width=64, height=64, fps=10)
-    times = shown_times(FilmSampling(2.0, 768).part(Film(film)))
+    times = shown_times(FilmSampling(2.0, 768).part(Film(film)), None)
     assert len(times) == 10
     assert times[0] == 0.0
     assert times[-1] == pytest.approx(4.9)

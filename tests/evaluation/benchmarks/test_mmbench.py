@@ -12,7 +12,7 @@ import pytest
 
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmarks.mmbench import MMBench
-from qwenvl_kit.evaluation.evaluating import score_answers
+from qwenvl_kit.evaluation.evaluating import chosen_items, score_answers
 from tests.evaluation.benchmarks.film_files import write_parquet, write_tsv
 
 OPTIONS = ("cat", "dog", "cow", "pig")
@@ -115,6 +115,15 @@ def test_a_file_without_rotations_is_scored_as_it_is() -> None:
 def test_the_index_of_the_group_counts_where_there_is_one() -> None:
     given = [{**row, "g_index": 9} for row in rows(1, rotations=2)]
     assert {item.facts["rotated"] for item in MMBench(given)} == {"9"}
+
+
+def test_a_part_has_all_rotations_of_its_questions() -> None:
+    # Rotations drawn one by one would be of many questions, and flatter.
+    asked = MMBench([row for number in range(1, 30) for row in rows(number)])
+    few, more = chosen_items(asked, 10, seed=0), chosen_items(asked, 40, seed=0)
+    assert (len(few), len(more)) == (12, 40)
+    assert {item.id for item in few} <= {item.id for item in more}
+    assert len({item.facts["rotated"] for item in few}) == 3
 
 
 def test_an_index_that_is_no_number_is_refused() -> None:

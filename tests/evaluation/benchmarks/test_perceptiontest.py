@@ -47,6 +47,7 @@ def test_its_columns_are_read(tmp_path: Path, films: Path) -> None:
     assert item.choices == tuple(OPTIONS)
     assert item.targets == ("B",)
     assert item.groups == {"area": "physics", "reasoning": "descriptive"}
+    assert item.tags == {"tag": ("motion", "object tracking")}
     assert item.cluster == "video_8241"
     assert only_film(item).source == str(films / "video_8241.mp4")
 

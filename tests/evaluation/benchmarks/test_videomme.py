@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qwenvl_kit.errors import EvaluationError, JournalError
+from qwenvl_kit import MediaPolicy, VisionChat
+from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.errors import EvaluationError, JournalError, MediaForbiddenError
 from qwenvl_kit.evaluation.benchmarks.videomme import VideoMME
 from qwenvl_kit.evaluation.evaluating import evaluate
 from tests.evaluation.benchmarks.film_files import (
@@ -258,3 +261,25 @@ def test_a_journal_is_refused_if_other_frames_were_shown(tmp_path: Path) -> None
         asked = VideoMME([row()], folder=films, num_frames=2)
         with pytest.raises(JournalError, match="conditions"):
             evaluate(chat, asked, journal=journal, progress=False)
+
+
+def test_items_can_be_sent_to_another_process(films: Path) -> None:
+    item = pickle.loads(pickle.dumps(VideoMME([row()], folder=films)[0]))
+    assert only_film(item).source == str(films / "fFjv93ACGo8.mp4")
+
+
+def test_films_are_measured_by_the_media_policy_of_the_chat(
+    tmp_path: Path, subtitles: Path
+) -> None:
+    films = tmp_path / "real"
+    films.mkdir()
+    write_video(films / "fFjv93ACGo8.mp4", 10, width=64, height=64, fps=10)
+    (tmp_path / "allowed").mkdir()
+    policy = MediaPolicy(allow_folders=(tmp_path / "allowed",))
+    asked = VideoMME([row()], folder=films, subtitles=subtitles)
+    with (
+        VisionChat(ScriptedBackend(["C"]), media=policy) as chat,
+        pytest.raises(MediaForbiddenError),
+    ):
+        asked.for_chat(chat).messages(asked[0])
+    assert asked.messages(asked[0])
