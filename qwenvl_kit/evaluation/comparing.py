@@ -266,7 +266,7 @@ def _by_group(
 
 def _row(name: str, found: PairedDifference, p_value: float) -> tuple[str, ...]:
     return (
-        name,
+        shown(name) if name.strip() == name else f"  {shown(name.strip())}",
         f"{100 * found.first:.1f}",
         f"{100 * found.second:.1f}",
         str(found),

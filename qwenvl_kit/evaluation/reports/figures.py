@@ -96,7 +96,7 @@ def notes_of(result: EvaluationResult) -> Iterator[str]:
         yield f"{_share(result.num_cut, answered)} ended at the greatest length"
     if result.num_judged:
         judge = record.judge.get("model", "a chat")
-        yield f"{_share(result.num_judged, answered)} were read by a judge, {judge}"
+        yield f"{_share(result.num_judged, answered)} went to a judge, {judge}"
     yield from _clusters(result)
     yield from _groups_left_out(result)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -60,7 +60,10 @@ def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
     return EvaluationResult(
         record=_copied(saved.record, EvaluationRecord),
         items=tuple(_loaded(each) for each in saved.items),
-        metrics=tuple(_copied(each, Metric) for each in saved.metrics),
+        metrics=tuple(
+            replace(_copied(each, Metric), unit=tuple(each.unit), of=tuple(each.of))
+            for each in saved.metrics
+        ),
     )
 
 
