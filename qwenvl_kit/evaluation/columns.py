@@ -9,7 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, media_of, text_cell
+from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, media_of, plain_cell, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
 
@@ -142,7 +142,7 @@ def read_item(row: Row, names: ColumnNames, targets: Sequence[str] | None = None
         groups=_texts(row, names.groups),
         tags=_tags(row, names.tags),
         cluster=text_cell(cell(row, names.cluster), row.where, "cluster"),
-        facts={name: cell(row, columns) for name, columns in names.facts.items()},
+        facts={name: plain_cell(cell(row, of)) for name, of in names.facts.items()},
         where=row.where,
         load_media=partial(media_of, row, names.image, names.video),
     )

@@ -59,6 +59,11 @@ class EvaluationItem:
         default=_no_media, repr=False, compare=False
     )
 
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The names of its groups and tags."""
+        return (*self.groups, *self.tags)
+
     def values_of(self, group: str) -> tuple[str, ...]:
         """Return the values of a group or tag; empty if the item has none."""
         if group in self.groups:

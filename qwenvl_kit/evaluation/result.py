@@ -74,8 +74,7 @@ class EvaluationResult:
         It is that of the first metric in which items of the group count. An item with several
         values, such as skills, counts for each of them.
         """
-        items = [each.item for each in self.answered]
-        names = dict.fromkeys(name for item in items for name in (*item.groups, *item.tags))
+        names = dict.fromkeys(name for each in self.answered for name in each.item.group_names)
         return {name: self._of_group(name) for name in names}
 
     @cached_property
@@ -118,6 +117,8 @@ class EvaluationResult:
     def hardest(self, number: int = 10) -> tuple[ScoredItem, ...]:
         """Return the items with the lowest scores, those with the most confidence first.
 
+        Items with the full score are left out.
+
         Args:
             number: the most items.
         """
@@ -126,7 +127,8 @@ class EvaluationResult:
             value = 0.0 if each.score is None else each.score.value
             return value, -(each.confidence or 0.0)
 
-        return tuple(sorted(self.answered, key=key)[:number])
+        short = [each for each in self.answered if key(each)[0] < 1.0]
+        return tuple(sorted(short, key=key)[:number])
 
     def calibrate(self, method: Method = "isotonic", signal: Signal = "product") -> Calibrator:
         """Fit a calibrator on the answers: an answer is correct if its score is at least a half.

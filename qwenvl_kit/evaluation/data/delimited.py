@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -216,7 +217,7 @@ def _after_quoted(text: str | bytes, quote: str | bytes, at: int) -> int:
 
 
 def _check_header(columns: Sequence[str], path: Path) -> None:
-    repeated = [name for name in columns if columns.count(name) > 1]
+    repeated = [name for name, number in Counter(columns).items() if number > 1]
     if repeated:
         raise EvaluationError(
             f"two columns of {path.name} have the name {repeated[0]!r}",

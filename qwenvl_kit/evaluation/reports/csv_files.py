@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.evaluation.reports.result_files import RESULT_FILES
 
 if TYPE_CHECKING:
-    from qwenvl_kit.evaluation.items import ScoredItem
+    from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
     from qwenvl_kit.evaluation.result import EvaluationResult
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -48,12 +48,12 @@ def write_csv(result: EvaluationResult, path: str | os.PathLike[str]) -> None:
     Raises:
         EvaluationError: the file cannot be written.
     """
-    groups = list(dict.fromkeys(name for each in result.items for name in each.item.groups))
+    groups = list(dict.fromkeys(name for each in result.items for name in each.item.group_names))
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, *(_harmless(f"group:{name}") for name in groups)])
     for each in result.items:
-        cells = [*_cells(each), *(each.item.groups.get(name, "") for name in groups)]
+        cells = [*_cells(each), *(_group(each.item, name) for name in groups)]
         writer.writerow([_harmless(cell) for cell in cells])
     content = text.getvalue().encode("utf-8-sig", "replace")
     RESULT_FILES.write(Path(os.fsdecode(path)), content)
@@ -78,6 +78,13 @@ def _cells(found: ScoredItem) -> list[Any]:
         item.cluster,
         None if found.error is None else f"{type(found.error).__name__}: {found.error}",
     ]
+
+
+def _group(item: EvaluationItem, name: str) -> str:
+    """The value of a group; the values of a tag as a list of JSON."""
+    if name in item.tags:
+        return json.dumps(item.tags[name], ensure_ascii=False)
+    return item.groups.get(name, "")
 
 
 def _harmless(cell: Any) -> Any:

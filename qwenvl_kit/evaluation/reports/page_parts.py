@@ -78,7 +78,8 @@ def item_card(found: ScoredItem) -> str:
     """Return an item with its pictures, question, answers and score."""
     value = 0.0 if found.score is None else found.score.value
     confidence = "" if found.confidence is None else f"confidence {percent(found.confidence)}"
-    groups = ", ".join(f"{name}: {each}" for name, each in found.item.groups.items())
+    item = found.item
+    groups = ", ".join(f"{name}: {', '.join(item.values_of(name))}" for name in item.group_names)
     lines = (
         ("question", _text(found.question)),
         ("options", "<br>".join(map(safe, found.item.choices))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -110,6 +110,7 @@ class _SavedItem:
     targets: tuple[str, ...]
     choices: tuple[str, ...] = ()
     groups: dict[str, str]
+    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
     cluster: str = ""
     facts: dict[str, Any]
     where: str = ""
@@ -144,6 +145,7 @@ def _saved(found: ScoredItem) -> _SavedItem:
         targets=tuple(item.targets),
         choices=tuple(item.choices),
         groups=dict(item.groups),
+        tags=dict(item.tags),
         cluster=item.cluster,
         facts=dict(item.facts),
         where=item.where,
@@ -165,6 +167,7 @@ def _loaded(saved: _SavedItem) -> ScoredItem:
         targets=saved.targets,
         choices=saved.choices,
         groups=saved.groups,
+        tags=saved.tags,
         cluster=saved.cluster,
         facts=saved.facts,
         where=saved.where,

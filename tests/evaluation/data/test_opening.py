@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,18 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(EvaluationError, match="cannot be read"):
         open_rows(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_is_refused_because_it_cannot_be_read_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tsv")
+    with pytest.raises(EvaluationError, match="are no file"):
+        open_rows(tmp_path / "a.tsv")
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="embedded null byte"):
+        open_rows("a\0b.tsv")
 
 
 def test_a_split_of_a_file_is_taken_by_its_column(tmp_path: Path) -> None:
