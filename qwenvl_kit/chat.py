@@ -631,7 +631,12 @@ class VisionChat:
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         return BatchStream.begin(
-            requests, defaults, self._slot, self._stats, max_batch_size, journal
+            requests,
+            defaults,
+            self._slot,
+            self._stats,
+            max_in_flight=max_batch_size,
+            journal=journal,
         )
 
     def plan(
