@@ -18,7 +18,8 @@ from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
 from qwenvl_kit.evaluation.progress import Progress
 from qwenvl_kit.evaluation.record import EvaluationRecord, Method, new_record
-from qwenvl_kit.evaluation.result import EvaluationResult, metrics_of
+from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.scored_run import metrics_of
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
 from qwenvl_kit.requests import Request, check_sampling

@@ -13,7 +13,7 @@ from qwenvl_kit.evaluation.reports.result_files import RESULT_FILES
 
 if TYPE_CHECKING:
     from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Characters at the beginning of a cell that a spreadsheet may take for a formula (OWASP, "CSV
@@ -39,7 +39,7 @@ COLUMNS = (
 """The columns; those of groups follow, such as `group:language`."""
 
 
-def write_csv(result: EvaluationResult, path: str | os.PathLike[str]) -> None:
+def write_csv(result: ScoredRun, path: str | os.PathLike[str]) -> None:
     """Write the items of a result as CSV, a line each, in one step.
 
     Lists are JSON. A cell that a spreadsheet would take for a formula begins with an apostrophe:

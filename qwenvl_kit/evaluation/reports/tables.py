@@ -16,13 +16,13 @@ from qwenvl_kit.evaluation.reports.figures import (
 from qwenvl_kit.tables import Table
 
 if TYPE_CHECKING:
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _MOST_CHARACTERS = 60
 """The most characters of a name."""
 
 
-def result_table(result: EvaluationResult) -> Table:
+def result_table(result: ScoredRun) -> Table:
     """Return the table of a result: metrics, groups, and what was not counted.
 
     Scores are times 100, each with its 95% interval. If a metric counts units of several items,

@@ -189,7 +189,7 @@ def test_many_failures_are_shown_in_part(tmp_path: Path) -> None:
 
 
 def test_a_loaded_result_has_a_page_without_pictures(tmp_path: Path) -> None:
-    from qwenvl_kit.evaluation.reports.result_files import load_result
+    from qwenvl_kit.evaluation.result import load_result
 
     small_result().save(tmp_path / "result.json")
     check_is_harmless(page_of(load_result(tmp_path / "result.json"), tmp_path))

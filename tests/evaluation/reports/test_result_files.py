@@ -13,7 +13,7 @@ import pytest
 from qwenvl_kit import errors
 from qwenvl_kit.errors import EvaluationError, MediaDecodeError, QwenVLKitError
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.reports.result_files import load_result
+from qwenvl_kit.evaluation.result import load_result
 from tests.evaluation.benches import benchmark, chat_that, right_answer
 from tests.evaluation.making import scored_item
 from tests.evaluation.results import result_of, small_result
