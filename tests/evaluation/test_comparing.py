@@ -78,12 +78,12 @@ def test_groups_are_compared_with_a_correction_for_their_number() -> None:
 def test_values_of_tags_are_compared_each(tmp_path: Path) -> None:
     def tagged(*values: float) -> EvaluationResult:
         found = run_of(*values)
-        tags = ({"skill": ("read", "count")}, {"skill": ("read",)}, {"skill": ()}, {})
+        skills: tuple[tuple[str, ...], ...] = (("read", "count"), ("read",), (), ())
         return replace(
             found,
             items=tuple(
-                replace(each, item=replace(each.item, tags=own))
-                for each, own in zip(found.items, tags, strict=True)
+                replace(each, item=replace(each.item, tags={"skill": own}))
+                for each, own in zip(found.items, skills, strict=True)
             ),
         )
 
