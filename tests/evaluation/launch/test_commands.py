@@ -143,6 +143,31 @@ def test_what_cannot_be_done_is_told_in_a_line_and_ends_with_2(
     assert not LOADED
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--limit", "0"), "--limit 0"),
+        (("--seed", "-1"), "--seed -1"),
+        (("--max-batch-size", "0"), "--max-batch-size 0"),
+        (("--max-new-tokens", "-3"), "max_new_tokens=-3"),
+        (("--budget", "enormous"), "enormous"),
+        (("--prompt", "{question"), "{question"),
+        (("--scorer", "nope"), "nope"),
+        (("--group", "nope"), "nope"),
+        (("--split", "nope"), "nope"),
+        (("--set", "groups=5"), "the option --group"),
+        (("--set", "data=x"), "the option --data"),
+        (("--column", "answer=nope"), "answer"),
+    ],
+)
+def test_settings_that_cannot_be_are_told_before_a_model_is_loaded(
+    data: Path, arguments: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert own(data, *arguments) == 2
+    assert told in capsys.readouterr().err
+    assert not LOADED
+
+
 def test_arguments_of_a_benchmark_that_there_are_not_are_told(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
