@@ -10,3 +10,11 @@
 An answer that cannot be read is wrong, counted and shown: nothing is guessed. Each score has an
 interval, and each run can be repeated from its record.
 """
+
+from qwenvl_kit.evaluation.benchmark import Benchmark
+from qwenvl_kit.evaluation.evaluating import evaluate, score_answers
+from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, ScoredItem
+from qwenvl_kit.evaluation.metrics import Metric
+from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.statistics.estimates import Estimate
+from qwenvl_kit.evaluation.statistics.sample_size import items_needed

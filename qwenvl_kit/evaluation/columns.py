@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from string import ascii_uppercase
 from typing import Any
 
@@ -137,7 +138,7 @@ def read_item(row: Row, names: ColumnNames) -> EvaluationItem:
         cluster=text_cell(cell(row, names.cluster), row.where, "cluster"),
         facts={name: cell(row, columns) for name, columns in names.facts.items()},
         where=row.where,
-        load_media=lambda: media_of(row, names.image, names.video),
+        load_media=partial(media_of, row, names.image, names.video),
     )
 
 

@@ -15,7 +15,11 @@ from qwenvl_kit.results import Reply
 MediaPart: TypeAlias = Union[ImagePart, VideoPart]
 """A picture or film of an item."""
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
 
 
 def _no_media() -> tuple[MediaPart, ...]:
@@ -44,9 +48,9 @@ class EvaluationItem:
     question: str
     targets: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    groups: Mapping[str, str] = _NONE
+    groups: Mapping[str, str] = field(default_factory=_nothing)
     cluster: str = ""
-    facts: Mapping[str, Any] = _NONE
+    facts: Mapping[str, Any] = field(default_factory=_nothing)
     where: str = ""
     load_media: Callable[[], tuple[MediaPart, ...]] = field(
         default=_no_media, repr=False, compare=False

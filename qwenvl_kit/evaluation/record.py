@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import EvaluationItem, digest_items
 from qwenvl_kit.journal import fingerprint
+from qwenvl_kit.options import as_budget
 
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
@@ -105,13 +106,14 @@ def new_record(
 
 def _settings(chat: VisionChat | None, settings: Request | None) -> tuple[dict[str, Any], ...]:
     """The sampling and the budget of a call, as dicts."""
-    if chat is None or settings is None:
+    if settings is None:
         return {}, {}
-    sampling = settings.sampling or chat.default_sampling
-    budget = settings.budget if settings.budget is not None else chat.budget
-    from qwenvl_kit.options import as_budget
-
-    return asdict(sampling), asdict(as_budget(budget))
+    sampling = settings.sampling or (None if chat is None else chat.default_sampling)
+    budget = settings.budget or (None if chat is None else chat.default_budget)
+    return (
+        {} if sampling is None else asdict(sampling),
+        {} if budget is None else asdict(as_budget(budget)),
+    )
 
 
 def _versions() -> dict[str, str]:

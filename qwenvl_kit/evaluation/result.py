@@ -17,7 +17,8 @@ from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metric
 from qwenvl_kit.tables import Table
 
 if TYPE_CHECKING:
-    from qwenvl_kit.calibration.calibrator import Method, Signal
+    from qwenvl_kit.calibration.calibrator import Method
+    from qwenvl_kit.calibration.signals import Signal
 
 
 @dataclass(frozen=True)

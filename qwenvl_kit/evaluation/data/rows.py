@@ -43,6 +43,17 @@ class Row(Mapping[str, Any]):
     def __len__(self) -> int:
         return len({*self._cells, *self._heavy})
 
+    def __repr__(self) -> str:
+        return f"Row({self.where!r}, columns {', '.join(self)})"
+
+    def is_in_memory(self, column: str) -> bool:
+        """Return True if a cell needs no reading."""
+        return column in self._cells and column not in self._heavy
+
+    def with_heavy(self, column: str, read: Callable[[], Any]) -> Row:
+        """Return the row with another way to read a cell."""
+        return Row(self._cells, self.where, {**self._heavy, column: read}, self.folder)
+
 
 class Rows(Protocol):
     """The rows of a file, or of values in memory.
@@ -54,13 +65,16 @@ class Rows(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name."""
 
     @property
-    def columns(self) -> Sequence[str]: ...
+    def columns(self) -> Sequence[str]:
+        """The columns."""
 
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """The digest."""
 
     def __len__(self) -> int: ...
 

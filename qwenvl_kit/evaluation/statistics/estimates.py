@@ -16,7 +16,13 @@ from qwenvl_kit.evaluation.statistics.quantiles import (
     score_interval,
     student_quantile,
 )
-from qwenvl_kit.evaluation.statistics.units import Numbers, Units, cluster_places, in_order, units_of
+from qwenvl_kit.evaluation.statistics.units import (
+    Numbers,
+    Units,
+    cluster_places,
+    in_order,
+    units_of,
+)
 
 ROUNDS = 2000
 """The number of samples of a bootstrap."""
@@ -99,14 +105,46 @@ def estimate_metrics(
     }
     if not units:
         return {}
-    means = {name: mean_of(each) for name, each in units.items()}
-    drawn = bootstrap_means(list(units.values()), len(places), rounds, seed)
-    samples = dict(zip(units, drawn))
-    return {
-        metric.name: _estimate(metric, parts, units, means, samples, level)
-        for metric in metrics
-        if (parts := parts_of(metric, metrics)) and all(part in units for part in parts)
+    sampled = sample_means(units, len(places), rounds, seed)
+    found = {
+        metric.name: _estimate(parts_of(metric, metrics), sampled, level) for metric in metrics
     }
+    return {name: each for name, each in found.items() if each is not None}
+
+
+@dataclass(frozen=True)
+class SampledMeans:
+    """Metrics that are no means of others, in samples of clusters, by their names.
+
+    Attributes:
+        units: the units of each.
+        samples: the mean of each sample, (rounds,).
+    """
+
+    units: Mapping[str, Units]
+    samples: Mapping[str, Numbers]
+
+    def variance(self, parts: Mapping[str, float]) -> float:
+        """The variance of a weighted mean, times G / (G - 1); 0 where nothing varies."""
+        values = sum(weight * self.samples[name] for name, weight in parts.items())
+        known = numpy.asarray(values)[numpy.isfinite(values)]
+        number = self.num_clusters(parts)
+        if number < 2 or len(known) < 2:
+            return 0.0
+        found = float(known.var()) * number / (number - 1)
+        return 0.0 if found < _SAME else found
+
+    def num_clusters(self, parts: Mapping[str, float]) -> int:
+        """The number of clusters that have a unit of a mean of metrics."""
+        return len(numpy.unique(numpy.concatenate([self.units[each].clusters for each in parts])))
+
+
+def sample_means(
+    units: Mapping[str, Units], num_clusters: int, rounds: int, seed: int
+) -> SampledMeans:
+    """Return the means of metrics in samples of clusters; see `bootstrap_means`."""
+    drawn = bootstrap_means([*units.values()], num_clusters, rounds, seed)
+    return SampledMeans(units, dict(zip(units, drawn)))
 
 
 def parts_of(metric: Metric, metrics: Sequence[Metric]) -> dict[str, float]:
@@ -132,47 +170,27 @@ def check_settings(level: float, rounds: int, seed: int) -> None:
         raise EvaluationError(f"seed={seed!r} was given", expected="a whole number, 0 or more")
 
 
-def weighted(parts: Mapping[str, float], values: Mapping[str, Numbers]) -> Numbers:
-    """Return the weighted sum of samples of metrics."""
-    found: Numbers = sum(  # type: ignore[assignment]  # of at least one part
-        weight * values[name] for name, weight in parts.items()
-    )
-    return found
-
-
-def corrected_variance(samples: Numbers, num_clusters: int) -> float:
-    """Return the variance of samples of clusters, times G / (G - 1); 0 for one cluster."""
-    known = samples[numpy.isfinite(samples)]
-    if num_clusters < 2 or len(known) < 2:
-        return 0.0
-    found = float(known.var()) * num_clusters / (num_clusters - 1)
-    return 0.0 if found < _SAME else found
-
-
-def _estimate(
-    metric: Metric,
-    parts: Mapping[str, float],
-    units: Mapping[str, Units],
-    means: Mapping[str, float],
-    samples: Mapping[str, Numbers],
-    level: float,
-) -> Estimate:
-    value = sum(weight * means[name] for name, weight in parts.items())
-    counted = [units[name] for name in parts]
-    num_clusters = len(numpy.unique(numpy.concatenate([each.clusters for each in counted])))
-    variance = corrected_variance(weighted(parts, samples), num_clusters)
-    low, high = _interval(value, variance, num_clusters, level)
+def _estimate(parts: Mapping[str, float], sampled: SampledMeans, level: float) -> Estimate | None:
+    """The estimate of a weighted mean of metrics; None if one of them has no units."""
+    if not parts.keys() <= sampled.units.keys():
+        return None
+    counted = [sampled.units[name] for name in parts]
+    value = sum(weight * mean_of(sampled.units[name]) for name, weight in parts.items())
+    number = sampled.num_clusters(parts)
+    low, high = _interval(value, sampled.variance(parts), number, level)
     return Estimate(
         value=value,
         low=low,
         high=high,
         num_items=max(each.num_items for each in counted),
         num_units=sum(map(len, counted)),
-        num_clusters=num_clusters,
+        num_clusters=number,
     )
 
 
-def _interval(value: float, variance: float, num_clusters: int, level: float) -> tuple[float, float]:
+def _interval(
+    value: float, variance: float, num_clusters: int, level: float
+) -> tuple[float, float]:
     upper = (1 + level) / 2
     if not variance:
         return score_interval(value, num_clusters, normal_quantile(upper))

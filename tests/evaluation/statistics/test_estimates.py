@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import numpy
 import pytest
@@ -66,7 +65,7 @@ def test_a_unit_may_be_named_by_a_group() -> None:
 
 def test_a_unit_without_its_fact_is_refused_with_the_item() -> None:
     metric = Metric(name="qAcc", unit=("set",))
-    with pytest.raises(EvaluationError, match=r"'7' has no fact or group 'set'.*data\.tsv:7"):
+    with pytest.raises(EvaluationError, match=r"data\.tsv:7: the item '7' has no fact or group 'set'"):
         estimate_metrics([scored_item("7", 1.0)], [metric])
 
 
@@ -193,18 +192,6 @@ def test_scores_between_right_and_wrong_have_a_narrower_interval() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(EvaluationError, match=next(iter(settings))):
         accuracy(items_of(1.0, 0.0), **settings)
-
-
-def test_five_thousand_items_take_a_moment() -> None:
-    items = items_of(*(float(at % 3 > 0) for at in range(5000)))
-    fastest = min(_seconds(items) for _ in range(3))
-    assert fastest < 2.0
-
-
-def _seconds(items: list[ScoredItem]) -> float:
-    started = time.process_time()
-    accuracy(items)
-    return time.process_time() - started
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
