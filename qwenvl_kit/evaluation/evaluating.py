@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.answering import answer_by_probability, answer_by_text
+from qwenvl_kit.evaluation.answering import Asking, answer_by_probability, answer_by_text
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
@@ -83,6 +83,7 @@ def evaluate(
     """
     _check(benchmark, limit, seed, method)
     check_sampling(sampling)
+    benchmark = benchmark.for_chat(chat)
     items = chosen_items(benchmark, limit, seed)
     settings = Request(
         "",
@@ -106,9 +107,10 @@ def evaluate(
     answer = answer_by_text if method == "text" else answer_by_probability
     with (
         _opened(journal, chat, benchmark, record) as kept,
-        Progress(len(items), metrics, is_shown=progress) as shown,
+        Progress(len(items), is_shown=progress) as shown,
     ):
-        found = answer(chat, benchmark, items, settings, kept, shown, max_batch_size)
+        asking = Asking(chat, benchmark, settings, kept, shown, max_batch_size)
+        found = answer(asking, items)
     if judge is not None:
         found = judge_unread(judge, benchmark, found, journal)
     record = replace(record, seconds=time.perf_counter() - started)
@@ -147,6 +149,7 @@ def _opened(
         "benchmark": record.benchmark,
         "data": benchmark.digest,
         "prompt": record.prompt,
+        "conditions": record.conditions,
         "method": record.method,
         "model": model_facts(chat.report()),
         "sampling": record.sampling,
@@ -169,14 +172,10 @@ def _check(benchmark: object, limit: object, seed: object, method: object) -> No
                 f"{name}={value!r} was given", expected=f"a whole number, {least} or more"
             )
     if method not in ("text", "probability"):
-        raise EvaluationError(
-            f"method={method!r} was given", expected="'text' or 'probability'"
-        )
+        raise EvaluationError(f"method={method!r} was given", expected="'text' or 'probability'")
 
 
-def scored(
-    benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any
-) -> ScoredItem:
+def scored(benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any) -> ScoredItem:
     """Return an item with an answer and its score."""
     return ScoredItem(item=item, answer=answer, score=benchmark.score(item, answer), **more)
 

@@ -37,6 +37,8 @@ class EvaluationItem:
             letter of the right one.
         choices: the texts of the options, that of A first; empty if the question has none.
         groups: the value of each group that results are told by, such as {"language": "ja"}.
+        tags: the values of groups of which an item may have several, such as
+            {"skill": ("algebraic reasoning", "statistical reasoning")}.
         cluster: the picture, document or film that questions share; intervals are drawn by it.
             Empty if the item shares nothing.
         facts: further values that the rule or the prompt needs, such as the type of an answer.
@@ -49,12 +51,19 @@ class EvaluationItem:
     targets: tuple[str, ...]
     choices: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=_nothing)
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     cluster: str = ""
     facts: Mapping[str, Any] = field(default_factory=_nothing)
     where: str = ""
     load_media: Callable[[], tuple[MediaPart, ...]] = field(
         default=_no_media, repr=False, compare=False
     )
+
+    def values_of(self, group: str) -> tuple[str, ...]:
+        """Return the values of a group or tag; empty if the item has none."""
+        if group in self.groups:
+            return (self.groups[group],)
+        return tuple(self.tags.get(group, ()))
 
     @property
     def media(self) -> tuple[MediaPart, ...]:

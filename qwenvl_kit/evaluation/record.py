@@ -34,6 +34,7 @@ class EvaluationRecord:
         items: the digest of the items that were asked: ids, questions, options, right answers.
         prompt: the name of the prompt.
         prompts: the digest of all texts that were asked.
+        conditions: what decides answers besides, such as the frames of films that were shown.
         num_all: the number of items in the data.
         seed: the seed by which a part of them was drawn; None if all were asked.
         method: "text" or "probability".
@@ -59,6 +60,7 @@ class EvaluationRecord:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     thinking: bool | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)
     judge: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     begun: str = ""
@@ -94,6 +96,7 @@ def new_record(
         items=digest_items(items),
         prompt=benchmark.prompt_name,
         prompts=digest_prompts(benchmark, items),
+        conditions=dict(benchmark.conditions),
         num_all=len(benchmark),
         model=model,
         sampling=sampling,

@@ -69,8 +69,13 @@ class EvaluationResult:
 
     @cached_property
     def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
-        """The score of each value of each group, such as `by_group["language"]["ja"]`."""
-        names = dict.fromkeys(name for each in self.answered for name in each.item.groups)
+        """The score of each value of each group, such as `by_group["language"]["ja"]`.
+
+        It is that of the first metric in which items of the group count. An item with several
+        values, such as skills, counts for each of them.
+        """
+        items = [each.item for each in self.answered]
+        names = dict.fromkeys(name for item in items for name in (*item.groups, *item.tags))
         return {name: self._of_group(name) for name in names}
 
     @cached_property
@@ -208,13 +213,16 @@ class EvaluationResult:
     def _of_group(self, name: str) -> dict[str, Estimate]:
         of_value: dict[str, list[ScoredItem]] = {}
         for each in self.answered:
-            if (value := each.item.groups.get(name)) is not None:
+            for value in each.item.values_of(name):
                 of_value.setdefault(value, []).append(each)
-        headline = self.metrics[0].name
-        return {
-            value: estimate_metrics(of_value[value], self.metrics)[headline]
-            for value in sorted(of_value)
+        found = {
+            value: estimate_metrics(of_value[value], self.metrics) for value in sorted(of_value)
         }
+        return {value: each[self._told_by(each)] for value, each in found.items() if each}
+
+    def _told_by(self, estimates: Mapping[str, Estimate]) -> str:
+        """The first metric that there is: questions without a figure have no figure accuracy."""
+        return next(metric.name for metric in self.metrics if metric.name in estimates)
 
 
 def metrics_of(benchmark: Any) -> tuple[Metric, ...]:

@@ -23,6 +23,9 @@ from qwenvl_kit.evaluation.data.tables import (
 _BATCH_ROWS = 8
 """The rows of a heavy column that are in memory at once."""
 
+_LIGHT_ROWS = 1024
+"""The rows of light columns that are read at once."""
+
 _MOST_CURSORS = 16
 """The columns of row groups that are read from at once; each holds some rows in memory."""
 
@@ -136,11 +139,10 @@ class _ParquetFile:
             left = [each.name for each in fields if each.name in heavy or _holds_bytes(each.type)]
             light = [each.name for each in fields if each.name not in left]
             for group in range(file.num_row_groups):
-                found = file.read_row_group(group, columns=light)
-                for at in range(file.metadata.row_group(group).num_rows):
+                num_rows = file.metadata.row_group(group).num_rows
+                for at, cells in enumerate(_light_rows(file, group, light, num_rows)):
                     number += 1
                     where = f"{self.name}:{number}"
-                    cells = {name: found.column(name)[at].as_py() for name in light}
                     readers = {name: partial(self.cell, group, at, name, where) for name in left}
                     yield Row(cells, where, readers, folder)
 
@@ -148,6 +150,22 @@ class _ParquetFile:
         """Read one cell of a heavy column."""
         self.stamp.check(where)
         return _CURSORS.cell(self.stamp, group, column, at)
+
+
+def _light_rows(
+    file: Any, group: int, columns: Sequence[str], num_rows: int
+) -> Iterator[dict[str, Any]]:
+    """The cells of light columns of each row of a group.
+
+    Batches are read in place of the whole group, whose nested columns may hold at most 2 GiB
+    (apache/arrow issue 21526).
+    """
+    if not columns:
+        yield from ({} for _ in range(num_rows))
+        return
+    for batch in file.iter_batches(_LIGHT_ROWS, row_groups=[group], columns=list(columns)):
+        for cells in batch.to_pylist():
+            yield {name: cells[name] for name in columns}
 
 
 def _holds_bytes(kind: Any) -> bool:
@@ -199,7 +217,7 @@ class _Cursor:
                 self._restart()
             while at >= self._first + len(self._cells):
                 self._first += len(self._cells)
-                self._cells = next(self._batches).column(0)
+                self._cells = next(self._batches).column(self._column)
             return self._cells[at - self._first].as_py()
 
     def _restart(self) -> None:

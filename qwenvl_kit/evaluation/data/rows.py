@@ -50,6 +50,10 @@ class Row(Mapping[str, Any]):
         """Return True if a cell needs no reading."""
         return column in self._cells and column not in self._heavy
 
+    def with_cells(self, cells: Mapping[str, Any]) -> Row:
+        """Return the row with further cells, which its own go before."""
+        return Row({**cells, **self._cells}, self.where, self._heavy, self.folder)
+
     def with_heavy(self, column: str, read: Callable[[], Any]) -> Row:
         """Return the row with another way to read a cell."""
         return Row(self._cells, self.where, {**self._heavy, column: read}, self.folder)

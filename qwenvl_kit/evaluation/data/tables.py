@@ -21,6 +21,10 @@ _LONGEST_INDEX = 64
 characters. Source: VLMEvalKit, vlmeval/dataset/image_base.py."""
 
 
+PICTURE = "index of the row whose picture it shows"
+"""The column, made here, by which rows that share a picture are found."""
+
+
 @dataclass(frozen=True, eq=False)
 class TableRows:
     """Rows of a file or of values in memory; they can be pickled.
@@ -133,7 +137,8 @@ def is_short(value: Any) -> bool:
 def with_shared_pictures(rows: Sequence[Row], columns: Sequence[str]) -> tuple[Row, ...]:
     """Return the rows; where a picture is the index of another row, that row's picture is read.
 
-    VLMEvalKit writes a picture that rows share once, and its index in the others.
+    VLMEvalKit writes a picture that rows share once, and its index in the others. Each row gets a
+    cell `PICTURE`: the index of the row whose picture it shows.
     Source: vlmeval/dataset/image_base.py.
     """
     if not {"index", "image"} <= {*columns}:
@@ -146,8 +151,9 @@ def _with_picture_of(row: Row, owners: Mapping[str | None, Row]) -> Row:
     """A row with the picture of the row whose index it has in place of one."""
     index = _index(row["image"]) if row.is_in_memory("image") else None
     if index is None or index not in owners:
-        return row
-    return row.with_heavy("image", partial(owners[index].__getitem__, "image"))
+        return row.with_cells({PICTURE: _index(row["index"])})
+    shared = row.with_heavy("image", partial(owners[index].__getitem__, "image"))
+    return shared.with_cells({PICTURE: index})
 
 
 def _has_picture(row: Row) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ _TABLES: Mapping[str, Callable[[Any], Any]] = {
     "to_pylist": lambda table: table.to_pylist(),
     "iloc": _records_of_pandas,
 }
-"""How tables of polars, pyarrow and pandas give rows, by a method that each alone has."""
+"""The ways in which tables of polars, pyarrow and pandas give rows, by a method that each has."""
 
 
 def _is_dataset(data: Any) -> bool:
@@ -115,11 +116,23 @@ def _open_dataset(dataset: Any, folder: Path | None, heavy: Sequence[str]) -> Ta
 def _media_features(dataset: Any) -> dict[str, Any]:
     """The features of pictures of a Dataset, each in the form that gives bytes and no pixels."""
     features = getattr(dataset, "features", None) or {}
-    found = {}
-    for name, feature in features.items():
-        if getattr(feature, "decode", False) and type(feature).__name__ in ("Image", "Video"):
-            found[name] = type(feature)(decode=False)
-    return found
+    found = {name: _undecoded(feature) for name, feature in features.items()}
+    return {name: feature for name, feature in found.items() if feature is not None}
+
+
+def _undecoded(feature: Any) -> Any:
+    """A feature of pictures, or of lists of them, that decodes nothing; None for other features."""
+    if type(feature).__name__ in ("Image", "Video") and hasattr(feature, "decode"):
+        return type(feature)(decode=False)
+    if isinstance(feature, list) and len(feature) == 1:
+        inner = _undecoded(feature[0])
+        return None if inner is None else [inner]
+    inner = _undecoded(feature.feature) if hasattr(feature, "feature") else None
+    if inner is None:
+        return None
+    made = copy(feature)
+    made.feature = inner
+    return made
 
 
 def _dataset_cell(view: Any, at: int, column: str) -> Any:

@@ -15,10 +15,13 @@ _NUMBER = (
 )
 _IS_NUMBER = re.compile(_NUMBER, re.I | re.A)
 _STATED = re.compile(
-    rf"(?:answer|答案|答|정답|答え|正解)\s*(?:(?:is|are|was|=|:|是|为|為|は|은|는)\s*)+(?P<number>{_NUMBER})"
-    r"(?![\d/^*]|\s*(?:or|and|to|-|或|和)\s*[-$€£]?\d)",
+    rf"(?:answer|答案|答|정답|答え|正解)\s?(?:(?:is|are|was|=|:|是|为|為|は|은|는)\s?){{1,3}}(?P<number>{_NUMBER})"
+    r"(?![a-z\d/^*:]|[.,:]\d|\s?[-+*/=×÷^]\s?[\d(]|\s?(?:or|and|to|out\s?of|hundred|thousand|million"
+    r"|billion|trillion|dozen|或|和|到|百|千|万|亿)(?![a-z]))",
     re.I | re.A,
 )
+"""A number that an answer states, and no part of an expression, a range, a date or another one."""
+
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d|2100", re.A)
 _MINUS = str.maketrans({"−": "-", "–": "-", "﹣": "-"})
 _EXACT = 1e-9
@@ -66,7 +69,7 @@ def stated_number(answer: str) -> str | None:
     statements the last counts. A number elsewhere in a sentence is not taken.
     """
     said = without_thoughts(answer)
-    text = plain(said).strip("$ ")
+    text = plain(said.translate(_MINUS)).strip("$ ")
     if read_number(text.rstrip(".")):
         return text.rstrip(".")
     for content in reversed(boxed(said)):

@@ -10,7 +10,7 @@ import re
 OPEN = r"[\s\"'(\[{<$*_:]{0,5}"
 """Marks before a letter."""
 
-SHUT = r"[\s\"')\]}>$*_.:,;!]{0,5}"
+SHUT = r"[\s\"')\]}>$*_.:,;!?]{0,5}"
 """Marks behind a letter."""
 
 LETTER = r"(?<![A-Za-z0-9])(?P<letter>[A-Z])(?![A-Za-z0-9]|['-][A-Za-z])"
@@ -24,13 +24,16 @@ _LINK = (
 _OF = r"(?: (?:to|for) (?:the|this) [\w -]{0,40}?)?"
 _NAMED = r"(?:(?:the )?(?:correct |best |right )?(?:answer|option|choice|letter)\b ?:?|选项|選項)?"
 _GIVEN = (
-    r"(?:(?:answer|solution)s?\b|\b(?:i|i'd|i'll|we|would|will) (?:choose|select|pick|go with)\b"
-    r"|答案|(?<!不)(?:选择|选|選)|정답|답|答え|正解)"
+    r"(?:(?:answer|solution)s?\b|(?:i|i'd|i'll|we|would|will) (?:choose|select|pick|go with)\b"
+    r"|答案|(?<!不)(?:选择|選擇|选|選)|정답|답|答え|正解)"
 )
-_NUMBERED = r"(?:\b(?:option|choice)\b|选项|選項|옵션)"
+_NUMBERED = (
+    r"(?:(?:option|choice|antwort|réponse|respuesta|resposta|risposta|ответ)\b|选项|選項|回答|옵션)"
+)
 
 STATED = re.compile(
-    rf"(?i:(?:{_GIVEN}{_OF}(?:{_LINK})?|{_NUMBERED}{_OF}{_LINK}){OPEN}{_NAMED}){OPEN}{LETTER}"
+    rf"(?i:(?:(?<![a-z0-9])(?=[aiowcrs])|(?=[^\x00-\x7f]))"
+    rf"(?:{_GIVEN}{_OF}(?:{_LINK})?|{_NUMBERED}{_OF}{_LINK}){OPEN}{_NAMED}){OPEN}{LETTER}"
 )
 """An answer that is stated: "the best answer is **B**", "Option: C", "I choose (B)", "答案是B"."""
 
@@ -55,7 +58,9 @@ ENDS = re.compile(
 BEHIND_MARK = re.compile(rf"[,.;:-]\s?{OPEN}{LETTER}{SHUT}$")
 """An end such as "It is a dog, C"."""
 
-ALONE = re.compile(rf"{OPEN}(?i:(?:option|choice|选项) ?)?{OPEN}(?P<letter>[A-Za-z]){SHUT}")
+ALONE = re.compile(
+    rf"{OPEN}(?i:(?:option|choice|选项) ?)?{OPEN}(?P<letter>[A-Za-z])(?: ?项)?{SHUT}"
+)
 """A text that is a letter and nothing else."""
 
 LEADING = re.compile(
@@ -65,6 +70,9 @@ LEADING = re.compile(
     re.A,
 )
 """The beginning of a line: "B. a dog", "(B) a dog", "B, because", "B (a dog)"."""
+
+LEADING_SMALL = re.compile(r"[(\[]?(?P<letter>[a-z])[.)\]] ?(?=\S)(?![a-z]\.)")
+"""The beginning of a text with a small letter: "b. a dog"."""
 
 BRACKETED = re.compile(
     r"(?<![\w.])(?:[(\[](?P<letter>[A-Z])[)\]]|\((?P<inside>[A-Z])[.:] [^()\n]{1,200}\))", re.A
@@ -98,7 +106,7 @@ DENIED_BEFORE = re.compile(
 """Words that deny the letter behind them: "not (A)"."""
 
 GOES_ON = re.compile(
-    r"\s?(?:$|[.,:;!?)\]}>\"'$*_\n-]|[^\x00-\x7f])"
+    r"\s?(?:$|[.,:;!?)\]}>\"'$*_\n]|[^\x00-\x7f])|\s-\s"
     r"|\s(?:\(|(?:because|since|as|which|that|due|based|given|for|where|when|while|according|from"
     r"|but|with|is|here|and|or)\b)",
     re.I,
@@ -106,7 +114,8 @@ GOES_ON = re.compile(
 """The text behind a letter if it is a letter, and not the word "A" or the note "C major"."""
 
 NEIGHBOUR_BEHIND = re.compile(
-    r"[\s\"')\]]{0,3}(?:[,/&]|or\b|and\b|nor\b|和|或|与)\s?[\"'(\[]{0,2}(?:option )?"
+    r"[\s\"')\]]{0,3}(?:[,/&]|or\b|and\b|nor\b|和|或|与|(?<=\n)(?=[A-Z](?:\n|$)))"
+    r"\s?[\"'(\[]{0,2}(?:option )?"
     r"(?P<letter>[A-Z])(?![A-Za-z0-9'])(?! (?:is|are|was|shows|has|would)\b)"
 )
 """Another letter behind a letter: "A or B"."""

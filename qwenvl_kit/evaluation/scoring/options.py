@@ -20,9 +20,9 @@ def option_letter(answer: str, choices: Sequence[str] = ()) -> str | None:
     It is read, in this order: from an answer that is a letter ("B", "(b)") or the text of one
     option; from the last `\boxed{B}`; from the last statement ("the answer is **B**", "Best answer:
     C", "答案是B", "B is correct"), unless another letter is beside it ("A or B"); from lines that
-    begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only letter
-    in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I" are no
-    letters, nor is a letter that is denied ("(A) is wrong"). Full-width letters are letters.
+    begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only
+    letter in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I"
+    are no letters, nor is a letter that is denied ("(A) is wrong"). Full-width letters are letters.
 
     Sources of the forms: open-compass/VLMEvalKit (vlmeval/dataset/utils/videomme.py), QwenLM/
     Qwen3-VL (evaluation/VideoMME/eval_utils.py), EvolvingLMMs-Lab/lmms-eval (lmms_eval/tasks/
@@ -79,10 +79,18 @@ def _whole(answer: _Answer) -> set[str]:
 
 def _of_text(text: str, options: Mapping[str, str]) -> set[str]:
     """The letters of the options that a text is: exactly, else but for marks, else articles."""
+    near = {
+        each: option for each, option in options.items() if option and _is_as_long(text, option)
+    }
     for same in (str.__eq__, same_text, _same_noun):
-        if found := {each for each, option in options.items() if option and same(text, option)}:
+        if found := {each for each, option in near.items() if same(text, option)}:
             return found
     return set()
+
+
+def _is_as_long(text: str, option: str) -> bool:
+    """False if a text is too long to be an option with other marks."""
+    return len(text) <= 2 * len(option) + 20
 
 
 def _same_noun(first: str, second: str) -> bool:
@@ -157,8 +165,18 @@ def _lines(answer: _Answer) -> set[str]:
     if len(begun) == 1 and begun[0]["letter"]:
         return _with_neighbours(begun[0])
     first = lines[0] if lines else ""
-    named = {letter: f"{letter} {option}" for letter, option in answer.options.items() if option}
-    return letters or {letter for letter, whole in named.items() if same_text(first, whole)}
+    if len(lines) == 1 and (small := phrases.LEADING_SMALL.match(first)):
+        letters.add(small["letter"].upper())
+    return letters or _of_named(first, answer.options)
+
+
+def _of_named(line: str, options: Mapping[str, str]) -> set[str]:
+    """The letter of the option that a line gives with its letter before it: "B dog", "B.dog"."""
+    return {
+        letter
+        for letter, option in options.items()
+        if option and line.startswith(letter) and same_text(line[1:].lstrip(" .):,"), option)
+    }
 
 
 def _end(answer: _Answer) -> set[str]:

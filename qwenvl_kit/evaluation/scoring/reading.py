@@ -6,7 +6,10 @@ import re
 
 _CLOSE = "</think>"
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|__|`{1,3})(?=\S)([^\n]{1,400}?)(?<=\S)\1(?![\w*])")
-_MARKS = re.compile(r"^[ \t]*#{1,6} +|</?(?:answer|b|strong|em)>|\\[()\[\]]", re.M | re.I)
+_MARKS = re.compile(
+    r"^[ \t]*(?:#{1,6} +|`{3}\w*[ \t]*$)|</?(?:answer|b|strong|em)>|<\|[a-z_]+\|>|\\[()\[\]]",
+    re.M | re.I,
+)
 _LATEX_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\{([^{}]*)\}")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\{([^{}]*)\}")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -14,8 +17,10 @@ _BREAKS = re.compile(r" ?\n[ \n]*")
 _WIDE: dict[int, int | str] = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
     **{ord(wide): mark for wide, mark in zip("\u3000。、‘’“”「」『』【】", ' .,\'\'""""""()')},
+    **dict.fromkeys((0x200B, 0x200E, 0x200F, 0xFEFF), ""),
 }
-"""Full-width forms of ASCII, and marks of Chinese and Japanese, with those of English."""
+"""Full-width forms of ASCII, and marks of Chinese and Japanese, with those of English. Marks that
+nobody sees go."""
 
 
 def without_thoughts(answer: str) -> str:

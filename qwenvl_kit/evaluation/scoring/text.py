@@ -70,7 +70,7 @@ def anls(answer: str, targets: Sequence[str], threshold: float = 0.5) -> float:
 
 
 def _similarity(answer: str, target: str, threshold: float) -> float:
-    length = max(len(answer), len(target))
+    length = max(len(answer.upper()), len(target.upper()))  # "ß" counts as two, as published
     if not length:
         return 1.0
     limit = int(length * (1 - threshold)) + 1

@@ -29,7 +29,7 @@ _NUMBERS = {
     "ten": "10",
 }
 _ARTICLES = frozenset({"a", "an", "the"})
-_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_PUNCTUATION = frozenset(';/[]"{}()=+\\_-><@`,?!')
 _STOP = re.compile(r"\.(?!\d)")
 _MOST_STOPS = 32
 """Full stops that go. The published code hands `re.UNICODE`, which is 32, to `sub` as its count."""
@@ -49,7 +49,8 @@ def vqa_accuracy(answer: str, targets: Sequence[str]) -> float:
         answer: the answer.
         targets: the answers of people, normally ten, each as often as it was given.
     """
-    said, given = vqa_normalised(answer), [vqa_normalised(each) for each in targets]
+    normalised = {each: vqa_normalised(each) for each in (answer, *targets)}
+    said, given = normalised[answer], [normalised[each] for each in targets]
     agreeing = given.count(said)
     if len(given) < _FEWEST:
         return float(agreeing > 0)
@@ -80,7 +81,7 @@ def _without_punctuation(text: str) -> str:
     The published pattern keeps a point only for the digit behind it: "14." loses its own.
     """
     whole = text
-    for mark in _PUNCTUATION:
+    for mark in _PUNCTUATION.intersection(whole):
         beside_space = f"{mark} " in whole or f" {mark}" in whole
         text = text.replace(mark, "" if beside_space else " ")
     return _STOP.sub("", text, count=_MOST_STOPS)

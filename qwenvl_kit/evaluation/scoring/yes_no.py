@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from qwenvl_kit.evaluation.scoring.reading import plain, without_thoughts
 
-_WORD = re.compile(r"(?<![a-z])(yes|no)(?![a-z])")
+_WORD = re.compile(r"(?<![\w.])(yes|no)(?![\w%]|\.\w)")
 _SAID = re.compile(r"(?:answer|答案)\W*(?:is|:|是|为)\W*(yes|no|是|否)(?![a-z])")
 _FIRST = re.compile(r"\W*(yes|no)(?:\s*[.,:;!\n-]|\s*$)")
 _CHINESE = {

@@ -10,7 +10,7 @@ import numpy
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.statistics.bootstrap import bootstrap_means, mean_of
+from qwenvl_kit.evaluation.statistics.bootstrap import bootstrap_means, influences, mean_of
 from qwenvl_kit.evaluation.statistics.quantiles import (
     normal_quantile,
     score_interval,
@@ -28,6 +28,10 @@ ROUNDS = 2000
 """The number of samples of a bootstrap."""
 
 _LEAST_ROUNDS = 100
+_FEWEST_DEGREES = 5
+"""The fewest degrees of freedom to which unequal clusters lower those of Student's quantile. With
+fewer, one wrong answer would make the interval several times as wide as none does."""
+
 _SAME = 1e-12
 """Variances up to this are those of equal values."""
 
@@ -71,7 +75,7 @@ def estimate_metrics(
     of several items belongs to the cluster of its first item, by the order of ids. The variance of
     these samples, times G / (G - 1) for G clusters, tells how many independent answers the metric
     is worth: value * (1 - value) / variance. Their number gives Wilson's score interval, with the
-    quantile of Student's t for G - 1 degrees of freedom in place of the normal one. That form of
+    quantile of Student's t in place of the normal one (`SampledMeans.degrees`). That form of
     the interval for samples of clusters is from Kott and Carr, "Developing an estimation strategy
     for a pesticide data program", Journal of Official Statistics 13, 1997; it is recommended by
     Franco et al., "Comparative study of confidence intervals for proportions in complex sample
@@ -106,10 +110,10 @@ def estimate_metrics(
     if not units:
         return {}
     sampled = sample_means(units, len(places), rounds, seed)
-    found = {
+    estimates = {
         metric.name: _estimate(parts_of(metric, metrics), sampled, level) for metric in metrics
     }
-    return {name: each for name, each in found.items() if each is not None}
+    return {name: each for name, each in estimates.items() if each is not None}
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,12 @@ class SampledMeans:
     Attributes:
         units: the units of each.
         samples: the mean of each sample, (rounds,).
+        num_all: the number of all clusters.
     """
 
     units: Mapping[str, Units]
     samples: Mapping[str, Numbers]
+    num_all: int
 
     def variance(self, parts: Mapping[str, float]) -> float:
         """The variance of a weighted mean, times G / (G - 1); 0 where nothing varies."""
@@ -134,6 +140,25 @@ class SampledMeans:
         found = float(known.var()) * number / (number - 1)
         return 0.0 if found < _SAME else found
 
+    def degrees(self, parts: Mapping[str, float]) -> int:
+        """The degrees of freedom of the variance: G - 1, or fewer if clusters are very unequal.
+
+        They are 2 * G / (k - 1), where k is the kurtosis of what clusters add to the error
+        (Satterthwaite, "An approximate distribution of estimates of variance components",
+        Biometrics Bulletin 2, 1946), which is G for the normal distribution. Units that are right
+        or wrong, each alone in its cluster, have G - 1: their variance follows from their mean.
+        """
+        number = self.num_clusters(parts)
+        if all(self.units[name].is_alone for name in parts):
+            return max(1, number - 1)
+        added = sum(
+            weight * influences(self.units[name], self.num_all) for name, weight in parts.items()
+        )
+        squares = numpy.square(added)
+        peakedness = float(numpy.square(squares).sum() / max(squares.sum() ** 2, _SAME**2)) * number
+        known = 2 * number / max(peakedness - 1, _SAME)
+        return max(1, min(number - 1, max(_FEWEST_DEGREES, int(known))))
+
     def num_clusters(self, parts: Mapping[str, float]) -> int:
         """The number of clusters that have a unit of a mean of metrics."""
         return len(numpy.unique(numpy.concatenate([self.units[each].clusters for each in parts])))
@@ -144,7 +169,7 @@ def sample_means(
 ) -> SampledMeans:
     """Return the means of metrics in samples of clusters; see `bootstrap_means`."""
     drawn = bootstrap_means([*units.values()], num_clusters, rounds, seed)
-    return SampledMeans(units, dict(zip(units, drawn)))
+    return SampledMeans(units, dict(zip(units, drawn)), num_clusters)
 
 
 def parts_of(metric: Metric, metrics: Sequence[Metric]) -> dict[str, float]:
@@ -177,7 +202,7 @@ def _estimate(parts: Mapping[str, float], sampled: SampledMeans, level: float) -
     counted = [sampled.units[name] for name in parts]
     value = sum(weight * mean_of(sampled.units[name]) for name, weight in parts.items())
     number = sampled.num_clusters(parts)
-    low, high = _interval(value, sampled.variance(parts), number, level)
+    low, high = _interval(value, parts, sampled, level)
     return Estimate(
         value=value,
         low=low,
@@ -189,13 +214,14 @@ def _estimate(parts: Mapping[str, float], sampled: SampledMeans, level: float) -
 
 
 def _interval(
-    value: float, variance: float, num_clusters: int, level: float
+    value: float, parts: Mapping[str, float], sampled: SampledMeans, level: float
 ) -> tuple[float, float]:
     upper = (1 + level) / 2
+    variance = sampled.variance(parts)
     if not variance:
-        return score_interval(value, num_clusters, normal_quantile(upper))
+        return score_interval(value, sampled.num_clusters(parts), normal_quantile(upper))
     size = value * (1 - value) / variance
-    return score_interval(value, size, student_quantile(upper, num_clusters - 1))
+    return score_interval(value, size, student_quantile(upper, sampled.degrees(parts)))
 
 
 def _parts(metric: Metric, known: Mapping[str, Metric], above: tuple[str, ...]) -> dict[str, float]:

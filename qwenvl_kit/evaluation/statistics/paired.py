@@ -149,7 +149,9 @@ def _difference(
     better, worse = int((changed > _CHANGED).sum()), int((changed < -_CHANGED).sum())
     number, error = sampled.num_clusters(parts), math.sqrt(sampled.variance(parts))
     low, high = _interval(second - first, error, changed, number, level)
-    is_exact = len(parts) == 1 and _is_exact(*pairs[next(iter(parts))])
+    is_exact = len(parts) == 1 and all(
+        each.is_alone and each.num_groups == 1 for name in parts for each in pairs[name]
+    )
     p_value = mcnemar(better, worse) if is_exact else _p_value(second - first, error, number)
     return PairedDifference(
         first=first,
@@ -163,12 +165,6 @@ def _difference(
         num_units=len(changed),
         num_clusters=number,
     )
-
-
-def _is_exact(first: Units, second: Units) -> bool:
-    """True if all units are right or wrong, alone in their clusters, and count alike."""
-    is_whole = all(bool(numpy.isin(each.values, (0.0, 1.0)).all()) for each in (first, second))
-    return is_whole and first.num_groups == 1 and first.num_clusters == len(first)
 
 
 def _interval(

@@ -23,9 +23,9 @@ def items_needed(
 ) -> int:
     """Return the number of items that a comparison needs to see a difference of two scores.
 
-        items_needed(0.02)                   # 2 points, both models on the same items: 3,920
-        items_needed(0.02, agreement=0.95)   # a quantised model, which answers most items alike
-        items_needed(0.02, paired=False)     # each model on items of its own: many times as many
+        items_needed(0.02)                   # 2 points, both models on the same items: 3,923
+        items_needed(0.02, agreement=0.95)   # a quantised model, which answers most alike: 979
+        items_needed(0.02, paired=False)     # each model on items of its own: 9,806
 
     With fewer items a real difference of this size will often be inside the interval, so that the
     comparison says nothing. The formulas are for answers that are right or wrong:
