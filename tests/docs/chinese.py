@@ -47,10 +47,11 @@ def code_of(page: str) -> list[tuple[str, str]]:
     That is comments, and in the tree of errors what stands beside a name.
     """
     found = _FENCE.finditer(text_of(page))
-    return [(match[2], _untranslated(match[2], textwrap.dedent(match[3]))) for match in found]
+    return [(match[2], untranslated(match[2], textwrap.dedent(match[3]))) for match in found]
 
 
-def _untranslated(language: str, code: str) -> str:
+def untranslated(language: str, code: str) -> str:
+    """Code without what a translation may change."""
     if language.startswith("py"):
         return ast.unparse(ast.parse(code))
     if "├──" in code:

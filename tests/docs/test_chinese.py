@@ -24,6 +24,7 @@ from tests.docs.chinese import (
     pages,
     terms,
     text_of,
+    untranslated,
 )
 
 PAGES = pages()
@@ -69,6 +70,26 @@ def test_a_chinese_page_keeps_to_the_words_of_the_glossary(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_chinese_page_is_in_chinese(page: str) -> None:
     assert len(re.findall(HAN, text_of(page))) > 200
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "translated", "is_the_same"),
+    [
+        ("python", "ask(1)  # now\n", "ask(1)  # 现在\n", True),
+        ("python3", "ask(1)\n", "ask(2)\n", False),
+        ("python", "ask('#')  # a\n", "ask('# b')  # a\n", False),
+        ("bash", "pip install a   # all\n", "pip install a   # 全部\n", True),
+        ("bash", "pip install a   # all\n", "pip install b   # all\n", False),
+        ("toml", "# first\na = 1\n", "# 第一\na = 1\n", True),
+        ("text", "a  # 1\n", "a  # 2\n", False),
+        ("text", "Error\n├── A     one\n", "Error\n├── A     一\n", True),
+        ("text", "Error\n├── A     one\n", "Error\n├── B     one\n", False),
+    ],
+)
+def test_a_comment_may_be_translated_and_nothing_else(
+    language: str, code: str, translated: str, is_the_same: bool
+) -> None:
+    assert (untranslated(language, code) == untranslated(language, translated)) is is_the_same
 
 
 def test_the_chinese_readme_shows_the_program_of_the_english_one() -> None:
