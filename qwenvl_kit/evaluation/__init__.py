@@ -27,14 +27,16 @@ from qwenvl_kit.evaluation.benchmarks.realworldqa import RealWorldQA
 from qwenvl_kit.evaluation.benchmarks.refcoco import RefCOCO
 from qwenvl_kit.evaluation.benchmarks.textvqa import TextVQA
 from qwenvl_kit.evaluation.benchmarks.videomme import VideoMME
+from qwenvl_kit.evaluation.comparing import RunComparison, compare_runs
 from qwenvl_kit.evaluation.description_scores import DescriptionScores, judge_descriptions
 from qwenvl_kit.evaluation.evaluating import evaluate, score_answers
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.result import EvaluationResult, load_result
 from qwenvl_kit.evaluation.statistics.estimates import Estimate
 from qwenvl_kit.evaluation.statistics.sample_size import items_needed
+from qwenvl_kit.evaluation.sweeping import SweepResult, sweep
 
 __all__ = [
     "MMMU",
@@ -58,11 +60,16 @@ __all__ = [
     "PerceptionTest",
     "RealWorldQA",
     "RefCOCO",
+    "RunComparison",
     "ScoredItem",
+    "SweepResult",
     "TextVQA",
     "VideoMME",
+    "compare_runs",
     "evaluate",
     "items_needed",
     "judge_descriptions",
+    "load_result",
     "score_answers",
+    "sweep",
 ]

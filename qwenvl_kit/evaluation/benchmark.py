@@ -135,13 +135,20 @@ class Benchmark(Sequence[EvaluationItem]):
         """
         _check_items(self._items, self.name)
 
+    def drawn_with(self, item: EvaluationItem) -> str:
+        """Return a name that an item shares with those without which it says little.
+
+        They are asked together where only some of a benchmark's items are.
+        """
+        return item.id
+
     def for_chat(self, chat: VisionChat) -> Benchmark:
         """Return the benchmark as it is asked of a chat: itself, unless families differ in it."""
         return self
 
     @property
     def conditions(self) -> Mapping[str, str]:
-        """What decides answers besides prompt and data, such as the frames of films, in words."""
+        """The settings, besides prompt and data, that decide answers, such as frames of films."""
         return {}
 
     def messages(self, item: EvaluationItem) -> list[Message]:

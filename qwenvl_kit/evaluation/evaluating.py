@@ -18,7 +18,8 @@ from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
 from qwenvl_kit.evaluation.progress import Progress
 from qwenvl_kit.evaluation.record import EvaluationRecord, Method, new_record
-from qwenvl_kit.evaluation.result import EvaluationResult, metrics_of
+from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.scored_run import metrics_of
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
 from qwenvl_kit.requests import Request, check_sampling
@@ -61,7 +62,8 @@ def evaluate(
         benchmark: the questions.
         journal: a file that keeps the replies and the conditions of the run.
         limit: the number of items to ask, drawn by the seed; None asks all. A part of 200 is a
-            part of that of 400.
+            part of that of 400. Items that only count together, such as the rotations of a question
+            of MMBench, are drawn together, so that there may be a few more.
         seed: the seed of the draw.
         method: "text" lets the model write an answer, which is read by the benchmark's rule;
             "probability" takes the most probable of the letters of a question's options, so that
@@ -127,13 +129,22 @@ def chosen_items(benchmark: Benchmark, limit: int | None, seed: int) -> list[Eva
 
     Args:
         benchmark: the benchmark.
-        limit: their number; None for all.
+        limit: their number; None for all. Items that only count together are drawn together, so
+            that there may be a few more.
         seed: the seed of the draw. A smaller number of the same seed is a part of a greater one.
     """
     if limit is None or limit >= len(benchmark):
         return list(benchmark)
-    order = random.Random(seed).sample(range(len(benchmark)), len(benchmark))
-    return [benchmark[at] for at in sorted(order[:limit])]
+    groups: dict[str, list[int]] = {}
+    for at, item in enumerate(benchmark):
+        groups.setdefault(benchmark.drawn_with(item), []).append(at)
+    together = list(groups.values())
+    places: list[int] = []
+    for group in random.Random(seed).sample(together, len(together)):
+        if len(places) >= limit:
+            break
+        places += group
+    return [benchmark[at] for at in sorted(places)]
 
 
 def _opened(

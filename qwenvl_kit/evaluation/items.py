@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, Union
 
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.messages.message import ImagePart, VideoPart
-from qwenvl_kit.results import Reply
+from qwenvl_kit.results import FinishReason, Reply
 
 MediaPart: TypeAlias = Union[ImagePart, VideoPart]
 """A picture or film of an item."""
@@ -59,6 +59,11 @@ class EvaluationItem:
         default=_no_media, repr=False, compare=False
     )
 
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The names of its groups and tags."""
+        return (*self.groups, *self.tags)
+
     def values_of(self, group: str) -> tuple[str, ...]:
         """Return the values of a group or tag; empty if the item has none."""
         if group in self.groups:
@@ -103,6 +108,33 @@ UNREAD = ItemScore(0.0, None)
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplyFacts:
+    """The facts of a reply that results tell of.
+
+    Attributes:
+        finish_reason: the reason why the answer ended.
+        visual_tokens: tokens of the prompt that stand for pictures and films.
+        completion_tokens: generated tokens.
+        seconds: the time from the start of the request to its reply, waiting included.
+    """
+
+    finish_reason: FinishReason
+    visual_tokens: int
+    completion_tokens: int
+    seconds: float
+
+    @classmethod
+    def of(cls, reply: Reply) -> ReplyFacts:
+        """The facts of a reply."""
+        return cls(
+            finish_reason=reply.finish_reason,
+            visual_tokens=reply.usage.visual_tokens,
+            completion_tokens=reply.usage.completion_tokens,
+            seconds=reply.timing.total,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoredItem:
     """An item with its answer and its score.
 
@@ -114,6 +146,7 @@ class ScoredItem:
         reply: the reply of the model; None for answers that come from elsewhere.
         error: the error of an item that failed; None if it was answered.
         judge_answer: the text of the judge, if one was asked about the answer.
+        kept_facts: the facts of the reply of an item from a file, which keeps no replies.
     """
 
     item: EvaluationItem
@@ -123,6 +156,7 @@ class ScoredItem:
     reply: Reply | None = None
     error: QwenVLKitError | None = None
     judge_answer: str | None = None
+    kept_facts: ReplyFacts | None = None
 
     @property
     def id(self) -> str:
@@ -162,7 +196,12 @@ class ScoredItem:
     @property
     def is_cut(self) -> bool:
         """True if the answer ended because it had reached its greatest length."""
-        return self.reply is not None and self.reply.finish_reason == "length"
+        return self.reply_facts is not None and self.reply_facts.finish_reason == "length"
+
+    @property
+    def reply_facts(self) -> ReplyFacts | None:
+        """The facts of its reply; None for answers that come from elsewhere."""
+        return self.kept_facts if self.reply is None else ReplyFacts.of(self.reply)
 
 
 def digest_items(items: Iterable[EvaluationItem]) -> str:

@@ -68,8 +68,9 @@ def read_rows(path: str | os.PathLike[str], files: RowFiles) -> Iterator[Row]:
             is_array = ending in _ARRAYS or _begins_array(file)
             read = _values(file.read(), name) if is_array else _lines(file, name)
             for where, value, offset in read:
-                is_no_json = isinstance(value, _NoJson)
-                yield Row(where, value.as_error(files, where) if is_no_json else value, offset)
+                if isinstance(value, _NoJson):
+                    value = value.as_error(files, where)  # noqa: PLW2901
+                yield Row(where, value, offset)
     except OSError as error:
         raise files.error(
             f"the {files.kind} {name} cannot be read ({error.strerror or error})",

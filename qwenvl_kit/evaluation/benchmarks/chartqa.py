@@ -58,7 +58,7 @@ class ChartQA(PictureBenchmark):
         image=("image", "image_path", "imgname"),
         cluster=("imgname", PICTURE),
         groups={"questions": ("type", "split", "human_or_machine")},
-        optional=("id", "choices", "image", "video", "cluster", "questions"),
+        optional=("id", "choices", "video", "cluster", "questions"),
     )
     rule: ClassVar[str] = "relaxed"
 

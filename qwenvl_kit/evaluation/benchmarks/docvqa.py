@@ -42,7 +42,7 @@ class DocVQA(PictureBenchmark):
         targets=("answers", "answer"),
         cluster=("ucsf_document_id", "docId", PICTURE),
         tags={"question type": ("question_types",)},
-        optional=("id", "targets", "choices", "image", "video", "cluster", "question type"),
+        optional=("id", "targets", "choices", "video", "cluster", "question type"),
     )
     max_new_tokens: ClassVar[int] = 128
     rule: ClassVar[str] = "anls"

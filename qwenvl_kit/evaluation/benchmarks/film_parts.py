@@ -96,23 +96,6 @@ def _frames_inside(film: Film) -> Sequence[Path]:
     return inside
 
 
-def shown_times(part: VideoPart) -> tuple[float, ...]:
-    """Return the times of the frames that a model is shown of a film, in seconds.
-
-    Args:
-        part: the part of a message that shows it.
-
-    Raises:
-        MediaError: the film cannot be read.
-    """
-    from qwenvl_kit.budget.frames import sample_frames
-    from qwenvl_kit.media.policy import DEFAULT_POLICY
-    from qwenvl_kit.media.video_files import measure_file
-
-    times = measure_file(part.source, DEFAULT_POLICY, part.end_seconds).times_seconds
-    return tuple(times[at] for at in sample_frames(part, times))
-
-
 def chosen_sampling(
     fps: float | None, max_frames: int | None, num_frames: int | None
 ) -> FilmSampling:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -12,10 +13,10 @@ from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError, MediaNotFoundError
 from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
 from qwenvl_kit.evaluation.benchmarks.film_folders import FILM_ENDINGS, FilmFolder
-from qwenvl_kit.evaluation.benchmarks.film_parts import Film, chosen_sampling
+from qwenvl_kit.evaluation.benchmarks.film_parts import Film, FilmSampling, chosen_sampling
 from qwenvl_kit.evaluation.benchmarks.option_questions import without_answer
 from qwenvl_kit.evaluation.columns import cell, read_item
-from qwenvl_kit.evaluation.data.cells import is_empty, text_cell
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem, MediaPart
 
@@ -135,25 +136,23 @@ class FilmBenchmark(Benchmark):
         Raises:
             EvaluationError: a field is missing or cannot be read, or the row has no answer.
         """
-        if self.hidden_answers and is_empty(cell(row, self._names.targets)):
+        if self.hidden_answers and not self.answer_of(row).strip():
             raise without_answer(row, self.hidden_answers)
         found, name = self.film_item(row), self.film_name(row)
         film = self.film(row, self._films_of(row))
         if film is None:
             self._missing[found.id] = name
-        return replace(
-            found, cluster=found.cluster or name, load_media=lambda: self._shown(film, name)
-        )
+        show = partial(_shown, self.sampling, film, name)
+        return replace(found, cluster=found.cluster or name, load_media=show)
+
+    def answer_of(self, row: Row) -> str:
+        """Return the right answer of a row, as the data have it; empty if they have none."""
+        return text_cell(cell(row, self._names.targets), row.where, "targets")
 
     def film_item(self, row: Row) -> EvaluationItem:
         """Return the item of a row, without its film."""
-        answer = text_cell(cell(row, self._names.targets), row.where, "targets")
+        answer = self.answer_of(row)
         return read_item(row, self._names, (answer,) if answer else ())
-
-    def _shown(self, film: Film | None, name: str) -> tuple[MediaPart, ...]:
-        if film is None:
-            raise MediaNotFoundError(f"there is no film {name!r}", expected="a film of this name")
-        return (self.sampling.part(film),)
 
     def _films_of(self, row: Row) -> FilmFolder:
         """The films of the folder of a row, found once."""
@@ -177,6 +176,13 @@ class FilmBenchmark(Benchmark):
             hint="folder=... names another folder; missing='fail' asks the other items, and counts "
             "these as failures",
         )
+
+
+def _shown(sampling: FilmSampling, film: Film | None, name: str) -> tuple[MediaPart, ...]:
+    """The film of an item, as a part of a message."""
+    if film is None:
+        raise MediaNotFoundError(f"there is no film {name!r}", expected="a film of this name")
+    return (sampling.part(film),)
 
 
 def _check_missing_choice(missing: object) -> None:

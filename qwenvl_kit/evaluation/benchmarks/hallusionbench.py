@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.benchmarks.pictures import PictureBenchmark
+from qwenvl_kit.evaluation.benchmarks.pictures import PictureBenchmark, with_picture
 from qwenvl_kit.evaluation.columns import ColumnNames
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
 from qwenvl_kit.evaluation.metrics import Metric
@@ -70,6 +71,7 @@ class HallusionBench(PictureBenchmark):
         optional=("id", "choices", "image", "video", "cluster", *_IDS, "details"),
     )
     rule: ClassVar[str] = "yes_no"
+    needs_picture: ClassVar[bool] = False
 
     def item(self, row: Row) -> EvaluationItem:
         """Return the item of a row, with the set, figure and question that its id or columns name.
@@ -79,16 +81,22 @@ class HallusionBench(PictureBenchmark):
         """
         found = super().item(row)
         facts: dict[str, Any] = {**found.facts, **_ids_of(found)}
-        names = [found.groups[name] for name in ("category", "subcategory")]
-        is_text = names[0] == "VS" and facts["figure"] == "0"
-        whole = "_".join((*names, *(facts[name] for name in _IDS)))
+        category = found.groups["category"]
+        kind = f"{category}_{found.groups['subcategory'].removeprefix(f'{category}_')}"
+        is_text = category == "VS" and facts["figure"] == "0"
+        whole = "_".join((kind, *(facts[name] for name in _IDS)))
+        groups = {**found.groups, "subcategory": kind}
         return replace(
-            found,
+            found if is_text else with_picture(found),
             id=whole if found.id == found.where else found.id,
             facts={**facts, "figure": None if is_text else facts["figure"]},
-            groups={"input": "no picture" if is_text else "picture", **found.groups},
-            cluster=found.cluster or "_".join((*names, facts["set"])),
+            groups={"input": "no picture" if is_text else "picture", **groups},
+            cluster=found.cluster or f"{kind}_{facts['set']}",
         )
+
+    def drawn_with(self, item: EvaluationItem) -> str:
+        """Return the set of an item, all of whose questions fAcc and qAcc need."""
+        return item.cluster
 
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str:
         """Return the text that asks a judge about an answer that says neither yes nor no."""
@@ -110,7 +118,7 @@ def _ids_of(item: EvaluationItem) -> dict[str, str]:
     """The set, figure and question of an item, by its columns, or by the end of its id."""
     given = {name: item.facts.get(name) for name in _IDS}
     if all(value is not None for value in given.values()):
-        return {name: str(value) for name, value in given.items()}
+        return {name: text_cell(value, item.where, name) for name, value in given.items()}
     parts = item.id.split("_")
     if len(parts) < 4:
         raise EvaluationError(

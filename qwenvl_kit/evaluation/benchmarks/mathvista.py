@@ -23,7 +23,7 @@ from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.prompting import Prompt
 from qwenvl_kit.evaluation.scoring.mathvista import mathvista_extraction, mathvista_score
 
-_OPTIONAL = ("id", "targets", "choices", "image", "video", "cluster")
+_OPTIONAL = ("id", "targets", "choices", "video", "cluster")
 
 
 class MathVista(PictureBenchmark):

@@ -67,8 +67,7 @@ class MMBench(PictureBenchmark):
 
     Each question is there several times, its options rotated; it is right only if all of its
     rotations are (CircularEval). `estimates["vanilla"]` is the share of right answers where options
-    stand as they were written, `estimates["all rotations"]` that of all rows. A part that is drawn
-    by `limit` may have some rotations of a question without the others, which flatters.
+    stand as they were written, `estimates["all rotations"]` that of all rows.
     """
 
     title: ClassVar[str] = "MMBench"
@@ -88,7 +87,7 @@ class MMBench(PictureBenchmark):
         targets=("answer",),
         choices=("options",),
         groups={"category": ("category",), "l2_category": ("l2-category", "L2-category")},
-        optional=("image", "video", "cluster", "l2_category"),
+        optional=("targets", "image", "video", "cluster", "l2_category"),
     )
     rule: ClassVar[str] = "option"
     hidden_answers: ClassVar[str] = (
@@ -111,6 +110,10 @@ class MMBench(PictureBenchmark):
             "hint": "" if hint == "nan" else hint,
         }
         return replace(found, facts=facts)
+
+    def drawn_with(self, item: EvaluationItem) -> str:
+        """Return the number of the question whose rotation an item is."""
+        return str(item.facts["rotated"])
 
 
 def _rotated(row: Row, item: EvaluationItem) -> str:

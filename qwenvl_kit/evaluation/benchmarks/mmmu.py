@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from qwenvl_kit.errors import EvaluationError
@@ -72,7 +73,7 @@ class MMMU(PictureBenchmark):
         targets=("answer",),
         choices=("options",),
         image=("image", "image_path", *_NUMBERED),
-        optional=("id", "choices", "cluster", "video"),
+        optional=("id", "targets", "choices", "cluster", "video"),
     )
     rule: ClassVar[str] = "option"
     answers: ClassVar[Answers] = "any"
@@ -117,7 +118,7 @@ class MMMU(PictureBenchmark):
             with_letter(found) if found.choices else found,
             groups={**{name: value for name, value in groups.items() if value}, **found.groups},
             facts={"hint": text_cell(row.get("hint"), row.where, "hint")},
-            load_media=lambda: _pictures(row, self._names.image),
+            load_media=partial(_pictures, row, self._names.image),
         )
 
     def targets_of(self, row: Row) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class MTVQA(PictureBenchmark):
         targets=("answer", _PAIRS),
         cluster=(PICTURE,),
         groups={"language": ("lang", "language", "category")},
+        optional=("id", "choices", "video", "cluster"),
     )
     rule: ClassVar[str] = "contains"
 

@@ -163,7 +163,7 @@ def _of_task(task: str, rows: Any, prefix: str) -> Iterator[dict[str, Any]]:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{os.fspath(path)!r} cannot be read as JSON: {error}") from error
 
 

@@ -45,7 +45,7 @@ class OCRBench(PictureBenchmark):
         targets=("answer", "answers"),
         groups={"question type": ("question_type", "category", "type")},
         facts={"dataset": ("dataset", "dataset_name")},
-        optional=("id", "choices", "image", "video", "cluster", "dataset"),
+        optional=("id", "choices", "video", "cluster", "dataset"),
     )
     answers: ClassVar[Answers] = "any"
 

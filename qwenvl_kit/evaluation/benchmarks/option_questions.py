@@ -1,4 +1,4 @@
-"""What benchmarks with options share: their letters, and prompts that ask for one."""
+"""The letters of options, and prompts that ask for one: they serve several benchmarks."""
 
 from __future__ import annotations
 

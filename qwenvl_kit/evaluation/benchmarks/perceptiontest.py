@@ -39,7 +39,8 @@ class PerceptionTest(FilmBenchmark):
         choices=("options",),
         video=("video_name", "video"),
         groups={"area": ("area",), "reasoning": ("reasoning",)},
-        optional=("image", "cluster", "area", "reasoning"),
+        tags={"tag": ("tag",)},
+        optional=("targets", "image", "cluster", "area", "reasoning", "tag"),
     )
     hidden_answers: ClassVar[str] = (
         "the answers of the test split are kept by the makers, who score what is sent to their "

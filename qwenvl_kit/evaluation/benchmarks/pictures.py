@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
@@ -11,7 +13,7 @@ from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
 from qwenvl_kit.evaluation.columns import cell, named, read_item
 from qwenvl_kit.evaluation.data.cells import list_cell, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
-from qwenvl_kit.evaluation.items import EvaluationItem
+from qwenvl_kit.evaluation.items import EvaluationItem, MediaPart
 
 Answers: TypeAlias = Literal["one", "list", "any"]
 """The right answers of a row: one text, a list of texts, or either."""
@@ -56,6 +58,9 @@ class PictureBenchmark(Benchmark):
     hidden_answers: ClassVar[str] = ""
     """The place where answers are scored that the data do not have."""
 
+    needs_picture: ClassVar[bool] = True
+    """True if an item without a picture is a failure."""
+
     def __init__(
         self,
         data: Any,
@@ -86,7 +91,8 @@ class PictureBenchmark(Benchmark):
         Raises:
             EvaluationError: a field is missing or cannot be read, or the row has no right answer.
         """
-        return read_item(row, self._names, self.targets_of(row))
+        found = read_item(row, self._names, self.targets_of(row))
+        return with_picture(found) if self.needs_picture else found
 
     def targets_of(self, row: Row) -> tuple[str, ...]:
         """Return the right answers of a row.
@@ -110,3 +116,15 @@ class PictureBenchmark(Benchmark):
                 where=row.where,
             )
         return tuple(found)
+
+
+def with_picture(item: EvaluationItem) -> EvaluationItem:
+    """Return an item that fails if its row has no picture, so that it is not asked without one."""
+    return replace(item, load_media=partial(_pictures, item.load_media, item.where))
+
+
+def _pictures(load: Callable[[], tuple[MediaPart, ...]], where: str) -> tuple[MediaPart, ...]:
+    found = load()
+    if not found:
+        raise EvaluationError("the row has no picture", expected="a picture", where=where)
+    return found

@@ -69,7 +69,7 @@ class RealWorldQA(PictureBenchmark):
         id=("index", "id"),
         targets=("answer",),
         facts={"hint": ("hint",)},
-        optional=("id", "choices", "image", "video", "cluster", "hint"),
+        optional=("id", "choices", "video", "cluster", "hint"),
     )
 
     def item(self, row: Row) -> EvaluationItem:

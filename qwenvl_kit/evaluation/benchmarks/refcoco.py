@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
+from qwenvl_kit.evaluation.benchmarks.media_facts import picture_size
 from qwenvl_kit.evaluation.benchmarks.refcoco_boxes import (
     BoxFormat,
     check_format,
@@ -182,7 +184,7 @@ class RefCOCO(Benchmark):
             cluster=text_cell(cell(row, names.cluster), where, "cluster"),
             facts={"is_fraction": box.is_fraction},
             where=where,
-            load_media=lambda: media_of(row, names.image, ()),
+            load_media=partial(media_of, row, names.image, ()),
         )
 
     def check(self) -> None:
@@ -237,7 +239,10 @@ class RefCOCO(Benchmark):
                 expected="answers of a family that writes thousandths",
                 hint="evaluate(chat, benchmark) knows the size",
             )
-        size = _HUNDREDS if item.facts["is_fraction"] else _size_of(item)
+        size = _HUNDREDS
+        if not item.facts["is_fraction"]:
+            (picture,) = item.media
+            size = picture_size(picture)
         return self._scored(item, answer, whole_picture(size))
 
     def _scored(self, item: EvaluationItem, answer: str, pixels: PixelMap) -> ItemScore:
@@ -257,12 +262,3 @@ class RefCOCO(Benchmark):
 
 _HUNDREDS = Size(height_px=100, width_px=100)
 """Any size: fractions of a picture's sides do not depend on it."""
-
-
-def _size_of(item: EvaluationItem) -> Size:
-    """The size of the picture of an item, as its header has it."""
-    from qwenvl_kit.media.images import measure_image
-    from qwenvl_kit.media.policy import DEFAULT_POLICY
-
-    (picture,) = item.media
-    return measure_image(picture.source, DEFAULT_POLICY)

@@ -13,8 +13,8 @@ from qwenvl_kit.evaluation.data.rows import Row
 
 _CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 
-_SENTENCE = re.compile(r"<ref>(.*?)</ref>|this sentence describes:\s*(.*)$", re.DOTALL)
-"""The sentence in the questions of VLMEvalKit's file, and in those without its tags."""
+_DESCRIBES = "this sentence describes:"
+"""The words before the sentence in the questions of VLMEvalKit's file, which has it in `<ref>`."""
 
 _SPLIT = re.compile(r"(RefCOCO[+g]?)\s+(val|test)[\s_-]*([AB]?)$", re.IGNORECASE)
 
@@ -99,9 +99,11 @@ def split_of(row: Row) -> str:
 
 
 def _sentence(text: str, where: str) -> str:
-    found = _SENTENCE.search(text)
-    if found:
-        return found[1] if found[1] is not None else found[2]
+    tagged, end, _ = text.partition("<ref>")[2].partition("</ref>")
+    if end:
+        return tagged
+    if _DESCRIBES in text:
+        return text.partition(_DESCRIBES)[2].strip()
     if "bounding box" in text.lower():
         raise EvaluationError(
             f"the question {text!r:.120} has its sentence in an unknown form",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.benchmark import PathLike
-from qwenvl_kit.evaluation.benchmarks.film_parts import shown_times
+from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
 from qwenvl_kit.evaluation.benchmarks.films import FilmBenchmark, Missing
+from qwenvl_kit.evaluation.benchmarks.media_facts import shown_times
 from qwenvl_kit.evaluation.benchmarks.option_questions import (
     qwen_video_prompt,
     with_letter,
@@ -26,7 +27,11 @@ from qwenvl_kit.evaluation.columns import ColumnNames
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
 from qwenvl_kit.evaluation.prompting import Prompt, lettered
+from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.message import Message, VideoPart
+
+if TYPE_CHECKING:
+    from qwenvl_kit.chat import VisionChat
 
 _SELECT = "Select the best answer to the following multiple-choice question based on the video"
 _ONLY = "Respond with only the letter (A, B, C, or D) of the correct option."
@@ -125,6 +130,7 @@ class VideoMME(FilmBenchmark):
         num_frames: int | None = None,
         missing: Missing = "refuse",
     ) -> None:
+        self._policy: MediaPolicy | None = None
         self._shown_times: dict[str, tuple[float, ...]] = {}
         self._subtitles = None if subtitles is None else SubtitleFolder.of(subtitles)
         super().__init__(
@@ -149,6 +155,12 @@ class VideoMME(FilmBenchmark):
             return super().conditions
         number = sum(bool(item.facts["subtitles"]) for item in self)
         return {**super().conditions, "subtitles": f"of {number:,} of {len(self):,} items"}
+
+    def for_chat(self, chat: VisionChat) -> Benchmark:
+        """Return the benchmark with the media policy of a chat, for the films of subtitles."""
+        found = copy(self)
+        found._policy, found._shown_times = chat.policy, {}
+        return found
 
     def film_item(self, row: Row) -> EvaluationItem:
         """Return the item of a row; its fact `subtitles` is the name of a file, or empty."""
@@ -198,5 +210,5 @@ class VideoMME(FilmBenchmark):
         """The times of the frames of a film; those of the last film are remembered."""
         source = str(film.source)
         if source not in self._shown_times:
-            self._shown_times = {source: shown_times(film)}
+            self._shown_times = {source: shown_times(film, self._policy)}
         return self._shown_times[source]

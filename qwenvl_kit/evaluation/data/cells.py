@@ -12,7 +12,7 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.data.blanks import is_empty
 from qwenvl_kit.evaluation.data.media_cells import media_of
 
-__all__ = ["cell_lists", "is_empty", "list_cell", "media_of", "text_cell"]
+__all__ = ["cell_lists", "is_empty", "list_cell", "media_of", "plain_cell", "text_cell"]
 
 _MOST_CHARACTERS = 2**20
 """The longest text that is parsed as a list of answers."""
@@ -44,11 +44,11 @@ def text_cell(value: Any, where: str, what: str) -> str:
     Raises:
         EvaluationError: it is neither a text nor a number.
     """
-    plain = _plain(value)
+    plain = plain_cell(value)
+    if plain is None:
+        return value if isinstance(value, str) else ""
     if isinstance(plain, str):
         return plain
-    if is_empty(plain):
-        return ""
     if isinstance(plain, float) and plain.is_integer() and abs(plain) < _MOST_EXACT:
         return str(int(plain))
     if isinstance(plain, (bool, int, float)):
@@ -74,15 +74,15 @@ def list_cell(value: Any, where: str, what: str, *, must_be_list: bool = False) 
         EvaluationError: an element is neither a text nor a number, or the cell is no list where it
             must be one.
     """
-    plain = _plain(value)
-    if not isinstance(plain, str) and is_empty(plain):
+    plain = plain_cell(value)
+    if plain is None:
         return []
     found: Sequence[Any]
     if isinstance(plain, (list, tuple)):
         found = plain
     elif isinstance(plain, str) and (parsed := cell_lists(plain, where, what)) is not None:
         found = parsed
-    elif must_be_list and not is_empty(plain):
+    elif must_be_list:
         raise EvaluationError(
             f"{what} is {_shown(plain)}, which is no list",
             expected="""a list of texts, such as ['12', '12 cm'] or ["12", "12 cm"]""",
@@ -145,14 +145,14 @@ def _literal(text: str) -> str | None:
         return text[1:-1]
 
 
-def _plain(value: Any) -> Any:
-    """A value of NumPy or pandas as one of Python; any other as it is."""
+def plain_cell(value: Any) -> Any:
+    """Return a value of NumPy or pandas as one of Python; None for an empty cell."""
     kind = type(value).__module__.partition(".")[0]
     if kind == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
         return None
-    if kind != "numpy":
-        return value
-    return value.tolist() if hasattr(value, "tolist") else value
+    if kind == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    return None if is_empty(value) else value
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ DELIMITERS = {".tsv": "\t", ".csv": ","}
 """The delimiter by the ending of a file."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BUFFER_BYTES = 2**20
 _MOST_BYTES = 2**30
 """The longest record: a quote that is never closed would take the whole file into memory."""
 
@@ -77,7 +79,7 @@ class _RecordFile:
     def records(self) -> Iterator[_Record]:
         """Its records in their order; blank lines are none."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", buffering=_BUFFER_BYTES) as file:
                 offset = len(_BYTE_ORDER_MARK) if file.read(3) == _BYTE_ORDER_MARK else 0
                 file.seek(offset)
                 for line, content in self._whole_records(file):
@@ -147,8 +149,9 @@ class _RecordFile:
 
     def _cells(self, content: bytes, where: str) -> list[str]:
         """The cells of a record."""
+        num_ends = 2 if content.endswith(b"\r\n") else int(content.endswith(b"\n"))
         try:
-            text = content.decode()
+            text = str(memoryview(content)[: len(content) - num_ends], "utf-8")
         except UnicodeDecodeError as error:
             raise EvaluationError(
                 f"the line is no text in UTF-8 (byte {error.start})",
@@ -156,7 +159,6 @@ class _RecordFile:
                 hint=f"iconv -t UTF-8 {self.path.name}",
                 where=where,
             ) from error
-        text = text.removesuffix("\n").removesuffix("\r")
         return split_cells(text, self.delimiter)
 
 
@@ -178,7 +180,9 @@ def split_cells(text: str, delimiter: str) -> list[str]:
         quoted = ""
         if text.startswith('"', at):
             end = _after_quoted(text, '"', at + 1)
-            quoted, at = text[at + 1 : end - 1].replace('""', '"'), end
+            quoted, at = text[at + 1 : end - 1], end
+            if '"' in quoted:
+                quoted = quoted.replace('""', '"')
         stop = text.find(delimiter, at)
         cells.append(quoted + (text[at:] if stop < 0 else text[at:stop]))
         at = stop + 1 if stop >= 0 else -1
@@ -213,7 +217,7 @@ def _after_quoted(text: str | bytes, quote: str | bytes, at: int) -> int:
 
 
 def _check_header(columns: Sequence[str], path: Path) -> None:
-    repeated = [name for name in columns if columns.count(name) > 1]
+    repeated = [name for name, number in Counter(columns).items() if number > 1]
     if repeated:
         raise EvaluationError(
             f"two columns of {path.name} have the name {repeated[0]!r}",

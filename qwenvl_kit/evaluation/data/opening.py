@@ -12,7 +12,7 @@ from qwenvl_kit.evaluation.data.delimited import DELIMITERS, open_delimited
 from qwenvl_kit.evaluation.data.json_rows import ENDINGS, open_json
 from qwenvl_kit.evaluation.data.parquet_files import open_parquet
 from qwenvl_kit.evaluation.data.rows import Rows
-from qwenvl_kit.evaluation.data.tables import TableRows, unreadable
+from qwenvl_kit.evaluation.data.tables import FileStamp, TableRows
 from qwenvl_kit.evaluation.data.values import open_values
 
 
@@ -54,10 +54,7 @@ def open_rows(
 def _open_file(path: Path, folder: Path, heavy: Sequence[str]) -> TableRows:
     """The rows of one file, by its ending."""
     ending = path.suffix.lower()
-    try:
-        path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from error
+    FileStamp.of(path)
     if ending in DELIMITERS:
         return open_delimited(path, folder, heavy)
     if ending in ENDINGS:

@@ -27,7 +27,7 @@ _LIGHT_ROWS = 1024
 """The rows of light columns that are read at once."""
 
 _MOST_CURSORS = 16
-"""The columns of row groups that are read from at once; each holds some rows in memory."""
+"""The columns that are read from at once."""
 
 _BUFFER_BYTES = 2**20
 _SHARD = re.compile(r"(?P<split>.+?)-(?P<at>\d{5})-of-(?P<all>\d{5})(?:-[0-9a-f]+)?")
@@ -202,37 +202,43 @@ def _damaged(path: Path, error: Exception) -> EvaluationError:
 
 
 class _Cursor:
-    """Reads the cells of a column in a row group one after another; back means from its start."""
+    """Reads the cells of a column one after another; back means from the start of a row group."""
 
-    def __init__(self, path: Path, group: int, column: str) -> None:
-        self._path, self._group, self._column = path, group, column
+    def __init__(self, column: str) -> None:
+        self._column = column
         self._lock = Lock()
+        self._at: tuple[FileStamp, int] | None = None
         self._batches: Iterator[Any] = iter(())
         self._first, self._cells = 0, ()
 
-    def cell(self, at: int) -> Any:
-        """The cell of a row of the group, counted from 0."""
+    def cell(self, stamp: FileStamp, group: int, at: int) -> Any:
+        """The cell of a row of a group, counted from 0."""
         with self._lock:
-            if at < self._first or not self._cells:
-                self._restart()
+            if (stamp, group) != self._at or at < self._first:
+                self._begin(stamp, group)
             while at >= self._first + len(self._cells):
                 self._first += len(self._cells)
                 self._cells = next(self._batches).column(self._column)
             return self._cells[at - self._first].as_py()
 
-    def _restart(self) -> None:
-        self._first, self._cells = 0, ()
-        self._batches = _opened(self._path).iter_batches(
-            batch_size=_BATCH_ROWS, row_groups=[self._group], columns=[self._column]
+    def _begin(self, stamp: FileStamp, group: int) -> None:
+        self._at, self._first, self._cells = None, 0, ()
+        self._batches = _opened(stamp.path).iter_batches(
+            batch_size=_BATCH_ROWS, row_groups=[group], columns=[self._column]
         )
+        self._at = stamp, group
 
 
 class _Cursors:
-    """The cursors that were used last, in this process."""
+    """The cursors of the columns that were read last, in this process.
+
+    A column has one for all files of a folder: each holds a page of its file in memory, which may
+    be 1,024 pictures.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._used: OrderedDict[tuple[FileStamp, int, str], _Cursor] = OrderedDict()
+        self._used: OrderedDict[tuple[Path, str], _Cursor] = OrderedDict()
 
     def cell(self, stamp: FileStamp, group: int, column: str, at: int) -> Any:
         """Read a cell.
@@ -243,13 +249,13 @@ class _Cursors:
         import pyarrow
 
         with self._lock:
-            key = stamp, group, column
-            cursor = self._used.setdefault(key, _Cursor(stamp.path, group, column))
+            key = stamp.path.parent, column
+            cursor = self._used.setdefault(key, _Cursor(column))
             self._used.move_to_end(key)
             while len(self._used) > _MOST_CURSORS:
                 self._used.popitem(last=False)
         try:
-            return cursor.cell(at)
+            return cursor.cell(stamp, group, at)
         except (pyarrow.ArrowException, OSError, StopIteration) as error:
             raise _damaged(stamp.path, error) from error
 

@@ -36,6 +36,9 @@ class Row(Mapping[str, Any]):
             return self._heavy[column]()
         return self._cells[column]
 
+    def __contains__(self, column: object) -> bool:
+        return column in self._cells or column in self._heavy  # a Mapping's own would read the cell
+
     def __iter__(self) -> Iterator[str]:
         yield from self._cells
         yield from (column for column in self._heavy if column not in self._cells)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from qwenvl_kit.errors import EvaluationError
@@ -69,12 +70,16 @@ class FileStamp:
         """Return the stamp of a file.
 
         Raises:
-            EvaluationError: there is no such file, or it may not be read.
+            EvaluationError: there is no such file, it may not be read, or it is a pipe or a device.
         """
         try:
             found = path.stat()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise unreadable(path, error) from error
+        if not S_ISREG(found.st_mode):
+            raise EvaluationError(
+                f"the data {path} are no file", expected="a file that can be read again"
+            )
         return cls(path, found.st_size, found.st_mtime_ns)
 
     def check(self, where: str = "") -> None:
@@ -91,10 +96,11 @@ class FileStamp:
             )
 
 
-def unreadable(path: Path, error: OSError) -> EvaluationError:
+def unreadable(path: Path, error: OSError | ValueError) -> EvaluationError:
     """Return the error of a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or error
     return EvaluationError(
-        f"the data {path} cannot be read ({error.strerror or error})",
+        f"the data {str(path)!r} cannot be read ({reason})",
         expected="a file that exists, which you may read",
     )
 

@@ -125,6 +125,14 @@ def test_an_answer_cell_that_is_no_list_is_refused(tmp_path: Path) -> None:
     assert caught.value.where == "a.tsv:2"
 
 
+@pytest.mark.parametrize("image", [None, "", {"bytes": None, "path": None}])
+def test_a_row_without_a_picture_is_not_asked_without_one(image: object) -> None:
+    benchmark = DocVQA([hub_row(1, image=image)])
+    with pytest.raises(EvaluationError, match="the row has no picture") as caught:
+        benchmark.request(benchmark[0])
+    assert caught.value.where == "rows[0]"
+
+
 def test_two_items_with_one_id_are_refused() -> None:
     with pytest.raises(EvaluationError, match=r"the id '1': rows\[0\] and rows\[1\]"):
         DocVQA([hub_row(1), hub_row(1)])
@@ -134,6 +142,8 @@ def test_a_missing_column_is_named_with_those_there_are() -> None:
     with pytest.raises(EvaluationError, match="no column for question") as caught:
         DocVQA([{"questionId": 1, "answers": ["a"]}])
     assert "'questionId', 'answers'" in caught.value.hint
+    with pytest.raises(EvaluationError, match="no column for image"):
+        DocVQA([{"questionId": 1, "question": "q", "answers": ["a"]}])
 
 
 def test_a_rule_of_ones_own_is_no_argument() -> None:

@@ -72,7 +72,7 @@ def test_of_two_films_of_one_name_none_is_guessed(tmp_path: Path) -> None:
 def test_of_two_endings_the_one_that_is_named_counts(tmp_path: Path) -> None:
     with_films(tmp_path, ["a.webm", "a.mp4"])
     assert _found(tmp_path, "a.webm") == "a.webm"
-    with pytest.raises(EvaluationError, match="a.mp4 and a.webm"):
+    with pytest.raises(EvaluationError, match=r"a.mp4 and a.webm"):
         _found(tmp_path, "a")
 
 
@@ -85,7 +85,11 @@ def test_a_folder_of_frames_is_a_film(tmp_path: Path) -> None:
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     with_films(tmp_path, ["f/img2.png", "f/img10.png", "f/img1.png", "f/notes.txt"])
-    assert [path.name for path in frames_of(tmp_path / "f")] == ["img1.png", "img2.png", "img10.png"]
+    assert [path.name for path in frames_of(tmp_path / "f")] == [
+        "img1.png",
+        "img2.png",
+        "img10.png",
+    ]
 
 
 def test_linked_folders_are_followed_and_circles_end(tmp_path: Path) -> None:

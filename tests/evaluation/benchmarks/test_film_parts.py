@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qwenvl_kit.errors import EvaluationError, VideoTimingError
-from qwenvl_kit.evaluation.benchmarks.film_parts import (
-    Film,
-    FilmSampling,
-    chosen_sampling,
-    shown_times,
-)
+from qwenvl_kit.evaluation.benchmarks.film_parts import Film, FilmSampling, chosen_sampling
+from qwenvl_kit.evaluation.benchmarks.media_facts import shown_times
 from qwenvl_kit.messages.message import VideoPart
 from tests.evaluation.benchmarks.film_files import with_films
 from tests.videos import write_video
@@ -40,7 +37,9 @@ def test_a_number_of_frames_goes_with_no_rate() -> None:
         chosen_sampling(1, None, 8)
 
 
-@pytest.mark.parametrize("given", [(0, None, None), (-1, None, None), (None, 0, None), (None, None, 0)])
+@pytest.mark.parametrize(
+    "given", [(0, None, None), (-1, None, None), (None, 0, None), (None, None, 0)]
+)
 def test_a_sampling_out_of_range_is_refused(given: tuple[Any, Any, Any]) -> None:
     with pytest.raises(VideoTimingError):
         chosen_sampling(*given)
@@ -75,7 +74,7 @@ def test_frames_in_a_folder_are_thinned_to_the_rate(tmp_path: Path) -> None:
     assert len(_numbers(part)) == 20
     assert _numbers(part)[:5] == [1, 3, 4, 5, 7]
     times = part.timestamps_seconds or ()
-    assert all(later - earlier < 0.67 for earlier, later in zip(times, times[1:]))
+    assert all(later - earlier < 0.67 for earlier, later in pairwise(times))
 
 
 def test_a_rate_above_that_of_the_frames_shows_each_once(tmp_path: Path) -> None:
@@ -85,13 +84,15 @@ def test_a_rate_above_that_of_the_frames_shows_each_once(tmp_path: Path) -> None
 
 def test_frames_that_end_before_the_start_are_told(tmp_path: Path) -> None:
     film = Film(_frames(tmp_path / "clip", 3), 60.0, 70.0, frames_per_second=3.0)
-    with pytest.raises(EvaluationError, match="has 3 frames, none of them between 60.0 and 70.0 s"):
+    with pytest.raises(
+        EvaluationError, match=r"has 3 frames, none of them between 60.0 and 70.0 s"
+    ):
         FilmSampling().part(film)
 
 
 def test_the_times_of_shown_frames_are_those_that_the_model_sees(tmp_path: Path) -> None:
     film = write_video(tmp_path / "a.mp4", 50, width=64, height=64, fps=10)
-    times = shown_times(FilmSampling(2.0, 768).part(Film(film)))
+    times = shown_times(FilmSampling(2.0, 768).part(Film(film)), None)
     assert len(times) == 10
     assert times[0] == 0.0
     assert times[-1] == pytest.approx(4.9)

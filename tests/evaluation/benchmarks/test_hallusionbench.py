@@ -86,6 +86,7 @@ def test_vlmevalkits_file_gives_its_figures(tmp_path: Path) -> None:
     assert vs == pytest.approx((0.6 + 1 / 3 + 1 / 3) / 3)
     assert benchmark[0].id == "hb_VD_illusion_0_0_0"
     assert set(result.by_group["input"]) == {"picture"}
+    assert set(result.by_group["subcategory"]) == {"VD_illusion", "VD_ocr", "VS_chart", "VS_ocr"}
 
 
 def test_the_makers_file_gives_the_figures_of_their_code(tmp_path: Path) -> None:
@@ -101,6 +102,7 @@ def test_the_makers_file_gives_the_figures_of_their_code(tmp_path: Path) -> None
         pytest.approx(2 / 6),
     ]
     assert result.estimates["fAcc"].num_items == 10
+    assert set(result.by_group["subcategory"]) == {"VD_illusion", "VD_ocr", "VS_chart", "VS_ocr"}
     assert benchmark[-1].media == ()
     assert len(benchmark[0].media) == 1
     assert [item.id for item in benchmark][-1] == "VS_chart_0_0_1"
@@ -120,6 +122,9 @@ def test_the_rows_of_a_hub_are_read(tmp_path: Path) -> None:
     assert len(item.media) == 1
     (item,) = HallusionBench(tmp_path / "data", split="non_image")
     assert item.media == ()
+    (item,) = HallusionBench([{**row, "image": None, "filename": None}])
+    with pytest.raises(EvaluationError, match="no picture"):
+        item.media  # noqa: B018  # a property that reads
 
 
 def test_the_prompts_are_the_published_ones() -> None:

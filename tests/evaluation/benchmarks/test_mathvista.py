@@ -11,6 +11,7 @@ import pytest
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmarks.mathvista import MathVista
 from qwenvl_kit.evaluation.evaluating import score_answers
+from qwenvl_kit.evaluation.result import load_result
 from tests.evaluation.data.files import in_base64, png, write_parquet, write_tsv
 
 CONTENT = png()
@@ -182,6 +183,24 @@ def test_a_judge_extracts_what_no_rule_can_read() -> None:
     assert benchmark.score_judged(number, answer, "3").value == 0.0
     assert benchmark.score_judged(number, answer, "").read is None
     assert benchmark.score_judged(option, answer, "(C)").value == 1.0
+
+
+def test_gaps_of_a_table_are_no_units_and_no_places() -> None:
+    gap = float("nan")
+    benchmark = MathVista([hub_row("1", "5", unit=gap, precision=gap, query=gap)])
+    assert benchmark.prompt_text(benchmark[0]).endswith(
+        "Question: How long is AB?\nPlease try to answer the question with short words or phrases "
+        "if possible."
+    )
+
+
+def test_a_saved_result_keeps_the_skills(tmp_path: Path) -> None:
+    rows = [hub_row("1", "5"), hub_row("2", "6", skills=["geometry reasoning"])]
+    result = score_answers(MathVista(rows), {"1": "5", "2": "7"})
+    result.save(tmp_path / "result.json")
+    result.write_csv(tmp_path / "result.csv")
+    assert load_result(tmp_path / "result.json").by_group == result.by_group
+    assert "group:skill" in (tmp_path / "result.csv").read_text(encoding="utf-8-sig")
 
 
 def test_results_are_told_by_task_and_by_each_skill() -> None:

@@ -95,7 +95,7 @@ def test_another_split_may_be_asked(tmp_path: Path) -> None:
 
 def test_data_without_the_validation_split_are_refused(tmp_path: Path) -> None:
     file = write_tsv(tmp_path / "a.tsv", [tsv_row(split="dev")])
-    with pytest.raises(EvaluationError, match="no row has the split 'validation'.*split='dev'"):
+    with pytest.raises(EvaluationError, match=r"no row has the split 'validation'.*split='dev'"):
         MMMU(file)
 
 
@@ -248,7 +248,9 @@ def test_an_open_answer_without_words_is_unread(answer: str) -> None:
     assert not open_score(answer, ["x"]).is_read
 
 
-@pytest.mark.parametrize("answer", ["nan", "1e999", "Infinity", "９" * 3, "١٢", "½", "\x00", "1" * 400])
+@pytest.mark.parametrize(
+    "answer", ["nan", "1e999", "Infinity", "９" * 3, "١٢", "½", "\x00", "1" * 400]
+)
 def test_odd_numbers_are_scored_without_an_error(answer: str) -> None:
     assert open_score(answer, ["5", answer]).value in (0.0, 1.0)
 

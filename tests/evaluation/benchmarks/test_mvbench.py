@@ -19,7 +19,12 @@ from tests.evaluation.benchmarks.film_files import only_film, with_films, write_
 SEQUENCE = {
     "video": "ZS9XR.mp4",
     "question": "What happened after the person took the food?",
-    "candidates": ["Ate the medicine.", "Tidied up the blanket.", "Put down the cup.", "Took the box."],
+    "candidates": [
+        "Ate the medicine.",
+        "Tidied up the blanket.",
+        "Put down the cup.",
+        "Took the box.",
+    ],
     "answer": "Ate the medicine.",
     "question_id": "Sequence_T1_1",
     "start": 11.1,
@@ -124,7 +129,10 @@ def test_a_name_with_other_numbers_is_cut(tmp_path: Path) -> None:
 
 def test_one_file_with_all_tasks_is_read(root: Path) -> None:
     content = {
-        "root": {"action_sequence": "video/star/Charades_v1_480", "action_count": "video/perception/videos/"},
+        "root": {
+            "action_sequence": "video/star/Charades_v1_480",
+            "action_count": "video/perception/videos/",
+        },
         "meta": {"action_sequence": [SEQUENCE], "action_count": [COUNT]},
     }
     (root / "test.json").write_text(json.dumps(content))
@@ -299,7 +307,9 @@ def test_films_that_may_not_be_passed_on_can_be_failures(root: Path) -> None:
     # VLMEvalKit, issues 633 and 888: the films of Fine-grained Pose (NTU RGB+D) are not there.
     pose = {**COUNT, "video": "S001C001P001R001A001_rgb.avi"}
     data = {"action_count": [COUNT], "fine_grained_pose": [pose]}
-    with pytest.raises(EvaluationError, match="the films of 1 of 2 items are missing, 1 in all: S001"):
+    with pytest.raises(
+        EvaluationError, match="the films of 1 of 2 items are missing, 1 in all: S001"
+    ):
         MVBench(data, folder=root)
     asked = MVBench(data, folder=root, missing="fail")
     assert list(asked.missing) == ["fine_grained_pose/0"]

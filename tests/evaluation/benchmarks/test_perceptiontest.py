@@ -47,6 +47,7 @@ def test_its_columns_are_read(tmp_path: Path, films: Path) -> None:
     assert item.choices == tuple(OPTIONS)
     assert item.targets == ("B",)
     assert item.groups == {"area": "physics", "reasoning": "descriptive"}
+    assert item.tags == {"tag": ("motion", "object tracking")}
     assert item.cluster == "video_8241"
     assert only_film(item).source == str(films / "video_8241.mp4")
 
@@ -133,7 +134,9 @@ def test_items_whose_films_are_missing_may_be_failures(films: Path) -> None:
     with pytest.raises(MediaNotFoundError, match="no film 'gone'"):
         asked[1].media  # noqa: B018
     with chat_that(lambda request: "B") as chat:
-        result = evaluate(chat, PerceptionTest(rows[1:], folder=films, missing="fail"), progress=False)
+        result = evaluate(
+            chat, PerceptionTest(rows[1:], folder=films, missing="fail"), progress=False
+        )
     assert result.num_failed == 1
     assert "gone" in str(result.failed[0].error)
 

@@ -86,6 +86,13 @@ def test_the_prompts_are_those_of_vlmevalkit(
     assert benchmark.prompt_text(benchmark[0]) == asked
 
 
+def test_an_empty_hint_of_a_table_is_no_hint() -> None:
+    """A gap of a DataFrame is NaN, which is true."""
+    row = {**hub_row(WRITTEN, "B"), "hint": float("nan")}
+    benchmark = RealWorldQA([row])
+    assert benchmark.prompt_text(benchmark[0]).startswith("Question: Which lane?")
+
+
 def test_the_prompt_of_lmms_eval_is_the_question_as_it_was_written() -> None:
     benchmark = RealWorldQA([hub_row(WRITTEN, "B")], prompt="lmms_eval")
     assert benchmark.prompt_text(benchmark[0]) == WRITTEN

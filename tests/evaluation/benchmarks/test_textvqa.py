@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_vlmevalkits_file_is_read(tmp_path: Path) -> None:
     rows = [{"index": "0", "image": picture, "question": QUESTION, "answer": f"{ANSWERS}"}]
     (item,) = TextVQA(write_tsv(tmp_path / "TextVQA_VAL.tsv", rows))
     assert item.targets == tuple(ANSWERS)
+
+
+def test_the_makers_file_is_read(tmp_path: Path) -> None:
+    row = hub_row(34602)
+    del row["image"]
+    file = {"dataset_type": "val", "dataset_name": "textvqa", "data": [row]}
+    (tmp_path / "TextVQA_0.5.1_val.json").write_text(json.dumps(file), encoding="utf-8")
+    (tmp_path / "train_images").mkdir()
+    (tmp_path / "train_images/003a8ae2ef43b901.jpg").write_bytes(CONTENT)
+    path, folder = tmp_path / "TextVQA_0.5.1_val.json", tmp_path / "train_images"
+    (item,) = TextVQA(path, folder=folder)
+    assert Path(str(item.media[0].source)).read_bytes() == CONTENT
 
 
 def test_questions_keep_their_capitals() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qwenvl_kit.errors import EvaluationError
+from qwenvl_kit import MediaPolicy, VisionChat
+from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.errors import EvaluationError, JournalError, MediaForbiddenError
 from qwenvl_kit.evaluation.benchmarks.videomme import VideoMME
 from qwenvl_kit.evaluation.evaluating import evaluate
 from tests.evaluation.benchmarks.film_files import (
@@ -114,7 +117,8 @@ def test_the_prompts_without_subtitles_are_as_published(films: Path) -> None:
     )
     # `build_prompt` of VLMEvalKit, its two texts joined
     assert asked("vlmevalkit") == (
-        f"\nThese are the frames of a video. {SELECT}. {ONLY}\nQuestion: {QUESTION}\n{LISTED}\nAnswer: "
+        f"\nThese are the frames of a video. {SELECT}. {ONLY}\n"
+        f"Question: {QUESTION}\n{LISTED}\nAnswer: "
     )
     # `videomme_doc_to_text` of lmms-eval with the `post_prompt` of videomme.yaml
     assert asked("lmms_eval") == (
@@ -209,9 +213,7 @@ def test_an_answer_is_scored_by_its_letter(
 
 
 @pytest.mark.parametrize("answer", ["E", "c", "Berries.", "CD", "1"])
-def test_an_answer_cell_that_is_no_letter_of_an_option_is_refused(
-    films: Path, answer: str
-) -> None:
+def test_an_answer_cell_that_is_no_letter_of_an_option_is_refused(films: Path, answer: str) -> None:
     with pytest.raises(EvaluationError, match="one of the letters A, B, C, D"):
         VideoMME([row(answer=answer)], folder=films)
 
@@ -247,3 +249,37 @@ def test_a_film_that_cannot_be_decoded_costs_its_item_alone(tmp_path: Path) -> N
             asked = VideoMME(rows, folder=films, **options)  # type: ignore[arg-type]
             result = evaluate(chat, asked, progress=False)
         assert (result.score, result.num_failed) == (1.0, 1)
+
+
+def test_a_journal_is_refused_if_other_frames_were_shown(tmp_path: Path) -> None:
+    films = tmp_path / "real"
+    films.mkdir()
+    write_video(films / "fFjv93ACGo8.mp4", 10, width=64, height=64, fps=10)
+    journal = tmp_path / "run.jsonl"
+    with chat_that(lambda request: "C") as chat:
+        evaluate(chat, VideoMME([row()], folder=films), journal=journal, progress=False)
+        asked = VideoMME([row()], folder=films, num_frames=2)
+        with pytest.raises(JournalError, match="conditions"):
+            evaluate(chat, asked, journal=journal, progress=False)
+
+
+def test_items_can_be_sent_to_another_process(films: Path) -> None:
+    item = pickle.loads(pickle.dumps(VideoMME([row()], folder=films)[0]))
+    assert only_film(item).source == str(films / "fFjv93ACGo8.mp4")
+
+
+def test_films_are_measured_by_the_media_policy_of_the_chat(
+    tmp_path: Path, subtitles: Path
+) -> None:
+    films = tmp_path / "real"
+    films.mkdir()
+    write_video(films / "fFjv93ACGo8.mp4", 10, width=64, height=64, fps=10)
+    (tmp_path / "allowed").mkdir()
+    policy = MediaPolicy(allow_folders=(tmp_path / "allowed",))
+    asked = VideoMME([row()], folder=films, subtitles=subtitles)
+    with (
+        VisionChat(ScriptedBackend(["C"]), media=policy) as chat,
+        pytest.raises(MediaForbiddenError),
+    ):
+        asked.for_chat(chat).messages(asked[0])
+    assert asked.messages(asked[0])

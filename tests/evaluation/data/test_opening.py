@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qwenvl_kit.errors import EvaluationError
+from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.data.opening import open_rows
+from qwenvl_kit.evaluation.data.rows import Row
 from tests.evaluation.data.files import in_base64, png, write_parquet, write_tsv
 
 ROWS = [{"index": str(at), "question": f"q{at}", "image": in_base64(png())} for at in range(3)]
@@ -45,6 +49,35 @@ def test_the_ending_of_a_file_may_be_in_capitals(tmp_path: Path) -> None:
     assert len(open_rows(write_tsv(tmp_path / "A.TSV", ROWS))) == 3
 
 
+def test_no_picture_is_read_before_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(Row, "__getitem__", _counted(read))
+    rows = [{**row, "answer": "a"} for row in ROWS]
+    parquet = [{**row, "image": {"bytes": png(), "path": None}} for row in rows]
+    for data in (
+        write_tsv(tmp_path / "a.tsv", rows),
+        write_parquet(tmp_path / "a.parquet", parquet),
+    ):
+        benchmark = Benchmark(data)
+        assert "image" not in read
+        assert len(benchmark[0].media) == 1
+        assert read.count("image") == 1
+        read.clear()
+
+
+def _counted(read: list[str]) -> Callable[[Row, str], Any]:
+    """A way to read cells that tells which are read."""
+    get = Row.__getitem__
+
+    def counted(row: Row, column: str) -> Any:
+        read.append(column)
+        return get(row, column)
+
+    return counted
+
+
 def test_rows_of_a_file_can_be_pickled_and_read_on(tmp_path: Path) -> None:
     rows = open_rows(write_tsv(tmp_path / "a.tsv", ROWS), heavy=("image",))
     again = pickle.loads(pickle.dumps(rows))
@@ -64,6 +97,18 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(EvaluationError, match="cannot be read"):
         open_rows(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_is_refused_because_it_cannot_be_read_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tsv")
+    with pytest.raises(EvaluationError, match="are no file"):
+        open_rows(tmp_path / "a.tsv")
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="embedded null byte"):
+        open_rows("a\0b.tsv")
 
 
 def test_a_split_of_a_file_is_taken_by_its_column(tmp_path: Path) -> None:
