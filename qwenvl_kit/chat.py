@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.journal import Journal
     from qwenvl_kit.live import FrameSource, Watch
     from qwenvl_kit.media.policy import MediaPolicy
-    from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+    from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling
     from qwenvl_kit.pipeline.core import Pipeline
     from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
     from qwenvl_kit.pipeline.listeners import Listeners
@@ -621,8 +621,8 @@ class VisionChat:
         """Answer many requests, and give every token of them as it comes.
 
         The arguments are those of `ask_many`; `journal` may also be a `Journal` that is open, which
-        stays open. A reply that it holds comes as a result at once. A request that fails is a `Failure` among the
-        results.
+        stays open. A reply that it holds comes as a result at once. A request that fails is a
+        `Failure` among the results.
 
         Example:
             with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
@@ -635,7 +635,12 @@ class VisionChat:
 
         defaults = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         return BatchStream.begin(
-            requests, defaults, self._slot, self._stats, max_batch_size, journal
+            requests,
+            defaults,
+            self._slot,
+            self._stats,
+            max_in_flight=max_batch_size,
+            journal=journal,
         )
 
     def plan(
@@ -804,6 +809,11 @@ class VisionChat:
     def policy(self) -> MediaPolicy:
         """The media policy: which files and URLs may be opened."""
         return self._pipeline.policy
+
+    @property
+    def default_budget(self) -> PixelBudget:
+        """The visual tokens that pictures may take if a request does not say."""
+        return self._pipeline.budget
 
     @property
     def default_sampling(self) -> Sampling:

@@ -44,6 +44,12 @@ class Units:
         """The number of clusters that have a unit."""
         return len(numpy.unique(self.clusters))
 
+    @property
+    def is_alone(self) -> bool:
+        """True if all units are right or wrong, and each is alone in its cluster."""
+        is_whole = bool(numpy.isin(self.values, (0.0, 1.0)).all())
+        return is_whole and self.num_clusters == len(self)
+
 
 def in_order(items: Sequence[ScoredItem]) -> list[ScoredItem]:
     """Return the items that have a score, by their ids."""
@@ -66,7 +72,8 @@ def units_of(
     """Return the units of a metric that is no mean of others; None if it has none.
 
     A unit belongs to the cluster and the group of its first item, by the order of ids. Items
-    without the group that a metric goes over are left out.
+    without the group that a metric goes over are left out, and items with None for a fact that
+    names the unit: questions without a figure are of no figure.
 
     Args:
         items: items with scores, by their ids.
@@ -76,7 +83,7 @@ def units_of(
     Raises:
         EvaluationError: an item lacks a fact or group that names its unit.
     """
-    counted = [each for each in items if metric.over is None or metric.over in each.item.groups]
+    counted = [each for each in items if _is_counted(each.item, metric)]
     values: dict[tuple[str, ...], float] = {}
     firsts: dict[tuple[str, ...], EvaluationItem] = {}
     for each in counted:
@@ -95,12 +102,31 @@ def units_of(
     )
 
 
+def _is_counted(item: EvaluationItem, metric: Metric) -> bool:
+    """True if an item is of a unit and a group of a metric."""
+    if metric.over is not None and metric.over not in item.groups:
+        return False
+    return all(item.facts.get(name, "") is not None for name in metric.unit)
+
+
 def value_of(found: ScoredItem, metric: Metric) -> float:
-    """Return the score of an item as a metric takes it."""
+    """Return the score of an item as a metric takes it.
+
+    Raises:
+        EvaluationError: it has none, or one that is not in [0, 1].
+    """
     if found.score is None:
         raise EvaluationError(f"the item {found.id!r} has no score", expected="an answered item")
     strict = found.score.strict if metric.is_strict else None
-    return float(found.score.value if strict is None else strict)
+    value = float(found.score.value if strict is None else strict)
+    if not 0.0 <= value <= 1.0:
+        raise EvaluationError(
+            f"the item {found.id!r} has the score {value:g}",
+            expected="a score from 0 to 1",
+            hint="a scorer of your own divides by the highest score that there is",
+            where=found.item.where,
+        )
+    return value
 
 
 def _unit_name(item: EvaluationItem, metric: Metric) -> tuple[str, ...]:
