@@ -161,25 +161,34 @@ def _result(future: Future[_Outcome]) -> _Outcome:
 
 
 def _logprob_of(completion: Completion, reply: Reply, explained: Sequence[int]) -> float:
-    """The log-probability of the part of a scored answer that some tokens of a reply stand for."""
-    answer = reply.raw_text or reply.text
-    if not completion.tokens:
-        raise UnsupportedFeatureError(
-            "the backend gives no log-probabilities, by which the parts of a picture are judged",
-            hint="a local model, or a server that gives logprobs",
-        )
-    if "".join(token.text for token in completion.tokens).strip() != answer.strip():
-        raise UnsupportedFeatureError(
-            "the backend does not keep to an answer that is given",
-            hint="a local model, or a server that enforces the form of answers",
-        )
-    if not reply.tokens:
-        return sum(token.logprob for token in completion.tokens)
+    """The log-probability of the part of a scored answer that some tokens of a reply stand for.
+
+    Raises:
+        UnsupportedFeatureError: the backend gives no log-probabilities, writes another answer, or
+            tokens whose texts do not join to it.
+    """
+    answer, tokens = reply.raw_text or reply.text, completion.tokens
+    if not tokens:
+        raise _not_scored("gives no log-probabilities of given answers")
+    if (completion.raw_text or completion.text).strip() != answer.strip():
+        raise _not_scored("does not keep to an answer that is given")
+    if not reply.tokens or len(explained) == len(reply.tokens):
+        return sum(token.logprob for token in tokens)
+    if "".join(token.text for token in tokens).strip() != answer.strip():
+        raise _not_scored("gives tokens that do not join to the answer, so no part of it is found")
     lengths = [len(token.text) for token in reply.tokens]
     start, stop = sum(lengths[: explained[0]]), sum(lengths[: explained[-1] + 1])
     total, at = 0.0, 0
-    for token in completion.tokens:
+    for token in tokens:
         if at < stop and at + len(token.text) > start:
             total += token.logprob
         at += len(token.text)
     return total
+
+
+def _not_scored(trouble: str) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(
+        f"the backend {trouble}",
+        hint="the whole answer, a local model, or a server that gives logprobs and keeps to the "
+        "form of answers",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,34 @@ def test_a_backend_without_log_probabilities_explains_nothing(shapes: PIL.Image.
     request = Request.about("What is on the left?", shapes)
     with pytest.raises(UnsupportedFeatureError, match="no tokens"):
         explain(chat, chat.ask(request), request, method="occlusion")
+
+
+class Straying(Seeing):
+    """A backend that does not keep to an answer, once it is given one."""
+
+    def _complete(self, request: BackendRequest, observer: Any) -> Completion:
+        done = super()._complete(request, observer)
+        return done if request.constraint is None else replace(done, text="A blue circle.")
+
+
+class Mumbling(Seeing):
+    """A backend whose tokens have no text, as servers send incomplete characters."""
+
+    def _complete(self, request: BackendRequest, observer: Any) -> Completion:
+        done = super()._complete(request, observer)
+        tokens = tuple(replace(token, text="") for token in done.tokens or ())
+        return done if request.constraint is None else replace(done, tokens=tokens)
+
+
+def test_an_answer_that_is_not_kept_to_is_not_scored(shapes: PIL.Image.Image) -> None:
+    request = Request.about("What is on the left?", shapes)
+    chat = VisionChat(Straying(lambda _: "A red circle."))
+    with pytest.raises(UnsupportedFeatureError, match="does not keep to"):
+        explain(chat, chat.ask(request), request, method="occlusion")
+    chat = VisionChat(Mumbling(lambda _: "\u4e00 \u4e2a \u5706"))
+    assert explain(chat, chat.ask(request), request, method="occlusion", num_patches=4).maps
+    with pytest.raises(UnsupportedFeatureError, match="do not join"):
+        explain(chat, chat.ask(request), request, token=1, method="occlusion")
 
 
 def test_a_field_of_an_answer_in_json_is_explained_alone(shapes: PIL.Image.Image) -> None:
