@@ -85,6 +85,7 @@ def explain(
         MediaError: a picture cannot be opened any more.
     """
     _check(reply, method, num_patches)
+    layers, heads = _numbers("layers", layers), _numbers("heads", heads)
     part = Choice(token, word, span, field).of(reply)
     request = Request.about(prompt, *media)
     replay = chat.replay(reply, request)
@@ -143,6 +144,18 @@ def _check(reply: object, method: object, num_patches: object) -> None:
         raise InputError(
             f"num_patches={num_patches!r} was given", expected="a whole number above 0"
         )
+
+
+def _numbers(name: str, given: Sequence[int] | None) -> tuple[int, ...] | None:
+    """The numbers of layers or heads, rising, each once."""
+    if given is None:
+        return None
+    is_listed = isinstance(given, Sequence) and not isinstance(given, str)
+    if not is_listed or not all(type(number) is int for number in given):
+        raise InputError(
+            f"{name}={given!r} was given", expected="a list of whole numbers, or None for all"
+        )
+    return tuple(sorted(set(given)))
 
 
 def _check_has_no_layers(layers: object, heads: object) -> None:
