@@ -61,7 +61,7 @@ class ByHand:
 
     @property
     def logprobs(self) -> list[float]:
-        scores = self.logits.log_softmax(-1)
+        scores = self.logits.detach().log_softmax(-1)
         return [float(scores[row, ANSWER[at]]) for row, at in zip(self.rows, EXPLAINED)]
 
     def rollout(self) -> torch.Tensor:
