@@ -135,14 +135,39 @@ def measure(
     return scores
 
 
+def curves(chat: VisionChat, seed: str, num_scenes: int, methods: Sequence[Method]) -> None:
+    """Print the mean areas under the curves of deletion and insertion, beside a random order."""
+    found = defaultdict(list)
+    for each in rounds(seed, num_scenes):
+        if each.word is None:
+            continue
+        request = Request.about(each.question, each.picture, sampling=Sampling(max_new_tokens=12))
+        reply = chat.ask(request)
+        word = each.word if each.word in reply.text.lower() else None
+        for method in methods:
+            seen = explain(chat, reply, request, word=word, method=method)
+            found[method].append(seen.faithfulness(chat, num_steps=5))
+    print("| method | number | deletion | chance | insertion | chance |")
+    print("|---|---|---|---|---|---|")
+    for method, all_found in found.items():
+        names = ("deletion", "chance_deletion", "insertion", "chance_insertion")
+        areas = [sum(getattr(each, f"{name}_area") for each in all_found) for name in names]
+        cells = " | ".join(f"{area / len(all_found):.2f}" for area in areas)
+        print(f"| {method} | {len(all_found)} | {cells} |")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Measure where explanations point.")
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--seed", default="test")
     parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--curves", action="store_true", help="deletion and insertion instead")
     arguments = parser.parse_args()
     chat = VisionChat.from_pretrained()
+    if arguments.curves:
+        curves(chat, arguments.seed, arguments.scenes, arguments.methods)
+        return
     print("| method | questions | number | near | chance | on it | chance |")
     print("|---|---|---|---|---|---|---|")
     scores = measure(chat, arguments.seed, arguments.scenes, arguments.methods)
