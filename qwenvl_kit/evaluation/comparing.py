@@ -13,6 +13,7 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.comparable import check_comparable, differing_conditions, shown
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
+from qwenvl_kit.evaluation.reports.figures import units_left_out
 from qwenvl_kit.evaluation.result import EvaluationResult, load_result
 from qwenvl_kit.evaluation.statistics.estimates import ROUNDS
 from qwenvl_kit.evaluation.statistics.paired import PairedDifference, paired_differences
@@ -151,6 +152,8 @@ class RunComparison:
                 f"{self.num_left_out:,} of {total:,} items failed in one of the runs and are in "
                 "no mean"
             )
+            failed = [*self.first.failed, *self.second.failed]
+            yield from units_left_out(self.first.metrics, self.first.items, failed)
         if num_values := sum(map(len, self.by_group.values())):
             yield f"p of groups is corrected for {num_values:,} of them (Holm)"
         yield from self.notes
@@ -177,7 +180,7 @@ def compare_runs(
 
     Most of what makes scores vary is items that are hard or easy for both, which a comparison item
     by item leaves out: it sees differences that two intervals do not. Items that failed in one of
-    the runs are left out and counted.
+    the runs are left out and counted, and so are units of several items of which one failed.
 
     Args:
         a: the first run, or the path of a saved one.
@@ -194,7 +197,7 @@ def compare_runs(
     check_comparable(first, second)
     settings = {"level": level, "rounds": rounds, "seed": seed}
     ours, theirs = _both_answered(first, second)
-    differences = paired_differences(ours, theirs, first.metrics, **settings)  # type: ignore[arg-type]
+    differences = paired_differences(first.items, second.items, first.metrics, **settings)  # type: ignore[arg-type]
     changed = [
         ChangedItem(one, other)
         for one, other in zip(ours, theirs, strict=True)
@@ -205,7 +208,7 @@ def compare_runs(
         first=first,
         second=second,
         differences=differences,
-        by_group=_by_group(ours, theirs, first.metrics, settings),
+        by_group=_by_group(first.items, second.items, first.metrics, settings),
         better=tuple(sorted((c for c in changed if c.change > 0), key=lambda c: -c.change)),
         worse=tuple(sorted((c for c in changed if c.change < 0), key=lambda c: c.change)),
         num_compared=len(ours),

@@ -12,7 +12,7 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics
+from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics, has_items
 
 if TYPE_CHECKING:
     from qwenvl_kit.calibration.calibrator import Method
@@ -24,7 +24,8 @@ class ScoredRun:
     """The items of an evaluation with their scores; `EvaluationResult` adds tables and files.
 
     Scores are in [0, 1]; tables show them times 100, as publications do. Items that failed have
-    no score: they are in no mean, and are counted in `num_failed`. An answer that could not be read
+    no score: they are in no mean, nor is a unit of several items of which one failed, and are
+    counted in `num_failed`. An answer that could not be read
     is wrong, and is counted in `num_unread` as well.
 
     Attributes:
@@ -45,7 +46,7 @@ class ScoredRun:
     @cached_property
     def estimates(self) -> Mapping[str, Estimate]:
         """Each metric by its name, with its interval; empty if no item was answered."""
-        return estimate_metrics(self.answered, self.metrics)
+        return estimate_metrics(self.items, self.metrics)
 
     @property
     def score(self) -> float:
@@ -69,8 +70,9 @@ class ScoredRun:
     def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
         """The score of each value of each group, such as `by_group["language"]["ja"]`.
 
-        It is that of the first metric in which items of the group count. An item with several
-        values, such as skills, counts for each of them.
+        It is that of the first metric in which items of the value count; a value is left out if
+        none of their units was answered. An item with several values, such as skills, counts for
+        each of them.
         """
         names = dict.fromkeys(name for each in self.answered for name in each.item.group_names)
         return {name: self._of_group(name) for name in names}
@@ -167,17 +169,17 @@ class ScoredRun:
 
     def _of_group(self, name: str) -> dict[str, Estimate]:
         of_value: dict[str, list[ScoredItem]] = {}
-        for each in self.answered:
+        for each in self.items:
             for value in each.item.values_of(name):
                 of_value.setdefault(value, []).append(each)
-        found = {
-            value: estimate_metrics(of_value[value], self.metrics) for value in sorted(of_value)
-        }
-        return {value: each[self._told_by(each)] for value, each in found.items() if each}
+        found = {value: self._of_value(of_value[value]) for value in sorted(of_value)}
+        return {value: each for value, each in found.items() if each is not None}
 
-    def _told_by(self, estimates: Mapping[str, Estimate]) -> str:
-        """The first metric that there is: questions without a figure have no figure accuracy."""
-        return next(metric.name for metric in self.metrics if metric.name in estimates)
+    def _of_value(self, items: Sequence[ScoredItem]) -> Estimate | None:
+        """The first metric in which items count; None if none of their units was answered."""
+        counted = (each for each in self.metrics if has_items(each, self.metrics, items))
+        metric = next(counted, None)
+        return None if metric is None else estimate_metrics(items, self.metrics).get(metric.name)
 
 
 def metrics_of(benchmark: Any) -> tuple[Metric, ...]:

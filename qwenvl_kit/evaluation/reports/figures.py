@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics
+from qwenvl_kit.evaluation.statistics.units import num_left_out
 
 if TYPE_CHECKING:
+    from qwenvl_kit.evaluation.items import ScoredItem
+    from qwenvl_kit.evaluation.metrics import Metric
     from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _MOST_VALUES = 60
@@ -55,7 +58,9 @@ def with_strict(result: ScoredRun) -> dict[str, Estimate]:
         return found
     strict = [replace(each, is_strict=True) for each in result.metrics]
     first = result.metrics[0].name
-    beside = estimate_metrics(result.answered, strict)[first]
+    beside = estimate_metrics(result.items, strict).get(first)
+    if beside is None:
+        return found
     return {first: found.pop(first), f"{first}, strict": beside, **found}
 
 
@@ -83,6 +88,7 @@ def notes_of(result: ScoredRun) -> Iterator[str]:
         yield f"none of {num:,} items was answered"
     elif result.num_failed:
         yield f"mean over {answered:,} of {num:,} items: {result.num_failed:,} failed"
+    yield from units_left_out(result.metrics, result.items, result.failed)
     if result.num_failed:
         first = result.failed[0]
         yield f"the first failure, {first.id}: {shortened(str(first.error))}"
@@ -99,6 +105,29 @@ def notes_of(result: ScoredRun) -> Iterator[str]:
         yield f"{_share(result.num_judged, answered)} went to a judge, {judge}"
     yield from _clusters(result)
     yield from _groups_left_out(result)
+
+
+def units_left_out(
+    metrics: Sequence[Metric], items: Sequence[ScoredItem], failed: Sequence[ScoredItem]
+) -> Iterator[str]:
+    """Yield the number of units that metrics leave out, as an item of them failed.
+
+    Args:
+        metrics: the metrics; those of units of one item are passed over.
+        items: all items.
+        failed: those of them that failed.
+    """
+    for metric in metrics if failed else ():
+        if not metric.unit or metric.of:
+            continue
+        number, total = num_left_out(
+            [each.item for each in items], [each.item for each in failed], metric
+        )
+        if number:
+            yield (
+                f"{metric.name}: {number:,} of {total:,} units are left out, as an item of them "
+                "failed"
+            )
 
 
 def conditions_of(result: ScoredRun) -> Iterator[tuple[str, str]]:

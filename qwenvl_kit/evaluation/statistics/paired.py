@@ -26,6 +26,7 @@ from qwenvl_kit.evaluation.statistics.units import (
     Numbers,
     Units,
     cluster_places,
+    failed_items,
     in_order,
     units_of,
 )
@@ -103,7 +104,8 @@ def paired_differences(
 
     Args:
         first: the items of the first run.
-        second: the same items, of the second run.
+        second: the same items, of the second run. An item that failed in one of the runs is left
+            out of both, and with it the units of several items that it belongs to.
         metrics: the metrics.
         level: the level of the intervals, in (0, 1).
         rounds: the number of samples, at least 100.
@@ -113,21 +115,23 @@ def paired_differences(
         The differences. A metric that no item counts in is left out.
 
     Raises:
-        EvaluationError: the items are not the same, or not answered in both runs.
+        EvaluationError: the items are not the same.
     """
     check_settings(level, rounds, seed)
-    before, after = in_order(first), in_order(second)
-    if [each.id for each in before] != [each.id for each in after]:
-        raise EvaluationError(
-            "the two runs have answers to different items", expected="the same items in both"
-        )
+    if sorted(each.id for each in first) != sorted(each.id for each in second):
+        raise EvaluationError("the two runs have different items", expected="the same in both")
+    failed = failed_items([*first, *second])
+    lost = {each.id for each in failed}
+    before, after = (
+        [each for each in in_order(items) if each.id not in lost] for items in (first, second)
+    )
     places = cluster_places(before)
     pairs = {
         metric.name: (ours, replace(ours, values=theirs.values))
         for metric in metrics
         if not metric.of
-        and (ours := units_of(before, metric, places)) is not None
-        and (theirs := units_of(after, metric, places)) is not None
+        and (ours := units_of(before, metric, places, failed)) is not None
+        and (theirs := units_of(after, metric, places, failed)) is not None
     }
     if not pairs:
         return {}

@@ -119,8 +119,11 @@ def test_means_of_metrics_and_of_groups_have_differences_too() -> None:
 def test_runs_on_different_items_are_refused() -> None:
     with pytest.raises(EvaluationError, match="different items"):
         paired_differences(run_of(1.0, 0.0), run_of(1.0), [ACCURACY])
-    with pytest.raises(EvaluationError, match="different items"):
-        paired_differences(run_of(1.0, None), run_of(1.0, 0.0), [ACCURACY])
+
+
+def test_an_item_that_failed_in_one_run_is_left_out_of_both() -> None:
+    found = paired_differences(run_of(1.0, None, 1.0), run_of(1.0, 0.0, 0.0), [ACCURACY])
+    assert (found["accuracy"].first, found["accuracy"].second) == (1.0, 0.5)
 
 
 def test_no_items_have_no_differences() -> None:
