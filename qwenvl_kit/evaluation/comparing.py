@@ -190,8 +190,8 @@ def compare_runs(
         seed: the seed of the draws.
 
     Raises:
-        EvaluationError: the runs are of other data, prompts, items or metrics, or no item was
-            answered in both; the error says what differs.
+        EvaluationError: the runs are of other data, prompts, items, scorers or metrics, or no
+            item was answered in both; the error says what differs.
     """
     first, second = _result(a, "a"), _result(b, "b")
     check_comparable(first, second)

@@ -136,6 +136,8 @@ def conditions_of(result: ScoredRun) -> Iterator[tuple[str, str]]:
     yield "data", f"{record.data.get('name', '')} (SHA-256 {record.data.get('digest', '')[:12]}...)"
     yield "model", _told(record.model)
     yield "prompt", record.prompt
+    yield "own prompt", record.own_prompt
+    yield "scorer", record.scorer
     yield "method", record.method
     yield "budget", _told(record.budget)
     if result.mean_visual_tokens is not None:
@@ -143,6 +145,7 @@ def conditions_of(result: ScoredRun) -> Iterator[tuple[str, str]]:
     yield "sampling", _told(record.sampling)
     if record.thinking is not None:
         yield "thinking", str(record.thinking)
+    yield "fit", record.fit or ""
     yield "judge", _told(record.judge)
     yield "versions", _told(record.versions)
     yield "begun", record.begun
