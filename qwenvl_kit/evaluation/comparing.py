@@ -15,6 +15,7 @@ from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.reports.figures import units_left_out
 from qwenvl_kit.evaluation.result import EvaluationResult, load_result
+from qwenvl_kit.evaluation.scored_run import headline_of
 from qwenvl_kit.evaluation.statistics.estimates import ROUNDS
 from qwenvl_kit.evaluation.statistics.paired import PairedDifference, paired_differences
 from qwenvl_kit.evaluation.statistics.significance import holm
@@ -85,7 +86,11 @@ class RunComparison:
 
     @property
     def difference(self) -> float:
-        """The difference of the first metric, in [-1, 1]."""
+        """The difference of the first metric, in [-1, 1].
+
+        Raises:
+            EvaluationError: none of its units was answered in both runs.
+        """
         return self._headline.difference
 
     @property
@@ -136,10 +141,13 @@ class RunComparison:
 
     @property
     def _headline(self) -> PairedDifference:
-        return next(iter(self.differences.values()))
+        return headline_of(self.differences, self.first.metrics)
 
     def _notes(self) -> Iterator[str]:
-        if self.is_different:
+        headline = self.first.metrics[0].name
+        if headline not in self.differences:
+            yield f"no unit of {headline} was answered in both runs: there is no difference of it"
+        elif self.is_different:
             yield "the interval of the difference does not hold 0"
         else:
             yield (

@@ -17,6 +17,7 @@ from qwenvl_kit.evaluation.comparing import RunComparison, compare_runs
 from qwenvl_kit.evaluation.evaluating import CONDITIONS_KEY, JOURNAL_KIND, evaluate
 from qwenvl_kit.evaluation.record import Method
 from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.statistics.paired import PairedDifference
 from qwenvl_kit.journal import read_records
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
 from qwenvl_kit.tables import Table
@@ -248,9 +249,9 @@ def _share_answers(first: EvaluationResult, second: EvaluationResult) -> bool:
 
 
 def _numbers(run: SweepRun) -> dict[str, Any]:
-    result, compared = run.result, run.against_largest
+    result = run.result
     estimate = result.estimates.get(result.metrics[0].name)
-    ends = (None, None) if compared is None else compared.interval
+    difference = _difference(run)
     return {
         "budget": run.budget,
         "score": None if estimate is None else estimate.value,
@@ -258,16 +259,16 @@ def _numbers(run: SweepRun) -> dict[str, Any]:
         "high": None if estimate is None else estimate.high,
         "visual_tokens": result.mean_visual_tokens,
         "seconds_per_item": run.seconds_per_item,
-        "difference": None if compared is None else compared.difference,
-        "difference_low": ends[0],
-        "difference_high": ends[1],
+        "difference": None if difference is None else difference.difference,
+        "difference_low": None if difference is None else difference.low,
+        "difference_high": None if difference is None else difference.high,
         "num_answered": len(result.answered),
         "num_failed": result.num_failed,
     }
 
 
 def _row(run: SweepRun) -> tuple[str, ...]:
-    result, compared = run.result, run.against_largest
+    result, difference = run.result, _difference(run)
     estimate = result.estimates.get(result.metrics[0].name)
     tokens, seconds = result.mean_visual_tokens, run.seconds_per_item
     return (
@@ -276,5 +277,11 @@ def _row(run: SweepRun) -> tuple[str, ...]:
         "-" if estimate is None else f"[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]",
         "-" if tokens is None else f"{tokens:,.0f}",
         "-" if seconds is None else f"{seconds:,.3g}",
-        "-" if compared is None else str(next(iter(compared.differences.values()))),
+        "-" if difference is None else str(difference),
     )
+
+
+def _difference(run: SweepRun) -> PairedDifference | None:
+    """The difference of the first metric, and of no other; None if there is none."""
+    compared = run.against_largest
+    return None if compared is None else compared.differences.get(run.result.metrics[0].name)

@@ -54,12 +54,12 @@ def with_strict(result: ScoredRun) -> dict[str, Estimate]:
         for each in result.answered
         if (score := each.score) is not None
     )
-    if not has_strict or any(each.is_strict for each in result.metrics) or not found:
+    if not has_strict or any(each.is_strict for each in result.metrics):
         return found
     strict = [replace(each, is_strict=True) for each in result.metrics]
     first = result.metrics[0].name
     beside = estimate_metrics(result.items, strict).get(first)
-    if beside is None:
+    if beside is None or first not in found:
         return found
     return {first: found.pop(first), f"{first}, strict": beside, **found}
 
@@ -88,6 +88,9 @@ def notes_of(result: ScoredRun) -> Iterator[str]:
         yield f"none of {num:,} items was answered"
     elif result.num_failed:
         yield f"mean over {answered:,} of {num:,} items: {result.num_failed:,} failed"
+    first_metric = result.metrics[0].name
+    if answered and first_metric not in result.estimates:
+        yield f"no unit of {first_metric} was answered, so that there is no score"
     yield from units_left_out(result.metrics, result.items, result.failed)
     if result.num_failed:
         first = result.failed[0]
