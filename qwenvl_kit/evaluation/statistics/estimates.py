@@ -10,7 +10,12 @@ import numpy
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.statistics.bootstrap import bootstrap_means, influences, mean_of
+from qwenvl_kit.evaluation.statistics.bootstrap import (
+    bootstrap_means,
+    group_degrees,
+    influences,
+    mean_of,
+)
 from qwenvl_kit.evaluation.statistics.quantiles import (
     normal_quantile,
     score_interval,
@@ -150,10 +155,13 @@ class SampledMeans:
         (Satterthwaite, "An approximate distribution of estimates of variance components",
         Biometrics Bulletin 2, 1946), which is G for the normal distribution. Units that are right
         or wrong, each alone in its cluster, have G - 1: their variance follows from their mean.
+        A mean of groups of such units has those of its groups (`group_degrees`).
         """
         number = self.num_clusters(parts)
-        if all(self.units[name].is_alone for name in parts):
-            return max(1, number - 1)
+        counted = [self.units[name] for name in parts]
+        if all(each.is_alone for each in counted):
+            fewest = min(number - 1.0, *(group_degrees(each) for each in counted))
+            return max(1, int(fewest))
         added = sum(
             weight * influences(self.units[name], self.num_all) for name, weight in parts.items()
         )

@@ -12,7 +12,7 @@ import numpy
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.statistics.bootstrap import mean_of
+from qwenvl_kit.evaluation.statistics.bootstrap import group_degrees, mean_of
 from qwenvl_kit.evaluation.statistics.estimates import (
     ROUNDS,
     SampledMeans,
@@ -181,10 +181,15 @@ def _difference(
 
 
 def _degrees(parts: Mapping[str, float], sampled: SampledMeans) -> int:
-    """The degrees of freedom; changes that are alone in their clusters need no fewer than G - 1."""
-    number = sampled.num_clusters(parts)
-    is_alone = all(sampled.units[name].num_clusters == len(sampled.units[name]) for name in parts)
-    return max(1, number - 1) if is_alone else sampled.degrees(parts)
+    """The degrees of freedom; changes that are alone in their clusters need no fewer than G - 1.
+
+    A mean of groups has those of its groups (`group_degrees`).
+    """
+    counted = [sampled.units[name] for name in parts]
+    if any(each.num_clusters < len(each) for each in counted):
+        return sampled.degrees(parts)
+    grouped = [group_degrees(each) for each in counted if each.num_groups > 1]
+    return max(1, int(min(sampled.num_clusters(parts) - 1.0, *grouped, math.inf)))
 
 
 def _with_two_more(
