@@ -630,7 +630,9 @@ class VisionChat:
         from qwenvl_kit.pipeline.streaming import BatchStream
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        return BatchStream.begin(requests, defaults, self._slot, self._stats, max_batch_size, journal)
+        return BatchStream.begin(
+            requests, defaults, self._slot, self._stats, max_batch_size, journal
+        )
 
     def plan(
         self,
@@ -860,6 +862,16 @@ class VisionChat:
         from qwenvl_kit.pipeline.stats import health_of
 
         return health_of(self._backend, is_open=not self._pipeline.is_stopped)
+
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.chats import chat_repr
+
+        return chat_repr(self.report(), is_open=not self._pipeline.is_stopped)
+
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.chats import chat_html
+
+        return chat_html(self.report(), is_open=not self._pipeline.is_stopped)
 
     def report(self) -> Mapping[str, str]:
         """Everything that was decided when the model was loaded, in words."""

@@ -16,6 +16,7 @@ PACKAGE = Path(qwenvl_kit.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": ("errors", "safe_text"),
+    "display": ("display",),
     "arguments": ("arguments",),
     "values": ("geometry", "messages", "options", "plans", "results", "tables"),
     "families": ("families",),
@@ -56,14 +57,15 @@ BELOW_BACKENDS = {"errors", "values", "families", "budget", "media", "structured
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "display": {"errors"},
     "arguments": {"errors"},
-    "values": {"errors", "arguments"},
+    "values": {"errors", "display", "arguments"},
     "families": {"errors", "values"},
     "hardware": set(),
     "journal": {"errors"},
-    "checkpoints": {"errors", "values", "families", "hardware"},
+    "checkpoints": {"errors", "display", "values", "families", "hardware"},
     "budget": {"errors", "values", "families"},
-    "media": {"errors", "arguments", "values", "hardware", "budget"},
+    "media": {"errors", "display", "arguments", "values", "hardware", "budget"},
     "prompts": {"errors", "values", "families"},
     "processing": {"errors", "values", "families", "budget", "media", "prompts", "checkpoints"},
     "structured output": {"errors"},
@@ -74,15 +76,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing", "prompts"},
     "vLLM backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend base"},
-    "grounding": {"errors", "values", "families", "media"},
+    "grounding": {"errors", "display", "values", "families", "media"},
     "calibration": {"errors", "values", "grounding"},
     "listeners": {"values"},
-    "diagnostics": {"errors", "families", "hardware"},
+    "diagnostics": {"errors", "display", "families", "hardware"},
     "embedded": set(),
     "chat": BELOW_BACKENDS
-    | {"arguments", "backend base", "calibration", "checkpoints", "diagnostics", "embedded"}
+    | {"display", "arguments", "backend base", "calibration", "checkpoints", "diagnostics", "embedded"}
     | {"journal", "listeners", "requests", "tools"},
-    "tasks": {"errors", "arguments", "values", "media", "structured output", "requests"}
+    "tasks": {"errors", "display", "arguments", "values", "media", "structured output", "requests"}
     | {"journal", "chat", "grounding"},
     "telemetry": {"errors", "values", "listeners", "chat"},
     "evaluation": {"errors", "arguments", "values", "families", "budget", "media", "requests"}
