@@ -184,6 +184,19 @@ class Plan:
     def __str__(self) -> str:
         return self._table().to_text()
 
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.text import short_repr
+
+        return short_repr(
+            "Plan",
+            prompt_tokens=self.prompt_tokens,
+            visual_tokens=self.visual_tokens,
+            images=len(self.images),
+            videos=len(self.videos),
+            max_new_tokens=self.max_new_tokens,
+            fits=self.fits,
+        )
+
     def show(self) -> PIL.Image.Image:
         """Return all pictures as the model sees them, and the chosen frames of films, as one.
 

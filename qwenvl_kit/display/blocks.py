@@ -11,8 +11,9 @@ MOST_ROWS = 60
 """The most rows of a table; of more, the first and the last are shown."""
 
 _LAST_ROWS = 10
+_LONG = 40
 _MOST_CHARACTERS = 2000
-"""The most characters of a cell."""
+"""The length of a long cell, and the most characters of a cell."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,16 @@ def table(
 
 def _row(cells: Sequence[Cell], tag: str, right: frozenset[int]) -> str:
     written = "".join(
-        f"<{tag}{' class=n' if at in right else ' dir=auto'}>{_cell(cell)}</{tag}>"
+        f"<{tag} {'class=n' if at in right else _text_cell(cell)}>{_cell(cell)}</{tag}>"
         for at, cell in enumerate(cells)
     )
     return f"<tr>{written}</tr>"
+
+
+def _text_cell(cell: Cell) -> str:
+    """The attributes of a cell of text: a long one is given room on a narrow screen, too."""
+    is_long = isinstance(cell, str) and len(cell) > _LONG
+    return "class=w dir=auto" if is_long else "dir=auto"
 
 
 def _cell(cell: Cell) -> str:
@@ -73,7 +80,8 @@ def bar(share: float | None) -> Html:
         return Html("")
     width = round(100 * min(1.0, max(0.0, share)))
     inside = f'<b style="width:{width}%"></b>'
-    return Html(f'<span class="qvk-bar">{inside}</span>{percent(share)}')
+    drawn = f'<span class="qvk-bar">{inside}</span>{percent(share)}'
+    return Html(f'<span class="qvk-share">{drawn}</span>')
 
 
 def facts(*known: Cell) -> str:

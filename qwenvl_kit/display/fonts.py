@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qwenvl_kit.errors import QwenVLKitWarning
 from qwenvl_kit.safe_text import escaped
@@ -59,10 +59,12 @@ def font_for(text: str, size_px: int, path: str | None = None) -> FreeTypeFont:
     if path is not None:
         return _opened(path, size_px)
     wanted = _unusual(text)
-    found = _font_with(wanted) if wanted else None
-    if wanted and found is None:
-        _warn(wanted)
-    return _default(size_px) if found is None else _opened(*found[:1], size_px, found[1])
+    if not wanted:
+        return _default(size_px)
+    found = _font_with(wanted)
+    if found is None or not found.has_all:
+        _warn(wanted, "" if found is None else "all of ")
+    return _default(size_px) if found is None else _opened(found.path, size_px, found.index)
 
 
 def _unusual(text: str) -> str:
@@ -77,21 +79,27 @@ def _missing(font: FreeTypeFont, text: str) -> set[str]:
     return {char for char in drawn if bytes(font.getmask(char)) == none}
 
 
+class _Found(NamedTuple):
+    """A font file, the index of the font in it, and True if it has all that was wanted."""
+
+    path: str
+    index: int
+    has_all: bool
+
+
 @lru_cache(maxsize=256)
-def _font_with(wanted: str) -> tuple[str, int] | None:
-    """The file and index of a font that has all characters, or else one that has the most."""
+def _font_with(wanted: str) -> _Found | None:
+    """A font that has all characters, or else one that has the most; None if none has any."""
     best, fewest = None, len(wanted)
     for path, index in _candidates(wanted):
         try:
             lacking = len(_missing(_opened(path, 16, index), wanted))
         except (OSError, ValueError):  # a bitmap font, or none at all
             continue
-        if not lacking:
-            return path, index
         if lacking < fewest:
-            best, fewest = (path, index), lacking
-    if best is not None:
-        _warn(wanted, "some of ")
+            best, fewest = _Found(path, index, has_all=not lacking), lacking
+        if not fewest:
+            break
     return best
 
 
@@ -155,13 +163,11 @@ def _default(size_px: int) -> FreeTypeFont:
     return font
 
 
-@lru_cache(maxsize=64)
-def _warn(wanted: str, share: str = "") -> None:
-    """Warn once that characters cannot be drawn."""
+def _warn(wanted: str, share: str) -> None:
     shown = escaped(wanted[:12])
     warnings.warn(
         f"no font of this machine ({sys.platform}) has {share}the characters {shown}; they are "
-        f"drawn as boxes. Install one: {HINT}",
+        f"drawn as boxes. Try: {HINT}",
         QwenVLKitWarning,
-        stacklevel=2,
+        stacklevel=3,
     )

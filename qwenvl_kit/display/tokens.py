@@ -105,12 +105,12 @@ def _detailed(pieces: Sequence[Piece]) -> frozenset[int]:
 
 
 def _detail(piece: Piece) -> str:
-    """The token and its alternatives with their probabilities, a line each."""
+    """The token and its alternatives with their probabilities, in one line: a notebook would cut
+    off what reaches far below the answer."""
     others = [(text, share) for text, share in piece.alternatives if text != piece.text]
     ranked = sorted([(piece.text, piece.probability or 0.0), *others], key=lambda pair: -pair[1])
-    return "\n".join(
-        f"{_share(share):>6}  {_token(text)}" for text, share in ranked[:_MOST_ALTERNATIVES]
-    )
+    told = [f"{_token(text)} {_share(share)}" for text, share in ranked[:_MOST_ALTERNATIVES]]
+    return "  ·  ".join(told)
 
 
 def _share(share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qwenvl_kit.display.fonts import font_for
 from qwenvl_kit.display.labels import Area, Corner, LabelRoom
@@ -67,6 +67,25 @@ def draw_places(
         font: the path of a font file; None takes Pillow's own, or a font of this machine that has
             the characters of a label.
     """
+    drawing = drawing_of(image, places, font)
+    if drawing.num_lost:
+        verb = "was" if drawing.num_lost == 1 else "were"
+        told = f"{count(drawing.num_lost, 'label')} of {len(places)} found no room in the picture"
+        warnings.warn(f"{told} and {verb} left out", QwenVLKitWarning, stacklevel=3)
+    return drawing.image
+
+
+class Drawing(NamedTuple):
+    """A picture with places, and the number of labels that found no room."""
+
+    image: PIL.Image.Image
+    num_lost: int
+
+
+def drawing_of(
+    image: PIL.Image.Image, places: Sequence[Box | PointMark], font: str | None = None
+) -> Drawing:
+    """Return what `draw_places` does, with the number of lost labels in place of a warning."""
     from PIL import ImageDraw
 
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
@@ -82,10 +101,7 @@ def draw_places(
         lost += label is None and bool(text)
         if label is not None:
             _draw_label(pen, label, _area(place, _line(drawn.size)), colour)
-    if lost:
-        told = f"{count(lost, 'label')} of {len(places)} found no room in the picture"
-        warnings.warn(f"{told}, and were left out", QwenVLKitWarning, stacklevel=3)
-    return drawn
+    return Drawing(drawn, lost)
 
 
 def _line(size: tuple[int, int]) -> int:

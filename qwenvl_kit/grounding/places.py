@@ -12,7 +12,7 @@ from qwenvl_kit.display.text import count
 from qwenvl_kit.errors import MediaSizeError, MissingPackageError, QwenVLKitError
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.grounding.boxes import Box, PointMark, centre_of, sides_of
-from qwenvl_kit.grounding.drawing import draw_places
+from qwenvl_kit.grounding.drawing import draw_places, drawing_of
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.results import Reply
@@ -90,6 +90,10 @@ class Places(Sequence[_Place], Generic[_Place]):
         Raises:
             MediaError: the picture cannot be opened any more.
         """
+        return draw_places(self._whole(image), self._places, font)
+
+    def _whole(self, image: PIL.Image.Image | None) -> PIL.Image.Image:
+        """The picture that was searched, or another one of its size."""
         whole = decode_image(self._source if image is None else image, self._policy)
         if whole.size != (self.image_size.width_px, self.image_size.height_px):
             raise MediaSizeError(
@@ -97,13 +101,15 @@ class Places(Sequence[_Place], Generic[_Place]):
                 expected=f"{self.image_size}, the size of the picture that was searched",
                 where="image",
             )
-        return draw_places(whole, self._places, font)
+        return whole
 
     def _repr_html_(self) -> str:
         """Return the picture with the places on it, and a table of them."""
         told = [count(len(self), "place"), f"picture of {self.image_size}"]
         try:
-            picture = figure(Shown(self.draw(), ""), SHOWN_PX)
+            drawing = drawing_of(self._whole(None), self._places)
+            picture = figure(Shown(drawing.image, ""), SHOWN_PX)
+            told += [f"{count(drawing.num_lost, 'label')} without room"] * bool(drawing.num_lost)
         except (QwenVLKitError, OSError) as error:
             picture = Html("")
             told.append(f"the picture cannot be shown: {error}")

@@ -142,8 +142,9 @@ def _light(item: MediaItem) -> _Kept:
     """A record that holds no pixels and no bytes."""
     if _is_name(item.source):
         return _whole(item)
-    recall = _weakly(item.source)
-    return _Kept("", replace(item, part=replace(item.part, source="")), recall)
+    part = replace(item.part, source="")
+    light = replace(item, part=part, measure=replace(item.measure, part=part))
+    return _Kept("", light, _weakly(item.source))
 
 
 def _weakly(source: Any) -> Callable[[], Any]:

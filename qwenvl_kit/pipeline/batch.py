@@ -329,10 +329,10 @@ def counted(requests: object, *, is_shown: bool) -> Iterator[Callable[[], object
     if not is_shown or sys.stderr is None:
         yield lambda: None
         return
-    from tqdm.auto import tqdm
+    from qwenvl_kit.display.progress import progress_bar
 
     total = len(requests) if isinstance(requests, Sequence) else None
-    with tqdm(total=total, unit="request") as bar:
+    with progress_bar()(total=total, unit="request") as bar:
         yield bar.update
 
 

@@ -70,9 +70,10 @@ class Extraction(Generic[_Value]):
     def _repr_html_(self) -> str:
         """Return the fields, with the place of each in the answer, which is folded below."""
         text, leaves = self.reply.text, PartialJson(self.reply.text).leaves
+        written = [_written(text[leaf.start : leaf.stop]) for leaf in leaves]
         rows = [
-            (name, text[leaf.start : leaf.stop], bar(sure), f"{leaf.start}-{leaf.stop}")
-            for (name, sure), leaf in zip(self.confidences.items(), leaves)
+            (name, words, bar(sure), f"{leaf.start}-{leaf.start + len(words)}")
+            for (name, sure), leaf, words in zip(self.confidences.items(), leaves, written)
         ]
         headings = ("field", "value", "confidence", "characters of the answer")
         lowest = percent(self.confidence)
@@ -82,6 +83,11 @@ class Extraction(Generic[_Value]):
             facts(f"lowest confidence {lowest}" if lowest else ""),
             folded("the answer", reply_blocks(self.reply)),
         )
+
+
+def _written(words: str) -> str:
+    """A value of JSON without the mark that ended it, if there is one."""
+    return words.rstrip().removesuffix(",").rstrip("]}").rstrip()
 
 
 def extract(

@@ -72,9 +72,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tools": {"errors", "values", "prompts", "structured output"},
     "requests": {"errors", "arguments", "values", "media", "structured output", "tools"},
     "backend base": BELOW_BACKENDS,
-    "local backend": BELOW_BACKENDS | {"backend base", "checkpoints", "hardware", "processing"},
+    "local backend": BELOW_BACKENDS
+    | {"display", "backend base", "checkpoints", "hardware", "processing"},
     "server backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing", "prompts"},
-    "vLLM backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing"},
+    "vLLM backend": BELOW_BACKENDS | {"display", "backend base", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend base"},
     "grounding": {"errors", "display", "values", "families", "media"},
     "calibration": {"errors", "values", "grounding"},
@@ -93,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"evaluation"},
     "integrations": {"errors", "values", "budget", "media", "requests", "chat"},
     "testing": {"errors", "families", "processing"},
-    "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
+    "training": {"errors", "display", "arguments", "values", "families", "budget", "media", "checkpoints"}
     | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded", "hardware"}
     | {"local backend"},
     "command line": {"errors", "checkpoints", "diagnostics", "training", "evaluation"},
