@@ -205,8 +205,8 @@ class Plan:
         below them. Pixels are resized by Pillow, which may differ from a backend's by up to two
         steps of 255.
 
-        A plan of `chat.plan(...)` holds its pictures. The plan of a reply holds paths alone, and a
-        picture in memory only as long as your program does.
+        A plan holds paths alone. It finds a picture or array in memory for as long as your program
+        holds it, and never bytes or what came from the network.
 
         Raises:
             MediaError: there are no pictures, or one is not there any more or has changed.

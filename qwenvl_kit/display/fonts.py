@@ -8,9 +8,10 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import QwenVLKitWarning
 from qwenvl_kit.safe_text import escaped
@@ -79,7 +80,8 @@ def _missing(font: FreeTypeFont, text: str) -> set[str]:
     return {char for char in drawn if bytes(font.getmask(char)) == none}
 
 
-class _Found(NamedTuple):
+@dataclass(frozen=True)
+class _Found:
     """A font file, the index of the font in it, and True if it has all that was wanted."""
 
     path: str

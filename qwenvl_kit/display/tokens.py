@@ -114,7 +114,9 @@ def _detail(piece: Piece) -> str:
 
 
 def _share(share: float) -> str:
-    return "< 1%" if 0 < share < 0.005 else percent(share)
+    if 0 < share < 0.005:
+        return "< 1%"
+    return "> 99%" if 0.995 <= share < 1 else percent(share)
 
 
 def _token(text: str) -> str:

@@ -15,6 +15,7 @@ from qwenvl_kit.display.viewing import with_viewer
 from qwenvl_kit.errors import MediaSourceError, QwenVLKitError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.media.images import decode_image
+from qwenvl_kit.media.documents import DocumentPage
 from qwenvl_kit.media.items import MediaItem, with_plan
 from qwenvl_kit.media.loader import decode_media, fetch_link
 from qwenvl_kit.media.policy import MediaPolicy
@@ -29,22 +30,19 @@ _LONGEST_NAME = 4096
 _Stamp = Union[tuple[int, int], None]
 
 
-def viewable(
-    plan: Plan, items: Sequence[MediaItem], policy: MediaPolicy, *, keeps_sources: bool
-) -> Plan:
+def viewable(plan: Plan, items: Sequence[MediaItem], policy: MediaPolicy) -> Plan:
     """Return a plan that can show its pictures.
+
+    It holds paths, and pixels only while somebody else does: plans and replies live long.
 
     Args:
         plan: the plan.
         items: its pictures and videos, in the order of the messages.
         policy: the media policy by which they are opened again.
-        keeps_sources: True to hold what was given for as long as the plan lives. False to hold
-            paths alone, and pixels only while somebody else does: replies live long.
     """
     if not items:
         return plan
-    keep = _whole if keeps_sources else _light
-    kept = {item.where: keep(item) for item in with_plan(items, plan)}
+    kept = {item.where: _kept(item) for item in with_plan(items, plan)}
     viewer = PlannedMedia(kept, policy)
     plan = replace(
         plan,
@@ -92,10 +90,14 @@ class PlannedMedia:
         return self
 
     def thumbnail(self, entry: ImagePlan | VideoPlan) -> Shown:
-        """Return a small picture, or words in its place; raises nothing. No film is decoded."""
+        """Return a small picture, or words in its place; raises nothing.
+
+        No film is decoded, and nothing is fetched from the network.
+        """
         kept = self._kept.get(entry.where)
         caption = _caption(entry, kept.name if kept else "")
-        if kept is None or isinstance(entry, VideoPlan) or kept.recall() is None:
+        source = None if kept is None else kept.recall()
+        if source is None or isinstance(entry, VideoPlan) or isinstance(source, Link):
             return Shown(None, caption)
         try:
             (shown,) = self.pictures(entry)
@@ -116,8 +118,8 @@ class PlannedMedia:
         if kept is None or source is None or self._policy is None:
             raise MediaSourceError(
                 "the picture is not kept",
-                expected="a path, or a picture that your program still holds",
-                hint="chat.plan(...).show() with the same arguments",
+                expected="a path, or an object that your program still holds, other than bytes",
+                hint="chat.plan(...).show() with a path, a Pillow picture or an array",
                 where=entry.where,
             )
         _check_unchanged(kept, source)
@@ -133,18 +135,24 @@ class PlannedMedia:
         return fetch_link(item, self._policy, None)
 
 
-def _whole(item: MediaItem) -> _Kept:
-    source = item.source
-    return _Kept(_name(source), item, lambda: source, _stamp(source))
-
-
-def _light(item: MediaItem) -> _Kept:
+def _kept(item: MediaItem) -> _Kept:
     """A record that holds no pixels and no bytes."""
-    if _is_name(item.source):
-        return _whole(item)
+    source = item.source
+    if _is_name(source) or isinstance(source, Link):
+        return _Kept(_name(source), item, lambda: source, _stamp(source))
+    recall = _page_again(source) if isinstance(source, DocumentPage) else _weakly(source)
     part = replace(item.part, source="")
-    light = replace(item, part=part, measure=replace(item.measure, part=part))
-    return _Kept("", light, _weakly(item.source))
+    measure: Any = item.measure  # which holds the part, too
+    light = replace(item, part=part, measure=replace(measure, part=part))
+    return _Kept(_name(source), light, recall)
+
+
+def _page_again(page: DocumentPage) -> Callable[[], Any]:
+    """A function that opens a page of a file again; neither bytes nor a password are held."""
+    if not _is_name(page.document.source) or page.document.is_locked:
+        return weakref.ref(page)
+    document, number, size = page.document.anew(), page.number, page.size
+    return lambda: DocumentPage(document.anew(), number, size)
 
 
 def _weakly(source: Any) -> Callable[[], Any]:

@@ -291,7 +291,7 @@ class Pipeline:
         """The plan of a request: its cost. Decodes no pixel and runs no model."""
         opened = self._opened(resolved)
         plan = replace(self._planned(opened), warnings=remarks_on(resolved.messages))
-        return viewable(plan, opened.media, self._policy, keeps_sources=True)
+        return viewable(plan, opened.media, self._policy)
 
     def prepare(
         self, request: ResolvedRequest, fetches: FetchCache | None = None

@@ -196,7 +196,7 @@ def reply_of(
     plan, resolved = prepared.request.plan, prepared.resolved
     if completion.degradations:
         plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
-    plan = viewable(plan, resolved.media, pipeline.policy, keeps_sources=False)
+    plan = viewable(plan, resolved.media, pipeline.policy)
     reply = Reply(
         text=completion.text,
         finish_reason=completion.finish_reason,

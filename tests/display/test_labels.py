@@ -159,7 +159,7 @@ def test_without_fontconfig_the_known_folders_are_searched(
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "NotoSansCJK-Regular.ttc").write_bytes(b"no font")
     (tmp_path / "deep" / "unknown.ttf").write_bytes(b"no font")
-    monkeypatch.setattr(fonts.shutil, "which", lambda _: None)
+    monkeypatch.setattr("qwenvl_kit.display.fonts.shutil.which", lambda _: None)
     monkeypatch.setattr(fonts, "FOLDERS", (str(tmp_path), str(tmp_path / "missing")))
     fonts._files.cache_clear()
     fonts._font_with.cache_clear()

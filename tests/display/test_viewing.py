@@ -13,7 +13,7 @@ import numpy
 import PIL.Image
 import pytest
 
-from qwenvl_kit import ImagePart, Region, Reply, VideoPart, VisionChat
+from qwenvl_kit import DocumentPart, ImagePart, Region, Reply, VideoPart, VisionChat
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.display.pictures import Shown, data_url, fitted, sheet
@@ -58,7 +58,8 @@ def test_a_plan_shows_the_pixels_that_the_model_sees(photo: Path, crop: Region |
 
 def test_a_film_is_shown_by_its_chosen_frames_and_each_plan_of_a_film_alone(tmp_path: Path) -> None:
     film = write_video(tmp_path / "film.mp4", 12, fps=2, width=112, height=84)
-    plan = chat().plan("?", VideoPart(film, num_frames=6), noise(64, 64))
+    picture = noise(64, 64)
+    plan = chat().plan("?", VideoPart(film, num_frames=6), picture)
     frames = plan.videos[0].show()
     assert frames.width >= 6 * plan.videos[0].resized.width_px
     assert plan.show().width > frames.width or plan.show().height > frames.height
@@ -105,9 +106,19 @@ def test_a_reply_holds_no_bytes(photo: Path) -> None:
     assert "<img" not in reply._repr_html_()
 
 
-def test_a_plan_of_a_question_holds_its_pictures(photo: Path) -> None:
-    assert chat().plan("?", noise(100, 100)).show().width > 100
-    assert chat().plan("?", photo.read_bytes()).show().width > 100
+@pytest.mark.parametrize("kind", ["picture", "array", "frames"])
+def test_a_plan_shows_what_the_program_still_holds(kind: str) -> None:
+    picture = noise(100, 100)
+    array = numpy.asarray(picture).copy()
+    source = {"picture": picture, "array": array, "frames": VideoPart([picture] * 4, fps=2)}[kind]
+    plan = chat().plan("?", source)
+    assert plan.show().width > 100
+    gone = weakref.ref(array if kind == "array" else picture)
+    del picture, array, source
+    gc.collect()
+    assert gone() is None
+    with pytest.raises(MediaSourceError, match="not kept"):
+        plan.show()
 
 
 def test_a_file_that_has_changed_is_not_shown_as_what_was_asked_about(photo: Path) -> None:
@@ -159,3 +170,18 @@ def test_a_picture_is_made_smaller_and_never_larger() -> None:
     assert fitted(PIL.Image.new("L", (4000, 2), 3), 120).size == (120, 1)
     assert fitted(PIL.Image.new("RGBA", (40, 20)), 120).size == (40, 20)
     assert len(data_url(noise(3000, 2000), 120)) < 40_000
+
+
+def test_pages_of_a_document_are_shown_again_and_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "two.tiff"
+    first, second = noise(120, 90), noise(120, 90, seed=2)
+    first.save(path, save_all=True, append_images=[second])
+    reply = chat().ask("?", DocumentPart(path))
+    html = reply._repr_html_()
+    assert html.count("<img") == 2
+    assert "page 2" in html
+    SEEN.clear()
+    del first, second
+    gc.collect()
+    sizes = {held.size for held in gc.get_objects() if isinstance(held, PIL.Image.Image)}
+    assert (120, 90) not in sizes
