@@ -58,7 +58,7 @@ class _Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open[-1] != "style":
+        if self.open[-1] in ("td", "th", "p"):
             self.cells.append(data)
 
 
