@@ -173,6 +173,17 @@ def integration(session: nox.Session) -> None:
     table = ("-p", "tests.conformance.table", "--backends-table", "docs/backends.md")
     options = table if session.posargs == ["table"] else session.posargs
     session.run("pytest", "-q", "tests/conformance", *options, env=OFFLINE)
+    session.notify("lmms")
+
+
+@nox.session(default=False)
+def lmms(session: nox.Session) -> None:
+    """The kit as a model of lmms-eval, on a task of four pictures; `integration` runs it as well.
+
+    lmms-eval brings 155 packages, so that it has an environment of its own.
+    """
+    session.install("-e", ".[lmms-eval]", *group("test"))
+    session.run("pytest", "-q", "tests/integrations/test_lmms_eval_toy.py", env=OFFLINE)
 
 
 @nox.session(default=False)

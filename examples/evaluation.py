@@ -15,12 +15,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from qwenvl_kit import VisionChat
+from qwenvl_kit import PixelBudget, VisionChat
 from qwenvl_kit.evaluation import Benchmark, compare_runs, evaluate, items_needed, sweep
 
 COLOURS = ("red", "blue", "green", "yellow", "black", "orange", "purple", "pink")
-SHAPES = ("circle", "square", "triangle")
-NUM_PICTURES = 24
+SHAPES = ("circle", "square", "triangle", "diamond")
+NUM_PICTURES = 30
 
 
 def main(folder: Path) -> None:
@@ -34,8 +34,6 @@ def main(folder: Path) -> None:
     with VisionChat.from_pretrained() as chat:
         result = evaluate(chat, benchmark, journal=folder / "run.jsonl", progress=False)
         print(result)
-        for item in result.hardest(2):
-            print(f"\n{item.question} {item.answer!r}, and right is {item.targets[0]!r}")
 
         # Nothing is asked again: the journal has the answers.
         again = evaluate(chat, benchmark, journal=folder / "run.jsonl", progress=False)
@@ -45,15 +43,16 @@ def main(folder: Path) -> None:
         options = Benchmark(folder / "options.jsonl", scorer="option", name="options")
         print(evaluate(chat, options, method="probability", progress=False))
 
-        # The price of fewer visual tokens.
-        print()
-        print(sweep(chat, benchmark, budgets=["quick", "standard"], progress=False))
-
-        other = evaluate(chat, benchmark, budget="quick", progress=False)
-        print()
-        print(compare_runs(result, other))
+        # The price of fewer visual tokens: a picture has 80, if nothing limits it.
+        budgets = [PixelBudget(max_tokens=12), PixelBudget(max_tokens=30), PixelBudget()]
+        found = sweep(chat, benchmark, budgets=budgets, progress=False)
+        print(f"\n{found}\n")
+        cheapest = found.runs[0].result
+        print(compare_runs(cheapest, result))
+        for item in cheapest.hardest(3):
+            print(f"{item.question} {item.answer!r}, but right is {item.targets[0]!r}")
     print(f"\nA difference of 5 points needs {items_needed(0.05):,} questions to be seen.")
-    result.write_html(folder / "report.html")
+    cheapest.write_html(folder / "report.html")
     print(f"The report is {folder / 'report.html'}")
 
 
@@ -62,24 +61,25 @@ def write_questions(path: Path) -> Path:
     rows, options = [], []
     for number in range(NUM_PICTURES):
         draw_lots = random.Random(number)
-        kind = draw_lots.choice(SHAPES)
-        first, second = draw_lots.sample(COLOURS, 2)
-        name = f"shape-{number}.png"
-        draw(kind, first, draw_lots).save(path.parent / name)
+        kinds = draw_lots.sample(SHAPES, draw_lots.randint(1, 4))
+        colours = draw_lots.sample(COLOURS, len(kinds) + 1)
+        name = f"shapes-{number}.png"
+        draw(list(zip(kinds, colours)), draw_lots).save(path.parent / name)
+        kind, colour, other = kinds[0], colours[0], colours[-1]
         asked = {
-            "colour": (f"What colour is the {kind}?", first),
-            "shape": (f"What shape is {first}?", kind),
-            "description": ("Describe this image.", f"{first} {kind}"),
+            "colour": (f"What colour is the {kind}?", colour),
+            "shape": (f"What shape is {colour}?", kind),
+            "count": ("How many shapes are there?", str(len(kinds))),
         }
         for group, (question, answer) in asked.items():
             rows.append({"question": question, "image": name, "answer": answer, "kind": group})
-        letters = draw_lots.sample([first, second], 2)
+        letters = draw_lots.sample([colour, other], 2)
         options.append(
             {
                 "question": f"What colour is the {kind}?",
                 "image": name,
                 "choices": letters,
-                "answer": "AB"[letters.index(first)],
+                "answer": "AB"[letters.index(colour)],
             }
         )
     write(path, rows)
@@ -91,19 +91,22 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
-def draw(kind: str, colour: str, draw_lots: random.Random) -> Image.Image:
-    """One shape on white."""
+def draw(shapes: list[tuple[str, str]], draw_lots: random.Random) -> Image.Image:
+    """Shapes of some size on white, in places of their own."""
     picture = Image.new("RGB", (280, 224), "white")
     pen = ImageDraw.Draw(picture)
-    size = draw_lots.randint(50, 80)
-    left, top = draw_lots.randint(10, 270 - 2 * size), draw_lots.randint(5, 215 - 2 * size)
-    right, bottom = left + 2 * size, top + 2 * size
-    if kind == "circle":
-        pen.ellipse((left, top, right, bottom), fill=colour)
-    elif kind == "square":
-        pen.rectangle((left, top, right, bottom), fill=colour)
-    else:
-        pen.polygon([(left + size, top), (right, bottom), (left, bottom)], fill=colour)
+    places = draw_lots.sample([(x, y) for x in (50, 140, 230) for y in (56, 168)], len(shapes))
+    for (kind, colour), (x, y) in zip(shapes, places):
+        size = draw_lots.randint(14, 38)
+        box = (x - size, y - size, x + size, y + size)
+        if kind == "circle":
+            pen.ellipse(box, fill=colour)
+        elif kind == "square":
+            pen.rectangle(box, fill=colour)
+        elif kind == "diamond":
+            pen.polygon([(x, y - size), (x + size, y), (x, y + size), (x - size, y)], fill=colour)
+        else:
+            pen.polygon([(x, y - size), (x + size, y + size), (x - size, y + size)], fill=colour)
     return picture
 
 

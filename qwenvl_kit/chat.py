@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.journal import Journal
     from qwenvl_kit.live import FrameSource, Watch
     from qwenvl_kit.media.policy import MediaPolicy
-    from qwenvl_kit.options import BudgetChoice, Fit, Sampling
+    from qwenvl_kit.options import BudgetChoice, Fit, PixelBudget, Sampling
     from qwenvl_kit.pipeline.core import Pipeline
     from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
     from qwenvl_kit.pipeline.listeners import Listeners
@@ -800,6 +800,11 @@ class VisionChat:
     def policy(self) -> MediaPolicy:
         """The media policy: which files and URLs may be opened."""
         return self._pipeline.policy
+
+    @property
+    def default_budget(self) -> PixelBudget:
+        """The visual tokens that pictures may take if a request does not say."""
+        return self._pipeline.budget
 
     @property
     def default_sampling(self) -> Sampling:

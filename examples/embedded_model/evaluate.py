@@ -99,9 +99,10 @@ def _notes(result: EvaluationResult) -> list[str]:
     """The lines below the table: how many questions, and how far confidence tells right ones."""
     drawn = [each for each in result.answered if each.item.groups["split"] != UNKNOWN]
     others = [each for each in result.answered if each.item.groups["split"] == UNKNOWN]
-    low, high = result.by_group["split"][SPLITS[0].name].low, result.by_group["split"][
-        SPLITS[0].name
-    ].high
+    low, high = (
+        result.by_group["split"][SPLITS[0].name].low,
+        result.by_group["split"][SPLITS[0].name].high,
+    )
     return [
         f"Exact match over {len(drawn)} held-out questions; `*` marks a goal that was missed. "
         f"All questions about {SPLITS[0].name}: 95% interval {low:.2f} to {high:.2f}, by pictures."

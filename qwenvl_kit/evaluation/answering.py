@@ -23,44 +23,48 @@ _SCORED_AT_A_TIME = 8
 """Items whose options are scored in one batch."""
 
 
-def answer_by_text(
-    chat: VisionChat,
-    benchmark: Benchmark,
-    items: Sequence[EvaluationItem],
-    settings: Request,
-    journal: Journal,
-    progress: Progress,
-    max_batch_size: int | None,
-) -> list[ScoredItem]:
-    """Return the items with the texts that a chat writes, scored.
+@dataclass(frozen=True)
+class Asking:
+    """The chat that is asked, and the conditions.
 
-    Args:
+    Attributes:
         chat: the chat.
-        benchmark: their benchmark.
-        items: the items.
+        benchmark: the benchmark of the items.
         settings: the settings of the call.
         journal: the journal that keeps the replies.
         progress: the bar.
         max_batch_size: the most requests in flight.
     """
+
+    chat: VisionChat
+    benchmark: Benchmark
+    settings: Request
+    journal: Journal
+    progress: Progress
+    max_batch_size: int | None = None
+
+
+def answer_by_text(asking: Asking, items: Sequence[EvaluationItem]) -> list[ScoredItem]:
+    """Return the items with the texts that a chat writes, scored."""
     found: dict[int, ScoredItem] = {}
-    askable = _Askable(benchmark, items, found)
-    with chat.stream_many(
+    settings = asking.settings
+    askable = _Askable(asking.benchmark, items, found)
+    with asking.chat.stream_many(
         askable,
         sampling=settings.sampling,
         budget=settings.budget,
         fit=settings.fit,
         thinking=settings.thinking,
-        max_batch_size=max_batch_size,
-        journal=journal,
+        max_batch_size=asking.max_batch_size,
+        journal=asking.journal,
     ) as stream:
         for event in stream:
             if event.result is not None:
                 at = askable.places[event.index]
-                found[at] = scored_result(benchmark, items[at], event.result)
-                progress.add(found[at])
+                found[at] = scored_result(asking.benchmark, items[at], event.result)
+                asking.progress.add(found[at])
     for at in askable.unreadable:
-        progress.add(found[at])
+        asking.progress.add(found[at])
     return [found[at] for at in range(len(items))]
 
 
@@ -94,31 +98,23 @@ class _Askable:
             yield request
 
 
-def scored_result(benchmark: Benchmark, item: EvaluationItem, result: Reply | Failure) -> ScoredItem:
+def scored_result(
+    benchmark: Benchmark, item: EvaluationItem, result: Reply | Failure
+) -> ScoredItem:
     """Return an item with a reply and its score, or with the error of a failure."""
     if isinstance(result, Failure):
         return ScoredItem(item=item, error=result.error)
     return ScoredItem(
         item=item,
         answer=result.text,
-        score=benchmark.score(item, result.text),
+        score=benchmark.score_reply(item, result),
         confidence=result.confidence,
         reply=result,
     )
 
 
-def answer_by_probability(
-    chat: VisionChat,
-    benchmark: Benchmark,
-    items: Sequence[EvaluationItem],
-    settings: Request,
-    journal: Journal,
-    progress: Progress,
-    max_batch_size: int | None,
-) -> list[ScoredItem]:
+def answer_by_probability(asking: Asking, items: Sequence[EvaluationItem]) -> list[ScoredItem]:
     """Return the items with the most probable letter of their options, scored.
-
-    The arguments are those of `answer_by_text`.
 
     Raises:
         EvaluationError: no item has options.
@@ -126,7 +122,7 @@ def answer_by_probability(
     """
     if not any(item.choices for item in items):
         raise EvaluationError(
-            f"no item of {benchmark.name} has options",
+            f"no item of {asking.benchmark.name} has options",
             expected="questions with options",
             hint="method='text'",
         )
@@ -134,14 +130,14 @@ def answer_by_probability(
     by_number: dict[int, list[int]] = {}
     for at, item in enumerate(items):
         by_number.setdefault(len(item.choices), []).append(at)
-    size = min(_SCORED_AT_A_TIME, max_batch_size or _SCORED_AT_A_TIME)
+    size = min(_SCORED_AT_A_TIME, asking.max_batch_size or _SCORED_AT_A_TIME)
+    letters = _Letters(asking)
     for places in by_number.values():
         for first in range(0, len(places), size):
             batch = places[first : first + size]
-            asked = _Letters(chat, benchmark, settings, journal).scored([items[at] for at in batch])
-            for at, each in zip(batch, asked, strict=True):
+            for at, each in zip(batch, letters.scored([items[at] for at in batch]), strict=True):
                 found[at] = each
-                progress.add(each)
+                asking.progress.add(each)
     return [found[at] for at in range(len(items))]
 
 
@@ -149,10 +145,7 @@ def answer_by_probability(
 class _Letters:
     """Takes the most probable letter of the options of items that have equally many."""
 
-    chat: VisionChat
-    benchmark: Benchmark
-    settings: Request
-    journal: Journal
+    asking: Asking
 
     def scored(self, items: Sequence[EvaluationItem]) -> list[ScoredItem]:
         """The items with their letters; those in the journal are not asked again."""
@@ -169,9 +162,9 @@ class _Letters:
             if not items[0].choices:
                 raise EvaluationError("the question has no options", expected="options")
             letters = ascii_uppercase[: len(items[0].choices)]
-            requests = [self.benchmark.request(item) for item in items]
-            budget = self.settings.budget
-            scored = score_requests(self.chat, requests, tuple(letters), budget=budget)
+            requests = [self.asking.benchmark.request(item) for item in items]
+            budget = self.asking.settings.budget
+            scored = score_requests(self.asking.chat, requests, tuple(letters), budget=budget)
         except UnsupportedFeatureError:
             raise
         except QwenVLKitError as error:
@@ -179,16 +172,16 @@ class _Letters:
                 return [ScoredItem(item=items[0], error=error)]
             return [found for item in items for found in self._asked([item])]
         shares = [dict(zip(letters, each.probabilities)) for each in scored]
-        self.journal.add_all(
+        self.asking.journal.add_all(
             {item.id: {"probabilities": each} for item, each in zip(items, shares, strict=True)}
         )
         return [self._chosen(item, each) for item, each in zip(items, shares, strict=True)]
 
     def _recalled(self, item: EvaluationItem) -> ScoredItem | None:
-        record = self.journal.get(item.id)
+        record = self.asking.journal.get(item.id)
         return None if record is None else self._chosen(item, record["probabilities"])
 
     def _chosen(self, item: EvaluationItem, shares: Mapping[str, float]) -> ScoredItem:
         letter = max(shares, key=shares.__getitem__)
-        score = self.benchmark.score(item, letter)
+        score = self.asking.benchmark.score(item, letter)
         return ScoredItem(item=item, answer=letter, score=score, confidence=shares[letter])

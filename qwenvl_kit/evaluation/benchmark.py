@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
@@ -19,6 +19,10 @@ from qwenvl_kit.evaluation.prompting import Prompt, chosen_prompt
 from qwenvl_kit.evaluation.scoring.by_name import Scorer, scorer_named
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.requests import Request
+from qwenvl_kit.results import Reply
+
+if TYPE_CHECKING:
+    from qwenvl_kit.chat import VisionChat
 
 PathLike: TypeAlias = Union[str, os.PathLike[str]]
 
@@ -92,8 +96,8 @@ class Benchmark(Sequence[EvaluationItem]):
         self._is_judged = scorer == "judged"
         self.prompt_name, self._prompt = chosen_prompt(self.prompts, prompt)
         self.name = name or self.title or self._rows.name
-        self._items = [self.item(row) for row in self._rows]
-        _check_items(self._items, self.name)
+        self._items = [item for row in self._rows for item in self.items_of(row)]
+        self.check()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -107,6 +111,14 @@ class Benchmark(Sequence[EvaluationItem]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._rows.name!r}, {len(self):,} items)"
 
+    def items_of(self, row: Row) -> Iterable[EvaluationItem]:
+        """Return the items of a row: one, unless a benchmark leaves rows out or divides them.
+
+        Raises:
+            EvaluationError: see `item`.
+        """
+        return (self.item(row),)
+
     def item(self, row: Row) -> EvaluationItem:
         """Return the item of a row of the data.
 
@@ -114,6 +126,30 @@ class Benchmark(Sequence[EvaluationItem]):
             EvaluationError: the row lacks a field, or a field cannot be read.
         """
         return read_item(row, self._names)
+
+    def check(self) -> None:
+        """Refuse a benchmark without items, or with two of one id.
+
+        Raises:
+            EvaluationError: it cannot be asked as it is.
+        """
+        _check_items(self._items, self.name)
+
+    def drawn_with(self, item: EvaluationItem) -> str:
+        """Return a name that an item shares with those without which it says little.
+
+        They are asked together where only some of a benchmark's items are.
+        """
+        return item.id
+
+    def for_chat(self, chat: VisionChat) -> Benchmark:
+        """Return the benchmark as it is asked of a chat: itself, unless families differ in it."""
+        return self
+
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """The settings, besides prompt and data, that decide answers, such as frames of films."""
+        return {}
 
     def messages(self, item: EvaluationItem) -> list[Message]:
         """Return the conversation that asks an item: its pictures, then its prompt."""
@@ -130,6 +166,10 @@ class Benchmark(Sequence[EvaluationItem]):
     def score(self, item: EvaluationItem, answer: str) -> ItemScore:
         """Score an answer to an item by the benchmark's rule."""
         return self._scorer(answer, item)
+
+    def score_reply(self, item: EvaluationItem, reply: Reply) -> ItemScore:
+        """Score the reply of a model; most rules need nothing but its text."""
+        return self.score(item, reply.text)
 
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str | None:
         """Return the text that asks a judge about an answer; None if the rule needs no judge."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from string import ascii_uppercase
 from typing import Any
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, media_of, text_cell
+from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, media_of, plain_cell, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
 
@@ -29,6 +30,7 @@ class ColumnNames:
         video: a film.
         cluster: the document, picture or film that questions share.
         groups: the columns whose values results are told by, by the names of the groups.
+        tags: the same for columns that hold a list of values.
         facts: the columns that the rule or the prompt needs, by the names of the facts.
         optional: groups, facts and fields that data may lack.
     """
@@ -41,6 +43,7 @@ class ColumnNames:
     video: Names = ("video", "video_path")
     cluster: Names = ()
     groups: Mapping[str, Names] = field(default_factory=dict)
+    tags: Mapping[str, Names] = field(default_factory=dict)
     facts: Mapping[str, Names] = field(default_factory=dict)
     optional: Names = ("id", "choices", "image", "video", "cluster")
 
@@ -62,7 +65,7 @@ class ColumnNames:
         Raises:
             EvaluationError: `columns` names a field that there is not.
         """
-        known = {each.name for each in fields(self)} - {"groups", "facts", "optional"}
+        known = {each.name for each in fields(self)} - {"groups", "tags", "facts", "optional"}
         given = dict(columns or {})
         if cluster is not None:
             given["cluster"] = cluster
@@ -96,6 +99,7 @@ class ColumnNames:
             "video": self.video,
             "cluster": self.cluster,
             **self.groups,
+            **self.tags,
             **self.facts,
         }
         for what, names in wanted.items():
@@ -109,17 +113,19 @@ class ColumnNames:
             )
 
 
-def read_item(row: Row, names: ColumnNames) -> EvaluationItem:
+def read_item(row: Row, names: ColumnNames, targets: Sequence[str] | None = None) -> EvaluationItem:
     """Return the item of a row.
 
     Args:
         row: the row.
         names: the columns of its fields.
+        targets: its right answers, if they have been read already.
 
     Raises:
         EvaluationError: a field is missing or cannot be read; the error names the row.
     """
-    targets = tuple(list_cell(cell(row, names.targets), row.where, "targets"))
+    if targets is None:
+        targets = list_cell(cell(row, names.targets), row.where, "targets")
     if not targets:
         raise EvaluationError(
             f"the row has no right answer in {named(row, names.targets)!r}",
@@ -131,13 +137,14 @@ def read_item(row: Row, names: ColumnNames) -> EvaluationItem:
     return EvaluationItem(
         id=text_cell(cell(row, names.id), row.where, "id") or row.where,
         question=text_cell(cell(row, names.question), row.where, "question"),
-        targets=targets,
+        targets=tuple(targets),
         choices=choices_of(row, names.choices),
         groups=_texts(row, names.groups),
+        tags=_tags(row, names.tags),
         cluster=text_cell(cell(row, names.cluster), row.where, "cluster"),
-        facts={name: cell(row, columns) for name, columns in names.facts.items()},
+        facts={name: plain_cell(cell(row, of)) for name, of in names.facts.items()},
         where=row.where,
-        load_media=lambda: media_of(row, names.image, names.video),
+        load_media=partial(media_of, row, names.image, names.video),
     )
 
 
@@ -176,3 +183,8 @@ def cell(row: Row, names: Names) -> Any:
 def _texts(row: Row, names: Mapping[str, Names]) -> dict[str, str]:
     found = {name: text_cell(cell(row, of), row.where, name) for name, of in names.items()}
     return {name: text for name, text in found.items() if text}
+
+
+def _tags(row: Row, names: Mapping[str, Names]) -> dict[str, tuple[str, ...]]:
+    found = {name: list_cell(cell(row, of), row.where, name) for name, of in names.items()}
+    return {name: tuple(dict.fromkeys(texts)) for name, texts in found.items() if texts}

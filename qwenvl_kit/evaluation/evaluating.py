@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.answering import answer_by_probability, answer_by_text
+from qwenvl_kit.evaluation.answering import Asking, answer_by_probability, answer_by_text
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
@@ -61,7 +61,8 @@ def evaluate(
         benchmark: the questions.
         journal: a file that keeps the replies and the conditions of the run.
         limit: the number of items to ask, drawn by the seed; None asks all. A part of 200 is a
-            part of that of 400.
+            part of that of 400. Items that only count together, such as the rotations of a question
+            of MMBench, are drawn together, so that there may be a few more.
         seed: the seed of the draw.
         method: "text" lets the model write an answer, which is read by the benchmark's rule;
             "probability" takes the most probable of the letters of a question's options, so that
@@ -83,6 +84,7 @@ def evaluate(
     """
     _check(benchmark, limit, seed, method)
     check_sampling(sampling)
+    benchmark = benchmark.for_chat(chat)
     items = chosen_items(benchmark, limit, seed)
     settings = Request(
         "",
@@ -106,9 +108,10 @@ def evaluate(
     answer = answer_by_text if method == "text" else answer_by_probability
     with (
         _opened(journal, chat, benchmark, record) as kept,
-        Progress(len(items), metrics, is_shown=progress) as shown,
+        Progress(len(items), is_shown=progress) as shown,
     ):
-        found = answer(chat, benchmark, items, settings, kept, shown, max_batch_size)
+        asking = Asking(chat, benchmark, settings, kept, shown, max_batch_size)
+        found = answer(asking, items)
     if judge is not None:
         found = judge_unread(judge, benchmark, found, journal)
     record = replace(record, seconds=time.perf_counter() - started)
@@ -125,13 +128,22 @@ def chosen_items(benchmark: Benchmark, limit: int | None, seed: int) -> list[Eva
 
     Args:
         benchmark: the benchmark.
-        limit: their number; None for all.
+        limit: their number; None for all. Items that only count together are drawn together, so
+            that there may be a few more.
         seed: the seed of the draw. A smaller number of the same seed is a part of a greater one.
     """
     if limit is None or limit >= len(benchmark):
         return list(benchmark)
-    order = random.Random(seed).sample(range(len(benchmark)), len(benchmark))
-    return [benchmark[at] for at in sorted(order[:limit])]
+    groups: dict[str, list[int]] = {}
+    for at, item in enumerate(benchmark):
+        groups.setdefault(benchmark.drawn_with(item), []).append(at)
+    together = list(groups.values())
+    places: list[int] = []
+    for group in random.Random(seed).sample(together, len(together)):
+        if len(places) >= limit:
+            break
+        places += group
+    return [benchmark[at] for at in sorted(places)]
 
 
 def _opened(
@@ -147,6 +159,7 @@ def _opened(
         "benchmark": record.benchmark,
         "data": benchmark.digest,
         "prompt": record.prompt,
+        "conditions": record.conditions,
         "method": record.method,
         "model": model_facts(chat.report()),
         "sampling": record.sampling,
@@ -169,14 +182,10 @@ def _check(benchmark: object, limit: object, seed: object, method: object) -> No
                 f"{name}={value!r} was given", expected=f"a whole number, {least} or more"
             )
     if method not in ("text", "probability"):
-        raise EvaluationError(
-            f"method={method!r} was given", expected="'text' or 'probability'"
-        )
+        raise EvaluationError(f"method={method!r} was given", expected="'text' or 'probability'")
 
 
-def scored(
-    benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any
-) -> ScoredItem:
+def scored(benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any) -> ScoredItem:
     """Return an item with an answer and its score."""
     return ScoredItem(item=item, answer=answer, score=benchmark.score(item, answer), **more)
 

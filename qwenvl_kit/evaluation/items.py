@@ -10,12 +10,16 @@ from typing import Any, TypeAlias, Union
 
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.messages.message import ImagePart, VideoPart
-from qwenvl_kit.results import Reply
+from qwenvl_kit.results import FinishReason, Reply
 
 MediaPart: TypeAlias = Union[ImagePart, VideoPart]
 """A picture or film of an item."""
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
 
 
 def _no_media() -> tuple[MediaPart, ...]:
@@ -33,6 +37,8 @@ class EvaluationItem:
             letter of the right one.
         choices: the texts of the options, that of A first; empty if the question has none.
         groups: the value of each group that results are told by, such as {"language": "ja"}.
+        tags: the values of groups of which an item may have several, such as
+            {"skill": ("algebraic reasoning", "statistical reasoning")}.
         cluster: the picture, document or film that questions share; intervals are drawn by it.
             Empty if the item shares nothing.
         facts: further values that the rule or the prompt needs, such as the type of an answer.
@@ -44,13 +50,25 @@ class EvaluationItem:
     question: str
     targets: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    groups: Mapping[str, str] = _NONE
+    groups: Mapping[str, str] = field(default_factory=_nothing)
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     cluster: str = ""
-    facts: Mapping[str, Any] = _NONE
+    facts: Mapping[str, Any] = field(default_factory=_nothing)
     where: str = ""
     load_media: Callable[[], tuple[MediaPart, ...]] = field(
         default=_no_media, repr=False, compare=False
     )
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The names of its groups and tags."""
+        return (*self.groups, *self.tags)
+
+    def values_of(self, group: str) -> tuple[str, ...]:
+        """Return the values of a group or tag; empty if the item has none."""
+        if group in self.groups:
+            return (self.groups[group],)
+        return tuple(self.tags.get(group, ()))
 
     @property
     def media(self) -> tuple[MediaPart, ...]:
@@ -90,6 +108,33 @@ UNREAD = ItemScore(0.0, None)
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplyFacts:
+    """The facts of a reply that results tell of.
+
+    Attributes:
+        finish_reason: the reason why the answer ended.
+        visual_tokens: tokens of the prompt that stand for pictures and films.
+        completion_tokens: generated tokens.
+        seconds: the time from the start of the request to its reply, waiting included.
+    """
+
+    finish_reason: FinishReason
+    visual_tokens: int
+    completion_tokens: int
+    seconds: float
+
+    @classmethod
+    def of(cls, reply: Reply) -> ReplyFacts:
+        """The facts of a reply."""
+        return cls(
+            finish_reason=reply.finish_reason,
+            visual_tokens=reply.usage.visual_tokens,
+            completion_tokens=reply.usage.completion_tokens,
+            seconds=reply.timing.total,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoredItem:
     """An item with its answer and its score.
 
@@ -101,6 +146,7 @@ class ScoredItem:
         reply: the reply of the model; None for answers that come from elsewhere.
         error: the error of an item that failed; None if it was answered.
         judge_answer: the text of the judge, if one was asked about the answer.
+        kept_facts: the facts of the reply of an item from a file, which keeps no replies.
     """
 
     item: EvaluationItem
@@ -110,6 +156,7 @@ class ScoredItem:
     reply: Reply | None = None
     error: QwenVLKitError | None = None
     judge_answer: str | None = None
+    kept_facts: ReplyFacts | None = None
 
     @property
     def id(self) -> str:
@@ -149,7 +196,12 @@ class ScoredItem:
     @property
     def is_cut(self) -> bool:
         """True if the answer ended because it had reached its greatest length."""
-        return self.reply is not None and self.reply.finish_reason == "length"
+        return self.reply_facts is not None and self.reply_facts.finish_reason == "length"
+
+    @property
+    def reply_facts(self) -> ReplyFacts | None:
+        """The facts of its reply; None for answers that come from elsewhere."""
+        return self.kept_facts if self.reply is None else ReplyFacts.of(self.reply)
 
 
 def digest_items(items: Iterable[EvaluationItem]) -> str:

@@ -34,5 +34,5 @@ def read_verdict(answer: str, verdict: str) -> ItemScore:
         answer: the answer of the model.
         verdict: the text of the judge.
     """
-    is_right = yes_no(verdict)
-    return UNREAD if is_right is None else ItemScore(float(is_right), answer)
+    said = yes_no(verdict)
+    return UNREAD if said is None else ItemScore(float(said == "yes"), answer)

@@ -20,7 +20,8 @@ class Metric:
     Attributes:
         name: its name, as the publication has it.
         unit: the facts or groups of items whose values together name a unit; its value is the least
-            score of its items. Empty for a mean over items.
+            score of its items. An item with None for one of these facts is left out of the metric.
+            Empty for a mean over items.
         over: a group: the metric is then the mean of the means of its values, so that each counts
             alike, however many items it has. None for the mean over all units.
         of: the names of other metrics of the benchmark, whose mean it is.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.evaluation.items import ScoredItem
-from qwenvl_kit.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -18,12 +16,10 @@ class Progress:
 
     Args:
         num_items: the number of items.
-        metrics: the metrics; the bar shows the mean score of items, not these.
         is_shown: False for no bar.
     """
 
-    def __init__(self, num_items: int, metrics: Sequence[Metric], *, is_shown: bool) -> None:
-        del metrics
+    def __init__(self, num_items: int, *, is_shown: bool) -> None:
         self._num_items = num_items
         self._is_shown = is_shown and sys.stderr is not None
         self._bar: Any = None

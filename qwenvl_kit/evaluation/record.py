@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import EvaluationItem, digest_items
 from qwenvl_kit.journal import fingerprint
+from qwenvl_kit.options import as_budget
 
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
@@ -33,6 +34,7 @@ class EvaluationRecord:
         items: the digest of the items that were asked: ids, questions, options, right answers.
         prompt: the name of the prompt.
         prompts: the digest of all texts that were asked.
+        conditions: further settings that decide answers, such as the frames of films.
         num_all: the number of items in the data.
         seed: the seed by which a part of them was drawn; None if all were asked.
         method: "text" or "probability".
@@ -58,6 +60,7 @@ class EvaluationRecord:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     thinking: bool | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)
     judge: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     begun: str = ""
@@ -93,6 +96,7 @@ def new_record(
         items=digest_items(items),
         prompt=benchmark.prompt_name,
         prompts=digest_prompts(benchmark, items),
+        conditions=dict(benchmark.conditions),
         num_all=len(benchmark),
         model=model,
         sampling=sampling,
@@ -105,13 +109,14 @@ def new_record(
 
 def _settings(chat: VisionChat | None, settings: Request | None) -> tuple[dict[str, Any], ...]:
     """The sampling and the budget of a call, as dicts."""
-    if chat is None or settings is None:
+    if settings is None:
         return {}, {}
-    sampling = settings.sampling or chat.default_sampling
-    budget = settings.budget if settings.budget is not None else chat.budget
-    from qwenvl_kit.options import as_budget
-
-    return asdict(sampling), asdict(as_budget(budget))
+    sampling = settings.sampling or (None if chat is None else chat.default_sampling)
+    budget = settings.budget or (None if chat is None else chat.default_budget)
+    return (
+        {} if sampling is None else asdict(sampling),
+        {} if budget is None else asdict(as_budget(budget)),
+    )
 
 
 def _versions() -> dict[str, str]:

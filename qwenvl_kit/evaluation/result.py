@@ -17,7 +17,8 @@ from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metric
 from qwenvl_kit.tables import Table
 
 if TYPE_CHECKING:
-    from qwenvl_kit.calibration.calibrator import Method, Signal
+    from qwenvl_kit.calibration.calibrator import Method
+    from qwenvl_kit.calibration.signals import Signal
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,12 @@ class EvaluationResult:
 
     @cached_property
     def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
-        """The score of each value of each group, such as `by_group["language"]["ja"]`."""
-        names = dict.fromkeys(name for each in self.answered for name in each.item.groups)
+        """The score of each value of each group, such as `by_group["language"]["ja"]`.
+
+        It is that of the first metric in which items of the group count. An item with several
+        values, such as skills, counts for each of them.
+        """
+        names = dict.fromkeys(name for each in self.answered for name in each.item.group_names)
         return {name: self._of_group(name) for name in names}
 
     @cached_property
@@ -105,11 +110,14 @@ class EvaluationResult:
     @property
     def mean_visual_tokens(self) -> float | None:
         """The visual tokens of an item, on average; None if no reply tells them."""
-        used = [each.reply.usage.visual_tokens for each in self.answered if each.reply is not None]
+        facts = [each.reply_facts for each in self.answered]
+        used = [each.visual_tokens for each in facts if each is not None]
         return sum(used) / len(used) if used else None
 
     def hardest(self, number: int = 10) -> tuple[ScoredItem, ...]:
         """Return the items with the lowest scores, those with the most confidence first.
+
+        Items with the full score are left out.
 
         Args:
             number: the most items.
@@ -119,7 +127,8 @@ class EvaluationResult:
             value = 0.0 if each.score is None else each.score.value
             return value, -(each.confidence or 0.0)
 
-        return tuple(sorted(self.answered, key=key)[:number])
+        short = [each for each in self.answered if key(each)[0] < 1.0]
+        return tuple(sorted(short, key=key)[:number])
 
     def calibrate(self, method: Method = "isotonic", signal: Signal = "product") -> Calibrator:
         """Fit a calibrator on the answers: an answer is correct if its score is at least a half.
@@ -207,13 +216,16 @@ class EvaluationResult:
     def _of_group(self, name: str) -> dict[str, Estimate]:
         of_value: dict[str, list[ScoredItem]] = {}
         for each in self.answered:
-            if (value := each.item.groups.get(name)) is not None:
+            for value in each.item.values_of(name):
                 of_value.setdefault(value, []).append(each)
-        headline = self.metrics[0].name
-        return {
-            value: estimate_metrics(of_value[value], self.metrics)[headline]
-            for value in sorted(of_value)
+        found = {
+            value: estimate_metrics(of_value[value], self.metrics) for value in sorted(of_value)
         }
+        return {value: each[self._told_by(each)] for value, each in found.items() if each}
+
+    def _told_by(self, estimates: Mapping[str, Estimate]) -> str:
+        """The first metric that there is: questions without a figure have no figure accuracy."""
+        return next(metric.name for metric in self.metrics if metric.name in estimates)
 
 
 def metrics_of(benchmark: Any) -> tuple[Metric, ...]:

@@ -360,3 +360,22 @@ def test_arguments_that_cannot_be_used_are_refused_before_anything_starts(
     with pytest.raises(InputError):
         ask_dataset(**given)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.long
+def test_a_benchmark_has_the_same_score_on_a_cluster_as_in_one_process(tmp_path: Path) -> None:
+    from qwenvl_kit.distributed import evaluate_on_ray
+    from qwenvl_kit.evaluation import Benchmark, evaluate
+
+    given = [
+        {"id": str(at), "question": f"row {at}", "answer": f"row {at % 7}", "half": str(at % 2)}
+        for at in range(20)
+    ]
+    benchmark = Benchmark(given, groups=("half",))
+    here = evaluate(factory()(), benchmark, progress=False)
+    options: Any = {"num_actors": 2, "batch_size": 3}
+    there = evaluate_on_ray(factory(), benchmark, tmp_path / "out", **options)
+    again = evaluate_on_ray(factory(), benchmark, tmp_path / "out", **options)
+    for other in (there, again):
+        assert (other.score, other.interval) == (here.score, here.interval)
+        assert other.by_group == here.by_group

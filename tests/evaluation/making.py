@@ -9,7 +9,7 @@ from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, ScoredItem
 
 
 def scored_item(
-    id: str,
+    name: str,
     value: float | None,
     *,
     cluster: str = "",
@@ -21,14 +21,14 @@ def scored_item(
 ) -> ScoredItem:
     """An item with a score; without one, and an error in `more`, it has failed."""
     item = EvaluationItem(
-        id=id,
-        question=more.pop("question", f"Question {id}?"),
+        id=name,
+        question=more.pop("question", f"Question {name}?"),
         targets=more.pop("targets", ("yes",)),
         cluster=cluster,
         groups=groups or {},
         facts=facts or {},
-        where=more.pop("where", f"data.tsv:{id}"),
-        **{name: more.pop(name) for name in ("choices", "load_media") if name in more},
+        where=more.pop("where", f"data.tsv:{name}"),
+        **{each: more.pop(each) for each in ("choices", "load_media") if each in more},
     )
     score = None if value is None else ItemScore(value, read, strict)
     answer = more.pop("answer", None if value is None else "an answer")

@@ -21,7 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "values": ("geometry", "messages", "options", "plans", "results", "tables"),
     "families": ("families",),
     "hardware": ("hardware",),
-    "journal": ("journal",),
+    "journal": ("journal", "whole_files"),
     "checkpoints": ("checkpoints",),
     "budget": ("budget",),
     "media": ("media",),

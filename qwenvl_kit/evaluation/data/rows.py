@@ -36,12 +36,30 @@ class Row(Mapping[str, Any]):
             return self._heavy[column]()
         return self._cells[column]
 
+    def __contains__(self, column: object) -> bool:
+        return column in self._cells or column in self._heavy  # a Mapping's own would read the cell
+
     def __iter__(self) -> Iterator[str]:
         yield from self._cells
         yield from (column for column in self._heavy if column not in self._cells)
 
     def __len__(self) -> int:
         return len({*self._cells, *self._heavy})
+
+    def __repr__(self) -> str:
+        return f"Row({self.where!r}, columns {', '.join(self)})"
+
+    def is_in_memory(self, column: str) -> bool:
+        """Return True if a cell needs no reading."""
+        return column in self._cells and column not in self._heavy
+
+    def with_cells(self, cells: Mapping[str, Any]) -> Row:
+        """Return the row with further cells, which its own go before."""
+        return Row({**cells, **self._cells}, self.where, self._heavy, self.folder)
+
+    def with_heavy(self, column: str, read: Callable[[], Any]) -> Row:
+        """Return the row with another way to read a cell."""
+        return Row(self._cells, self.where, {**self._heavy, column: read}, self.folder)
 
 
 class Rows(Protocol):
@@ -54,13 +72,16 @@ class Rows(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name."""
 
     @property
-    def columns(self) -> Sequence[str]: ...
+    def columns(self) -> Sequence[str]:
+        """The columns."""
 
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """The digest."""
 
     def __len__(self) -> int: ...
 

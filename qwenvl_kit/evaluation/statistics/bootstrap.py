@@ -50,12 +50,25 @@ def bootstrap_means(
     return found
 
 
+def influences(units: Units, num_clusters: int) -> Numbers:
+    """Return what each cluster adds to the error of a mean, by linearisation, (clusters,).
+
+    The mean is a ratio of sums of clusters, or a mean of such ratios (Davison and Hinkley, section
+    2.7). A cluster without a unit has 0.
+    """
+    sums, counts = _by_cluster(units, num_clusters, units.clusters)
+    numbers = counts.sum(axis=0)
+    apart = (sums - sums.sum(axis=0) / numbers * counts) / numbers
+    found: Numbers = apart.mean(axis=1)
+    return found
+
+
 def _by_cluster(units: Units, num_clusters: int, clusters: object) -> tuple[Numbers, Numbers]:
     """The sum and the number of units of each cluster and group, (clusters, groups) each."""
     width = units.num_groups
     places = numpy.asarray(clusters) * width + units.groups
     size = num_clusters * width
-    sums = numpy.bincount(places, weights=units.values, minlength=size)
+    sums = numpy.bincount(places, weights=units.values, minlength=size).astype(numpy.float64)
     counts = numpy.bincount(places, minlength=size).astype(numpy.float64)
     return sums.reshape(-1, width), counts.reshape(-1, width)
 

@@ -51,12 +51,12 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> Correla
             f"{len(first)} and {len(second)} numbers were given",
             expected="two lists of one length, four numbers or more",
         )
-    ranks = [_ranks(numpy.asarray(values, numpy.float64)) for values in (first, second)]
-    if any(numpy.ptp(each) == 0 for each in ranks):
+    x, y = (_ranks(numpy.asarray(values, numpy.float64)) for values in (first, second))
+    if not (numpy.ptp(x) and numpy.ptp(y)):
         raise EvaluationError(
             "all numbers of a list are the same", expected="numbers that differ, to be ordered"
         )
-    value = float(numpy.clip(numpy.corrcoef(*ranks)[0, 1], -1.0, 1.0))
+    value = float(numpy.clip(numpy.corrcoef(x, y)[0, 1], -1.0, 1.0))
     if abs(value) == 1.0:
         return Correlation(value, value, value, len(first))
     spread = math.sqrt((1 + value**2 / 2) / (len(first) - 3)) * NormalDist().inv_cdf(0.975)

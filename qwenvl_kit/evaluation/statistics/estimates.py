@@ -10,18 +10,28 @@ import numpy
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.statistics.bootstrap import bootstrap_means, mean_of
+from qwenvl_kit.evaluation.statistics.bootstrap import bootstrap_means, influences, mean_of
 from qwenvl_kit.evaluation.statistics.quantiles import (
     normal_quantile,
     score_interval,
     student_quantile,
 )
-from qwenvl_kit.evaluation.statistics.units import Numbers, Units, cluster_places, in_order, units_of
+from qwenvl_kit.evaluation.statistics.units import (
+    Numbers,
+    Units,
+    cluster_places,
+    in_order,
+    units_of,
+)
 
 ROUNDS = 2000
 """The number of samples of a bootstrap."""
 
 _LEAST_ROUNDS = 100
+_FEWEST_DEGREES = 5
+"""The fewest degrees of freedom to which unequal clusters lower those of Student's quantile. With
+fewer, one wrong answer would make the interval several times as wide as none does."""
+
 _SAME = 1e-12
 """Variances up to this are those of equal values."""
 
@@ -65,7 +75,7 @@ def estimate_metrics(
     of several items belongs to the cluster of its first item, by the order of ids. The variance of
     these samples, times G / (G - 1) for G clusters, tells how many independent answers the metric
     is worth: value * (1 - value) / variance. Their number gives Wilson's score interval, with the
-    quantile of Student's t for G - 1 degrees of freedom in place of the normal one. That form of
+    quantile of Student's t in place of the normal one (`SampledMeans.degrees`). That form of
     the interval for samples of clusters is from Kott and Carr, "Developing an estimation strategy
     for a pesticide data program", Journal of Official Statistics 13, 1997; it is recommended by
     Franco et al., "Comparative study of confidence intervals for proportions in complex sample
@@ -99,14 +109,67 @@ def estimate_metrics(
     }
     if not units:
         return {}
-    means = {name: mean_of(each) for name, each in units.items()}
-    drawn = bootstrap_means(list(units.values()), len(places), rounds, seed)
-    samples = dict(zip(units, drawn))
-    return {
-        metric.name: _estimate(metric, parts, units, means, samples, level)
-        for metric in metrics
-        if (parts := parts_of(metric, metrics)) and all(part in units for part in parts)
+    sampled = sample_means(units, len(places), rounds, seed)
+    estimates = {
+        metric.name: _estimate(parts_of(metric, metrics), sampled, level) for metric in metrics
     }
+    return {name: each for name, each in estimates.items() if each is not None}
+
+
+@dataclass(frozen=True)
+class SampledMeans:
+    """Metrics that are no means of others, in samples of clusters, by their names.
+
+    Attributes:
+        units: the units of each.
+        samples: the mean of each sample, (rounds,).
+        num_all: the number of all clusters.
+    """
+
+    units: Mapping[str, Units]
+    samples: Mapping[str, Numbers]
+    num_all: int
+
+    def variance(self, parts: Mapping[str, float]) -> float:
+        """The variance of a weighted mean, times G / (G - 1); 0 where nothing varies."""
+        values = sum(weight * self.samples[name] for name, weight in parts.items())
+        known = numpy.asarray(values)[numpy.isfinite(values)]
+        number = self.num_clusters(parts)
+        if number < 2 or len(known) < 2:
+            return 0.0
+        found = float(known.var()) * number / (number - 1)
+        return 0.0 if found < _SAME else found
+
+    def degrees(self, parts: Mapping[str, float]) -> int:
+        """The degrees of freedom of the variance: G - 1, or fewer if clusters are very unequal.
+
+        They are 2 * G / (k - 1), where k is the kurtosis of what clusters add to the error
+        (Satterthwaite, "An approximate distribution of estimates of variance components",
+        Biometrics Bulletin 2, 1946), which is G for the normal distribution. Units that are right
+        or wrong, each alone in its cluster, have G - 1: their variance follows from their mean.
+        """
+        number = self.num_clusters(parts)
+        if all(self.units[name].is_alone for name in parts):
+            return max(1, number - 1)
+        added = sum(
+            weight * influences(self.units[name], self.num_all) for name, weight in parts.items()
+        )
+        squares = numpy.square(added)
+        peakedness = float(numpy.square(squares).sum() / max(squares.sum() ** 2, _SAME**2)) * number
+        known = 2 * number / max(peakedness - 1, _SAME)
+        return max(1, min(number - 1, max(_FEWEST_DEGREES, int(known))))
+
+    def num_clusters(self, parts: Mapping[str, float]) -> int:
+        """The number of clusters that have a unit of a mean of metrics."""
+        return len(numpy.unique(numpy.concatenate([self.units[each].clusters for each in parts])))
+
+
+def sample_means(
+    units: Mapping[str, Units], num_clusters: int, rounds: int, seed: int
+) -> SampledMeans:
+    """Return the means of metrics in samples of clusters; see `bootstrap_means`."""
+    drawn = bootstrap_means([*units.values()], num_clusters, rounds, seed)
+    return SampledMeans(units, dict(zip(units, drawn)), num_clusters)
 
 
 def parts_of(metric: Metric, metrics: Sequence[Metric]) -> dict[str, float]:
@@ -132,52 +195,33 @@ def check_settings(level: float, rounds: int, seed: int) -> None:
         raise EvaluationError(f"seed={seed!r} was given", expected="a whole number, 0 or more")
 
 
-def weighted(parts: Mapping[str, float], values: Mapping[str, Numbers]) -> Numbers:
-    """Return the weighted sum of samples of metrics."""
-    found: Numbers = sum(  # type: ignore[assignment]  # of at least one part
-        weight * values[name] for name, weight in parts.items()
-    )
-    return found
-
-
-def corrected_variance(samples: Numbers, num_clusters: int) -> float:
-    """Return the variance of samples of clusters, times G / (G - 1); 0 for one cluster."""
-    known = samples[numpy.isfinite(samples)]
-    if num_clusters < 2 or len(known) < 2:
-        return 0.0
-    found = float(known.var()) * num_clusters / (num_clusters - 1)
-    return 0.0 if found < _SAME else found
-
-
-def _estimate(
-    metric: Metric,
-    parts: Mapping[str, float],
-    units: Mapping[str, Units],
-    means: Mapping[str, float],
-    samples: Mapping[str, Numbers],
-    level: float,
-) -> Estimate:
-    value = sum(weight * means[name] for name, weight in parts.items())
-    counted = [units[name] for name in parts]
-    num_clusters = len(numpy.unique(numpy.concatenate([each.clusters for each in counted])))
-    variance = corrected_variance(weighted(parts, samples), num_clusters)
-    low, high = _interval(value, variance, num_clusters, level)
+def _estimate(parts: Mapping[str, float], sampled: SampledMeans, level: float) -> Estimate | None:
+    """The estimate of a weighted mean of metrics; None if one of them has no units."""
+    if not parts.keys() <= sampled.units.keys():
+        return None
+    counted = [sampled.units[name] for name in parts]
+    value = sum(weight * mean_of(sampled.units[name]) for name, weight in parts.items())
+    number = sampled.num_clusters(parts)
+    low, high = _interval(value, parts, sampled, level)
     return Estimate(
         value=value,
         low=low,
         high=high,
         num_items=max(each.num_items for each in counted),
         num_units=sum(map(len, counted)),
-        num_clusters=num_clusters,
+        num_clusters=number,
     )
 
 
-def _interval(value: float, variance: float, num_clusters: int, level: float) -> tuple[float, float]:
+def _interval(
+    value: float, parts: Mapping[str, float], sampled: SampledMeans, level: float
+) -> tuple[float, float]:
     upper = (1 + level) / 2
+    variance = sampled.variance(parts)
     if not variance:
-        return score_interval(value, num_clusters, normal_quantile(upper))
+        return score_interval(value, sampled.num_clusters(parts), normal_quantile(upper))
     size = value * (1 - value) / variance
-    return score_interval(value, size, student_quantile(upper, num_clusters - 1))
+    return score_interval(value, size, student_quantile(upper, sampled.degrees(parts)))
 
 
 def _parts(metric: Metric, known: Mapping[str, Metric], above: tuple[str, ...]) -> dict[str, float]:

@@ -30,13 +30,13 @@ def student_quantile(probability: float, degrees: int) -> float:
         share = 2 * probability - 1
         return share * math.sqrt(2 / (1 - share * share))
     x = normal_quantile(probability)
-    terms = (
+    terms: tuple[float, ...] = (
         (x**3 + x) / 4,
         (5 * x**5 + 16 * x**3 + 3 * x) / 96,
         (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
         (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
     )
-    return x + sum(term / degrees**power for power, term in enumerate(terms, start=1))
+    return x + sum(float(term / degrees**power) for power, term in enumerate(terms, start=1))
 
 
 def score_interval(value: float, size: float, quantile: float) -> tuple[float, float]:

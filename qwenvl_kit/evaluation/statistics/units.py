@@ -44,6 +44,12 @@ class Units:
         """The number of clusters that have a unit."""
         return len(numpy.unique(self.clusters))
 
+    @property
+    def is_alone(self) -> bool:
+        """True if all units are right or wrong, and each is alone in its cluster."""
+        is_whole = bool(numpy.isin(self.values, (0.0, 1.0)).all())
+        return is_whole and self.num_clusters == len(self)
+
 
 def in_order(items: Sequence[ScoredItem]) -> list[ScoredItem]:
     """Return the items that have a score, by their ids."""
@@ -66,7 +72,8 @@ def units_of(
     """Return the units of a metric that is no mean of others; None if it has none.
 
     A unit belongs to the cluster and the group of its first item, by the order of ids. Items
-    without the group that a metric goes over are left out.
+    without the group that a metric goes over are left out, and items with None for a fact that
+    names the unit: questions without a figure are of no figure.
 
     Args:
         items: items with scores, by their ids.
@@ -76,7 +83,7 @@ def units_of(
     Raises:
         EvaluationError: an item lacks a fact or group that names its unit.
     """
-    counted = [each for each in items if metric.over is None or metric.over in each.item.groups]
+    counted = [each for each in items if _is_counted(each.item, metric)]
     values: dict[tuple[str, ...], float] = {}
     firsts: dict[tuple[str, ...], EvaluationItem] = {}
     for each in counted:
@@ -93,6 +100,13 @@ def units_of(
         num_groups=num_groups,
         num_items=len(counted),
     )
+
+
+def _is_counted(item: EvaluationItem, metric: Metric) -> bool:
+    """True if an item is of a unit and a group of a metric."""
+    if metric.over is not None and metric.over not in item.groups:
+        return False
+    return all(item.facts.get(name, "") is not None for name in metric.unit)
 
 
 def value_of(found: ScoredItem, metric: Metric) -> float:

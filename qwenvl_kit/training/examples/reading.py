@@ -15,9 +15,10 @@ from typing import Any, Literal, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import QwenVLKitError, QwenVLKitWarning, TrainingDataError, fresh
+from qwenvl_kit.formats.row_files import Row
 from qwenvl_kit.options import BudgetChoice, as_budget
 from qwenvl_kit.training.examples.example import Example
-from qwenvl_kit.training.examples.files import Row, read_rows, row_at
+from qwenvl_kit.training.examples.files import read_rows, row_at
 from qwenvl_kit.training.examples.forms import Form, check_form
 from qwenvl_kit.training.examples.rows import RowReader
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import AdapterError, InputError, QwenVLKitError
+from qwenvl_kit.media.thumbnails import draw_thumbnails
 from qwenvl_kit.messages.message import Message, TextPart
 from qwenvl_kit.messages.thinking import OPEN, split_thoughts
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
@@ -20,7 +21,6 @@ from qwenvl_kit.results import Failure, Reply
 from qwenvl_kit.training.examples.example import Example
 from qwenvl_kit.training.examples.places import UnwrittenPart
 from qwenvl_kit.training.outcome.report import ComparedExample, TrainingReport
-from qwenvl_kit.training.outcome.thumbnails import draw_thumbnails
 from qwenvl_kit.training.sequences.place_writer import PlaceWriter, has_places
 
 if TYPE_CHECKING:
@@ -229,7 +229,8 @@ def _with_pictures(
     if question.request is None:
         return compared
     try:
-        drawn = draw_thumbnails(chat, question.request)
+        messages, plan = question.request.conversation(), chat.plan(question.request)
+        drawn = draw_thumbnails(messages, chat.policy, plan)
     except QwenVLKitError as error:
         return replace(compared, problem=compared.problem or str(error))
     return replace(compared, thumbnails=drawn.pictures, num_pictures=drawn.num_all)

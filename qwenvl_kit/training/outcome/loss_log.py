@@ -12,7 +12,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from qwenvl_kit.errors import TrainingError, located
-from qwenvl_kit.training.outcome.files import read_file, write_file, writing
+from qwenvl_kit.training.outcome.files import RUN_FILES
 from qwenvl_kit.training.outcome.losses import LogEntry, Losses
 
 LOG_FILE = "losses.jsonl"
@@ -38,8 +38,8 @@ class LossLog:
     def __init__(self, folder: str | os.PathLike[str], *, resumed_after: int = 0) -> None:
         self._path = Path(folder) / LOG_FILE
         kept = read_losses(folder).until(resumed_after) if resumed_after else Losses()
-        write_file(self._path, _lines(kept))
-        with writing(self._path):
+        RUN_FILES.write(self._path, _lines(kept))
+        with RUN_FILES.writing(self._path):
             self._file = self._path.open("ab")
 
     def add(self, entry: LogEntry) -> None:
@@ -48,13 +48,13 @@ class LossLog:
         Raises:
             TrainingError: a value is no number, or the disk is full.
         """
-        with writing(self._path):
+        with RUN_FILES.writing(self._path):
             self._file.write(_lines(Losses.from_log([entry])))
             self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        with writing(self._path):
+        with RUN_FILES.writing(self._path):
             self._file.close()
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ def read_losses(folder: str | os.PathLike[str]) -> Losses:
     path = Path(folder) / LOG_FILE
     if not path.exists():
         return Losses()
-    complete, _, _ = read_file(path, _MOST_BYTES).rpartition(b"\n")
+    complete, _, _ = RUN_FILES.read(path, _MOST_BYTES).rpartition(b"\n")
     lines = complete.split(b"\n") if complete else []
     entries = [_entry(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
     with located(str(path)):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from qwenvl_kit.errors import TrainingError
 from qwenvl_kit.options import PixelBudget
 from qwenvl_kit.tables import Table
-from qwenvl_kit.training.outcome.files import STRICT, read_value, write_value
+from qwenvl_kit.training.outcome.files import RUN_FILES
 from qwenvl_kit.training.outcome.losses import Losses
+from qwenvl_kit.whole_files import STRICT
 
 if TYPE_CHECKING:
     from qwenvl_kit.training.loop.method import FullTraining, LoRA
@@ -247,7 +248,7 @@ def write_record(folder: str | os.PathLike[str], record: RunRecord) -> None:
     Raises:
         TrainingError: the disk is full, or the folder cannot be written to.
     """
-    write_value(Path(folder) / RECORD_FILE, record)
+    RUN_FILES.write_value(Path(folder) / RECORD_FILE, record)
 
 
 def read_record(folder: str | os.PathLike[str]) -> RunRecord:
@@ -256,7 +257,7 @@ def read_record(folder: str | os.PathLike[str]) -> RunRecord:
     Raises:
         TrainingError: there is none, or it cannot be used; the error says where.
     """
-    return read_value(Path(folder) / RECORD_FILE, RunRecord, _MOST_BYTES)
+    return RUN_FILES.read_value(Path(folder) / RECORD_FILE, RunRecord, _MOST_BYTES)
 
 
 def now() -> str:

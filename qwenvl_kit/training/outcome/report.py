@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from qwenvl_kit.safe_text import escaped
-from qwenvl_kit.training.outcome.files import STRICT, read_value, write_value
+from qwenvl_kit.training.outcome.files import RUN_FILES
+from qwenvl_kit.whole_files import STRICT
 
 REPORT_FILE = "report.json"
 """The name of the report in the folder of a run."""
@@ -195,7 +196,7 @@ def write_report(folder: str | os.PathLike[str], report: TrainingReport) -> None
     Raises:
         TrainingError: the disk is full, or the folder cannot be written to.
     """
-    write_value(Path(folder) / REPORT_FILE, report)
+    RUN_FILES.write_value(Path(folder) / REPORT_FILE, report)
 
 
 def read_report(folder: str | os.PathLike[str]) -> TrainingReport:
@@ -205,7 +206,11 @@ def read_report(folder: str | os.PathLike[str]) -> TrainingReport:
         TrainingError: the file cannot be used; the error says where.
     """
     path = Path(folder) / REPORT_FILE
-    return read_value(path, TrainingReport, _MOST_BYTES) if path.exists() else TrainingReport()
+    return (
+        RUN_FILES.read_value(path, TrainingReport, _MOST_BYTES)
+        if path.exists()
+        else TrainingReport()
+    )
 
 
 def _share(number: int, of: int) -> str:

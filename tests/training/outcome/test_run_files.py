@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qwenvl_kit import PixelBudget
+from qwenvl_kit import PixelBudget, whole_files
 from qwenvl_kit.errors import TrainingError
 from qwenvl_kit.training import (
     ComparedExample,
@@ -22,7 +22,6 @@ from qwenvl_kit.training import (
     TrainingReport,
     load_run,
 )
-from qwenvl_kit.training.outcome import files
 from qwenvl_kit.training.outcome.loss_log import LOG_FILE, LossLog, read_losses
 from qwenvl_kit.training.outcome.record import RECORD_FILE, read_record, write_record
 from qwenvl_kit.training.outcome.report import REPORT_FILE, read_report, write_report
@@ -197,7 +196,7 @@ def test_a_write_that_fails_leaves_the_file_of_before_and_no_other(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(whole_files.os, "fsync", full)
     with pytest.raises(TrainingError, match="No space left on device"):
         write_record(tmp_path, changed(seed=1))
     assert read_record(tmp_path) == RECORD
@@ -211,7 +210,7 @@ def test_a_record_is_on_the_disk_before_it_takes_the_place_of_another(
     for name in ("fsync", "replace"):
         call = getattr(os, name)
         monkeypatch.setattr(
-            files.os, name, lambda *args, n=name, c=call: (calls.append(n), c(*args))[1]
+            whole_files.os, name, lambda *args, n=name, c=call: (calls.append(n), c(*args))[1]
         )
     write_record(tmp_path, RECORD)
     assert calls == ["fsync", "replace"]

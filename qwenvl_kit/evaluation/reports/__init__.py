@@ -1,0 +1,1 @@
+"""Reports of evaluations: tables, CSV, JSON, and a page of HTML."""
