@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
+from qwenvl_kit.display.chats import ShownChat
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.pipeline.process_bound import process_bound
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 @process_bound
 @explains_wrong_arguments
-class VisionChat:
+class VisionChat(ShownChat):
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
     `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
@@ -867,16 +868,6 @@ class VisionChat:
         from qwenvl_kit.pipeline.stats import health_of
 
         return health_of(self._backend, is_open=not self._pipeline.is_stopped)
-
-    def __repr__(self) -> str:
-        from qwenvl_kit.display.chats import chat_repr
-
-        return chat_repr(self.report(), is_open=not self._pipeline.is_stopped)
-
-    def _repr_html_(self) -> str:
-        from qwenvl_kit.display.chats import chat_html
-
-        return chat_html(self.report(), is_open=not self._pipeline.is_stopped)
 
     def report(self) -> Mapping[str, str]:
         """Everything that was decided when the model was loaded, in words."""

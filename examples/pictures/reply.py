@@ -1,8 +1,8 @@
 """A reply as a notebook shows it, as a page: `python examples/pictures/reply.py [FILE.html]`.
 
-The embedded model describes three shapes. With this seed and a high temperature it calls the square a
-triangle, and the colour of that token says so. docs/images/reply.png is a picture of this page with the
-pointer on the token. Needs matplotlib, as `draw.py` does.
+The embedded model describes three shapes. With this seed and a high temperature it calls the square
+a triangle, and the colour of that token says so. docs/images/reply.png is a picture of this page
+with the pointer on the token. Needs matplotlib, as `draw.py` does.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Display: values as short text, as safe HTML and as pictures; building blocks that know no value."""
+"""Display: short text, safe HTML, pictures and plots of plain values."""

@@ -114,9 +114,7 @@ def _beside(area: Area, width: int, height: int) -> Iterator[tuple[float, float]
     )
 
 
-def _window_sums(
-    taken: numpy.ndarray[Any, Any], down: int, across: int
-) -> numpy.ndarray[Any, Any]:
+def _window_sums(taken: numpy.ndarray[Any, Any], down: int, across: int) -> numpy.ndarray[Any, Any]:
     """The number of taken cells in each window of so many cells, by a summed-area table.
 
     Returns:

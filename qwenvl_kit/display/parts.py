@@ -1,4 +1,4 @@
-"""The forms of pictures and films in a message: what is in memory is shown, and nothing is opened."""
+"""The forms of pictures and films in a message: pixels in memory are shown, no file is opened."""
 
 from __future__ import annotations
 

@@ -30,12 +30,14 @@ font-size:13px;line-height:1.45;white-space:pre-wrap;box-shadow:0 2px 8px #0003}
 .qvk details{margin:4px 0;color:var(--qvk-muted)}.qvk summary{cursor:pointer}
 .qvk .qvk-wide{overflow-x:auto;max-width:100%}
 .qvk table{border-collapse:collapse;margin:4px 0;font-size:13px;color:inherit}
-.qvk th,.qvk td{text-align:left!important;vertical-align:top;padding:3px 10px 3px 0;white-space:pre-wrap;
+.qvk th,.qvk td{text-align:left!important;vertical-align:top;padding:3px 10px 3px 0;
+white-space:pre-wrap;
 border:0;border-bottom:1px solid var(--qvk-line);background:none;max-width:36em;
 overflow-wrap:anywhere;min-width:6.5em}
 .qvk td.w{min-width:15em}.qvk .qvk-share{white-space:nowrap}
 .qvk th{color:var(--qvk-muted);font-weight:600;white-space:nowrap}
-.qvk td.n,.qvk th.n{min-width:0;text-align:right!important;white-space:nowrap;font-variant-numeric:tabular-nums}
+.qvk td.n,.qvk th.n{min-width:0;text-align:right!important;white-space:nowrap;
+font-variant-numeric:tabular-nums}
 .qvk .qvk-bar{display:inline-block;width:7em;height:.7em;background:var(--qvk-soft);
 border-radius:3px;margin-right:6px;overflow:hidden}
 .qvk .qvk-bar b{display:block;height:100%;background:var(--qvk-bar)}

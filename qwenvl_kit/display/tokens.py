@@ -105,8 +105,10 @@ def _detailed(pieces: Sequence[Piece]) -> frozenset[int]:
 
 
 def _detail(piece: Piece) -> str:
-    """The token and its alternatives with their probabilities, in one line: a notebook would cut
-    off what reaches far below the answer."""
+    """The token and its alternatives with their probabilities.
+
+    They are one line, as a notebook would cut off what reaches far below the answer.
+    """
     others = [(text, share) for text, share in piece.alternatives if text != piece.text]
     ranked = sorted([(piece.text, piece.probability or 0.0), *others], key=lambda pair: -pair[1])
     told = [f"{_token(text)} {_share(share)}" for text, share in ranked[:_MOST_ALTERNATIVES]]

@@ -14,8 +14,8 @@ from qwenvl_kit.display.text import clock, count
 from qwenvl_kit.display.viewing import with_viewer
 from qwenvl_kit.errors import MediaSourceError, QwenVLKitError, located
 from qwenvl_kit.geometry import Region
-from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.documents import DocumentPage
+from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.items import MediaItem, with_plan
 from qwenvl_kit.media.loader import decode_media, fetch_link
 from qwenvl_kit.media.policy import MediaPolicy

@@ -100,4 +100,4 @@ HOSTILE = (
     "safe\u202egnp.exe \u2066hidden\u2069 \u200b \x1b[31mred\x1b[0m \x00 \ud800",
     "<plaintext><xmp><noscript><textarea><title>",
 )
-"""What a model may write that has read it in a picture: markup that runs, and text that misleads."""
+"""Texts that a model may have read in a picture: markup that runs, and text that misleads."""

@@ -1,4 +1,4 @@
-"""Plans and replies show what was shown to the model, without holding it for longer than others do."""
+"""Plans and replies show what the model was shown, and hold it no longer than others do."""
 
 from __future__ import annotations
 

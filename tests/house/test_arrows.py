@@ -83,8 +83,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics": {"errors", "display", "families", "hardware"},
     "embedded": set(),
     "chat": BELOW_BACKENDS
-    | {"display", "arguments", "backend base", "calibration", "checkpoints", "diagnostics", "embedded"}
-    | {"journal", "listeners", "requests", "tools"},
+    | {"display", "arguments", "backend base", "calibration", "checkpoints", "diagnostics"}
+    | {"embedded", "journal", "listeners", "requests", "tools"},
     "tasks": {"errors", "display", "arguments", "values", "media", "structured output", "requests"}
     | {"journal", "chat", "grounding"},
     "telemetry": {"errors", "values", "listeners", "chat"},
@@ -94,9 +94,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"evaluation"},
     "integrations": {"errors", "values", "budget", "media", "requests", "chat"},
     "testing": {"errors", "families", "processing"},
-    "training": {"errors", "display", "arguments", "values", "families", "budget", "media", "checkpoints"}
-    | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded", "hardware"}
-    | {"local backend"},
+    "training": {"errors", "display", "arguments", "values", "families", "budget", "media"}
+    | {"checkpoints", "processing", "tools", "requests", "grounding", "journal", "chat"}
+    | {"embedded", "hardware", "local backend"},
     "command line": {"errors", "checkpoints", "diagnostics", "training", "evaluation"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
     | {"diagnostics"},

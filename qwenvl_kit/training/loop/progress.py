@@ -32,7 +32,8 @@ class Diary(transformers.TrainerCallback):
         if self._shows:
             from qwenvl_kit.display.progress import progress_bar
 
-            self._bar = progress_bar()(total=state.max_steps, initial=state.global_step, unit="step")
+            bar = progress_bar()
+            self._bar = bar(total=state.max_steps, initial=state.global_step, unit="step")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Note the losses of a step, or of a validation."""
