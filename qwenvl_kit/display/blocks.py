@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 from qwenvl_kit.display.text import count, html, percent
 
@@ -14,6 +15,32 @@ _LAST_ROWS = 10
 _LONG = 40
 _MOST_CHARACTERS = 2000
 """The length of a long cell, and the most characters of a cell."""
+
+
+class Rows(Sequence[Sequence["Cell"]]):
+    """The rows of a long table, of which only those that are shown are made.
+
+    Args:
+        number: the number of rows.
+        make: makes the row with an index.
+    """
+
+    def __init__(self, number: int, make: Callable[[int], Sequence[Cell]]) -> None:
+        self._indices, self._make = range(number), make
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, at: int) -> Sequence[Cell]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Sequence[Cell]]: ...
+
+    def __getitem__(self, at: int | slice) -> Sequence[Any]:
+        if isinstance(at, slice):
+            return [self._make(index) for index in self._indices[at]]
+        return self._make(self._indices[at])
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class LabelRoom:
         self._cell = max(1, math.ceil(max(width_px, height_px) / _MOST_CELLS))
         shape = (math.ceil(height_px / self._cell), math.ceil(width_px / self._cell))
         self._taken = numpy.zeros(shape, dtype=numpy.bool_)
+        self._refused: list[tuple[int, int]] = []  # sizes for which there is no room any more
 
     def place(self, area: Area, width_px: int, height_px: int) -> Corner | None:
         """Take room for a label beside an area of the picture, or as near to it as there is room.
@@ -67,6 +68,8 @@ class LabelRoom:
             The corner of the label; None if there is no room in the whole picture.
         """
         if width_px > self._width or height_px > self._height:
+            return None
+        if any(width_px >= width and height_px >= height for width, height in self._refused):
             return None
         for x, y in _beside(area, width_px, height_px):
             left = round(max(0, min(x, self._width - width_px)))
@@ -95,6 +98,7 @@ class LabelRoom:
         away = (rows - (area.y1_px - height)) ** 2 + (columns - area.x1_px) ** 2
         away = numpy.where(is_inside & (num_taken == 0), away, numpy.inf)
         if not away.size or numpy.isinf(away.min()):
+            self._refused.append((width, height))
             return None
         row, column = (int(at) for at in numpy.unravel_index(away.argmin(), away.shape))
         left, top = column * self._cell, row * self._cell

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from qwenvl_kit.display.blocks import Cell, bar, clipped, facts, folded, notes, table
+from qwenvl_kit.display.blocks import Cell, Rows, bar, clipped, facts, folded, notes, table
 from qwenvl_kit.display.pictures import Shown, strip
 from qwenvl_kit.display.styles import framed
 from qwenvl_kit.display.text import count, html, percent, seconds, short_repr, shortened
@@ -165,8 +164,7 @@ def scored_pieces(reply: ReplyLike) -> list[Piece]:
 
 
 def _piece(text: str, token: Any) -> Piece:
-    others = [(other.text, math.exp(other.logprob)) for other in token.alternatives]
-    return Piece(text, token.probability, others)
+    return Piece(text, token.probability, token.alternatives)
 
 
 def _facts(reply: ReplyLike) -> Iterator[Cell]:
@@ -233,13 +231,19 @@ COLUMNS = ("", "id", "answer", "confidence", "tokens", "seconds", "error")
 
 def results_html(results: Sequence[Any]) -> str:
     """Return replies and failures as a table; a failure has an `error`."""
-    rows = [_row(at, result) for at, result in enumerate(results)]
-    used = [at for at, heading in enumerate(COLUMNS) if not heading or any(row[at] for row in rows)]
+    is_named = any(result.request_id is not None for result in results)
     failed = sum(hasattr(result, "error") for result in results)
+    absent = {1: not is_named, 6: not failed}
+    used = [at for at in range(len(COLUMNS)) if not absent.get(at)]
+
+    def cells(index: int) -> list[Cell]:
+        row = _row(index, results[index])
+        return [_as_cell(at, row[at]) for at in used]
+
+    numbers = [used.index(at) for at in (0, 4, 5)]
     told = f"{count(len(results), 'result')}, {count(failed, 'failure')}"
-    numbers = [used.index(at) for at in (0, 4, 5) if at in used]
-    cells = [[_as_cell(at, row[at]) for at in used] for row in rows]
-    return framed(table([COLUMNS[at] for at in used], cells, numbers), facts(told))
+    headings = [COLUMNS[at] for at in used]
+    return framed(table(headings, Rows(len(results), cells), numbers), facts(told))
 
 
 def _row(at: int, result: Any) -> tuple[Any, ...]:

@@ -30,7 +30,8 @@ font-size:13px;line-height:1.45;white-space:pre-wrap;box-shadow:0 2px 8px #0003}
 .qvk details{margin:4px 0;color:var(--qvk-muted)}.qvk summary{cursor:pointer}
 .qvk .qvk-wide{overflow-x:auto;max-width:100%}
 .qvk table{border-collapse:collapse;margin:4px 0;font-size:13px;color:inherit}
-.qvk th,.qvk td{text-align:left!important;vertical-align:top;padding:3px 10px 3px 0;
+.qvk th:first-child,.qvk th[dir],.qvk td[dir]{text-align:left!important}
+.qvk th,.qvk td{text-align:left;vertical-align:top;padding:3px 10px 3px 0;
 white-space:pre-wrap;
 border:0;border-bottom:1px solid var(--qvk-line);background:none;max-width:36em;
 overflow-wrap:anywhere;min-width:6.5em}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qwenvl_kit.safe_text import escaped, plain
 
 MOST_CHARACTERS = 60
@@ -17,8 +19,6 @@ def visible(text: str) -> str:
 
 def html(text: object) -> str:
     """Return a text as HTML that shows it: visible characters, of which none is markup."""
-    from html import escape  # imported where it is needed: importing the package must be cheap
-
     return escape(visible(str(text)))
 
 

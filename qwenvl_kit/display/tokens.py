@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import groupby
+from typing import NamedTuple, Protocol
 
 from qwenvl_kit.display.blocks import Html
 from qwenvl_kit.display.text import html, percent
@@ -21,31 +22,43 @@ MOST_DETAILS = 400
 BOUNDS = (0.95, 0.8, 0.5, 0.2)
 """The probabilities below which a token has colour 1, 2, 3 and 4."""
 
+_RISING = sorted(BOUNDS)
 _MOST_ALTERNATIVES = 6
 _MOST_CHARACTERS = 24
 """The most alternatives of a token, and the most characters of one."""
 
 
-@dataclass(frozen=True)
-class Piece:
+class Alternative(Protocol):
+    """A token that the model considered; see `TokenAlternative`."""
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+
+    @property
+    def logprob(self) -> float:
+        """The natural logarithm of its probability."""
+
+
+class Piece(NamedTuple):
     """A piece of an answer, as a rule a token.
 
     Attributes:
         text: its text.
         probability: its probability, in [0, 1]; None if it is not known.
-        alternatives: the most probable tokens in its place, each a text and a probability.
+        alternatives: the most probable tokens in its place.
     """
 
     text: str
     probability: float | None = None
-    alternatives: Sequence[tuple[str, float]] = ()
+    alternatives: Sequence[Alternative] = ()
 
     @property
     def level(self) -> int:
         """The number of its colour: 0 for none, 4 for the least certain."""
         if self.probability is None or math.isnan(self.probability):
             return 0
-        return sum(self.probability < bound for bound in BOUNDS)
+        return len(BOUNDS) - bisect_right(_RISING, self.probability)
 
 
 def text_block(pieces: Sequence[Piece]) -> str:
@@ -67,21 +80,18 @@ def text_block(pieces: Sequence[Piece]) -> str:
     return f'<div class="qvk-text" dir="auto">{"".join(written)}</div>{rest}'
 
 
-@dataclass(frozen=True)
-class _Element:
+class _Element(NamedTuple):
     html: str
     length: int
 
 
 def _elements(pieces: Sequence[Piece]) -> Iterator[_Element]:
-    detailed = _detailed(pieces)
-    runs = groupby(
-        enumerate(pieces), key=lambda pair: (pair[1].level, pair[0] if pair[0] in detailed else -1)
-    )
+    levels = [piece.level for piece in pieces]
+    detailed = _detailed(pieces, levels)
+    runs = groupby(range(len(pieces)), key=lambda at: (levels[at], at if at in detailed else -1))
     for (level, own), run in runs:
-        inside = [piece for _, piece in run]
-        detail = "" if own < 0 else _detail(inside[0])
-        for text in _portions("".join(piece.text for piece in inside)):
+        detail = "" if own < 0 else _detail(pieces[own])
+        for text in _portions("".join([pieces[at].text for at in run])):
             yield _Element(_element(text, level, detail), len(text))
 
 
@@ -98,9 +108,9 @@ def _element(text: str, level: int, detail: str) -> str:
     return f"<i class=q{level}{told}>{html(text)}</i>"
 
 
-def _detailed(pieces: Sequence[Piece]) -> frozenset[int]:
+def _detailed(pieces: Sequence[Piece], levels: Sequence[int]) -> frozenset[int]:
     """The indices of the tokens whose probability is told: the least certain of all coloured."""
-    coloured = (at for at, piece in enumerate(pieces) if piece.level and piece.text)
+    coloured = [at for at, level in enumerate(levels) if level and pieces[at].text]
     return frozenset(nsmallest(MOST_DETAILS, coloured, key=lambda at: pieces[at].probability or 0))
 
 
@@ -109,16 +119,20 @@ def _detail(piece: Piece) -> str:
 
     They are one line, as a notebook would cut off what reaches far below the answer.
     """
-    others = [(text, share) for text, share in piece.alternatives if text != piece.text]
+    others = [
+        (other.text, math.exp(other.logprob))
+        for other in piece.alternatives
+        if other.text != piece.text
+    ]
     ranked = sorted([(piece.text, piece.probability or 0.0), *others], key=lambda pair: -pair[1])
-    told = [f"{_token(text)} {_share(share)}" for text, share in ranked[:_MOST_ALTERNATIVES]]
+    told = [f"{_token(text)}\u00a0{_share(share)}" for text, share in ranked[:_MOST_ALTERNATIVES]]
     return "  ·  ".join(told)
 
 
 def _share(share: float) -> str:
     if 0 < share < 0.005:
-        return "< 1%"
-    return "> 99%" if 0.995 <= share < 1 else percent(share)
+        return "<\u00a01%"
+    return ">\u00a099%" if 0.995 <= share < 1 else percent(share)
 
 
 def _token(text: str) -> str:
