@@ -34,8 +34,8 @@ font-size:13px;line-height:1.45;white-space:pre-wrap;box-shadow:0 2px 8px #0003}
 .qvk th,.qvk td{text-align:left;vertical-align:top;padding:3px 10px 3px 0;
 white-space:pre-wrap;
 border:0;border-bottom:1px solid var(--qvk-line);background:none;max-width:36em;
-overflow-wrap:anywhere;min-width:6.5em}
-.qvk td.w{min-width:15em}.qvk .qvk-share{white-space:nowrap}
+overflow-wrap:anywhere}
+.qvk td[dir]{min-width:6.5em}.qvk td.w{min-width:15em}.qvk .qvk-share{white-space:nowrap}
 .qvk th{color:var(--qvk-muted);font-weight:600;white-space:nowrap}
 .qvk td.n,.qvk th.n{min-width:0;text-align:right!important;white-space:nowrap;
 font-variant-numeric:tabular-nums}
