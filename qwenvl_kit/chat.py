@@ -618,8 +618,8 @@ class VisionChat(ShownChat):
         """Answer many requests, and give every token of them as it comes.
 
         The arguments are those of `ask_many`; `journal` may also be a `Journal` that is open, which
-        stays open. A reply that it holds comes as a result at once. A request that fails is a `Failure` among the
-        results.
+        stays open. A reply that it holds comes as a result at once. A request that fails is a
+        `Failure` among the results.
 
         Example:
             with chat.stream_many(["What is a pixel?", "What is a voxel?"]) as stream:
@@ -632,7 +632,12 @@ class VisionChat(ShownChat):
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         return BatchStream.begin(
-            requests, defaults, self._slot, self._stats, max_batch_size, journal
+            requests,
+            defaults,
+            self._slot,
+            self._stats,
+            max_in_flight=max_batch_size,
+            journal=journal,
         )
 
     def plan(

@@ -16,7 +16,8 @@ from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.evaluating import chosen_items, greedy
 from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.record import new_record
-from qwenvl_kit.evaluation.result import EvaluationResult, metrics_of
+from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.scored_run import metrics_of
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.requests import Request
 
@@ -120,4 +121,3 @@ def _error(name: str, message: str) -> QwenVLKitError:
     is_of_kit = isinstance(kind, type) and issubclass(kind, QwenVLKitError)
     made: QwenVLKitError = (kind if is_of_kit else QwenVLKitError)(message)
     return made
-

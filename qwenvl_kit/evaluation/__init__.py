@@ -33,8 +33,7 @@ from qwenvl_kit.evaluation.evaluating import evaluate, score_answers
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.reports.result_files import load_result
-from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.result import EvaluationResult, load_result
 from qwenvl_kit.evaluation.statistics.estimates import Estimate
 from qwenvl_kit.evaluation.statistics.sample_size import items_needed
 from qwenvl_kit.evaluation.sweeping import SweepResult, sweep

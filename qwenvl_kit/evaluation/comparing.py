@@ -13,8 +13,7 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.comparable import check_comparable, differing_conditions, shown
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.reports.result_files import load_result
-from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.result import EvaluationResult, load_result
 from qwenvl_kit.evaluation.statistics.estimates import ROUNDS
 from qwenvl_kit.evaluation.statistics.paired import PairedDifference, paired_differences
 from qwenvl_kit.evaluation.statistics.significance import holm
@@ -266,7 +265,7 @@ def _by_group(
 
 def _row(name: str, found: PairedDifference, p_value: float) -> tuple[str, ...]:
     return (
-        name,
+        shown(name) if name.strip() == name else f"  {shown(name.strip())}",
         f"{100 * found.first:.1f}",
         f"{100 * found.second:.1f}",
         str(found),

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
 from qwenvl_kit.evaluation.progress import Progress
 from qwenvl_kit.evaluation.record import EvaluationRecord, Method, new_record
-from qwenvl_kit.evaluation.result import EvaluationResult, metrics_of
+from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.scored_run import metrics_of
 from qwenvl_kit.journal import Journal, model_facts
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
 from qwenvl_kit.requests import Request, check_sampling
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 JOURNAL_KIND = "evaluate"
 """The kind of journal that an evaluation writes."""
+
+CONDITIONS_KEY = "conditions of the run"
+"""The key under which a journal has the record of the evaluation that began it."""
 
 
 @explains_wrong_arguments
@@ -166,7 +170,10 @@ def _opened(
         "budget": record.budget,
         "thinking": record.thinking,
     }
-    return Journal.open(path, kind=JOURNAL_KIND, settings=settings)
+    journal = Journal.open(path, kind=JOURNAL_KIND, settings=settings)
+    if CONDITIONS_KEY not in journal:
+        journal.add(CONDITIONS_KEY, asdict(record))
+    return journal
 
 
 def _check(benchmark: object, limit: object, seed: object, method: object) -> None:

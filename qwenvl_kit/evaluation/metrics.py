@@ -26,7 +26,7 @@ class Metric:
             alike, however many items it has. None for the mean over all units.
         of: the names of other metrics of the benchmark, whose mean it is.
         is_strict: True if it takes the strict score of items that have one.
-        source: where the rule is published.
+        source: the publication of the rule.
     """
 
     name: str

@@ -38,11 +38,11 @@ class EvaluationRecord:
         num_all: the number of items in the data.
         seed: the seed by which a part of them was drawn; None if all were asked.
         method: "text" or "probability".
-        model: what the chat reports: checkpoint, revision, family, backend, dtype, device.
+        model: the report of the chat: checkpoint, revision, family, backend, dtype, device.
         sampling: the settings of generation.
         budget: the visual tokens of pictures.
         thinking: the setting of thoughts; None for the template's own.
-        judge: what the chat that judged reports; empty without a judge.
+        judge: the report of the chat that judged; empty without a judge.
         versions: versions of Python and of the packages that answer.
         begun: the time at which it began, in UTC, as ISO 8601 has it.
         seconds: the seconds that it took, those of an earlier run with the same journal left out.

@@ -1,28 +1,20 @@
-"""The result of an evaluation: its score with an interval, and every item."""
+"""The result of an evaluation: its score with an interval, every item, tables and files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.calibration import CalibrationReport, Calibrator
-from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.items import ScoredItem
-from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics
+from qwenvl_kit.evaluation.reports.csv_files import write_csv
+from qwenvl_kit.evaluation.reports.html_page import write_html
+from qwenvl_kit.evaluation.reports.result_files import read_run, save_result
+from qwenvl_kit.evaluation.reports.tables import result_table
+from qwenvl_kit.evaluation.scored_run import ScoredRun
 from qwenvl_kit.tables import Table
-
-if TYPE_CHECKING:
-    from qwenvl_kit.calibration.calibrator import Method
-    from qwenvl_kit.calibration.signals import Signal
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
+class EvaluationResult(ScoredRun):
     """The result of an evaluation. `print(result)` shows its table.
 
     Scores are in [0, 1]; tables show them times 100, as publications do. Items that failed have
@@ -35,132 +27,8 @@ class EvaluationResult:
         metrics: the metrics of the benchmark; the first is the score.
     """
 
-    record: EvaluationRecord
-    items: tuple[ScoredItem, ...]
-    metrics: tuple[Metric, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of the benchmark."""
-        return self.record.benchmark
-
-    @cached_property
-    def estimates(self) -> Mapping[str, Estimate]:
-        """Each metric by its name, with its interval; empty if no item was answered."""
-        return estimate_metrics(self.answered, self.metrics)
-
-    @property
-    def score(self) -> float:
-        """The first metric, in [0, 1], over the items that were answered.
-
-        Raises:
-            EvaluationError: no item was answered.
-        """
-        return self._headline.value
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95% interval of the score, by a bootstrap over clusters.
-
-        Raises:
-            EvaluationError: no item was answered.
-        """
-        return self._headline.low, self._headline.high
-
-    @cached_property
-    def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
-        """The score of each value of each group, such as `by_group["language"]["ja"]`.
-
-        It is that of the first metric in which items of the group count. An item with several
-        values, such as skills, counts for each of them.
-        """
-        names = dict.fromkeys(name for each in self.answered for name in each.item.group_names)
-        return {name: self._of_group(name) for name in names}
-
-    @cached_property
-    def answered(self) -> tuple[ScoredItem, ...]:
-        """The items that have a score."""
-        return tuple(each for each in self.items if not each.is_failed)
-
-    @property
-    def failed(self) -> tuple[ScoredItem, ...]:
-        """The items that failed, each with its error."""
-        return tuple(each for each in self.items if each.is_failed)
-
-    @property
-    def num_failed(self) -> int:
-        """The number of items without an answer, which no mean counts."""
-        return len(self.items) - len(self.answered)
-
-    @property
-    def num_unread(self) -> int:
-        """The number of answers that could not be read, and count as wrong."""
-        return sum(each.read is None for each in self.answered)
-
-    @property
-    def num_cut(self) -> int:
-        """The number of answers that ended because they had reached their greatest length."""
-        return sum(each.is_cut for each in self.answered)
-
-    @property
-    def num_judged(self) -> int:
-        """The number of answers that a judge was asked about."""
-        return sum(each.judge_answer is not None for each in self.answered)
-
-    @property
-    def mean_visual_tokens(self) -> float | None:
-        """The visual tokens of an item, on average; None if no reply tells them."""
-        facts = [each.reply_facts for each in self.answered]
-        used = [each.visual_tokens for each in facts if each is not None]
-        return sum(used) / len(used) if used else None
-
-    def hardest(self, number: int = 10) -> tuple[ScoredItem, ...]:
-        """Return the items with the lowest scores, those with the most confidence first.
-
-        Items with the full score are left out.
-
-        Args:
-            number: the most items.
-        """
-
-        def key(each: ScoredItem) -> tuple[float, float]:
-            value = 0.0 if each.score is None else each.score.value
-            return value, -(each.confidence or 0.0)
-
-        short = [each for each in self.answered if key(each)[0] < 1.0]
-        return tuple(sorted(short, key=key)[:number])
-
-    def calibrate(self, method: Method = "isotonic", signal: Signal = "product") -> Calibrator:
-        """Fit a calibrator on the answers: an answer is correct if its score is at least a half.
-
-        Args:
-            method: see `Calibrator.fit`.
-            signal: see `Calibrator.fit`.
-
-        Raises:
-            CalibrationError: there are too few answers with scores of their tokens, or all are
-                right, or all wrong.
-        """
-        known = [each for each in self.answered if each.reply is not None and each.reply.scores]
-        replies = [each.reply for each in known if each.reply is not None]
-        right = [each.is_right for each in known]
-        return Calibrator.fit(replies, right, method=method, signal=signal)
-
-    def reliability(self) -> CalibrationReport:
-        """Measure the confidences: reliability, and the risk by coverage.
-
-        Raises:
-            CalibrationError: no answer has a confidence.
-        """
-        known = [each for each in self.answered if each.confidence is not None]
-        return CalibrationReport.of(
-            [each.confidence or 0.0 for each in known], [each.is_right for each in known]
-        )
-
     def table(self) -> Table:
         """Return the table of its metrics, groups and counts."""
-        from qwenvl_kit.evaluation.reports.tables import result_table
-
         return result_table(self)
 
     def __str__(self) -> str:
@@ -175,8 +43,6 @@ class EvaluationResult:
         Raises:
             EvaluationError: the file cannot be written.
         """
-        from qwenvl_kit.evaluation.reports.result_files import save_result
-
         save_result(self, path)
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
@@ -185,8 +51,6 @@ class EvaluationResult:
         Raises:
             EvaluationError: the file cannot be written.
         """
-        from qwenvl_kit.evaluation.reports.csv_files import write_csv
-
         write_csv(self, path)
 
     def write_html(self, path: str | os.PathLike[str], *, num_hardest: int = 20) -> None:
@@ -199,47 +63,17 @@ class EvaluationResult:
         Raises:
             EvaluationError: the file cannot be written.
         """
-        from qwenvl_kit.evaluation.reports.html_page import write_html
-
         write_html(self, path, num_hardest)
 
-    @property
-    def _headline(self) -> Estimate:
-        if not self.answered:
-            raise EvaluationError(
-                f"none of {len(self.items):,} items was answered",
-                expected="at least one answer",
-                hint="result.failed has the errors",
-            )
-        return self.estimates[self.metrics[0].name]
 
-    def _of_group(self, name: str) -> dict[str, Estimate]:
-        of_value: dict[str, list[ScoredItem]] = {}
-        for each in self.answered:
-            for value in each.item.values_of(name):
-                of_value.setdefault(value, []).append(each)
-        found = {
-            value: estimate_metrics(of_value[value], self.metrics) for value in sorted(of_value)
-        }
-        return {value: each[self._told_by(each)] for value, each in found.items() if each}
+def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
+    """Return a result that `EvaluationResult.save` has written.
 
-    def _told_by(self, estimates: Mapping[str, Estimate]) -> str:
-        """The first metric that there is: questions without a figure have no figure accuracy."""
-        return next(metric.name for metric in self.metrics if metric.name in estimates)
-
-
-def metrics_of(benchmark: Any) -> tuple[Metric, ...]:
-    """Return the metrics of a benchmark, checked.
+    Its items have no media, which are read from the data, and no replies, so that it cannot be
+    calibrated; all else is there.
 
     Raises:
-        EvaluationError: there are none, or one is a mean of metrics that there are not.
+        EvaluationError: it is no such file, or of another version; the error says where in it.
     """
-    metrics: Sequence[Metric] = tuple(benchmark.metrics)
-    names = {metric.name for metric in metrics}
-    missing = [name for metric in metrics for name in metric.of if name not in names]
-    if not metrics or missing:
-        raise EvaluationError(
-            f"{benchmark.name} has no metric {missing[0]!r}" if missing else "no metrics",
-            expected="at least one metric, and each that another is a mean of",
-        )
-    return tuple(metrics)
+    run = read_run(path)
+    return EvaluationResult(run.record, run.items, run.metrics)

@@ -96,7 +96,7 @@ class SweepResult:
         """
         from qwenvl_kit.evaluation.reports.sweep_plot import plot_sweep
 
-        return plot_sweep(self, against, ax, path)
+        return plot_sweep(self.name, self.rows, against=against, ax=ax, path=path)
 
     def __str__(self) -> str:
         return self.table().to_text()

@@ -161,7 +161,8 @@ class BatchStream:
         defaults: Request,
         slot: PipelineSlot,
         stats: StatsCounter,
-        max_in_flight: int | None,
+        *,
+        max_in_flight: int | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
     ) -> BatchStream:
         """Begin to take requests through the pipeline of this moment.

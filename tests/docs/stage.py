@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import inspect
+import io
 import json
 import re
 import shutil
@@ -89,9 +91,20 @@ def draw_files(blocks: Iterable[Block], folder: Path, props: Props) -> None:
                     shutil.copy(props.short_film if is_watched else props.film, path)
                 else:
                     _draw().save(path)
+        if "DocVQA_VAL.tsv" in block.code:
+            _write_tsv(folder / "DocVQA_VAL.tsv")
         for name in _ADAPTER.findall(block.code):
             made = props.foreign_adapter if "another" in name else props.adapter
             shutil.copytree(made, folder / name, dirs_exist_ok=True)
+
+
+def _write_tsv(path: Path) -> None:
+    """A file of VLMEvalKit's form with a few questions."""
+    content = io.BytesIO()
+    _draw().save(content, "JPEG")
+    picture = base64.b64encode(content.getvalue()).decode()
+    rows = [f"{at}\t{picture}\tWhat is the total?\t['12.50', '{at}.50']" for at in range(3)]
+    path.write_text("\n".join(["index\timage\tquestion\tanswer", *rows]), encoding="utf-8")
 
 
 def _draw() -> PIL.Image.Image:

@@ -22,6 +22,10 @@ UNABLE = {
     ("docs/guide/live.md", "chat.watch(0,"): "a camera",
     ("docs/guide/live.md", "rtsp://"): "a camera in the network",
     ("docs/guide/live.md", "while True:"): "a camera in the network",
+    (
+        "docs/guide/evaluation.md",
+        "evaluate_on_ray",
+    ): "a cluster of Ray, which tests/distributed starts",
     ("docs/guide/servers.md", "import ray"): "a cluster of Ray, which tests/distributed starts",
     (
         "docs/guide/training_launch.md",

@@ -15,6 +15,7 @@ if not hasattr(torch.optim, "Muon"):
 
 from examples.embedded_model import checks, evaluate, heldout
 from examples.embedded_model.batches import Batcher
+from examples.embedded_model.benchmark import HeldOut
 from examples.embedded_model.drawing import fonts
 from examples.embedded_model.drawing.canvas import Grid
 from examples.embedded_model.export import export, make_processor
@@ -22,6 +23,7 @@ from examples.embedded_model.samples import KINDS, Options, make_sample
 from examples.embedded_model.tokenizer import build_tokenizer
 from examples.embedded_model.train import Trainer
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
+from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.families import family_of
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.plans import ImagePlan, VideoPlan
@@ -126,23 +128,16 @@ def test_a_checkpoint_becomes_a_folder_that_the_package_loads(tmp_path: Path) ->
 
 def test_the_card_gets_the_table_between_its_markers(tmp_path: Path) -> None:
     split = heldout.SPLITS[0]
-    questions = [
-        heldout.Example((), (), 2.0, "What?", answer, "count", split.name) for answer in "123"
-    ]
-    results = evaluate.answer_all(questions, lambda asked: [("1", 0.9) for _ in asked])
+    asked = HeldOut(
+        [heldout.Example((), (), 2.0, "What?", answer, "count", split.name) for answer in "123"]
+    )
+    with VisionChat(ScriptedBackend(lambda _request: "1")) as chat:
+        result = evaluate.measure(chat, asked, journal=None)
     card = tmp_path / "CARD.md"
     card.write_text(f"before\n{evaluate.BEGIN}\nformer\n{evaluate.END}\nafter\n")
-    evaluate.write_card(card, evaluate.table(results))
+    evaluate.write_card(card, evaluate.table(result))
     text = card.read_text()
     assert "| count | 0.95 | 0.33 *" in text
     assert "former" not in text
     assert text.startswith("before")
     assert text.rstrip().endswith("after")
-
-
-def test_the_auroc_is_that_of_its_definition() -> None:
-    def result(right: bool, confidence: float) -> evaluate.Result:
-        return evaluate.Result("", "", right, confidence, "", "")
-
-    results = [result(True, 0.9), result(True, 0.5), result(False, 0.5), result(False, 0.1)]
-    assert evaluate.auroc(results) == pytest.approx((1 + 1 + 0.5 + 1) / 4)

@@ -14,9 +14,9 @@ import torch
 if not hasattr(torch.optim, "Muon"):
     pytest.skip("the training program needs torch >= 2.9", allow_module_level=True)
 
+from examples.embedded_model.benchmark import boxes_of
 from examples.embedded_model.drawing.boxes import Box
 from examples.embedded_model.drawing.canvas import Canvas, Grid
-from examples.embedded_model.benchmark import boxes_of
 from examples.embedded_model.fields import Field, precision, schema_of
 from examples.embedded_model.questions.choices import CHOOSE
 from examples.embedded_model.questions.places import COORDINATES, grounded

@@ -67,18 +67,14 @@ def test_letters_that_were_taken_are_in_the_journal(chat: VisionChat, tmp_path: 
 def test_an_item_without_options_is_a_failure_of_its_own(chat: VisionChat) -> None:
     given = rows(2)
     given[1]["choices"] = None
-    result = evaluate(
-        chat, Benchmark(given, scorer="option"), method="probability", progress=False
-    )
+    result = evaluate(chat, Benchmark(given, scorer="option"), method="probability", progress=False)
     assert [each.id for each in result.failed] == ["1"]
 
 
 def test_a_picture_that_cannot_be_decoded_costs_its_item_alone(chat: VisionChat) -> None:
     given = rows(4)
     given[2]["image"] = b"nothing"
-    result = evaluate(
-        chat, Benchmark(given, scorer="option"), method="probability", progress=False
-    )
+    result = evaluate(chat, Benchmark(given, scorer="option"), method="probability", progress=False)
     assert [each.id for each in result.failed] == ["2"]
 
 

@@ -16,7 +16,7 @@ from qwenvl_kit.evaluation.benchmarks.film_folders import FILM_ENDINGS, FilmFold
 from qwenvl_kit.evaluation.benchmarks.film_parts import Film, FilmSampling, chosen_sampling
 from qwenvl_kit.evaluation.benchmarks.option_questions import without_answer
 from qwenvl_kit.evaluation.columns import cell, read_item
-from qwenvl_kit.evaluation.data.cells import is_empty, text_cell
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem, MediaPart
 
@@ -136,7 +136,7 @@ class FilmBenchmark(Benchmark):
         Raises:
             EvaluationError: a field is missing or cannot be read, or the row has no answer.
         """
-        if self.hidden_answers and is_empty(cell(row, self._names.targets)):
+        if self.hidden_answers and not self.answer_of(row).strip():
             raise without_answer(row, self.hidden_answers)
         found, name = self.film_item(row), self.film_name(row)
         film = self.film(row, self._films_of(row))
@@ -145,9 +145,13 @@ class FilmBenchmark(Benchmark):
         show = partial(_shown, self.sampling, film, name)
         return replace(found, cluster=found.cluster or name, load_media=show)
 
+    def answer_of(self, row: Row) -> str:
+        """Return the right answer of a row, as the data have it; empty if they have none."""
+        return text_cell(cell(row, self._names.targets), row.where, "targets")
+
     def film_item(self, row: Row) -> EvaluationItem:
         """Return the item of a row, without its film."""
-        answer = text_cell(cell(row, self._names.targets), row.where, "targets")
+        answer = self.answer_of(row)
         return read_item(row, self._names, (answer,) if answer else ())
 
     def _films_of(self, row: Row) -> FilmFolder:

@@ -13,7 +13,7 @@ from qwenvl_kit.evaluation.reports.result_files import RESULT_FILES
 
 if TYPE_CHECKING:
     from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Characters at the beginning of a cell that a spreadsheet may take for a formula (OWASP, "CSV
@@ -39,18 +39,19 @@ COLUMNS = (
 """The columns; those of groups follow, such as `group:language`."""
 
 
-def write_csv(result: EvaluationResult, path: str | os.PathLike[str]) -> None:
+def write_csv(result: ScoredRun, path: str | os.PathLike[str]) -> None:
     """Write the items of a result as CSV, a line each, in one step.
 
     Lists are JSON. A cell that a spreadsheet would take for a formula begins with an apostrophe:
-    a text that a model or a data file wrote must not be run.
+    a text that a model or a data file wrote must not be run. All texts are quoted, so that none is
+    split where semicolons separate cells.
 
     Raises:
         EvaluationError: the file cannot be written.
     """
     groups = list(dict.fromkeys(name for each in result.items for name in each.item.group_names))
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([*COLUMNS, *(_harmless(f"group:{name}") for name in groups)])
     for each in result.items:
         cells = [*_cells(each), *(_group(each.item, name) for name in groups)]
@@ -92,4 +93,4 @@ def _harmless(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     text = cell.replace("\0", "\ufffd")
-    return f"'{text}" if text.startswith(_FORMULAS) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics
 
 if TYPE_CHECKING:
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _MOST_VALUES = 60
 """The most values of a group that are shown."""
@@ -30,7 +30,7 @@ class Line:
     group: str = ""
 
 
-def lines_of(result: EvaluationResult) -> list[Line]:
+def lines_of(result: ScoredRun) -> list[Line]:
     """Return the metrics of a result, the strict figure beside the first, then its groups."""
     lines = [Line(name, estimate) for name, estimate in with_strict(result).items()]
     for group, values in result.by_group.items():
@@ -39,7 +39,7 @@ def lines_of(result: EvaluationResult) -> list[Line]:
     return lines
 
 
-def with_strict(result: EvaluationResult) -> dict[str, Estimate]:
+def with_strict(result: ScoredRun) -> dict[str, Estimate]:
     """Return the estimates of a result, with a strict one where some rule of it is odd.
 
     A benchmark whose items have strict scores that differ from the published ones, but which names
@@ -75,7 +75,7 @@ def items_text(estimate: Estimate) -> str:
     return f"{estimate.num_items:,}" + (f" ({units:,})" if units != estimate.num_items else "")
 
 
-def notes_of(result: EvaluationResult) -> Iterator[str]:
+def notes_of(result: ScoredRun) -> Iterator[str]:
     """Yield what a reader of the score must know: what was counted, and what was not."""
     num, answered = len(result.items), len(result.answered)
     record = result.record
@@ -96,12 +96,12 @@ def notes_of(result: EvaluationResult) -> Iterator[str]:
         yield f"{_share(result.num_cut, answered)} ended at the greatest length"
     if result.num_judged:
         judge = record.judge.get("model", "a chat")
-        yield f"{_share(result.num_judged, answered)} were read by a judge, {judge}"
+        yield f"{_share(result.num_judged, answered)} went to a judge, {judge}"
     yield from _clusters(result)
     yield from _groups_left_out(result)
 
 
-def conditions_of(result: EvaluationResult) -> Iterator[tuple[str, str]]:
+def conditions_of(result: ScoredRun) -> Iterator[tuple[str, str]]:
     """Yield the conditions of a result by their names."""
     record = result.record
     yield "data", f"{record.data.get('name', '')} (SHA-256 {record.data.get('digest', '')[:12]}...)"
@@ -126,7 +126,7 @@ def shortened(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def _clusters(result: EvaluationResult) -> Iterator[str]:
+def _clusters(result: ScoredRun) -> Iterator[str]:
     estimate = result.estimates.get(result.metrics[0].name)
     if estimate is not None and estimate.num_clusters < estimate.num_items:
         yield (
@@ -135,7 +135,7 @@ def _clusters(result: EvaluationResult) -> Iterator[str]:
         )
 
 
-def _groups_left_out(result: EvaluationResult) -> Iterator[str]:
+def _groups_left_out(result: ScoredRun) -> Iterator[str]:
     for group, values in result.by_group.items():
         if len(values) > _MOST_VALUES:
             yield f"{group}: {len(values) - _MOST_VALUES:,} more are in result.by_group"

@@ -21,7 +21,7 @@ from qwenvl_kit.evaluation.reports.page_style import STYLE
 from qwenvl_kit.evaluation.reports.result_files import RESULT_FILES
 
 if TYPE_CHECKING:
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -30,9 +30,7 @@ _POLICY = (
 """The rules for browsers: no scripts, and nothing from the network."""
 
 
-def write_html(
-    result: EvaluationResult, path: str | os.PathLike[str], num_hardest: int = 20
-) -> None:
+def write_html(result: ScoredRun, path: str | os.PathLike[str], num_hardest: int = 20) -> None:
     """Write the report of a result as one page of HTML, in one step.
 
     The page has no scripts and needs no network. All that a model or a file wrote is escaped, and
@@ -55,7 +53,7 @@ def write_html(
     RESULT_FILES.write(Path(os.fsdecode(path)), page.encode("utf-8", "replace"))
 
 
-def _page(result: EvaluationResult, num_hardest: int) -> Iterator[str]:
+def _page(result: ScoredRun, num_hardest: int) -> Iterator[str]:
     title = safe(result.name, 100)
     yield (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -78,7 +76,7 @@ def _page(result: EvaluationResult, num_hardest: int) -> Iterator[str]:
     yield "</main></body></html>\n"
 
 
-def _headline(result: EvaluationResult) -> str:
+def _headline(result: ScoredRun) -> str:
     model = safe(result.record.model.get("model", ""), 200)
     if not result.answered:
         return f'<p class="headline">no score <small>{model}</small></p>'
@@ -90,7 +88,7 @@ def _headline(result: EvaluationResult) -> str:
     )
 
 
-def _hardest(result: EvaluationResult, number: int) -> Iterator[str]:
+def _hardest(result: ScoredRun, number: int) -> Iterator[str]:
     items = result.hardest(number)
     if not items:
         return

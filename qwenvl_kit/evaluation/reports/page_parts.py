@@ -24,7 +24,7 @@ from qwenvl_kit.safe_text import escaped
 
 if TYPE_CHECKING:
     from qwenvl_kit.evaluation.items import ScoredItem
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _MOST_CHARACTERS = 600
 _MOST_FAILURES = 50
@@ -36,7 +36,7 @@ def safe(text: object, most: int = _MOST_CHARACTERS) -> str:
     return "\n".join(escape(escaped(line)) for line in lines)
 
 
-def metrics_table(result: EvaluationResult) -> str:
+def metrics_table(result: ScoredRun) -> str:
     """Return the table of metrics and groups, each with a bar of its interval."""
     lines = lines_of(result)
     if not lines:
@@ -97,7 +97,7 @@ def item_card(found: ScoredItem) -> str:
     )
 
 
-def confidence_plot(result: EvaluationResult) -> str:
+def confidence_plot(result: ScoredRun) -> str:
     """Return the plot of confidences; a sentence if there is none."""
     try:
         figure = result.reliability().plot()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from qwenvl_kit.errors import EvaluationError, QwenVLKitError
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, ReplyFacts, ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.evaluation.scored_run import ScoredRun
 from qwenvl_kit.results import FinishReason
 from qwenvl_kit.whole_files import STRICT, FileKind
 
@@ -28,7 +28,7 @@ RESULT_FILES = FileKind(
 _MOST_BYTES = 2**30
 
 
-def save_result(result: EvaluationResult, path: str | os.PathLike[str]) -> None:
+def save_result(result: ScoredRun, path: str | os.PathLike[str]) -> None:
     """Write a result as JSON, in one step, with its record and every item.
 
     Pictures, films and whole replies are left out; the reasons why answers ended, their tokens and
@@ -47,20 +47,20 @@ def save_result(result: EvaluationResult, path: str | os.PathLike[str]) -> None:
     RESULT_FILES.write(Path(os.fsdecode(path)), f"{text}\n".encode("utf-8", "replace"))
 
 
-def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
-    """Return a result that `EvaluationResult.save` has written.
-
-    Its items have no media, which are read from the data, and no replies, so that it cannot be
-    calibrated; all else is there.
+def read_run(path: str | os.PathLike[str]) -> ScoredRun:
+    """Return the run of a result that was saved; see `load_result`.
 
     Raises:
         EvaluationError: it is no such file, or of another version; the error says where in it.
     """
     saved = RESULT_FILES.read_value(Path(os.fsdecode(path)), _SavedResult, _MOST_BYTES)
-    return EvaluationResult(
+    return ScoredRun(
         record=_copied(saved.record, EvaluationRecord),
         items=tuple(_loaded(each) for each in saved.items),
-        metrics=tuple(_copied(each, Metric) for each in saved.metrics),
+        metrics=tuple(
+            replace(_copied(each, Metric), unit=tuple(each.unit), of=tuple(each.of))
+            for each in saved.metrics
+        ),
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.errors import EvaluationError, MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from qwenvl_kit.evaluation.sweeping import SweepResult
 
 _LINE, _INTERVAL = "#4363d8", "#b9c4e8"
 _LABELS = {
@@ -23,14 +22,19 @@ _WIDE = 10.0
 
 
 def plot_sweep(
-    found: SweepResult, against: str, ax: Axes | None, path: str | os.PathLike[str] | None
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    against: str,
+    ax: Axes | None,
+    path: str | os.PathLike[str] | None,
 ) -> Figure:
-    """Plot the scores of a sweep; see `SweepResult.plot`."""
+    """Plot the rows of a sweep; see `SweepResult.plot`."""
     if against not in _LABELS:
         raise EvaluationError(
             f"against={against!r} was given", expected=f"one of {', '.join(map(repr, _LABELS))}"
         )
-    known = [row for row in found.rows if row[against] is not None and row["score"] is not None]
+    known = [row for row in rows if row[against] is not None and row["score"] is not None]
     if not known:
         raise EvaluationError(
             f"no run tells its {against}",
@@ -55,7 +59,7 @@ def plot_sweep(
             fontsize=9,
         )
     axes.margins(x=0.06, y=0.12)
-    axes.set(xlabel=_LABELS[against], ylabel=f"{found.name}, with 95% intervals")
+    axes.set(xlabel=_LABELS[against], ylabel=f"{name}, with 95% intervals")
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
     if at[0] > 0 and at[-1] > _WIDE * at[0]:

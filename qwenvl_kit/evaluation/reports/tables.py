@@ -11,14 +11,18 @@ from qwenvl_kit.evaluation.reports.figures import (
     lines_of,
     notes_of,
     percent,
+    shortened,
 )
 from qwenvl_kit.tables import Table
 
 if TYPE_CHECKING:
-    from qwenvl_kit.evaluation.result import EvaluationResult
+    from qwenvl_kit.evaluation.scored_run import ScoredRun
+
+_MOST_CHARACTERS = 60
+"""The most characters of a name."""
 
 
-def result_table(result: EvaluationResult) -> Table:
+def result_table(result: ScoredRun) -> Table:
     """Return the table of a result: metrics, groups, and what was not counted.
 
     Scores are times 100, each with its 95% interval. If a metric counts units of several items,
@@ -34,4 +38,9 @@ def result_table(result: EvaluationResult) -> Table:
 def _row(line: Line) -> tuple[str, ...]:
     estimate = line.estimate
     name = f"  {line.group}: {line.name}" if line.group else line.name
-    return name, percent(estimate.value), interval_text(estimate), items_text(estimate)
+    return (
+        shortened(name, _MOST_CHARACTERS),
+        percent(estimate.value),
+        interval_text(estimate),
+        items_text(estimate),
+    )

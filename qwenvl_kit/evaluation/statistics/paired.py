@@ -74,8 +74,13 @@ class PairedDifference:
         return 1 - (self.num_better + self.num_worse) / self.num_units
 
     def __str__(self) -> str:
-        ends = f"{100 * self.low:+.1f}, {100 * self.high:+.1f}"
-        return f"{100 * self.difference:+.1f} [{ends}]"
+        value, low, high = map(_signed, (self.difference, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+
+def _signed(difference: float) -> str:
+    """A difference times 100, with its sign; nothing is "-0.0"."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
 def paired_differences(
@@ -90,10 +95,11 @@ def paired_differences(
     """Return the difference of each metric between two runs, by its name.
 
     The interval is that of the differences of units: their variance is that of samples of clusters,
-    as in `estimate_metrics`, and the quantile that of Student's t. Two units are added, one better
-    and one worse by the largest change, as Bonett and Price do, "Improved Wald confidence intervals
-    for a difference of binomial proportions based on paired data", 2012 (Journal of Educational and
-    Behavioral Statistics 37); so the interval is not empty where nothing changed.
+    as in `estimate_metrics`, and the quantile that of Student's t for as many degrees. Two
+    units are added, one better and one worse by the largest change, as Bonett and Price do,
+    "Improved Wald confidence intervals for a difference of binomial proportions based on paired
+    data", 2012 (Journal of Educational and Behavioral Statistics 37); so the interval is not
+    empty where nothing changed.
 
     Args:
         first: the items of the first run.
@@ -148,11 +154,13 @@ def _difference(
     changed = numpy.concatenate([sampled.units[name].values for name in parts])
     better, worse = int((changed > _CHANGED).sum()), int((changed < -_CHANGED).sum())
     number, error = sampled.num_clusters(parts), math.sqrt(sampled.variance(parts))
-    low, high = _interval(second - first, error, changed, number, level)
+    degrees = _degrees(parts, sampled)
+    quantile = student_quantile((1 + level) / 2, degrees)
+    low, high = _interval(second - first, error, changed, number, quantile)
     is_exact = len(parts) == 1 and all(
         each.is_alone and each.num_groups == 1 for name in parts for each in pairs[name]
     )
-    p_value = mcnemar(better, worse) if is_exact else _p_value(second - first, error, number)
+    p_value = mcnemar(better, worse) if is_exact else _p_value(second - first, error, degrees)
     return PairedDifference(
         first=first,
         second=second,
@@ -167,21 +175,25 @@ def _difference(
     )
 
 
+def _degrees(parts: Mapping[str, float], sampled: SampledMeans) -> int:
+    """The degrees of freedom; changes that are alone in their clusters need no fewer than G - 1."""
+    number = sampled.num_clusters(parts)
+    is_alone = all(sampled.units[name].num_clusters == len(sampled.units[name]) for name in parts)
+    return max(1, number - 1) if is_alone else sampled.degrees(parts)
+
+
 def _interval(
-    difference: float, error: float, changed: Numbers, num_clusters: int, level: float
+    difference: float, error: float, changed: Numbers, num_clusters: int, quantile: float
 ) -> tuple[float, float]:
-    """The interval with two units added; with clusters alone if no unit changed, or all alike."""
+    """The interval with two units added; of clusters alone where nothing varies between them."""
     largest = float(numpy.abs(changed).max()) or 1.0
     number = len(changed) if error else num_clusters
     variance = (number**2 * error**2 + 2 * largest**2) / (number + 2) ** 2
     middle = difference * number / (number + 2)
-    quantile = student_quantile((1 + level) / 2, max(1, num_clusters - 1))
     half = quantile * math.sqrt(variance)
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def _p_value(difference: float, error: float, num_clusters: int) -> float:
+def _p_value(difference: float, error: float, degrees: int) -> float:
     """Student's p value; 1 where nothing varies, of which nothing can be said."""
-    if not error or num_clusters < 2:
-        return 1.0
-    return student_p_value(difference / error, num_clusters - 1)
+    return student_p_value(difference / error, degrees) if error else 1.0

@@ -55,4 +55,5 @@ def score_interval(value: float, size: float, quantile: float) -> tuple[float, f
     square = quantile * quantile
     middle = (value * size + square / 2) / (size + square)
     half = quantile / (size + square) * math.sqrt(value * (1 - value) * size + square / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low = 0.0 if value == 0.0 else max(0.0, middle - half)
+    return low, 1.0 if value == 1.0 else min(1.0, middle + half)

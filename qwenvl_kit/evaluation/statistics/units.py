@@ -110,11 +110,23 @@ def _is_counted(item: EvaluationItem, metric: Metric) -> bool:
 
 
 def value_of(found: ScoredItem, metric: Metric) -> float:
-    """Return the score of an item as a metric takes it."""
+    """Return the score of an item as a metric takes it.
+
+    Raises:
+        EvaluationError: it has none, or one that is not in [0, 1].
+    """
     if found.score is None:
         raise EvaluationError(f"the item {found.id!r} has no score", expected="an answered item")
     strict = found.score.strict if metric.is_strict else None
-    return float(found.score.value if strict is None else strict)
+    value = float(found.score.value if strict is None else strict)
+    if not 0.0 <= value <= 1.0:
+        raise EvaluationError(
+            f"the item {found.id!r} has the score {value:g}",
+            expected="a score from 0 to 1",
+            hint="a scorer of your own divides by the highest score that there is",
+            where=found.item.where,
+        )
+    return value
 
 
 def _unit_name(item: EvaluationItem, metric: Metric) -> tuple[str, ...]:

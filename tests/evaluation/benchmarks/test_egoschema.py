@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,35 @@ def test_options_that_only_look_lettered_stay_as_they_are(films: Path) -> None:
 def test_the_full_set_has_no_answers_and_is_refused(films: Path, hidden: str | None) -> None:
     with pytest.raises(EvaluationError, match=r"500 of its 5,031 questions are public"):
         EgoSchema([row(answer=hidden)], folder=films)
+
+
+def makers_row(uid: str = UID) -> dict[str, Any]:
+    """A row of questions.json of github.com/egoschema/EgoSchema."""
+    options = {f"option {at}": option[3:] for at, option in enumerate(OPTIONS)}
+    return {"q_uid": uid, "google_drive_id": "1abc", "question": row()["question"], **options}
+
+
+def test_the_files_of_its_makers_are_read(tmp_path: Path, films: Path) -> None:
+    (tmp_path / "questions.json").write_text(json.dumps([makers_row(), makers_row("other")]))
+    (tmp_path / "subset_answers.json").write_text(json.dumps({UID: 3}))
+    (item,) = EgoSchema(
+        tmp_path / "questions.json", answers=tmp_path / "subset_answers.json", folder=films
+    )  # the question without a public answer is left out, and so is its film
+    assert (item.id, item.targets) == (UID, ("D",))
+    assert item.choices == tuple(option[3:] for option in OPTIONS)
+    assert only_film(item).source == str(films / f"{UID}.mp4")
+
+
+def test_the_questions_of_its_makers_alone_are_refused(films: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"subset_answers\.json"):
+        EgoSchema([makers_row()], folder=films)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"a": []}'])
+def test_answers_of_another_form_are_refused(tmp_path: Path, films: Path, content: str) -> None:
+    (tmp_path / "answers.json").write_text(content)
+    with pytest.raises(EvaluationError, match=r"answers=|a is a list"):
+        EgoSchema([makers_row()], answers=tmp_path / "answers.json", folder=films)
 
 
 @pytest.mark.parametrize(

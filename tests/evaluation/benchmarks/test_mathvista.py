@@ -11,7 +11,7 @@ import pytest
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmarks.mathvista import MathVista
 from qwenvl_kit.evaluation.evaluating import score_answers
-from qwenvl_kit.evaluation.reports.result_files import load_result
+from qwenvl_kit.evaluation.result import load_result
 from tests.evaluation.data.files import in_base64, png, write_parquet, write_tsv
 
 CONTENT = png()

@@ -210,3 +210,10 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(
 def test_intervals_of_other_metrics_cover_the_truth_as_well(form: str) -> None:
     held, _ = coverage(Case(0.5, 90, 6, ICC, form), 200)
     assert 0.9 <= held <= 0.99
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 1.5, float("inf"), 100.0])
+def test_a_score_outside_of_0_to_1_is_refused_with_its_item(value: float) -> None:
+    items = [scored_item("a", 1.0), scored_item("b", value)]
+    with pytest.raises(EvaluationError, match=r"data\.tsv:b: the item 'b' has the score"):
+        estimate_metrics(items, [ACCURACY])

@@ -39,6 +39,8 @@ def test_a_difference_is_the_second_minus_the_first() -> None:
 def test_a_difference_reads_with_its_sign() -> None:
     found = PairedDifference(0.5, 0.512, -0.001, 0.025, 0.1, "Student", 3, 1, 100, 100)
     assert str(found) == "+1.2 [-0.1, +2.5]"
+    nothing = PairedDifference(0.5, 0.4999, -0.0001, 0.0, 0.1, "Student", 3, 1, 100, 100)
+    assert str(nothing) == "+0.0 [+0.0, +0.0]"
 
 
 def test_scores_of_right_and_wrong_have_mcnemars_value() -> None:
