@@ -167,7 +167,7 @@ def asking_many(chat: VisionChat) -> None:
     Results(filtered).to_pandas()
 
 
-def seeing(chat: VisionChat, boxes: Boxes) -> None:
+def showing(chat: VisionChat, boxes: Boxes) -> None:
     reply = chat.ask("What is this?", "photo.jpg")
     assert_type(reply.to_dict(), dict[str, Any])
     assert_type(reply.plan.show(), Image)
