@@ -631,14 +631,8 @@ class VisionChat(ShownChat):
         from qwenvl_kit.pipeline.streaming import BatchStream
 
         defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        return BatchStream.begin(
-            requests,
-            defaults,
-            self._slot,
-            self._stats,
-            max_in_flight=max_batch_size,
-            journal=journal,
-        )
+        asked = (requests, defaults, self._slot, self._stats)
+        return BatchStream.begin(*asked, max_in_flight=max_batch_size, journal=journal)
 
     def plan(
         self,

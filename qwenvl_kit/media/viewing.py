@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from qwenvl_kit.display.pictures import THUMBNAIL_PX, Shown, fitted
 from qwenvl_kit.display.text import clock, count
-from qwenvl_kit.display.viewing import with_viewer
+from qwenvl_kit.display.viewing import viewer_of, with_viewer
 from qwenvl_kit.errors import MediaSourceError, QwenVLKitError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.media.documents import DocumentPage
@@ -50,6 +50,13 @@ def viewable(plan: Plan, items: Sequence[MediaItem], policy: MediaPolicy) -> Pla
         videos=tuple(with_viewer(entry, viewer) for entry in plan.videos),
     )
     return with_viewer(plan, viewer)
+
+
+def with_degradations(plan: Plan, degradations: Sequence[str]) -> Plan:
+    """Return a plan with more degradations, which shows the same pictures."""
+    longer = replace(plan, degradations=(*plan.degradations, *degradations))
+    viewer = viewer_of(plan)
+    return longer if viewer is None else with_viewer(longer, viewer)
 
 
 @dataclass(frozen=True)

@@ -378,6 +378,7 @@ class Pipeline:
         self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None
     ) -> PreparedRequest:
         _check_fits(plan)
+        plan = viewable(plan, opened.media, self._policy)
         items = self._known(with_plan(opened.media, plan), fetches)
         decoded = self._decoded(items)
         return PreparedRequest(
