@@ -22,7 +22,7 @@ from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.types import DrawnImage, Link
 from qwenvl_kit.messages.message import ImagePart
 from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
-from qwenvl_kit.safe_text import escaped, looks_like_base64
+from qwenvl_kit.safe_text import escaped, looks_like_base64, shown_url
 
 _LONGEST_NAME = 4096
 """The most characters of a source that is kept beside a reply: the longest path of Linux."""
@@ -104,7 +104,8 @@ class PlannedMedia:
         kept = self._kept.get(entry.where)
         caption = _caption(entry, kept.name if kept else "")
         source = None if kept is None else kept.recall()
-        if source is None or isinstance(entry, VideoPlan) or isinstance(source, Link):
+        is_remote = isinstance(source, Link) or _is_url(source)
+        if source is None or isinstance(entry, VideoPlan) or is_remote:
             return Shown(None, caption)
         try:
             (shown,) = self.pictures(entry)
@@ -195,7 +196,14 @@ def _name(source: Any) -> str:
     if isinstance(source, DrawnImage):
         number = getattr(source, "number", None)
         return "" if number is None else f"page {number}"
+    if _is_url(source):
+        return shown_url(source)
     return Path(os.fspath(source).partition("?")[0]).name if _is_name(source) else ""
+
+
+def _is_url(source: Any) -> bool:
+    """True for what lies in the network: its path may be secret, and showing it must not fetch."""
+    return isinstance(source, str) and "://" in source[:100] and source[:5].lower() != "file:"
 
 
 def _stamp(source: Any) -> _Stamp:
@@ -245,7 +253,7 @@ def thumbnail_of(part: Any, policy: MediaPolicy) -> Shown:
     if not isinstance(part, ImagePart):
         return Shown(None, words)
     try:
-        if isinstance(part.source, Link):
+        if isinstance(part.source, Link) or _is_url(part.source):
             return Shown(None, words)
         source: Any = part.source
         drawn = isinstance(source, DrawnImage)

@@ -13,7 +13,17 @@ import numpy
 import PIL.Image
 import pytest
 
-from qwenvl_kit import DocumentPart, ImagePart, Region, Reply, VideoPart, VisionChat
+from qwenvl_kit import (
+    Conversation,
+    DocumentPart,
+    ImagePart,
+    MediaPolicy,
+    Message,
+    Region,
+    Reply,
+    VideoPart,
+    VisionChat,
+)
 from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.display.pictures import Shown, data_url, fitted, sheet
@@ -185,3 +195,14 @@ def test_pages_of_a_document_are_shown_again_and_not_held(tmp_path: Path) -> Non
     gc.collect()
     sizes = {held.size for held in gc.get_objects() if isinstance(held, PIL.Image.Image)}
     assert (120, 90) not in sizes
+
+
+def test_nothing_is_fetched_to_show_a_conversation_and_a_url_stays_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qwenvl_kit.media.viewing.decode_image", None)
+    picture = ImagePart("https://host.example/secret/cat.png?signature=secret")
+    talk = Conversation(chat(), [Message.user(picture, "What?")], policy=MediaPolicy.web())
+    html = talk._repr_html_()
+    assert "https://host.example/..." in html
+    assert "secret" not in html
