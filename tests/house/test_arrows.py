@@ -89,7 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"journal", "chat", "grounding"},
     "telemetry": {"errors", "values", "listeners", "chat"},
     "evaluation": {"errors", "arguments", "values", "families", "budget", "media", "requests"}
-    | {"grounding", "calibration", "journal", "chat", "tasks"},
+    | {"grounding", "calibration", "journal", "chat", "tasks", "display"},
     "distributed": {"errors", "arguments", "values", "requests", "chat", "training"}
     | {"evaluation"},
     "integrations": {"errors", "values", "budget", "media", "requests", "chat"},
