@@ -105,7 +105,9 @@ def long(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation, without a broken link or reference."""
     session.install("-e", ".", *group("docs"))
-    session.run("mkdocs", "build", "--strict", "--site-dir", "build/site")
+    # jieba unmarshals its cache from the temporary folder: not from one that others can write to.
+    own = {"TMPDIR": str(Path(session.create_tmp()).resolve())}
+    session.run("mkdocs", "build", "--strict", "--site-dir", "build/site", env=own)
 
 
 @nox.session(default=False)

@@ -252,9 +252,14 @@ def _by_group(
 ) -> dict[str, dict[str, PairedDifference]]:
     """The difference of the first metric for each value of each group."""
     found: dict[str, dict[str, PairedDifference]] = {}
-    values = sorted({(name, value) for each in ours for name, value in each.item.groups.items()})
-    for name, value in values:
-        kept = [at for at, each in enumerate(ours) if each.item.groups.get(name) == value]
+    values = {
+        (name, value)
+        for each in ours
+        for name in each.item.group_names
+        for value in each.item.values_of(name)
+    }
+    for name, value in sorted(values):
+        kept = [at for at, each in enumerate(ours) if value in each.item.values_of(name)]
         part = paired_differences(
             [ours[at] for at in kept], [theirs[at] for at in kept], metrics, **settings
         )

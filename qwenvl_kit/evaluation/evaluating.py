@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 JOURNAL_KIND = "evaluate"
 """The kind of journal that an evaluation writes."""
+
+CONDITIONS_KEY = "conditions of the run"
+"""The key under which a journal has the record of the evaluation that began it."""
 
 
 @explains_wrong_arguments
@@ -167,7 +170,10 @@ def _opened(
         "budget": record.budget,
         "thinking": record.thinking,
     }
-    return Journal.open(path, kind=JOURNAL_KIND, settings=settings)
+    journal = Journal.open(path, kind=JOURNAL_KIND, settings=settings)
+    if CONDITIONS_KEY not in journal:
+        journal.add(CONDITIONS_KEY, asdict(record))
+    return journal
 
 
 def _check(benchmark: object, limit: object, seed: object, method: object) -> None:

@@ -14,7 +14,7 @@ from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.comparing import RunComparison, compare_runs
-from qwenvl_kit.evaluation.evaluating import JOURNAL_KIND, evaluate
+from qwenvl_kit.evaluation.evaluating import CONDITIONS_KEY, JOURNAL_KIND, evaluate
 from qwenvl_kit.evaluation.record import Method
 from qwenvl_kit.evaluation.result import EvaluationResult
 from qwenvl_kit.journal import read_records
@@ -222,7 +222,7 @@ def _num_kept(journal: Path | None) -> int:
     """The number of answers in a journal; 0 if there is none yet, or it is not complete."""
     if journal is None or not journal.exists() or not journal.stat().st_size:
         return 0
-    return sum(1 for _ in read_records(journal, kind=JOURNAL_KIND))
+    return sum(key != CONDITIONS_KEY for key, _ in read_records(journal, kind=JOURNAL_KIND))
 
 
 def _seconds(result: EvaluationResult, before: int, after: int) -> float | None:

@@ -75,6 +75,24 @@ def test_groups_are_compared_with_a_correction_for_their_number() -> None:
     assert "corrected for 2 of them (Holm)" in str(found)
 
 
+def test_values_of_tags_are_compared_each(tmp_path: Path) -> None:
+    def tagged(*values: float) -> EvaluationResult:
+        found = run_of(*values)
+        skills: tuple[tuple[str, ...], ...] = (("read", "count"), ("read",), (), ())
+        return replace(
+            found,
+            items=tuple(
+                replace(each, item=replace(each.item, tags={"skill": own}))
+                for each, own in zip(found.items, skills, strict=True)
+            ),
+        )
+
+    first, second = tagged(0.0, 0.0, 0.0, 0.0), tagged(1.0, 0.0, 1.0, 1.0)
+    first.save(tmp_path / "a.json")
+    skills = compare_runs(tmp_path / "a.json", second).by_group["skill"]
+    assert {name: each.difference for name, each in skills.items()} == {"read": 0.5, "count": 1.0}
+
+
 def test_a_difference_that_may_be_none_says_so() -> None:
     assert not compared([1.0, 0.0] * 20, [0.0, 1.0] * 20).is_different
     assert "cannot tell the two apart" in str(compared([1.0, 0.0], [1.0, 1.0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import EvaluationError, GenerationError, JournalError
 from qwenvl_kit.evaluation import Benchmark, ItemScore, evaluate, score_answers
-from qwenvl_kit.evaluation.evaluating import chosen_items
+from qwenvl_kit.evaluation.evaluating import CONDITIONS_KEY, JOURNAL_KIND, chosen_items
+from qwenvl_kit.journal import read_records
 
 from .benches import benchmark, chat_that, number_of, right_answer, rows
 
@@ -207,6 +209,13 @@ def test_the_record_has_all_that_repeats_a_run() -> None:
     assert record.versions["python"]
     assert record.begun
     assert record.seconds is not None
+
+
+def test_a_journal_has_the_whole_record_of_the_run_that_began_it(tmp_path: Path) -> None:
+    record = evaluated(journal=tmp_path / "run.jsonl", limit=4).record
+    kept = dict(read_records(tmp_path / "run.jsonl", kind=JOURNAL_KIND))[CONDITIONS_KEY]
+    for name in ("versions", "model", "data", "items", "prompts", "sampling", "budget", "seed"):
+        assert kept[name] == json.loads(json.dumps(getattr(record, name))), name
 
 
 def test_answers_from_elsewhere_are_scored_by_the_same_rule() -> None:

@@ -74,7 +74,7 @@ def _by_cluster(units: Units, num_clusters: int, clusters: object) -> tuple[Numb
 
 
 def _drawn_counts(num_clusters: int, rounds: int, seed: int) -> Iterator[Numbers]:
-    """The number of times that each cluster is drawn in each round, (rounds, clusters), some rounds at a time."""
+    """The times that each cluster is drawn, (rounds, clusters), some rounds at a time."""
     random = numpy.random.default_rng(seed)
     size = max(1, _MOST_DRAWS // num_clusters)
     for first in range(0, rounds, size):

@@ -95,10 +95,11 @@ def paired_differences(
     """Return the difference of each metric between two runs, by its name.
 
     The interval is that of the differences of units: their variance is that of samples of clusters,
-    as in `estimate_metrics`, and the quantile that of Student's t for as many degrees. Two units
-    are added, one better and one worse by the largest change, as Bonett and Price do, "Improved Wald confidence intervals
-    for a difference of binomial proportions based on paired data", 2012 (Journal of Educational and
-    Behavioral Statistics 37); so the interval is not empty where nothing changed.
+    as in `estimate_metrics`, and the quantile that of Student's t for as many degrees. Two
+    units are added, one better and one worse by the largest change, as Bonett and Price do,
+    "Improved Wald confidence intervals for a difference of binomial proportions based on paired
+    data", 2012 (Journal of Educational and Behavioral Statistics 37); so the interval is not
+    empty where nothing changed.
 
     Args:
         first: the items of the first run.

@@ -1,6 +1,6 @@
 """The share of simulated data sets whose interval holds the truth.
 
-`python -m tests.evaluation.statistics.coverage [RUNS]` prints the table of the documentation; the
+`python -m tests.evaluation.statistics.coverage [RUNS]` prints the whole table; the
 tests run a few of its rows.
 """
 
