@@ -108,6 +108,7 @@ def docs(session: nox.Session) -> None:
     # jieba unmarshals its cache from the temporary folder: not from one that others can write to.
     own = {"TMPDIR": str(Path(session.create_tmp()).resolve())}
     session.run("mkdocs", "build", "--strict", "--site-dir", "build/site", env=own)
+    session.run("python", "-m", "tests.docs.search", "build/site")
 
 
 @nox.session(default=False)

@@ -2,6 +2,8 @@
 # # Batch inference with a journal
 # Many requests in one call, in order; the one that fails costs itself alone, and a run that was
 # interrupted goes on.
+#
+# ![A triangle and a circle](pictures/before.png)
 
 # %%
 from pathlib import Path

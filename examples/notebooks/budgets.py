@@ -14,6 +14,17 @@ for budget in ("native", "quick", "standard", "fine"):
     plan = chat.plan("What is this?", photo, budget=budget)
     print(f"{budget:10} {plan.visual_tokens:5} tokens, seen at {plan.images[0].resized}")
 
+# %%
+import PIL.ImageDraw
+
+sizes = PIL.Image.new("RGB", (400, 300), "white")
+pen = PIL.ImageDraw.Draw(sizes)
+for budget, colour in (("fine", "#cfe3ff"), ("standard", "#8fb8f5"), ("quick", "#3f6fd0")):
+    size = chat.plan("What is this?", photo, budget=budget).images[0].resized
+    pen.rectangle((0, 0, size.width_px // 4, size.height_px // 4), fill=colour)
+    pen.text((6, size.height_px // 4 - 24), budget, fill="black", font_size=16)
+sizes
+
 # %% [markdown]
 # Each picture may have a budget of its own, and `total_tokens` is shared by all:
 

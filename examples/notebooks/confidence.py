@@ -25,7 +25,9 @@ import random
 import PIL.Image
 
 dice = random.Random(0)
-noise = PIL.Image.frombytes("RGB", (64, 64), dice.randbytes(64 * 64 * 3)).resize((256, 256))
+noise = PIL.Image.frombytes("RGB", (64, 64), dice.randbytes(64 * 64 * 3)).resize(
+    (256, 256), PIL.Image.Resampling.NEAREST
+)
 doubtful = chat.ask("What colour is the circle?", noise, abstain_below=0.6)
 print(doubtful.text, f"{doubtful.confidence:.2f}", "abstained:", doubtful.is_abstained)
 

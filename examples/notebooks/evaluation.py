@@ -7,7 +7,8 @@ import json
 import random
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+import PIL.Image
+import PIL.ImageDraw
 
 from qwenvl_kit import PixelBudget, VisionChat
 from qwenvl_kit.evaluation import Benchmark, compare_runs, evaluate
@@ -18,10 +19,10 @@ rows = []
 for number in range(24):
     dice = random.Random(number)
     colours = dice.sample(["red", "blue", "green", "yellow", "black"], dice.randint(1, 4))
-    picture = Image.new("RGB", (320, 240), "white")
+    picture = PIL.Image.new("RGB", (320, 240), "white")
     for place, colour in enumerate(colours):
         x, y = 45 + 75 * place, dice.randint(40, 200)
-        ImageDraw.Draw(picture).ellipse((x - 24, y - 24, x + 24, y + 24), fill=colour)
+        PIL.ImageDraw.Draw(picture).ellipse((x - 24, y - 24, x + 24, y + 24), fill=colour)
     name = f"{number}.png"
     picture.save(folder / name)
     question = "How many shapes are there?"

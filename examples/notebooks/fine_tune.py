@@ -26,6 +26,12 @@ examples = [
     for colour, name in NAMES.items()
     for width_px in (84, 112)
 ]
+palette = PIL.Image.new("RGB", (240, 80))
+for place, colour in enumerate(NAMES):
+    palette.paste(colour, (place * 80, 0, place * 80 + 80, 80))
+palette
+
+# %%
 report = check_examples(MODEL_FOLDER, examples)
 print(report.num_examples, "examples; tokens in the loss:", report.trained_tokens)
 

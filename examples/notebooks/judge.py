@@ -3,6 +3,8 @@
 # Is each sentence true of the picture? By the model's own probability of "yes". The small model
 # judges statements little better than chance, as its card says: with a larger one the same code is
 # of use.
+#
+# ![A red circle and a blue square](pictures/shapes.png)
 
 # %%
 from qwenvl_kit import VisionChat

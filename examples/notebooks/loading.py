@@ -2,6 +2,8 @@
 # # Loading a model
 # One call loads a checkpoint and says each decision with its reason. Without a name it is the small
 # model that is part of the package; a hub id or a folder takes its place.
+#
+# ![A red circle and a blue square](pictures/shapes.png)
 
 # %%
 from qwenvl_kit import VisionChat, inspect

@@ -22,3 +22,18 @@ for segment in summary.segments:
 
 # %%
 print(len(summary.segments), "windows,", summary.usage.prompt_tokens, "tokens in")
+
+# %% [markdown]
+# ## The film
+# A red circle goes right, down and left, ten seconds each.
+
+# %%
+import av
+import PIL.Image
+
+with av.open("pictures/film.mp4") as container:
+    frames = [frame.to_image().resize((80, 80)) for frame in container.decode(video=0)]
+strip = PIL.Image.new("RGB", (480, 80))
+for place, frame in enumerate(frames[::10]):
+    strip.paste(frame, (place * 80, 0))
+strip

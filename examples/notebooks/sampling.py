@@ -2,6 +2,8 @@
 # # Sampling, seeds and streaming
 # A `Sampling` that you build is greedy unless it has a temperature. A seed repeats an answer, alone
 # or in a batch. (The temperature is so high because the small model is so sure.)
+#
+# ![A red circle and a blue square](pictures/shapes.png)
 
 # %%
 from qwenvl_kit import Sampling, VisionChat

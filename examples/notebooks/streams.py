@@ -25,3 +25,18 @@ for answer in dict.fromkeys(answers):
 # %% [markdown]
 # A model that is too slow skips questions and counts them (`event.num_skipped`), so that it is
 # never late by more than one answer. More: [Live](../guide/live.md).
+
+# %% [markdown]
+# ## The film
+# A red circle goes right, down and left, ten seconds each.
+
+# %%
+import av
+import PIL.Image
+
+with av.open("pictures/film.mp4") as container:
+    frames = [frame.to_image().resize((80, 80)) for frame in container.decode(video=0)]
+strip = PIL.Image.new("RGB", (480, 80))
+for place, frame in enumerate(frames[::10]):
+    strip.paste(frame, (place * 80, 0))
+strip

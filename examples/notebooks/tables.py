@@ -2,6 +2,8 @@
 # # Tables and charts
 # `read_table` gives columns and rows of a table, `chart_to_table` of a chart; both become a pandas
 # frame. The small model knows no tables, so that its part is played from a script here.
+#
+# ![A menu](pictures/menu.png)
 
 # %%
 from qwenvl_kit import VisionChat

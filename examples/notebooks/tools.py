@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Let the model call functions
 # Any annotated function is a tool. The small model calls none: a script plays Qwen3-VL.
+#
+# ![A receipt](pictures/receipt.png)
 
 # %%
 from qwenvl_kit import VisionChat

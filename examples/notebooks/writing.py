@@ -2,6 +2,8 @@
 # # Write from a picture
 # `write_from_image` asks for a text of a style and a length. The small model writes no prose: a
 # script plays the writer, and the prompt that it got is shown.
+#
+# ![A red circle and a blue square](pictures/shapes.png)
 
 # %%
 from qwenvl_kit import VisionChat

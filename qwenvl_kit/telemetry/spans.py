@@ -40,7 +40,9 @@ class OpenTelemetrySpans:
     Args:
         chat: the chat to trace.
         tracer_provider: a `TracerProvider` of OpenTelemetry; None takes the global one.
-        attributes: attributes of all spans, such as `{"deployment": "blue"}`.
+        attributes: attributes of all spans, such as `{"deployment": "blue"}`. Its
+            "gen_ai.request.model" names the model, which is else its hub id or the last folder of
+            its path.
 
     Raises:
         MissingPackageError: opentelemetry-api is not installed.
@@ -92,7 +94,8 @@ class OpenTelemetrySpans:
         from opentelemetry.trace import SpanKind
 
         facts = self._chat.report()
-        model = _short_name(facts.get("model", ""))
+        named = self._attributes.get("gen_ai.request.model")
+        model = str(named) if named else _short_name(facts.get("model", ""))
         return self._tracer.start_span(
             f"chat {model}".strip(),
             kind=SpanKind.CLIENT if "server" in facts else SpanKind.INTERNAL,

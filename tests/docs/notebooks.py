@@ -90,8 +90,8 @@ def title_of(notebook: dict[str, Any]) -> str:
 def summary_of(notebook: dict[str, Any]) -> str:
     """The first sentence below the heading."""
     first: str = notebook["cells"][0]["source"]
-    text = " ".join(first.splitlines()[1:]).strip()
-    return re.split(r"(?<=[.:])\s", text, maxsplit=1)[0]
+    text = " ".join(first.partition("\n![")[0].splitlines()[1:]).strip()
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
 
 def to_page(name: str, notebook: dict[str, Any]) -> tuple[str, dict[str, bytes]]:
@@ -147,8 +147,9 @@ def to_gallery(notebooks: dict[str, dict[str, Any]], groups: dict[str, list[str]
 
 def _to_card(name: str, notebook: dict[str, Any]) -> str:
     title = title_of(notebook)
-    picture = f"[![{title}]({_face(name, notebook)})]({name}.md)\n" if _face(name, notebook) else ""
-    words = f"**[{title}]({name}.md)**\n{summary_of(notebook)}"
+    face = _face(name, notebook)
+    picture = f"[![{title}]({face})]({name}.md)\n\n" if face else ""
+    words = f"**[{title}]({name}.md)**\n\n{summary_of(notebook)}"
     return f'<div class="card" markdown="1">\n{picture}{words}\n</div>\n\n'
 
 

@@ -40,7 +40,10 @@ def main() -> None:
         for title, code in recipes().items():
             print(f"== {title}", flush=True)
             try:
-                exec(compile(code, title, "exec", dont_inherit=True), {"__name__": title, "data_url": data_url})
+                exec(
+                    compile(code, title, "exec", dont_inherit=True),
+                    {"__name__": title, "data_url": data_url},
+                )
             except Exception:
                 traceback.print_exc()
                 failed.append(title)

@@ -110,7 +110,7 @@ def test_each_task_is_in_a_notebook() -> None:
 
 def test_what_newcomers_search_leads_to_a_page() -> None:
     page = (ROOT / "docs" / "guide" / "words.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## (.+)\n\n.+\]\(([\w./#-]+)\)", page, re.MULTILINE)
+    headings = re.findall(r"^## (.+)\n\n.+?\]\(([\w./#-]+)\)", page, re.MULTILINE)
     leads = {term.lower(): link for terms, link in headings for term in terms.split(", ")}
     wanted = {
         "bounding box": "grounding.md",

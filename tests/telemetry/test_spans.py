@@ -158,6 +158,14 @@ def test_spans_end_with_close_and_have_the_attributes_that_are_given() -> None:
     assert span.attributes["deployment"] == "blue"
 
 
+def test_a_model_has_the_name_that_it_is_given() -> None:
+    with VisionChat(ScriptedBackend(["a"])) as chat:
+        recording = Recording(chat, attributes={"gen_ai.request.model": "menus-2"})
+        chat.ask("a")
+    assert recording.all[0].name == "chat menus-2"
+    assert recording.all[0].attributes["gen_ai.request.model"] == "menus-2"
+
+
 def test_a_trace_that_is_not_sampled_costs_no_span_and_no_error() -> None:
     with VisionChat(ScriptedBackend(["a"])) as chat:
         exporter, provider = InMemorySpanExporter(), TracerProvider(sampler=ALWAYS_OFF)
