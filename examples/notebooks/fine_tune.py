@@ -43,7 +43,7 @@ run = fine_tune(
     folder / "run",
     method=LoRA(rank=16, alpha=32, parts=("language", "projector")),
     learning_rate=4e-3,
-    epochs=10,
+    epochs=24,
     tokens_per_batch=512,
 )
 

@@ -105,7 +105,7 @@ def to_page(name: str, notebook: dict[str, Any]) -> tuple[str, dict[str, bytes]]
         if cell["cell_type"] == "markdown":
             parts.append(cell["source"])
             continue
-        parts.append(f"```py3\n{cell['source']}\n```")
+        parts.append(_fenced("py3", cell["source"]))
         for output in cell["outputs"]:
             parts.append(_to_markdown(name, output, pictures))
     note = (
@@ -127,7 +127,14 @@ def _to_markdown(name: str, output: dict[str, Any], pictures: dict[str, bytes]) 
         html = "\n".join(line for line in data["text/html"].splitlines() if line.strip())
         return f'<div class="cell-output">\n{html}\n</div>'
     text = (output.get("text") or data.get("text/plain") or "").rstrip()
-    return f"```text\n{text}\n```"
+    return _fenced("text", text)
+
+
+def _fenced(language: str, text: str) -> str:
+    """A block with fences that no line of its text closes; a model may write fences itself."""
+    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def to_gallery(notebooks: dict[str, dict[str, Any]], groups: dict[str, list[str]]) -> str:

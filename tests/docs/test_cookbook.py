@@ -153,3 +153,10 @@ def test_a_page_is_written_of_text_code_and_outputs() -> None:
     assert pictures == {"it-1.png": b"\x00\x00\x00"}
     assert '<div class="cell-output">\n<b>\n1</b>\n</div>' in text
     assert json.loads(to_json(notebook)) == notebook
+
+
+def test_an_answer_with_fences_and_tags_stays_text() -> None:
+    notebook = to_notebook("# %% [markdown]\n# # A\n\n# %%\nprint(1)\n")
+    said = "```html\n<script>alert(1)</script>\n```\n"
+    notebook["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": said}]
+    assert f"````text\n{said}````" in to_page("a", notebook)[0]

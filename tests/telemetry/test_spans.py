@@ -84,6 +84,8 @@ def test_a_count_of_nothing_is_told_as_zero(recording: Recording) -> None:
 
 def test_each_name_is_one_of_the_conventions_or_of_the_kit(recording: Recording) -> None:
     gen_ai = pytest.importorskip("opentelemetry.semconv._incubating.attributes.gen_ai_attributes")
+    if not hasattr(gen_ai, "GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS"):
+        pytest.skip("the installed list of names is older than those of the kit")
     known = {value for value in vars(gen_ai).values() if isinstance(value, str)}
     known |= {"error.type", "server.address", "server.port"}
     recording.chat.ask("a", RED)
