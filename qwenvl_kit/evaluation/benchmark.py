@@ -171,6 +171,18 @@ class Benchmark(Sequence[EvaluationItem]):
         """Score the reply of a model; most rules need nothing but its text."""
         return self.score(item, reply.text)
 
+    @property
+    def needs_judge(self) -> bool:
+        """True if all answers are left to a judge."""
+        return self._is_judged
+
+    def check_without_reply(self) -> None:
+        """Refuse a benchmark whose answers cannot be scored by their texts alone.
+
+        Raises:
+            EvaluationError: the rule needs more of a reply.
+        """
+
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str | None:
         """Return the text that asks a judge about an answer; None if the rule needs no judge."""
         return verdict_prompt(item, answer) if self._is_judged else None
