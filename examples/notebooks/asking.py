@@ -14,6 +14,12 @@ print(reply.text)
 print(f"confidence {reply.confidence:.2f}, {reply.usage.visual_tokens} visual tokens")
 
 # %% [markdown]
+# In a notebook a reply shows itself, with what was shown and what it cost:
+
+# %%
+reply
+
+# %% [markdown]
 # ## Several pictures
 
 # %%

@@ -14,6 +14,12 @@ print(found.label)
 for label, probability in found.probabilities.items():
     print(f"  {label:8} {probability:.3f}")
 
+# %% [markdown]
+# In a notebook it shows itself as bars:
+
+# %%
+found
+
 # %%
 chosen = ask_choice(
     chat, "What colour is the circle?", ["red", "green", "blue"], "pictures/shapes.png"

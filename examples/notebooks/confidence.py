@@ -31,5 +31,8 @@ noise = PIL.Image.frombytes("RGB", (64, 64), dice.randbytes(64 * 64 * 3)).resize
 doubtful = chat.ask("What colour is the circle?", noise, abstain_below=0.6)
 print(doubtful.text, f"{doubtful.confidence:.2f}", "abstained:", doubtful.is_abstained)
 
+# %% [markdown]
+# The colour of a token is its probability:
+
 # %%
-noise
+doubtful

@@ -27,6 +27,9 @@ print(found.value)
 for name, confidence in found.confidences.items():
     print(f"  {name}: {confidence:.2f}")
 
+# %%
+found
+
 # %% [markdown]
 # ## While it is written
 # `stream_extract` gives the fields as they come; the last one is the value.

@@ -13,6 +13,9 @@ translation = translate_text_in_image(chat, "pictures/menu.png", "English")
 for pair in translation.pairs:
     print(f"{pair.source} -> {pair.target} ({pair.target_confidence:.2f})")
 
+# %%
+translation
+
 # %% [markdown]
 # The prompt can be asked in Chinese (`language="zh"`), and the target is any language that the
 # checkpoint knows: `translate_text_in_image(chat, "menu.jpg", "Chinese")`.
