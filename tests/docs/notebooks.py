@@ -108,10 +108,14 @@ def to_page(name: str, notebook: dict[str, Any]) -> tuple[str, dict[str, bytes]]
         parts.append(_fenced("py3", cell["source"]))
         for output in cell["outputs"]:
             parts.append(_to_markdown(name, output, pictures))
-    note = (
-        f"*Run offline, by the [embedded model](../guide/embedded.md): the outputs are real. "
-        f"[Notebook]({name}.ipynb), made of `{_REPOSITORY}/{name}.py`.*"
+    by_script = any("ScriptedBackend" in cell["source"] for cell in notebook["cells"])
+    who = "[embedded model](../guide/embedded.md)"
+    told = (
+        f"Run offline: what a script answers is said where it stands, all else is of the {who}."
+        if by_script
+        else f"Run offline, by the {who}: the outputs are real."
     )
+    note = f"*{told} [Notebook]({name}.ipynb), made of `{_REPOSITORY}/{name}.py`.*"
     heading, *others = parts
     first, _, rest = heading.partition("\n")
     return "\n\n".join([first, rest.strip(), *others, note]) + "\n", pictures

@@ -160,3 +160,15 @@ def test_an_answer_with_fences_and_tags_stays_text() -> None:
     said = "```html\n<script>alert(1)</script>\n```\n"
     notebook["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": said}]
     assert f"````text\n{said}````" in to_page("a", notebook)[0]
+
+
+@each_source
+def test_a_page_says_what_a_script_has_answered(source: Path) -> None:
+    is_scripted = "ScriptedBackend" in source.read_text(encoding="utf-8")
+    page = (PAGES / f"{source.stem}.md").read_text(encoding="utf-8")
+    assert ("the outputs are real" in page) is not is_scripted
+    said = re.search(
+        r"\bscript\b",
+        re.sub(r"```.*?```", "", page.partition("\n*Run offline")[0], flags=re.DOTALL),
+    )
+    assert bool(said) is is_scripted
