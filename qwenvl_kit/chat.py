@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
+from qwenvl_kit.display.chats import ShownChat
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
 from qwenvl_kit.pipeline.calls import request_of, settings_of
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 @process_bound
 @explains_wrong_arguments
-class VisionChat:
+class VisionChat(ShownChat):
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
     `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
