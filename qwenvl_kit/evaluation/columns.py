@@ -210,9 +210,10 @@ def options_in_order(
         EvaluationError: there are more options than letters, or one between others is empty.
     """
     filled = [at for at, text in enumerate(texts) if not is_empty(text)]
-    if len(filled) > len(ascii_uppercase) or len(texts) > len(letters):
+    last = filled[-1] + 1 if filled else 0
+    if last > len(letters):
         raise EvaluationError(
-            f"the row has {len(filled)} options",
+            f"the row has {last} options",
             expected=f"at most {len(ascii_uppercase)}, a letter for each",
             where=where,
         )

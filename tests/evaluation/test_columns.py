@@ -32,8 +32,11 @@ def test_a_letter_that_has_no_column_is_a_gap() -> None:
 
 
 def test_empty_options_at_the_end_of_a_list_are_left_out() -> None:
-    (item,) = Benchmark([{"question": "?", "choices": ["a", "b", None], "answer": "B"}])
-    assert item.choices == ("a", "b")
+    for texts in (("a", "b"), tuple("abcdefghijklmnopqrstuvwxyz")):
+        (item,) = Benchmark([{"question": "?", "choices": [*texts, None], "answer": "B"}])
+        assert item.choices == texts
+    with pytest.raises(EvaluationError, match="the row has 27 options"):
+        Benchmark([{"question": "?", "choices": ["x"] * 27, "answer": "B"}])
 
 
 @pytest.mark.parametrize("question", [None, math.nan, "", " \n"])

@@ -100,8 +100,8 @@ def list_cell(value: Any, where: str, what: str, *, must_be_list: bool = False) 
 def answers_cell(value: Any, where: str, what: str, *, is_plural: bool) -> list[str]:
     """Return a cell as a list of right answers; an empty one is an empty list.
 
-    A list of numbers in a text, such as "[1, 2]", may be one answer: it is several only in a column
-    whose name is plural. A list of numbers inside a list is one answer, such as a box.
+    A list of numbers in a text, such as "[1, 2]", is one answer, and so is one of objects: they are
+    several only in a column whose name is plural. A list of numbers in a list is one, as a box is.
 
     Args:
         value: a list, an array of NumPy, or a text.
@@ -114,10 +114,17 @@ def answers_cell(value: Any, where: str, what: str, *, is_plural: bool) -> list[
     """
     plain = plain_cell(value)
     found = _elements(plain, where, what)
-    is_several = found is not None and (is_plural or not isinstance(plain, str))
-    if found is None or not (is_several or not found or '"' in plain or "'" in plain):
-        found = [plain]
-    return _texts([_one_answer(each) for each in found], where, what)
+    is_several = is_plural or not isinstance(plain, str) or _has_strings(plain, found)
+    values = [plain] if found is None or not is_several else found
+    return _texts([_one_answer(each) for each in values], where, what)
+
+
+def _has_strings(text: str, found: Sequence[Any] | None) -> bool:
+    """True if the list that a text writes is empty, or has strings in quotes and no lists."""
+    if not found:
+        return True
+    is_flat = all(each is None or isinstance(each, str) for each in found)
+    return is_flat and ('"' in text or "'" in text)
 
 
 def _one_answer(value: Any) -> Any:

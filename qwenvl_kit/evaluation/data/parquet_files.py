@@ -180,9 +180,17 @@ def _light_rows(
     if not columns:
         yield from ({} for _ in range(num_rows))
         return
+    short = {each.name for each in file.schema_arrow if str(each.type) in ("float", "halffloat")}
     for batch in file.iter_batches(_LIGHT_ROWS, row_groups=[group], columns=list(columns)):
         for cells in batch.to_pylist():
-            yield {name: cells[name] for name in columns}
+            yield {name: _shown(cells[name]) if name in short else cells[name] for name in columns}
+
+
+def _shown(value: float | None) -> float | None:
+    """A float of four bytes as the number that it shows: 0.1, and not 0.10000000149011612."""
+    import numpy
+
+    return None if value is None else float(str(numpy.float32(value)))
 
 
 def _holds_bytes(kind: Any) -> bool:

@@ -121,6 +121,7 @@ def test_short_floats_of_numpy_are_the_numbers_that_they_show() -> None:
         ('["a", null]', ["a", ""], ["a", ""]),
         ("[]", [], []),
         ("a", ["a"], ["a"]),
+        ("[1, 'a']", ["1", "a"], ["1", "a"]),
         ([1, 2], ["1", "2"], ["1", "2"]),
         ([[12, 30.5, 200, 180]], ["[12, 30.5, 200, 180]"], ["[12, 30.5, 200, 180]"]),
         ("[[1, 2], [3, 4]]", ["[[1, 2], [3, 4]]"], ["[1, 2]", "[3, 4]"]),
@@ -132,6 +133,11 @@ def test_numbers_in_brackets_are_one_answer_unless_the_column_is_plural(
 ) -> None:
     assert answers_cell(value, "", "targets", is_plural=False) == one
     assert answers_cell(value, "", "targets", is_plural=True) == several
+
+
+def test_objects_in_brackets_are_one_answer() -> None:
+    text = '[{"bbox_2d": [1, 2, 3, 4], "label": "a"}]'
+    assert answers_cell(text, "", "targets", is_plural=False) == [text]
 
 
 def test_strings_without_commas_are_refused() -> None:

@@ -177,3 +177,12 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     for data in (tmp_path / "a.parquet", table):
         with pytest.raises(EvaluationError, match=r"two columns of .* have the name 'answer'"):
             open_rows(data)
+
+
+def test_short_floats_are_the_numbers_that_they_show(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"answer": pyarrow.array([0.1, None, 2.5], pyarrow.float32())})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert [row["answer"] for row in open_rows(tmp_path / "a.parquet")] == [0.1, None, 2.5]
