@@ -183,6 +183,11 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--method", choices=("text", "probability"), default="text")
     group.add_argument("--max-new-tokens", metavar="N", type=int)
     group.add_argument("--max-batch-size", metavar="N", type=int)
+    group.add_argument(
+        "--thinking",
+        action=argparse.BooleanOptionalAction,
+        help="think first or not, where the checkpoint can be switched",
+    )
     group.add_argument("--journal", metavar="FILE", help="go on from here after a stop")
     group.add_argument(
         "--output",
