@@ -65,7 +65,7 @@ def boxes() -> Boxes:
         reply=SURE,
         warnings=("a box was cut off",),
         image_size=PLAN.images[0].original,
-        source="gone.png",
+        source="/nowhere/gone.png",
         policy=MediaPolicy(),
     )
 

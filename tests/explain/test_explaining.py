@@ -26,6 +26,7 @@ from qwenvl_kit.errors import InputError, UnsupportedFeatureError
 from qwenvl_kit.explain import Explanation, explain
 
 METHODS = ("attention", "gradient", "occlusion")
+SLOW_LAST = ("attention", "gradient", pytest.param("occlusion", marks=pytest.mark.long))
 Pair = tuple[Request, Reply]
 
 
@@ -33,7 +34,7 @@ def is_on_circle(seen: Explanation) -> bool:
     return 40 <= seen.peak_px.x_px <= 130 and 70 <= seen.peak_px.y_px <= 160
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SLOW_LAST)
 def test_each_method_finds_the_shape_that_a_question_names(
     chat: VisionChat, asked: Pair, method: Any
 ) -> None:
@@ -120,7 +121,7 @@ def test_two_pictures_have_heat_maps_that_can_be_compared(
         seen.draw()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SLOW_LAST)
 def test_a_film_has_a_heat_map_for_each_frame(
     chat: VisionChat, film: numpy.ndarray, method: Any
 ) -> None:
@@ -311,6 +312,7 @@ def test_conversations_of_several_turns_are_explained(
     assert is_on_circle(seen)
 
 
+@pytest.mark.long
 def test_the_probabilities_of_an_explanation_say_how_far_to_trust_it(
     chat: VisionChat, asked: Pair
 ) -> None:

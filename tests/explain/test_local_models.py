@@ -17,6 +17,7 @@ from tests.adapters import random_adapter
 
 Pair = tuple[Request, Reply]
 METHODS = ("attention", "gradient", "occlusion")
+SLOW_LAST = ("attention", "gradient", pytest.param("occlusion", marks=pytest.mark.long))
 
 
 def asked_of(chat: VisionChat, picture: PIL.Image.Image) -> Pair:
@@ -24,7 +25,7 @@ def asked_of(chat: VisionChat, picture: PIL.Image.Image) -> Pair:
     return request, chat.ask(request)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SLOW_LAST)
 def test_a_model_in_bf16_is_explained(shapes: PIL.Image.Image, method: Any) -> None:
     chat = VisionChat.from_pretrained(dtype="bfloat16")
     request = Request.about("What colour is the circle?", shapes)
@@ -74,6 +75,7 @@ def explains(chat: VisionChat, reply: Reply, request: Request) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_linear_attention_shows_one_layer_at_a_time(
     tmp_path: Path, shapes: PIL.Image.Image
 ) -> None:
@@ -164,6 +166,7 @@ def test_a_pass_that_fails_leaves_the_model_as_it_was(
     assert explain(chat, reply, request, method="gradient").maps
 
 
+@pytest.mark.long
 def test_a_reply_that_was_shrunk_is_explained_at_its_own_size(
     tiny_folder: Path, shapes: PIL.Image.Image
 ) -> None:

@@ -8,6 +8,7 @@ from examples.embedded_model.pointing_game import measure
 from qwenvl_kit import VisionChat
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["attention", "gradient"])
 def test_explanations_point_at_the_shape_that_is_named(chat: VisionChat, method: str) -> None:
     scores = measure(chat, "promise", 20, [method])[method, "all"]  # type: ignore[list-item]
