@@ -108,13 +108,16 @@ class SweepResult:
 
     def _notes(self) -> Iterator[str]:
         yield "visual tokens and seconds are those of an item, on average"
-        if any(run.against_largest is not None for run in self.runs):
+        if any(_difference(run) is not None for run in self.runs):
             yield (
                 "the difference is paired, item by item; if its interval holds 0, it is not certain"
             )
         elif len(self.runs) > 1:
             yield "nothing is compared: no budget is known as the largest, or no items are shared"
         for run in self.runs:
+            headline = run.result.metrics[0].name
+            if run.result.answered and headline not in run.result.estimates:
+                yield f"{run.budget}: no unit of {headline} was answered"
             if failed := run.result.num_failed:
                 yield f"{run.budget}: {failed:,} of {len(run.result.items):,} items failed"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,6 @@ class WithoutFigures(Benchmark):
     metrics = METRICS
 
     def item(self, row: object) -> EvaluationItem:
-        from dataclasses import replace
-
         return replace(super().item(row), facts={"figure": None})  # type: ignore[arg-type]
 
 
@@ -74,6 +73,7 @@ def test_a_sweep_compares_nothing_by_another_metric() -> None:
         found = sweep(chat, WithoutFigures(rows(4)), ["quick", "standard"], progress=False)
     assert [row["difference"] for row in found.rows] == [None, None]
     assert [row[-1] for row in found.table().rows] == ["-", "-"]
+    assert "quick: no unit of mean was answered" in str(found)
 
 
 @pytest.mark.parametrize(
