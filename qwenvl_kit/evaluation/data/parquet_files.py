@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from qwenvl_kit.errors import EvaluationError, MissingPackageError
 from qwenvl_kit.evaluation.data.rows import Row
+from qwenvl_kit.evaluation.data.shards import chosen_files
 from qwenvl_kit.evaluation.data.tables import (
     FileStamp,
     TableRows,
@@ -31,8 +31,6 @@ _MOST_CURSORS = 16
 """The columns that are read from at once."""
 
 _BUFFER_BYTES = 2**20
-_SHARD = re.compile(r"(?P<split>.+?)-(?P<at>\d{5})-of-(?P<all>\d{5})(?:-[0-9a-f]+)?")
-"""The name of a shard, as `datasets` writes it: `test-00000-of-00003.parquet`."""
 
 
 def open_parquet(path: Path, folder: Path, heavy: Sequence[str], split: str | None) -> TableRows:
@@ -62,61 +60,6 @@ def open_parquet(path: Path, folder: Path, heavy: Sequence[str], split: str | No
     return TableRows(name, tuple(columns), shared, partial(digest_files, stamps))
 
 
-def chosen_files(folder: Path, split: str | None) -> list[Path]:
-    """Return the Parquet files of a split in a folder, in their order.
-
-    Args:
-        folder: the folder.
-        split: the split; None if the folder has one alone.
-
-    Raises:
-        EvaluationError: there is no such split, there are several, or a shard is missing.
-    """
-    of_split: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        of_split.setdefault(_split_of(path), []).append(path)
-    known = ", ".join(map(repr, of_split))
-    if not of_split:
-        raise EvaluationError(
-            f"the folder {folder} has no Parquet files",
-            expected="a folder of Parquet files, or the path of a file",
-        )
-    if split is None and len(of_split) > 1:
-        raise EvaluationError(
-            f"the folder {folder} has several splits: {known}", expected="split= with one of them"
-        )
-    found = of_split.get(next(iter(of_split)) if split is None else split)
-    if found is None:
-        raise EvaluationError(f"the folder {folder} has no split {split!r}", expected=known)
-    _check_shards(found, folder)
-    return found
-
-
-def _split_of(path: Path) -> str:
-    """The split that a file is of, by its name, or by its folder's if the name is a number."""
-    shard = _SHARD.fullmatch(path.stem)
-    if shard is not None:
-        return shard["split"]
-    return path.parent.name if path.stem.isdecimal() else path.stem
-
-
-def _check_shards(paths: Sequence[Path], folder: Path) -> None:
-    """Refuse shards of several data sets, and too few of one."""
-    if folders := sorted({path.parent for path in paths})[1:]:
-        raise EvaluationError(
-            f"the folders {paths[0].parent} and {folders[0]} hold the same split",
-            expected="the folder of one data set",
-            hint=f"the folder {paths[0].parent} itself",
-        )
-    shards = [_SHARD.fullmatch(path.stem) for path in paths]
-    wanted = {int(shard["all"]) for shard in shards if shard is not None}
-    if wanted and wanted != {len(paths)}:
-        raise EvaluationError(
-            f"{folder} has {len(paths)} of {max(wanted)} shards, such as {paths[0].name}",
-            expected="all shards of the split, and no others",
-        )
-
-
 @dataclass(frozen=True)
 class _ParquetFile:
     """A Parquet file, opened anew for each use."""
@@ -143,30 +86,37 @@ class _ParquetFile:
             light = [each.name for each in fields if each.name not in left]
             for group in range(file.num_row_groups):
                 num_rows = file.metadata.row_group(group).num_rows
-                read = self._read(_light_rows(file, group, light, num_rows))
+                read = self._read(_light_rows(file, group, light, num_rows), number)
                 for at, cells in enumerate(read):
                     number += 1
                     where = f"{self.name}:{number}"
                     readers = {name: partial(self.cell, group, at, name, where) for name in left}
                     yield Row(cells, where, readers, folder)
 
-    def _read(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Rows as they are read.
+    def _read(self, rows: Iterator[dict[str, Any]], number: int) -> Iterator[dict[str, Any]]:
+        """Rows as they are read, behind a number of others.
 
         Raises:
-            EvaluationError: a page of the file is damaged, or a text is not in UTF-8.
+            EvaluationError: a page is damaged, or a cell cannot be read; it names the row.
         """
         import pyarrow
 
         try:
-            yield from rows
-        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            for cells in rows:
+                number += 1
+                yield cells
+        except (pyarrow.ArrowException, OSError) as error:
             raise _damaged(self.stamp.path, error) from error
+        except (ValueError, OverflowError) as error:
+            raise _unread(error, f"{self.name}:{number + 1}") from error
 
     def cell(self, group: int, at: int, column: str, where: str) -> Any:
         """Read one cell of a heavy column."""
         self.stamp.check(where)
-        return _CURSORS.cell(self.stamp, group, column, at)
+        try:
+            return _CURSORS.cell(self.stamp, group, column, at)
+        except (ValueError, OverflowError) as error:
+            raise _unread(error, where) from error
 
 
 def _light_rows(
@@ -182,8 +132,16 @@ def _light_rows(
         return
     short = {each.name for each in file.schema_arrow if str(each.type) in ("float", "halffloat")}
     for batch in file.iter_batches(_LIGHT_ROWS, row_groups=[group], columns=list(columns)):
-        for cells in batch.to_pylist():
+        for cells in _cells(batch):
             yield {name: _shown(cells[name]) if name in short else cells[name] for name in columns}
+
+
+def _cells(batch: Any) -> Iterable[dict[str, Any]]:
+    """The rows of a batch; those before a cell that cannot be read come before its error."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, OverflowError):
+        return (batch.slice(at, 1).to_pylist()[0] for at in range(len(batch)))
 
 
 def _shown(value: float | None) -> float | None:
@@ -216,6 +174,15 @@ def _opened(path: Path) -> Any:
         return pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
+
+
+def _unread(error: Exception, where: str) -> EvaluationError:
+    """The error of a cell: a text that is not in UTF-8, or a time beyond those of Python."""
+    return EvaluationError(
+        f"a cell cannot be read ({str(error)[:120]})",
+        expected="texts in UTF-8, and times of the years 1 to 9999",
+        where=where,
+    )
 
 
 def _damaged(path: Path, error: Exception) -> EvaluationError:
@@ -281,7 +248,7 @@ class _Cursors:
                 self._used.popitem(last=False)
         try:
             return cursor.cell(stamp, group, at)
-        except (pyarrow.ArrowException, OSError, StopIteration, UnicodeDecodeError) as error:
+        except (pyarrow.ArrowException, OSError, StopIteration) as error:
             raise _damaged(stamp.path, error) from error
 
 

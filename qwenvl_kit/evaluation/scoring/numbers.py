@@ -20,7 +20,7 @@ _STATED = re.compile(
     r"(?![a-z\d/^*:!\\¼½¾⅓⅔⅛⅜⅝⅞²³√π]|\(\d|[.,:]\d|\s\d|\s?[-+*/=×÷^·⋅±x]\s?[\d(]|\s?[¼½¾⅓⅔⅛⅜⅝⅞√π\\]"
     r"|\s?(?:or|and|to|out\s?of|hundred|thousand|million|billion|trillion|dozen|times|plus|minus"
     r"|over|divided|multiplied|point|squared|cubed|halves|thirds|quarters|x|pi|或|和|到|百|千|万|亿"
-    r"|乘|加|减|除|又|点)(?![a-z]))",
+    r"|乘|加|减|除|又|点)(?![a-z])|\s[a-z]{1,12},?\sand\s\d)",
     re.I | re.A,
 )
 """A number that an answer states, and no part of an expression, a range, a date or another one."""

@@ -154,8 +154,9 @@ def not_in_utf8(path: Path) -> Path:
 def test_a_text_that_is_not_in_utf8_is_refused_by_a_typed_error(tmp_path: Path) -> None:
     path = not_in_utf8(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes().replace(b"zzzz2", b"zz\xff\xfe2"))
-    with pytest.raises(EvaluationError, match="cannot be read as Parquet"):
+    with pytest.raises(EvaluationError, match=r"a cell cannot be read \('utf-8'") as caught:
         list(open_rows(path))
+    assert caught.value.where == "a.parquet:2"
 
 
 def test_a_picture_that_is_not_in_utf8_costs_its_own_cell(tmp_path: Path) -> None:
@@ -163,9 +164,22 @@ def test_a_picture_that_is_not_in_utf8_costs_its_own_cell(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes().replace(b"wwww2", b"ww\xff\xfe2"))
     first, second = open_rows(path, heavy=("image",))
     assert first["image"] == "wwww1"
-    with pytest.raises(EvaluationError, match="cannot be read as Parquet"):
+    with pytest.raises(EvaluationError, match=r"a cell cannot be read \('utf-8'") as caught:
         _ = second["image"]
+    assert caught.value.where == "a.parquet:2"
     assert first["image"] == "wwww1"
+
+
+def test_a_time_beyond_those_of_python_is_refused_with_its_row(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    times = pyarrow.array([0, 2**55], pyarrow.timestamp("ms"))
+    table = pyarrow.table({"question": ["a", "b"], "asked at": times})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(EvaluationError, match="a cell cannot be read") as caught:
+        open_rows(tmp_path / "a.parquet")
+    assert caught.value.where == "a.parquet:2"
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
