@@ -125,8 +125,8 @@ FORMS: dict[str, Callable[[], Any]] = {
 
 
 def html_of(form: str) -> str:
-    """A form without its style, an element a line."""
-    html = FORMS[form]()._repr_html_()
+    """A form without its style and without the folder that it was made in, an element a line."""
+    html = FORMS[form]()._repr_html_().replace(str(Path.cwd()), "/folder")
     html = re.sub(r"<style>.*?</style>", "", html)
     return re.sub(r"(</(?:div|tr|details|figure|pre|thead|p)>)", r"\1\n", html)
 
