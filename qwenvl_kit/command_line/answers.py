@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.command_line.options import OutputOptions
 from qwenvl_kit.command_line.running import failure_fields
-from qwenvl_kit.command_line.terminal import say_dim, write, write_json
+from qwenvl_kit.command_line.terminal import say, say_dim, write, write_json
 
 if TYPE_CHECKING:
     from qwenvl_kit.results import Failure, Reply
@@ -73,17 +73,22 @@ def write_result(source: str, result: Reply | Failure, shown: OutputOptions) -> 
     """Write the result about one of several sources in a line, or as a paragraph below its name."""
     from qwenvl_kit.results import Reply
 
-    if shown.as_json and isinstance(result, Reply):
-        write_json({"source": source, "text": result.text, **reply_fields(result)})
+    if isinstance(result, Reply):
+        if shown.as_json:
+            write_json({"source": source, "text": result.text, **reply_fields(result)})
+        else:
+            _write_named(source, result, shown)
     elif shown.as_json:
         write_json({"source": source, "text": None, **failure_fields(result.error)})
-    elif not isinstance(result, Reply):
-        say_dim(f"{_named(source)}: {result.error}")
     else:
-        text = result.text.strip()
-        gap = "\n" if "\n" in text else " "
-        sure = f" ({_share(result.confidence)})" if shown.confidence else ""
-        write(f"{_named(source)}:{sure}{gap}{text}")
+        say(f"{_named(source)}: {result.error}")
+
+
+def _write_named(source: str, reply: Reply, shown: OutputOptions) -> None:
+    text = reply.text.strip()
+    gap = "\n" if "\n" in text else " "
+    sure = f" ({_share(reply.confidence)})" if shown.confidence else ""
+    write(f"{_named(source)}:{sure}{gap}{text}")
 
 
 def _named(source: str) -> str:

@@ -18,7 +18,7 @@ from qwenvl_kit.command_line.options import (
     OutputOptions,
     SamplingOptions,
 )
-from qwenvl_kit.command_line.running import command
+from qwenvl_kit.command_line.running import ENDED_BY_INTERRUPT, command
 from qwenvl_kit.command_line.sources import Source, read_question, read_sources, user_message
 from qwenvl_kit.command_line.terminal import is_terminal, safe
 
@@ -66,7 +66,9 @@ def ask(
     """
     sources = read_sources(media or (), question=question, allows_web=model.web)
     text = read_question(question)
-    return ask_about(sources, lambda _: text, model, sampling, shown, batch)
+    return ask_about(
+        sources, lambda _: text, model=model, sampling=sampling, shown=shown, batch=batch
+    )
 
 
 def describe(
@@ -98,7 +100,8 @@ def describe(
         part = None if source is None else source.part
         return question_about(part, detail=detail, focus=focus, language=language)
 
-    return ask_about(sources, question, model, sampling, shown, one_or_each(sources, batch))
+    batch = one_or_each(sources, batch)
+    return ask_about(sources, question, model=model, sampling=sampling, shown=shown, batch=batch)
 
 
 def one_or_each(sources: Sequence[Source], batch: BatchOptions) -> BatchOptions:
@@ -109,6 +112,7 @@ def one_or_each(sources: Sequence[Source], batch: BatchOptions) -> BatchOptions:
 def ask_about(
     sources: Sequence[Source],
     question: Callable[[Source | None], str],
+    *,
     model: ModelOptions,
     sampling: SamplingOptions,
     shown: OutputOptions,
@@ -138,10 +142,9 @@ def ask_about(
         if is_terminal(sys.stdout) and not shown.as_json:
             reply = stream_reply(chat, [asked], sampling)
             write_reply(reply, shown, is_written=True)
-        else:
-            settings = sampling_of(chat, sampling)
-            reply = chat.ask([asked], sampling=settings, thinking=sampling.thinking)
-            write_reply(reply, shown)
+            return ENDED_BY_INTERRUPT if reply.finish_reason == "cancelled" else 0
+        settings = sampling_of(chat, sampling)
+        write_reply(chat.ask([asked], sampling=settings, thinking=sampling.thinking), shown)
     return 0
 
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,7 +70,7 @@ def chat(
         talk.show(sources)
         if is_terminal(sys.stdin):
             _enable_line_editing()
-            say_dim(f"{loaded.report().get('model', 'the model')} is ready; /help tells more")
+            say_dim(f"{model.model or 'The embedded model'} is ready; /help tells more")
         while talk.take_turn():
             pass
     return 0
@@ -110,6 +111,8 @@ class Talk:
         try:
             line = _read_line()
         except EOFError:
+            if is_terminal(sys.stdin):
+                say("")  # the shell's prompt begins a line of its own
             return False
         except KeyboardInterrupt:
             say("")
@@ -186,11 +189,11 @@ def find_files(text: str, *, allows_web: bool = False) -> list[Source]:
 
 def _check_exists(name: str) -> None:
     """Refuse a file that is not there at once, and not only with the next question."""
-    if "://" not in name and not name.startswith("data:"):
-        if not os.path.exists(os.path.expanduser(name)):
-            raise MediaNotFoundError(
-                f"there is no file {name!r}", expected="/image and the path of a file"
-            )
+    is_file = "://" not in name and not name.startswith("data:")
+    if is_file and not os.path.exists(os.path.expanduser(name)):
+        raise MediaNotFoundError(
+            f"there is no file {name!r}", expected="/image and the path of a file"
+        )
 
 
 def _words(text: str) -> list[str]:
@@ -218,7 +221,5 @@ def _read_line() -> str:
 
 
 def _enable_line_editing() -> None:
-    try:
+    with suppress(ImportError):  # Windows has its own
         import readline  # noqa: F401  # `input` uses it when it is there
-    except ImportError:  # Windows has its own
-        pass

@@ -40,7 +40,8 @@ def serve_demo(
 ) -> int:
     """Serve a page to talk with a model.
 
-    It needs Gradio: pip install 'qwenvl-kit[demo]'. The page is for trying things: it knows no users. It opens only files that it was given.
+    It needs Gradio: pip install 'qwenvl-kit[demo]'. The page is for trying things: it knows no
+    users. It opens only the files that it is given.
     """
     from qwenvl_kit.media.policy import MediaPolicy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.command_line.options import (
     EMBEDDED,
@@ -33,8 +33,8 @@ def open_chat(options: ModelOptions, media: MediaPolicy | None = None) -> Vision
     from qwenvl_kit.chat import VisionChat
     from qwenvl_kit.media.policy import MediaPolicy
 
-    if media is None:
-        media = MediaPolicy.web() if options.web else MediaPolicy()
+    if media is None and options.web:
+        media = MediaPolicy.web()
     budget = _budget(options.budget)
     model = None if options.model in (None, "", EMBEDDED) else options.model
     if options.base_url is not None:
@@ -63,14 +63,14 @@ def sampling_of(chat: VisionChat, options: SamplingOptions) -> Sampling | None:
     """
     given = {"max_new_tokens": options.max_tokens, "temperature": options.temperature}
     given["seed"] = options.seed
-    changed = {name: value for name, value in given.items() if value is not None}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if options.temperature == 0:
         changed |= dict.fromkeys(("top_k", "top_p", "min_p"))
-    return replace(chat.default_sampling, **changed) if changed else None  # type: ignore[arg-type]
+    return replace(chat.default_sampling, **changed) if changed else None
 
 
 def _connected(
-    options: ModelOptions, model: str | None, budget: PixelBudget | None, media: MediaPolicy
+    options: ModelOptions, model: str | None, budget: PixelBudget | None, media: MediaPolicy | None
 ) -> VisionChat:
     from qwenvl_kit.chat import VisionChat
 

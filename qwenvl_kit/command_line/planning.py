@@ -41,9 +41,8 @@ def plan(
         settings = sampling_of(chat, sampling)
         found = chat.plan([asked], sampling=settings, thinking=sampling.thinking)
     if shown.as_json:
-        facts = {"fits": found.fits, "fits_context": found.fits_context}
-        facts["fits_memory"] = found.fits_memory
-        write_json({**facts, **asdict(found), "error": None})
+        fits = {"context": found.fits_context, "memory": found.fits_memory}
+        write_json({"fits": found.fits, "fits_in": fits, **asdict(found), "error": None})
     else:
         write(str(found))
     return 0 if found.fits else 1

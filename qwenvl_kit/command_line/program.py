@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+import qwenvl_kit
 from qwenvl_kit.command_line import (
     asking,
     chatting,
@@ -42,9 +43,7 @@ app = typer.Typer(
 
 def _version(is_asked: bool) -> None:
     if is_asked:
-        from qwenvl_kit import __version__
-
-        typer.echo(f"qwenvl_kit {__version__}")
+        typer.echo(f"qwenvl_kit {qwenvl_kit.__version__}")
         raise typer.Exit
 
 

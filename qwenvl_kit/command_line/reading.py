@@ -62,7 +62,9 @@ def read(
         from qwenvl_kit.tasks.read_text import PROMPTS
 
         text = PROMPTS["markdown" if markdown else "plain"][language]
-        return ask_about(sources, lambda _: text, model, sampling, shown, batch)
+        return ask_about(
+            sources, lambda _: text, model=model, sampling=sampling, shown=shown, batch=batch
+        )
     if batch.each:
         raise InputError(
             f"{len(sources)} sources were given", expected="one picture with --table or --lines"

@@ -119,7 +119,7 @@ def _exit_code(function: _Command, values: Mapping[str, Any]) -> int:
 
 
 def _failed(error: QwenVLKitError, values: Mapping[str, Any]) -> int:
-    """Tell an error: as a paragraph, or with its traceback; as JSON as well, where that is asked."""
+    """Tell an error: as a paragraph, or with its traceback; as JSON too, where that is asked."""
     forms = [each for each in values.values() if isinstance(each, OutputOptions)]
     with_traceback = _shown[0] or any(form.traceback for form in forms)
     try:

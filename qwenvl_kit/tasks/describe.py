@@ -84,7 +84,7 @@ def question_about(
     language: Language = "en",
     prompt: str | None = None,
 ) -> str:
-    """Return the question that `describe` asks; its arguments and errors are those of `describe`."""
+    """Return the question that `describe` asks; arguments and errors are those of `describe`."""
     check_choice(detail, PROMPTS, "detail")
     question = chosen_prompt(PROMPTS[detail], language, prompt)
     question = question.replace("{kind}", _KINDS[language][isinstance(media, VideoPart)])
