@@ -20,7 +20,7 @@ from qwenvl_kit.command_line.options import (
 )
 from qwenvl_kit.command_line.running import ENDED_BY_INTERRUPT, command
 from qwenvl_kit.command_line.sources import Source, read_question, read_sources, user_message
-from qwenvl_kit.command_line.terminal import is_terminal, safe
+from qwenvl_kit.command_line.terminal import is_terminal, write
 
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
@@ -157,9 +157,9 @@ def stream_reply(chat: VisionChat, messages: Sequence[Message], sampling: Sampli
     with chat.stream(messages, sampling=settings, thinking=sampling.thinking) as stream:
         try:
             for delta in stream:
-                print(safe(delta.text), end="", flush=True)
+                write(delta.text, end="")
         except KeyboardInterrupt:
             stream.cancel()
         reply = stream.reply
-    print(flush=True)
+    write("")
     return reply

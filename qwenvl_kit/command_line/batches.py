@@ -91,11 +91,11 @@ def _in_order(events: BatchStream, bar: _Bar) -> Iterator[Reply | Failure]:
     for event in events:
         if event.result is None:
             continue
+        bar.step()
         early[event.index] = event.result
         while following in early:
             yield early.pop(following)
             following += 1
-        bar.step()
 
 
 class _Bar:

@@ -18,7 +18,7 @@ from qwenvl_kit.command_line.options import ModelOptions, OutputOptions, Samplin
 from qwenvl_kit.command_line.running import command
 from qwenvl_kit.command_line.sources import STDIN, Source, read_sources, user_message
 from qwenvl_kit.command_line.terminal import is_terminal, say, say_dim
-from qwenvl_kit.errors import InputError, MediaNotFoundError, QwenVLKitError
+from qwenvl_kit.errors import InputError, MediaError, MediaNotFoundError, QwenVLKitError
 
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
@@ -122,6 +122,9 @@ class Talk:
             return self._obey(line)
         except QwenVLKitError as error:
             say(str(error))
+            if isinstance(error, MediaError) and self._sources:
+                self._sources = []  # else each further question would fail by it
+                say_dim("what was to be shown is put aside; /image shows it again")
         except KeyboardInterrupt:
             say("")
         return True

@@ -16,7 +16,7 @@ import typer
 
 from qwenvl_kit.command_line.options import OutputOptions
 from qwenvl_kit.command_line.terminal import say, write_json
-from qwenvl_kit.errors import QwenVLKitError
+from qwenvl_kit.errors import InputError, QwenVLKitError
 
 EXIT_CODES = (
     "Exit codes: 0 all is well, 1 the doctor or a check found problems, or some of several "
@@ -126,8 +126,9 @@ def _failed(error: QwenVLKitError, values: Mapping[str, Any]) -> int:
         say(traceback.format_exc().rstrip() if with_traceback else str(error))
         if any(form.as_json for form in forms):
             write_json({"text": None, **failure_fields(error)})
-    except BrokenPipeError:
-        forget_output()
+    except (BrokenPipeError, InputError):  # the output itself is in trouble
+        pass
+    forget_output()
     return 2
 
 

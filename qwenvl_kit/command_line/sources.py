@@ -49,19 +49,25 @@ def read_question(text: str) -> str:
     """Return the question that an argument gives; `-` is the text of the standard input.
 
     Raises:
-        InputError: the standard input is no text.
+        InputError: it is empty, or the standard input is no text.
     """
     if text != STDIN:
-        return text
+        return _worded(text)
     content = _input_bytes()
     found = _as_text(content)
-    if found is None:
-        raise InputError(
-            f"the standard input, {len(content)} bytes, is no text",
-            expected="the question as UTF-8 text",
-            hint="the question as an argument, and - after it for a picture",
-        )
-    return found.strip()
+    if found is not None:
+        return _worded(found.strip())
+    raise InputError(
+        f"the standard input, {len(content)} bytes, is no text",
+        expected="the question as UTF-8 text",
+        hint="the question as an argument, and - after it for a picture",
+    )
+
+
+def _worded(question: str) -> str:
+    if question.strip():
+        return question
+    raise InputError("the question is empty", expected="a question")
 
 
 def read_sources(

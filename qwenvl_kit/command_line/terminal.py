@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from typing import Any, TextIO
 
+from qwenvl_kit.errors import InputError
 from qwenvl_kit.safe_text import escaped
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -34,8 +35,12 @@ def safe(text: str) -> str:
 
 
 def write(text: str, end: str = "\n") -> None:
-    """Write the safe form of a text to the standard output."""
-    print(safe(text), end=end, flush=not end)
+    """Write the safe form of a text to the standard output.
+
+    Raises:
+        InputError: it is closed, or its disk is full.
+    """
+    _put(f"{safe(text)}{end}")
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -58,7 +63,28 @@ def write_json(value: Any, *, indent: int | None = None) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     is_narrow = not encoding.lower().replace("-", "").startswith("utf")
     text = json.dumps(value, ensure_ascii=is_narrow, default=str, indent=indent)
-    print("".join(map(_json_safe, text)), flush=True)
+    _put("".join(map(_json_safe, text)) + "\n")
+
+
+def _put(text: str) -> None:
+    """Write to the standard output at once.
+
+    Raises:
+        BrokenPipeError: the program that reads it has ended.
+        InputError: it is closed, or its disk is full.
+    """
+    if sys.stdout is None:
+        raise InputError("the standard output is closed", expected="a file, pipe or terminal")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"the standard output cannot be written: {error.strerror or error}",
+            expected="a file with room on its disk, a pipe or a terminal",
+        ) from error
 
 
 def _json_safe(character: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from qwenvl_kit.command_line.running import EXIT_CODES, command
+from qwenvl_kit.command_line.terminal import write
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,5 +62,5 @@ def tell_launch_config(
     """
     from qwenvl_kit.training.launch.shipped import launch_config
 
-    print(launch_config(strategy))
+    write(str(launch_config(strategy)))
     return 0
