@@ -19,7 +19,13 @@ from qwenvl_kit.command_line.options import (
     SamplingOptions,
 )
 from qwenvl_kit.command_line.running import ENDED_BY_INTERRUPT, command
-from qwenvl_kit.command_line.sources import Source, read_question, read_sources, user_message
+from qwenvl_kit.command_line.sources import (
+    Source,
+    read_pictures,
+    read_question,
+    read_sources,
+    user_message,
+)
 from qwenvl_kit.command_line.terminal import is_terminal, write
 
 if TYPE_CHECKING:
@@ -94,7 +100,7 @@ def describe(
     """
     from qwenvl_kit.tasks.describe import question_about
 
-    sources = read_sources(media, allows_web=model.web)
+    sources = read_pictures(media, with_films=True, allows_web=model.web)
 
     def question(source: Source | None) -> str:
         part = None if source is None else source.part

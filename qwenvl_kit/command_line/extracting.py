@@ -17,7 +17,7 @@ from qwenvl_kit.command_line.asking import SourceArguments
 from qwenvl_kit.command_line.loading import open_chat, sampling_of
 from qwenvl_kit.command_line.options import ModelOptions, OutputOptions, SamplingOptions
 from qwenvl_kit.command_line.running import command
-from qwenvl_kit.command_line.sources import read_sources
+from qwenvl_kit.command_line.sources import read_pictures
 from qwenvl_kit.command_line.terminal import write_json
 from qwenvl_kit.errors import SchemaError
 
@@ -54,7 +54,7 @@ def extract(
     from qwenvl_kit.tasks import extract as read_value
 
     wanted = load_schema(schema)
-    parts = [each.part for each in read_sources(media, allows_web=model.web)]
+    parts = [each.part for each in read_pictures(media, with_films=True, allows_web=model.web)]
     with open_chat(model) as chat:
         settings = sampling_of(chat, sampling)
         found = read_value(chat, parts, wanted, language=language, sampling=settings)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from qwenvl_kit.command_line.answers import reply_fields
 from qwenvl_kit.command_line.loading import open_chat, sampling_of
 from qwenvl_kit.command_line.options import ModelOptions, OutputOptions, SamplingOptions
 from qwenvl_kit.command_line.running import command
-from qwenvl_kit.command_line.sources import read_sources
+from qwenvl_kit.command_line.sources import read_pictures
 from qwenvl_kit.command_line.terminal import say_dim, write, write_json
 from qwenvl_kit.errors import InputError
 
@@ -49,7 +49,7 @@ def locate(
     """
     from qwenvl_kit.tasks import locate as find
 
-    (source, *others) = read_sources([image], allows_web=model.web)
+    (source, *others) = read_pictures([image], allows_web=model.web)
     if others:
         raise InputError(f"{len(others) + 1} pictures were given", expected="one")
     file = None if output is None else _checked(Path(output).expanduser())

@@ -16,7 +16,7 @@ from qwenvl_kit.command_line.options import (
     SamplingOptions,
 )
 from qwenvl_kit.command_line.running import command
-from qwenvl_kit.command_line.sources import Source, read_sources
+from qwenvl_kit.command_line.sources import Source, read_pictures
 from qwenvl_kit.command_line.terminal import say_dim, write, write_json
 from qwenvl_kit.errors import InputError
 
@@ -56,7 +56,7 @@ def read(
     """
     if sum((table, lines, markdown)) > 1:
         raise InputError("several forms were given", expected="--table, --lines or --markdown")
-    sources = read_sources(image, allows_web=model.web)
+    sources = read_pictures(image, allows_web=model.web)
     batch = one_or_each(sources, batch)
     if not (table or lines):
         from qwenvl_kit.tasks.read_text import PROMPTS

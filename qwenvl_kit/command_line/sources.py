@@ -96,6 +96,26 @@ def read_sources(
     return [_source(name, allows_web) for name in names]
 
 
+def read_pictures(
+    arguments: Iterable[str], *, with_films: bool = False, allows_web: bool = False
+) -> list[Source]:
+    """Return the sources that arguments name, which must be pictures or documents, or films too.
+
+    Raises:
+        InputError: one is a text or a film; and as `read_sources` does.
+    """
+    from qwenvl_kit.messages.message import ImagePart, VideoPart
+
+    sources = read_sources(arguments, allows_web=allows_web)
+    kinds = (ImagePart, VideoPart) if with_films else ImagePart
+    for source in sources:
+        if not isinstance(source.part, kinds):
+            found = "a film" if isinstance(source.part, VideoPart) else "a text"
+            wanted = "a picture or film" if with_films else "a picture"
+            raise InputError(f"{source.name} is {found}", expected=wanted)
+    return sources
+
+
 def user_message(question: str, sources: Iterable[Source]) -> Message:
     """Return the message of a question: the sources in their order, and then the question."""
     from qwenvl_kit.messages.message import Message

@@ -12,6 +12,7 @@ import pytest
 from qwenvl_kit.command_line.program import main
 from qwenvl_kit.tasks import describe, read_text
 from tests.command_line import stand_in
+from tests.videos import write_video
 
 Captured = pytest.CaptureFixture[str]
 
@@ -62,6 +63,29 @@ def test_a_picture_that_cannot_be_written_is_told_before_anything_is_asked(
 ) -> None:
     assert main(["locate", "red.png", "a cup", "--output", output]) == 2
     assert "--output" in capsys.readouterr().err
+    assert not stand_in.LOADED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["locate", "film.mp4", "a cup"], "film.mp4 is a film; expected a picture"),
+        (["read", "film.mp4"], "film.mp4 is a film; expected a picture"),
+        (["describe", "-"], "- is a text; expected a picture or film"),
+        (["extract", "-", "--schema", "receipt.json"], "- is a text; expected a picture or film"),
+    ],
+)
+def test_what_a_task_cannot_take_is_told_before_a_model_is_loaded(
+    schema: str,
+    capsys: Captured,
+    given_input: Callable[[bytes], None],
+    arguments: list[str],
+    told: str,
+) -> None:
+    write_video(Path("film.mp4"), num_frames=8)
+    given_input(b"a text")
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
     assert not stand_in.LOADED
 
 
