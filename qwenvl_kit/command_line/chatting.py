@@ -16,7 +16,13 @@ from qwenvl_kit.command_line.asking import stream_reply
 from qwenvl_kit.command_line.loading import open_chat
 from qwenvl_kit.command_line.options import ModelOptions, OutputOptions, SamplingOptions
 from qwenvl_kit.command_line.running import command
-from qwenvl_kit.command_line.sources import STDIN, Source, read_sources, user_message
+from qwenvl_kit.command_line.sources import (
+    STDIN,
+    Source,
+    check_question,
+    read_sources,
+    user_message,
+)
 from qwenvl_kit.command_line.terminal import is_terminal, say, say_dim
 from qwenvl_kit.errors import InputError, MediaError, MediaNotFoundError, QwenVLKitError
 
@@ -152,7 +158,7 @@ class Talk:
         """Ask the next question; if it fails, the conversation stays as it was."""
         from qwenvl_kit.messages.message import Message
 
-        asked = (*self._messages, user_message(question, self._sources))
+        asked = (*self._messages, user_message(check_question(question), self._sources))
         reply = stream_reply(self._chat, asked, self._sampling)
         write_confidence(reply.confidence, self._shown)
         remark_on(reply)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.errors import InputError, MediaForbiddenError, MediaNotFoundError
+from qwenvl_kit.safe_text import shown
 
 if TYPE_CHECKING:
     from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
@@ -52,11 +53,11 @@ def read_question(text: str) -> str:
         InputError: it is empty, or the standard input is no text.
     """
     if text != STDIN:
-        return _worded(text)
+        return check_question(text)
     content = _input_bytes()
     found = _as_text(content)
     if found is not None:
-        return _worded(found.strip())
+        return check_question(found.strip())
     raise InputError(
         f"the standard input, {len(content)} bytes, is no text",
         expected="the question as UTF-8 text",
@@ -64,10 +65,17 @@ def read_question(text: str) -> str:
     )
 
 
-def _worded(question: str) -> str:
-    if question.strip():
-        return question
-    raise InputError("the question is empty", expected="a question")
+def check_question(question: str) -> str:
+    """Return a question that holds text.
+
+    Raises:
+        InputError: it is empty, or holds bytes that are no text.
+    """
+    if not question.strip():
+        raise InputError("the question is empty", expected="a question")
+    if any("\ud800" <= character <= "\udfff" for character in question):
+        raise InputError("the question holds bytes that are no text", expected="UTF-8")
+    return question
 
 
 def read_sources(
@@ -132,6 +140,8 @@ def is_film(name: str) -> bool:
 
 def _expanded(argument: str) -> Sequence[str]:
     """The files that a pattern finds; what is no pattern, or a file as it stands, is kept."""
+    if not argument:
+        raise InputError("an empty name was given", expected="a file, a pattern or -")
     path = os.path.expanduser(argument)
     if argument == STDIN or _URL.match(argument) or os.path.lexists(path):
         return [argument]
@@ -140,7 +150,7 @@ def _expanded(argument: str) -> Sequence[str]:
     found = sorted(each for each in glob.glob(path, recursive=True) if not os.path.isdir(each))
     if not found:
         raise MediaNotFoundError(
-            f"no file matches {argument!r}", expected="a file, or a pattern that finds some"
+            f"no file matches {shown(argument)}", expected="a file, or a pattern that finds some"
         )
     return found
 
@@ -152,7 +162,7 @@ def _source(name: str, allows_web: bool) -> Source:
         return Source(name, _input_part())
     if _WEB.match(name) and not allows_web:
         raise MediaForbiddenError(
-            f"the source {name} is on the network",
+            f"the source {shown(name)} is on the network",
             expected="a file",
             hint="--web, which fetches from public hosts",
         )
@@ -190,8 +200,12 @@ def _as_text(content: bytes) -> str | None:
 
 
 def _first_bytes(name: str) -> bytes:
+    """The first bytes of a file; none of anything else, as a pipe may never give any."""
+    path = os.path.expanduser(name)
     try:
-        with open(os.path.expanduser(name), "rb") as file:
+        if not os.path.isfile(path):
+            return b""
+        with open(path, "rb") as file:
             return file.read(64)
     except (OSError, ValueError):  # the media boundary says what is wrong with it
         return b""

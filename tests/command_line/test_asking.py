@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,9 @@ def test_a_text_may_come_by_the_standard_input(given_input: Callable[[bytes], No
         (["-", "-"], b"one", "- was given twice"),
         (["  "], b"", "the question is empty"),
         (["?", "no*.png"], b"", "no file matches 'no*.png'"),
+        (["?", ""], b"", "an empty name was given"),
+        (["?", "pipe"], b"", "a device or a pipe; expected a file"),
+        (["a \udcff"], b"", "the question holds bytes that are no text"),
         (["?", "none.png"], b"", "no file at none.png"),
         (["?", "."], b"", "."),
         (["?", "https://example.com/a.png"], b"", "--web"),
@@ -117,6 +121,8 @@ def test_what_cannot_be_done_is_a_paragraph_and_ends_with_2(
     folder: Path, capsys: Captured, given_input: Callable[[bytes], None], case: Any
 ) -> None:
     arguments, content, told = case
+    if "pipe" in arguments:
+        os.mkfifo("pipe")
     given_input(content)
     assert main(["ask", *arguments]) == 2
     shown = capsys.readouterr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -47,6 +48,21 @@ def test_help_and_version_load_neither_torch_nor_the_rooms_that_work() -> None:
     )
     assert done.stderr.strip() == ""
     assert "Exit codes: 0 all questions were answered" in done.stdout
+
+
+def test_the_program_answers_as_the_model_does(folder: Path) -> None:
+    code = (
+        "import json\nfrom qwenvl_kit import VisionChat\nfrom qwenvl_kit.__main__ import main\n"
+        "assert main(['ask', 'What is this?', 'red.png', '--json']) == 0\n"
+        "reply = VisionChat.from_pretrained().ask('What is this?', 'red.png')\n"
+        "print(json.dumps([reply.text, reply.confidence, reply.usage.prompt_tokens]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False
+    )
+    by_program, by_model = map(json.loads, done.stdout.splitlines())
+    assert by_program["tokens"]["prompt"] == by_model[2]
+    assert [by_program["text"], by_program["confidence"]] == by_model[:2]
 
 
 @POSIX
