@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
+from qwenvl_kit.display.chats import ShownChat
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
+from qwenvl_kit.pipeline.calls import request_of, settings_of
 from qwenvl_kit.pipeline.process_bound import process_bound
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
 @process_bound
 @explains_wrong_arguments
-class VisionChat:
+class VisionChat(ShownChat):
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
     `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
@@ -403,8 +405,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.inflight import RequestObserver
 
-        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         if num_samples:
             return self._ask_with_samples(request, num_samples, RequestObserver())
         return self._begin(request, RequestObserver()).result()
@@ -435,8 +437,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.streaming import ReplyStream
 
-        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         return ReplyStream(lambda observer: self._begin(request, observer))
 
     async def ask_async(
@@ -463,8 +465,8 @@ class VisionChat:
         from qwenvl_kit.pipeline.awaiting import awaited
         from qwenvl_kit.pipeline.inflight import RequestObserver
 
-        settings = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         observer = RequestObserver()
         if num_samples:
             return await awaited(
@@ -555,7 +557,7 @@ class VisionChat:
         from qwenvl_kit.pipeline.batch import BatchRun, collect, counted, open_journal
         from qwenvl_kit.requests import check_batch
 
-        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        defaults = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         check_batch(requests, defaults, on_error, max_batch_size)
         with self._slot.use() as use, open_journal(journal, use.pipeline.backend) as kept:
             run = BatchRun(requests, use, self._stats, kept, defaults, max_in_flight=max_batch_size)
@@ -595,7 +597,7 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.scoring import score_answers
 
-        defaults = _settings(None, budget, None, None, None, (), None)
+        defaults = settings_of(None, budget, None, None, None, (), None)
         return score_answers(
             self._slot, self.ask_many, requests, answers, defaults, stats=self._stats
         )
@@ -629,7 +631,7 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.streaming import BatchStream
 
-        defaults = _settings(sampling, budget, fit, abstain_below, constraint, tools, thinking)
+        defaults = settings_of(sampling, budget, fit, abstain_below, constraint, tools, thinking)
         return BatchStream.begin(
             requests,
             defaults,
@@ -658,8 +660,8 @@ class VisionChat:
             InputError: the request cannot be used. A request that is too long for the context or
                 for the device's memory raises nothing: its plan says so, and what would help.
         """
-        settings = _settings(sampling, budget, fit, None, constraint, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, None, constraint, tools, thinking)
+        request = request_of(prompt, media, settings)
         with self._slot.use() as use:
             return use.pipeline.plan(use.pipeline.resolve(request))
 
@@ -711,8 +713,8 @@ class VisionChat:
         """
         from qwenvl_kit.pipeline.tool_loop import run_tools
 
-        settings = _settings(sampling, budget, fit, abstain_below, None, tools, thinking)
-        request = _request(prompt, media, settings)
+        settings = settings_of(sampling, budget, fit, abstain_below, None, tools, thinking)
+        request = request_of(prompt, media, settings)
         return run_tools(self.ask, request, max_rounds)
 
     def watch(
@@ -938,34 +940,3 @@ class VisionChat:
     @property
     def _pipeline(self) -> Pipeline:
         return self._slot.pipeline
-
-
-def _settings(  # noqa: PLR0917  # the settings of `ask`, in its order
-    sampling: Sampling | None,
-    budget: BudgetChoice | None,
-    fit: Fit | None,
-    abstain_below: float | None,
-    constraint: Constraint | None,
-    tools: Sequence[Callable[..., Any]],
-    thinking: bool | None,
-) -> Request:
-    """The settings of a call, as a request without a question."""
-    from qwenvl_kit.requests import Request
-
-    return Request(
-        "",
-        sampling=sampling,
-        budget=budget,
-        fit=fit,
-        abstain_below=abstain_below,
-        constraint=constraint,
-        tools=tools,
-        thinking=thinking,
-    )
-
-
-def _request(prompt: RequestLike, media: Sequence[Media], settings: Request) -> Request:
-    """The request that a call means; what it leaves open is taken from the call's settings."""
-    from qwenvl_kit.requests import Request
-
-    return Request.about(prompt, *media).with_defaults(settings)

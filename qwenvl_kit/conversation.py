@@ -7,10 +7,16 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
+from qwenvl_kit.display.blocks import facts
+from qwenvl_kit.display.conversations import Turn, conversation_html
+from qwenvl_kit.display.pictures import Shown
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import count, short_repr
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.formats.dicts import as_messages
 from qwenvl_kit.media.loader import fetch_media
 from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.viewing import thumbnail_of
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.order import is_continued
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
@@ -58,6 +64,21 @@ class Conversation:
     def messages(self) -> tuple[Message, ...]:
         """Everything that was said so far, the answers included."""
         return self._messages
+
+    def __repr__(self) -> str:
+        last = next((turn.text for turn in reversed(self._turns()) if turn.text), "")
+        return short_repr("Conversation", last, messages=len(self._messages))
+
+    def _repr_html_(self) -> str:
+        told = facts(count(len(self._messages), "message"))
+        return framed(conversation_html(self._turns(), self._thumbnail), told)
+
+    def _turns(self) -> list[Turn]:
+        return [Turn.of(message.role, message.parts) for message in self._messages]
+
+    def _thumbnail(self, part: Any) -> Shown:
+        """A picture of the conversation, or words in its place."""
+        return thumbnail_of(part, self._policy)
 
     def ask(
         self,

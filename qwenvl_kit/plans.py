@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from qwenvl_kit.geometry import PixelMap, Region, Size
 from qwenvl_kit.tables import Table
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,17 @@ class ImagePlan:
             orientation=self.orientation,
         )
 
+    def show(self) -> PIL.Image.Image:
+        """Return the picture as the model sees it, opened again; see `Plan.show`."""
+        from qwenvl_kit.display.viewing import show
+
+        return show(self, self)
+
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.plans import image_plan_html
+
+        return image_plan_html(self)
+
 
 @dataclass(frozen=True)
 class VideoPlan:
@@ -65,6 +80,22 @@ class VideoPlan:
     timestamps_seconds: tuple[float, ...]
     tokens: int
     duration_seconds: float | None = None
+
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.plans import video_plan_repr
+
+        return video_plan_repr(self)
+
+    def show(self) -> PIL.Image.Image:
+        """Return the chosen frames with their times as one picture; see `Plan.show`."""
+        from qwenvl_kit.display.viewing import show
+
+        return show(self, self)
+
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.plans import video_plan_html
+
+        return video_plan_html(self)
 
 
 @dataclass(frozen=True)
@@ -153,8 +184,41 @@ class Plan:
     def __str__(self) -> str:
         return self._table().to_text()
 
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.text import short_repr
+
+        return short_repr(
+            "Plan",
+            prompt_tokens=self.prompt_tokens,
+            visual_tokens=self.visual_tokens,
+            images=len(self.images),
+            videos=len(self.videos),
+            max_new_tokens=self.max_new_tokens,
+            fits=self.fits,
+        )
+
+    def show(self) -> PIL.Image.Image:
+        """Return all pictures as the model sees them, and the chosen frames of films, as one.
+
+        They are opened and decoded now, under the media policy of the chat. One picture keeps the
+        size at which the model sees it; of many each is made smaller. Frames have their times
+        below them. Pixels are resized by Pillow, which may differ from a backend's by up to two
+        steps of 255.
+
+        A plan holds paths alone. It finds a picture or array in memory for as long as your program
+        holds it, and never bytes or what came from the network.
+
+        Raises:
+            MediaError: there are no pictures, or one is not there any more or has changed.
+        """
+        from qwenvl_kit.display.viewing import show
+
+        return show(self, *self.media.values())
+
     def _repr_html_(self) -> str:
-        return self._table().to_html()
+        from qwenvl_kit.display.plans import plan_html
+
+        return plan_html(self, self._table())
 
     def _table(self) -> Table:
         text_tokens = self.prompt_tokens - self.visual_tokens

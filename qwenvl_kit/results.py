@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Union
 
 from qwenvl_kit.errors import QwenVLKitError
 from qwenvl_kit.messages.tool_parts import ToolCall, UnreadCall
 from qwenvl_kit.plans import Plan
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "repetition"]
 """The reason why an answer ended: the model or a stop string ended it ("stop"), `max_new_tokens` or
@@ -61,6 +66,15 @@ class TokenScore:
     def probability(self) -> float:
         """The probability, in [0, 1]."""
         return math.exp(self.logprob)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the token as plain values, which JSON can hold."""
+        others = [{"text": other.text, "logprob": other.logprob} for other in self.alternatives]
+        values = (self.text, self.token_id, self.logprob, self.probability, self.is_hidden, others)
+        return dict(zip(_TOKEN_COLUMNS, values))
+
+
+_TOKEN_COLUMNS = ("text", "token_id", "logprob", "probability", "is_hidden", "alternatives")
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,66 @@ class Reply:
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.replies import reply_repr
+
+        return reply_repr(self)
+
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.replies import reply_html
+
+        return reply_html(self)
+
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Plot the probability of each token along the answer, with matplotlib.
+
+        Args:
+            ax: the axes to plot on; None makes a figure.
+
+        Raises:
+            MissingPackageError: matplotlib is not installed.
+            UnsupportedFeatureError: the reply has no scores.
+        """
+        from qwenvl_kit.display.plots import plot_pieces
+        from qwenvl_kit.display.replies import scored_pieces
+
+        return plot_pieces(scored_pieces(self), self.raw_confidence, ax)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer with its confidence and cost as plain values, which JSON can hold.
+
+        Tokens and plan are left out. `error` and `error_type` are None, as a `Failure` has the same
+        names.
+        """
+        return {
+            "request_id": self.request_id,
+            "text": self.text,
+            "confidence": self.confidence,
+            "raw_confidence": self.raw_confidence,
+            "is_abstained": self.is_abstained,
+            "finish_reason": self.finish_reason,
+            "thinking": self.thinking,
+            **asdict(self.usage),
+            **{f"{name}_seconds": value for name, value in asdict(self.timing).items()},
+            "tool_calls": [
+                {"name": call.name, "arguments": dict(call.arguments)} for call in self.tool_calls
+            ],
+            "samples": list(self.samples),
+            "warnings": list(self.warnings),
+            "error_type": None,
+            "error": None,
+        }
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the tokens as a pandas data frame, a row each; no rows without scores.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        from qwenvl_kit.display.records import to_frame
+
+        return to_frame((token.to_dict() for token in self.tokens or ()), _TOKEN_COLUMNS)
+
     @property
     def scores(self) -> tuple[TokenScore, ...]:
         """All generated tokens, the end token included; empty if the backend gives no scores."""
@@ -219,6 +293,16 @@ class Reply:
         if self.raw_text is None or not self.text or not self.raw_text.endswith(self.text):
             return 0
         return len(self.raw_text) - len(self.text)
+
+    @property
+    def text_bounds(self) -> Sequence[int] | None:
+        """The start of the first token as an index of `text`, then the end of each token.
+
+        A start may be negative, as tokens come before the text. None if the tokens do not make up
+        the text, as with tool calls in it, or there are no scores.
+        """
+        is_part = self.text and self._shown_of_raw().endswith(self.text)
+        return self._token_bounds if self.tokens and is_part else None
 
     def tokens_between(self, start: int, stop: int) -> tuple[TokenScore, ...]:
         """Return the tokens that overlap `text[start:stop]`; empty without scores.
@@ -310,9 +394,68 @@ class Failure:
     def __str__(self) -> str:
         return f"request {self.index} failed: {type(self.error).__name__}: {self.error}"
 
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.replies import failure_repr
+
+        return failure_repr(self.index, self.error, self.request_id)
+
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.replies import failure_html
+
+        return failure_html(f"request {self.index}", self.error)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return id and error as plain values, which JSON can hold."""
+        return {
+            "request_id": self.request_id,
+            "error_type": type(self.error).__name__,
+            "error": str(self.error),
+        }
+
 
 Result: TypeAlias = Union[Reply, Failure]
 """The result of one request of a batch."""
+
+_AnyResult = TypeVar("_AnyResult", bound=Result)
+
+
+class Results(list[_AnyResult]):
+    """A list of replies and failures that shows itself as a table.
+
+    It is a list in every other way: `ask_many` returns one where a list is promised, it equals a
+    list with the same results, and a slice of it is a plain list. `Results(some_list)` shows any
+    replies as a table.
+
+        results = chat.ask_many(requests)
+        Results(results[:100]).to_pandas().to_csv("answers.csv")
+    """
+
+    def __repr__(self) -> str:
+        from qwenvl_kit.display.replies import results_repr
+
+        return results_repr(self)
+
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.replies import results_html
+
+        return results_html(self)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return each reply and failure as plain values, in order, with the same names for all."""
+        records = [result.to_dict() for result in self]
+        names = dict.fromkeys(name for record in records for name in record)
+        return [{name: record.get(name) for name in names} for record in records]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a pandas data frame with a row for each reply and failure, in order.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        from qwenvl_kit.display.records import to_frame
+
+        records = self.to_dicts()
+        return to_frame(records, records[0] if records else ("request_id", "text", "error"))
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,6 @@ def _cells(row: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    from html import escape  # imported where it is needed: importing the package must be cheap
+    from qwenvl_kit.display.text import html  # importing the package must be cheap
 
-    return escape(text)
+    return html(text)

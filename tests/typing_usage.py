@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
 from typing_extensions import assert_type
 
 from qwenvl_kit import (
@@ -27,6 +28,7 @@ from qwenvl_kit import (
     Reply,
     Request,
     RequestLike,
+    Results,
     Sampling,
     TextPart,
     VideoPart,
@@ -158,6 +160,21 @@ def asking_many(chat: VisionChat) -> None:
         assert_type(event, BatchEvent)
         assert_type(event.delta, Delta | None)
     assert_type(stream.results, list[Reply | Failure])
+    shown = Results(stream.results[:10])
+    assert_type(shown, Results[Reply | Failure])
+    assert_type(shown.to_dicts(), list[dict[str, Any]])
+    filtered: list[Reply] = [reply for reply in shown if isinstance(reply, Reply)]
+    Results(filtered).to_pandas()
+
+
+def showing(chat: VisionChat, boxes: Boxes) -> None:
+    reply = chat.ask("What is this?", "photo.jpg")
+    assert_type(reply.to_dict(), dict[str, Any])
+    assert_type(reply.plan.show(), Image)
+    assert_type(chat.plan("?", "a.mp4").videos[0].show(), Image)
+    assert_type(boxes.draw(boxes.draw(), font="font.ttf"), Image)
+    assert_type(boxes.to_coco(file_name="photo.jpg"), dict[str, Any])
+    reply.plot().savefig("tokens.png")
 
 
 async def awaiting(chat: VisionChat) -> None:

@@ -33,6 +33,9 @@ from qwenvl_kit.checkpoints.weights import (
     pickled_weights,
     read_tensors,
 )
+from qwenvl_kit.display.blocks import preformatted
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import short_repr
 from qwenvl_kit.errors import CheckpointError, UnsafeWeightsError
 from qwenvl_kit.hardware import as_gigabytes
 from qwenvl_kit.safe_text import plain
@@ -87,6 +90,19 @@ class Inspection:
         lacking = [f"  missing: {sentence}" for sentence in self.missing]
         notes = [f"  note: {sentence}" for sentence in self.notes]
         return "\n".join(map(plain, (self.name, *table, *lacking, *notes)))
+
+    def __repr__(self) -> str:
+        return short_repr(
+            "Inspection",
+            self.name,
+            family=self.family,
+            parameters=self.num_parameters,
+            missing=len(self.missing),
+            notes=len(self.notes) or None,
+        )
+
+    def _repr_html_(self) -> str:
+        return framed(preformatted(str(self)))
 
 
 def inspect(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from qwenvl_kit.display.blocks import heading, table
+from qwenvl_kit.display.styles import framed
 from qwenvl_kit.safe_text import plain
 
 Status: TypeAlias = Literal["ok", "note", "problem"]
@@ -60,6 +62,13 @@ class Diagnosis:
     def __str__(self) -> str:
         return "\n".join([*self._lines(), "", self._summary()])
 
+    def __repr__(self) -> str:
+        return f"Diagnosis({self._summary().rstrip('.')}; print it)"
+
+    def _repr_html_(self) -> str:
+        rows = [(_MARKS[finding.status], finding.name, _told(finding)) for finding in self.findings]
+        return framed(heading(self._summary()), table(("", "check", "finding"), rows))
+
     def _lines(self) -> Iterator[str]:
         width = max((len(finding.name) for finding in self.findings), default=0)
         for finding in self.findings:
@@ -72,6 +81,11 @@ class Diagnosis:
         problems, notes = len(self.problems), len(self.notes)
         counts = f"{_count(problems, 'problem')}, {_count(notes, 'note')}"
         return f"{'Healthy' if self.is_healthy else 'Not healthy'}: {counts}."
+
+
+def _told(finding: Finding) -> str:
+    cure = f"\ncure: {_one_line(finding.cure)}" if finding.cure else ""
+    return f"{_one_line(finding.detail)}{cure}"
 
 
 def _count(number: int, noun: str) -> str:

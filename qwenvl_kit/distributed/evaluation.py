@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import qwenvl_kit.errors
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.distributed.datasets import ask_dataset
 from qwenvl_kit.errors import GenerationError, QwenVLKitError
+from qwenvl_kit.evaluation.answering import with_score
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.evaluating import chosen_items, greedy
 from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
@@ -20,6 +23,9 @@ from qwenvl_kit.evaluation.result import EvaluationResult
 from qwenvl_kit.evaluation.scored_run import metrics_of
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling
 from qwenvl_kit.requests import Request
+
+_REPORT_FILE = "_model.json"
+"""The file of the output folder with the report of a chat that answered."""
 
 
 def evaluate_on_ray(
@@ -60,6 +66,8 @@ def evaluate_on_ray(
 
     Raises:
         MissingPackageError: Ray Data is not installed.
+        EvaluationError: answers cannot be scored by their texts alone, as boxes in pixels of what
+            a model saw.
         JournalError: the folder has answers to other questions.
         QwenVLKitError: no actor could be started; it is the error of `chat_factory`.
     """
@@ -69,13 +77,15 @@ def evaluate_on_ray(
     import ray.data
 
     items = chosen_items(benchmark, limit, seed)
+    benchmark.check_without_reply()
+    benchmark.request(items[0])  # what fails here would fail each item
     places = {item.id: at for at, item in enumerate(benchmark)}
     settings = Request(
         "", sampling=sampling or greedy(benchmark.max_new_tokens), budget=budget, fit=fit
     )
     answered = ask_dataset(
         ray.data.from_items([{"id": item.id, "place": places[item.id]} for item in items]),
-        chat_factory,
+        _Reporting(chat_factory, Path(output).absolute()),
         partial(_request, benchmark),
         output=output,
         num_actors=num_actors,
@@ -89,8 +99,32 @@ def evaluate_on_ray(
     rows = {row["id"]: row for row in answered.iter_rows()}
     found = [_scored(benchmark, item, rows.get(item.id)) for item in items]
     record = new_record(None, benchmark, items, settings)
-    record = replace(record, seed=None if len(items) == len(benchmark) else seed)
+    drawn = None if len(items) == len(benchmark) else seed
+    record = replace(record, model=_report_in(Path(output)), seed=drawn)
     return EvaluationResult(record, tuple(found), metrics_of(benchmark))
+
+
+@dataclass(frozen=True)
+class _Reporting:
+    """A factory of chats that leaves the report of its chat in the output folder."""
+
+    chat_factory: Callable[[], VisionChat]
+    folder: Path
+
+    def __call__(self) -> VisionChat:
+        chat = self.chat_factory()
+        if isinstance(chat, VisionChat):
+            path = self.folder / _REPORT_FILE
+            partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+            partial_path.write_text(json.dumps(dict(chat.report())), encoding="utf-8")
+            os.replace(partial_path, path)
+        return chat
+
+
+def _report_in(folder: Path) -> dict[str, str]:
+    """The report of the chat that answered; empty if a folder has none."""
+    path = folder / _REPORT_FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _request(benchmark: Benchmark, row: Mapping[str, Any]) -> Request:
@@ -107,12 +141,8 @@ def _scored(
     if row["error"] is not None:
         return ScoredItem(item=item, error=_error(row["error"], row["error_message"]))
     answer = str(row["reply_text"])
-    return ScoredItem(
-        item=item,
-        answer=answer,
-        score=benchmark.score(item, answer),
-        confidence=row["reply_confidence"],
-    )
+    found = ScoredItem(item=item, answer=answer, confidence=row["reply_confidence"])
+    return with_score(found, lambda: benchmark.score(item, answer))
 
 
 def _error(name: str, message: str) -> QwenVLKitError:

@@ -15,6 +15,7 @@ from qwenvl_kit.evaluation.data.rows import Row, Rows
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, digest_items
 from qwenvl_kit.evaluation.judge_prompts import read_verdict, verdict_prompt
 from qwenvl_kit.evaluation.metrics import ACCURACY, Metric
+from qwenvl_kit.evaluation.naming import name_of
 from qwenvl_kit.evaluation.prompting import Prompt, chosen_prompt
 from qwenvl_kit.evaluation.scoring.by_name import Scorer, scorer_named
 from qwenvl_kit.messages.message import Message
@@ -94,7 +95,10 @@ class Benchmark(Sequence[EvaluationItem]):
         self._names.check(self._rows.columns, self._rows.name)
         self._scorer = scorer_named(scorer)
         self._is_judged = scorer == "judged"
+        self.scorer_name, self.own_prompt = name_of(scorer), ""
         self.prompt_name, self._prompt = chosen_prompt(self.prompts, prompt)
+        if self.prompt_name not in self.prompts:
+            self.own_prompt = name_of(prompt)
         self.name = name or self.title or self._rows.name
         self._items = [item for row in self._rows for item in self.items_of(row)]
         self.check()
@@ -170,6 +174,18 @@ class Benchmark(Sequence[EvaluationItem]):
     def score_reply(self, item: EvaluationItem, reply: Reply) -> ItemScore:
         """Score the reply of a model; most rules need nothing but its text."""
         return self.score(item, reply.text)
+
+    @property
+    def needs_judge(self) -> bool:
+        """True if all answers are left to a judge."""
+        return self._is_judged
+
+    def check_without_reply(self) -> None:
+        """Refuse a benchmark whose answers cannot be scored by their texts alone.
+
+        Raises:
+            EvaluationError: the rule needs more of a reply.
+        """
 
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str | None:
         """Return the text that asks a judge about an answer; None if the rule needs no judge."""

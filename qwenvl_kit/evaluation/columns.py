@@ -152,12 +152,18 @@ def choices_of(row: Row, names: Names) -> tuple[str, ...]:
     """Return the options of a row: the cells A, B, C, ... or the list in one cell.
 
     Raises:
-        EvaluationError: there are more options than letters.
+        EvaluationError: there are more options than letters, or one between others is empty.
     """
-    letters = [row[letter] for letter in ascii_uppercase if letter in row]
+    letters = [letter for letter in ascii_uppercase if letter in row]
     if letters:
-        filled = [letter for letter in letters if not is_empty(letter)]
-        found = [text_cell(option, row.where, "option") for option in filled]
+        filled = [letter for letter in letters if not is_empty(row[letter])]
+        if filled != letters[: len(filled)]:
+            raise EvaluationError(
+                f"the row has the options {', '.join(filled)}, and an empty one between them",
+                expected="options without a gap, as their letters are shown in order",
+                where=row.where,
+            )
+        found = [text_cell(row[letter], row.where, "option") for letter in filled]
     else:
         found = list_cell(cell(row, names), row.where, "choices")
     if len(found) > len(ascii_uppercase):

@@ -7,6 +7,7 @@ from typing import Any
 
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.metrics import Metric
+from qwenvl_kit.evaluation.record import EvaluationRecord
 from qwenvl_kit.evaluation.result import EvaluationResult
 from qwenvl_kit.journal import fingerprint
 from qwenvl_kit.safe_text import escaped
@@ -16,6 +17,8 @@ _CONDITIONS = (
     "budget",
     "sampling",
     "thinking",
+    "fit",
+    "scorer",
     "method",
     "conditions",
     "judge",
@@ -30,7 +33,8 @@ def check_comparable(first: EvaluationResult, second: EvaluationResult) -> None:
     """Refuse runs whose scores cannot be compared item by item.
 
     Raises:
-        EvaluationError: they are of other data, prompts, items or metrics; it says what differs.
+        EvaluationError: they are of other data, prompts, items, scorers or metrics; the error says
+            what differs.
     """
     ours, theirs = first.record, second.record
     if ours.benchmark != theirs.benchmark:
@@ -45,9 +49,11 @@ def check_comparable(first: EvaluationResult, second: EvaluationResult) -> None:
             hint="evaluate both with the same limit and seed",
         )
     if ours.prompts != theirs.prompts:
-        raise _other("prompts", ours.prompt, theirs.prompt)
+        raise _other("prompts", _prompt(ours), _prompt(theirs))
     if [each.id for each in first.items] != [each.id for each in second.items]:
         raise _other("items", _part(first), _part(second))
+    if ours.scorer and theirs.scorer and ours.scorer != theirs.scorer:
+        raise _other("scorers", ours.scorer, theirs.scorer, hint="score both by one rule")
     if fingerprint(_rules(first)) != fingerprint(_rules(second)):
         raise _other("metrics", _names(first.metrics), _names(second.metrics))
 
@@ -62,7 +68,7 @@ def differing_conditions(first: EvaluationResult, second: EvaluationResult) -> I
             before, after = ours.get(key), theirs.get(key)
             if fingerprint([before]) != fingerprint([after]):
                 what = name if key in ("", name) else f"{name}, {key}"
-                yield f"other {what}: {shown(before)} -> {shown(after)}"
+                yield f"other {what}: {shown(_given(before))} -> {shown(_given(after))}"
 
 
 def shown(value: object) -> str:
@@ -86,6 +92,10 @@ def _data(data: Mapping[str, str]) -> str:
     return f"{data.get('name', '')} ({data.get('digest', '')[:12]})"
 
 
+def _prompt(record: EvaluationRecord) -> str:
+    return f"{record.prompt} ({shown(record.own_prompt)})" if record.own_prompt else record.prompt
+
+
 def _part(result: EvaluationResult) -> str:
     record = result.record
     seed = "" if record.seed is None else f", seed {record.seed}"
@@ -101,3 +111,8 @@ def _rules(result: EvaluationResult) -> list[Any]:
 
 def _names(metrics: Sequence[Metric]) -> str:
     return ", ".join(each.name for each in metrics)
+
+
+def _given(value: object) -> object:
+    """A value of a record; None for an empty text, which nobody gave."""
+    return None if value == "" else value

@@ -13,7 +13,9 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.comparable import check_comparable, differing_conditions, shown
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
+from qwenvl_kit.evaluation.reports.figures import units_left_out
 from qwenvl_kit.evaluation.result import EvaluationResult, load_result
+from qwenvl_kit.evaluation.scored_run import headline_of
 from qwenvl_kit.evaluation.statistics.estimates import ROUNDS
 from qwenvl_kit.evaluation.statistics.paired import PairedDifference, paired_differences
 from qwenvl_kit.evaluation.statistics.significance import holm
@@ -84,7 +86,11 @@ class RunComparison:
 
     @property
     def difference(self) -> float:
-        """The difference of the first metric, in [-1, 1]."""
+        """The difference of the first metric, in [-1, 1].
+
+        Raises:
+            EvaluationError: none of its units was answered in both runs.
+        """
         return self._headline.difference
 
     @property
@@ -135,10 +141,13 @@ class RunComparison:
 
     @property
     def _headline(self) -> PairedDifference:
-        return next(iter(self.differences.values()))
+        return headline_of(self.differences, self.first.metrics)
 
     def _notes(self) -> Iterator[str]:
-        if self.is_different:
+        headline = self.first.metrics[0].name
+        if headline not in self.differences:
+            yield f"no unit of {headline} was answered in both runs: there is no difference of it"
+        elif self.is_different:
             yield "the interval of the difference does not hold 0"
         else:
             yield (
@@ -151,6 +160,8 @@ class RunComparison:
                 f"{self.num_left_out:,} of {total:,} items failed in one of the runs and are in "
                 "no mean"
             )
+            failed = [*self.first.failed, *self.second.failed]
+            yield from units_left_out(self.first.metrics, self.first.items, failed)
         if num_values := sum(map(len, self.by_group.values())):
             yield f"p of groups is corrected for {num_values:,} of them (Holm)"
         yield from self.notes
@@ -177,7 +188,7 @@ def compare_runs(
 
     Most of what makes scores vary is items that are hard or easy for both, which a comparison item
     by item leaves out: it sees differences that two intervals do not. Items that failed in one of
-    the runs are left out and counted.
+    the runs are left out and counted, and so are units of several items of which one failed.
 
     Args:
         a: the first run, or the path of a saved one.
@@ -187,14 +198,14 @@ def compare_runs(
         seed: the seed of the draws.
 
     Raises:
-        EvaluationError: the runs are of other data, prompts, items or metrics, or no item was
-            answered in both; the error says what differs.
+        EvaluationError: the runs are of other data, prompts, items, scorers or metrics, or no
+            item was answered in both; the error says what differs.
     """
     first, second = _result(a, "a"), _result(b, "b")
     check_comparable(first, second)
     settings = {"level": level, "rounds": rounds, "seed": seed}
     ours, theirs = _both_answered(first, second)
-    differences = paired_differences(ours, theirs, first.metrics, **settings)  # type: ignore[arg-type]
+    differences = paired_differences(first.items, second.items, first.metrics, **settings)  # type: ignore[arg-type]
     changed = [
         ChangedItem(one, other)
         for one, other in zip(ours, theirs, strict=True)
@@ -205,7 +216,7 @@ def compare_runs(
         first=first,
         second=second,
         differences=differences,
-        by_group=_by_group(ours, theirs, first.metrics, settings),
+        by_group=_by_group(first.items, second.items, first.metrics, settings),
         better=tuple(sorted((c for c in changed if c.change > 0), key=lambda c: -c.change)),
         worse=tuple(sorted((c for c in changed if c.change < 0), key=lambda c: c.change)),
         num_compared=len(ours),
@@ -252,9 +263,14 @@ def _by_group(
 ) -> dict[str, dict[str, PairedDifference]]:
     """The difference of the first metric for each value of each group."""
     found: dict[str, dict[str, PairedDifference]] = {}
-    values = sorted({(name, value) for each in ours for name, value in each.item.groups.items()})
-    for name, value in values:
-        kept = [at for at, each in enumerate(ours) if each.item.groups.get(name) == value]
+    values = {
+        (name, value)
+        for each in ours
+        for name in each.item.group_names
+        for value in each.item.values_of(name)
+    }
+    for name, value in sorted(values):
+        kept = [at for at, each in enumerate(ours) if value in each.item.values_of(name)]
         part = paired_differences(
             [ours[at] for at in kept], [theirs[at] for at in kept], metrics, **settings
         )

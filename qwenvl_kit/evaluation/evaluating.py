@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.answering import Asking, answer_by_probability, answer_by_text
+from qwenvl_kit.evaluation.answering import (
+    Asking,
+    answer_by_probability,
+    answer_by_text,
+    with_score,
+)
 from qwenvl_kit.evaluation.benchmark import Benchmark
+from qwenvl_kit.evaluation.data.blanks import is_empty
+from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.items import EvaluationItem, ScoredItem
 from qwenvl_kit.evaluation.judging import judge_unread
 from qwenvl_kit.evaluation.progress import Progress
-from qwenvl_kit.evaluation.record import EvaluationRecord, Method, new_record
+from qwenvl_kit.evaluation.record import EvaluationRecord, Method, digest_prompts, new_record
 from qwenvl_kit.evaluation.result import EvaluationResult
 from qwenvl_kit.evaluation.scored_run import metrics_of
 from qwenvl_kit.journal import Journal, model_facts
@@ -29,6 +37,9 @@ if TYPE_CHECKING:
 
 JOURNAL_KIND = "evaluate"
 """The kind of journal that an evaluation writes."""
+
+CONDITIONS_KEY = "\0conditions"
+"""The key under which a journal has the record of the evaluation that began it."""
 
 
 @explains_wrong_arguments
@@ -83,8 +94,13 @@ def evaluate(
         JournalError: the file belongs to another evaluation: it says what differs.
         UnsupportedFeatureError: `method="probability"` on a backend without log-probabilities.
     """
-    _check(benchmark, limit, seed, method)
+    _check(benchmark, limit, seed, method, max_batch_size)
     check_sampling(sampling)
+    if judge is None and benchmark.needs_judge:
+        raise EvaluationError(
+            f"{benchmark.name} leaves its answers to a judge, and none was given",
+            expected="judge=..., a chat",
+        )
     benchmark = benchmark.for_chat(chat)
     items = chosen_items(benchmark, limit, seed)
     settings = Request(
@@ -138,13 +154,17 @@ def chosen_items(benchmark: Benchmark, limit: int | None, seed: int) -> list[Eva
     groups: dict[str, list[int]] = {}
     for at, item in enumerate(benchmark):
         groups.setdefault(benchmark.drawn_with(item), []).append(at)
-    together = list(groups.values())
     places: list[int] = []
-    for group in random.Random(seed).sample(together, len(together)):
+    for name in sorted(groups, key=partial(_lot, seed)):
         if len(places) >= limit:
             break
-        places += group
+        places += groups[name]
     return [benchmark[at] for at in sorted(places)]
+
+
+def _lot(seed: int, name: str) -> bytes:
+    """The lot of a name in a draw, whatever other names there are, and in whatever order."""
+    return hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _opened(
@@ -160,6 +180,7 @@ def _opened(
         "benchmark": record.benchmark,
         "data": benchmark.digest,
         "prompt": record.prompt,
+        "prompts": digest_prompts(benchmark, benchmark),
         "conditions": record.conditions,
         "method": record.method,
         "model": model_facts(chat.report()),
@@ -167,18 +188,24 @@ def _opened(
         "budget": record.budget,
         "thinking": record.thinking,
     }
-    return Journal.open(path, kind=JOURNAL_KIND, settings=settings)
+    journal = Journal.open(path, kind=JOURNAL_KIND, settings=settings)
+    if CONDITIONS_KEY not in journal:
+        journal.add(CONDITIONS_KEY, asdict(record))
+    return journal
 
 
-def _check(benchmark: object, limit: object, seed: object, method: object) -> None:
+def _check(
+    benchmark: object, limit: object, seed: object, method: object, max_batch_size: object
+) -> None:
     if not isinstance(benchmark, Benchmark):
         raise EvaluationError(
             f"a benchmark of type {type(benchmark).__name__} was given",
             expected='a benchmark, such as DocVQA("DocVQA_VAL.tsv") or Benchmark("mine.jsonl")',
         )
-    for name, value, least in (("limit", limit, 1), ("seed", seed, 0)):
+    numbers = (("limit", limit, 1), ("seed", seed, 0), ("max_batch_size", max_batch_size, 1))
+    for name, value, least in numbers:
         is_number = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        if not is_number and not (name == "limit" and value is None):
+        if not is_number and not (name != "seed" and value is None):
             raise EvaluationError(
                 f"{name}={value!r} was given", expected=f"a whole number, {least} or more"
             )
@@ -186,43 +213,47 @@ def _check(benchmark: object, limit: object, seed: object, method: object) -> No
         raise EvaluationError(f"method={method!r} was given", expected="'text' or 'probability'")
 
 
-def scored(benchmark: Benchmark, item: EvaluationItem, answer: str, **more: Any) -> ScoredItem:
-    """Return an item with an answer and its score."""
-    return ScoredItem(item=item, answer=answer, score=benchmark.score(item, answer), **more)
-
-
 def score_answers(
-    benchmark: Benchmark, answers: Mapping[str, str], *, name: str = "answers from elsewhere"
+    benchmark: Benchmark, answers: Mapping[Any, Any], *, name: str = "answers from elsewhere"
 ) -> EvaluationResult:
     """Score answers that something else has given, such as a file of predictions.
 
         rows = csv.DictReader(open("predictions.csv"))
         result = score_answers(benchmark, {row["index"]: row["prediction"] for row in rows})
 
-    Items without an answer are failures, counted apart.
+    Items without an answer, or with None or NaN for one, are failures, counted apart.
 
     Args:
         benchmark: the questions.
-        answers: the answer of each item, by its id.
+        answers: the answer of each item, by its id; numbers are taken as texts.
         name: a name for what has answered.
 
     Raises:
-        EvaluationError: an answer has the id of no item.
+        EvaluationError: an answer has the id of no item, or is no text.
     """
+    given = {
+        text_cell(key, "answers", "id"): value
+        if isinstance(value, str) or not is_empty(value)
+        else None
+        for key, value in answers.items()
+    }
     known = {item.id for item in benchmark}
-    if strangers := [key for key in answers if key not in known]:
+    if strangers := [key for key in given if key not in known]:
         raise EvaluationError(
             f"{len(strangers):,} answers have the id of no item, such as {strangers[0]!r}",
             expected=f"ids of {benchmark.name}, such as {benchmark[0].id!r}",
         )
-    items: Sequence[EvaluationItem] = list(benchmark)
-    record = new_record(None, benchmark, items)
-    record = replace(record, model={"model": name})
-    missing = EvaluationError("no answer was given", expected="an answer for each item")
-    found = [
-        scored(benchmark, item, answers[item.id])
-        if item.id in answers
-        else ScoredItem(item=item, error=missing)
-        for item in items
-    ]
+    record = replace(new_record(None, benchmark, list(benchmark)), model={"model": name})
+    found = [_from_elsewhere(benchmark, item, given.get(item.id)) for item in benchmark]
     return EvaluationResult(record, tuple(found), metrics_of(benchmark))
+
+
+def _from_elsewhere(benchmark: Benchmark, item: EvaluationItem, answer: Any) -> ScoredItem:
+    """An item with an answer and its score; a failure if there is none."""
+    if answer is None:
+        return ScoredItem(
+            item=item,
+            error=EvaluationError("no answer was given", expected="an answer for each item"),
+        )
+    found = ScoredItem(item=item, answer=text_cell(answer, item.where, "answer"))
+    return with_score(found, lambda: benchmark.score(item, found.answer or ""))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qwenvl_kit.errors import release_frames
+from qwenvl_kit.evaluation.answering import with_score
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.options import Sampling
@@ -16,7 +18,8 @@ from qwenvl_kit.results import Reply
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
 
-_MAX_NEW_TOKENS = 128
+_MAX_NEW_TOKENS = 1024
+"""Room for a judge that thinks first."""
 
 
 def judge_unread(
@@ -27,7 +30,7 @@ def judge_unread(
 ) -> list[ScoredItem]:
     """Return the items, those that could not be read with what a judge reads of them.
 
-    A judge that fails for an item leaves it as it is: unread, and wrong.
+    An item for which the judge fails is a failure with the judge's error: it has no score.
 
     Args:
         judge: the chat that judges.
@@ -52,9 +55,12 @@ def judge_unread(
     for at, result in zip(asked, results, strict=True):
         if isinstance(result, Reply):
             judged[at] = _judged(benchmark, found[at], result.text)
+        else:
+            release_frames(result.error)
+            judged[at] = replace(found[at], score=None, error=result.error)
     return judged
 
 
 def _judged(benchmark: Benchmark, found: ScoredItem, judged: str) -> ScoredItem:
-    score = benchmark.score_judged(found.item, found.answer or "", judged)
-    return replace(found, score=score, judge_answer=judged)
+    told = replace(found, judge_answer=judged)
+    return with_score(told, lambda: benchmark.score_judged(found.item, found.answer or "", judged))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from qwenvl_kit.display.progress import progress_bar
 from qwenvl_kit.evaluation.items import ScoredItem
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._is_shown:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=self._num_items, unit="item")
+            self._bar = progress_bar()(total=self._num_items, unit="item")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qwenvl_kit.evaluation.benchmark import Benchmark
 from qwenvl_kit.evaluation.items import EvaluationItem, digest_items
+from qwenvl_kit.evaluation.naming import name_of
 from qwenvl_kit.journal import fingerprint
-from qwenvl_kit.options import as_budget
+from qwenvl_kit.options import Fit, as_budget
 
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
@@ -34,6 +35,10 @@ class EvaluationRecord:
         items: the digest of the items that were asked: ids, questions, options, right answers.
         prompt: the name of the prompt.
         prompts: the digest of all texts that were asked.
+        own_prompt: the text of a prompt of one's own, with its fields; the qualified name of a
+            function; empty for one of the benchmark's prompts.
+        scorer: the name of the rule that scores answers, or the qualified name of a function; empty
+            in files of releases that did not keep it.
         conditions: further settings that decide answers, such as the frames of films.
         num_all: the number of items in the data.
         seed: the seed by which a part of them was drawn; None if all were asked.
@@ -42,6 +47,7 @@ class EvaluationRecord:
         sampling: the settings of generation.
         budget: the visual tokens of pictures.
         thinking: the setting of thoughts; None for the template's own.
+        fit: "refuse" or "shrink" for items that are too long; None for the chat's own.
         judge: the report of the chat that judged; empty without a judge.
         versions: versions of Python and of the packages that answer.
         begun: the time at which it began, in UTC, as ISO 8601 has it.
@@ -54,12 +60,15 @@ class EvaluationRecord:
     prompt: str
     prompts: str
     num_all: int
+    own_prompt: str = ""
+    scorer: str = ""
     seed: int | None = None
     method: str = "text"
     model: Mapping[str, str] = field(default_factory=dict)
     sampling: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     thinking: bool | None = None
+    fit: Fit | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
     judge: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -96,15 +105,29 @@ def new_record(
         items=digest_items(items),
         prompt=benchmark.prompt_name,
         prompts=digest_prompts(benchmark, items),
+        own_prompt=benchmark.own_prompt,
+        scorer=_scorer(benchmark),
         conditions=dict(benchmark.conditions),
         num_all=len(benchmark),
         model=model,
         sampling=sampling,
         budget=budget,
         thinking=None if settings is None else settings.thinking,
+        fit=None if settings is None else settings.fit,
         versions=_versions(),
         **more,
     )
+
+
+def _scorer(benchmark: Benchmark) -> str:
+    """The name of the rule: that of a subclass, if it has one of its own."""
+    for own, general in (
+        (type(benchmark).score_reply, Benchmark.score_reply),
+        (type(benchmark).score, Benchmark.score),
+    ):
+        if own is not general:
+            return name_of(own)
+    return benchmark.scorer_name
 
 
 def _settings(chat: VisionChat | None, settings: Request | None) -> tuple[dict[str, Any], ...]:

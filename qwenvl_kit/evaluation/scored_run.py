@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qwenvl_kit.calibration import CalibrationReport, Calibrator
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics
+from qwenvl_kit.evaluation.statistics.estimates import (
+    Estimate,
+    estimate_metrics,
+    has_items,
+    parts_of,
+)
 
 if TYPE_CHECKING:
     from qwenvl_kit.calibration.calibrator import Method
     from qwenvl_kit.calibration.signals import Signal
+
+Figure = TypeVar("Figure")
+"""An estimate, or a difference."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,8 @@ class ScoredRun:
     """The items of an evaluation with their scores; `EvaluationResult` adds tables and files.
 
     Scores are in [0, 1]; tables show them times 100, as publications do. Items that failed have
-    no score: they are in no mean, and are counted in `num_failed`. An answer that could not be read
+    no score: they are in no mean, nor is a unit of several items of which one failed, and are
+    counted in `num_failed`. An answer that could not be read
     is wrong, and is counted in `num_unread` as well.
 
     Attributes:
@@ -45,14 +54,14 @@ class ScoredRun:
     @cached_property
     def estimates(self) -> Mapping[str, Estimate]:
         """Each metric by its name, with its interval; empty if no item was answered."""
-        return estimate_metrics(self.answered, self.metrics)
+        return estimate_metrics(self.items, self.metrics)
 
     @property
     def score(self) -> float:
         """The first metric, in [0, 1], over the items that were answered.
 
         Raises:
-            EvaluationError: no item was answered.
+            EvaluationError: no item was answered, or none that the first metric counts.
         """
         return self._headline.value
 
@@ -61,7 +70,7 @@ class ScoredRun:
         """The 95% interval of the score, by a bootstrap over clusters.
 
         Raises:
-            EvaluationError: no item was answered.
+            EvaluationError: as `score`.
         """
         return self._headline.low, self._headline.high
 
@@ -69,8 +78,9 @@ class ScoredRun:
     def by_group(self) -> Mapping[str, Mapping[str, Estimate]]:
         """The score of each value of each group, such as `by_group["language"]["ja"]`.
 
-        It is that of the first metric in which items of the group count. An item with several
-        values, such as skills, counts for each of them.
+        It is that of the first metric in which items of the value count; a value is left out if
+        none of their units was answered. An item with several values, such as skills, counts for
+        each of them.
         """
         names = dict.fromkeys(name for each in self.answered for name in each.item.group_names)
         return {name: self._of_group(name) for name in names}
@@ -163,35 +173,75 @@ class ScoredRun:
                 expected="at least one answer",
                 hint="result.failed has the errors",
             )
-        return self.estimates[self.metrics[0].name]
+        return headline_of(self.estimates, self.metrics)
 
     def _of_group(self, name: str) -> dict[str, Estimate]:
         of_value: dict[str, list[ScoredItem]] = {}
-        for each in self.answered:
+        for each in self.items:
             for value in each.item.values_of(name):
                 of_value.setdefault(value, []).append(each)
-        found = {
-            value: estimate_metrics(of_value[value], self.metrics) for value in sorted(of_value)
-        }
-        return {value: each[self._told_by(each)] for value, each in found.items() if each}
+        found = {value: self._of_value(of_value[value]) for value in sorted(of_value)}
+        return {value: each for value, each in found.items() if each is not None}
 
-    def _told_by(self, estimates: Mapping[str, Estimate]) -> str:
-        """The first metric that there is: questions without a figure have no figure accuracy."""
-        return next(metric.name for metric in self.metrics if metric.name in estimates)
+    def _of_value(self, items: Sequence[ScoredItem]) -> Estimate | None:
+        """The first metric in which items count; None if none of their units was answered."""
+        counted = (each for each in self.metrics if has_items(each, self.metrics, items))
+        metric = next(counted, None)
+        return None if metric is None else estimate_metrics(items, self.metrics).get(metric.name)
+
+
+def headline_of(found: Mapping[str, Figure], metrics: Sequence[Metric]) -> Figure:
+    """Return the figure of the first metric, never that of another.
+
+    Args:
+        found: the figures of metrics by their names.
+        metrics: the metrics of the benchmark.
+
+    Raises:
+        EvaluationError: there is none, as no item counts in the metric; it names those there are.
+    """
+    name = metrics[0].name
+    if name not in found:
+        others = ", ".join(map(repr, found))
+        raise EvaluationError(
+            f"no unit of the metric {name!r} was answered",
+            expected="answers to items that it counts",
+            hint=f"the metrics that there are: {others}" if others else "result.failed",
+        )
+    return found[name]
 
 
 def metrics_of(benchmark: Any) -> tuple[Metric, ...]:
     """Return the metrics of a benchmark, checked.
 
     Raises:
-        EvaluationError: there are none, or one is a mean of metrics that there are not.
+        EvaluationError: see `checked_metrics`.
     """
-    metrics: Sequence[Metric] = tuple(benchmark.metrics)
-    names = {metric.name for metric in metrics}
-    missing = [name for metric in metrics for name in metric.of if name not in names]
+    return checked_metrics(benchmark.metrics, benchmark.name)
+
+
+def checked_metrics(metrics: Sequence[Metric], name: str) -> tuple[Metric, ...]:
+    """Return metrics, if each of them is a mean of units or, in the end, of such metrics.
+
+    Args:
+        metrics: the metrics.
+        name: the name of their benchmark.
+
+    Raises:
+        EvaluationError: there are none, two have one name, or one is a mean of metrics that there
+            are not, or of itself.
+    """
+    names = [metric.name for metric in metrics]
+    missing = [each for metric in metrics for each in metric.of if each not in names]
     if not metrics or missing:
         raise EvaluationError(
-            f"{benchmark.name} has no metric {missing[0]!r}" if missing else "no metrics",
+            f"{name} has no metric {missing[0]!r}" if missing else f"{name} has no metrics",
             expected="at least one metric, and each that another is a mean of",
         )
+    if twice := [each for at, each in enumerate(names) if each in names[:at]]:
+        raise EvaluationError(
+            f"{name} has two metrics {twice[0]!r}", expected="a name of its own for each metric"
+        )
+    for metric in metrics:
+        parts_of(metric, metrics)
     return tuple(metrics)

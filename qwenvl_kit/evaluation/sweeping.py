@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmark import Benchmark
+from qwenvl_kit.evaluation.budget_order import order_of_budgets
 from qwenvl_kit.evaluation.comparing import RunComparison, compare_runs
-from qwenvl_kit.evaluation.evaluating import JOURNAL_KIND, evaluate
+from qwenvl_kit.evaluation.evaluating import evaluate
 from qwenvl_kit.evaluation.record import Method
 from qwenvl_kit.evaluation.result import EvaluationResult
-from qwenvl_kit.journal import read_records
+from qwenvl_kit.evaluation.statistics.paired import PairedDifference
+from qwenvl_kit.evaluation.sweep_journals import journal_of, num_kept, seconds_per_item
 from qwenvl_kit.options import BudgetChoice, Fit, Sampling, as_budget
 from qwenvl_kit.tables import Table
 
@@ -37,8 +37,9 @@ class SweepRun:
         result: the result.
         seconds_per_item: the seconds that an item took, of those that were asked now; None if a
             journal had all of them. Requests that run together share their time.
-        against_largest: the comparison with the run of most visual tokens, which is its first; None
-            for that run itself, and if no item was answered in both.
+        against_largest: the comparison with the run of the largest budget that has answers, which
+            is its first; None for that run itself, if no item was answered in both, and if nobody
+            knows the largest.
     """
 
     budget: str
@@ -53,7 +54,8 @@ class SweepResult:
 
     Attributes:
         name: the name of the benchmark.
-        runs: the runs, those with fewest visual tokens first.
+        runs: the runs, those of the smallest budgets first; if nobody knows their order, as they
+            were given.
     """
 
     name: str
@@ -106,8 +108,16 @@ class SweepResult:
 
     def _notes(self) -> Iterator[str]:
         yield "visual tokens and seconds are those of an item, on average"
-        yield "the difference is paired, item by item; if its interval holds 0, it is not certain"
+        if any(_difference(run) is not None for run in self.runs):
+            yield (
+                "the difference is paired, item by item; if its interval holds 0, it is not certain"
+            )
+        elif len(self.runs) > 1:
+            yield "nothing is compared: no budget is known as the largest, or no items are shared"
         for run in self.runs:
+            headline = run.result.metrics[0].name
+            if run.result.answered and headline not in run.result.estimates:
+                yield f"{run.budget}: no unit of {headline} was answered"
             if failed := run.result.num_failed:
                 yield f"{run.budget}: {failed:,} of {len(run.result.items):,} items failed"
 
@@ -159,8 +169,8 @@ def sweep(
     named = _named(budgets)
     runs = []
     for name, budget in named.items():
-        journal = _journal(journal_folder, benchmark.name, name)
-        known = _num_kept(journal)
+        journal = journal_of(journal_folder, benchmark.name, name)
+        known = num_kept(journal)
         result = evaluate(
             chat,
             benchmark,
@@ -176,8 +186,8 @@ def sweep(
             max_batch_size=max_batch_size,
             progress=progress,
         )
-        runs.append(SweepRun(name, result, _seconds(result, known, _num_kept(journal))))
-    return SweepResult(benchmark.name, tuple(_compared(runs)))
+        runs.append(SweepRun(name, result, seconds_per_item(result, known, num_kept(journal))))
+    return SweepResult(benchmark.name, tuple(_compared(runs, [*named.values()])))
 
 
 def _named(budgets: Sequence[BudgetChoice]) -> dict[str, BudgetChoice]:
@@ -202,55 +212,31 @@ def _in_words(budget: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in values if value is not None) or "native"
 
 
-def _journal(folder: str | os.PathLike[str] | None, benchmark: str, name: str) -> Path | None:
-    if folder is None:
-        return None
-    path = Path(os.fsdecode(folder))
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EvaluationError(
-            f"the folder of journals cannot be made: {error.strerror or error}",
-            expected="a folder that this user may write to",
-            where=str(path),
-        ) from error
-    safe = re.sub(r"[^\w.-]+", "_", f"{benchmark}.{name}")
-    return path / f"{safe[:120]}.jsonl"
-
-
-def _num_kept(journal: Path | None) -> int:
-    """The number of answers in a journal; 0 if there is none yet, or it is not complete."""
-    if journal is None or not journal.exists() or not journal.stat().st_size:
-        return 0
-    return sum(1 for _ in read_records(journal, kind=JOURNAL_KIND))
-
-
-def _seconds(result: EvaluationResult, before: int, after: int) -> float | None:
-    """The seconds of an item, of those that no journal had before."""
-    asked = after - before + result.num_failed if after else len(result.items)
-    seconds = result.record.seconds
-    return None if asked <= 0 or seconds is None else seconds / asked
-
-
-def _compared(runs: Sequence[SweepRun]) -> Iterator[SweepRun]:
-    """The runs in the order of their visual tokens, each compared with the last."""
-    ordered = sorted(runs, key=lambda run: run.result.mean_visual_tokens or 0.0)
-    largest = ordered[-1]
+def _compared(runs: Sequence[SweepRun], budgets: Sequence[BudgetChoice]) -> Iterator[SweepRun]:
+    """The runs in the order of their budgets, each compared with the largest that has answers."""
+    tokens = [run.result.mean_visual_tokens for run in runs]
+    has_answers = [bool(run.result.answered) for run in runs]
+    places = order_of_budgets(budgets, tokens, has_answers)
+    ordered = list(runs) if places is None else [runs[at] for at in places]
+    known = () if places is None else reversed(ordered)
+    largest = next((run for run in known if run.result.answered), None)
     for run in ordered:
-        is_compared = run is not largest and _share_answers(largest.result, run.result)
-        compared = compare_runs(largest.result, run.result) if is_compared else None
+        compared = None
+        if largest is not None and run is not largest and _share_answers(largest, run):
+            compared = compare_runs(largest.result, run.result)
         yield SweepRun(run.budget, run.result, run.seconds_per_item, compared)
 
 
-def _share_answers(first: EvaluationResult, second: EvaluationResult) -> bool:
+def _share_answers(first: SweepRun, second: SweepRun) -> bool:
     """True if there is an item that both answered."""
-    return not {each.id for each in first.answered}.isdisjoint(each.id for each in second.answered)
+    ours, theirs = ({each.id for each in run.result.answered} for run in (first, second))
+    return not ours.isdisjoint(theirs)
 
 
 def _numbers(run: SweepRun) -> dict[str, Any]:
-    result, compared = run.result, run.against_largest
+    result = run.result
     estimate = result.estimates.get(result.metrics[0].name)
-    ends = (None, None) if compared is None else compared.interval
+    difference = _difference(run)
     return {
         "budget": run.budget,
         "score": None if estimate is None else estimate.value,
@@ -258,16 +244,16 @@ def _numbers(run: SweepRun) -> dict[str, Any]:
         "high": None if estimate is None else estimate.high,
         "visual_tokens": result.mean_visual_tokens,
         "seconds_per_item": run.seconds_per_item,
-        "difference": None if compared is None else compared.difference,
-        "difference_low": ends[0],
-        "difference_high": ends[1],
+        "difference": None if difference is None else difference.difference,
+        "difference_low": None if difference is None else difference.low,
+        "difference_high": None if difference is None else difference.high,
         "num_answered": len(result.answered),
         "num_failed": result.num_failed,
     }
 
 
 def _row(run: SweepRun) -> tuple[str, ...]:
-    result, compared = run.result, run.against_largest
+    result, difference = run.result, _difference(run)
     estimate = result.estimates.get(result.metrics[0].name)
     tokens, seconds = result.mean_visual_tokens, run.seconds_per_item
     return (
@@ -276,5 +262,11 @@ def _row(run: SweepRun) -> tuple[str, ...]:
         "-" if estimate is None else f"[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]",
         "-" if tokens is None else f"{tokens:,.0f}",
         "-" if seconds is None else f"{seconds:,.3g}",
-        "-" if compared is None else str(next(iter(compared.differences.values()))),
+        "-" if difference is None else str(difference),
     )
+
+
+def _difference(run: SweepRun) -> PairedDifference | None:
+    """The difference of the first metric, and of no other; None if there is none."""
+    compared = run.against_largest
+    return None if compared is None else compared.differences.get(run.result.metrics[0].name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from qwenvl_kit.display.text import percent, rounded
 from qwenvl_kit.geometry import Point, Region
 
 
@@ -57,6 +58,9 @@ class Box:
     confidence: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
 
+    def __repr__(self) -> str:
+        return _repr("Box", self, sides_of(self))
+
     @property
     def centre(self) -> Point:
         """The point in the middle of the box."""
@@ -98,6 +102,9 @@ class PointMark:
     confidence: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
 
+    def __repr__(self) -> str:
+        return _repr("PointMark", self, centre_of(self))
+
 
 @dataclass(frozen=True)
 class Polygon:
@@ -111,6 +118,10 @@ class Polygon:
     corners: tuple[Point, ...]
     confidence: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+    def __repr__(self) -> str:
+        shown = (f"({rounded(at.x_px)}, {rounded(at.y_px)})" for at in self.corners)
+        return _repr("Polygon", self, ", ".join(shown))
 
     @property
     def box(self) -> Box:
@@ -148,3 +159,22 @@ class Box3D:
     z_degrees: float
     confidence: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
+
+
+def sides_of(box: Box | None) -> str:
+    """Return the sides of a box in pixels, rounded to a tenth; empty if there is no box."""
+    if box is None:
+        return ""
+    return ", ".join(rounded(side) for side in (box.x1_px, box.y1_px, box.x2_px, box.y2_px))
+
+
+def centre_of(mark: PointMark) -> str:
+    """Return a point in pixels, rounded to a tenth."""
+    return f"{rounded(mark.x_px)}, {rounded(mark.y_px)}"
+
+
+def _repr(name: str, place: Box | PointMark | Polygon, numbers: str) -> str:
+    """A place in one line, with numbers rounded to a tenth of a pixel."""
+    sure = f", confidence={percent(place.confidence)}" if place.confidence is not None else ""
+    more = f", attributes={place.attributes!r}" if place.attributes else ""
+    return f"{name}({place.label!r}, {numbers} px{sure}{more})"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
+from qwenvl_kit.display.fonts import font_for
+from qwenvl_kit.display.labels import Area, Corner, LabelRoom
+from qwenvl_kit.display.text import count, percent, shortened
+from qwenvl_kit.errors import QwenVLKitWarning
 from qwenvl_kit.grounding.boxes import Box, PointMark
+from qwenvl_kit.safe_text import escaped
 
 if TYPE_CHECKING:
     import PIL.Image
     import PIL.ImageDraw
+    from PIL.ImageFont import FreeTypeFont
 
 _COLOURS = ("#e6194b", "#4363d8", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#f032e6")
 """Colours that most colour-blind people can distinguish, too (S. Trubetskoy's list of 20)."""
@@ -18,56 +26,154 @@ _LINE_SHARE = 1 / 300
 _TEXT_SHARE = 1 / 40
 """Line width and text height, as shares of the picture's longer side."""
 
+_SMALLEST_TEXT_PX = 9
+_SHRINKS = (1.0, 0.75, 0.55)
+"""The sizes of text that are tried, as shares of the usual one, until a label finds room."""
 
-def draw_places(image: PIL.Image.Image, places: Sequence[Box | PointMark]) -> PIL.Image.Image:
+_MARGIN_PX = 3
+_MOST_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A label that has found its room.
+
+    Attributes:
+        text: its words.
+        font: their font.
+        corner: the upper left corner of its background.
+        size: width and height of its background, in pixels.
+        origin: the point of the background's corner at which the text is drawn.
+    """
+
+    text: str
+    font: FreeTypeFont
+    corner: Corner
+    size: tuple[int, int]
+    origin: tuple[float, float]
+
+
+def draw_places(
+    image: PIL.Image.Image, places: Sequence[Box | PointMark], font: str | None = None
+) -> PIL.Image.Image:
     """Return a copy of the picture with each place and its label drawn on it.
+
+    No label lies upon another. A label that finds no room, even in small letters, is left out, and
+    a warning tells how many there are.
 
     Args:
         image: the upright picture.
         places: places in its pixels. Places with the same label have the same colour.
+        font: the path of a font file; None takes Pillow's own, or a font of this machine that has
+            the characters of a label.
     """
+    drawing = drawing_of(image, places, font)
+    if drawing.num_lost:
+        verb = "was" if drawing.num_lost == 1 else "were"
+        told = f"{count(drawing.num_lost, 'label')} of {len(places)} found no room in the picture"
+        warnings.warn(f"{told} and {verb} left out", QwenVLKitWarning, stacklevel=3)
+    return drawing.image
+
+
+class Drawing(NamedTuple):
+    """A picture with places, and the number of labels that found no room."""
+
+    image: PIL.Image.Image
+    num_lost: int
+
+
+def drawing_of(
+    image: PIL.Image.Image, places: Sequence[Box | PointMark], font: str | None = None
+) -> Drawing:
+    """Return what `draw_places` does, with the number of lost labels in place of a warning."""
     from PIL import ImageDraw
 
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(drawn)
-    labels = list(dict.fromkeys(place.label for place in places))
-    for place in places:
-        colour = _COLOURS[labels.index(place.label) % len(_COLOURS)]
-        _draw_place(pen, drawn.size, place, colour)
-    return drawn
+    names = list(dict.fromkeys(place.label for place in places))
+    colours = [_COLOURS[names.index(place.label) % len(_COLOURS)] for place in places]
+    for place, colour in zip(places, colours):
+        _draw_place(pen, _line(drawn.size), place, colour)
+    room, lost = LabelRoom(*drawn.size), 0
+    for place, colour in zip(places, colours):
+        text = _words(place)
+        label = _placed(room, place, text, drawn.size, font) if text else None
+        lost += label is None and bool(text)
+        if label is not None:
+            _draw_label(pen, label, _area(place, _line(drawn.size)), colour)
+    return Drawing(drawn, lost)
+
+
+def _line(size: tuple[int, int]) -> int:
+    return max(2, round(max(size) * _LINE_SHARE))
+
+
+def _words(place: Box | PointMark) -> str:
+    label = shortened(escaped(" ".join(place.label.split())), _MOST_CHARACTERS)
+    return f"{label} {percent(place.confidence)}".strip()
+
+
+def _area(place: Box | PointMark, line: int) -> Area:
+    """The rectangle of a place with its lines."""
+    if isinstance(place, Box):
+        left, right = sorted((place.x1_px, place.x2_px))
+        top, bottom = sorted((place.y1_px, place.y2_px))
+        return Area(left, top, right, bottom)
+    around = 2.5 * line
+    return Area(place.x_px - around, place.y_px - around, place.x_px + around, place.y_px + around)
 
 
 def _draw_place(
-    pen: PIL.ImageDraw.ImageDraw, size: tuple[int, int], place: Box | PointMark, colour: str
+    pen: PIL.ImageDraw.ImageDraw, line: int, place: Box | PointMark, colour: str
 ) -> None:
-    line = max(2, round(max(size) * _LINE_SHARE))
+    area = _area(place, line)
+    sides = (area.x1_px, area.y1_px, area.x2_px, area.y2_px)
     if isinstance(place, Box):
-        sides = (place.x1_px, place.y1_px, place.x2_px, place.y2_px)
         pen.rectangle(sides, outline=colour, width=line)
-        _draw_label(pen, size, place, (place.x1_px, place.y1_px), colour)
     else:
-        around = 2.5 * line
-        dot = (place.x_px - around, place.y_px - around, place.x_px + around, place.y_px + around)
-        pen.ellipse(dot, fill=colour, outline="white", width=max(1, line // 2))
-        _draw_label(pen, size, place, (place.x_px + around, place.y_px), colour)
+        pen.ellipse(sides, fill=colour, outline="white", width=max(1, line // 2))
 
 
-def _draw_label(
-    pen: PIL.ImageDraw.ImageDraw,
-    size: tuple[int, int],
+def _placed(
+    room: LabelRoom,
     place: Box | PointMark,
-    at: tuple[float, float],
-    colour: str,
-) -> None:
-    """Draw a label above its place, or inside if there is no room; never outside the picture."""
-    from PIL import ImageFont
+    text: str,
+    size: tuple[int, int],
+    path: str | None,
+) -> _Label | None:
+    """A label in the room that it has found; None if there is none even for small letters."""
+    area = _area(place, _line(size))
+    for font in _fonts(text, size, path):
+        left, top, right, bottom = font.getbbox(text)
+        width = round(right - left) + 2 * _MARGIN_PX
+        height = round(bottom - top) + 2 * _MARGIN_PX
+        corner = room.place(area, width, height)
+        if corner is not None:
+            origin = (_MARGIN_PX - left, _MARGIN_PX - top)
+            return _Label(text, font, corner, (width, height), origin)
+    return None
 
-    sure = "" if place.confidence is None else f" {place.confidence:.0%}"
-    text = " ".join(f"{place.label}{sure}".split())
-    font = ImageFont.load_default(max(11, round(max(size) * _TEXT_SHARE)))
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-    width, height = right - left + 6, bottom - top + 6
-    x = max(0.0, min(at[0], size[0] - width))
-    y = at[1] - height if at[1] >= height else min(at[1], size[1] - height)
-    pen.rectangle((x, y, x + width, y + height), fill=colour)
-    pen.text((x + 3 - left, y + 3 - top), text, font=font, fill="white")
+
+def _fonts(text: str, size: tuple[int, int], path: str | None) -> Iterator[FreeTypeFont]:
+    usual = max(11, round(max(size) * _TEXT_SHARE))
+    sizes = dict.fromkeys(max(_SMALLEST_TEXT_PX, round(usual * share)) for share in _SHRINKS)
+    return (font_for(text, px, path) for px in sizes)
+
+
+def _draw_label(pen: PIL.ImageDraw.ImageDraw, label: _Label, area: Area, colour: str) -> None:
+    """Draw a label, and a line to its place if it does not touch it."""
+    x, y = label.corner.x_px, label.corner.y_px
+    width, height = label.size
+    if label.corner.is_far:
+        end = (min(max(x, area.x1_px), area.x2_px), min(max(y, area.y1_px), area.y2_px))
+        pen.line((x + width / 2, y + height / 2, *end), fill=colour, width=1)
+    pen.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
+    ink = "black" if _is_light(colour) else "white"
+    pen.text((x + label.origin[0], y + label.origin[1]), label.text, font=label.font, fill=ink)
+
+
+def _is_light(colour: str) -> bool:
+    """True if black is easier to read on a colour than white (WCAG 2.2, relative luminance)."""
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+    return bool(linear > 0.18)

@@ -1,6 +1,6 @@
 """The kit as a model of lmms-eval (0.7), for its hundreds of tasks.
 
-    pip install "qwenvl-kit[lmms-eval]"
+    pip install lmms-eval "filelock<4" && pip install qwenvl-kit
     lmms-eval --model qwenvl_kit --tasks mmmu_val --model_args \
         pretrained=Qwen/Qwen2-VL-2B-Instruct,journal=run.jsonl
 
@@ -36,7 +36,7 @@ try:
     from lmms_eval.models.registry_v2 import ModelManifest
 except ImportError as error:
     raise MissingPackageError(
-        f"lmms-eval cannot be imported: {error}", hint='pip install "qwenvl-kit[lmms-eval]"'
+        f"lmms-eval cannot be imported: {error}", hint='pip install lmms-eval "filelock<4"'
     ) from error
 
 if TYPE_CHECKING:

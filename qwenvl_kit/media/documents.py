@@ -55,6 +55,15 @@ class Document:
         self._shown: dict[tuple[int, ImagePlan], PIL.Image.Image] = {}
         self._known: object = None
 
+    def anew(self) -> Document:
+        """Return the same document without the pages that were drawn."""
+        return Document(self.source, self.dpi, self._password)
+
+    @property
+    def is_locked(self) -> bool:
+        """True if a password was given."""
+        return self._password is not None
+
     def pages(self, policy: MediaPolicy, numbers: Sequence[int] | None) -> list[DocumentPage]:
         """Return the wanted pages, with their sizes; errors as of `read_pages`."""
         sizes = measure_pages(self.source, policy, numbers, self.dpi, self._password)

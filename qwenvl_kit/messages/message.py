@@ -107,6 +107,11 @@ class _MediaPart:
         )
         return f"{type(self).__name__}({shown})"
 
+    def _repr_html_(self) -> str:
+        from qwenvl_kit.display.parts import part_html
+
+        return part_html(self)
+
 
 @explains_wrong_arguments
 @dataclass(frozen=True, eq=False, repr=False)

@@ -25,7 +25,7 @@ from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.resume import BatchJournal
 from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.requests import OnError, Request, RequestLike, as_request
-from qwenvl_kit.results import BatchEvent, Delta, Failure, Reply, Result
+from qwenvl_kit.results import BatchEvent, Delta, Failure, Reply, Result, Results
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -329,10 +329,10 @@ def counted(requests: object, *, is_shown: bool) -> Iterator[Callable[[], object
     if not is_shown or sys.stderr is None:
         yield lambda: None
         return
-    from tqdm.auto import tqdm
+    from qwenvl_kit.display.progress import progress_bar
 
     total = len(requests) if isinstance(requests, Sequence) else None
-    with tqdm(total=total, unit="request") as bar:
+    with progress_bar()(total=total, unit="request") as bar:
         yield bar.update
 
 
@@ -347,7 +347,7 @@ def collect(
             all requests before it have been answered.
         count: called after each result.
     """
-    results: list[Result] = []
+    results: list[Result] = Results()
     early: dict[int, Result] = {}
     for event in events:
         if event.result is None:

@@ -39,6 +39,7 @@ from qwenvl_kit.media.items import MediaItem, with_plan
 from qwenvl_kit.media.loader import decode_media, fetch_link, identify_media, open_media
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.types import DecodedMedia, Link
+from qwenvl_kit.media.viewing import viewable
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.options import Fit, PixelBudget, Sampling, as_budget
 from qwenvl_kit.pipeline.listeners import LOGGER, Listeners
@@ -288,8 +289,9 @@ class Pipeline:
 
     def plan(self, resolved: ResolvedRequest) -> Plan:
         """The plan of a request: its cost. Decodes no pixel and runs no model."""
-        plan = self._planned(self._opened(resolved))
-        return replace(plan, warnings=remarks_on(resolved.messages))
+        opened = self._opened(resolved)
+        plan = replace(self._planned(opened), warnings=remarks_on(resolved.messages))
+        return viewable(plan, opened.media, self._policy)
 
     def prepare(
         self, request: ResolvedRequest, fetches: FetchCache | None = None
@@ -376,6 +378,7 @@ class Pipeline:
         self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None
     ) -> PreparedRequest:
         _check_fits(plan)
+        plan = viewable(plan, opened.media, self._policy)
         items = self._known(with_plan(opened.media, plan), fetches)
         decoded = self._decoded(items)
         return PreparedRequest(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qwenvl_kit.backends.base import Completion
 from qwenvl_kit.errors import OutOfMemoryError, fresh
+from qwenvl_kit.media.viewing import with_degradations
 from qwenvl_kit.pipeline.core import Pipeline, PipelineUse, PreparedRequest
 from qwenvl_kit.pipeline.stats import StatsCounter
 from qwenvl_kit.requests import Request
@@ -194,7 +195,7 @@ def reply_of(
     """
     plan, resolved = prepared.request.plan, prepared.resolved
     if completion.degradations:
-        plan = replace(plan, degradations=(*plan.degradations, *completion.degradations))
+        plan = with_degradations(plan, completion.degradations)
     reply = Reply(
         text=completion.text,
         finish_reason=completion.finish_reason,

@@ -89,14 +89,22 @@ def _restored(key: str, mark: str, record: Mapping[str, Any]) -> Reply:
 
 def _fingerprint(request: ResolvedRequest, policy: MediaPolicy) -> str:
     """A fingerprint of everything that the answer depends on, apart from the model."""
-    messages = [
-        _plain_message(message, policy, f"messages[{at}]")
-        for at, message in enumerate(request.messages)
-    ]
+    messages = identify_messages(request.messages, policy)
     settings = {"sampling": _settings(request.sampling), "budget": asdict(request.budget)}
     if request.constraint is not None:
         settings["constraint"] = asdict(request.constraint)
     return fingerprint({"messages": messages, "fit": request.fit, **settings})
+
+
+def identify_messages(messages: Sequence[Message], policy: MediaPolicy) -> list[Any]:
+    """Return values of JSON that are equal for messages that say and show the same.
+
+    Raises:
+        MediaError: a picture cannot be read; says where.
+    """
+    return [
+        _plain_message(message, policy, f"messages[{at}]") for at, message in enumerate(messages)
+    ]
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:

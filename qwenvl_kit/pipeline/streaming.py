@@ -7,13 +7,15 @@ import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
+from qwenvl_kit.display.growing import grow, new_handle
+from qwenvl_kit.display.text import shortened
 from qwenvl_kit.errors import fresh, release_frames
 from qwenvl_kit.journal import Journal
 from qwenvl_kit.pipeline.batch import BatchRun, open_journal
 from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
 from qwenvl_kit.pipeline.process_bound import process_bound
 from qwenvl_kit.requests import check_batch
-from qwenvl_kit.results import BatchEvent, Delta, Reply, Result
+from qwenvl_kit.results import BatchEvent, Delta, Reply, Result, Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,6 +47,7 @@ class ReplyStream:
         self._news: queue.SimpleQueue[Union[Delta, None]] = queue.SimpleQueue()
         self._observer = RequestObserver(self._news.put)
         self._outcome: Reply | Exception | None = None
+        self._read: list[str] = []
         self._in_flight: InFlightRequest | None = begin(self._observer)
         self._await_end(self._in_flight)
 
@@ -55,6 +58,7 @@ class ReplyStream:
         while self._outcome is None:
             delta = self._news.get()
             if delta is not None:
+                self._read.append(delta.text)
                 return delta
             self._end()
         if isinstance(self._outcome, BaseException):
@@ -69,6 +73,24 @@ class ReplyStream:
         if not isinstance(self._outcome, Reply):
             raise RuntimeError("the stream ended without an outcome")
         return self._outcome
+
+    def __repr__(self) -> str:
+        if isinstance(self._outcome, Reply):
+            return f"ReplyStream(ended, {self._outcome!r})"
+        state = "failed" if self._outcome is not None else "running"
+        return f"ReplyStream({state}, {shortened(''.join(self._read))!r} so far)"
+
+    def _ipython_display_(self) -> None:
+        """Show the answer in a notebook while it grows, and the whole reply at its end.
+
+        An interrupt of the kernel cancels the answer.
+        """
+        handle = new_handle("".join(self._read))
+        try:
+            grow((delta.text for delta in self), handle, so_far="".join(self._read))
+        except KeyboardInterrupt:
+            self.cancel()
+        handle.update(self.reply)
 
     def cancel(self) -> None:
         """Stop at the next token; may be called from any thread.
@@ -198,7 +220,7 @@ class BatchStream:
         """The result of each request, in order; reads the rest of the stream first."""
         for _ in self:
             pass
-        return [self._results[index] for index in sorted(self._results)]
+        return Results(self._results[index] for index in sorted(self._results))
 
     def cancel(self) -> None:
         """Read no more requests, and end each that runs at its next token; for any thread.

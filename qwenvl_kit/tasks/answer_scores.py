@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.text import short_repr
 from qwenvl_kit.errors import AnswerError, ContextLengthError, UnsupportedFeatureError
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media, Request
@@ -29,6 +30,11 @@ class ScoredAnswers:
     answers: tuple[str, ...]
     logprobs: tuple[float, ...]
     replies: tuple[Reply, ...]
+
+    def __repr__(self) -> str:
+        best = max(range(len(self.answers)), key=self.logprobs.__getitem__)
+        first, number = self.answers[best], len(self.answers)
+        return short_repr("ScoredAnswers", first, answers=number, coverage=self.coverage)
 
     @cached_property
     def probabilities(self) -> tuple[float, ...]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.replies import reply_html
+from qwenvl_kit.display.text import percent
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
@@ -44,6 +46,12 @@ class NumberAnswer:
     def confidence(self) -> float | None:
         """The probability of the number as a whole, in [0, 1]; None without scores."""
         return self.reply.probability_between(0, len(self.reply.text))
+
+    def __repr__(self) -> str:
+        return f"NumberAnswer({self.value!r}, confidence={percent(self.confidence) or None})"
+
+    def _repr_html_(self) -> str:
+        return reply_html(self.reply)
 
 
 def ask_number(

@@ -11,7 +11,7 @@ from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.tasks.task_result import Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VideoAnswer(Answer):
     """The answer to a question about a video. `str(answer)` is its text."""
 

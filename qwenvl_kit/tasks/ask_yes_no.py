@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.blocks import bar, facts, table
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import percent, short_repr
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.answer_scores import ScoredAnswers, score_each
@@ -38,6 +41,14 @@ class YesNo:
     def confidence(self) -> float:
         """The probability of the answer that is given, in [0.5, 1]."""
         return max(self.probability, 1.0 - self.probability)
+
+    def __repr__(self) -> str:
+        return short_repr("YesNo", bool(self), probability=self.probability)
+
+    def _repr_html_(self) -> str:
+        rows = [("yes", bar(self.probability)), ("no", bar(1.0 - self.probability))]
+        covered = f"coverage {percent(self.scores.coverage)}: the probability of any wording"
+        return framed(table(("answer", "probability"), rows), facts(covered))
 
 
 def ask_yes_no(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.blocks import bar, facts, table
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import percent, short_repr
 from qwenvl_kit.errors import SchemaError
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media
@@ -48,6 +51,16 @@ class Classification:
 
     def __str__(self) -> str:
         return self.label
+
+    def __repr__(self) -> str:
+        others = len(self.probabilities) - 1
+        return short_repr("Classification", self.label, confidence=self.confidence, others=others)
+
+    def _repr_html_(self) -> str:
+        ranked = sorted(self.probabilities.items(), key=lambda pair: -pair[1])
+        rows = [(label, bar(share)) for label, share in ranked]
+        covered = f"coverage {percent(self.scores.coverage)}: the probability of any of them"
+        return framed(table(("label", "probability"), rows), facts(covered))
 
 
 def classify(

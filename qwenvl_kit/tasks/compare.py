@@ -38,7 +38,7 @@ DIFFERENCE_PROMPTS = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Answer):
     """A text about the differences between pictures. `str(comparison)` is the text."""
 

@@ -33,7 +33,7 @@ FOCUS = MappingProxyType({"en": "\nPay attention to {focus}.", "zh": "\n请重�
 _KINDS = MappingProxyType({"en": ("image", "video"), "zh": ("张图片", "段视频")})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Description(Answer):
     """A description of a picture or video. `str(description)` is its text."""
 

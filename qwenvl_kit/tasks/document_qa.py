@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.blocks import Cell
+from qwenvl_kit.display.text import percent
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.messages.message import Message, TextPart
 from qwenvl_kit.options import BudgetChoice, Sampling
@@ -66,7 +68,7 @@ PAGE_PROMPTS = MappingProxyType(
 _PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DocumentAnswer(Answer):
     """The answer to one question about a document. `str(answer)` is its text.
 
@@ -81,6 +83,9 @@ class DocumentAnswer(Answer):
         """The answer, without white space around it."""
         found = self._fields.get("answer")
         return super().text if found is None else str(found).strip()
+
+    def _known(self) -> dict[str, object]:
+        return {"page": self.page, **super()._known()}
 
     @property
     def page(self) -> int | None:
@@ -120,6 +125,11 @@ class DocumentAnswer(Answer):
 
 class DocumentAnswers(Answers[DocumentAnswer]):
     """Answers by question, in the order asked; see `Answers`."""
+
+    _more_headings = ("page",)
+
+    def _more_cells(self, answer: DocumentAnswer) -> list[Cell]:
+        return ["" if answer.page is None else f"{answer.page} {percent(answer.page_confidence)}"]
 
 
 def document_qa(

@@ -8,6 +8,11 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.blocks import bar, facts, folded, table
+from qwenvl_kit.display.pictures import strip
+from qwenvl_kit.display.replies import pictures_of, reply_blocks
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import percent, short_repr
 from qwenvl_kit.errors import AnswerError
 from qwenvl_kit.messages.thinking import split_thoughts
 from qwenvl_kit.options import BudgetChoice, Sampling
@@ -52,6 +57,37 @@ class Extraction(Generic[_Value]):
         """The lowest of the confidences; None without scores, or if there is no value inside."""
         known = [sure for sure in self.confidences.values() if sure is not None]
         return min(known, default=None)
+
+    def __repr__(self) -> str:
+        return short_repr(
+            "Extraction",
+            self.value,
+            confidence=self.confidence,
+            tokens=self.reply.usage.completion_tokens,
+            seconds=float(self.reply.timing.total),
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the fields, with the place of each in the answer, which is folded below."""
+        text, leaves = self.reply.text, PartialJson(self.reply.text).leaves
+        written = [_written(text[leaf.start : leaf.stop]) for leaf in leaves]
+        rows = [
+            (name, words, bar(sure), f"{leaf.start}-{leaf.start + len(words)}")
+            for (name, sure), leaf, words in zip(self.confidences.items(), leaves, written)
+        ]
+        headings = ("field", "value", "confidence", "characters of the answer")
+        lowest = percent(self.confidence)
+        return framed(
+            strip(pictures_of(self.reply.plan)),
+            table(headings, rows),
+            facts(f"lowest confidence {lowest}" if lowest else ""),
+            folded("the answer", reply_blocks(self.reply)),
+        )
+
+
+def _written(words: str) -> str:
+    """A value of JSON without the mark that ended it, if there is one."""
+    return words.rstrip().removesuffix(",").rstrip("]}").rstrip()
 
 
 def extract(

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
+from qwenvl_kit.display.blocks import bar, facts, table
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import percent, rounded, short_repr
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.options import BudgetChoice
 from qwenvl_kit.requests import Media
@@ -59,6 +62,24 @@ class Judgement:
     accuracy: float
     richness: float
     coherence: float
+
+    def __repr__(self) -> str:
+        return short_repr(
+            "Judgement",
+            accuracy=self.accuracy,
+            richness=self.richness,
+            coherence=self.coherence,
+            claims=len(self.claims),
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(claim.text, bar(claim.probability)) for claim in self.claims]
+        told = (
+            f"accuracy {percent(self.accuracy)}",
+            f"richness {rounded(self.richness)}",
+            f"coherence {percent(self.coherence)}",
+        )
+        return framed(table(("claim", "probability"), rows), facts(*told))
 
 
 def judge_description(

@@ -7,7 +7,11 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.grounding.boxes import Box
+from qwenvl_kit.display.blocks import bar, notes, table
+from qwenvl_kit.display.pictures import strip
+from qwenvl_kit.display.replies import pictures_of
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.grounding.boxes import Box, sides_of
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.structured_output.schema_prompt import describe_fields
@@ -52,7 +56,7 @@ class TextLine:
     confidence: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReadText(Answer):
     """The text that a picture shows. `str(found)` is all of it.
 
@@ -73,6 +77,16 @@ class ReadText(Answer):
     def lines(self) -> tuple[str, ...]:
         """The lines of the text, without empty ones."""
         return tuple(line.strip() for line in self.text.splitlines() if line.strip())
+
+    def _repr_html_(self) -> str:
+        if not self.text_lines:
+            return super()._repr_html_()
+        rows = [(line.text, bar(line.confidence), sides_of(line.box)) for line in self.text_lines]
+        return framed(
+            strip(pictures_of(self.reply.plan)),
+            table(("line", "confidence", "box in px"), rows),
+            notes(self.warnings),
+        )
 
 
 def read_text(

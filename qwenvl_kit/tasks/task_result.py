@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from qwenvl_kit.display.blocks import Cell, bar, facts, table
+from qwenvl_kit.display.replies import reply_html
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import count, short_repr, shortened
 from qwenvl_kit.errors import AnswerError, fresh
 from qwenvl_kit.results import Failure, Reply
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """The answer of a task. `str(answer)` is its text.
 
@@ -25,6 +29,20 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return short_repr(type(self).__name__, self.text, **self._known())
+
+    def _known(self) -> dict[str, object]:
+        """The facts of its repr, by name."""
+        return {
+            "confidence": self.confidence,
+            "tokens": self.reply.usage.completion_tokens,
+            "seconds": float(self.reply.timing.total),
+        }
+
+    def _repr_html_(self) -> str:
+        return reply_html(self.reply)
 
     @property
     def text(self) -> str:
@@ -98,5 +116,21 @@ class Answers(Mapping[str, _Answer], Generic[_Answer]):
         return self._answers.get(question, default)
 
     def __repr__(self) -> str:
-        shown = {question: answer.text for question, answer in self._answers.items()}
+        shown = {question: shortened(answer.text) for question, answer in self._answers.items()}
         return f"{type(self).__name__}({shown}, failures={self.failures})"
+
+    def _repr_html_(self) -> str:
+        rows: list[list[Cell]] = [
+            [question, answer.text, bar(answer.confidence), *self._more_cells(answer)]
+            for question, answer in self._answers.items()
+        ]
+        rows += [[question, str(failed), ""] for question, failed in self.failures.items()]
+        told = f"{count(len(self._answers), 'answer')}, {count(len(self.failures), 'failure')}"
+        headings = ("question", "answer", "confidence", *self._more_headings)
+        return framed(table(headings, rows), facts(told))
+
+    _more_headings: tuple[str, ...] = ()
+
+    def _more_cells(self, _: _Answer) -> list[Cell]:
+        """The cells under the other headings."""
+        return []

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.grounding.boxes import Box
+from qwenvl_kit.display.blocks import bar, facts, notes, table
+from qwenvl_kit.display.pictures import strip
+from qwenvl_kit.display.replies import pictures_of
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.grounding.boxes import Box, sides_of
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.structured_output.json_schema import object_schema
@@ -45,7 +49,7 @@ class TextPair:
     target_confidence: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Translation(Answer):
     """The texts of a picture in another language. `str(translation)` is all translations.
 
@@ -63,6 +67,24 @@ class Translation(Answer):
     def text(self) -> str:
         """All translations, one per line."""
         return "\n".join(pair.target for pair in self.pairs) or super().text
+
+    def _repr_html_(self) -> str:
+        if not self.pairs:
+            return super()._repr_html_()
+        rows = [
+            (
+                *(pair.source, bar(pair.source_confidence)),
+                *(pair.target, bar(pair.target_confidence), sides_of(pair.box)),
+            )
+            for pair in self.pairs
+        ]
+        headings = ("text", "confidence", self.target_language, "confidence", "box in px")
+        return framed(
+            strip(pictures_of(self.reply.plan)),
+            table(headings, rows),
+            facts(f"{len(rows):,} texts"),
+            notes(self.warnings),
+        )
 
 
 def translate_text_in_image(

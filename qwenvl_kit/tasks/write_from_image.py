@@ -23,7 +23,7 @@ CREATIVE = Sampling(temperature=0.9, top_p=0.95, max_new_tokens=1024)
 """Sampling for free writing: hot enough that the same request gives different texts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Writing(Answer):
     """A text that was written about a picture. `str(writing)` is the text."""
 

@@ -1,10 +1,12 @@
-"""Telemetry of a chat: listeners that are told of each reply and failure, and Prometheus metrics.
+"""Telemetry of a chat: listeners told of each reply and failure, and what they make of it.
 
-from qwenvl_kit.telemetry import PrometheusMetrics
-metrics = PrometheusMetrics(chat)
+from qwenvl_kit.telemetry import OpenTelemetrySpans, PrometheusMetrics
+metrics = PrometheusMetrics(chat)  # for Prometheus
+spans = OpenTelemetrySpans(chat)  # for OpenTelemetry
 """
 
 from qwenvl_kit.pipeline.listeners import Listener, Listeners
 from qwenvl_kit.telemetry.metrics import PrometheusMetrics
+from qwenvl_kit.telemetry.spans import OpenTelemetrySpans
 
-__all__ = ["Listener", "Listeners", "PrometheusMetrics"]
+__all__ = ["Listener", "Listeners", "OpenTelemetrySpans", "PrometheusMetrics"]

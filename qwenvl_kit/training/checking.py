@@ -142,9 +142,9 @@ def counted(outcomes: Iterator[_Item], *, is_shown: bool) -> Iterable[_Item]:
     """The same items, with a progress bar that counts them."""
     if not is_shown or sys.stderr is None:
         return outcomes
-    from tqdm.auto import tqdm
+    from qwenvl_kit.display.progress import progress_bar
 
-    return tqdm(outcomes, unit="example")  # type: ignore[no-any-return]
+    return progress_bar()(outcomes, unit="example")  # type: ignore[no-any-return]
 
 
 def outcomes_of(examples: Iterable[Example], name: str) -> Iterator[Outcome]:

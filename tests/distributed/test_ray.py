@@ -379,3 +379,25 @@ def test_a_benchmark_has_the_same_score_on_a_cluster_as_in_one_process(tmp_path:
     for other in (there, again):
         assert (other.score, other.interval) == (here.score, here.interval)
         assert other.by_group == here.by_group
+        assert other.record.model == here.record.model
+
+
+@pytest.mark.long
+def test_boxes_in_pixels_of_what_a_model_saw_are_refused_before_anything_is_asked(
+    tmp_path: Path,
+) -> None:
+    from qwenvl_kit.distributed import evaluate_on_ray
+    from qwenvl_kit.errors import EvaluationError
+    from qwenvl_kit.evaluation import RefCOCO
+
+    row = {
+        "index": 0,
+        "question": "the cup",
+        "answer": "[1, 2, 30, 40]",
+        "image": PIL.Image.new("RGB", (56, 56), "red"),
+    }
+    for family in ("qwen2_5_vl", None):
+        benchmark = RefCOCO([row], family=family, box_format="xyxy")
+        with pytest.raises(EvaluationError):
+            evaluate_on_ray(factory(), benchmark, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -49,9 +49,13 @@ class Block:
 
 
 def pages() -> list[str]:
-    """All pages with Python in them, by name."""
+    """All English pages with Python in them, by name.
+
+    tests/docs/test_chinese.py holds those in Chinese (`*.zh.md`) to the same code.
+    """
     found = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    return sorted(str(path.relative_to(ROOT)) for path in found if _FENCE.search(_text(path)))
+    names = (str(path.relative_to(ROOT)) for path in found if _FENCE.search(_text(path)))
+    return sorted(name for name in names if not name.endswith(".zh.md"))
 
 
 def blocks_of(page: str) -> list[Block]:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from qwenvl_kit.errors import EvaluationError, GenerationError
-from qwenvl_kit.evaluation import evaluate
+from qwenvl_kit.evaluation import Benchmark, evaluate
 from qwenvl_kit.evaluation.comparing import RunComparison, compare_runs
+from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore
 from qwenvl_kit.evaluation.metrics import Metric
+from qwenvl_kit.evaluation.naming import name_of
+from qwenvl_kit.evaluation.record import new_record
 from qwenvl_kit.evaluation.result import EvaluationResult
-from tests.evaluation.benches import benchmark, chat_that, number_of, right_answer
+from tests.evaluation.benches import benchmark, chat_that, number_of, right_answer, rows
 from tests.evaluation.making import scored_item
 from tests.evaluation.results import result_of, small_result
 
@@ -75,6 +78,24 @@ def test_groups_are_compared_with_a_correction_for_their_number() -> None:
     assert "corrected for 2 of them (Holm)" in str(found)
 
 
+def test_values_of_tags_are_compared_each(tmp_path: Path) -> None:
+    def tagged(*values: float) -> EvaluationResult:
+        found = run_of(*values)
+        skills: tuple[tuple[str, ...], ...] = (("read", "count"), ("read",), (), ())
+        return replace(
+            found,
+            items=tuple(
+                replace(each, item=replace(each.item, tags={"skill": own}))
+                for each, own in zip(found.items, skills, strict=True)
+            ),
+        )
+
+    first, second = tagged(0.0, 0.0, 0.0, 0.0), tagged(1.0, 0.0, 1.0, 1.0)
+    first.save(tmp_path / "a.json")
+    skills = compare_runs(tmp_path / "a.json", second).by_group["skill"]
+    assert {name: each.difference for name, each in skills.items()} == {"read": 0.5, "count": 1.0}
+
+
 def test_a_difference_that_may_be_none_says_so() -> None:
     assert not compared([1.0, 0.0] * 20, [0.0, 1.0] * 20).is_different
     assert "cannot tell the two apart" in str(compared([1.0, 0.0], [1.0, 1.0]))
@@ -98,11 +119,51 @@ def test_the_direction_changes_the_sign_alone() -> None:
         ({"items": "f" * 64, "seed": 3}, r"other items: .* seed 3.*same limit and seed"),
         ({"prompts": "f" * 64}, "other prompts under one name, plain"),
         ({"prompts": "f" * 64, "prompt": "qwen"}, "other prompts: plain and qwen"),
+        ({"scorer": "contains"}, "other scorers: exact and contains.*one rule"),
     ],
 )
 def test_runs_that_asked_something_else_are_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(EvaluationError, match=told):
-        compare_runs(run_of(1.0, 0.0), run_of(1.0, 0.0, **change))
+        compare_runs(
+            run_of(1.0, 0.0, scorer="exact"), run_of(1.0, 0.0, **{"scorer": "exact", **change})
+        )
+
+
+def a_rule(answer: str, item: EvaluationItem) -> float:
+    return float(item.targets[0] in answer)
+
+
+@pytest.mark.parametrize("other", ["contains", a_rule])
+def test_answers_that_another_rule_scored_are_refused(other: Any) -> None:
+    with chat_that(right_answer) as chat:
+        first = evaluate(chat, benchmark(), progress=False)
+        second = evaluate(chat, benchmark(scorer=other), progress=False)
+    with pytest.raises(EvaluationError, match=f"other scorers: exact and .*{name_of(other)}"):
+        compare_runs(first, second)
+
+
+def test_a_file_that_names_no_scorer_is_compared_with_a_note() -> None:
+    found = compare_runs(run_of(1.0, 0.0), run_of(1.0, 0.0, scorer="exact"))
+    assert found.notes == ("other scorer: - -> exact",)
+
+
+def test_the_record_names_the_rule_the_own_prompt_and_the_fit() -> None:
+    with chat_that(right_answer) as chat:
+        own = benchmark(scorer=a_rule, prompt="A: {question}")
+        record = evaluate(chat, own, fit="shrink", progress=False).record
+        plain = evaluate(chat, benchmark(), progress=False).record
+    assert record.scorer == "tests.evaluation.test_comparing.a_rule"
+    assert (record.own_prompt, record.fit) == ("A: {question}", "shrink")
+    assert (plain.scorer, plain.own_prompt, plain.fit) == ("exact", "", None)
+
+
+def test_a_benchmark_with_a_rule_of_its_own_is_named_by_it() -> None:
+    class Lenient(Benchmark):
+        def score(self, item: EvaluationItem, answer: str) -> ItemScore:
+            return ItemScore(1.0, answer)
+
+    record = new_record(None, own := Lenient(rows()), list(own))
+    assert record.scorer.endswith("Lenient.score")
 
 
 def test_runs_of_other_items_are_refused() -> None:
@@ -165,7 +226,7 @@ def test_another_prompt_of_the_same_name_is_seen() -> None:
     with chat_that(right_answer) as chat:
         first = evaluate(chat, benchmark(prompt="A: {question}"), progress=False)
         second = evaluate(chat, benchmark(prompt="B: {question}"), progress=False)
-    with pytest.raises(EvaluationError, match="other prompts under one name, own"):
+    with pytest.raises(EvaluationError, match=r"other prompts: own \(A: {question}\) and own \(B"):
         compare_runs(first, second)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.errors import EvaluationError, GenerationError, JournalError
 from qwenvl_kit.evaluation import Benchmark, ItemScore, evaluate, score_answers
-from qwenvl_kit.evaluation.evaluating import chosen_items
+from qwenvl_kit.evaluation.evaluating import CONDITIONS_KEY, JOURNAL_KIND, chosen_items
+from qwenvl_kit.journal import read_records
 
 from .benches import benchmark, chat_that, number_of, right_answer, rows
 
@@ -164,9 +166,42 @@ def test_a_part_is_drawn_by_the_seed_and_lies_in_every_larger_part() -> None:
     assert [item.id for item in chosen_items(bench, None, 1)] == [item.id for item in bench]
 
 
+@pytest.mark.parametrize("limit", [1, 3, 7])
+def test_the_order_of_rows_does_not_decide_which_are_drawn(limit: int) -> None:
+    straight, turned = Benchmark(rows(20)), Benchmark(rows(20)[::-1])
+    drawn = [{item.id for item in chosen_items(each, limit, 5)} for each in (straight, turned)]
+    assert drawn[0] == drawn[1]
+
+
+def test_a_scorer_of_ones_own_that_fails_costs_its_item_alone() -> None:
+    bench = benchmark(scorer=lambda answer, item: 1 / (item.id != "q3"))
+    result = evaluated(right_answer, bench)
+    assert result.score == 1.0
+    (failed,) = result.failed
+    assert failed.id == "q3"
+    assert failed.answer == "green"
+    assert "ZeroDivisionError" in str(failed.error)
+    assert failed.reply is not None
+
+
+def test_failures_hold_no_pictures_in_memory() -> None:
+    damaged = rows()
+    damaged[3]["image"] = b"\x89PNG\r\n\x1a\nnothing more"
+    (failed,) = evaluated(right_answer, Benchmark(damaged)).failed
+    assert failed.error is not None
+    assert failed.error.__traceback__ is None
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"limit": 0}, {"limit": 1.5}, {"limit": True}, {"seed": -1}, {"method": "guess"}],
+    [
+        {"limit": 0},
+        {"limit": 1.5},
+        {"limit": True},
+        {"seed": -1},
+        {"method": "guess"},
+        {"max_batch_size": -1},
+    ],
 )
 def test_an_argument_that_cannot_be_used_is_told(wrong: dict[str, Any]) -> None:
     with pytest.raises(EvaluationError, match=next(iter(wrong))):
@@ -209,12 +244,24 @@ def test_the_record_has_all_that_repeats_a_run() -> None:
     assert record.seconds is not None
 
 
+def test_a_journal_has_the_whole_record_of_the_run_that_began_it(tmp_path: Path) -> None:
+    record = evaluated(journal=tmp_path / "run.jsonl", limit=4).record
+    kept = dict(read_records(tmp_path / "run.jsonl", kind=JOURNAL_KIND))[CONDITIONS_KEY]
+    for name in ("versions", "model", "data", "items", "prompts", "sampling", "budget", "seed"):
+        assert kept[name] == json.loads(json.dumps(getattr(record, name))), name
+
+
 def test_answers_from_elsewhere_are_scored_by_the_same_rule() -> None:
     bench = benchmark()
     answers = {item.id: item.targets[0] for item in bench if item.id != "q2"}
     result = score_answers(bench, answers)
     assert result.score == 1.0
     assert [each.id for each in result.failed] == ["q2"]
+    missing = score_answers(bench, {**answers, "q0": float("nan"), "q1": None, "q3": 5})
+    assert [each.id for each in missing.failed] == ["q0", "q1", "q2"]
+    assert missing.items[3].answer == "5"
+    numbered = Benchmark([{"id": 1, "question": "?", "answer": "x"}])
+    assert score_answers(numbered, {1: "x"}).score == 1.0
     with pytest.raises(EvaluationError, match="no item, such as 'q99'"):
         score_answers(bench, {"q99": "red"})
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from qwenvl_kit.backends.base import BackendRequest
-from qwenvl_kit.errors import GenerationError
+from qwenvl_kit.errors import EvaluationError, GenerationError
 from qwenvl_kit.evaluation import Benchmark, EvaluationItem, ItemScore, evaluate
 from qwenvl_kit.evaluation.items import UNREAD
 
@@ -48,22 +50,38 @@ def test_a_judge_is_asked_only_about_answers_that_the_rule_cannot_read() -> None
     assert helped.record.judge
 
 
-def test_a_judge_that_fails_leaves_the_answer_unread() -> None:
+def test_an_answer_for_which_the_judge_fails_is_a_failure_and_not_wrong() -> None:
     def fail(_request: BackendRequest) -> str:
         raise GenerationError("no judge today")
 
     with chat_that(wordy) as chat, chat_that(fail) as judge:
         result = evaluate(chat, judged_benchmark(), judge=judge, progress=False)
-    assert (result.num_unread, result.num_judged) == (7, 0)
+    assert (result.score, result.num_failed, result.num_unread) == (1.0, 7, 0)
+    assert "no judge today" in str(result.failed[0].error)
+    assert result.failed[0].answer
+    assert "1 of 8" in str(result)
 
 
 def test_what_a_judge_said_is_kept_beside_the_journal(tmp_path: Path) -> None:
     journal = tmp_path / "run.jsonl"
-    with chat_that(wordy) as chat, chat_that(last_word) as judge:
+    asked = []
+
+    def reads(request: BackendRequest) -> str:
+        asked.append(question_of(request))
+        return last_word(request)
+
+    with chat_that(wordy) as chat, chat_that(reads) as judge:
         first = evaluate(chat, judged_benchmark(), judge=judge, journal=journal, progress=False)
+        assert len(asked) == 7
         again = evaluate(chat, judged_benchmark(), judge=judge, journal=journal, progress=False)
+    assert len(asked) == 7
     assert first.score == again.score
     assert (tmp_path / "run.jsonl.judge").exists()
+
+
+def test_answers_that_are_left_to_a_judge_are_refused_without_one() -> None:
+    with chat_that(right_answer) as chat, pytest.raises(EvaluationError, match="to a judge"):
+        evaluate(chat, benchmark(scorer="judged"), progress=False)
 
 
 def test_a_benchmark_with_the_scorer_judged_is_decided_by_the_judge() -> None:

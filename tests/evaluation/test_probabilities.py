@@ -11,7 +11,7 @@ import pytest
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import EvaluationError, UnsupportedFeatureError
+from qwenvl_kit.errors import EvaluationError, JournalError, UnsupportedFeatureError
 from qwenvl_kit.evaluation import Benchmark, evaluate
 from qwenvl_kit.tasks.answer_scores import score_requests
 
@@ -55,13 +55,51 @@ def test_the_most_probable_letter_is_that_of_the_scores_by_hand(chat: VisionChat
     assert result.num_unread == 0
 
 
-def test_letters_that_were_taken_are_in_the_journal(chat: VisionChat, tmp_path: Path) -> None:
+def test_letters_that_were_taken_are_not_taken_again(
+    chat: VisionChat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = Benchmark(rows(), scorer="option")
     options: Any = {"method": "probability", "journal": tmp_path / "run.jsonl", "progress": False}
     first = evaluate(chat, bench, **options)
+
+    def never(*_: Any, **__: Any) -> Any:
+        pytest.fail("asked again")
+
+    monkeypatch.setattr("qwenvl_kit.evaluation.answering.score_requests", never)
     again = evaluate(chat, bench, **options)
     assert [each.answer for each in again.items] == [each.answer for each in first.items]
     assert [each.confidence for each in again.items] == [each.confidence for each in first.items]
+
+
+def test_letters_of_other_pictures_are_never_taken_from_a_journal(
+    chat: VisionChat, tmp_path: Path
+) -> None:
+    options: Any = {"method": "probability", "journal": tmp_path / "run.jsonl", "progress": False}
+    evaluate(chat, Benchmark(rows(2), scorer="option", name="x"), **options)
+    other = rows(2)
+    other[0]["image"] = PIL.Image.new("RGB", (224, 168), "black")
+    result = evaluate(chat, Benchmark(other, scorer="option", name="x"), **options)
+    (failed,) = result.failed
+    assert failed.id == "0"
+    assert isinstance(failed.error, JournalError)
+
+
+@pytest.mark.parametrize("method", ["text", "probability"])
+def test_a_journal_of_another_prompt_of_ones_own_is_refused(
+    method: Any, chat: VisionChat, tmp_path: Path
+) -> None:
+    options: Any = {"method": method, "journal": tmp_path / "run.jsonl", "progress": False}
+    evaluate(chat, Benchmark(rows(2), scorer="option", prompt="{question}{choices}"), **options)
+    with pytest.raises(JournalError, match="prompts"):
+        evaluate(chat, Benchmark(rows(2), scorer="option", prompt="{question}?"), **options)
+
+
+def test_a_rule_that_reads_no_letters_is_refused(chat: VisionChat) -> None:
+    given = [{**row, "answer": row["choices"]["ABC".index(row["answer"])]} for row in rows()]
+    with pytest.raises(EvaluationError, match="takes none of the letters A, B"):
+        evaluate(chat, Benchmark(given), method="probability", progress=False)
+    result = evaluate(chat, Benchmark(given, scorer="option"), method="probability", progress=False)
+    assert result.num_failed == 0
 
 
 def test_an_item_without_options_is_a_failure_of_its_own(chat: VisionChat) -> None:

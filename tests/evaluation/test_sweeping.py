@@ -103,6 +103,24 @@ def test_a_stopped_sweep_goes_on_from_its_journals(tmp_path: Path) -> None:
     assert len(list((tmp_path / "journals").iterdir())) == 2
 
 
+def test_a_journal_with_a_torn_first_line_is_begun_anew(tmp_path: Path) -> None:
+    torn = tmp_path / "colours.standard.jsonl"
+    torn.write_text('{"qwenvl_kit_jour')
+    (row,) = swept(("standard",), journal_folder=tmp_path).rows
+    assert (row["score"], row["num_answered"]) == (1.0, 12)
+    assert row["seconds_per_item"] > 0
+
+
+def test_the_seconds_of_an_item_are_those_of_all_by_the_items_that_were_asked(
+    tmp_path: Path,
+) -> None:
+    for folder in (None, tmp_path):
+        (run,) = swept(("standard",), number=2, journal_folder=folder).runs
+        seconds = run.result.record.seconds
+        assert seconds is not None
+        assert run.seconds_per_item == pytest.approx(seconds / 2)
+
+
 def test_a_plot_is_saved(tmp_path: Path) -> None:
     found = swept()
     figure = found.plot(tmp_path / "sweep.png")

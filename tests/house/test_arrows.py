@@ -16,6 +16,7 @@ PACKAGE = Path(qwenvl_kit.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": ("errors", "safe_text"),
+    "display": ("display",),
     "arguments": ("arguments",),
     "values": ("geometry", "messages", "options", "plans", "results", "tables"),
     "families": ("families",),
@@ -56,44 +57,46 @@ BELOW_BACKENDS = {"errors", "values", "families", "budget", "media", "structured
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "display": {"errors"},
     "arguments": {"errors"},
-    "values": {"errors", "arguments"},
+    "values": {"errors", "display", "arguments"},
     "families": {"errors", "values"},
     "hardware": set(),
     "journal": {"errors"},
-    "checkpoints": {"errors", "values", "families", "hardware"},
+    "checkpoints": {"errors", "display", "values", "families", "hardware"},
     "budget": {"errors", "values", "families"},
-    "media": {"errors", "arguments", "values", "hardware", "budget"},
+    "media": {"errors", "display", "arguments", "values", "hardware", "budget"},
     "prompts": {"errors", "values", "families"},
     "processing": {"errors", "values", "families", "budget", "media", "prompts", "checkpoints"},
     "structured output": {"errors"},
     "tools": {"errors", "values", "prompts", "structured output"},
     "requests": {"errors", "arguments", "values", "media", "structured output", "tools"},
     "backend base": BELOW_BACKENDS,
-    "local backend": BELOW_BACKENDS | {"backend base", "checkpoints", "hardware", "processing"},
+    "local backend": BELOW_BACKENDS
+    | {"display", "backend base", "checkpoints", "hardware", "processing"},
     "server backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing", "prompts"},
-    "vLLM backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing"},
+    "vLLM backend": BELOW_BACKENDS | {"display", "backend base", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend base"},
-    "grounding": {"errors", "values", "families", "media"},
+    "grounding": {"errors", "display", "values", "families", "media"},
     "calibration": {"errors", "values", "grounding"},
     "listeners": {"values"},
-    "diagnostics": {"errors", "families", "hardware"},
+    "diagnostics": {"errors", "display", "families", "hardware"},
     "embedded": set(),
     "chat": BELOW_BACKENDS
-    | {"arguments", "backend base", "calibration", "checkpoints", "diagnostics", "embedded"}
-    | {"journal", "listeners", "requests", "tools"},
-    "tasks": {"errors", "arguments", "values", "media", "structured output", "requests"}
+    | {"display", "arguments", "backend base", "calibration", "checkpoints", "diagnostics"}
+    | {"embedded", "journal", "listeners", "requests", "tools"},
+    "tasks": {"errors", "display", "arguments", "values", "media", "structured output", "requests"}
     | {"journal", "chat", "grounding"},
     "telemetry": {"errors", "values", "listeners", "chat"},
     "evaluation": {"errors", "arguments", "values", "families", "budget", "media", "requests"}
-    | {"grounding", "calibration", "journal", "chat", "tasks"},
+    | {"grounding", "calibration", "journal", "chat", "tasks", "display"},
     "distributed": {"errors", "arguments", "values", "requests", "chat", "training"}
     | {"evaluation"},
     "integrations": {"errors", "values", "budget", "media", "requests", "chat"},
     "testing": {"errors", "families", "processing"},
-    "training": {"errors", "arguments", "values", "families", "budget", "media", "checkpoints"}
-    | {"processing", "tools", "requests", "grounding", "journal", "chat", "embedded", "hardware"}
-    | {"local backend"},
+    "training": {"errors", "display", "arguments", "values", "families", "budget", "media"}
+    | {"checkpoints", "processing", "tools", "requests", "grounding", "journal", "chat"}
+    | {"embedded", "hardware", "local backend"},
     "command line": {"errors", "values", "media", "requests", "checkpoints", "diagnostics", "chat"}
     | {"grounding", "tasks", "training", "evaluation", "names at the top"},
     "names at the top": {"errors", "values", "media", "requests", "chat", "checkpoints"}
@@ -104,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 LOADED_ON_DEMAND = {("backends", f"backends.{name}") for name in ("local", "server", "vllm")}
 """The factories that reach upwards, when they are called."""
 
-MOST_FILES, MOST_FOLDERS, MOST_CODE_LINES = 16, 25, 500
+MOST_FILES, MOST_FOLDERS, MOST_CODE_LINES = 16, 27, 500
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -130,6 +130,8 @@ def test_an_odd_answer_is_a_value_or_an_error_of_the_kit(task: str, family: str)
             assert len(str(error)) < 2000  # noqa: PT017
         else:
             assert repr(result)
+            shows_itself = getattr(result, "_repr_html_", None)
+            assert shows_itself is None or "<script" not in shows_itself()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from qwenvl_kit.checkpoints.read_ahead import ReadAhead
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import Source, find_checkpoint
+from qwenvl_kit.display.progress import progress_bar
 from qwenvl_kit.errors import QwenVLKitError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def start_backend(
     The arguments and errors are those of `VisionChat.from_pretrained`; `options` are those of
     `load_backend`.
     """
+    progress_bar()  # before others import tqdm, which would warn in a notebook
     checkpoint = _find(model, source, revision, offline)
     if _LOADER in sys.modules:
         return _load(checkpoint, offline, options)

@@ -18,6 +18,7 @@ from qwenvl_kit.backends.vllm.media_limits import media_limits
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import Source, fetch_weights, find_checkpoint
 from qwenvl_kit.checkpoints.trained_with import check_trained_on
+from qwenvl_kit.display.progress import progress_bar
 from qwenvl_kit.errors import InputError, MissingPackageError, ModelLoadError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS, PixelBudget, describe_sampling
 from qwenvl_kit.processing.detokenizer import Vocabulary
@@ -46,6 +47,7 @@ def load_vllm_backend(
     _check(max_queued_requests, engine_args)
     if adapter is not None:
         engine_args = {**arguments_for(adapter), **engine_args}
+    progress_bar()  # before vLLM imports tqdm, which would warn in a notebook
     try:
         import vllm
     except ImportError as error:

@@ -94,6 +94,10 @@ class HallusionBench(PictureBenchmark):
             cluster=found.cluster or f"{kind}_{facts['set']}",
         )
 
+    def drawn_with(self, item: EvaluationItem) -> str:
+        """Return the set of an item, all of whose questions fAcc and qAcc need."""
+        return item.cluster
+
     def judge_prompt(self, item: EvaluationItem, answer: str) -> str:
         """Return the text that asks a judge about an answer that says neither yes nor no."""
         yes = item.targets[0].strip().lower() in ("1", "yes", "true")

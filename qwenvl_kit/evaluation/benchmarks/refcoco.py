@@ -231,6 +231,15 @@ class RefCOCO(Benchmark):
             EvaluationError: the family writes pixels of a picture whose size is not known, or no
                 family was given.
         """
+        self.check_without_reply()
+        size = _HUNDREDS
+        if not item.facts["is_fraction"]:
+            (picture,) = item.media
+            size = picture_size(picture)
+        return self._scored(item, answer, whole_picture(size))
+
+    def check_without_reply(self) -> None:
+        """Refuse a family that writes pixels of the picture that it saw; see `score`."""
         family = self._known_family()
         if family.coordinates != "thousandths":
             raise EvaluationError(
@@ -239,11 +248,6 @@ class RefCOCO(Benchmark):
                 expected="answers of a family that writes thousandths",
                 hint="evaluate(chat, benchmark) knows the size",
             )
-        size = _HUNDREDS
-        if not item.facts["is_fraction"]:
-            (picture,) = item.media
-            size = picture_size(picture)
-        return self._scored(item, answer, whole_picture(size))
 
     def _scored(self, item: EvaluationItem, answer: str, pixels: PixelMap) -> ItemScore:
         is_fraction = item.facts["is_fraction"]

@@ -16,6 +16,7 @@ from qwenvl_kit.evaluation.comparing import compare_runs
 from qwenvl_kit.evaluation.evaluating import evaluate, greedy
 from qwenvl_kit.evaluation.launch.registry import benchmark_named, benchmarks_table
 from qwenvl_kit.evaluation.result import EvaluationResult
+from qwenvl_kit.options import as_budget
 
 if TYPE_CHECKING:
     from qwenvl_kit.chat import VisionChat
@@ -25,6 +26,12 @@ EMBEDDED = "embedded"
 
 RESULT_FILE, ITEMS_FILE, PAGE_FILE = "result.json", "items.csv", "report.html"
 JOURNAL_FILE = "journal.jsonl"
+
+_OPTIONS = {
+    **{name: f"--{name}" for name in ("data", "scorer", "prompt", "name", "cluster", "folder")},
+    **{"split": "--split", "columns": "--column", "groups": "--group"},
+}
+"""The arguments of a benchmark that have options of their own."""
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
@@ -40,6 +47,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         print(benchmarks_table().to_text())
         return 0
     _check_given(options)
+    settings = _settings(options)
     benchmark = _benchmark(options)
     journal = _journal(options)
     with ExitStack() as opened:
@@ -51,15 +59,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
             chat,
             benchmark,
             journal=journal,
-            limit=options.limit,
-            seed=options.seed,
-            method=options.method,
             judge=judge,
-            sampling=None if options.max_new_tokens is None else greedy(options.max_new_tokens),
-            budget=options.budget,
-            fit=options.fit,
-            max_batch_size=options.max_batch_size,
-            progress=options.progress,
+            **settings,
         )
         print(result)
         _write(result, options.output)
@@ -93,6 +94,27 @@ def _check_given(options: argparse.Namespace) -> None:
         )
 
 
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the run, checked before a model is loaded."""
+    for name, least in (("limit", 1), ("seed", 0), ("max_batch_size", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise EvaluationError(
+                f"--{name.replace('_', '-')} {value} was given",
+                expected=f"a whole number, {least} or more",
+            )
+    return {
+        "limit": options.limit,
+        "seed": options.seed,
+        "method": options.method,
+        "sampling": None if options.max_new_tokens is None else greedy(options.max_new_tokens),
+        "budget": None if options.budget is None else as_budget(options.budget),
+        "fit": options.fit,
+        "max_batch_size": options.max_batch_size,
+        "progress": options.progress,
+    }
+
+
 def _benchmark(options: argparse.Namespace) -> Benchmark:
     kind = benchmark_named(options.benchmark)
     given: dict[str, Any] = {"prompt": options.prompt, "split": options.split, "name": options.name}
@@ -108,7 +130,7 @@ def _benchmark(options: argparse.Namespace) -> Benchmark:
         given["columns"] = dict(_pair(each, "--column") for each in options.column)
     given["groups"] = tuple(options.group)
     given["cluster"] = options.cluster
-    given |= {name: _value(text) for name, text in (_pair(each, "--set") for each in options.set)}
+    given |= dict(_argument(each) for each in options.set)
     return kind(options.data, **{name: each for name, each in given.items() if each})
 
 
@@ -117,6 +139,16 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not sign or not name:
         raise EvaluationError(f"{option} {text!r} was given", expected=f"{option} NAME=VALUE")
     return name, value
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """An argument of the benchmark that has no option of its own."""
+    name, value = _pair(text, "--set")
+    if name in _OPTIONS:
+        raise EvaluationError(
+            f"--set {name}=... was given", expected=f"the option {_OPTIONS[name]} for that"
+        )
+    return name, _value(value)
 
 
 def _value(text: str) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qwenvl_kit.evaluation.statistics.estimates import Estimate, estimate_metrics
+from qwenvl_kit.evaluation.statistics.units import num_left_out
 
 if TYPE_CHECKING:
+    from qwenvl_kit.evaluation.items import ScoredItem
+    from qwenvl_kit.evaluation.metrics import Metric
     from qwenvl_kit.evaluation.scored_run import ScoredRun
 
 _MOST_VALUES = 60
@@ -51,11 +54,13 @@ def with_strict(result: ScoredRun) -> dict[str, Estimate]:
         for each in result.answered
         if (score := each.score) is not None
     )
-    if not has_strict or any(each.is_strict for each in result.metrics) or not found:
+    if not has_strict or any(each.is_strict for each in result.metrics):
         return found
     strict = [replace(each, is_strict=True) for each in result.metrics]
     first = result.metrics[0].name
-    beside = estimate_metrics(result.answered, strict)[first]
+    beside = estimate_metrics(result.items, strict).get(first)
+    if beside is None or first not in found:
+        return found
     return {first: found.pop(first), f"{first}, strict": beside, **found}
 
 
@@ -83,6 +88,10 @@ def notes_of(result: ScoredRun) -> Iterator[str]:
         yield f"none of {num:,} items was answered"
     elif result.num_failed:
         yield f"mean over {answered:,} of {num:,} items: {result.num_failed:,} failed"
+    first_metric = result.metrics[0].name
+    if answered and first_metric not in result.estimates:
+        yield f"no unit of {first_metric} was answered, so that there is no score"
+    yield from units_left_out(result.metrics, result.items, result.failed)
     if result.num_failed:
         first = result.failed[0]
         yield f"the first failure, {first.id}: {shortened(str(first.error))}"
@@ -101,12 +110,37 @@ def notes_of(result: ScoredRun) -> Iterator[str]:
     yield from _groups_left_out(result)
 
 
+def units_left_out(
+    metrics: Sequence[Metric], items: Sequence[ScoredItem], failed: Sequence[ScoredItem]
+) -> Iterator[str]:
+    """Yield the number of units that metrics leave out, as an item of them failed.
+
+    Args:
+        metrics: the metrics; those of units of one item are passed over.
+        items: all items.
+        failed: those of them that failed.
+    """
+    for metric in metrics if failed else ():
+        if not metric.unit or metric.of:
+            continue
+        number, total = num_left_out(
+            [each.item for each in items], [each.item for each in failed], metric
+        )
+        if number:
+            yield (
+                f"{metric.name}: {number:,} of {total:,} units are left out, as an item of them "
+                "failed"
+            )
+
+
 def conditions_of(result: ScoredRun) -> Iterator[tuple[str, str]]:
     """Yield the conditions of a result by their names."""
     record = result.record
     yield "data", f"{record.data.get('name', '')} (SHA-256 {record.data.get('digest', '')[:12]}...)"
     yield "model", _told(record.model)
     yield "prompt", record.prompt
+    yield "own prompt", record.own_prompt
+    yield "scorer", record.scorer
     yield "method", record.method
     yield "budget", _told(record.budget)
     if result.mean_visual_tokens is not None:
@@ -114,6 +148,7 @@ def conditions_of(result: ScoredRun) -> Iterator[tuple[str, str]]:
     yield "sampling", _told(record.sampling)
     if record.thinking is not None:
         yield "thinking", str(record.thinking)
+    yield "fit", record.fit or ""
     yield "judge", _told(record.judge)
     yield "versions", _told(record.versions)
     yield "begun", record.begun

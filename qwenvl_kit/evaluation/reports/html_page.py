@@ -78,10 +78,10 @@ def _page(result: ScoredRun, num_hardest: int) -> Iterator[str]:
 
 def _headline(result: ScoredRun) -> str:
     model = safe(result.record.model.get("model", ""), 200)
-    if not result.answered:
-        return f'<p class="headline">no score <small>{model}</small></p>'
     metric = result.metrics[0].name
-    estimate = result.estimates[metric]
+    estimate = result.estimates.get(metric)
+    if estimate is None:
+        return f'<p class="headline">no score <small>{model}</small></p>'
     return (
         f'<p class="headline"><b>{percent(estimate.value)}</b> {interval_text(estimate)} '
         f"<small>{safe(metric, 100)}, {model}</small></p>"

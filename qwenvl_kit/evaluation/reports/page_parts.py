@@ -17,7 +17,7 @@ from qwenvl_kit.evaluation.reports.figures import (
     percent,
     shortened,
 )
-from qwenvl_kit.media.policy import MediaPolicy
+from qwenvl_kit.media.policy import DEFAULT_POLICY
 from qwenvl_kit.media.thumbnails import draw_thumbnails
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.safe_text import escaped
@@ -149,7 +149,7 @@ def _pictures(found: ScoredItem) -> str:
         media = found.media
         if not media:
             return ""
-        drawn = draw_thumbnails([Message.user(*media, "?")], MediaPolicy())
+        drawn = draw_thumbnails([Message.user(*media, "?")], DEFAULT_POLICY)
     except QwenVLKitError as error:
         return f'<p class="missing">its pictures cannot be shown: {safe(error, 300)}</p>'
     return f'<p class="pictures">{"".join(_images(drawn.pictures))}{_more(drawn)}</p>'

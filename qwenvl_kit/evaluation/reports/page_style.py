@@ -18,6 +18,7 @@ ul { margin: 0 0 20px; padding-left: 20px; color: var(--soft); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 14px 5px 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); font-weight: normal; }
+.metrics td { white-space: nowrap; }
 .metrics th { font-weight: 600; } .metrics td, .metrics thead th { text-align: right; }
 .metrics tbody td:first-child { padding-left: 16px; text-align: left; }
 .metrics .group th { padding-top: 16px; color: var(--soft); }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,7 @@ from qwenvl_kit.errors import EvaluationError, QwenVLKitError
 from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, ReplyFacts, ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.record import EvaluationRecord
-from qwenvl_kit.evaluation.scored_run import ScoredRun
+from qwenvl_kit.evaluation.scored_run import ScoredRun, checked_metrics
 from qwenvl_kit.results import FinishReason
 from qwenvl_kit.whole_files import STRICT, FileKind
 
@@ -54,14 +54,32 @@ def read_run(path: str | os.PathLike[str]) -> ScoredRun:
         EvaluationError: it is no such file, or of another version; the error says where in it.
     """
     saved = RESULT_FILES.read_value(Path(os.fsdecode(path)), _SavedResult, _MOST_BYTES)
-    return ScoredRun(
-        record=_copied(saved.record, EvaluationRecord),
-        items=tuple(_loaded(each) for each in saved.items),
-        metrics=tuple(
-            replace(_copied(each, Metric), unit=tuple(each.unit), of=tuple(each.of))
-            for each in saved.metrics
-        ),
-    )
+    metrics = [
+        replace(_copied(each, Metric), unit=tuple(each.unit), of=tuple(each.of))
+        for each in saved.metrics
+    ]
+    try:
+        _check_ids(saved.items)
+        return ScoredRun(
+            record=_copied(saved.record, EvaluationRecord),
+            items=tuple(_loaded(each) for each in saved.items),
+            metrics=checked_metrics(metrics, "the result"),
+        )
+    except EvaluationError as error:
+        error.where = os.fsdecode(path)
+        raise
+
+
+def _check_ids(items: Sequence[_SavedItem]) -> None:
+    """Refuse two items of one id, which would count as one, or twice."""
+    seen: dict[str, int] = {}
+    for at, item in enumerate(items):
+        if item.id in seen:
+            raise EvaluationError(
+                f"items.{seen[item.id]} and items.{at} have one id, {item.id!r}",
+                expected="an id of its own for each item",
+            )
+        seen[item.id] = at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +215,11 @@ def _saved_error(error: QwenVLKitError) -> _SavedError:
 def _loaded_error(saved: _SavedError) -> QwenVLKitError:
     """The error, of its class if this release has it."""
     kind: Any = getattr(errors, saved.kind, None)
-    is_known = isinstance(kind, type) and issubclass(kind, QwenVLKitError)
-    made = QwenVLKitError(
+    if not (isinstance(kind, type) and issubclass(kind, QwenVLKitError)):
+        kind = QwenVLKitError
+    made: QwenVLKitError = kind(
         saved.problem, expected=saved.expected, hint=saved.hint, where=saved.where
     )
-    if is_known and kind.__init__ is QwenVLKitError.__init__:
-        made.__class__ = kind
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy
@@ -63,6 +64,22 @@ def influences(units: Units, num_clusters: int) -> Numbers:
     return found
 
 
+def group_degrees(units: Units) -> float:
+    """Return the degrees of freedom of a mean of groups of units that are each alone in a cluster.
+
+    A small group decides the error of the mean, and has few units to tell it. Welch, "The
+    generalization of 'Student's' problem when several different population variances are involved",
+    Biometrika 34, 1947. Infinite if nothing varies.
+    """
+    sums, counts = (each[0] for each in _by_cluster(units, 1, numpy.zeros(len(units), numpy.int64)))
+    squares = numpy.bincount(units.groups, weights=numpy.square(units.values))
+    inside = numpy.maximum(squares - numpy.square(sums) / counts, 0.0)
+    free = numpy.maximum(counts - 1, 1.0)
+    variances = inside / free / counts
+    below = float((numpy.square(variances) / free).sum())
+    return float(variances.sum()) ** 2 / below if below else math.inf
+
+
 def _by_cluster(units: Units, num_clusters: int, clusters: object) -> tuple[Numbers, Numbers]:
     """The sum and the number of units of each cluster and group, (clusters, groups) each."""
     width = units.num_groups
@@ -74,7 +91,7 @@ def _by_cluster(units: Units, num_clusters: int, clusters: object) -> tuple[Numb
 
 
 def _drawn_counts(num_clusters: int, rounds: int, seed: int) -> Iterator[Numbers]:
-    """The number of times that each cluster is drawn in each round, (rounds, clusters), some rounds at a time."""
+    """The times that each cluster is drawn, (rounds, clusters), some rounds at a time."""
     random = numpy.random.default_rng(seed)
     size = max(1, _MOST_DRAWS // num_clusters)
     for first in range(0, rounds, size):

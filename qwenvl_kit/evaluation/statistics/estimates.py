@@ -10,7 +10,12 @@ import numpy
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.statistics.bootstrap import bootstrap_means, influences, mean_of
+from qwenvl_kit.evaluation.statistics.bootstrap import (
+    bootstrap_means,
+    group_degrees,
+    influences,
+    mean_of,
+)
 from qwenvl_kit.evaluation.statistics.quantiles import (
     normal_quantile,
     score_interval,
@@ -20,7 +25,9 @@ from qwenvl_kit.evaluation.statistics.units import (
     Numbers,
     Units,
     cluster_places,
+    failed_items,
     in_order,
+    is_counted,
     units_of,
 )
 
@@ -85,7 +92,8 @@ def estimate_metrics(
     answers as there are clusters.
 
     Args:
-        items: the items; those that failed are left out.
+        items: the items. Those that failed are left out, and with them the units of several items
+            that they belong to.
         metrics: the metrics.
         level: the level of the intervals, in (0, 1).
         rounds: the number of samples, at least 100.
@@ -100,12 +108,12 @@ def estimate_metrics(
             unit.
     """
     check_settings(level, rounds, seed)
-    answered = in_order(items)
+    answered, failed = in_order(items), failed_items(items)
     places = cluster_places(answered)
     units = {
         metric.name: found
         for metric in metrics
-        if not metric.of and (found := units_of(answered, metric, places)) is not None
+        if not metric.of and (found := units_of(answered, metric, places, failed)) is not None
     }
     if not units:
         return {}
@@ -147,10 +155,13 @@ class SampledMeans:
         (Satterthwaite, "An approximate distribution of estimates of variance components",
         Biometrics Bulletin 2, 1946), which is G for the normal distribution. Units that are right
         or wrong, each alone in its cluster, have G - 1: their variance follows from their mean.
+        A mean of groups of such units has those of its groups (`group_degrees`).
         """
         number = self.num_clusters(parts)
-        if all(self.units[name].is_alone for name in parts):
-            return max(1, number - 1)
+        counted = [self.units[name] for name in parts]
+        if all(each.is_alone for each in counted):
+            fewest = min(number - 1.0, *(group_degrees(each) for each in counted))
+            return max(1, int(fewest))
         added = sum(
             weight * influences(self.units[name], self.num_all) for name, weight in parts.items()
         )
@@ -179,6 +190,21 @@ def parts_of(metric: Metric, metrics: Sequence[Metric]) -> dict[str, float]:
         EvaluationError: it is a mean of a metric that there is not, or of itself.
     """
     return _parts(metric, {each.name: each for each in metrics}, ())
+
+
+def has_items(metric: Metric, metrics: Sequence[Metric], items: Sequence[ScoredItem]) -> bool:
+    """Return True if a metric counts items, answered or not.
+
+    Questions without a figure, such as some of HallusionBench, have no figure accuracy.
+
+    Raises:
+        EvaluationError: see `parts_of`.
+    """
+    known = {each.name: each for each in metrics}
+    return all(
+        any(is_counted(each.item, known[name]) for each in items)
+        for name in parts_of(metric, metrics)
+    )
 
 
 def check_settings(level: float, rounds: int, seed: int) -> None:

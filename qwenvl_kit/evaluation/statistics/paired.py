@@ -12,7 +12,7 @@ import numpy
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import ScoredItem
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.statistics.bootstrap import mean_of
+from qwenvl_kit.evaluation.statistics.bootstrap import group_degrees, mean_of
 from qwenvl_kit.evaluation.statistics.estimates import (
     ROUNDS,
     SampledMeans,
@@ -26,6 +26,7 @@ from qwenvl_kit.evaluation.statistics.units import (
     Numbers,
     Units,
     cluster_places,
+    failed_items,
     in_order,
     units_of,
 )
@@ -46,7 +47,8 @@ class PairedDifference:
         low, high: the ends of the interval of their difference.
         p_value: the probability of a difference at least as large if both models are equally good.
         test: the test that it is of: "McNemar" (exact) where each unit is right or wrong and no
-            two share a cluster; else "Student", of the difference and its standard error.
+            two share a cluster; else "Student", which is below .05 where the interval of 95%
+            does not hold 0.
         num_better, num_worse: the units whose score is higher, and lower, in the second run.
         num_units: the number of units that the metric is a mean of.
         num_clusters: the number of clusters by which the interval is drawn.
@@ -95,14 +97,17 @@ def paired_differences(
     """Return the difference of each metric between two runs, by its name.
 
     The interval is that of the differences of units: their variance is that of samples of clusters,
-    as in `estimate_metrics`, and the quantile that of Student's t for as many degrees. Two units
-    are added, one better and one worse by the largest change, as Bonett and Price do, "Improved Wald confidence intervals
-    for a difference of binomial proportions based on paired data", 2012 (Journal of Educational and
-    Behavioral Statistics 37); so the interval is not empty where nothing changed.
+    as in `estimate_metrics`, and the quantile that of Student's t for as many degrees. Two
+    units are added, one better and one worse by the largest change, as Bonett and Price do,
+    "Improved Wald confidence intervals for a difference of binomial proportions based on paired
+    data", 2012 (Journal of Educational and Behavioral Statistics 37); so the interval is not
+    empty where nothing changed, or all alike. Student's p value is that of the same difference and
+    error, so that the two never disagree.
 
     Args:
         first: the items of the first run.
-        second: the same items, of the second run.
+        second: the same items, of the second run. An item that failed in one of the runs is left
+            out of both, and with it the units of several items that it belongs to.
         metrics: the metrics.
         level: the level of the intervals, in (0, 1).
         rounds: the number of samples, at least 100.
@@ -112,21 +117,23 @@ def paired_differences(
         The differences. A metric that no item counts in is left out.
 
     Raises:
-        EvaluationError: the items are not the same, or not answered in both runs.
+        EvaluationError: the items are not the same.
     """
     check_settings(level, rounds, seed)
-    before, after = in_order(first), in_order(second)
-    if [each.id for each in before] != [each.id for each in after]:
-        raise EvaluationError(
-            "the two runs have answers to different items", expected="the same items in both"
-        )
+    if sorted(each.id for each in first) != sorted(each.id for each in second):
+        raise EvaluationError("the two runs have different items", expected="the same in both")
+    failed = failed_items([*first, *second])
+    lost = {each.id for each in failed}
+    before, after = (
+        [each for each in in_order(items) if each.id not in lost] for items in (first, second)
+    )
     places = cluster_places(before)
     pairs = {
         metric.name: (ours, replace(ours, values=theirs.values))
         for metric in metrics
         if not metric.of
-        and (ours := units_of(before, metric, places)) is not None
-        and (theirs := units_of(after, metric, places)) is not None
+        and (ours := units_of(before, metric, places, failed)) is not None
+        and (theirs := units_of(after, metric, places, failed)) is not None
     }
     if not pairs:
         return {}
@@ -154,18 +161,17 @@ def _difference(
     better, worse = int((changed > _CHANGED).sum()), int((changed < -_CHANGED).sum())
     number, error = sampled.num_clusters(parts), math.sqrt(sampled.variance(parts))
     degrees = _degrees(parts, sampled)
-    quantile = student_quantile((1 + level) / 2, degrees)
-    low, high = _interval(second - first, error, changed, number, quantile)
+    middle, spread = _with_two_more(second - first, error, changed, number)
+    half = student_quantile((1 + level) / 2, degrees) * spread
     is_exact = len(parts) == 1 and all(
         each.is_alone and each.num_groups == 1 for name in parts for each in pairs[name]
     )
-    p_value = mcnemar(better, worse) if is_exact else _p_value(second - first, error, degrees)
     return PairedDifference(
         first=first,
         second=second,
-        low=low,
-        high=high,
-        p_value=p_value,
+        low=max(-1.0, middle - half),
+        high=min(1.0, middle + half),
+        p_value=mcnemar(better, worse) if is_exact else student_p_value(middle / spread, degrees),
         test="McNemar" if is_exact else "Student",
         num_better=better,
         num_worse=worse,
@@ -175,24 +181,23 @@ def _difference(
 
 
 def _degrees(parts: Mapping[str, float], sampled: SampledMeans) -> int:
-    """The degrees of freedom; changes that are alone in their clusters need no fewer than G - 1."""
-    number = sampled.num_clusters(parts)
-    is_alone = all(sampled.units[name].num_clusters == len(sampled.units[name]) for name in parts)
-    return max(1, number - 1) if is_alone else sampled.degrees(parts)
+    """The degrees of freedom; changes that are alone in their clusters need no fewer than G - 1.
+
+    A mean of groups has those of its groups (`group_degrees`).
+    """
+    counted = [sampled.units[name] for name in parts]
+    if any(each.num_clusters < len(each) for each in counted):
+        return sampled.degrees(parts)
+    grouped = [group_degrees(each) for each in counted if each.num_groups > 1]
+    return max(1, int(min(sampled.num_clusters(parts) - 1.0, *grouped, math.inf)))
 
 
-def _interval(
-    difference: float, error: float, changed: Numbers, num_clusters: int, quantile: float
+def _with_two_more(
+    difference: float, error: float, changed: Numbers, num_clusters: int
 ) -> tuple[float, float]:
-    """The interval with two units added; of clusters alone where nothing varies between them."""
-    largest = float(numpy.abs(changed).max()) or 1.0
+    """The difference and its error with two units added; of clusters if nothing varies in them."""
+    largest = float(numpy.abs(changed).max())
+    largest = largest if largest > _CHANGED else 1.0
     number = len(changed) if error else num_clusters
     variance = (number**2 * error**2 + 2 * largest**2) / (number + 2) ** 2
-    middle = difference * number / (number + 2)
-    half = quantile * math.sqrt(variance)
-    return max(-1.0, middle - half), min(1.0, middle + half)
-
-
-def _p_value(difference: float, error: float, degrees: int) -> float:
-    """Student's p value; 1 where nothing varies, of which nothing can be said."""
-    return student_p_value(difference / error, degrees) if error else 1.0
+    return difference * number / (number + 2), math.sqrt(variance)

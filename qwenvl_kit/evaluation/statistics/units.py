@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -56,6 +56,11 @@ def in_order(items: Sequence[ScoredItem]) -> list[ScoredItem]:
     return sorted((each for each in items if each.score is not None), key=lambda each: each.id)
 
 
+def failed_items(items: Sequence[ScoredItem]) -> list[EvaluationItem]:
+    """Return the items that have no score, by their ids."""
+    return sorted((each.item for each in items if each.score is None), key=lambda each: each.id)
+
+
 def cluster_places(items: Sequence[ScoredItem]) -> dict[_Cluster, int]:
     """Return a number for each cluster of items; an item without one is a cluster alone."""
     return {name: at for at, name in enumerate(sorted({cluster_of(each.item) for each in items}))}
@@ -67,11 +72,15 @@ def cluster_of(item: EvaluationItem) -> _Cluster:
 
 
 def units_of(
-    items: Sequence[ScoredItem], metric: Metric, places: Mapping[_Cluster, int]
+    items: Sequence[ScoredItem],
+    metric: Metric,
+    places: Mapping[_Cluster, int],
+    failed: Sequence[EvaluationItem] = (),
 ) -> Units | None:
     """Return the units of a metric that is no mean of others; None if it has none.
 
-    A unit belongs to the cluster and the group of its first item, by the order of ids. Items
+    A unit of which an item failed is left out: of the others nobody can tell if all are right. A
+    unit belongs to the cluster and the group of its first item, by the order of ids. Items
     without the group that a metric goes over are left out, and items with None for a fact that
     names the unit: questions without a figure are of no figure.
 
@@ -79,11 +88,17 @@ def units_of(
         items: items with scores, by their ids.
         metric: the metric.
         places: the number of each cluster.
+        failed: the items that have no score.
 
     Raises:
         EvaluationError: an item lacks a fact or group that names its unit.
     """
-    counted = [each for each in items if _is_counted(each.item, metric)]
+    lost = unit_names(failed, metric)
+    counted = [
+        each
+        for each in items
+        if is_counted(each.item, metric) and _unit_name(each.item, metric) not in lost
+    ]
     values: dict[tuple[str, ...], float] = {}
     firsts: dict[tuple[str, ...], EvaluationItem] = {}
     for each in counted:
@@ -102,8 +117,33 @@ def units_of(
     )
 
 
-def _is_counted(item: EvaluationItem, metric: Metric) -> bool:
-    """True if an item is of a unit and a group of a metric."""
+def unit_names(items: Iterable[EvaluationItem], metric: Metric) -> set[tuple[str, ...]]:
+    """Return the names of the units of a metric that items belong to.
+
+    Raises:
+        EvaluationError: an item lacks a fact or group that names its unit.
+    """
+    return {_unit_name(each, metric) for each in items if is_counted(each, metric)}
+
+
+def num_left_out(
+    items: Sequence[EvaluationItem], failed: Sequence[EvaluationItem], metric: Metric
+) -> tuple[int, int]:
+    """Return the number of units that are left out as one of their items failed, and of all.
+
+    Args:
+        items: all items.
+        failed: those of them that failed.
+        metric: a metric of units of several items.
+
+    Raises:
+        EvaluationError: an item lacks a fact or group that names its unit.
+    """
+    return len(unit_names(failed, metric)), len(unit_names(items, metric))
+
+
+def is_counted(item: EvaluationItem, metric: Metric) -> bool:
+    """Return True if an item is of a unit and a group of a metric."""
     if metric.over is not None and metric.over not in item.groups:
         return False
     return all(item.facts.get(name, "") is not None for name in metric.unit)

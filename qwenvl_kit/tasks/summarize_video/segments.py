@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qwenvl_kit.display.blocks import bar, facts, notes, table
+from qwenvl_kit.display.styles import framed
+from qwenvl_kit.display.text import count, percent, short_repr
+from qwenvl_kit.display.tokens import Piece, text_block
 from qwenvl_kit.results import Failure, Reply, Usage
 
 
@@ -65,6 +69,25 @@ class VideoSummary:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return short_repr(
+            "VideoSummary",
+            self.text,
+            confidence=self.confidence,
+            segments=len(self.segments),
+            failures=len(self.failures) or None,
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(each.span, each.text or str(each), bar(each.confidence)) for each in self.segments]
+        sure = percent(self.confidence)
+        return framed(
+            text_block([Piece(self.text)]),
+            facts(f"confidence {sure}" if sure else "", count(len(rows), "segment")),
+            table(("time", "answer", "confidence"), rows),
+            notes(self.warnings),
+        )
 
     @property
     def confidence(self) -> float | None:

@@ -236,6 +236,6 @@ def _check_window(window_seconds: object) -> None:
 
 
 def _with_progress(segments: Iterator[VideoSegment], total: int) -> Iterable[VideoSegment]:
-    from tqdm.auto import tqdm
+    from qwenvl_kit.display.progress import progress_bar
 
-    return tqdm(segments, total=total, unit="window", disable=sys.stderr is None)  # type: ignore[no-any-return]
+    return progress_bar()(segments, total=total, unit="window", disable=sys.stderr is None)  # type: ignore[no-any-return]

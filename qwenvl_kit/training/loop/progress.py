@@ -30,9 +30,10 @@ class Diary(transformers.TrainerCallback):
         del args, control
         self._last = time.perf_counter()
         if self._shows:
-            from tqdm.auto import tqdm
+            from qwenvl_kit.display.progress import progress_bar
 
-            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step")
+            bar = progress_bar()
+            self._bar = bar(total=state.max_steps, initial=state.global_step, unit="step")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Note the losses of a step, or of a validation."""

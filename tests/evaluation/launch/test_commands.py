@@ -100,7 +100,8 @@ def test_output_is_written_into_its_folder(
 def test_a_second_run_goes_on_from_the_journal(data: Path, tmp_path: Path) -> None:
     own(data, "--journal", tmp_path / "run.jsonl", "--limit", 2)
     own(data, "--journal", tmp_path / "run.jsonl")
-    assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 1 + len(WORDS)
+    kept = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert sum("text" in each.get("record", {}).get("reply", {}) for each in kept) == len(WORDS)
 
 
 def test_failed_items_end_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +141,31 @@ def test_what_cannot_be_done_is_told_in_a_line_and_ends_with_2(
     shown = capsys.readouterr()
     assert told in shown.err
     assert not shown.out
+    assert not LOADED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--limit", "0"), "--limit 0"),
+        (("--seed", "-1"), "--seed -1"),
+        (("--max-batch-size", "0"), "--max-batch-size 0"),
+        (("--max-new-tokens", "-3"), "max_new_tokens=-3"),
+        (("--budget", "enormous"), "enormous"),
+        (("--prompt", "{question"), "{question"),
+        (("--scorer", "nope"), "nope"),
+        (("--group", "nope"), "nope"),
+        (("--split", "nope"), "nope"),
+        (("--set", "groups=5"), "the option --group"),
+        (("--set", "data=x"), "the option --data"),
+        (("--column", "answer=nope"), "answer"),
+    ],
+)
+def test_settings_that_cannot_be_are_told_before_a_model_is_loaded(
+    data: Path, arguments: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert own(data, *arguments) == 2
+    assert told in capsys.readouterr().err
     assert not LOADED
 
 

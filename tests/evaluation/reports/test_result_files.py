@@ -84,18 +84,12 @@ def test_errors_that_take_more_are_still_errors(path: Path) -> None:
 
 def test_each_error_of_the_kit_can_be_kept(path: Path) -> None:
     kinds = [each for each in vars(errors).values() if isinstance(each, type)]
-    made = []
-    for kind in kinds:
-        if issubclass(kind, QwenVLKitError):
-            error = QwenVLKitError("the problem")
-            try:
-                error.__class__ = kind
-            except TypeError:  # another layout
-                continue
-            made.append(scored_item(kind.__name__, None, error=error))
+    kinds = [each for each in kinds if issubclass(each, QwenVLKitError)]
+    made = [scored_item(kind.__name__, None, error=kind("the problem")) for kind in kinds]
     result_of([scored_item("a", 1.0), *made]).save(path)
-    for each in load_result(path).failed:
-        assert str(each.error) == "the problem"
+    back = load_result(path).failed
+    assert [type(each.error) for each in back] == kinds
+    assert {str(each.error) for each in back} == {"the problem"}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +136,9 @@ def saved(path: Path) -> Any:
         ({"more": 1}, "more"),
         ({"metrics": [{"name": 5}]}, r"metrics\.0\.name"),
         ({"record": {}}, r"record\.benchmark"),
+        ({"metrics": []}, r"result\.json: the result has no metrics"),
+        ({"metrics": [{"name": "a", "of": ["b"]}]}, "no metric 'b'"),
+        ({"metrics": [{"name": "a", "of": ["a"]}]}, "'a' is a mean of 'a'"),
     ],
 )
 def test_another_file_is_refused_with_the_place(
@@ -162,6 +159,14 @@ def test_an_item_of_another_form_is_refused(path: Path, field: str, value: objec
     content["items"][1][field] = value
     path.write_text(json.dumps(content))
     with pytest.raises(EvaluationError, match=rf"items\.1\.{field}"):
+        load_result(path)
+
+
+def test_two_items_of_one_id_are_refused(path: Path) -> None:
+    content = saved(path)
+    content["items"][2]["id"] = content["items"][0]["id"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(EvaluationError, match=r"json: items\.0 and items\.2 have one id, 'a'"):
         load_result(path)
 
 

@@ -1,6 +1,6 @@
 """The share of simulated data sets whose interval holds the truth.
 
-`python -m tests.evaluation.statistics.coverage [RUNS]` prints the table of the documentation; the
+`python -m tests.evaluation.statistics.coverage [RUNS]` prints the whole table; the
 tests run a few of its rows.
 """
 
@@ -30,8 +30,9 @@ class Case:
         most: the most items of a cluster; sizes are evenly spread from 1.
         icc: the intraclass correlation.
         form: "plain"; "soft" for scores between 0 and 1; "macro" for a mean of nine groups of
-            uneven sizes and scores; "units" for the mean of three metrics over sets of items, two
-            of which count units that are right if all of their items are.
+            uneven sizes and scores; "two" for a mean of two groups, of which the small one has a
+            tenth of the items and decides the error; "units" for the mean of three metrics over
+            sets of items, two of which count units that are right if all of their items are.
     """
 
     share: float
@@ -49,6 +50,8 @@ def cases() -> Iterator[Case]:
     for share in (0.1, 0.5, 0.95):
         for clusters in (40, 200):
             yield Case(share, clusters, 20, ICC, "soft")
+    for clusters in (100, 200, 400):
+        yield Case(0.6, clusters, form="two")
     for share in (0.3, 0.5, 0.8):
         for clusters in (90, 400):
             yield Case(share, clusters, 6, ICC, "macro")
@@ -78,6 +81,8 @@ def _one(case: Case, random: numpy.random.Generator) -> tuple[float, float]:
 def _data(case: Case, random: numpy.random.Generator) -> tuple[dict[str, Units], list[Metric]]:
     if case.form == "macro":
         return {"accuracy": _macro(case, random)}, [ACCURACY]
+    if case.form == "two":
+        return {"accuracy": _two(case, random)}, [ACCURACY]
     if case.form == "units":
         return _sets(case, random), [
             Metric(name="mean", of=("aAcc", "fAcc", "qAcc")),
@@ -123,6 +128,14 @@ def _macro(case: Case, random: numpy.random.Generator) -> Units:
     clusters, own = _clusters(case, random, _group_shares(case)[of_cluster])
     values = (random.random(len(own)) < own).astype(float)
     return replace(_units(values, clusters), groups=of_cluster[clusters], num_groups=GROUPS)
+
+
+def _two(case: Case, random: numpy.random.Generator) -> Units:
+    """Nine of ten items with a score that is .3 higher, one with a score that is .3 lower."""
+    is_small = (numpy.arange(case.clusters) % 10 == 0).astype(numpy.int64)
+    values = random.random(case.clusters) < case.share + 0.3 - 0.6 * is_small
+    found = _units(values.astype(float), numpy.arange(case.clusters))
+    return replace(found, groups=is_small, num_groups=2)
 
 
 QUESTIONS, FIGURES = 3, 2

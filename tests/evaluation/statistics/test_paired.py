@@ -67,6 +67,32 @@ def test_all_of_few_items_that_changed_alike_are_not_certainly_all() -> None:
     assert found.low < 0.6
 
 
+@pytest.mark.parametrize("change", [1.0, -1.0, 0.1])
+def test_items_in_clusters_that_all_changed_alike_are_no_chance(change: float) -> None:
+    first, second = [max(0.0, -change)] * 200, [max(0.0, change)] * 200
+    found = compared(first, second, most=2)
+    assert (found.test, found.num_clusters) == ("Student", 100)
+    assert found.p_value < 1e-9
+    assert not found.low <= 0.0 <= found.high
+
+
+def test_few_clusters_that_changed_alike_may_be_chance() -> None:
+    found = compared([0.0] * 200, [1.0] * 200, most=100)
+    assert found.p_value > 0.3
+    assert found.low < 0 < found.high
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 4, 6, 10, 40])
+def test_the_p_value_agrees_with_the_interval(clusters: int) -> None:
+    numbers = random.Random(clusters)
+    for _ in range(20):
+        middle = numbers.random()
+        second = [min(1.0, max(0.0, numbers.gauss(middle, 0.3))) for _ in range(3 * clusters)]
+        found = compared([0.2] * len(second), second, most=3, rounds=200)
+        assert (found.p_value < 0.0499) <= (not found.low <= 0.0 <= found.high)
+        assert (found.p_value > 0.0501) <= (found.low <= 0.0 <= found.high)
+
+
 def test_pairing_sees_what_two_intervals_do_not() -> None:
     numbers = random.Random(0)
     first = [float(numbers.random() < 0.6) for _ in range(500)]
@@ -119,8 +145,11 @@ def test_means_of_metrics_and_of_groups_have_differences_too() -> None:
 def test_runs_on_different_items_are_refused() -> None:
     with pytest.raises(EvaluationError, match="different items"):
         paired_differences(run_of(1.0, 0.0), run_of(1.0), [ACCURACY])
-    with pytest.raises(EvaluationError, match="different items"):
-        paired_differences(run_of(1.0, None), run_of(1.0, 0.0), [ACCURACY])
+
+
+def test_an_item_that_failed_in_one_run_is_left_out_of_both() -> None:
+    found = paired_differences(run_of(1.0, None, 1.0), run_of(1.0, 0.0, 0.0), [ACCURACY])
+    assert (found["accuracy"].first, found["accuracy"].second) == (1.0, 0.5)
 
 
 def test_no_items_have_no_differences() -> None:

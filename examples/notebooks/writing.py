@@ -1,0 +1,27 @@
+# %% [markdown]
+# # Write from a picture
+# `write_from_image` asks for a text of a style and a length. The small model writes no prose: a
+# script plays the writer, and the prompt that it got is shown.
+#
+# ![A red circle and a blue square](pictures/shapes.png)
+
+# %%
+from qwenvl_kit import VisionChat
+from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.tasks import write_from_image
+
+POEM = "A circle, red as evening light,\nwaits for a square that shines at night."
+asked = []
+
+
+def writer(request):
+    """Note the prompt, and answer."""
+    asked.append(request.messages[-1].text)
+    return POEM
+
+
+chat = VisionChat(ScriptedBackend(writer))
+print(write_from_image(chat, "pictures/shapes.png", style="a poem of two lines", num_words=20))
+
+# %%
+print(asked[0])

@@ -1,0 +1,1 @@
+"""Display: short text, safe HTML, pictures and plots of plain values."""
