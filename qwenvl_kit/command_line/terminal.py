@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import Any, TextIO
 
 from qwenvl_kit.errors import InputError
@@ -45,13 +46,13 @@ def write(text: str, end: str = "\n") -> None:
 
 def say(text: str, end: str = "\n") -> None:
     """Write the safe form of a text to the standard error."""
-    print(safe(text), end=end, file=sys.stderr, flush=True)
+    _tell(f"{safe(text)}{end}")
 
 
 def say_dim(text: str) -> None:
     """Write a remark to the standard error: dim where it shows colours."""
     shown = safe(text)
-    print(f"{_DIM}{shown}{_PLAIN}" if has_colours(sys.stderr) else shown, file=sys.stderr)
+    _tell(f"{_DIM}{shown}{_PLAIN}\n" if has_colours(sys.stderr) else f"{shown}\n")
 
 
 def write_json(value: Any, *, indent: int | None = None) -> None:
@@ -64,6 +65,15 @@ def write_json(value: Any, *, indent: int | None = None) -> None:
     is_narrow = not encoding.lower().replace("-", "").startswith("utf")
     text = json.dumps(value, ensure_ascii=is_narrow, default=str, indent=indent)
     _put("".join(map(_json_safe, text)) + "\n")
+
+
+def _tell(text: str) -> None:
+    """Write to the standard error, where there is one that can be written."""
+    if sys.stderr is None:  # `print` would take the standard output in its place
+        return
+    with suppress(OSError):  # and nobody could be told
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _put(text: str) -> None:

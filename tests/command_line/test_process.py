@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -84,6 +85,22 @@ def test_an_input_that_stays_open_is_not_read_unless_it_is_asked_for() -> None:
         os.close(reading)
         os.close(writing)
     assert out.decode().splitlines() == ["I was asked: One?"]
+
+
+@POSIX
+@pytest.mark.parametrize(("closed", "code"), [("2>&-", 2), ("2>/dev/full", 2), (">&-", 2)])
+def test_streams_that_are_closed_or_full_mix_nothing_up(closed: str, code: int) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    question = "hello" if closed == ">&-" else "please fail"
+    command = shlex.join([*PROGRAM, "ask", question, "--json"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {closed}"], capture_output=True, env=environment(), check=False
+    )
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    for line in done.stdout.splitlines():
+        assert json.loads(line)["error"]["type"] == "GenerationError"
 
 
 def test_what_an_encoding_does_not_have_is_escaped() -> None:
