@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from qwenvl_kit.pipeline.core import Pipeline
     from qwenvl_kit.pipeline.inflight import InFlightRequest, RequestObserver
     from qwenvl_kit.pipeline.listeners import Listeners
+    from qwenvl_kit.pipeline.memory_report import MemoryReport
+    from qwenvl_kit.pipeline.replay import Replay
     from qwenvl_kit.pipeline.stats import ChatStats, Health
     from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
     from qwenvl_kit.pipeline.tool_loop import ToolRun
+    from qwenvl_kit.pipeline.tracing import Trace
     from qwenvl_kit.plans import Plan
     from qwenvl_kit.requests import (
         Media,
@@ -879,20 +882,65 @@ class VisionChat(ShownChat):
         """Everything that was decided when the model was loaded, in words."""
         return {**self._backend.report(), **self._pipeline.facts}
 
+    def replay(self, reply: Reply, prompt: RequestLike, *media: Media) -> Replay:
+        """Prepare the request of a reply once more, as it was executed; see `qwenvl_kit.explain`.
+
+        Args:
+            reply: the reply.
+            prompt: the question, messages or `Request` that it answers, with its settings.
+            media: the pictures and videos that it is about.
+
+        Raises:
+            InputError: this is not the request of the reply.
+        """
+        from qwenvl_kit.pipeline.replay import replay
+        from qwenvl_kit.requests import Request
+
+        return replay(self._slot, reply, Request.about(prompt, *media))
+
+    def memory_report(self) -> MemoryReport:
+        """The memory that the model takes: weights, cache, features, activations, peak.
+
+        Example:
+            with chat.memory_report() as report:
+                chat.ask("What is this?", "photo.jpg")
+            print(report)
+
+        Returns:
+            The memory of now; as a context manager, that of the block at its peak as well.
+        """
+        from qwenvl_kit.pipeline.memory_report import MemoryReport
+
+        return MemoryReport(lambda: self._backend)
+
+    def trace(self) -> Trace:
+        """Record the requests of a `with` block as a timeline; see `qwenvl_kit.telemetry`.
+
+        Example:
+            with chat.trace() as trace:
+                chat.ask("What is this?", "photo.jpg")
+            print(trace)
+            trace.save("trace.json")
+        """
+        from qwenvl_kit.pipeline.tracing import Trace
+
+        return Trace(self._slot)
+
     def self_test(self) -> Diagnosis:
         """Ask the model questions whose answers can be checked.
 
         For any checkpoint: a batch gives the same tokens as single calls, a stream the same as
         `ask`, and a repeated question the same as the first time. (In bf16 and fp16 rounding may
-        decide a near tie either way.) For the embedded model also answers that are known in
-        advance.
+        decide a near tie either way.) For a model in this process also its weights: each is a
+        number and none wants a gradient, and a step with a cache gives what a pass without one
+        does. For the embedded model also answers that are known in advance.
 
         Returns:
             One finding for each check; `is_healthy` if all passed.
         """
         from qwenvl_kit.pipeline.self_test import run_self_test
 
-        return run_self_test(self)
+        return run_self_test(self, check_model=self._backend.check_model)
 
     def close(self, grace_seconds: float = 0.0) -> bool:
         """Take no more requests, and release the model and its memory.

@@ -310,10 +310,15 @@ class Reply:
         If `raw_text` does not end with `text`, because tool calls stand in between, `start` and
         `stop` are indices of `raw_text`.
         """
+        indices = self.token_indices_between(start, stop)
+        return (self.tokens or ())[indices.start : indices.stop]
+
+    def token_indices_between(self, start: int, stop: int) -> range:
+        """Return the indices in `tokens` of what `tokens_between` returns; empty without scores."""
         bounds = self._token_bounds
         first = bisect_right(bounds, start, lo=1) - 1
         last = bisect_left(bounds, stop, hi=len(bounds) - 1)
-        return (self.tokens or ())[first:last]
+        return range(first, max(first, last)) if self.tokens else range(0)
 
     @cached_property
     def _token_bounds(self) -> Sequence[int]:

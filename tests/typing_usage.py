@@ -38,6 +38,7 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
+from qwenvl_kit.explain import Explanation, Faithfulness, explain
 from qwenvl_kit.grounding.boxes import Box, PointMark
 from qwenvl_kit.grounding.found_places import read_places
 from qwenvl_kit.grounding.places import Boxes
@@ -345,3 +346,21 @@ def tools(chat: VisionChat) -> None:
         chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
     for unread in reply.unread_calls:
         assert_type(unread.reason, str)
+
+
+def explaining(chat: VisionChat) -> None:
+    request = Request.about("What is it?", "a.png")
+    seen = explain(chat, chat.ask(request), request, word="cat", method="gradient", layers=[2, 3])
+    assert_type(seen, Explanation)
+    assert_type(seen.peak_px, Point)
+    assert_type(seen.maps[0].timestamps_seconds, tuple[float, ...])
+    assert_type(seen.faithfulness(chat), Faithfulness)
+    explain(chat, chat.ask("What is it?", "a.png"), "What is it?", "a.png", span=(0, 3))
+
+
+def debugging(chat: VisionChat) -> None:
+    with chat.memory_report() as report, chat.trace() as trace:
+        chat.ask("Hello")
+    assert_type(report.peak_bytes, int | None)
+    assert_type(trace.requests[0].seconds, float)
+    trace.save("trace.json")

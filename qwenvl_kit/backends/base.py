@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from qwenvl_kit.errors import ModelLoadError, UnsupportedFeatureError
 from qwenvl_kit.options import Sampling
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    import numpy
     import PIL.Image
 
     from qwenvl_kit.budget.measures import PlanningRules
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from qwenvl_kit.plans import ImagePlan, Plan, VideoPlan
     from qwenvl_kit.results import Delta, FinishReason, TokenScore
     from qwenvl_kit.structured_output.constraints import Constraint
+
+
+Pass: TypeAlias = Literal["attention", "gradient", "scores"]
+"""The kind of a pass over a prompt and its answer: attention is followed through the layers,
+attention is weighted by its gradient, or tokens are scored alone."""
 
 
 class KnownMedia:
@@ -90,6 +96,43 @@ class Completion:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class AttributionRequest:
+    """A pass over a prompt and an answer that is known.
+
+    Attributes:
+        request: the request, its pictures decoded.
+        token_ids: the tokens of the answer.
+        explained: indices of the tokens to explain, rising.
+        kind: the kind of the pass.
+        layers: numbers of the layers whose attention counts, from 0; None for all.
+        heads: numbers of the heads that count, from 0; None for all.
+    """
+
+    request: BackendRequest
+    token_ids: tuple[int, ...]
+    explained: tuple[int, ...]
+    kind: Pass
+    layers: tuple[int, ...] | None = None
+    heads: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The result of a pass.
+
+    Attributes:
+        relevance: for each picture and video a number for each of its visual tokens, fp32 (visual
+            tokens,), in their order: by time, then by row, then by column. Empty for "scores".
+        logprobs: natural log-probability of each explained token.
+        layers: the layers whose attention was counted.
+    """
+
+    relevance: tuple[numpy.ndarray[Any, Any], ...]
+    logprobs: tuple[float, ...]
+    layers: tuple[int, ...] = ()
+
+
 class Observer(Protocol):
     """The observer of a request while it runs. The backend calls it in the backend's own thread."""
 
@@ -146,6 +189,36 @@ class Work:
     decode_seconds: float = 0.0
     num_steps: int = 0
     num_row_steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """The memory that a backend takes. What is not known is None.
+
+    Attributes:
+        device: the model's device.
+        weight_bytes: the weights; tied ones count once.
+        prompt_bytes: computed prompts that are kept between requests.
+        feature_bytes: features of pictures and films that are kept.
+        running_bytes: KV caches of the requests that run, at their longest.
+        buffer_bytes: buffers of CUDA graphs.
+        taken_bytes: memory that torch's allocator has given out on GPUs; on a processor the memory
+            of the process.
+        reserved_bytes: memory that torch's allocator holds on GPUs; None on a processor.
+        peak_bytes: the most that was taken at a time.
+        summary: torch's memory summary of each GPU; empty on a processor.
+    """
+
+    device: str
+    taken_bytes: int
+    weight_bytes: int | None = None
+    prompt_bytes: int | None = None
+    feature_bytes: int | None = None
+    running_bytes: int | None = None
+    buffer_bytes: int | None = None
+    reserved_bytes: int | None = None
+    peak_bytes: int | None = None
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,6 +354,26 @@ class Backend(ABC):
         )
 
     @property
+    def has_attribution(self) -> bool:
+        """True if it has `attribute`."""
+        return type(self).attribute is not Backend.attribute
+
+    def attribute(self, asked: AttributionRequest) -> Attribution:
+        """Run a pass over a prompt and its answer that tells what the answer came from.
+
+        It waits until no request runs, and changes nothing of what is kept between requests.
+
+        Raises:
+            UnsupportedFeatureError: the model cannot show that.
+            InputError: there is no such layer, head or token.
+            OutOfMemoryError: memory ran out.
+        """
+        raise UnsupportedFeatureError(
+            f"{type(self).__name__} does not show the attention of its model",
+            hint="method='occlusion', or VisionChat.from_pretrained",
+        )
+
+    @property
     def default_sampling(self) -> Sampling:
         """The settings that the checkpoint was published with; greedy decoding by default."""
         return Sampling()
@@ -314,6 +407,23 @@ class Backend(ABC):
     def load(self) -> Load:
         """The requests that wait and run at the moment; by default none are counted."""
         return Load(0, 0)
+
+    def memory(self) -> MemoryUse:
+        """The memory that is taken; by default that of this process alone."""
+        from qwenvl_kit.backends.process_memory import process_memory
+
+        taken, peak = process_memory()
+        return MemoryUse(device="not in this process", taken_bytes=taken, peak_bytes=peak)
+
+    def reset_peak_memory(self) -> None:  # noqa: B027  # a default, which most backends keep
+        """Set the peak of the device back to what is taken now, where that can be done."""
+
+    def check_model(self) -> Mapping[str, str]:
+        """Return the trouble that each check of the model's own state found; empty for none.
+
+        By default nothing is checked. It waits until no request runs.
+        """
+        return {}
 
     def work(self) -> Work | None:
         """The work that was done so far; None if that is not known."""

@@ -119,6 +119,13 @@ class RunOptions:
     max_batch_size: Annotated[int | None, typer.Option(metavar="N", help="the most at a time")] = (
         None
     )
+    thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--thinking/--no-thinking",
+            help="think first or not, where the checkpoint can be switched",
+        ),
+    ] = None
     journal: Annotated[
         str | None, typer.Option(metavar="FILE", help="go on from here after a stop")
     ] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union
 
@@ -17,7 +18,12 @@ from qwenvl_kit.evaluation.judge_prompts import read_verdict, verdict_prompt
 from qwenvl_kit.evaluation.metrics import ACCURACY, Metric
 from qwenvl_kit.evaluation.naming import name_of
 from qwenvl_kit.evaluation.prompting import Prompt, chosen_prompt
-from qwenvl_kit.evaluation.scoring.by_name import Scorer, scorer_named
+from qwenvl_kit.evaluation.scoring.by_name import (
+    Scorer,
+    check_target,
+    scorer_named,
+    targets_for,
+)
 from qwenvl_kit.messages.message import Message
 from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
@@ -129,15 +135,26 @@ class Benchmark(Sequence[EvaluationItem]):
         Raises:
             EvaluationError: the row lacks a field, or a field cannot be read.
         """
-        return read_item(row, self._names)
+        found = read_item(row, self._names)
+        return replace(found, targets=targets_for(self._scorer, found.targets))
 
     def check(self) -> None:
-        """Refuse a benchmark without items, or with two of one id.
+        """Refuse a benchmark without items, with two of one id, or with no right answer for a rule.
 
         Raises:
             EvaluationError: it cannot be asked as it is.
         """
         _check_items(self._items, self.name)
+        for item in self._items:
+            self.check_item(item)
+
+    def check_item(self, item: EvaluationItem) -> None:
+        """Refuse an item whose right answers are none for the benchmark's rule.
+
+        Raises:
+            EvaluationError: a right answer is no option, yes or no, number or box.
+        """
+        check_target(self._scorer, item)
 
     def drawn_with(self, item: EvaluationItem) -> str:
         """Return a name that an item shares with those without which it says little.

@@ -9,7 +9,14 @@ from string import ascii_uppercase
 from typing import Any
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, media_of, plain_cell, text_cell
+from qwenvl_kit.evaluation.data.cells import (
+    answers_cell,
+    is_empty,
+    list_cell,
+    media_of,
+    plain_cell,
+    text_cell,
+)
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
 
@@ -122,10 +129,10 @@ def read_item(row: Row, names: ColumnNames, targets: Sequence[str] | None = None
         targets: its right answers, if they have been read already.
 
     Raises:
-        EvaluationError: a field is missing or cannot be read; the error names the row.
+        EvaluationError: a field is missing, empty, or cannot be read; the error names the row.
     """
     if targets is None:
-        targets = list_cell(cell(row, names.targets), row.where, "targets")
+        targets = targets_of(row, names)
     if not targets:
         raise EvaluationError(
             f"the row has no right answer in {named(row, names.targets)!r}",
@@ -136,7 +143,7 @@ def read_item(row: Row, names: ColumnNames, targets: Sequence[str] | None = None
         )
     return EvaluationItem(
         id=text_cell(cell(row, names.id), row.where, "id") or row.where,
-        question=text_cell(cell(row, names.question), row.where, "question"),
+        question=question_of(row, names),
         targets=tuple(targets),
         choices=choices_of(row, names.choices),
         groups=_texts(row, names.groups),
@@ -148,6 +155,34 @@ def read_item(row: Row, names: ColumnNames, targets: Sequence[str] | None = None
     )
 
 
+def targets_of(row: Row, names: ColumnNames) -> list[str]:
+    """Return the right answers of a row; empty if it has none.
+
+    The text of a list of numbers is one answer, unless the name of its column is plural.
+
+    Raises:
+        EvaluationError: they are neither texts nor numbers.
+    """
+    is_plural = named(row, names.targets).lower().endswith("answers")
+    return answers_cell(cell(row, names.targets), row.where, "targets", is_plural=is_plural)
+
+
+def question_of(row: Row, names: ColumnNames) -> str:
+    """Return the question of a row.
+
+    Raises:
+        EvaluationError: it is blank, so that nothing would be asked.
+    """
+    question = text_cell(cell(row, names.question), row.where, "question")
+    if not question.strip():
+        raise EvaluationError(
+            f"the row has no question in {named(row, names.question)!r}",
+            expected="a question in each row",
+            where=row.where,
+        )
+    return question
+
+
 def choices_of(row: Row, names: Names) -> tuple[str, ...]:
     """Return the options of a row: the cells A, B, C, ... or the list in one cell.
 
@@ -156,23 +191,40 @@ def choices_of(row: Row, names: Names) -> tuple[str, ...]:
     """
     letters = [letter for letter in ascii_uppercase if letter in row]
     if letters:
-        filled = [letter for letter in letters if not is_empty(row[letter])]
-        if filled != letters[: len(filled)]:
-            raise EvaluationError(
-                f"the row has the options {', '.join(filled)}, and an empty one between them",
-                expected="options without a gap, as their letters are shown in order",
-                where=row.where,
-            )
-        found = [text_cell(row[letter], row.where, "option") for letter in filled]
-    else:
-        found = list_cell(cell(row, names), row.where, "choices")
-    if len(found) > len(ascii_uppercase):
+        found = [text_cell(row[letter], row.where, "option") for letter in letters]
+        return options_in_order(found, row.where, letters)
+    return options_in_order(list_cell(cell(row, names), row.where, "choices"), row.where)
+
+
+def options_in_order(
+    texts: Sequence[str], where: str, letters: Names = ascii_uppercase
+) -> tuple[str, ...]:
+    """Return options without the empty ones behind the last; their letters are told by places.
+
+    Args:
+        texts: the options, an empty one as "".
+        where: the place of the row, for the error.
+        letters: the letters of the places.
+
+    Raises:
+        EvaluationError: there are more options than letters, or one between others is empty.
+    """
+    filled = [at for at, text in enumerate(texts) if not is_empty(text)]
+    last = filled[-1] + 1 if filled else 0
+    if last > len(letters):
         raise EvaluationError(
-            f"the row has {len(found)} options",
+            f"the row has {last} options",
             expected=f"at most {len(ascii_uppercase)}, a letter for each",
-            where=row.where,
+            where=where,
         )
-    return tuple(found)
+    if "".join(letters[at] for at in filled) != ascii_uppercase[: len(filled)]:
+        raise EvaluationError(
+            f"the row has the options {', '.join(letters[at] for at in filled)}, and an empty one "
+            "between them",
+            expected="options without a gap, as their letters are shown in order",
+            where=where,
+        )
+    return tuple(texts[: len(filled)])
 
 
 def named(row: Row, names: Names) -> str:
@@ -193,4 +245,5 @@ def _texts(row: Row, names: Mapping[str, Names]) -> dict[str, str]:
 
 def _tags(row: Row, names: Mapping[str, Names]) -> dict[str, tuple[str, ...]]:
     found = {name: list_cell(cell(row, of), row.where, name) for name, of in names.items()}
-    return {name: tuple(dict.fromkeys(texts)) for name, texts in found.items() if texts}
+    kept = {name: [text for text in texts if text.strip()] for name, texts in found.items()}
+    return {name: tuple(dict.fromkeys(texts)) for name, texts in kept.items() if texts}

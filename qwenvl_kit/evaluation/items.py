@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, TypeAlias, Union
 
 from qwenvl_kit.errors import QwenVLKitError
@@ -14,12 +13,6 @@ from qwenvl_kit.results import FinishReason, Reply
 
 MediaPart: TypeAlias = Union[ImagePart, VideoPart]
 """A picture or film of an item."""
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-def _nothing() -> Mapping[str, Any]:
-    return _NOTHING
 
 
 def _no_media() -> tuple[MediaPart, ...]:
@@ -50,10 +43,10 @@ class EvaluationItem:
     question: str
     targets: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    groups: Mapping[str, str] = field(default_factory=_nothing)
-    tags: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cluster: str = ""
-    facts: Mapping[str, Any] = field(default_factory=_nothing)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
     load_media: Callable[[], tuple[MediaPart, ...]] = field(
         default=_no_media, repr=False, compare=False

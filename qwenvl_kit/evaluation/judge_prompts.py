@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
+from qwenvl_kit.evaluation.prompting import fill
 from qwenvl_kit.evaluation.scoring.yes_no import yes_no
 
 VERDICT = """Does the answer mean the same as one of the right answers?
@@ -20,11 +21,8 @@ def verdict_prompt(item: EvaluationItem, answer: str) -> str:
         item: the item.
         answer: the answer of the model.
     """
-    fields = {"{question}": item.question, "{targets}": " | ".join(item.targets)}
-    head, tail = VERDICT.split("{answer}")
-    for name, text in fields.items():
-        head = head.replace(name, text, 1)
-    return f"{head}{answer}{tail}"
+    targets = " | ".join(item.targets)
+    return fill(VERDICT, {"question": item.question, "targets": targets, "answer": answer})
 
 
 def read_verdict(answer: str, verdict: str) -> ItemScore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any, TypeAlias, Union
 
@@ -47,9 +48,9 @@ def chosen_prompt(
         return "own", given
     if isinstance(given, str) and given in prompts:
         named = prompts[given]
-        return given, named if callable(named) else _filled(named)
+        return given, named if callable(named) else Template(named)
     if isinstance(given, str) and "{question}" in given:
-        return "own", _filled(given)
+        return "own", Template(given)
     raise EvaluationError(
         f"prompt={given!r} was given",
         expected=f"one of {', '.join(map(repr, prompts))}, a text with {{question}} in it, or a "
@@ -57,10 +58,18 @@ def chosen_prompt(
     )
 
 
-def _filled(template: str) -> Callable[[EvaluationItem], str]:
-    """A function that fills the fields of a template; braces that name no field stay."""
+@dataclass(frozen=True)
+class Template:
+    """A prompt from a text with fields in braces; it can be pickled.
 
-    def fill(item: EvaluationItem) -> str:
+    Attributes:
+        text: the text.
+    """
+
+    text: str
+
+    def __call__(self, item: EvaluationItem) -> str:
+        """Return the text that asks an item."""
         options = lettered(item)
         fields: dict[str, Any] = {
             **item.facts,
@@ -68,6 +77,14 @@ def _filled(template: str) -> Callable[[EvaluationItem], str]:
             "question": item.question,
             "choices": f"\n{options}" if options else "",
         }
-        return _FIELD.sub(lambda found: str(fields.get(found[1], found[0])), template)
+        return fill(self.text, fields)
 
-    return fill
+
+def fill(template: str, fields: Mapping[str, Any]) -> str:
+    """Return a template with its fields; braces that name no field stay, also those of values.
+
+    Args:
+        template: a text with fields such as `{question}`.
+        fields: the values by the names of the fields.
+    """
+    return _FIELD.sub(lambda found: str(fields.get(found[1], found[0])), template)

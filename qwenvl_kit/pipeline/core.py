@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
 
 from qwenvl_kit.backends.base import (
     Backend,
@@ -95,6 +96,20 @@ class PreparedRequest:
         return sum(_num_bytes(item) for item in self.request.media)
 
 
+class Follower(Observer, Protocol):
+    """An observer that is also told of the end of its request."""
+
+    def note_end(self, future: Future[Completion]) -> None:
+        """Receive the future of the request when it is done."""
+
+
+class Tracer(Protocol):
+    """Follows the requests of a pipeline."""
+
+    def follow(self, prepared: PreparedRequest, observer: Observer | None) -> Follower:
+        """Return an observer of a request that passes all on to another."""
+
+
 class PipelineUse:
     """A use of a pipeline: while it lasts, the backend is not closed.
 
@@ -171,6 +186,7 @@ class Pipeline:
         given_budget: the budget that the user gave to the chat; None for none.
         budget: the budget of requests that have none of their own.
         facts: facts for the report that the backend does not know, in words.
+        tracers: the traces that follow each request.
     """
 
     def __init__(
@@ -193,6 +209,7 @@ class Pipeline:
         self.calibrator = calibrator
         self.facts: dict[str, str] = {}
         self.listeners = Listeners()
+        self.tracers: tuple[Tracer, ...] = ()
         self._uses = threading.Condition()
         self._num_uses = 0
         self._is_retired = False
@@ -351,8 +368,15 @@ class Pipeline:
         Raises:
             OverloadError: too many requests wait.
         """
+        followers = list[Follower]()
+        for tracer in self.tracers:
+            observer = tracer.follow(prepared, observer)
+            followers.append(observer)
         try:
-            return self.backend.submit(prepared.request, observer)
+            future = self.backend.submit(prepared.request, observer)
+            for follower in followers:
+                future.add_done_callback(follower.note_end)
+            return future
         except Exception as error:
             self.listeners.failure(error)
             raise
@@ -373,6 +397,26 @@ class Pipeline:
         except InputError:  # there is nothing left to give up
             return None
         return smaller if plan.visual_tokens < before.visual_tokens else None
+
+    def prepare_as_planned(self, request: ResolvedRequest, plan: Plan) -> BackendRequest:
+        """Prepare a request with the sizes of a plan, and with all pixels.
+
+        Nothing is recalled from the backend's cache, and nothing is left as a link.
+
+        Raises:
+            InputError: the plan is that of another request.
+        """
+        with told_if_exchanged(request.messages):
+            messages, items = open_media(request.messages, self._policy)
+        for item, entry in zip_longest(items, plan.media.values()):
+            if item is None or entry is None or item.measure.size != entry.original:
+                raise InputError(
+                    "the request is not the one of the reply: its pictures differ",
+                    expected=f"{', '.join(str(each.original) for each in plan.media.values())}",
+                    hint="request = Request.about(...); reply = chat.ask(request)",
+                )
+        media = tuple(item.content for item in self._decoded(with_plan(items, plan)))
+        return BackendRequest(messages, plan, media, request.sampling, (None,) * len(media))
 
     def _prepare(
         self, opened: ResolvedRequest, plan: Plan, started: float, fetches: FetchCache | None = None

@@ -51,12 +51,17 @@ class TestedChat(Protocol):
         """See `VisionChat.report`."""
 
 
-def run_self_test(chat: TestedChat, golden: Path = GOLDEN_FILE) -> Diagnosis:
+def run_self_test(
+    chat: TestedChat,
+    golden: Path = GOLDEN_FILE,
+    check_model: Callable[[], Mapping[str, str]] = dict,
+) -> Diagnosis:
     """Ask a model questions whose answers can be checked; see `VisionChat.self_test`.
 
     Args:
         chat: the model.
         golden: questions for the embedded model, with the tokens of their answers.
+        check_model: returns the trouble that each check of the model's own state found.
     """
     report = chat.report()
     is_embedded = report.get("model") == os.fspath(MODEL_FOLDER)
@@ -66,11 +71,21 @@ def run_self_test(chat: TestedChat, golden: Path = GOLDEN_FILE) -> Diagnosis:
         ("reuse equals fresh", _check_reuse),
         ("stream equals ask", _check_stream),
     ]
-    findings = [_run(name, check, chat) for name, check in checks]
+    findings = _check_state(check_model)
+    findings += [_run(name, check, chat) for name, check in checks]
     if is_embedded and not has_adapter:
         cases = GoldenCase.load_all(golden)
         findings += [_run(f"golden: {case.answer}", case.check, chat) for case in cases]
     return Diagnosis(tuple(findings))
+
+
+def _check_state(check_model: Callable[[], Mapping[str, str]]) -> list[Finding]:
+    """The findings of the model's own state: weights and cache."""
+    try:
+        troubles = check_model()
+    except QwenVLKitError as error:
+        troubles = {"the model's own state": str(error)}
+    return [_finding(name, trouble, "holds") for name, trouble in troubles.items()]
 
 
 def _run(name: str, check: Callable[[TestedChat], str], chat: TestedChat) -> Finding:
@@ -78,8 +93,12 @@ def _run(name: str, check: Callable[[TestedChat], str], chat: TestedChat) -> Fin
         trouble = check(chat)
     except QwenVLKitError as error:
         trouble = str(error)
+    return _finding(name, trouble, "the same tokens")
+
+
+def _finding(name: str, trouble: str, sound: str) -> Finding:
     if not trouble:
-        return Finding(name, "ok", "the same tokens")
+        return Finding(name, "ok", sound)
     cure = "python -m qwenvl_kit doctor; then load with dtype='float32' and attention='sdpa'"
     return Finding(name, "problem", trouble, cure)
 

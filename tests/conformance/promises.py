@@ -16,8 +16,18 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
-from qwenvl_kit import Failure, ImagePart, Message, PixelBudget, Sampling, VideoPart, VisionChat
+from qwenvl_kit import (
+    Failure,
+    ImagePart,
+    Message,
+    PixelBudget,
+    Request,
+    Sampling,
+    VideoPart,
+    VisionChat,
+)
 from qwenvl_kit.errors import ContextLengthError, MediaError, UnsupportedFeatureError
+from qwenvl_kit.explain import explain
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.results import Reply, TokenScore
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -180,6 +190,16 @@ def an_answer_that_an_expression_matches(chat: VisionChat, truth: VisionChat) ->
 def labels_by_their_probability(chat: VisionChat, truth: VisionChat) -> None:
     mine, its = (classify(one, scene(), ["red", "blue"]).probabilities for one in (chat, truth))
     assert dict(mine) == pytest.approx(dict(its), abs=1e-3)
+
+
+@promise
+def an_explanation_by_occlusion(chat: VisionChat, truth: VisionChat) -> None:
+    request = Request.about("What colour is the circle?", scene())
+    mine, its = (
+        explain(one, one.ask(request), request, method="occlusion", num_patches=6)
+        for one in (chat, truth)
+    )
+    assert mine.maps[0].relevance == pytest.approx(its.maps[0].relevance, abs=0.02)
 
 
 @promise

@@ -172,6 +172,7 @@ _SCORES = frozenset(
         "the likeliest tokens at each place",
         "how sure an answer of a schema is",
         "labels by their probability",
+        "an explanation by occlusion",
     }
 )
 _FORMS = frozenset(

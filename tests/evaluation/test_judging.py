@@ -10,6 +10,7 @@ from qwenvl_kit.backends.base import BackendRequest
 from qwenvl_kit.errors import EvaluationError, GenerationError
 from qwenvl_kit.evaluation import Benchmark, EvaluationItem, ItemScore, evaluate
 from qwenvl_kit.evaluation.items import UNREAD
+from qwenvl_kit.evaluation.judge_prompts import verdict_prompt
 
 from .benches import benchmark, chat_that, question_of, right_answer
 
@@ -92,3 +93,9 @@ def test_a_benchmark_with_the_scorer_judged_is_decided_by_the_judge() -> None:
         result = evaluate(chat, benchmark(scorer="judged"), judge=judge, progress=False)
     assert result.num_judged == 8
     assert result.score == 2 / 8
+
+
+def test_the_verdict_prompt_leaves_braces_of_questions_as_they_are() -> None:
+    item = EvaluationItem(id="1", question="{targets} or {answer}?", targets=("{answer}",))
+    text = verdict_prompt(item, "{question}")
+    assert "Question: {targets} or {answer}?\nRight answers: {answer}\nAnswer: {question}" in text

@@ -48,6 +48,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "testing": ("testing",),
     "training": ("training",),
     "evaluation": ("evaluation",),
+    "explain": ("explain",),
     "command line": ("__main__", "command_line"),
     "names at the top": ("",),
 }
@@ -90,6 +91,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "telemetry": {"errors", "values", "listeners", "chat"},
     "evaluation": {"errors", "arguments", "values", "families", "budget", "media", "requests"}
     | {"grounding", "calibration", "journal", "chat", "tasks", "display"},
+    "explain": {"errors", "arguments", "values", "media", "structured output", "requests"}
+    | {"backend base", "chat"},
     "distributed": {"errors", "arguments", "values", "requests", "chat", "training"}
     | {"evaluation"},
     "integrations": {"errors", "values", "budget", "media", "requests", "chat"},

@@ -279,3 +279,24 @@ def test_a_program_that_ends_while_a_question_runs_ends_in_peace(tiny_folder: Pa
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-500:]
+
+
+def test_two_who_pause_the_engine_do_so_one_after_the_other(fresh: VisionChat) -> None:
+    scheduler = fresh._backend._engine.scheduler  # type: ignore[attr-defined]
+    entered = threading.Event()
+
+    def pause() -> None:
+        with scheduler.paused():
+            entered.set()
+
+    other = threading.Thread(target=pause)
+    with scheduler.paused():
+        waiting = fresh._backend.submit(backend_request(fresh, _request(5)))  # starts a thread
+        other.start()
+        assert not entered.wait(0.3)
+        with scheduler.idle() as is_idle:
+            assert not is_idle
+        assert not waiting.done()
+    assert entered.wait(60)
+    other.join(60)
+    assert waiting.result(60).completion_tokens

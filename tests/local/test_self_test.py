@@ -30,7 +30,7 @@ def test_the_embedded_model_passes_with_its_golden_answers(dtype: str) -> None:
 def test_any_checkpoint_is_tested_without_golden_answers(chat: VisionChat) -> None:
     result = chat.self_test()
     assert result.is_healthy, str(result)
-    assert len(result.findings) == 3
+    assert len(result.findings) == 6
 
 
 def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
@@ -78,9 +78,47 @@ def test_a_model_that_fails_is_a_finding_and_no_exception(tiny_folder: Path) -> 
         raise RuntimeError("no")
 
     backend.model.register_forward_pre_hook(fail)
-    assert len(VisionChat(backend).self_test().problems) == 3
+    assert len(VisionChat(backend).self_test().problems) == 4
 
 
 def test_golden_cases_are_right_answers() -> None:
     for case in GoldenCase.load_all(GOLDEN_FILE):
         assert all(colour in case.answer for colour in case.colours) or case.answer == "2"
+
+
+def test_a_weight_that_would_learn_is_found(tiny_folder: Path) -> None:
+    backend = load_backend(tiny_folder)
+    backend.model.model.language_model.norm.weight.requires_grad_()
+    (found,) = VisionChat(backend).self_test().problems
+    assert found.name == "no weight wants a gradient"
+    assert "language_model.norm.weight" in found.detail
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_found(tiny_folder: Path, value: float) -> None:
+    backend = load_backend(tiny_folder)
+    backend.model.model.visual.merger.ln_q.weight.data[3] = value
+    problems = {found.name: found.detail for found in VisionChat(backend).self_test().problems}
+    assert "visual.merger.ln_q.weight" in problems["weights are numbers"]
+
+
+def test_a_cache_that_is_not_used_is_found(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load_backend(tiny_folder)
+    monkeypatch.setattr("qwenvl_kit.backends.local.loading.trial._EXACT", -1.0)
+    problems = [found.name for found in VisionChat(backend).self_test().problems]
+    assert problems == ["cached step equals uncached"]
+
+
+def test_the_state_of_a_model_is_checked_while_nothing_runs(tiny_folder: Path) -> None:
+    backend = load_backend(tiny_folder)
+    with backend._engine.scheduler.idle() as is_idle:
+        assert is_idle
+    assert not any(backend.check_model().values())
+    assert VisionChat(backend).ask("Hello").tokens
+
+
+def test_tied_and_packed_weights_are_checked_too(tiny_folder: Path) -> None:
+    backend = load_backend(tiny_folder, quantization="8bit")
+    assert not any(backend.check_model().values())

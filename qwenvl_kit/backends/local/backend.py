@@ -15,22 +15,28 @@ import PIL.Image
 import torch
 
 from qwenvl_kit.backends.base import (
+    Attribution,
+    AttributionRequest,
     Backend,
     BackendRequest,
     CacheInfo,
     Completion,
     KnownMedia,
     Load,
+    MemoryUse,
     Observer,
     Work,
     closed_error,
 )
+from qwenvl_kit.backends.local.attribution.attributor import Attributor
+from qwenvl_kit.backends.local.checks import are_weights_exact, check_model
 from qwenvl_kit.backends.local.devices import empty_device_cache, on_cpu
 from qwenvl_kit.backends.local.engine.engine import Engine
 from qwenvl_kit.backends.local.error_mapping import translated_errors
 from qwenvl_kit.backends.local.lora.adapters import Adapters
 from qwenvl_kit.backends.local.lora.probe import Probe
 from qwenvl_kit.backends.local.memory import free_bytes
+from qwenvl_kit.backends.local.memory_use import measure_memory, reset_peak
 from qwenvl_kit.budget.measures import PlanningRules
 from qwenvl_kit.checkpoints.trained_with import ModelIdentity
 from qwenvl_kit.geometry import Size
@@ -232,6 +238,21 @@ class LocalBackend(Backend):
         """The requests that wait and run at the moment."""
         return self._engine.scheduler.load
 
+    def memory(self) -> MemoryUse:
+        """The memory that the model and its caches take."""
+        with translated_errors():
+            return measure_memory(self._loaded.model, self._engine)
+
+    def reset_peak_memory(self) -> None:
+        """Set the peak of each GPU back to what is taken now."""
+        reset_peak(self._loaded.model)
+
+    def check_model(self) -> Mapping[str, str]:
+        """Return the trouble that each check of the loaded model found."""
+        model = self._loaded.model
+        with self._engine.scheduler.paused(), translated_errors():
+            return check_model(model, is_exact=are_weights_exact(model))
+
     def work(self) -> Work:
         """The work that was done so far."""
         return self._engine.scheduler.work
@@ -267,6 +288,12 @@ class LocalBackend(Backend):
         engine = self._engine
         with translated_errors():
             return engine.score(request, answers, observer)
+
+    def attribute(self, asked: AttributionRequest) -> Attribution:
+        """Run a pass over a prompt and its answer; see `Backend.attribute`."""
+        engine, model = self._engine, self._loaded.model
+        with translated_errors():
+            return Attributor(model, engine).run(asked)
 
     def gather(self) -> AbstractContextManager[object]:
         """Return a context in which an idle model begins nothing, so that a batch can form."""

@@ -19,7 +19,7 @@ from qwenvl_kit.evaluation.benchmarks.option_questions import (
     qwen_video_prompt,
     without_letters,
 )
-from qwenvl_kit.evaluation.columns import ColumnNames, cell, named
+from qwenvl_kit.evaluation.columns import ColumnNames, cell, named, options_in_order
 from qwenvl_kit.evaluation.data.cells import list_cell, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem
@@ -87,7 +87,8 @@ class EgoSchema(FilmBenchmark):
         found = super().film_item(row)
         if named(row, self._names.choices) == "option 0":
             cells = [row[f"option {at}"] for at in range(5) if f"option {at}" in row]
-            found = replace(found, choices=tuple(list_cell(cells, row.where, "choices")))
+            listed = list_cell(cells, row.where, "choices")
+            found = replace(found, choices=options_in_order(listed, row.where))
         letter = letter_at(found.targets[0], found.choices, found.where)
         return replace(found, targets=(letter,), choices=without_letters(found.choices))
 

@@ -13,7 +13,7 @@ from qwenvl_kit.evaluation.data.cells import text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
 from qwenvl_kit.evaluation.metrics import Metric
-from qwenvl_kit.evaluation.prompting import Prompt
+from qwenvl_kit.evaluation.prompting import Prompt, fill
 
 _SOURCE = "arXiv:2310.14566, section 3.3; tianyi-lab/HallusionBench, utils.py"
 _UNIT = ("category", "subcategory", "set")
@@ -102,8 +102,7 @@ class HallusionBench(PictureBenchmark):
         """Return the text that asks a judge about an answer that says neither yes nor no."""
         yes = item.targets[0].strip().lower() in ("1", "yes", "true")
         right = f"{'Yes' if yes else 'No'}. {item.facts.get('details') or ''}".strip()
-        head, tail = JUDGE.replace("{question}", item.question, 1).split("{answer}")
-        return f"{head.replace('{right}', right)}{answer}{tail}"
+        return fill(JUDGE, {"question": item.question, "right": right, "answer": answer})
 
     def score_judged(self, item: EvaluationItem, answer: str, judged: str) -> ItemScore:
         """Score an answer by a judge's word; to a question without a figure "unclear" is right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from string import ascii_uppercase
@@ -122,9 +123,14 @@ class MathVista(PictureBenchmark):
         )
 
 
+_WHOLE = re.compile(r"\.0*$")
+"""The end of a whole number that a table has made a float of: "1.0"."""
+
+
 def _places(item: EvaluationItem) -> int | None:
     """The decimal places of a float; None if the data name none."""
-    text = text_cell(item.facts.get("precision"), item.where, "precision")
+    text = text_cell(item.facts.get("precision"), item.where, "precision").strip()
+    text = _WHOLE.sub("", text)
     if text and not text.isdecimal():
         raise EvaluationError(
             f"the precision is {text!r}", expected="a number of decimal places", where=item.where

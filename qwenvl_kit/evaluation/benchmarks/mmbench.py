@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from string import ascii_uppercase
 from typing import ClassVar
 
 from qwenvl_kit.errors import EvaluationError
@@ -101,19 +102,27 @@ class MMBench(PictureBenchmark):
         Raises:
             EvaluationError: a field is missing or cannot be read, or the row has no answer.
         """
+        row = _without_nan(row)
         found = with_letter(super().item(row))
         hint = text_cell(row.get("hint"), row.where, "hint")
         question = _rotated(row, found)
         facts = {
             "rotated": question,
             "first": question if found.id == question else None,
-            "hint": "" if hint == "nan" else hint,
+            "hint": hint,
         }
         return replace(found, facts=facts)
 
     def drawn_with(self, item: EvaluationItem) -> str:
         """Return the number of the question whose rotation an item is."""
         return str(item.facts["rotated"])
+
+
+def _without_nan(row: Row) -> Row:
+    """A row without the text "nan", which lmms-lab's Parquet has for cells that are empty."""
+    names = ("hint", *ascii_uppercase)
+    empty = [name for name in names if name in row and row[name] == "nan"]
+    return row.with_changed(dict.fromkeys(empty)) if empty else row
 
 
 def _rotated(row: Row, item: EvaluationItem) -> str:

@@ -104,6 +104,11 @@ class MMMU(PictureBenchmark):
             )
         super().check()
 
+    def check_item(self, item: EvaluationItem) -> None:
+        """Refuse an item with options whose right answer is none of them."""
+        if item.choices:
+            super().check_item(item)
+
     def item(self, row: Row) -> EvaluationItem:
         """Return the item of a row: its subject and discipline, and all of its pictures."""
         found = super().item(row)

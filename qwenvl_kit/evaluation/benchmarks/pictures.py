@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.benchmark import Benchmark, PathLike
-from qwenvl_kit.evaluation.columns import cell, named, read_item
+from qwenvl_kit.evaluation.columns import cell, named, read_item, targets_of
 from qwenvl_kit.evaluation.data.cells import list_cell, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.items import EvaluationItem, MediaPart
+from qwenvl_kit.evaluation.scoring.by_name import targets_for
 
 Answers: TypeAlias = Literal["one", "list", "any"]
 """The right answers of a row: one text, a list of texts, or either."""
@@ -104,9 +105,10 @@ class PictureBenchmark(Benchmark):
         given = cell(row, self._names.targets)
         if self.answers == "one" and isinstance(given, str):
             found = [text_cell(given, row.where, "targets")] if given.strip() else []
+        elif self.answers == "list":
+            found = list_cell(given, row.where, "targets", must_be_list=True)
         else:
-            is_list = self.answers == "list"
-            found = list_cell(given, row.where, "targets", must_be_list=is_list)
+            found = targets_of(row, self._names)
         if not found and self.hidden_answers:
             column = named(row, self._names.targets)
             raise EvaluationError(
@@ -115,7 +117,7 @@ class PictureBenchmark(Benchmark):
                 hint=self.hidden_answers,
                 where=row.where,
             )
-        return tuple(found)
+        return targets_for(self._scorer, found)
 
 
 def with_picture(item: EvaluationItem) -> EvaluationItem:

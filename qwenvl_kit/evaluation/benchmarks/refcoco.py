@@ -28,7 +28,7 @@ from qwenvl_kit.evaluation.benchmarks.refcoco_rows import (
 from qwenvl_kit.evaluation.columns import ColumnNames, cell
 from qwenvl_kit.evaluation.data.cells import media_of, text_cell
 from qwenvl_kit.evaluation.data.rows import Row
-from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore
+from qwenvl_kit.evaluation.items import EvaluationItem, ItemScore, MediaPart
 from qwenvl_kit.evaluation.metrics import Metric
 from qwenvl_kit.evaluation.prompting import Prompt
 from qwenvl_kit.evaluation.scoring.places import box_score
@@ -184,7 +184,7 @@ class RefCOCO(Benchmark):
             cluster=text_cell(cell(row, names.cluster), where, "cluster"),
             facts={"is_fraction": box.is_fraction},
             where=where,
-            load_media=partial(media_of, row, names.image, ()),
+            load_media=partial(_one_picture, row, names.image),
         )
 
     def check(self) -> None:
@@ -262,6 +262,20 @@ class RefCOCO(Benchmark):
                 hint="evaluate(chat, benchmark) takes the chat's",
             )
         return self.family
+
+
+def _one_picture(row: Row, names: Sequence[str]) -> tuple[MediaPart, ...]:
+    """The picture of a row, in which its box lies.
+
+    Raises:
+        EvaluationError: there is none, or there are several.
+    """
+    found = media_of(row, names, ())
+    if len(found) != 1:
+        raise EvaluationError(
+            f"the row has {len(found)} pictures", expected="the one of its box", where=row.where
+        )
+    return found
 
 
 _HUNDREDS = Size(height_px=100, width_px=100)

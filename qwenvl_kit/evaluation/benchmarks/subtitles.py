@@ -99,7 +99,7 @@ def read_subtitles(path: Path) -> list[Subtitle]:
         path: the file, in UTF-8.
 
     Raises:
-        EvaluationError: it cannot be read, or holds no subtitle.
+        EvaluationError: it cannot be read, holds no subtitle, or a number with too many digits.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -108,7 +108,13 @@ def read_subtitles(path: Path) -> list[Subtitle]:
             f"the subtitles {os.fspath(path)!r} cannot be read: {error}",
             expected="a file of SubRip in UTF-8",
         ) from error
-    found = list(_subtitles(text.splitlines()))
+    try:
+        found = list(_subtitles(text.splitlines()))
+    except (ValueError, OverflowError) as error:  # numbers of hundreds of digits
+        raise EvaluationError(
+            f"the subtitles {os.fspath(path)!r} have a number that cannot be read: {error}",
+            expected="times such as 00:00:01,200 --> 00:00:04,000",
+        ) from error
     if text.strip() and not found:
         raise EvaluationError(
             f"{os.fspath(path)!r} holds no subtitle",

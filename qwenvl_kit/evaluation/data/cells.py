@@ -12,13 +12,24 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.data.blanks import is_empty
 from qwenvl_kit.evaluation.data.media_cells import media_of
 
-__all__ = ["cell_lists", "is_empty", "list_cell", "media_of", "plain_cell", "text_cell"]
+__all__ = [
+    "answers_cell",
+    "cell_lists",
+    "is_empty",
+    "list_cell",
+    "media_of",
+    "plain_cell",
+    "text_cell",
+]
 
 _MOST_CHARACTERS = 2**20
 """The longest text that is parsed as a list of answers."""
 
 _MOST_EXACT = 2**53
 """The whole numbers below it are exact as floats (IEEE 754 binary64)."""
+
+_DOUBLE_BYTES = 8
+"""The bytes of Python's own floats."""
 
 _STRING = r"(?:'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -62,7 +73,8 @@ def list_cell(value: Any, where: str, what: str, *, must_be_list: bool = False) 
     """Return a cell as a list of texts; an empty one is an empty list.
 
     A text that is a list of Python or JSON, such as `"['a', 'b']"`, is read as data: it is never
-    run. Any other text is a list of one. A list of nothing but blank texts is empty.
+    run. Any other text is a list of one. A list of nothing but blank texts is empty; beside other
+    elements an empty one is "", so that places and numbers stay as they are.
 
     Args:
         value: a list, an array of NumPy, or a text.
@@ -75,22 +87,73 @@ def list_cell(value: Any, where: str, what: str, *, must_be_list: bool = False) 
             must be one.
     """
     plain = plain_cell(value)
-    if plain is None:
-        return []
-    found: Sequence[Any]
-    if isinstance(plain, (list, tuple)):
-        found = plain
-    elif isinstance(plain, str) and (parsed := cell_lists(plain, where, what)) is not None:
-        found = parsed
-    elif must_be_list:
+    found = _elements(plain, where, what)
+    if must_be_list and found is None:
         raise EvaluationError(
             f"{what} is {_shown(plain)}, which is no list",
             expected="""a list of texts, such as ['12', '12 cm'] or ["12", "12 cm"]""",
             where=where,
         )
-    else:
-        found = [plain]
-    texts = [text_cell(each, where, what) for each in found if each is not None]
+    return _texts([plain] if found is None else found, where, what)
+
+
+def answers_cell(value: Any, where: str, what: str, *, is_plural: bool) -> list[str]:
+    """Return a cell as a list of right answers; an empty one is an empty list.
+
+    A list of numbers in a text, such as "[1, 2]", is one answer, and so is one of objects: they are
+    several only in a column whose name is plural. A list of numbers in a list is one, as a box is.
+
+    Args:
+        value: a list, an array of NumPy, or a text.
+        where: the place of its row, for the error.
+        what: the name of the field, for the error.
+        is_plural: True for a column such as `answers`.
+
+    Raises:
+        EvaluationError: an element is neither a text nor a number nor a list of numbers.
+    """
+    plain = plain_cell(value)
+    found = _elements(plain, where, what)
+    is_several = is_plural or not isinstance(plain, str) or _has_strings(plain, found)
+    values = [plain] if found is None or not is_several else found
+    return _texts([_one_answer(each) for each in values], where, what)
+
+
+def _has_strings(text: str, found: Sequence[Any] | None) -> bool:
+    """True if the list that a text writes is empty, or has strings in quotes and no lists."""
+    if not found:
+        return True
+    is_flat = all(each is None or isinstance(each, str) for each in found)
+    return is_flat and ('"' in text or "'" in text)
+
+
+def _one_answer(value: Any) -> Any:
+    """A list of numbers as the text of one answer; any other value as it is."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return value
+    numbers = [_number_text(each) for each in value]
+    return value if None in numbers else f"[{', '.join(map(str, numbers))}]"
+
+
+def _number_text(value: Any) -> str | None:
+    """A number as it is written; None for a value that is none."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return text_cell(value, "", "")
+    return value if isinstance(value, str) and re.fullmatch(_NUMBER, value) else None
+
+
+def _elements(plain: Any, where: str, what: str) -> Sequence[Any] | None:
+    """The elements of a list, or of a text that writes one; None for a value that is no list."""
+    if plain is None:
+        return []
+    if isinstance(plain, (list, tuple)):
+        return plain
+    return cell_lists(plain, where, what) if isinstance(plain, str) else None
+
+
+def _texts(values: Sequence[Any], where: str, what: str) -> list[str]:
+    """The texts of values; nothing if all of them are blank."""
+    texts = [text_cell(each, where, what) for each in values]
     return texts if any(text.strip() for text in texts) else []
 
 
@@ -151,8 +214,14 @@ def plain_cell(value: Any) -> Any:
     if kind == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
         return None
     if kind == "numpy" and hasattr(value, "tolist"):
-        value = value.tolist()
+        value = _exact(value).tolist()
     return None if is_empty(value) else value
+
+
+def _exact(value: Any) -> Any:
+    """A value of NumPy whose short floats are the numbers that they show: 0.1 of float32 is 0.1."""
+    is_short = value.dtype.kind == "f" and value.dtype.itemsize < _DOUBLE_BYTES
+    return value.astype(str).astype(float) if is_short else value
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.data.tables import (
     FileStamp,
     TableRows,
+    check_columns,
     digest_files,
     is_short,
     unreadable,
@@ -53,7 +53,7 @@ def open_delimited(path: Path, folder: Path, heavy: Sequence[str]) -> TableRows:
     _check_header(columns, path)
     rows = [file.row(record, columns, folder, heavy) for record in records]
     shared = with_shared_pictures(rows, columns)
-    return TableRows(path.name, columns, shared, partial(digest_files, [path]))
+    return TableRows(path.name, columns, shared, partial(digest_files, [file.stamp]))
 
 
 class _Record(NamedTuple):
@@ -217,12 +217,7 @@ def _after_quoted(text: str | bytes, quote: str | bytes, at: int) -> int:
 
 
 def _check_header(columns: Sequence[str], path: Path) -> None:
-    repeated = [name for name, number in Counter(columns).items() if number > 1]
-    if repeated:
-        raise EvaluationError(
-            f"two columns of {path.name} have the name {repeated[0]!r}",
-            expected="a name of its own for each column",
-        )
+    check_columns(columns, path.name)
     if any("\r" in name for name in columns):
         raise EvaluationError(
             f"the lines of {path.name} end with a carriage return alone",

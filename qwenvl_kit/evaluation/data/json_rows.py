@@ -44,7 +44,7 @@ def open_json(path: Path, folder: Path, heavy: Sequence[str]) -> TableRows:
     rows = [_row(placed, stamp, folder, heavy) for placed in _values(path)]
     columns = tuple(dict.fromkeys(column for row in rows for column in row))
     shared = with_shared_pictures(rows, columns)
-    return TableRows(path.name, columns, shared, partial(digest_files, [path]))
+    return TableRows(path.name, columns, shared, partial(digest_files, [stamp]))
 
 
 def _values(path: Path) -> Iterator[tuple[str, Any, int | None]]:

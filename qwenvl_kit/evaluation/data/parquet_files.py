@@ -16,6 +16,7 @@ from qwenvl_kit.evaluation.data.rows import Row
 from qwenvl_kit.evaluation.data.tables import (
     FileStamp,
     TableRows,
+    check_columns,
     digest_files,
     with_shared_pictures,
 )
@@ -52,13 +53,13 @@ def open_parquet(path: Path, folder: Path, heavy: Sequence[str], split: str | No
     paths = chosen_files(path, split) if path.is_dir() else [path]
     rows: list[Row] = []
     columns: dict[str, None] = {}
-    for each in paths:
-        file = _ParquetFile(FileStamp.of(each))
+    stamps = [FileStamp.of(each) for each in paths]
+    for file in map(_ParquetFile, stamps):
         columns |= dict.fromkeys(file.columns())
         rows += file.rows(folder, heavy)
     shared = with_shared_pictures(rows, tuple(columns))
     name = path.name if split is None else f"{path.name}:{split}"
-    return TableRows(name, tuple(columns), shared, partial(digest_files, paths))
+    return TableRows(name, tuple(columns), shared, partial(digest_files, stamps))
 
 
 def chosen_files(folder: Path, split: str | None) -> list[Path]:
@@ -129,7 +130,9 @@ class _ParquetFile:
     def columns(self) -> list[str]:
         """Its columns."""
         with _opened(self.stamp.path) as file:
-            return list(file.schema_arrow.names)
+            found = list(file.schema_arrow.names)
+        check_columns(found, self.name)
+        return found
 
     def rows(self, folder: Path, heavy: Sequence[str]) -> Iterator[Row]:
         """Its rows, with the cells of its light columns."""
@@ -140,11 +143,25 @@ class _ParquetFile:
             light = [each.name for each in fields if each.name not in left]
             for group in range(file.num_row_groups):
                 num_rows = file.metadata.row_group(group).num_rows
-                for at, cells in enumerate(_light_rows(file, group, light, num_rows)):
+                read = self._read(_light_rows(file, group, light, num_rows))
+                for at, cells in enumerate(read):
                     number += 1
                     where = f"{self.name}:{number}"
                     readers = {name: partial(self.cell, group, at, name, where) for name in left}
                     yield Row(cells, where, readers, folder)
+
+    def _read(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Rows as they are read.
+
+        Raises:
+            EvaluationError: a page of the file is damaged, or a text is not in UTF-8.
+        """
+        import pyarrow
+
+        try:
+            yield from rows
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _damaged(self.stamp.path, error) from error
 
     def cell(self, group: int, at: int, column: str, where: str) -> Any:
         """Read one cell of a heavy column."""
@@ -163,9 +180,17 @@ def _light_rows(
     if not columns:
         yield from ({} for _ in range(num_rows))
         return
+    short = {each.name for each in file.schema_arrow if str(each.type) in ("float", "halffloat")}
     for batch in file.iter_batches(_LIGHT_ROWS, row_groups=[group], columns=list(columns)):
         for cells in batch.to_pylist():
-            yield {name: cells[name] for name in columns}
+            yield {name: _shown(cells[name]) if name in short else cells[name] for name in columns}
+
+
+def _shown(value: float | None) -> float | None:
+    """A float of four bytes as the number that it shows: 0.1, and not 0.10000000149011612."""
+    import numpy
+
+    return None if value is None else float(str(numpy.float32(value)))
 
 
 def _holds_bytes(kind: Any) -> bool:
@@ -256,7 +281,7 @@ class _Cursors:
                 self._used.popitem(last=False)
         try:
             return cursor.cell(stamp, group, at)
-        except (pyarrow.ArrowException, OSError, StopIteration) as error:
+        except (pyarrow.ArrowException, OSError, StopIteration, UnicodeDecodeError) as error:
             raise _damaged(stamp.path, error) from error
 
 

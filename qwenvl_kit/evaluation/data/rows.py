@@ -57,6 +57,10 @@ class Row(Mapping[str, Any]):
         """Return the row with further cells, which its own go before."""
         return Row({**cells, **self._cells}, self.where, self._heavy, self.folder)
 
+    def with_changed(self, cells: Mapping[str, Any]) -> Row:
+        """Return the row with cells in place of its own."""
+        return Row({**self._cells, **cells}, self.where, self._heavy, self.folder)
+
     def with_heavy(self, column: str, read: Callable[[], Any]) -> Row:
         """Return the row with another way to read a cell."""
         return Row(self._cells, self.where, {**self._heavy, column: read}, self.folder)

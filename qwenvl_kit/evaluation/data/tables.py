@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -41,6 +42,10 @@ class TableRows:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     measure: Callable[[], str]
+
+    def __post_init__(self) -> None:
+        """Refuse two columns of one name, of which one would be lost."""
+        check_columns(self.columns, self.name)
 
     @cached_property
     def digest(self) -> str:
@@ -105,27 +110,50 @@ def unreadable(path: Path, error: OSError | ValueError) -> EvaluationError:
     )
 
 
-def digest_files(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of a file's bytes; of several files that of their names and digests.
+def check_columns(columns: Sequence[str], name: str) -> None:
+    """Refuse two columns of one name.
+
+    Args:
+        columns: the columns.
+        name: the name of the data, for the error.
 
     Raises:
-        EvaluationError: a file cannot be read.
+        EvaluationError: names the column that is there twice.
     """
-    digests = [_digest_file(path) for path in paths]
+    repeated = [column for column, number in Counter(columns).items() if number > 1]
+    if repeated:
+        raise EvaluationError(
+            f"two columns of {name} have the name {repeated[0]!r}",
+            expected="a name of its own for each column",
+        )
+
+
+def digest_files(stamps: Sequence[FileStamp]) -> str:
+    """Return the SHA-256 of a file's bytes; of several files that of their names and digests.
+
+    Args:
+        stamps: the files as they were when their rows were read.
+
+    Raises:
+        EvaluationError: a file cannot be read, or was changed since.
+    """
+    digests = [_digest_file(stamp) for stamp in stamps]
     if len(digests) == 1:
         return digests[0]
-    lines = "".join(f"{path.name} {digest}\n" for path, digest in zip(paths, digests))
+    lines = "".join(f"{stamp.path.name} {digest}\n" for stamp, digest in zip(stamps, digests))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _digest_file(path: Path) -> str:
+def _digest_file(stamp: FileStamp) -> str:
+    stamp.check()
     made = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(stamp.path, "rb") as file:
             while block := file.read(2**20):
                 made.update(block)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(stamp.path, error) from error
+    stamp.check()
     return made.hexdigest()
 
 

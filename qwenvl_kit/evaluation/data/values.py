@@ -11,7 +11,7 @@ from typing import Any
 
 from qwenvl_kit.errors import EvaluationError, MediaDecodeError
 from qwenvl_kit.evaluation.data.rows import Row
-from qwenvl_kit.evaluation.data.tables import TableRows, with_shared_pictures
+from qwenvl_kit.evaluation.data.tables import TableRows, check_columns, with_shared_pictures
 
 _EXPECTED = (
     "a path of .tsv, .csv, .jsonl, .json or .parquet, a folder of Parquet files, a "
@@ -39,6 +39,7 @@ def open_values(
     if _is_dataset(data):
         return _open_dataset(data, folder, heavy)
     read = next((read for has, read in _TABLES.items() if hasattr(data, has)), None)
+    _check_names(data)
     values = read(data) if read is not None else data
     if not isinstance(values, (list, tuple)):
         hint = "list(data), if it fits in memory" if hasattr(data, "__iter__") else ""
@@ -49,6 +50,13 @@ def open_values(
     columns = tuple(dict.fromkeys(column for row in rows for column in row))
     name = f"{type(data).__name__} of {len(rows):,} rows"
     return TableRows(name, columns, with_shared_pictures(rows, columns), partial(digest_rows, rows))
+
+
+def _check_names(data: Any) -> None:
+    """Refuse a table with two columns of one name, of which its rows would have the last."""
+    names = getattr(data, "column_names", None) or getattr(data, "columns", None)
+    if names is not None and hasattr(names, "__iter__"):
+        check_columns([str(name) for name in names], type(data).__name__)
 
 
 def _row(value: Any, where: str, folder: Path | None) -> Row:
@@ -62,7 +70,10 @@ def _row(value: Any, where: str, folder: Path | None) -> Row:
 
 
 def _records_of_pandas(frame: Any) -> Any:
-    return frame.to_dict("records")
+    """The rows of a DataFrame of pandas; short floats are the numbers that they show."""
+    short = [name for name in frame.columns if str(frame.dtypes[name]) in ("float16", "float32")]
+    shown = {name: frame[name].astype(str).astype("float64") for name in short}
+    return frame.assign(**shown).to_dict("records") if short else frame.to_dict("records")
 
 
 _TABLES: Mapping[str, Callable[[Any], Any]] = {

@@ -110,6 +110,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "sampling": None if options.max_new_tokens is None else greedy(options.max_new_tokens),
         "budget": None if options.budget is None else as_budget(options.budget),
         "fit": options.fit,
+        "thinking": options.thinking,
         "max_batch_size": options.max_batch_size,
         "progress": options.progress,
     }
@@ -130,8 +131,8 @@ def _benchmark(options: argparse.Namespace) -> Benchmark:
         given["columns"] = dict(_pair(each, "--column") for each in options.column)
     given["groups"] = tuple(options.group)
     given["cluster"] = options.cluster
-    given |= dict(_argument(each) for each in options.set)
-    return kind(options.data, **{name: each for name, each in given.items() if each})
+    kept = {name: each for name, each in given.items() if each is not None and each != ()}
+    return kind(options.data, **kept, **dict(_argument(each) for each in options.set))
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

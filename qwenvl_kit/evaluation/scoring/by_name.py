@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, TypeAlias, Union
@@ -12,7 +13,7 @@ from qwenvl_kit.errors import EvaluationError
 from qwenvl_kit.evaluation.items import UNREAD, EvaluationItem, ItemScore
 from qwenvl_kit.evaluation.scoring import numbers, text, vqa
 from qwenvl_kit.evaluation.scoring.options import option_letter
-from qwenvl_kit.evaluation.scoring.places import box_score
+from qwenvl_kit.evaluation.scoring.places import box_score, boxes_of
 from qwenvl_kit.evaluation.scoring.reading import without_thoughts
 from qwenvl_kit.evaluation.scoring.yes_no import yes_no, yes_no_targets
 
@@ -38,23 +39,92 @@ def scorer_named(scorer: str | Scorer) -> Rule:
             else, or if the right answers of an item are none for the rule; it names the item.
     """
     if callable(scorer):
-        return _checked(scorer)
+        return OwnRule(scorer)
     if isinstance(scorer, str) and scorer in RULES:
-        return _of_text(RULES[scorer])
+        return NamedRule(scorer)
     raise EvaluationError(
         f"scorer={scorer!r} was given",
         expected=f"one of {', '.join(map(repr, RULES))}, or a function of the answer and the item",
     )
 
 
-def _of_text(rule: Rule) -> Rule:
-    """A rule to which thoughts and empty answers do not come."""
+@dataclass(frozen=True)
+class NamedRule:
+    """A rule to which thoughts and empty answers do not come; it can be pickled.
 
-    def score(answer: str, item: EvaluationItem) -> ItemScore:
+    Attributes:
+        name: its name in `RULES`.
+    """
+
+    name: str
+
+    def __call__(self, answer: str, item: EvaluationItem) -> ItemScore:
+        """Return the score of an answer."""
         said = without_thoughts(answer)
-        return rule(said, item) if said else UNREAD
+        return RULES[self.name](said, item) if said else UNREAD
 
-    return score
+
+@dataclass(frozen=True)
+class OwnRule:
+    """A function of one's own, whose results are checked; it can be pickled if the function can.
+
+    Attributes:
+        scorer: the function.
+    """
+
+    scorer: Scorer
+
+    def __call__(self, answer: str, item: EvaluationItem) -> ItemScore:
+        """Return the score of an answer.
+
+        Raises:
+            EvaluationError: the function returns no score.
+        """
+        found: Any = self.scorer(answer, item)
+        if isinstance(found, ItemScore):
+            values = [found.value] if found.strict is None else [found.value, found.strict]
+            if all(map(_is_share, values)):
+                return found
+        elif (value := _as_number(found)) is not None and _is_share(value):
+            return ItemScore(value, answer.strip())
+        raise EvaluationError(
+            f"the scorer returned {found!r} for {item.id!r}",
+            expected="a number in [0, 1], True or False, or an ItemScore",
+            where=item.where,
+        )
+
+
+def check_target(scorer: str | Scorer, item: EvaluationItem) -> None:
+    """Refuse an item whose right answers are none for a rule, before anything is asked.
+
+    Args:
+        scorer: the rule or its name; one that takes any text, or one's own, refuses nothing.
+        item: the item.
+
+    Raises:
+        EvaluationError: a right answer is no option, yes or no, number or box; it names the item.
+    """
+    name = scorer.name if isinstance(scorer, NamedRule) else scorer
+    if isinstance(name, str) and name in _CHECKS:
+        _CHECKS[name](item)
+
+
+def targets_for(rule: Rule, targets: Sequence[str]) -> tuple[str, ...]:
+    """Return right answers as a rule compares them.
+
+    Four numbers are one box for "iou". Blank answers stand for people who gave none: their number
+    counts for "vqa", and for other named rules there are none.
+
+    Args:
+        rule: the rule; for one's own function they stay as they are.
+        targets: the right answers of a row.
+    """
+    if not isinstance(rule, NamedRule) or rule.name == "vqa":
+        return tuple(targets)
+    filled = tuple(each for each in targets if each.strip())
+    if rule.name == "iou" and len(filled) == 4 and all(map(numbers.read_number, filled)):
+        return (f"[{', '.join(each.strip() for each in filled)}]",)
+    return filled
 
 
 def _exact(answer: str, item: EvaluationItem) -> ItemScore:
@@ -80,9 +150,13 @@ def _relaxed(answer: str, item: EvaluationItem) -> ItemScore:
 
 
 def _option(answer: str, item: EvaluationItem) -> ItemScore:
-    right = {_right_letter(target, item) for target in item.targets}
+    right = _right_letters(item)
     letter = option_letter(answer, item.choices)
     return UNREAD if letter is None else ItemScore(float(letter in right), letter)
+
+
+def _right_letters(item: EvaluationItem) -> set[str]:
+    return {_right_letter(target, item) for target in item.targets}
 
 
 def _right_letter(target: str, item: EvaluationItem) -> str:
@@ -99,30 +173,45 @@ def _right_letter(target: str, item: EvaluationItem) -> str:
 
 
 def _yes_no(answer: str, item: EvaluationItem) -> ItemScore:
-    right = yes_no_targets(item.targets)
-    if not right:
-        raise EvaluationError(
-            f"the right answer of {item.id!r} is {item.targets[0]!r}",
-            expected="yes or no",
-            where=item.where,
-        )
+    right = _right_words(item)
     said = yes_no(answer)
     return UNREAD if said is None else ItemScore(float(said in right), said)
 
 
+def _right_words(item: EvaluationItem) -> set[str]:
+    """The right answers as "yes" and "no"."""
+    right = yes_no_targets(item.targets)
+    if not right:
+        raise _no_target(item, item.targets[0], "yes or no")
+    return right
+
+
 def _number(answer: str, item: EvaluationItem) -> ItemScore:
-    if not any(numbers.read_number(target) for target in item.targets):
-        raise EvaluationError(
-            f"the right answer of {item.id!r} is {item.targets[0]!r}",
-            expected="a number",
-            where=item.where,
-        )
+    _check_numbers(item)
     said = numbers.stated_number(answer)
     return UNREAD if said is None else ItemScore(numbers.number_match(said, item.targets), said)
 
 
+def _check_numbers(item: EvaluationItem) -> None:
+    if not any(numbers.read_number(target) for target in item.targets):
+        raise _no_target(item, item.targets[0], "a number")
+
+
 def _iou(answer: str, item: EvaluationItem) -> ItemScore:
+    _check_boxes(item)
     return box_score(answer, item.targets)
+
+
+def _check_boxes(item: EvaluationItem) -> None:
+    for target in item.targets:
+        if len(boxes_of(target)) != 1:
+            raise _no_target(item, target, "one box, such as [12, 30, 200, 180]: x1, y1, x2, y2")
+
+
+def _no_target(item: EvaluationItem, target: str, expected: str) -> EvaluationError:
+    return EvaluationError(
+        f"the right answer of {item.id!r} is {target!r}", expected=expected, where=item.where
+    )
 
 
 def _judged(answer: str, item: EvaluationItem) -> ItemScore:
@@ -146,24 +235,15 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 """The rules by their names."""
 
 
-def _checked(scorer: Scorer) -> Rule:
-    """A function of one's own, whose results are checked."""
-
-    def score(answer: str, item: EvaluationItem) -> ItemScore:
-        found: Any = scorer(answer, item)
-        if isinstance(found, ItemScore):
-            values = [found.value] if found.strict is None else [found.value, found.strict]
-            if all(map(_is_share, values)):
-                return found
-        elif (value := _as_number(found)) is not None and _is_share(value):
-            return ItemScore(value, answer.strip())
-        raise EvaluationError(
-            f"the scorer returned {found!r} for {item.id!r}",
-            expected="a number in [0, 1], True or False, or an ItemScore",
-            where=item.where,
-        )
-
-    return score
+_CHECKS: Mapping[str, Callable[[EvaluationItem], object]] = MappingProxyType(
+    {
+        "option": _right_letters,
+        "yes_no": _right_words,
+        "number": _check_numbers,
+        "iou": _check_boxes,
+    }
+)
+"""The checks of right answers, for the rules that do not take any text."""
 
 
 def _as_number(found: Any) -> float | None:

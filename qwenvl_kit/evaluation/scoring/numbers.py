@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qwenvl_kit.evaluation.scoring.doubts import is_doubted
 from qwenvl_kit.evaluation.scoring.reading import boxed, plain, without_thoughts
 
 _NUMBER = (
@@ -16,8 +17,10 @@ _NUMBER = (
 _IS_NUMBER = re.compile(_NUMBER, re.I | re.A)
 _STATED = re.compile(
     rf"(?:answer|答案|答|정답|答え|正解)\s?(?:(?:is|are|was|=|:|是|为|為|は|은|는)\s?){{1,3}}(?P<number>{_NUMBER})"
-    r"(?![a-z\d/^*:]|[.,:]\d|\s?[-+*/=×÷^]\s?[\d(]|\s?(?:or|and|to|out\s?of|hundred|thousand|million"
-    r"|billion|trillion|dozen|或|和|到|百|千|万|亿)(?![a-z]))",
+    r"(?![a-z\d/^*:!\\¼½¾⅓⅔⅛⅜⅝⅞²³√π]|\(\d|[.,:]\d|\s\d|\s?[-+*/=×÷^·⋅±x]\s?[\d(]|\s?[¼½¾⅓⅔⅛⅜⅝⅞√π\\]"
+    r"|\s?(?:or|and|to|out\s?of|hundred|thousand|million|billion|trillion|dozen|times|plus|minus"
+    r"|over|divided|multiplied|point|squared|cubed|halves|thirds|quarters|x|pi|或|和|到|百|千|万|亿"
+    r"|乘|加|减|除|又|点)(?![a-z]))",
     re.I | re.A,
 )
 """A number that an answer states, and no part of an expression, a range, a date or another one."""
@@ -74,7 +77,9 @@ def stated_number(answer: str) -> str | None:
         return text.rstrip(".")
     for content in reversed(boxed(said)):
         return content if read_number(content) else None
-    found = [each["number"].strip() for each in _STATED.finditer(text.replace("$", ""))]
+    text = text.replace("$", "")
+    stated = [each for each in _STATED.finditer(text) if not is_doubted(text, *each.span())]
+    found = [each["number"].strip() for each in stated]
     return found[-1].rstrip(".") if found and read_number(found[-1].rstrip(".")) else None
 
 

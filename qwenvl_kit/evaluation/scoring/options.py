@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from qwenvl_kit.evaluation.scoring import option_phrases as phrases
+from qwenvl_kit.evaluation.scoring.doubts import is_doubted
 from qwenvl_kit.evaluation.scoring.reading import boxed, plain, same_text, without_thoughts
 
 _NEAR = 200
@@ -22,7 +23,9 @@ def option_letter(answer: str, choices: Sequence[str] = ()) -> str | None:
     C", "答案是B", "B is correct"), unless another letter is beside it ("A or B"); from lines that
     begin with a letter ("B) a dog") or are one; from an end such as "so C"; and from the only
     letter in brackets, in bold, or behind "option". Thoughts are left out. The words "A" and "I"
-    are no letters, nor is a letter that is denied ("(A) is wrong"). Full-width letters are letters.
+    are no letters, nor is a letter that is denied ("(A) is wrong"), doubted ("I don't think it
+    is A"), supposed ("If the answer is A, ...") or asked ("Is it (A)?"). Full-width letters are
+    letters.
 
     Sources of the forms: open-compass/VLMEvalKit (vlmeval/dataset/utils/videomme.py), QwenLM/
     Qwen3-VL (evaluation/VideoMME/eval_utils.py), EvolvingLMMs-Lab/lmms-eval (lmms_eval/tasks/
@@ -112,14 +115,23 @@ def _stated(answer: _Answer) -> set[str]:
     """
     text = answer.text
     stated = [each for each in phrases.STATED.finditer(text) if _is_letter(each, answer)]
-    stated += phrases.STATED_SMALL.finditer(text)
-    claimed = [each for each in phrases.CLAIMED.finditer(text) if not _is_denied_before(each)]
+    stated = [each for each in (*stated, *phrases.STATED_SMALL.finditer(text)) if _is_meant(each)]
+    claimed = [
+        each
+        for each in phrases.CLAIMED.finditer(text)
+        if not _is_denied_before(each) and _is_meant(each)
+    ]
     last = max((*stated, *claimed), key=_place, default=None)
     if last is None:
         return set()
     if last in stated:
         return _with_neighbours(last)
     return {letter for each in (*stated, *claimed) for letter in _with_neighbours(each)}
+
+
+def _is_meant(found: re.Match[str]) -> bool:
+    """False for a statement that is doubted, supposed, asked, or said of a wrong answer."""
+    return not is_doubted(found.string, found.start(), found.end())
 
 
 def _place(found: re.Match[str]) -> int:
@@ -182,7 +194,8 @@ def _of_named(line: str, options: Mapping[str, str]) -> set[str]:
 def _end(answer: _Answer) -> set[str]:
     """The letter at the end, behind "so", or behind the text of its own option."""
     text = answer.text[-_NEAR:]
-    if found := phrases.ENDS.search(text):
+    found = phrases.ENDS.search(text)
+    if found and _is_meant(found):
         return _with_neighbours(found)
     found = phrases.BEHIND_MARK.search(text)
     option = answer.options.get(found["letter"], "") if found else ""
@@ -202,7 +215,8 @@ def _marked(answer: _Answer) -> set[str]:
 def _meant(matches: Iterable[re.Match[str]]) -> Iterator[str]:
     for found in matches:
         is_denied = phrases.DENIED_BEHIND.match(found.string, found.end())
-        if not is_denied and not _is_denied_before(found) and not _is_of_figure(found):
+        is_left_out = is_denied or _is_denied_before(found) or _is_of_figure(found)
+        if not is_left_out and _is_meant(found):
             yield found["letter"] or found["inside"]
 
 

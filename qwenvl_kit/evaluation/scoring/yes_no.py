@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from qwenvl_kit.evaluation.scoring.doubts import is_doubted
 from qwenvl_kit.evaluation.scoring.reading import plain, without_thoughts
 
 _WORD = re.compile(r"(?<![\w.])(yes|no)(?![\w%]|\.\w)")
@@ -28,9 +29,12 @@ def yes_no(answer: str) -> str | None:
     yes, which is a guess. 是 and 否 are read, too.
     """
     text = plain(without_thoughts(answer)).lower()
-    if said := _SAID.findall(text):
+    stated = list(_SAID.finditer(text))
+    if said := [each[1] for each in stated if not is_doubted(text, *each.span())]:
         last: str = said[-1]
         return _CHINESE.get(last, last)
+    if stated and _FIRST.match(text) is None:
+        return None
     words: set[str] = set(_WORD.findall(text))
     if len(words) == 1:
         return words.pop()

@@ -123,3 +123,16 @@ def test_an_answer_is_never_guessed(
     asked = EgoSchema([row()], folder=films)
     score = asked.score(asked[0], answer)
     assert (score.value, score.read) == (value, read)
+
+
+@pytest.mark.parametrize("options", [["a", None, "c", "d", "e"], "['a', None, 'c', 'd', 'e']"])
+def test_an_empty_option_is_refused_since_it_would_move_letters(films: Path, options: Any) -> None:
+    with pytest.raises(EvaluationError, match="an empty one between them"):
+        EgoSchema([row(option=options)], folder=films)
+
+
+def test_an_empty_option_of_the_makers_file_is_refused(films: Path) -> None:
+    made = {f"option {at}": None if at == 1 else f"text {at}" for at in range(5)}
+    rest = {"q_uid": UID, "question": "?", "answer": "3"}
+    with pytest.raises(EvaluationError, match="an empty one between them"):
+        EgoSchema([{**rest, **made}], folder=films)

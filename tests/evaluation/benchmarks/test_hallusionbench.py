@@ -163,3 +163,11 @@ def test_an_id_that_names_no_figure_is_refused() -> None:
     with pytest.raises(EvaluationError, match="names no set, figure and question") as caught:
         HallusionBench([row])
     assert caught.value.where == "rows[0]"
+
+
+def test_a_question_may_hold_the_fields_of_the_judges_prompt() -> None:
+    row = {**makers_row("VS", "chart", 0, 0, 0), "question": "Is {answer} or {right} shown?"}
+    asked = HallusionBench([row])
+    text = asked.judge_prompt(asked[0], "It says {question}.")
+    assert "Question: Is {answer} or {right} shown?\nRight answer: Yes." in text
+    assert "Answer: It says {question}.\n" in text

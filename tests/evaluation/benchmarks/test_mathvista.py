@@ -226,3 +226,10 @@ def test_an_answer_that_is_none_of_the_options_is_refused() -> None:
 def test_a_precision_that_is_no_number_is_refused() -> None:
     with pytest.raises(EvaluationError, match="the precision is 'two'"):
         MathVista([hub_row("1", "5", precision="two")])
+
+
+def test_a_precision_that_a_table_has_made_a_float_is_read() -> None:
+    (item,) = MathVista([hub_row("2", "1.5", answer_type="float", precision="1.0")])
+    assert item.facts["precision"] == 1
+    with pytest.raises(EvaluationError, match=r"the precision is '1\.5'"):
+        MathVista([hub_row("2", "1.5", answer_type="float", precision="1.5")])

@@ -161,3 +161,12 @@ def test_the_prompts_are_as_published() -> None:
         "It barks. Which animal is it? There are several options:\nA. cat\nB. dog\nC. cow\nD. pig\n"
         "\nAnswer with the option's letter from the given choices directly."
     )
+
+
+def test_the_word_nan_of_a_hubs_file_is_no_option_and_no_hint(tmp_path: Path) -> None:
+    # lmms-lab/MMBench: empty cells of the makers' file have become the text "nan"
+    content = {"bytes": base64.b64decode(PICTURE), "path": None}
+    (row,) = rows(1, rotations=1, hint="nan", C="nan", D="nan", image=content)
+    (item,) = MMBench(write_parquet(tmp_path / "dev.parquet", [row]))
+    assert item.choices == ("cat", "dog")
+    assert item.facts["hint"] == ""

@@ -324,3 +324,13 @@ def test_boxes_in_a_journal_are_read_by_the_plan_that_was_kept(tmp_path: Path) -
                 chat, asked, budget="quick", journal=tmp_path / "run.jsonl", progress=False
             )
         assert result.score == 1.0
+
+
+def test_a_row_with_two_pictures_fails_when_it_is_asked() -> None:
+    asked = RefCOCO([hub_row(image=[png(), png()])], family="qwen3_vl")
+    for use in (lambda: asked.score(asked[0], "[1, 2, 3, 4]"), lambda: asked[0].media):
+        with pytest.raises(EvaluationError, match="the row has 2 pictures") as caught:
+            use()
+        assert caught.value.where == "rows[0]"
+    result = evaluate(chat_that(lambda request: "[1, 2, 3, 4]"), asked, progress=False)
+    assert result.num_failed == len(asked)

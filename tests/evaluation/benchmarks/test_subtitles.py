@@ -107,3 +107,18 @@ def test_subtitles_are_named_as_their_films(tmp_path: Path) -> None:
     assert folder.file_of("c") == ""
     with pytest.raises(EvaluationError, match="cannot be read"):
         SubtitleFolder.of(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"1\n{'9' * 5000}:00:01,000 --> 00:00:02,000\nwords\n",
+        f"1\n{'9' * 400}:00:01,000 --> 00:00:02,000\nwords\n",
+        f"1\n00:00:01,000 --> 00:00:02,000\n&#{'9' * 5000};\n",
+    ],
+)
+def test_numbers_of_hundreds_of_digits_are_refused_with_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "film.srt"
+    path.write_text(text)
+    with pytest.raises(EvaluationError, match=r"film\.srt' have a number that cannot be read"):
+        read_subtitles(path)

@@ -97,3 +97,9 @@ def test_a_picture_that_cannot_be_decoded_is_a_failure_of_its_item(tmp_path: Pat
 def test_items_without_an_answer_are_failures() -> None:
     result = score_answers(TextVQA([hub_row(1), hub_row(2)]), {"1": "nokia"})
     assert (result.score, result.num_failed) == (1.0, 1)
+
+
+def test_answers_that_are_missing_among_ten_are_counted() -> None:
+    asked = TextVQA([hub_row(1, answers=["x"] * 3 + [None] * 7)])
+    assert len(asked[0].targets) == 10
+    assert asked.score(asked[0], "x").value == pytest.approx((3 * 2 / 3 + 7 * 1) / 10)

@@ -10,7 +10,7 @@ import numpy
 import pytest
 
 from qwenvl_kit.errors import EvaluationError
-from qwenvl_kit.evaluation.data.cells import is_empty, list_cell, text_cell
+from qwenvl_kit.evaluation.data.cells import answers_cell, is_empty, list_cell, text_cell
 from qwenvl_kit.evaluation.data.record_cells import records_cell
 
 
@@ -39,6 +39,8 @@ def test_a_cell_with_a_value_is_not_empty(value: Any) -> None:
         (numpy.int64(3), "3"),
         (numpy.float64(3.0), "3"),
         (0.1, "0.1"),
+        (numpy.float32(0.1), "0.1"),
+        (numpy.float16(0.1), "0.1"),
         (-2.0, "-2"),
         (1e300, "1e+300"),
         (True, "True"),
@@ -67,8 +69,9 @@ def test_what_is_no_text_is_refused_with_its_place(value: Any) -> None:
         ("['a', 'b']", ["a", "b"]),
         ('["a", "b"]', ["a", "b"]),
         ("""['it\\'s', "it's", 'say "x"']""", ["it's", "it's", 'say "x"']),
-        ("['a', None]", ["a"]),
-        ('["a", null]', ["a"]),
+        ("['a', None, 'c']", ["a", "", "c"]),
+        ('["a", null]', ["a", ""]),
+        (["a", None, "c"], ["a", "", "c"]),
         ("[1.50, 2, -3e5]", ["1.50", "2", "-3e5"]),
         ("['1/8/93']", ["1/8/93"]),
         ("['a',]", ["a"]),
@@ -103,6 +106,38 @@ def test_a_list_of_nothing_is_empty(value: Any) -> None:
 
 def test_a_blank_answer_among_others_stays() -> None:
     assert listed(["a", ""]) == ["a", ""]
+
+
+def test_short_floats_of_numpy_are_the_numbers_that_they_show() -> None:
+    assert listed(numpy.array([0.1, 2.0], dtype=numpy.float32)) == ["0.1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "one", "several"),
+    [
+        ("[1, 2]", ["[1, 2]"], ["1", "2"]),
+        ("[12, 30, 200, 180]", ["[12, 30, 200, 180]"], ["12", "30", "200", "180"]),
+        ("['12', '12 cm']", ["12", "12 cm"], ["12", "12 cm"]),
+        ('["a", null]', ["a", ""], ["a", ""]),
+        ("[]", [], []),
+        ("a", ["a"], ["a"]),
+        ("[1, 'a']", ["1", "a"], ["1", "a"]),
+        ([1, 2], ["1", "2"], ["1", "2"]),
+        ([[12, 30.5, 200, 180]], ["[12, 30.5, 200, 180]"], ["[12, 30.5, 200, 180]"]),
+        ("[[1, 2], [3, 4]]", ["[[1, 2], [3, 4]]"], ["[1, 2]", "[3, 4]"]),
+        (None, [], []),
+    ],
+)
+def test_numbers_in_brackets_are_one_answer_unless_the_column_is_plural(
+    value: Any, one: list[str], several: list[str]
+) -> None:
+    assert answers_cell(value, "", "targets", is_plural=False) == one
+    assert answers_cell(value, "", "targets", is_plural=True) == several
+
+
+def test_objects_in_brackets_are_one_answer() -> None:
+    text = '[{"bbox_2d": [1, 2, 3, 4], "label": "a"}]'
+    assert answers_cell(text, "", "targets", is_plural=False) == [text]
 
 
 def test_strings_without_commas_are_refused() -> None:

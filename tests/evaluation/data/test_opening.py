@@ -117,3 +117,24 @@ def test_a_split_of_a_file_is_taken_by_its_column(tmp_path: Path) -> None:
     assert len(open_rows(path, split="test")) == 2
     with pytest.raises(EvaluationError, match="no column 'split'"):
         open_rows(write_tsv(tmp_path / "b.tsv", ROWS), split="test")
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "a.json", "a.parquet"])
+def test_the_digest_of_a_file_that_was_rewritten_is_refused(tmp_path: Path, name: str) -> None:
+    pandas: Any = pytest.importorskip("pandas")
+    path = tmp_path / name
+    writers: dict[str, Callable[[Any], object]] = {
+        ".tsv": lambda frame: frame.to_csv(path, sep="\t", index=False),
+        ".csv": lambda frame: frame.to_csv(path, index=False),
+        ".jsonl": lambda frame: frame.to_json(path, orient="records", lines=True),
+        ".json": lambda frame: frame.to_json(path, orient="records"),
+        ".parquet": lambda frame: frame.to_parquet(path),
+    }
+    write = writers[path.suffix]
+    write(pandas.DataFrame({"question": ["a", "b"]}))
+    early, late = open_rows(path), open_rows(path)
+    digest = early.digest
+    write(pandas.DataFrame({"question": ["a", "b", "c"]}))
+    assert early.digest == digest
+    with pytest.raises(EvaluationError, match="was changed since it was first read"):
+        _ = late.digest

@@ -135,3 +135,54 @@ def test_the_error_without_pyarrow_names_the_extra(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingPackageError, match=r"qwenvl-kit\[evaluation\]"):
         open_rows(path)
+
+
+def test_flipped_bytes_are_refused_by_a_typed_error(tmp_path: Path) -> None:
+    rows = [{"question": "a b c " * 50, "answer": str(at)} for at in range(100)]
+    path = write_parquet(tmp_path / "a.parquet", rows, compression="snappy", use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
+    with pytest.raises(EvaluationError, match=r"a\.parquet cannot be read as Parquet"):
+        list(open_rows(path))
+
+
+def not_in_utf8(path: Path) -> Path:
+    rows = [{"question": "zzzz1", "image": "wwww1"}, {"question": "zzzz2", "image": "wwww2"}]
+    return write_parquet(path, rows, compression="none", use_dictionary=False)
+
+
+def test_a_text_that_is_not_in_utf8_is_refused_by_a_typed_error(tmp_path: Path) -> None:
+    path = not_in_utf8(tmp_path / "a.parquet")
+    path.write_bytes(path.read_bytes().replace(b"zzzz2", b"zz\xff\xfe2"))
+    with pytest.raises(EvaluationError, match="cannot be read as Parquet"):
+        list(open_rows(path))
+
+
+def test_a_picture_that_is_not_in_utf8_costs_its_own_cell(tmp_path: Path) -> None:
+    path = not_in_utf8(tmp_path / "a.parquet")
+    path.write_bytes(path.read_bytes().replace(b"wwww2", b"ww\xff\xfe2"))
+    first, second = open_rows(path, heavy=("image",))
+    assert first["image"] == "wwww1"
+    with pytest.raises(EvaluationError, match="cannot be read as Parquet"):
+        _ = second["image"]
+    assert first["image"] == "wwww1"
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table([["q"], ["a"], ["b"]], names=["question", "answer", "answer"])
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    for data in (tmp_path / "a.parquet", table):
+        with pytest.raises(EvaluationError, match=r"two columns of .* have the name 'answer'"):
+            open_rows(data)
+
+
+def test_short_floats_are_the_numbers_that_they_show(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"answer": pyarrow.array([0.1, None, 2.5], pyarrow.float32())})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert [row["answer"] for row in open_rows(tmp_path / "a.parquet")] == [0.1, None, 2.5]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import PIL.Image
 import pytest
 
@@ -173,3 +174,18 @@ def test_the_digest_is_of_content_and_order() -> None:
     ):
         assert open_rows(other).digest != digest
     assert digest == digest_rows(list(open_rows(rows)))
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([["q", "a", "b"]], columns=["question", "answer", "answer"])
+    with pytest.raises(EvaluationError, match="two columns of DataFrame have the name 'answer'"):
+        open_rows(frame)
+
+
+def test_short_floats_of_a_frame_are_the_numbers_that_they_show() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"answer": numpy.array([0.1, numpy.nan, 2.0], dtype="float32")})
+    first, second, third = (row["answer"] for row in open_rows(frame))
+    assert (first, third) == (0.1, 2.0)
+    assert numpy.isnan(second)

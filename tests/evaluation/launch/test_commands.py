@@ -254,3 +254,25 @@ def test_help_imports_no_room_of_evaluation() -> None:
         "assert not [name for name in sys.modules if name.startswith('qwenvl_kit.evaluation')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_zero_that_is_set_is_not_dropped(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--model", "m", "--benchmark", "videomme", "--data", data, "--set", "fps=0")
+    assert run(*given) == 2
+    assert "fps" in capsys.readouterr().err
+
+
+def test_an_empty_prompt_is_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert own(data, "--prompt", "") == 2
+    assert "prompt=''" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "thinking"), [(("--thinking",), True), (("--no-thinking",), False), ((), None)]
+)
+def test_thinking_is_set_from_the_command_line(
+    data: Path, tmp_path: Path, options: tuple[str, ...], thinking: bool | None
+) -> None:
+    own(data, *options, "--output", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "result.json").read_text())["record"]
+    assert record["thinking"] is thinking

@@ -110,7 +110,7 @@ class Scheduler:
         self._thread: threading.Thread | None = None
         self._num_pausing = 0
         self._gathering = Gathering(self._changed)
-        self._is_busy = self._is_released = False
+        self._is_busy = self._is_paused = self._is_released = False
         self._running.clear()
         self._batch.clear()
         self._scoring: list[ScoringRun] = []
@@ -158,14 +158,28 @@ class Scheduler:
         """
         with self._changed:
             self._num_pausing += 1
-            self._changed.wait_for(lambda: not self._is_busy)
-            self._is_busy = True
+        try:
+            with self._paused_alone():
+                yield
+        finally:
+            with self._changed:
+                self._num_pausing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def _paused_alone(self) -> Iterator[None]:
+        """Wait until no request runs and nobody else pauses.
+
+        It is not told by `_is_busy`, which a thread that begins within the block sets back.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_busy and not self._is_paused)
+            self._is_paused = True
         try:
             yield
         finally:
             with self._changed:
-                self._num_pausing -= 1
-                self._is_busy = False
+                self._is_paused = False
                 self._changed.notify_all()
 
     def gather(self) -> AbstractContextManager[None]:
@@ -176,7 +190,7 @@ class Scheduler:
     def idle(self) -> Iterator[bool]:
         """Tell if nothing runs, and let nothing begin within the block."""
         with self._changed:
-            yield not self._is_busy
+            yield not self._is_busy and not self._is_paused
 
     @property
     def load(self) -> Load:

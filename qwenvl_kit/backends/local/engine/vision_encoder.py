@@ -124,6 +124,25 @@ class VisionEncoder:
             raise not_numbers(VISION_ENCODER, self._model.dtype)
         return known
 
+    def look(self, media: Mapping[bytes, DecodedMedia | Features]) -> dict[bytes, Features]:
+        """Return the features of media by their digests, and leave what is kept as it is.
+
+        Args:
+            media: as for `encode`.
+
+        Raises:
+            GenerationError: the features of one are not numbers.
+        """
+        known = {
+            digest: item if isinstance(item, Features) else self._store.peek((FEATURES, digest))
+            for digest, item in media.items()
+        }
+        unknown: dict[bytes, Any] = {d: item for d, item in media.items() if known[d] is None}
+        computed = self._compute(unknown)
+        if not all(_are_sound(computed)):
+            raise not_numbers(VISION_ENCODER, self._model.dtype)
+        return {**known, **{made.digest: made for made in computed}}
+
     def _compute(self, media: dict[bytes, DecodedMedia]) -> list[Features]:
         images = {d: m for d, m in media.items() if not isinstance(m, numpy.ndarray)}
         videos = {d: m for d, m in media.items() if isinstance(m, numpy.ndarray)}

@@ -1,0 +1,1 @@
+"""Attribution: passes over a prompt and its answer that watch the attention of the model."""
