@@ -72,9 +72,22 @@ def describe(
         InputError: the picture cannot be used.
         GenerationError: the model failed.
     """
+    question = question_about(media, detail=detail, focus=focus, language=language, prompt=prompt)
+    return Description(chat.ask(question, media, sampling=sampling, budget=budget))
+
+
+def question_about(
+    media: object,
+    *,
+    detail: Detail = "standard",
+    focus: str | None = None,
+    language: Language = "en",
+    prompt: str | None = None,
+) -> str:
+    """Return the question that `describe` asks; arguments and errors are those of `describe`."""
     check_choice(detail, PROMPTS, "detail")
     question = chosen_prompt(PROMPTS[detail], language, prompt)
     question = question.replace("{kind}", _KINDS[language][isinstance(media, VideoPart)])
     if focus is not None:
         question += chosen_prompt(FOCUS, language, focus=focus)
-    return Description(chat.ask(question, media, sampling=sampling, budget=budget))
+    return question

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from qwenvl_kit import __main__ as program
+from qwenvl_kit import diagnostics
 from qwenvl_kit.diagnostics import Diagnosis, Finding
 from qwenvl_kit.errors import ModelNotFoundError
 
@@ -77,7 +78,7 @@ def test_the_exit_code_tells_health(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(program, "doctor", lambda: diagnosis)
+    monkeypatch.setattr(diagnostics, "doctor", lambda: diagnosis)
     assert program.main(["doctor"]) == code
     assert capsys.readouterr().out == f"{diagnosis}\n"
 
@@ -85,7 +86,7 @@ def test_the_exit_code_tells_health(
 def test_findings_are_printed_as_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(program, "doctor", lambda: ILL)
+    monkeypatch.setattr(diagnostics, "doctor", lambda: ILL)
     assert program.main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {
         "is_healthy": False,
