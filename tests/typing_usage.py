@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,19 @@ from qwenvl_kit import (
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
+from qwenvl_kit.evaluation import (
+    Benchmark,
+    DocVQA,
+    Estimate,
+    EvaluationItem,
+    EvaluationResult,
+    ScoredItem,
+    SweepResult,
+    compare_runs,
+    evaluate,
+    items_needed,
+    sweep,
+)
 from qwenvl_kit.explain import Explanation, Faithfulness, explain
 from qwenvl_kit.grounding.boxes import Box, PointMark
 from qwenvl_kit.grounding.found_places import read_places
@@ -165,7 +179,7 @@ def asking_many(chat: VisionChat) -> None:
     assert_type(shown, Results[Reply | Failure])
     assert_type(shown.to_dicts(), list[dict[str, Any]])
     filtered: list[Reply] = [reply for reply in shown if isinstance(reply, Reply)]
-    Results(filtered).to_pandas()
+    assert_type(Results(filtered), Results[Reply])
 
 
 def showing(chat: VisionChat, boxes: Boxes) -> None:
@@ -175,7 +189,22 @@ def showing(chat: VisionChat, boxes: Boxes) -> None:
     assert_type(chat.plan("?", "a.mp4").videos[0].show(), Image)
     assert_type(boxes.draw(boxes.draw(), font="font.ttf"), Image)
     assert_type(boxes.to_coco(file_name="photo.jpg"), dict[str, Any])
-    reply.plot().savefig("tokens.png")
+
+
+def evaluating(chat: VisionChat) -> None:
+    result = evaluate(chat, DocVQA("DocVQA_VAL.tsv", prompt="vlmevalkit"), limit=200)
+    assert_type(result, EvaluationResult)
+    assert_type(result.interval, tuple[float, float])
+    assert_type(result.by_group["language"]["ja"], Estimate)
+    for item in result.items:
+        assert_type(item, ScoredItem)
+        assert_type(item.read, str | None)
+    own = Benchmark("mine.jsonl", scorer=lambda answer, item: float(item.targets[0] in answer))
+    assert_type(own[0], EvaluationItem)
+    assert_type(own[:2], Sequence[EvaluationItem])
+    assert_type(compare_runs(result, "other.json").difference, float)
+    assert_type(sweep(chat, own, budgets=["quick", PixelBudget(max_tokens=64)]), SweepResult)
+    assert_type(items_needed(0.02), int)
 
 
 async def awaiting(chat: VisionChat) -> None:

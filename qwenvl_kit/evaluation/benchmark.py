@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union, overload
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import EvaluationError
@@ -112,7 +112,13 @@ class Benchmark(Sequence[EvaluationItem]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> EvaluationItem: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[EvaluationItem]: ...
+
+    def __getitem__(self, index: int | slice) -> EvaluationItem | Sequence[EvaluationItem]:
         return self._items[index]
 
     def __iter__(self) -> Iterator[EvaluationItem]:
