@@ -148,8 +148,8 @@ def to_gallery(notebooks: dict[str, dict[str, Any]], groups: dict[str, list[str]
         "Short notebooks, one for each task, run offline by the [embedded model]"
         "(../guide/embedded.md). With a larger checkpoint the code stays as it is: "
         '`VisionChat.from_pretrained("Qwen/Qwen3-VL-8B-Instruct")`. What the embedded model '
-        "cannot do is played from a script, and the notebook says so. [Prompts](prompts.md) has all "
-        "questions in English and in Chinese.",
+        "cannot do is played from a script, and the notebook says so. [Prompts](prompts.md) has "
+        "all questions in English and in Chinese.",
     ]
     for group, names in groups.items():
         cards = [_to_card(name, notebooks[name]) for name in names]
