@@ -21,7 +21,8 @@ from qwenvl_kit.calibration.measures import (
     risk_coverage,
 )
 from qwenvl_kit.calibration.signals import outcomes_of, signals_of
-from qwenvl_kit.errors import CalibrationError, MissingPackageError
+from qwenvl_kit.display.figures import new_figure
+from qwenvl_kit.errors import CalibrationError
 from qwenvl_kit.tables import Table
 
 if TYPE_CHECKING:
@@ -108,14 +109,7 @@ class CalibrationReport:
         Raises:
             MissingPackageError: matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingPackageError(
-                "matplotlib, which draws the plot, is not installed",
-                hint="pip install 'qwenvl-kit[calibration]'",
-            ) from error
-        figure = Figure(figsize=(9, 4), layout="constrained")
+        figure = new_figure(9, 4, extra="calibration")
         left, right = figure.subplots(1, 2)
         bins = self.bins
         width = 1 / 15

@@ -267,9 +267,3 @@ def results_repr(results: Sequence[object], most: int = 6) -> str:
         lines.append(f" ... {len(results) - most:,} more")
     inside = "\n".join(lines).strip().rstrip(",")
     return f"[{inside}]"
-
-
-def answer_line(text: str, confidence: float | None) -> str:
-    """Return an answer and its confidence in a few words."""
-    sure = "" if confidence is None else f" ({percent(confidence)})"
-    return f"{shortened(text)}{sure}"

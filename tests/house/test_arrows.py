@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vLLM backend": BELOW_BACKENDS | {"display", "backend base", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend base"},
     "grounding": {"errors", "display", "values", "families", "media"},
-    "calibration": {"errors", "values", "grounding"},
+    "calibration": {"errors", "display", "values", "grounding"},
     "listeners": {"values"},
     "diagnostics": {"errors", "display", "families", "hardware"},
     "embedded": set(),

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qwenvl_kit.errors import EvaluationError, MissingPackageError
+from qwenvl_kit.display.figures import new_figure
+from qwenvl_kit.errors import EvaluationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def plot_sweep(
             expected="a run with answers, asked by a chat in this sweep",
         )
     known.sort(key=lambda row: row[against])
-    axes = _new_axes() if ax is None else ax
+    axes: Axes = new_figure(8, 4.5, extra="evaluation").subplots() if ax is None else ax
     at = [row[against] for row in known]
     scores = [100 * row["score"] for row in known]
     below = [100 * (row["score"] - row["low"]) for row in known]
@@ -68,15 +69,3 @@ def plot_sweep(
     if path is not None:
         figure.savefig(os.fsdecode(path), dpi=120)
     return figure
-
-
-def _new_axes() -> Axes:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError(
-            "matplotlib, which draws the plot, is not installed",
-            hint="pip install 'qwenvl-kit[evaluation]'",
-        ) from error
-    axes: Axes = Figure(figsize=(8, 4.5), layout="constrained").subplots()
-    return axes

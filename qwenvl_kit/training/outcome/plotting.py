@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy
 from numpy.typing import NDArray
 
-from qwenvl_kit.errors import MissingPackageError
+from qwenvl_kit.display.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ class LossCurves:
 
 def plot_losses(curves: LossCurves, ax: Axes | None, path: str | os.PathLike[str] | None) -> Figure:
     """Plot losses; see `Losses.plot`."""
-    axes = _new_axes() if ax is None else ax
+    axes: Axes = new_figure(8, 4.5, extra="training").subplots() if ax is None else ax
     steps, values = numpy.array(curves.training, numpy.float64).reshape(-1, 2).T
     usable = numpy.isfinite(values)
     finite = values[usable]
@@ -108,18 +108,6 @@ def thinned(steps: _Numbers, values: _Numbers, most: int) -> tuple[_Numbers, _Nu
     extremes = [(b[values[b].argmin()], b[values[b].argmax()]) for b in buckets]
     kept = numpy.unique(extremes)
     return steps[kept], values[kept]
-
-
-def _new_axes() -> Axes:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError(
-            "matplotlib, which draws the plot, is not installed",
-            hint="pip install 'qwenvl-kit[training]'",
-        ) from error
-    axes: Axes = Figure(figsize=(8, 4.5), layout="constrained").subplots()
-    return axes
 
 
 def _plot_training(axes: Axes, steps: _Numbers, values: _Numbers, smooth: _Numbers) -> None:
