@@ -12,12 +12,11 @@ from PIL import Image
 
 from .drawing.canvas import CELL, FRAME_CELLS, IMAGE_CELLS, Canvas, smart_resize
 from .questions.answers import Question
-from .questions.wordings import system_message
-from .samples import KINDS, Options, Sample, make_sample
+from .questions.system import system_message
+from .samples import KINDS, PRINTED, Options, Sample, make_sample
 
 FPS = 2.0
-DRAWN = ("scene", "compare", "video")
-PRINTED = ("document", "menu", "sign")
+DRAWN = ("scene", "relations", "compare", "video")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ SPLITS = (
     Split("new seeds", KINDS, PLAIN),
     Split("held-out pairs", DRAWN, replace(PLAIN, held_out_pairs=True)),
     Split("held-out fonts", PRINTED, replace(PLAIN, held_out_fonts=True)),
-    Split("held-out layouts", ("document", "menu"), replace(PLAIN, held_out_layouts=True)),
+    Split("held-out layouts", ("document", "menu", "page"), replace(PLAIN, held_out_layouts=True)),
     Split("robustness", KINDS, replace(PLAIN, damage=2.0), rough=True),
     Split("unknown", ("scene", "document", "menu"), replace(PLAIN, outliers=1.0)),
 )

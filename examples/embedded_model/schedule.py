@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 
 from .drawing.canvas import FRAME_CELLS, IMAGE_CELLS, Grid, draw_grid
 
@@ -19,37 +17,29 @@ DENSE_PRINT = 0.75
 GROWN = 0.72
 DECAY = 0.66
 WARM_UP = 60
-MIX = {"scene": 5.0, "compare": 0.7, "video": 0.5, "document": 4.0, "menu": 2.4, "sign": 1.5}
+FOLLOW = 1 / 12
+MIX = {
+    "scene": 3.4, "relations": 3.6, "compare": 0.7, "video": 0.5, "document": 3.6, "menu": 2.2,
+    "sign": 1.8, "page": 1.6,
+}  # fmt: skip
+PRINTED = ("document", "menu", "sign", "page")
 SMALL_IMAGE = (9, 20)
 # Rows and columns of the smallest pictures: a line or two, a shape or two.
 TINY_PRINT = ((1, 4), (1, 5), (1, 6), (2, 5), (2, 6))
 TINY_SCENES = ((2, 3), (3, 3), (3, 4), (4, 4))
+TINY_RELATED = ((3, 3), (3, 4), (4, 4), (4, 5))
 SMALL_FRAME = (9, 16)
 # Milliseconds of one core that a visual token and a question cost; measured, see the README.
-CELL_COST, QUESTION_COST = 0.33, 2.8
+CELL_COST, QUESTION_COST = 0.45, 4.5
 
 
-@dataclass(frozen=True)
-class Clock:
-    """Wall time of the whole run, resumptions included."""
+def former_share(progress: float, begin: float) -> float:
+    """How much of the rotary frequencies is still that of the weights which a run began with.
 
-    start: float
-    end: float
-
-    @property
-    def progress(self) -> float:
-        """Share of the time that has passed, 0 to 1; all of it if none was left to begin with."""
-        if self.end <= self.start:
-            return 1.0
-        return min(max((time.time() - self.start) / (self.end - self.start), 0.0), 1.0)
-
-
-def until(text: str) -> float:
-    """The next moment when the UTC clock shows HH:MM."""
-    hours, minutes = map(int, text.split(":"))
-    now = datetime.now(timezone.utc)
-    moment = now.replace(hour=hours, minute=minutes, second=0, microsecond=0)
-    return (moment if moment > now else moment + timedelta(days=1)).timestamp()
+    All of it at the beginning, nothing after a twelfth of what the run has: attention that was
+    learnt follows step by step.
+    """
+    return max(0.0, 1.0 - (progress - begin) / (FOLLOW * (1.0 - begin)))
 
 
 def rate(progress: float, steps_since_start: int) -> float:
@@ -82,7 +72,7 @@ def dense_only(rng: random.Random, progress: float) -> bool:
 def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     """Draws kind, grid and batch size; batches of all kinds cost about the same time."""
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
-    printed = kind in ("document", "menu", "sign")
+    printed = kind in PRINTED
     if dense:
         return _dense_plan(rng, rng.random() < DENSE_PRINT, cost)
     share = min(1.0, (progress - DENSE_END) / (GROWN - DENSE_END))
@@ -91,20 +81,23 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     video = kind == "video"
     if video:
         grid = draw_grid(rng, _grown(SMALL_FRAME, FRAME_CELLS, share), 0.1)
+    elif kind == "page":
+        grid = draw_grid(rng, _grown((12, 24), IMAGE_CELLS, share), -0.2)
     elif progress < EASY_END and rng.random() < EASY:
-        grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
+        tiny = TINY_RELATED if kind == "relations" else TINY_PRINT if printed else TINY_SCENES
+        grid = Grid(*rng.choice(tiny))
     else:
         wide = 0.35 if printed else 0.1
         grid = draw_grid(rng, _grown(SMALL_IMAGE, IMAGE_CELLS, share), wide)
     frames = rng.randint(2, 8) if video else 1
     pictures = (frames + 1) // 2 if video else 2 if kind == "compare" else 1
-    questions = {"video": 2, "compare": 2}.get(kind, 4)
+    questions = {"video": 2, "compare": 2, "relations": 6, "page": 5}.get(kind, 4)
     each = pictures * grid.cells * CELL_COST + questions * QUESTION_COST
     return Plan(kind, grid, min(max(round(cost / each), 8), 64), frames, False)
 
 
 def _dense_plan(rng: random.Random, printed: bool, cost: float) -> Plan:
     """Small pictures of one or two shapes, or of a line or two, for the vision tower alone."""
-    kind = rng.choice(["document", "menu", "sign"]) if printed else "scene"
+    kind = rng.choice(PRINTED[:3]) if printed else rng.choice(["scene", "scene", "relations"])
     grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
     return Plan(kind, grid, min(max(round(cost / (grid.cells * 0.6)), 24), 48), 1, True)

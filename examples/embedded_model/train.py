@@ -1,9 +1,10 @@
 """Trains the embedded model.
 
-    python -m examples.embedded_model.train --folder RUN --minutes 100
+    python -m examples.embedded_model.train --folder RUN --hours 8 --warm qwenvl_kit/embedded/model
 
-Start it again with the same folder and it goes on from the last checkpoint. The learning rate has
-decayed when the time is over, however often the run was interrupted.
+Start it again with the same folder and it goes on from the last checkpoint, and end it whenever you
+like. Only the time counts in which it trains: the learning rate has decayed after so many hours of
+that, however often the run was interrupted; `--new-hours` moves that end.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ MEMORY = {
 }
 DENSE_SHARE = 0.35
 MUON_RATE = 1.5
+LONGEST_STEP = 120.0
 HIDDEN = re.compile("blocks|layers|merger")
 
 
@@ -65,12 +67,9 @@ class Trainer:
         self.size = Size(**json.loads(arguments.size))
         self.network = checkpoint.new_network(self.size)
         self.optimizers = self._optimizers()
-        now, begun = time.time(), arguments.begin_at
-        start = now - (arguments.end - now) * begun / (1 - begun)
-        self.state = State(start=start, end=arguments.end)
+        self.state = State(begin=arguments.begin_at, seconds=arguments.hours * 3600)
         self.averages = Averages()
         self._resume()
-        self.clock = schedule.Clock(self.state.start, self.state.end)
         self.first_step = self.state.step
         if arguments.compile:
             self.network.compile_blocks()
@@ -106,10 +105,11 @@ class Trainer:
         self.network.load_state_dict(content["network"])
         for optimizer, values in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(values)
+        self.network.former = content["former"]
         self.state = State(**content["state"])
         self.state.restarts += 1
-        if self.arguments.new_end:
-            self.state.end = self.arguments.end
+        if self.arguments.new_hours:
+            self.state.seconds = self.arguments.new_hours * 3600
 
     def _share_gradient(self) -> torch.Tensor:
         """One flat tensor that every gradient is a view of, so that one call averages all."""
@@ -133,6 +133,8 @@ class Trainer:
         """Draws a batch, learns from it, averages with the other workers."""
         rng = random.Random(f"{self.arguments.seed}/{self.rank}/{self.state.step}")
         progress = self._agreed_progress()
+        begin = self.state.begin
+        self.network.former_share = schedule.former_share(progress, begin)
         shared = random.Random(f"{self.arguments.seed}/{self.state.step}")
         dense_only = schedule.dense_only(shared, progress)
         plan = schedule.plan(rng, progress, self.arguments.cost, dense_only)
@@ -157,7 +159,7 @@ class Trainer:
 
     def _agreed_progress(self) -> float:
         """The first worker's clock decides, so that all stop at the same step."""
-        now = torch.tensor([self.clock.progress])
+        now = torch.tensor([self.state.progress])
         if self.workers > 1:
             dist.broadcast(now, 0)
         self.progress = float(now)
@@ -216,10 +218,14 @@ class Trainer:
     def run(self) -> None:
         """Trains until the clock says that the time is over."""
         begun, first, parent = time.time(), self.state.seen, os.getppid()
+        before, last = self.state.trained, begun
         self.log(f"start at step {self.state.step}, {json.dumps(vars(self.arguments))}")
         while True:
             self.step()
             now = time.time()
+            # A machine that sleeps, or a process that is stopped, does not train.
+            before, last = before + min(now - last, LONGEST_STEP), now
+            self.state.trained = before
             speed = (self.state.seen - first) / (now - begun)
             if self.state.step % 50 == 0:
                 self.log(
@@ -256,9 +262,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, help="checkpoint and log")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--minutes", type=float, help="length of the whole run")
-    parser.add_argument("--until", help="end of the run, HH:MM in UTC")
-    parser.add_argument("--new-end", action="store_true", help="move the end of a resumed run")
+    parser.add_argument("--hours", type=float, default=8.0, help="length of the whole run")
+    parser.add_argument("--new-hours", type=float, help="another length for a run that is resumed")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--cost", type=float, default=600.0, help="milliseconds a step, about")
     parser.add_argument("--size", default="{}", help="JSON of network.Size")
@@ -278,11 +283,6 @@ def main() -> None:
     parser.add_argument("--small-fonts", action="store_true", help="a check without more fonts")
     arguments = parser.parse_args()
     fonts.require(arguments.small_fonts)
-    arguments.end = (
-        schedule.until(arguments.until)
-        if arguments.until
-        else (time.time() + 60 * (arguments.minutes or 100))
-    )
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "meeting").unlink(missing_ok=True)
