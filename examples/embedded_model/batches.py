@@ -37,6 +37,7 @@ WEIGHTS = {
     "translate_zh": 1.2, "price": 1.6, "locate": 1.8, "locate_all": 1.6, "locate_absent": 0.4,
     "locate_word": 1.8, "locate_field": 1.4, "extract": 1.8, "extract_items": 1.2,
     "translate_pairs": 0.9, "choose": 0.5, "claim": 1.6,
+    "cannot_tell": 0.5, "next_action": 1.0, "locate_button": 1.0,
     "locate_json": 0.8, "locate_points": 0.7, "markdown": 0.9, "markdown_places": 1.2, "table": 0.8,
 }  # fmt: skip
 
@@ -138,7 +139,8 @@ class Batcher:
         keyed = [(rng.random() ** (1 / WEIGHTS.get(q.task, 0.9)), q) for q in questions]
         keyed.sort(key=lambda pair: -pair[0])
         # Questions about relations are short, and need most of them.
-        most = self.most_questions + 2 * any(q.task == "relation" for q in questions)
+        many = self.most_questions >= 4 and any(q.task == "relation" for q in questions)
+        most = self.most_questions + 2 * many
         return [question for _, question in keyed[:most]]
 
     def _media(self, row: _Row, sample: Sample) -> None:
@@ -158,12 +160,16 @@ class Batcher:
         Unless `plain`, some have a system message, some the question before the picture, and some
         ask a second question after the first was answered.
         """
+        if sample.script:
+            return self._scripted(sample)
         row = _Row()
         ask = self.encode("<|im_end|>\n<|im_start|>assistant\n")
-        if not plain and rng.random() < 0.12:
+        if sample.system:
+            row.text(self.encode(f"<|im_start|>system\n{sample.system}<|im_end|>\n"), 0)
+        elif not plain and rng.random() < 0.12:
             row.text(self.encode(f"<|im_start|>system\n{system_message(rng)}<|im_end|>\n"), 0)
         row.text(self.encode("<|im_start|>user\n"), 0)
-        before = not plain and rng.random() < 0.05
+        before = not plain and not sample.system and rng.random() < 0.05
         if before:
             row.text(self.encode(questions[0].text), 0)
             questions = questions[:1]
@@ -180,10 +186,35 @@ class Batcher:
                 tasks.append((segment, question.task))
         return row, tasks
 
+    def _scripted(self, sample: Sample) -> tuple[_Row, list[tuple[int, str]]]:
+        """The sequence of a conversation that has its own course, all of it one branch."""
+        row, tasks = _Row(), []
+        start, end = self.encode("<|vision_start|>"), self.encode("<|vision_end|>")
+        pad = self.encode("<|image_pad|>")[0]
+        for number, turn in enumerate(sample.script):
+            if number:
+                row.text(self.encode("\n"), 0)
+            row.text(self.encode(f"<|im_start|>{turn.role}\n"), 0)
+            for part in turn.parts:
+                if isinstance(part, int):
+                    row.text(start, 0)
+                    row.vision(pad, 1, sample.grid)
+                    row.text(end, 0)
+                elif turn.task:
+                    row.text(self.written(part), 0, answer=True)
+                    tasks.append((0, turn.task))
+                else:
+                    row.text(self.encode(part), 0)
+            if not turn.task:
+                row.text(self.encode("<|im_end|>"), 0)
+        return row, tasks[-1:]
+
     def _branches(
         self, rng: random.Random, questions: list[Question], plain: bool
     ) -> list[list[Question]]:
-        """Independent conversations about one picture, a few of them of two turns."""
+        """Independent conversations about one picture, a few of them of two or three turns."""
+        if not plain and len(questions) > 2 and rng.random() < 0.06:
+            return [questions[:3], *([question] for question in questions[3:])]
         if not plain and len(questions) > 1 and rng.random() < 0.15:
             return [questions[:2], *([question] for question in questions[2:])]
         return [[question] for question in questions]

@@ -21,8 +21,9 @@ from .drawing.pairs import make_pair, pair_style
 from .drawing.palette import COLOURS, SHAPES
 from .drawing.related import make_related, related_style
 from .drawing.scenes import Scene, by_size, label_cells, make_scene, make_style, render
+from .drawing.screens import make_screen
 from .drawing.shapes import extent
-from .drawing.typeset import CHARACTERS, SLOTS, cell_characters, choose_face
+from .drawing.typeset import CHARACTERS, SLOTS, Print, cell_characters, choose_face
 from .questions.answers import (
     Question,
     change_questions,
@@ -37,10 +38,20 @@ from .questions.chinese import chinese
 from .questions.choices import print_choices, scene_choices
 from .questions.english import english
 from .questions.pages import page_questions
-from .questions.places import attribute_places, print_places, shape_places
+from .questions.places import attribute_places, part_around, print_places, shape_places, spans
 from .questions.relations import relation_questions
 from .questions.structures import extraction
 from .questions.tongue import Tongue
+from .questions.tools import (
+    FUNCTIONS,
+    LOOK,
+    PARTS_SHOWN,
+    button_questions,
+    call,
+    function_call,
+    offered,
+    screen_question,
+)
 
 Labels = NDArray[np.int64]
 # Colour and kind have a head each: pairs never seen together are then no class of their own.
@@ -51,8 +62,8 @@ HEADS = {
     "edges": 4,
     "places": 4,
 }
-KINDS = ("scene", "relations", "compare", "video", "document", "menu", "sign", "page")
-PRINTED = ("document", "menu", "sign", "page")
+KINDS = ("scene", "relations", "compare", "video", "document", "menu", "sign", "page", "screen", "tool", "zoom")
+PRINTED = ("document", "menu", "sign", "page", "screen", "tool", "zoom")
 TONGUES = (english(), chinese())
 HELD_OUT_TONGUES = (english(wordings.HELD_OUT), chinese(wordings_zh.HELD_OUT))
 # Classes of a cell without a label: photo-like pictures.
@@ -74,6 +85,7 @@ class Options:
     shapes: int | None = None
     lines: int | None = None
     chinese: float = 0.4
+    plain_screens: float = 0.5
 
     @property
     def tongues(self) -> tuple[Tongue, ...]:
@@ -81,11 +93,25 @@ class Options:
         return HELD_OUT_TONGUES if self.held_out_wordings else TONGUES
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation with tools: texts and numbers of pictures, in their order.
+
+    `task` is what the model learns to write there; empty for what it is given.
+    """
+
+    role: str
+    parts: tuple[str | int, ...]
+    task: str = ""
+
+
 @dataclass
 class Sample:
     """Pictures in source size (frames, for a video), questions, labels of every cell.
 
-    `edges` are of every cell too: how far those of the shape or word in it are.
+    `edges` are of every cell too: how far those of the shape or word in it are. `system` is the
+    system message that all questions need; a `script` stands for questions where a conversation
+    has its own course.
     """
 
     kind: str
@@ -95,6 +121,8 @@ class Sample:
     labels: list[Labels]
     edges: list[Edges]
     unknown: bool = False
+    system: str = ""
+    script: tuple[Turn, ...] = ()
 
     @property
     def is_video(self) -> bool:
@@ -169,6 +197,18 @@ def _video(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
 
 
 def _printed(rng: random.Random, canvas: Canvas, options: Options, kind: str) -> Sample:
+    return _print(rng, canvas, options, kind)[0]
+
+
+def _document(
+    rng: random.Random, canvas: Canvas, options: Options
+) -> tuple[Sample, documents.Document, Print]:
+    return _print(rng, canvas, options, "document")
+
+
+def _print(
+    rng: random.Random, canvas: Canvas, options: Options, kind: str
+) -> tuple[Sample, documents.Document, Print]:
     is_chinese = rng.random() < options.chinese and not options.small_fonts
     face = choose_face(
         rng,
@@ -191,7 +231,8 @@ def _printed(rng: random.Random, canvas: Canvas, options: Options, kind: str) ->
     ]
     picture = damage(rng, printed.picture, options.damage)
     edges = edge_labels(canvas, [word.box for line in printed.lines for word in line.words])
-    return Sample(kind, canvas.grid, [picture], questions, [printed.labels], [edges])
+    sample = Sample(kind, canvas.grid, [picture], questions, [printed.labels], [edges])
+    return sample, document, printed
 
 
 def _page(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
@@ -211,6 +252,94 @@ def _page(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     return Sample("page", canvas.grid, [picture], questions, [labels], [edges])
 
 
+def _screen(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
+    is_chinese = rng.random() < options.chinese and not options.small_fonts
+    small, held_out = options.small_fonts, options.held_out_fonts
+    for _ in range(20):
+        face = choose_face(rng, held_out, False, accents=False, small=small, chinese=is_chinese)
+        screen = make_screen(rng, canvas, face, is_chinese)
+        if screen.buttons:
+            break
+    tongue = options.tongues[is_chinese if rng.random() < 0.8 else not is_chinese]
+    picture = damage(rng, screen.picture, options.damage)
+    labels = [cell_characters(canvas, screen.texts)]
+    edges = [edge_labels(canvas, [button.box for button in screen.buttons])]
+    if not screen.buttons:
+        text = Question("read", tongue.ask(rng, "read"), screen.title)
+        return Sample("screen", canvas.grid, [picture], [text], labels, edges)
+    system, action = screen_question(rng, screen, canvas, tongue)
+    questions = [action]
+    if rng.random() < options.plain_screens:
+        system, questions = "", button_questions(rng, screen, canvas, tongue)
+    return Sample("screen", canvas.grid, [picture], questions, labels, edges, system=system)
+
+
+def _tool(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
+    """A document, a function that its fields allow, and what it gave."""
+    while True:
+        sample, document, _ = _document(rng, canvas, options)
+        tongue = rng.choice(options.tongues)
+        if called := function_call(rng, document.values, tongue):
+            break
+    name, question, written = called
+    others = [each for each in FUNCTIONS if each != name]
+    functions = [name, *rng.sample(others, rng.choice([0, 0, 1]))]
+    rng.shuffle(functions)
+    system = offered("", *(FUNCTIONS[each] for each in functions))
+    result = f"{rng.randint(1, 999)}.{rng.randint(0, 99):02d}" if name == "convert" else "OK"
+    script = (
+        Turn("system", (system,)),
+        Turn("user", (0, question)),
+        Turn("assistant", (written,), "tool_call"),
+        Turn("user", (f"<tool_response>\n{result}\n</tool_response>",)),
+        Turn("assistant", (f"{result}{tongue.stop}",), "tool_result"),
+    )
+    return replace(sample, kind="tool", questions=[], script=script)
+
+
+def _zoom(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
+    """A document, the part of it where the answer stands, and the answer."""
+    while True:
+        sample, document, printed = _document(rng, canvas, options)
+        if document.values:
+            break
+    tongue = rng.choice(options.tongues)
+    role = rng.choice(list(document.values))
+    question = tongue.ask(rng, role)
+    part = part_around(rng, printed.lines[document.line_of(role)].value_box, canvas)
+    (x1, x2), (y1, y2) = spans(canvas, part)
+    sides = (part.left, part.top, part.right, part.bottom)
+    crop = sample.pictures[0].crop(tuple(map(round, sides)))
+    blank = [np.full_like(labels, UNKNOWN) for labels in sample.labels]
+    nowhere = [np.full_like(edges, np.nan) for edges in sample.edges]
+    answer = document.values[role]
+    if rng.random() < 0.5:
+        text = PARTS_SHOWN[tongue.code].format(question=question)
+        script: tuple[Turn, ...] = (
+            Turn("user", (0, 1, text)),
+            Turn("assistant", (answer,), "zoomed"),
+        )
+    else:
+        label = tongue.known(tongue.role(role))
+        look = {"bbox_2d": [x1, y1, x2, y2], "label": label, "img_idx": 0}
+        script = (
+            Turn("system", (offered(LOOK[tongue.code], FUNCTIONS["image_zoom_in_tool"]),)),
+            Turn("user", (0, question)),
+            Turn("assistant", (call("image_zoom_in_tool", look),), "zoom_call"),
+            Turn("user", ("<tool_response>\n", 1, "\n</tool_response>")),
+            Turn("assistant", (answer,), "zoomed"),
+        )
+    return replace(
+        sample,
+        kind="zoom",
+        pictures=[*sample.pictures, crop],
+        labels=[*sample.labels, *blank],
+        edges=[*sample.edges, *nowhere],
+        questions=[],
+        script=script,
+    )
+
+
 PRINT_QUESTIONS: dict[
     str, Callable[[random.Random, documents.Document, Tongue], list[Question]]
 ] = {
@@ -224,7 +353,22 @@ DRAWN: dict[str, Callable[[random.Random, Canvas, Options], Sample]] = {
     "compare": _compare,
     "video": _video,
     "page": _page,
+    "screen": _screen,
+    "tool": _tool,
+    "zoom": _zoom,
 }
+
+
+FREE = (
+    "describe", "colour", "shape", "relation", "read", "compare", "video", "direction", "kind",
+    "total", "tax", "date", "quantity", "number", "name", "translate", "price", "which", "page",
+    "markdown", "zoomed",
+)  # fmt: skip
+"""Beginnings of the tasks whose answer may be that it cannot be told: no form is asked for."""
+ABSENT = 0.12
+"""Of the pictures, so many are asked for what is on pictures of another kind."""
+PRINT_ROLES = ("total", "tax", "date", "quantity", "number", "name", "price", "read")
+SHAPE_ROLES = ("colour", "shape", "direction")
 
 
 def make_sample(
@@ -236,15 +380,36 @@ def make_sample(
         sample = DRAWN[kind](rng, canvas, options)
     else:
         sample = _printed(rng, canvas, options, kind)
-    if rng.random() < options.outliers:
-        return unknowable(rng, sample, canvas)
+    if not sample.script and rng.random() < options.outliers:
+        return unknowable(rng, sample, canvas, options)
+    if sample.questions and not sample.system and rng.random() < ABSENT:
+        sample.questions.append(_absent(rng, sample, rng.choice(options.tongues)))
     return sample
 
 
-def unknowable(rng: random.Random, sample: Sample, canvas: Canvas) -> Sample:
-    """The same questions and answers about photo-like pictures, so that each answer is a guess.
+def _absent(rng: random.Random, sample: Sample, tongue: Tongue) -> Question:
+    """A question about what the picture does not show."""
+    there = {question.task.removeprefix("page_") for question in sample.questions}
+    roles = SHAPE_ROLES if sample.printed else PRINT_ROLES
+    if sample.kind == "document" and rng.random() < 0.6:
+        roles = tuple(role for role in documents.FIELDS if role not in there) or SHAPE_ROLES
+    role = rng.choice(roles)
+    food = rng.choice(documents.foods())
+    names = {
+        "kind": tongue.shape(rng.choice(SHAPES)),
+        "colour": tongue.colour(rng.choice(list(COLOURS))),
+        "food": food["chinese" if tongue.code == "zh" else "english"],
+    }
+    return Question("cannot_tell", tongue.ask(rng, role, **names), tongue.unknown)
 
-    Trained on a few of these, the model spreads its probability over the plausible answers.
+
+def unknowable(
+    rng: random.Random, sample: Sample, canvas: Canvas, options: Options
+) -> Sample:
+    """The same questions about photo-like pictures: what can be told is that it cannot be told.
+
+    Where a form is asked for, such as yes or no or JSON, the answers stay, so that each is a guess:
+    trained on a few of these, the model spreads its probability over the plausible answers.
     """
     picture = photo_like(rng, canvas)
     pictures = [picture] * len(sample.pictures)
@@ -252,4 +417,23 @@ def unknowable(rng: random.Random, sample: Sample, canvas: Canvas) -> Sample:
         pictures[1] = photo_like(rng, canvas)
     blank = [np.full_like(labels, UNKNOWN) for labels in sample.labels]
     nowhere = [np.full_like(edges, np.nan) for edges in sample.edges]
-    return replace(sample, pictures=pictures, labels=blank, edges=nowhere, unknown=True)
+    # What is Chinese is answered in Chinese.
+    english, chinese = options.tongues
+    questions = [
+        Question(
+            "cannot_tell",
+            question.text,
+            (english if question.text.isascii() else chinese).unknown,
+        )
+        if question.task.startswith(FREE) and "\n" not in question.text
+        else question
+        for question in sample.questions
+    ]
+    return replace(
+        sample,
+        pictures=pictures,
+        labels=blank,
+        edges=nowhere,
+        questions=questions,
+        unknown=True,
+    )

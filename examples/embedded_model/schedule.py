@@ -21,8 +21,9 @@ FOLLOW = 1 / 12
 MIX = {
     "scene": 3.4, "relations": 3.6, "compare": 0.7, "video": 0.5, "document": 3.6, "menu": 2.2,
     "sign": 1.8, "page": 1.6,
+    "screen": 0.5, "tool": 0.35, "zoom": 0.35,
 }  # fmt: skip
-PRINTED = ("document", "menu", "sign", "page")
+PRINTED = ("document", "menu", "sign", "page", "screen", "tool", "zoom")
 SMALL_IMAGE = (9, 20)
 # Rows and columns of the smallest pictures: a line or two, a shape or two.
 TINY_PRINT = ((1, 4), (1, 5), (1, 6), (2, 5), (2, 6))
@@ -81,7 +82,7 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     video = kind == "video"
     if video:
         grid = draw_grid(rng, _grown(SMALL_FRAME, FRAME_CELLS, share), 0.1)
-    elif kind == "page":
+    elif kind in ("page", "screen"):
         grid = draw_grid(rng, _grown((12, 24), IMAGE_CELLS, share), -0.2)
     elif progress < EASY_END and rng.random() < EASY:
         tiny = TINY_RELATED if kind == "relations" else TINY_PRINT if printed else TINY_SCENES
@@ -90,10 +91,10 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
         wide = 0.35 if printed else 0.1
         grid = draw_grid(rng, _grown(SMALL_IMAGE, IMAGE_CELLS, share), wide)
     frames = rng.randint(2, 8) if video else 1
-    pictures = (frames + 1) // 2 if video else 2 if kind == "compare" else 1
-    questions = {"video": 2, "compare": 2, "relations": 6, "page": 5}.get(kind, 4)
+    pictures = (frames + 1) // 2 if video else 2 if kind in ("compare", "zoom") else 1
+    questions = {"video": 2, "compare": 2, "relations": 6, "page": 5, "tool": 12, "zoom": 12, "screen": 14}.get(kind, 4)
     each = pictures * grid.cells * CELL_COST + questions * QUESTION_COST
-    return Plan(kind, grid, min(max(round(cost / each), 8), 64), frames, False)
+    return Plan(kind, grid, min(max(round(cost / each), 6), 64), frames, False)
 
 
 def _dense_plan(rng: random.Random, printed: bool, cost: float) -> Plan:

@@ -12,18 +12,44 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from .drawing.typeset import ACCENTED
 from .questions.places import COORDINATES, PARTS, STEP
-from .vocabulary import known, split
 
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
     "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>",
     "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
+FILE = Path(__file__).with_name("vocabulary.txt")
+"""Words, one a line; `vocabulary.py` appends to it."""
+# Chinese characters and marks stand alone, so that a value is spelled one by one in any language.
+ALONE = r"[\p{Han}\x{3000}-\x{303f}\x{ff00}-\x{ffef}\x{2014}-\x{2026}]"
+PATTERN = (
+    ALONE + r"|(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})\p{L})+|\p{N}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def split() -> pre_tokenizers.Split:
+    """Cuts a text where a token ends at the latest."""
+    return pre_tokenizers.Split(Regex(PATTERN), "isolated")
+
+
+ESCAPED = {"n": "\n", "\\": "\\"}
+
+
+def known() -> list[str]:
+    """The words of the file, in the order of their rows."""
+    if not FILE.exists():
+        return []
+    lines = FILE.read_text(encoding="utf-8").splitlines()
+    return [re.sub(r"\\(.)", lambda found: ESCAPED[found[1]], line) for line in lines]
+
+
 ROWS = 2688
 """Rows of the embedding: a run that has begun keeps them; what the vocabulary leaves is spare."""
 FIRST, OTHER = ("[{}", "({}"), ", {}"

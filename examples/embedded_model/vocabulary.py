@@ -2,6 +2,7 @@
 
     python -m examples.embedded_model.vocabulary            # what would be new
     python -m examples.embedded_model.vocabulary --append   # append it
+    python -m examples.embedded_model.vocabulary --also FILE # with the words of another text
 
 Weights belong to rows of the embedding, so that a run which has begun goes on only with the same
 words in the same places. New ones take rows that are spare.
@@ -16,20 +17,15 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import Regex, pre_tokenizers
-
-from qwenvl_kit.geometry import Size
-from qwenvl_kit.prompts import tool_template
 from qwenvl_kit.structured_output import schema_prompt
-from qwenvl_kit.tasks.computer_use import tool
 
 from .drawing.documents import CHINESE_KINDS, CHINESE_LABELS, KINDS, LABELS, foods, words
 from .drawing.palette import COLOUR_NAMES, SHAPES
 from .drawing.typeset import CHINESE_MARKS
-from .questions import chinese, structures, wordings, wordings_zh
+from .questions import chinese, pages, places, structures, tools, wordings, wordings_zh
 from .questions.english import CHOOSE, NUMBERS, capitalised, english
+from .tokenizer import FILE, known, split
 
-FILE = Path(__file__).with_name("vocabulary.txt")
 PROMPTS = Path(__file__).parents[2] / "docs" / "cookbook" / "prompts.zh.md"
 """Every prompt of the package's tasks and notebooks, in both languages; a test keeps it true."""
 ANSWERS = (
@@ -76,25 +72,17 @@ PIECES = (
 )  # fmt: skip
 NAME = re.compile(r"`([^`]+)`")
 LETTERS = set(string.ascii_letters)
-# Chinese characters and marks stand alone, so that a value is spelled one by one in any language.
-ALONE = r"[\p{Han}\x{3000}-\x{303f}\x{ff00}-\x{ffef}\x{2014}-\x{2026}]"
-PATTERN = (
-    ALONE + r"|(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})\p{L})+|\p{N}|"
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-
-def split() -> pre_tokenizers.Split:
-    """Cuts a text where a token ends at the latest."""
-    return pre_tokenizers.Split(Regex(PATTERN), "isolated")
-
 
 def package_texts() -> list[str]:
     """What the tasks send: their prompts, the tools, the descriptions of fields."""
-    told = NAME.findall(PROMPTS.read_text(encoding="utf-8"))
+    told = [
+        text.replace("\\n", "\n") for text in NAME.findall(PROMPTS.read_text(encoding="utf-8"))
+    ]
     shown = [str(each) for each in schema_prompt.WORDINGS.values()]
-    offered = tool.offer(Size(1000, 1000)).tools
-    return [*told, *shown, tool_template._TOOLS, *(part.replace("\\n", " ") for part in offered)]
+    forms = [pages.MARKDOWN, pages.TABLE, pages.TITLE, places.ATTRIBUTES, places.POINTS]
+    asked = [text for form in forms for text in form.values()]
+    offered = [tools.offered(""), *tools.FUNCTIONS.values(), *tools.every_text()]
+    return [*told, *shown, *asked, *(text.replace("\\n", " ") for text in offered)]
 
 
 def texts() -> list[str]:
@@ -134,39 +122,37 @@ def chinese_texts() -> list[str]:
     return found + package_texts()
 
 
+def _is_word(piece: str) -> bool:
+    return bool(LETTERS.intersection(piece)) and piece.isascii() and len(piece) > 1
+
+
 def needed() -> Iterator[str]:
     """Words, Chinese characters and pieces that should be one token each, in a fixed order."""
     splitter = split()
     labels = [label for labels in LABELS.values() for label in labels]
     for text in [*texts(), *labels, *(f" {label}" for label in labels)]:
         for piece, _ in splitter.pre_tokenize_str(text):
-            if LETTERS.intersection(piece) and piece.isascii() and len(piece) > 1:
+            if _is_word(piece):
                 yield piece
     for text in chinese_texts():
         yield from (c for c in text if "\u3000" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef")
     yield from PIECES
 
 
-def known() -> list[str]:
-    """The words of the file, in the order of their rows."""
-    if not FILE.exists():
-        return []
-    lines = FILE.read_text(encoding="utf-8").splitlines()
-    return [line.replace("\\n", "\n").replace("\\\\", "\\") for line in lines]
-
-
-def missing() -> list[str]:
-    """What is needed and not in the file."""
+def missing(more: str = "") -> list[str]:
+    """What is needed and not in the file; and what more a text has."""
     there = set(known())
-    return [word for word in dict.fromkeys(needed()) if word not in there and len(word) > 0]
+    also = [piece for piece, _ in split().pre_tokenize_str(more) if _is_word(piece)]
+    return [word for word in dict.fromkeys([*needed(), *also]) if word not in there and len(word) > 0]
 
 
 def main() -> None:
     """Prints what is new, and appends it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--append", action="store_true")
+    parser.add_argument("--also", type=Path, help="a text whose words are needed, too")
     arguments = parser.parse_args()
-    new = missing()
+    new = missing(arguments.also.read_text(encoding="utf-8") if arguments.also else "")
     print(f"{len(known())} words; {len(new)} new: {new}")
     if arguments.append:
         with FILE.open("a", encoding="utf-8") as file:

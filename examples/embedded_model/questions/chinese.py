@@ -152,6 +152,7 @@ def chinese(chosen: Wordings = wordings.WORDINGS) -> Tongue:
         yes="是。",
         no="否。",
         nothing="没有。",
+        unknown="我看不出来。",
         choose=wordings.CHOOSE,
         between="、",
         stop="。",

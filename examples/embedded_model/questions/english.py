@@ -134,6 +134,7 @@ def english(chosen: Wordings = wordings.WORDINGS) -> Tongue:
         yes="Yes.",
         no="No.",
         nothing="Nothing.",
+        unknown="I cannot tell.",
         choose=CHOOSE,
         between=", ",
         stop=".",

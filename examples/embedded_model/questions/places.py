@@ -30,6 +30,11 @@ ATTRIBUTES = {
     '{"bbox_2d": [x1, y1, x2, y2], "label": "...", "color": "..."}。',
 }
 """After Qwen3-VL's cookbook on grounding (`2d_grounding.ipynb`), which asks for attributes so."""
+WHERE_TO_LOOK = {
+    "en": 'the part that must be seen to answer "{question}"',
+    "zh": "回答“{question}”所需要看的部分",
+}
+"""What `zoom_answer` asks `locate` for."""
 POINTS = {
     "en": "Locate {what} in this image with points, and output their coordinates in JSON format, "
     'like {"point_2d": [x, y], "label": "..."}.',
@@ -93,6 +98,16 @@ def shape_places(
             what = tongue.both(*(tongue.the(shape) for shape in rng.sample(pair, 2)))
             found.append(_places(rng, "locate_all", scene, what, pair, tongue))
     return found
+
+
+def part_around(rng: random.Random, box: Box, canvas: Canvas) -> Box:
+    """A part of the picture, of its proportions, with a box somewhere in it."""
+    share = max((box.right - box.left) * 1.1 / canvas.width, (box.bottom - box.top) * 1.1 / canvas.height)
+    share = min(max(share, rng.uniform(0.35, 0.6)), 1.0)
+    wide, high = share * canvas.width, share * canvas.height
+    left = rng.uniform(max(box.right - wide, 0), max(min(box.left, canvas.width - wide), 0))
+    top = rng.uniform(max(box.bottom - high, 0), max(min(box.top, canvas.height - high), 0))
+    return Box(left, top, left + wide, top + high)
 
 
 def attribute_places(rng: random.Random, scene: Scene, tongue: Tongue) -> list[Question]:
@@ -181,4 +196,7 @@ def print_places(
         question = tongue.ask(rng, "locate", what=tongue.known(tongue.role(role)))
         answer = grounded(canvas, [(value, printed.lines[line].value_box)])
         found.append(Question("locate_field", question, answer))
+        if rng.random() < 0.15:
+            what = WHERE_TO_LOOK[tongue.code].format(question=tongue.ask(rng, role))
+            found.append(Question("locate_field", tongue.ask(rng, "locate", what=what), answer))
     return found

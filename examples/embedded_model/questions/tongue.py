@@ -25,6 +25,7 @@ class Tongue(ABC):
         hints: what the package's typed asks append to a question of a task.
         document_only: what `document_qa` appends.
         yes, no, nothing: answers.
+        unknown: the answer where nothing tells it.
         choose: what `classify` puts before its labels.
         between: what stands between two labels.
         stop: the full stop.
@@ -37,6 +38,7 @@ class Tongue(ABC):
     yes: str
     no: str
     nothing: str
+    unknown: str
     choose: str
     between: str
     stop: str
