@@ -2,8 +2,8 @@
 
     python -m examples.embedded_model.train --folder RUN --hours 8 --warm qwenvl_kit/embedded/model
 
-Start it again with the same folder and it goes on from the last checkpoint, and end it whenever you
-like. Only the time counts in which it trains: the learning rate has decayed after so many hours of
+Start it again with the same folder and it goes on from the last checkpoint. End it whenever you
+like: `touch RUN/stop` does it after a checkpoint, a kill loses what came after the last one. Only the time counts in which it trains: the learning rate has decayed after so many hours of
 that, however often the run was interrupted; `--new-hours` moves that end.
 """
 
@@ -68,6 +68,7 @@ class Trainer:
         self.network = checkpoint.new_network(self.size)
         self.optimizers = self._optimizers()
         self.state = State(begin=arguments.begin_at, seconds=arguments.hours * 3600)
+        self.asked_to_stop = False
         self.averages = Averages()
         self._resume()
         self.first_step = self.state.step
@@ -158,11 +159,15 @@ class Trainer:
         self.state.seen += plan.count * self.workers
 
     def _agreed_progress(self) -> float:
-        """The first worker's clock decides, so that all stop at the same step."""
-        now = torch.tensor([self.state.progress])
+        """The first worker's clock decides, so that all stop at the same step.
+
+        So does the file `stop` in the folder, which asks for the end after a checkpoint.
+        """
+        asked = (self.folder / "stop").exists()
+        now = torch.tensor([self.state.progress, float(asked)])
         if self.workers > 1:
             dist.broadcast(now, 0)
-        self.progress = float(now)
+        self.progress, self.asked_to_stop = float(now[0]), bool(now[1])
         return self.progress
 
     def _count(self, scores: list[Score]) -> None:
@@ -234,6 +239,10 @@ class Trainer:
                 )
             if self.progress >= 1.0:
                 break
+            if self.asked_to_stop:
+                self.save()
+                self.log("stopped, as asked")
+                return
             if os.getppid() != parent:
                 raise SystemExit("the main process is gone")
             if now - self.saved > self.arguments.save_every:
@@ -285,7 +294,8 @@ def main() -> None:
     fonts.require(arguments.small_fonts)
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "meeting").unlink(missing_ok=True)
+    for name in ("meeting", "stop"):
+        (folder / name).unlink(missing_ok=True)
     os.environ.update(MEMORY)
     spawn(work, (arguments,), nprocs=arguments.workers)
 

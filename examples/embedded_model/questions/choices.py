@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ..drawing.documents import KINDS, Document, value_of
+from ..drawing.documents import KINDS, Document, chinese_name, value_of
 from ..drawing.palette import COLOUR_NAMES, PAIRS, SHAPES, TRAINING_PAIRS, Pair
 from ..drawing.scenes import OPPOSITE, Scene, relation
 from ..drawing.shapes import Shape
@@ -150,7 +150,8 @@ def _other(rng: random.Random, role: str, value: str) -> str:
         first = place == 0 and len(at) > 1 and value[1:2] != "."
         digit = rng.choice([d for d in "0123456789"[first:] if d != value[place]])
         return value[:place] + digit + value[place + 1 :]
+    is_chinese = not value.isascii()
     while True:
-        other = value_of(rng, role)
+        other = chinese_name(rng) if is_chinese else value_of(rng, role)
         if other != value:
             return other
