@@ -114,7 +114,10 @@ def warm_start(network: Network, source: Path) -> None:
     network.model.load_state_dict(weights)
 
 
-LAST = ("o_proj.weight", "down_proj.weight", "attn.proj.weight", "attn.proj.bias", "fc2.weight", "fc2.bias")
+LAST = (
+    "o_proj.weight", "down_proj.weight", "attn.proj.weight", "attn.proj.bias", "fc2.weight",
+    "fc2.bias",
+)  # fmt: skip
 """What a layer adds to its input: with zeros here it is as if it was not there."""
 
 
@@ -130,7 +133,10 @@ def _rows(network: Network, shipped: Any, source: Path) -> Any:
     known = shipped.get_input_embeddings().weight.detach()
     # As long as the rows that were learnt.
     rows *= known[: len(old)].norm(dim=1).median() / rows.norm(dim=1, keepdim=True)
-    for word, row in build_tokenizer().get_vocab().items():
+    vocabulary = build_tokenizer().get_vocab()
+    if known.shape == rows.shape:
+        rows[len(vocabulary) :] = known[len(vocabulary) :]
+    for word, row in vocabulary.items():
         number = re.fullmatch(r"([\[(]|,Ġ)(\d+)", word)
         like = word
         if number and word not in old:

@@ -24,6 +24,7 @@ from .drawing.scenes import Scene, by_size, label_cells, make_scene, make_style,
 from .drawing.screens import make_screen
 from .drawing.shapes import extent
 from .drawing.typeset import CHARACTERS, SLOTS, Print, cell_characters, choose_face
+from .questions import wordings, wordings_zh
 from .questions.answers import (
     Question,
     change_questions,
@@ -33,7 +34,6 @@ from .questions.answers import (
     scene_questions,
     sign_questions,
 )
-from .questions import wordings, wordings_zh
 from .questions.chinese import chinese
 from .questions.choices import print_choices, scene_choices
 from .questions.english import english
@@ -62,7 +62,19 @@ HEADS = {
     "edges": 4,
     "places": 4,
 }
-KINDS = ("scene", "relations", "compare", "video", "document", "menu", "sign", "page", "screen", "tool", "zoom")
+KINDS = (
+    "scene",
+    "relations",
+    "compare",
+    "video",
+    "document",
+    "menu",
+    "sign",
+    "page",
+    "screen",
+    "tool",
+    "zoom",
+)
 PRINTED = ("document", "menu", "sign", "page", "screen", "tool", "zoom")
 TONGUES = (english(), chinese())
 HELD_OUT_TONGUES = (english(wordings.HELD_OUT), chinese(wordings_zh.HELD_OUT))
@@ -403,9 +415,7 @@ def _absent(rng: random.Random, sample: Sample, tongue: Tongue) -> Question:
     return Question("cannot_tell", tongue.ask(rng, role, **names), tongue.unknown)
 
 
-def unknowable(
-    rng: random.Random, sample: Sample, canvas: Canvas, options: Options
-) -> Sample:
+def unknowable(rng: random.Random, sample: Sample, canvas: Canvas, options: Options) -> Sample:
     """The same questions about photo-like pictures: what can be told is that it cannot be told.
 
     Where a form is asked for, such as yes or no or JSON, the answers stay, so that each is a guess:

@@ -92,7 +92,15 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
         grid = draw_grid(rng, _grown(SMALL_IMAGE, IMAGE_CELLS, share), wide)
     frames = rng.randint(2, 8) if video else 1
     pictures = (frames + 1) // 2 if video else 2 if kind in ("compare", "zoom") else 1
-    questions = {"video": 2, "compare": 2, "relations": 6, "page": 5, "tool": 12, "zoom": 12, "screen": 14}.get(kind, 4)
+    questions = {
+        "video": 2,
+        "compare": 2,
+        "relations": 6,
+        "page": 5,
+        "tool": 12,
+        "zoom": 12,
+        "screen": 14,
+    }.get(kind, 4)
     each = pictures * grid.cells * CELL_COST + questions * QUESTION_COST
     return Plan(kind, grid, min(max(round(cost / each), 6), 64), frames, False)
 

@@ -73,11 +73,10 @@ PIECES = (
 NAME = re.compile(r"`([^`]+)`")
 LETTERS = set(string.ascii_letters)
 
+
 def package_texts() -> list[str]:
     """What the tasks send: their prompts, the tools, the descriptions of fields."""
-    told = [
-        text.replace("\\n", "\n") for text in NAME.findall(PROMPTS.read_text(encoding="utf-8"))
-    ]
+    told = [text.replace("\\n", "\n") for text in NAME.findall(PROMPTS.read_text(encoding="utf-8"))]
     shown = [str(each) for each in schema_prompt.WORDINGS.values()]
     forms = [pages.MARKDOWN, pages.TABLE, pages.TITLE, places.ATTRIBUTES, places.POINTS]
     asked = [text for form in forms for text in form.values()]
@@ -143,7 +142,9 @@ def missing(more: str = "") -> list[str]:
     """What is needed and not in the file; and what more a text has."""
     there = set(known())
     also = [piece for piece, _ in split().pre_tokenize_str(more) if _is_word(piece)]
-    return [word for word in dict.fromkeys([*needed(), *also]) if word not in there and len(word) > 0]
+    return [
+        word for word in dict.fromkeys([*needed(), *also]) if word not in there and len(word) > 0
+    ]
 
 
 def main() -> None:

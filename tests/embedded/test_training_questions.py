@@ -1,4 +1,4 @@
-"""What the embedded model is asked in training has right answers that its words do not give away."""
+"""Questions of the training have right answers, which their words do not give away."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_relations_are_what_the_places_of_the_shapes_say(tongue) -> None:  # typ
         names = {tongue.named(shape): shape for shape in scene.shapes}
         for each in relation_questions(rng, scene, tongue):
             found = sorted(
-                (name for name in names if name in each.text), key=lambda n: each.text.index(n)
+                (name for name in names if name in each.text), key=each.text.index
             )
             checked[each.task] += 1
             if each.task == "which_larger":

@@ -108,7 +108,9 @@ def chinese_name(rng: random.Random) -> str:
     """A Chinese name: one of the frequent surnames, one or two given names."""
     lines = Path(__file__).with_name("chinese_names.txt").read_text(encoding="utf-8").splitlines()
     surnames, given = (line.split() for line in lines)
-    return rng.choice(surnames) + "".join(rng.choice(given) for _ in range(rng.choice([1, 1, 2])))[:2]
+    return (
+        rng.choice(surnames) + "".join(rng.choice(given) for _ in range(rng.choice([1, 1, 2])))[:2]
+    )
 
 
 def make_document(rng: random.Random, count: int, chinese: bool = False) -> Document:

@@ -192,7 +192,9 @@ def _set(
     top = y
     cells = {}
     last = len(widths) - 1
-    ends = [left + wide - sum(widths[at + 1 :]) - GAP * size * (last - at) for at in range(last + 1)]
+    ends = [
+        left + wide - sum(widths[at + 1 :]) - GAP * size * (last - at) for at in range(last + 1)
+    ]
     for number, row in enumerate((page.header, *page.rows)):
         for at, cell in enumerate(row):
             x = left if at == 0 else ends[at] - fonts.width(file, cell) * size

@@ -65,7 +65,9 @@ def _nested(rng: random.Random, canvas: Canvas, pairs: list[Pair]) -> Scene:
     outer = Shape(*pairs[0], x, y, large, ink(rng, pairs[0][0]), form, turn)
     # A triangle's and a star's middle are narrower than their boxes.
     room = {"cross": 0.3, "star": 0.36, "triangle": 0.36, "diamond": 0.4}.get(outer.kind, 0.5)
-    small = max(rng.uniform(0.75, 1.0) * room * large, min(SMALLEST_SEEN * canvas.scale, 0.5 * large))
+    small = max(
+        rng.uniform(0.75, 1.0) * room * large, min(SMALLEST_SEEN * canvas.scale, 0.5 * large)
+    )
     below = 0.25 * large if outer.kind == "triangle" else 0.0
     for _ in range(TRIES):
         colour = ink(rng, pairs[1][0])

@@ -88,4 +88,3 @@ def table(page: Page) -> str:
     """The table as JSON, as `read_table` has it."""
     content = {"columns": page.header, "rows": page.rows}
     return json.dumps(content, ensure_ascii=False)
-

@@ -102,7 +102,9 @@ def shape_places(
 
 def part_around(rng: random.Random, box: Box, canvas: Canvas) -> Box:
     """A part of the picture, of its proportions, with a box somewhere in it."""
-    share = max((box.right - box.left) * 1.1 / canvas.width, (box.bottom - box.top) * 1.1 / canvas.height)
+    share = max(
+        (box.right - box.left) * 1.1 / canvas.width, (box.bottom - box.top) * 1.1 / canvas.height
+    )
     share = min(max(share, rng.uniform(0.35, 0.6)), 1.0)
     wide, high = share * canvas.width, share * canvas.height
     left = rng.uniform(max(box.right - wide, 0), max(min(box.left, canvas.width - wide), 0))

@@ -42,7 +42,9 @@ For each function call, return a json object with function name and arguments wi
 
 
 def _function(name: str, about: str, properties: Mapping[str, tuple[str, str]]) -> str:
-    described = {key: {"type": kind, "description": text} for key, (kind, text) in properties.items()}
+    described = {
+        key: {"type": kind, "description": text} for key, (kind, text) in properties.items()
+    }
     parameters = {"type": "object", "properties": described, "required": list(properties)}
     function = {"name": name, "description": about, "parameters": parameters}
     return json.dumps({"type": "function", "function": function}, ensure_ascii=False)
@@ -213,7 +215,9 @@ def screen_question(
         answer = call("computer_use", {"action": "terminate", "status": "success"})
     else:
         said = done
-        answer = call("computer_use", {"action": "left_click", "coordinate": _middle(button.box, canvas)})
+        answer = call(
+            "computer_use", {"action": "left_click", "coordinate": _middle(button.box, canvas)}
+        )
     # The package asks for the action in words, too, or it does not.
     words = f"Action: {said}\n" if "Action:" in system else ""
     return system, Question("next_action", text, words + answer)

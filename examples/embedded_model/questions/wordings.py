@@ -237,4 +237,3 @@ SYSTEM = (
     "You are an expert in reading documents.", "Answer only what is asked.",
     "You are a careful assistant.", "Look at the image and answer the question.",
 )  # fmt: skip
-
