@@ -25,8 +25,7 @@ class State:
     Attributes:
         step, seen, answered: steps, pictures and answers so far.
         begin: share of the schedule that was behind it when it began.
-        trained: seconds that it has trained; pauses do not count.
-        seconds: of which it has so many.
+        pictures: it ends when it has seen so many.
         restarts: how often it was resumed.
     """
 
@@ -34,15 +33,13 @@ class State:
     seen: int = 0
     answered: int = 0
     begin: float = 0.0
-    trained: float = 0.0
-    seconds: float = 0.0
+    pictures: int = 1
     restarts: int = 0
 
     @property
     def progress(self) -> float:
         """Share of the schedule, 0 to 1."""
-        done = min(self.trained / self.seconds, 1.0) if self.seconds > 0 else 1.0
-        return self.begin + (1 - self.begin) * done
+        return self.begin + (1 - self.begin) * min(self.seen / self.pictures, 1.0)
 
 
 def new_network(size: Size, seed: int = 0, dtype: torch.dtype = torch.bfloat16) -> Network:
@@ -90,9 +87,9 @@ def warm_start(network: Network, source: Path) -> None:
     """Begins with the weights of an exported model's folder, or of another run's checkpoint.
 
     A folder has no dense heads: they begin anew and settle within minutes. Its vocabulary may be
-    another one, whose words keep what was learnt of them; it may have fewer layers, and then further
-    ones begin as if they were not there; and its heads may turn with other frequencies (see
-    `_turned`), which `network.former` then has.
+    another one, whose words keep what was learnt of them. It may have fewer layers: further ones
+    begin as if they were not there. And its heads may turn with other frequencies (see `_turned`),
+    which `network.former` then has.
     """
     if not source.is_dir():
         network.load_state_dict(load(source)["network"], strict=False)
@@ -154,8 +151,8 @@ def _turned(
     """The same attention with its pairs of dimensions in the order of the new frequencies.
 
     Pairs that turned with time, rows and columns go where those are now, as many as there is room
-    for; what is left over turns slowest, with columns. The frequencies that they had come with them,
-    so that a run can move from these to the new ones little by little.
+    for; what is left over turns slowest, with columns. The frequencies that they had come with
+    them, so that a run can move from these to the new ones little by little.
     """
     half = sum(sections)
     ends = [sum(sections[:axis]) for axis in range(4)]

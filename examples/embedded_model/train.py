@@ -1,10 +1,10 @@
 """Trains the embedded model.
 
-    python -m examples.embedded_model.train --folder RUN --hours 8 --warm qwenvl_kit/embedded/model
+    python -m examples.embedded_model.train --folder RUN --warm qwenvl_kit/embedded/model
 
 Start it again with the same folder and it goes on from the last checkpoint. End it whenever you
-like: `touch RUN/stop` does it after a checkpoint, a kill loses what came after the last one. Only the time counts in which it trains: the learning rate has decayed after so many hours of
-that, however often the run was interrupted; `--new-hours` moves that end.
+like: `touch RUN/stop` does it after a checkpoint, a kill loses what came after the last one. It ends, with a learning rate that has decayed, when it has seen `--pictures`;
+`--new-pictures` moves that end. So nothing is lost where a machine is busy or a night long.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import random
 import re
 import time
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -45,7 +46,6 @@ MEMORY = {
 }
 DENSE_SHARE = 0.35
 MUON_RATE = 1.5
-LONGEST_STEP = 120.0
 HIDDEN = re.compile("blocks|layers|merger")
 
 
@@ -67,7 +67,7 @@ class Trainer:
         self.size = Size(**json.loads(arguments.size))
         self.network = checkpoint.new_network(self.size)
         self.optimizers = self._optimizers()
-        self.state = State(begin=arguments.begin_at, seconds=arguments.hours * 3600)
+        self.state = State(begin=arguments.begin_at, pictures=arguments.pictures)
         self.asked_to_stop = False
         self.averages = Averages()
         self._resume()
@@ -107,10 +107,12 @@ class Trainer:
         for optimizer, values in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         self.network.former = content["former"]
-        self.state = State(**content["state"])
+        known = {each.name for each in fields(State)}
+        state = {"pictures": self.arguments.pictures, **content["state"]}
+        self.state = State(**{name: value for name, value in state.items() if name in known})
         self.state.restarts += 1
-        if self.arguments.new_hours:
-            self.state.seconds = self.arguments.new_hours * 3600
+        if self.arguments.new_pictures:
+            self.state.pictures = self.arguments.new_pictures
 
     def _share_gradient(self) -> torch.Tensor:
         """One flat tensor that every gradient is a view of, so that one call averages all."""
@@ -159,7 +161,7 @@ class Trainer:
         self.state.seen += plan.count * self.workers
 
     def _agreed_progress(self) -> float:
-        """The first worker's clock decides, so that all stop at the same step.
+        """The first worker decides, so that all stop at the same step.
 
         So does the file `stop` in the folder, which asks for the end after a checkpoint.
         """
@@ -223,14 +225,10 @@ class Trainer:
     def run(self) -> None:
         """Trains until the clock says that the time is over."""
         begun, first, parent = time.time(), self.state.seen, os.getppid()
-        before, last = self.state.trained, begun
         self.log(f"start at step {self.state.step}, {json.dumps(vars(self.arguments))}")
         while True:
             self.step()
             now = time.time()
-            # A machine that sleeps, or a process that is stopped, does not train.
-            before, last = before + min(now - last, LONGEST_STEP), now
-            self.state.trained = before
             speed = (self.state.seen - first) / (now - begun)
             if self.state.step % 50 == 0:
                 self.log(
@@ -271,8 +269,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, help="checkpoint and log")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--hours", type=float, default=8.0, help="length of the whole run")
-    parser.add_argument("--new-hours", type=float, help="another length for a run that is resumed")
+    parser.add_argument("--pictures", type=int, default=400_000, help="length of the whole run")
+    parser.add_argument("--new-pictures", type=int, help="another length for a resumed run")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--cost", type=float, default=600.0, help="milliseconds a step, about")
     parser.add_argument("--size", default="{}", help="JSON of network.Size")
