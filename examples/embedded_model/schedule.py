@@ -17,7 +17,7 @@ DENSE_PRINT = 0.75
 GROWN = 0.72
 DECAY = 0.66
 WARM_UP = 60
-FOLLOW = 1 / 12
+FOLLOW = 0.053
 MIX = {
     "scene": 3.4, "relations": 3.6, "compare": 0.7, "video": 0.5, "document": 3.6, "menu": 2.2,
     "sign": 1.8, "page": 1.6,
@@ -37,7 +37,7 @@ CELL_COST, QUESTION_COST = 0.45, 4.5
 def former_share(progress: float, begin: float) -> float:
     """How much of the rotary frequencies is still that of the weights which a run began with.
 
-    All of it at the beginning, nothing after a twelfth of what the run has: attention that was
+    All of it at the beginning, nothing after a twentieth of what the run has: attention that was
     learnt follows step by step.
     """
     return max(0.0, 1.0 - (progress - begin) / (FOLLOW * (1.0 - begin)))
@@ -90,7 +90,7 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     else:
         wide = 0.35 if printed else 0.1
         grid = draw_grid(rng, _grown(SMALL_IMAGE, IMAGE_CELLS, share), wide)
-    frames = rng.randint(2, 8) if video else 1
+    frames = rng.choice((*range(2, 9), *range(2, 17))) if video else 1
     pictures = (frames + 1) // 2 if video else 2 if kind in ("compare", "zoom") else 1
     questions = {
         "video": 2,

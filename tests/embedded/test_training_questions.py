@@ -105,9 +105,7 @@ def test_relations_are_what_the_places_of_the_shapes_say(tongue) -> None:  # typ
     for rng, scene in scenes(500):
         names = {tongue.named(shape): shape for shape in scene.shapes}
         for each in relation_questions(rng, scene, tongue):
-            found = sorted(
-                (name for name in names if name in each.text), key=each.text.index
-            )
+            found = sorted((name for name in names if name in each.text), key=each.text.index)
             checked[each.task] += 1
             if each.task == "which_larger":
                 (largest,) = [name for name in found if name in each.answer]
