@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -60,6 +60,17 @@ class Batch:
     edges: Tensor
     glances: Glances
     tasks: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def to(self, device: str) -> Batch:
+        """The same batch on a device."""
+        if device == "cpu":
+            return self
+        tensors = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors, glances=self.glances.to(device))
 
 
 @dataclass

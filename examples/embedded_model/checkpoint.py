@@ -62,7 +62,7 @@ def save(
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "state": asdict(state),
         "size": asdict(size),
-        "former": network.former,
+        "former": None if network.former is None else network.former.cpu(),
     }
     partial = path.with_suffix(".partial")
     torch.save(content, partial)
@@ -71,7 +71,7 @@ def save(
 
 def load(path: Path) -> dict[str, Any]:
     """The content of a checkpoint."""
-    content: dict[str, Any] = torch.load(path, weights_only=True)
+    content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     return content
 
 

@@ -180,6 +180,14 @@ class Network(nn.Module):
         axes = [axis for axis, count in enumerate(SECTIONS) for _ in range(count)]
         self.axes = torch.tensor(axes)
 
+    def move(self, device: str) -> None:
+        """Moves it to a device, with what is no weight."""
+        self.to(device)
+        self.axes = self.axes.to(device)
+        if self.former is not None:
+            self.former = self.former.to(device)
+        self.rotations.clear()
+
     def compile_blocks(self) -> None:
         """Fuses the element-wise work of every block: 1.5 times the speed, for a minute's wait.
 
@@ -213,6 +221,7 @@ class Network(nn.Module):
         if (rows, columns) not in self.rotations:
             grid = torch.tensor([[1, rows * MERGE, columns * MERGE]])
             positions = get_vision_position_ids(grid, MERGE)
+            positions = positions.to(self.axes.device)
             cos, sin = self.model.model.visual.rotary_pos_emb(torch.zeros(1), positions)
             self.rotations[rows, columns] = Rotation(cos.to(self.dtype), sin.to(self.dtype))
         return self.rotations[rows, columns]

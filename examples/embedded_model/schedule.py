@@ -102,11 +102,16 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
         "screen": 14,
     }.get(kind, 4)
     each = pictures * grid.cells * CELL_COST + questions * QUESTION_COST
-    return Plan(kind, grid, min(max(round(cost / each), 6), 64), frames, False)
+    return Plan(kind, grid, min(max(round(cost / each), 6), most(cost)), frames, False)
+
+
+def most(cost: float) -> int:
+    """The largest batch: 64 of small pictures on a core, more where a step may cost more."""
+    return round(64 * max(1.0, cost / 600.0))
 
 
 def _dense_plan(rng: random.Random, printed: bool, cost: float) -> Plan:
     """Small pictures of one or two shapes, or of a line or two, for the vision tower alone."""
     kind = rng.choice(PRINTED[:3]) if printed else rng.choice(["scene", "scene", "relations"])
     grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
-    return Plan(kind, grid, min(max(round(cost / (grid.cells * 0.6)), 24), 48), 1, True)
+    return Plan(kind, grid, min(max(round(cost / (grid.cells * 0.6)), 24), most(cost)), 1, True)

@@ -33,10 +33,11 @@ from . import checkpoint, schedule
 from .batches import Batcher
 from .checkpoint import State
 from .drawing import fonts
+from .feeding import Order, feed
 from .network import Size
 from .objective import Score, answer_loss, dense_loss
 from .progress import Averages, quick_scores
-from .samples import KINDS, Options, make_sample
+from .samples import KINDS
 from .tokenizer import build_tokenizer
 
 MEMORY = {
@@ -63,14 +64,15 @@ class Trainer:
         self.arguments, self.rank = arguments, rank
         self.workers: int = arguments.workers
         self.folder = Path(arguments.folder)
-        self.batcher = Batcher(build_tokenizer())
+        self.batcher = Batcher(build_tokenizer(), most_questions=9)
         self.size = Size(**json.loads(arguments.size))
         self.network = checkpoint.new_network(self.size)
-        self.optimizers = self._optimizers()
         self.state = State(begin=arguments.begin_at, pictures=arguments.pictures)
         self.asked_to_stop = False
         self.averages = Averages()
         self._resume()
+        self.ordered = self.state.step
+        self.feed = feed(arguments, rank, self._next_order)
         self.first_step = self.state.step
         if arguments.compile:
             self.network.compile_blocks()
@@ -101,11 +103,10 @@ class Trainer:
         if not path.exists():
             if self.arguments.warm:
                 checkpoint.warm_start(self.network, Path(self.arguments.warm))
+            self._settle()
             return
         content = checkpoint.load(path)
         self.network.load_state_dict(content["network"])
-        for optimizer, values in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(values)
         self.network.former = content["former"]
         known = {each.name for each in fields(State)}
         state = {"pictures": self.arguments.pictures, **content["state"]}
@@ -113,6 +114,15 @@ class Trainer:
         self.state.restarts += 1
         if self.arguments.new_pictures:
             self.state.pictures = self.arguments.new_pictures
+        self._settle()
+        for optimizer, values in zip(self.optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+
+    def _settle(self) -> None:
+        """Moves to the device; whatever is made from here on is made there."""
+        self.network.move(self.arguments.device)
+        torch.set_default_device(self.arguments.device)
+        self.optimizers = self._optimizers()
 
     def _share_gradient(self) -> torch.Tensor:
         """One flat tensor that every gradient is a view of, so that one call averages all."""
@@ -132,18 +142,18 @@ class Trainer:
             with (self.folder / "train.log").open("a") as file:
                 file.write(f"{stamp} {text}\n")
 
+    def _next_order(self) -> Order:
+        """What is drawn next; the drawing may be ahead of the learning."""
+        self.ordered += 1
+        return Order(self.ordered - 1, self.state.progress)
+
     def step(self) -> None:
-        """Draws a batch, learns from it, averages with the other workers."""
-        rng = random.Random(f"{self.arguments.seed}/{self.rank}/{self.state.step}")
+        """Takes a batch, learns from it, averages with the other workers."""
         progress = self._agreed_progress()
         begin = self.state.begin
         self.network.former_share = schedule.former_share(progress, begin)
-        shared = random.Random(f"{self.arguments.seed}/{self.state.step}")
-        dense_only = schedule.dense_only(shared, progress)
-        plan = schedule.plan(rng, progress, self.arguments.cost, dense_only)
-        options = Options(small_fonts=self.arguments.small_fonts, frames=plan.frames)
-        samples = [make_sample(rng, plan.kind, plan.grid, options) for _ in range(plan.count)]
-        batch = self.batcher.build(rng, samples)
+        fed = next(self.feed)
+        plan, batch = fed.plan, fed.batch.to(self.arguments.device)
         network = self.network
         visual = network.see(batch.patches, plan.grid.rows, plan.grid.columns)
         dense, right = dense_loss(network, visual, batch)
@@ -211,11 +221,10 @@ class Trainer:
         """A quick look at held-out seeds in full size, shared among the workers."""
         rights: dict[str, int] = defaultdict(int)
         totals: dict[str, int] = defaultdict(int)
-        batcher = Batcher(self.batcher.tokenizer, most_questions=9)
         for kind in KINDS:
             rng = random.Random(f"held out/{self.rank}/{kind}")
             small = self.arguments.small_fonts
-            scores = quick_scores(self.network, batcher, rng, kind, small_fonts=small)
+            scores = quick_scores(self.network, self.batcher, rng, kind, small_fonts=small)
             for task, right in scores:
                 totals[task] += 1
                 rights[task] += right
@@ -284,6 +293,8 @@ def main() -> None:
         help="share of the schedule that --warm has behind it",
     )
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--device", default="cpu", help='"cuda": with --workers 1')
+    parser.add_argument("--drawers", type=int, default=0, help="processes that draw, a worker")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--save-every", type=float, default=150.0, help="seconds")
     parser.add_argument("--measure-every", type=int, default=600, help="steps")
