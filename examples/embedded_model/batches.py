@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ class Batch:
         """The same batch on a device."""
         if device == "cpu":
             return self
-        tensors = {
+        tensors: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
@@ -286,13 +287,12 @@ class Batcher:
             for i in four:
                 yield i - 1, (x1, y1, x2, y2)
         # In lists and comments: one that begins, and three more.
-        for i, token in enumerate(row.targets):
-            if token in self.firsts:
-                rest = [self.others.get(each) for each in row.targets[i + 1 : i + 4]]
-                if len(rest) == 3 and None not in rest:
-                    box = (self.firsts[token], *rest)
-                    for at in range(i, i + 4):
-                        yield at - 1, box
+        for at_first, token in enumerate(row.targets):
+            rest = [self.others.get(each, -1) for each in row.targets[at_first + 1 : at_first + 4]]
+            if token in self.firsts and len(rest) == 3 and min(rest) >= 0:
+                box = (self.firsts[token], rest[0], rest[1], rest[2])
+                for step in range(4):
+                    yield at_first + step - 1, box
 
     def _pad(self, rows: list[_Row]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         length = -(-max(len(row.ids) for row in rows) // 8) * 8

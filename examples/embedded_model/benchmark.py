@@ -112,7 +112,10 @@ def _is_near(wanted: str, got: str) -> bool:
     if len(right) != len(found):
         return False
     if len(right) == 4:
-        return Box("", *map(float, right)).overlap(Box("", *map(float, found))) >= MIN_OVERLAP
+        x1, y1, x2, y2 = right
+        box = Box("", x1, y1, x2, y2)
+        x1, y1, x2, y2 = found
+        return box.overlap(Box("", x1, y1, x2, y2)) >= MIN_OVERLAP
     return all(abs(a - b) <= MAX_APART for a, b in zip(right, found))
 
 

@@ -105,7 +105,8 @@ def warm_start(network: Network, source: Path) -> None:
             weights[name] = rows
         elif name not in shipped.state_dict() and name.endswith(LAST):
             weights[name] = torch.zeros_like(weights[name])
-    old: Any = shipped.config.text_config.rope_parameters
+    config: Any = shipped.config
+    old = config.text_config.rope_parameters
     if tuple(old["mrope_section"]) != SECTIONS:
         weights, network.former = _turned(weights, old["rope_theta"], old["mrope_section"])
     network.model.load_state_dict(weights)

@@ -22,8 +22,8 @@ BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
 UNKNOWN = "unknown"
 """The set of photo-like pictures, about which nothing is known."""
 
-# Rows of the table: name, tasks that it joins, share of right answers to reach. A name that ends with
-# "by character" counts characters.
+# Rows of the table: name, tasks that it joins, share of right answers to reach. A name that ends
+# with "by character" counts characters.
 BY_CHARACTER = "by character"
 ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("describe one shape", ("describe_1",), 0.99),
@@ -129,7 +129,7 @@ def _cell(items: Sequence[ScoredItem], name: str, goal: float | None) -> str:
     if not items:
         return "-"
     if name.endswith(BY_CHARACTER):
-        shares = [characters_right(each.item.targets[0], each.answer) for each in items]
+        shares = [characters_right(each.item.targets[0], each.answer or "") for each in items]
     else:
         shares = [float(each.is_right) for each in items]
     share = sum(shares) / len(shares)

@@ -74,7 +74,7 @@ def feed(
     yield from DataLoader(
         drawing,
         batch_size=None,
-        sampler=orders,  # type: ignore[arg-type]
+        sampler=orders,
         num_workers=arguments.drawers,
         prefetch_factor=4,
         multiprocessing_context="spawn",

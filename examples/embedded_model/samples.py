@@ -230,7 +230,9 @@ def _print(
         small=options.small_fonts,
         chinese=is_chinese,
     )
-    document, printed = documents.make_print(rng, kind, canvas, face, options.lines, is_chinese)
+    document, printed = documents.make_print(
+        rng, kind, canvas, face, options.lines, chinese=is_chinese
+    )
     questions = [
         question
         for tongue in options.tongues
@@ -320,8 +322,8 @@ def _zoom(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     question = tongue.ask(rng, role)
     part = part_around(rng, printed.lines[document.line_of(role)].value_box, canvas)
     (x1, x2), (y1, y2) = spans(canvas, part)
-    sides = (part.left, part.top, part.right, part.bottom)
-    crop = sample.pictures[0].crop(tuple(map(round, sides)))
+    corners = round(part.left), round(part.top), round(part.right), round(part.bottom)
+    crop = sample.pictures[0].crop(corners)
     blank = [np.full_like(labels, UNKNOWN) for labels in sample.labels]
     nowhere = [np.full_like(edges, np.nan) for edges in sample.edges]
     answer = document.values[role]
@@ -402,7 +404,7 @@ def make_sample(
 def _absent(rng: random.Random, sample: Sample, tongue: Tongue) -> Question:
     """A question about what the picture does not show."""
     there = {question.task.removeprefix("page_") for question in sample.questions}
-    roles = SHAPE_ROLES if sample.printed else PRINT_ROLES
+    roles: tuple[str, ...] = SHAPE_ROLES if sample.printed else PRINT_ROLES
     if sample.kind == "document" and rng.random() < 0.6:
         roles = tuple(role for role in documents.FIELDS if role not in there) or SHAPE_ROLES
     role = rng.choice(roles)

@@ -24,6 +24,8 @@ MIX = {
     "screen": 0.5, "tool": 0.35, "zoom": 0.35,
 }  # fmt: skip
 PRINTED = ("document", "menu", "sign", "page", "screen", "tool", "zoom")
+# Kinds with long answers wait, but are not dropped, until what they are made of is known.
+LATER, RARE, FIRST_END = ("page", "screen", "tool", "zoom", "compare", "video"), 0.3, 0.4
 SMALL_IMAGE = (9, 20)
 # Rows and columns of the smallest pictures: a line or two, a shape or two.
 TINY_PRINT = ((1, 4), (1, 5), (1, 6), (2, 5), (2, 6))
@@ -72,7 +74,11 @@ def dense_only(rng: random.Random, progress: float) -> bool:
 
 def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     """Draws kind, grid and batch size; batches of all kinds cost about the same time."""
-    kind = rng.choices(list(MIX), list(MIX.values()))[0]
+    shares = [
+        share * (RARE if kind in LATER and progress < FIRST_END else 1.0)
+        for kind, share in MIX.items()
+    ]
+    kind = rng.choices(list(MIX), shares)[0]
     printed = kind in PRINTED
     if dense:
         return _dense_plan(rng, rng.random() < DENSE_PRINT, cost)

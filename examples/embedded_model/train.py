@@ -3,7 +3,8 @@
     python -m examples.embedded_model.train --folder RUN --warm qwenvl_kit/embedded/model
 
 Start it again with the same folder and it goes on from the last checkpoint. End it whenever you
-like: `touch RUN/stop` does it after a checkpoint, a kill loses what came after the last one. It ends, with a learning rate that has decayed, when it has seen `--pictures`;
+like: `touch RUN/stop` does it after a checkpoint, a kill loses what came after the last one. It
+ends by itself, with a learning rate that has decayed, when it has seen `--pictures`;
 `--new-pictures` moves that end. So nothing is lost where a machine is busy or a night long.
 """
 

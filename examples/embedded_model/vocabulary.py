@@ -14,7 +14,7 @@ import argparse
 import itertools
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qwenvl_kit.structured_output import schema_prompt
@@ -48,9 +48,9 @@ CHINESE_ANSWERS = (
     "零〇一二三四五六七八九十百千万两个张份只条辆本块头位名杯瓶",
 )
 TOOLS = (
-    "image_zoom_in_tool zoom in on a specific region of an image by cropping it based on a bounding "
-    "box bbox and an optional object label img_idx the index of the zoomed-in image starting from "
-    "the bounding box of the region to zoom in as x1 y1 x2 y2 where is the top-left corner and the "
+    "image_zoom_in_tool zoom in on a specific region of an image by cropping it based on a "
+    "bounding box bbox and an optional object label img_idx the index of the zoomed-in image "
+    "starting from the bounding box of the region to zoom in as x1 y1 x2 y2 where is the top-left corner and the "
     "bottom-right corner the name or label of the object in the specified bounding box bbox_2d "
     "point_2d label coordinate action left_click type key scroll wait terminate answer status "
     "success failure computer_use function arguments tool_call tool_response get_weather city "
@@ -62,12 +62,18 @@ TOOLS = (
     "medium large seconds frame frames timestamp start end event time",
 )
 PIECES = (
-    '{"', ' {"', '":', ' "', '",', '"}', '"},', '"}]', '"}]}', '[{"', ' [{"', "},", "}]", "}]}", " [", '["',
-    ' ["', '"]', '"],', '"]}', '".', ' {}', "]}", "],", " [[", "]]", "]}]", '}}\n', '}\n', "?\n", ".\n", ":\n", ",\n", "!\n",
-    "\n\n", ".\n\n", " |", "|\n", " |\n", " ---", "|---", "|---|", "|---|\n", "|---|---|\n", "|---|---|---|\n",
-    "|---|---|---|---|\n", "| ---", "#", "##", "###", " -", " --", "-->", " -->", "-->\n", " -->\n", "<!--", "**", "</", "><",
-    ">\n", "</tool", "_call", "_response", ' "/', " (", "):", ").", "):\n", " +", " =", " &", " \\\\\n", "\\begin", "{tabular",
-    "}{|", "|}\n", "}\n\n", "\\hline", "\\end", "\\n", "€", "$", "￥", "¥", "```", "\n- ", "\n  ", "://", "...", "_2", "_idx",
+    '{"', ' {"', '":', ' "', '",', '"}', '"},', '"}]', '"}]}', '[{"', ' [{"', "},", "}]", "}]}",
+    " [", '["',
+    ' ["', '"]', '"],', '"]}', '".', ' {}', "]}", "],", " [[", "]]", "]}]", '}}\n', '}\n', "?\n",
+    ".\n", ":\n", ",\n", "!\n",
+    "\n\n", ".\n\n", " |", "|\n", " |\n", " ---", "|---", "|---|", "|---|\n", "|---|---|\n",
+    "|---|---|---|\n",
+    "|---|---|---|---|\n", "| ---", "#", "##", "###", " -", " --", "-->", " -->", "-->\n",
+    " -->\n", "<!--", "**", "</", "><",
+    ">\n", "</tool", "_call", "_response", ' "/', " (", "):", ").", "):\n", " +", " =", " &",
+    " \\\\\n", "\\begin", "{tabular",
+    "}{|", "|}\n", "}\n\n", "\\hline", "\\end", "\\n", "€", "$", "￥", "¥", "```", "\n- ", "\n  ",
+    "://", "...", "_2", "_idx",
     "…", "—", "《", "》", "、", "；", "·", "【", "】", "‘", "’", "，", "“", "”",
 )  # fmt: skip
 NAME = re.compile(r"`([^`]+)`")
@@ -78,7 +84,13 @@ def package_texts() -> list[str]:
     """What the tasks send: their prompts, the tools, the descriptions of fields."""
     told = [text.replace("\\n", "\n") for text in NAME.findall(PROMPTS.read_text(encoding="utf-8"))]
     shown = [str(each) for each in schema_prompt.WORDINGS.values()]
-    forms = [pages.MARKDOWN, pages.TABLE, pages.TITLE, places.ATTRIBUTES, places.POINTS]
+    forms: list[Mapping[str, str]] = [
+        pages.MARKDOWN,
+        pages.TABLE,
+        pages.TITLE,
+        places.ATTRIBUTES,
+        places.POINTS,
+    ]
     asked = [text for form in forms for text in form.values()]
     offered = [tools.offered(""), *tools.FUNCTIONS.values(), *tools.every_text()]
     return [*told, *shown, *asked, *(text.replace("\\n", " ") for text in offered)]

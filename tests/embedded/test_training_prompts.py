@@ -131,7 +131,8 @@ def test_chinese_is_asked_as_the_tasks_ask_it() -> None:
     assert asked == f"图中是什么？{wordings_zh.CHOOSE}红色的圆、蓝色的星形。"
     answer = '{"total": null, "quantity": 1, "kind": "invoice"}'
     assert sent(extract, PICTURE, Receipt, answer=answer, **zh) == (
-        f"{wordings_zh.EXTRACT}\n- total: 数字或null\n- quantity: 整数\n- kind: invoice、receipt之一"
+        f"{wordings_zh.EXTRACT}\n- total: 数字或null\n- quantity: 整数\n"
+        "- kind: invoice、receipt之一"
     )
     asked = sent(translate_text_in_image, PICTURE, "英文", **zh)
     assert asked == wordings_zh.PAIRS.format(language="英文")

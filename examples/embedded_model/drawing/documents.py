@@ -23,7 +23,10 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 LANGUAGES = ("french", "spanish", "german")
 CHINESE_KINDS = {
-    "invoice": ("发票", "增值税发票", "电子发票"), "receipt": ("收据", "小票"), "order": ("订单", "订货单"),
+    "invoice": (
+        "发票", "增值税发票", "电子发票"), "receipt": ("收据", "小票"), "order": ("订单",
+        "订货单",
+    ),
     "ticket": ("票", "门票", "车票"), "bill": ("账单", "结账单"),
 }  # fmt: skip
 CHINESE_LABELS: dict[str, tuple[str, ...]] = {
@@ -190,22 +193,18 @@ def _cased(rng: random.Random, text: str) -> str:
 
 def _chinese_line(rng: random.Random) -> str:
     """Words of the closed list, some with a number, a price or a date."""
-    roll = rng.random()
     word = rng.choice(words("chinese.txt"))
-    if roll < 0.35:
-        return word
-    if roll < 0.5:
-        return word + rng.choice(words("chinese.txt"))
-    if roll < 0.6:
-        return rng.choice(foods())["chinese"]
-    if roll < 0.7:
-        return chinese_name(rng)
-    if roll < 0.8:
-        return f"{word}{rng.choice(['：', ' '])}{money(rng)}{rng.choice(['', '元'])}"
-    if roll < 0.9:
-        year, month, day = date(rng)[:10].replace("/", "-").split("-")
-        return f"{year}年{int(month)}月{int(day)}日"
-    return f"{rng.randint(1, 99)}{rng.choice('元个件份张杯瓶碗盘')} {word}"
+    year, month, day = date(rng)[:10].replace("/", "-").split("-")
+    forms = {
+        word: 0.35,
+        word + rng.choice(words("chinese.txt")): 0.15,
+        rng.choice(foods())["chinese"]: 0.1,
+        chinese_name(rng): 0.1,
+        f"{word}{rng.choice(['：', ' '])}{money(rng)}{rng.choice(['', '元'])}": 0.1,
+        f"{year}年{int(month)}月{int(day)}日": 0.1,
+        f"{rng.randint(1, 99)}{rng.choice('元个件份张杯瓶碗盘')} {word}": 0.1,
+    }
+    return rng.choices(list(forms), list(forms.values()))[0]
 
 
 def make_sign(rng: random.Random, count: int, chinese: bool = False) -> Document:
@@ -239,6 +238,7 @@ def make_print(
     canvas: Canvas,
     face: Face,
     count: int | None = None,
+    *,
     chinese: bool = False,
 ) -> tuple[Document, Print]:
     """A document that fits the canvas, and its picture; content is drawn again until it fits."""

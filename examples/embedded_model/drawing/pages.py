@@ -138,7 +138,7 @@ def print_page(
     largest = 26.0 * canvas.scale
     size = max(6, int(min(size, largest) * rng.uniform(0.85, 1.0)))
     size = max(size, int(smallest(face.file) * canvas.scale))
-    return page, _set(rng, canvas, face, page, size, rng.choice(rules))
+    return page, _set(rng, canvas, face, page, size=size, rules=rng.choice(rules))
 
 
 def _widths(page: Page, file: str) -> list[float]:
@@ -161,7 +161,7 @@ def _size(page: Page, canvas: Canvas, widths: list[float]) -> float:
 
 
 def _set(
-    rng: random.Random, canvas: Canvas, face: Face, page: Page, size: int, rules: str
+    rng: random.Random, canvas: Canvas, face: Face, page: Page, *, size: int, rules: str
 ) -> PrintedPage:
     """Places every text, and draws them."""
     file, pitch = face.file, size * rng.uniform(1.18, 1.25)

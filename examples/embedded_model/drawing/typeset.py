@@ -154,6 +154,7 @@ def choose_face(
     rng: random.Random,
     held_out_fonts: bool,
     held_out_layouts: bool,
+    *,
     accents: bool,
     small: bool,
     chinese: bool = False,

@@ -13,18 +13,22 @@ from .tongue import Tongue, Wordings
 from .wordings import HINTS, YES_OR_NO
 
 COLOURS = {
-    "red": "红色", "blue": "蓝色", "green": "绿色", "yellow": "黄色", "orange": "橙色", "purple": "紫色",
+    "red": "红色", "blue": "蓝色", "green": "绿色", "yellow": "黄色", "orange": "橙色",
+    "purple": "紫色",
     "black": "黑色", "pink": "粉色",
 }  # fmt: skip
 SHAPES = {
-    "circle": "圆", "square": "正方形", "triangle": "三角形", "star": "星形", "diamond": "菱形", "cross": "十字形",
+    "circle": "圆", "square": "正方形", "triangle": "三角形", "star": "星形", "diamond": "菱形",
+    "cross": "十字形",
 }  # fmt: skip
 DOCUMENTS = {
-    "invoice": "发票", "receipt": "收据", "order": "订单", "ticket": "票", "bill": "账单", "menu": "菜单",
+    "invoice": "发票", "receipt": "收据", "order": "订单", "ticket": "票", "bill": "账单",
+    "menu": "菜单",
     "document": "文件",
 }  # fmt: skip
 ROLES = {
-    "total": "总计", "tax": "税额", "date": "日期", "quantity": "数量", "number": "编号", "name": "姓名",
+    "total": "总计", "tax": "税额", "date": "日期", "quantity": "数量", "number": "编号",
+    "name": "姓名",
 }  # fmt: skip
 SIDES: dict[Relation, str] = {
     "left of": "左边", "right of": "右边", "above": "上面", "below": "下面",

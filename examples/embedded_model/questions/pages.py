@@ -22,7 +22,8 @@ MARKDOWN = {
 TABLE = {
     "en": "Read the table in this image as JSON, with the headings of its columns and all rows:\n"
     "- columns: list of text\n- rows: list of list of text",
-    "zh": "以JSON格式读出图中的表格，包括各列标题和所有行：\n- columns: 文本列表\n- rows: 文本列表列表",
+    "zh": "以JSON格式读出图中的表格，包括各列标题和所有行：\n- columns: 文本列表\n- rows: "
+    "文本列表列表",
 }
 TITLE = {
     "en": "What is the title of this document?",

@@ -83,20 +83,20 @@ def shape_places(
     """Where one shape is, where all of a kind or colour are, where one is that is not there."""
     shapes = scene.shapes
     absent = _absent(rng, shapes, tongue, PAIRS if held_out else TRAINING_PAIRS)
-    found = [_places(rng, "locate_absent", scene, absent, (), tongue)]
+    found = [_places(rng, "locate_absent", scene, absent, (), tongue=tongue)]
     if shapes:
         names = Counter(shape.name for shape in shapes)
         single = [shape for shape in shapes if names[shape.name] == 1]
         if single:
             shape = rng.choice(single)
-            found.append(_places(rng, "locate", scene, tongue.the(shape), [shape], tongue))
+            found.append(_places(rng, "locate", scene, tongue.the(shape), [shape], tongue=tongue))
         found.append(_all_alike(rng, scene, rng.choice(shapes), tongue))
         everything = tongue.all_of(rng, None, None)
-        found.append(_places(rng, "locate_all", scene, everything, shapes, tongue))
+        found.append(_places(rng, "locate_all", scene, everything, shapes, tongue=tongue))
         if len(single) >= 2:
             pair = sorted(rng.sample(single, 2), key=lambda shape: shape.x)
             what = tongue.both(*(tongue.the(shape) for shape in rng.sample(pair, 2)))
-            found.append(_places(rng, "locate_all", scene, what, pair, tongue))
+            found.append(_places(rng, "locate_all", scene, what, pair, tongue=tongue))
     return found
 
 
@@ -154,7 +154,7 @@ def _all_alike(rng: random.Random, scene: Scene, shape: Shape, tongue: Tongue) -
     else:
         alike = [other for other in shapes if other.colour == shape.colour]
         what = tongue.all_of(rng, shape.colour, None)
-    return _places(rng, "locate_all", scene, what, alike, tongue)
+    return _places(rng, "locate_all", scene, what, alike, tongue=tongue)
 
 
 def _places(
@@ -163,6 +163,7 @@ def _places(
     scene: Scene,
     what: str,
     shapes: Sequence[Shape],
+    *,
     tongue: Tongue,
 ) -> Question:
     boxes = [(tongue.named(shape), extent(shape)) for shape in shapes]

@@ -103,7 +103,10 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
 )
 """Functions for documents, and the zoom tool of Qwen-Agent (`image_zoom_in_qwen3vl.py`)."""
 CURRENCIES = {
-    "USD": ("dollars", "美元"), "CNY": ("yuan", "人民币"), "JPY": ("yen", "日元"), "GBP": ("pounds", "英镑"),
+    "USD": (
+        "dollars", "美元"), "CNY": ("yuan", "人民币"), "JPY": ("yen", "日元"), "GBP": ("pounds",
+        "英镑",
+    ),
 }  # fmt: skip
 LOOK = MappingProxyType({"en": "Use tools to answer.", "zh": "使用工具来回答。"})
 PARTS_SHOWN = MappingProxyType(
