@@ -41,6 +41,7 @@ from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, docume
 from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
+from qwenvl_kit.tasks.parse_document import parse_document, parse_pages
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
 from qwenvl_kit.tasks.summarize_video import summarize_video
@@ -97,6 +98,8 @@ __all__ = [
     "judge_description",
     "locate",
     "next_action",
+    "parse_document",
+    "parse_pages",
     "point_at",
     "read_table",
     "read_text",

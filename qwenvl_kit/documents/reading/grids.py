@@ -94,7 +94,9 @@ class _Grid:
     def _place(self, row: list[str], cell: GridCell) -> None:
         at, column = len(self._rows) - 1, len(row)
         wide, high = max(1, cell.num_columns), max(1, cell.num_rows)
-        free = next((n for n in range(1, min(wide, MOST_COLUMNS)) if column + n in self._held), wide)
+        free = next(
+            (n for n in range(1, min(wide, MOST_COLUMNS)) if column + n in self._held), wide
+        )
         below = self._num_rows - at
         self._num_beyond += high > below
         wide, high = min(wide, free, MOST_COLUMNS), min(high, below)

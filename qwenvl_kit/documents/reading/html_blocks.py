@@ -40,7 +40,9 @@ def opened_block(piece: Piece, placed: Piece | None) -> OpenBlock | None:
         placed: the innermost open element with a place, for a block that has none.
     """
     named = _BY_NAME.get(piece.name)
-    said = next((kind for key in _KIND_NAMES if (kind := kind_of(piece.attributes.get(key, "")))), None)
+    said = next(
+        (kind for key in _KIND_NAMES if (kind := kind_of(piece.attributes.get(key, "")))), None
+    )
     if piece.name in CONTAINERS:
         kind = said
     elif named == "text" or (said in ("header", "footer", "page_number")):
@@ -157,7 +159,11 @@ class OpenBlock:
         if self.kind != "heading":
             return None
         name = self.element.name
-        return int(name[1]) if name in HEADINGS else level_of(" ".join(self.element.attributes.values()))
+        return (
+            int(name[1])
+            if name in HEADINGS
+            else level_of(" ".join(self.element.attributes.values()))
+        )
 
     def _text(self) -> str:
         whole = "".join(self._parts)

@@ -11,10 +11,10 @@ from typing import Any
 
 from qwenvl_kit.documents.blocks import MOST_LEVELS, BlockKind
 from qwenvl_kit.documents.reading.formulas import without_marks
+from qwenvl_kit.documents.reading.html_pages import read_html_blocks
 from qwenvl_kit.documents.reading.kind_words import kind_of, level_of
 from qwenvl_kit.documents.reading.latex_tables import BEGINS_TABLE, read_latex_table
 from qwenvl_kit.documents.reading.markdown_tables import read_markdown_table
-from qwenvl_kit.documents.reading.html_pages import read_html_blocks
 from qwenvl_kit.documents.reading.written import WrittenBlock, WrittenPage, inner_span
 from qwenvl_kit.documents.tables import Table
 from qwenvl_kit.structured_output.partial_json import PartialJson, Path

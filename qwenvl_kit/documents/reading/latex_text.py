@@ -7,10 +7,47 @@ import re
 _TOKEN = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}$~]|[^\\{}$~]+", re.DOTALL)
 
 _FONTS = frozenset(
-    r"\textbf \textit \textrm \textsf \texttt \textsc \textsl \textup \textmd \textnormal \emph "
-    r"\underline \uline \text \mbox \hbox \bf \it \rm \tt \sc \bfseries \itshape \ttfamily \small "
-    r"\footnotesize \scriptsize \tiny \normalsize \large \Large \centering \raggedright \thead "
-    r"\raggedleft \makecell \shortstack \noindent \displaystyle".split()
+    [
+        r"\textbf",
+        r"\textit",
+        r"\textrm",
+        r"\textsf",
+        r"\texttt",
+        r"\textsc",
+        r"\textsl",
+        r"\textup",
+        r"\textmd",
+        r"\textnormal",
+        r"\emph",
+        r"\underline",
+        r"\uline",
+        r"\text",
+        r"\mbox",
+        r"\hbox",
+        r"\bf",
+        r"\it",
+        r"\rm",
+        r"\tt",
+        r"\sc",
+        r"\bfseries",
+        r"\itshape",
+        r"\ttfamily",
+        r"\small",
+        r"\footnotesize",
+        r"\scriptsize",
+        r"\tiny",
+        r"\normalsize",
+        r"\large",
+        r"\Large",
+        r"\centering",
+        r"\raggedright",
+        r"\thead",
+        r"\raggedleft",
+        r"\makecell",
+        r"\shortstack",
+        r"\noindent",
+        r"\displaystyle",
+    ]
 )
 _ESCAPED = frozenset("%$#_{}& ")
 _CHARACTERS = {
@@ -70,7 +107,9 @@ def _plain(token: str) -> str:
     return token
 
 
-def argument_at(text: str, at: int, opening: str = "{", closing: str = "}") -> tuple[str, int] | None:
+def argument_at(
+    text: str, at: int, opening: str = "{", closing: str = "}"
+) -> tuple[str, int] | None:
     """Return the argument that begins at a position, and where it ends; None if there is none.
 
     White space before it is passed over.

@@ -15,7 +15,7 @@ from qwenvl_kit.documents.blocks import BlockKind
 from qwenvl_kit.documents.reading import markdown_marks as marks
 from qwenvl_kit.documents.reading.formulas import without_marks
 from qwenvl_kit.documents.reading.html_pages import read_html_blocks
-from qwenvl_kit.documents.reading.kind_words import kind_of, level_of
+from qwenvl_kit.documents.reading.kind_words import level_of
 from qwenvl_kit.documents.reading.latex_tables import BEGINS_TABLE, read_latex_table, table_end
 from qwenvl_kit.documents.reading.latex_text import plain_text
 from qwenvl_kit.documents.reading.markdown_tables import is_delimiter, read_markdown_table
@@ -208,7 +208,9 @@ class _PageReader:
         else:
             self.warnings.append("a block of code is not closed")
         content = self._text[start:stop].removesuffix("\n")
-        self._at = self._stop if stop == self._stop else self._next(stop + len(self._whole_line(stop)))
+        self._at = (
+            self._stop if stop == self._stop else self._next(stop + len(self._whole_line(stop)))
+        )
         language = opened[2].strip().lower() if opened else ""
         if language in ("latex", "tex") and BEGINS_TABLE.match(content.lstrip()):
             self._table(content, start, stop, *read_latex_table(content))

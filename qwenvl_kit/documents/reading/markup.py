@@ -17,7 +17,21 @@ from typing import Literal
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 LISTS = frozenset({"ul", "ol", "dl"})
 CONTAINERS = frozenset(
-    "html body div section article main nav aside center form details summary fieldset".split()
+    [
+        "html",
+        "body",
+        "div",
+        "section",
+        "article",
+        "main",
+        "nav",
+        "aside",
+        "center",
+        "form",
+        "details",
+        "summary",
+        "fieldset",
+    ]
 )
 """Elements that are no block by themselves."""
 
@@ -25,20 +39,83 @@ BLOCKS = (
     HEADINGS
     | LISTS
     | CONTAINERS
-    | frozenset("p blockquote address table pre figure header footer hr img".split())
+    | frozenset(
+        ["p", "blockquote", "address", "table", "pre", "figure", "header", "footer", "hr", "img"]
+    )
 )
 """Elements that end the text before them."""
 
 _INLINE = frozenset(
-    "a abbr b bdi bdo big br button cite code col colgroup data dd del dfn dt em figcaption font i "
-    "input ins kbd label legend li link mark meta output picture q rp rt ruby s samp select small "
-    "source span strike strong sub sup svg tbody td tfoot th thead time tr tt u var caption "
-    "option textarea noscript".split()
+    [
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "br",
+        "button",
+        "cite",
+        "code",
+        "col",
+        "colgroup",
+        "data",
+        "dd",
+        "del",
+        "dfn",
+        "dt",
+        "em",
+        "figcaption",
+        "font",
+        "i",
+        "input",
+        "ins",
+        "kbd",
+        "label",
+        "legend",
+        "li",
+        "link",
+        "mark",
+        "meta",
+        "output",
+        "picture",
+        "q",
+        "rp",
+        "rt",
+        "ruby",
+        "s",
+        "samp",
+        "select",
+        "small",
+        "source",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "svg",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "time",
+        "tr",
+        "tt",
+        "u",
+        "var",
+        "caption",
+        "option",
+        "textarea",
+        "noscript",
+    ]
 )
 _SKIPPED = frozenset({"style", "script", "head", "title"})
 """Elements whose content is no text of the page."""
 
-VOID = frozenset("area base br col embed hr img input link meta source wbr".split())
+VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
+)
 """Elements without an end (HTML standard, "Void elements")."""
 
 _KNOWN = BLOCKS | _INLINE | _SKIPPED | VOID

@@ -25,7 +25,7 @@ READERS: Mapping[str, Callable[[str], WrittenPage]] = MappingProxyType(
     {"markdown": read_markdown_page, "html": read_html_page, "blocks": read_json_page}
 )
 
-MOST_CHARACTERS = 1_000_000
+MOST_CHARACTERS = 400_000
 """The characters of an answer that are read; a page of print has some thousands."""
 
 

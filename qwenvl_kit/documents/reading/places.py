@@ -9,7 +9,9 @@ from qwenvl_kit.documents.blocks import BlockKind
 from qwenvl_kit.documents.reading.kind_words import kind_of
 from qwenvl_kit.documents.reading.written import box_numbers
 
-_PLACE = re.compile(r"\s*([A-Za-z][A-Za-z _-]{0,40}?)\s*:?\s*(?:[(\[{]([-\d.,;\s]{1,80})[)\]}]?)?\s*$")
+_PLACE = re.compile(
+    r"\s*([A-Za-z][A-Za-z _-]{0,40}?)\s*:?\s*(?:[(\[{]([-\d.,;\s]{1,80})[)\]}]?)?\s*$"
+)
 
 
 @dataclass(frozen=True)
