@@ -45,7 +45,13 @@ class Document:
     def _repr_html_(self) -> str:
         from qwenvl_kit.documents.showing import document_html
 
-        return document_html(self)
+        return document_html(
+            self.pages,
+            self.pictures,
+            name=self.name,
+            warnings=self.warnings,
+            markdown=self.to_markdown(),
+        )
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -162,4 +168,4 @@ class Document:
         """
         from qwenvl_kit.documents.showing import drawn_page
 
-        return drawn_page(self, self.page(number))
+        return drawn_page(self.page(number), self.pictures)

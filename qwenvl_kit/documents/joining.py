@@ -38,8 +38,8 @@ _JOINED_KINDS = ("text", "heading", "list", "table")
 def joined_blocks(pages: Sequence[Page]) -> tuple[Block, ...]:
     """Return the blocks of pages as one text, in reading order, by the rules of this module.
 
-    A block that was joined has the text and rows of all its `parts`, the place of the first, and the
-    lowest of their confidences.
+    A block that was joined has the text and rows of all its `parts`, the place of the first, and
+    the lowest of their confidences.
     """
     repeated = _repeated_margins(pages)
     found: list[Block] = []

@@ -23,7 +23,7 @@ _MOST_DEPTH = 500
 
 
 def read_html_page(text: str) -> WrittenPage:
-    """Read a page from an answer in HTML, within a fence of three backticks or without; never raises.
+    """Read a page from an answer in HTML, within a fence of three backticks or not; never raises.
 
     Elements that are not closed end where the next begins outside of them.
     """

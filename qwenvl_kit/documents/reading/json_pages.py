@@ -7,9 +7,10 @@ write `bbox` (dots.ocr).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from qwenvl_kit.documents.blocks import MOST_LEVELS, BlockKind
+from qwenvl_kit.documents.blocks import MOST_LEVELS
 from qwenvl_kit.documents.reading.formulas import without_marks
 from qwenvl_kit.documents.reading.html_pages import read_html_blocks
 from qwenvl_kit.documents.reading.kind_words import kind_of, level_of
@@ -73,18 +74,12 @@ class _PageReader:
         span = self._span(path, text_name) or self._span(path, kind_name) or (0, 0)
         numbers_at = self._box_span(path, box_name)
         text = entry[text_name].strip() if text_name else ""
-        return self._of(kind or "text", words, text, span, numbers, numbers_at)
+        block = WrittenBlock(kind or "text", text, *span, numbers=numbers, numbers_at=numbers_at)
+        return self._with_content(block, words)
 
-    def _of(
-        self,
-        kind: BlockKind,
-        words: str,
-        text: str,
-        span: tuple[int, int],
-        numbers: tuple[float, ...] | None,
-        numbers_at: tuple[int, int],
-    ) -> WrittenBlock:
-        level, table = None, None
+    def _with_content(self, block: WrittenBlock, words: str) -> WrittenBlock:
+        """A block whose text is read by its kind."""
+        kind, text, level, table = block.kind, block.text, None, None
         if kind == "heading":
             marks = len(text) - len(text.lstrip("#"))
             text = text[marks:].strip()
@@ -96,7 +91,7 @@ class _PageReader:
             self.warnings += told
             if table is not None:
                 text = "\n".join(" | ".join(row) for row in table.rows)
-        return WrittenBlock(kind, text, *span, level, table, numbers, numbers_at)
+        return replace(block, text=text, level=level, table=table)
 
     def _numbers(self, found: Any) -> tuple[float, ...] | None:
         is_box = isinstance(found, list) and len(found) == 4

@@ -142,7 +142,7 @@ def _cell(text: str) -> GridCell:
 
 
 def _arguments(text: str, at: int) -> tuple[int, str] | None:
-    """The number and the content of `\\multicolumn{2}{c}{...}`, whose braces may be left out."""
+    r"""The number and the content of `\multicolumn{2}{c}{...}`, whose braces may be left out."""
     found = argument_at(text, at)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-r"""What begins a block in Markdown, line by line.
+r"""Marks that begin a block in Markdown, line by line.
 
 The writer of Markdown puts a backslash before a text that would begin another block, and the reader
 takes it off.
@@ -10,8 +10,9 @@ import re
 
 HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+|$)")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^`\n]*)$")
+BULLETS = "-*+\u2022\u25cf\u25aa\u00b7"
 LIST_ITEM = re.compile(
-    r"([ \t]*)([-*+\u2022\u25cf\u25aa\u00b7]|\d{1,9}[.)\u3001]|\(\d{1,3}\)|[a-zA-Z][.)])[ \t]+(?=\S)"
+    rf"([ \t]*)([{re.escape(BULLETS)}]|\d{{1,9}}[.)\u3001]|\(\d{{1,3}}\)|[a-z]\))[ \t]+(?=\S)"
 )
 RULE = re.compile(r" {0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$")
 UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")

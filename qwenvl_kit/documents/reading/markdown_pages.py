@@ -1,8 +1,9 @@
 r"""The reader of pages that models write as Markdown: the prompt `qwenvl markdown`.
 
 Qwen3-VL and later families write Markdown in which a comment such as `<!-- Image (x1, y1, x2, y2)
--->` stands for a picture, and `<!-- Table (x1, y1, x2, y2) -->` before a table, which is a LaTeX
-`tabular` (cookbook `document_parsing.ipynb` of Qwen3-VL). Tables in Markdown and HTML are read, too.
+-->` stands for a picture, and `<!-- Table (x1, y1, x2, y2) -->` before a table, which is a
+LaTeX `tabular` (cookbook `document_parsing.ipynb` of Qwen3-VL). Tables in Markdown and HTML are
+read, too.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ class _PageReader:
         text: str,
         start: int,
         stop: int,
+        *,
         level: int | None = None,
         table: Table | None = None,
     ) -> None:
@@ -227,10 +229,9 @@ class _PageReader:
         closing = _CLOSINGS.get(mark) or mark.replace("\\begin", "\\end", 1)
         start = self._at + (opened.start(1) if opened else 0)
         end = self._find(closing, start + len(mark))
-        if end is not None and end < self._at + len(line):
-            if line[end + len(closing) - self._at :].strip():  # a formula within a sentence
-                self._paragraph(line)
-                return
+        if end is not None and line[end + len(closing) - self._at :].strip():
+            self._paragraph(line)  # a formula within a sentence
+            return
         stop = self._stop if end is None else end + len(closing)
         if end is None:
             self.warnings.append("a formula is not closed")
@@ -248,7 +249,8 @@ class _PageReader:
         start = self._at + begin
         self._skip(line)
         if text:
-            self._add("heading", marks.unescaped(text), start, start + len(line) - begin, level)
+            end = start + len(line) - begin
+            self._add("heading", marks.unescaped(text), start, end, level=level)
 
     def _caption(self, line: str) -> None:
         found = marks.CAPTION.match(line)
@@ -270,17 +272,16 @@ class _PageReader:
         start, self._at = self._at, stop
         page = read_html_blocks(self._text, start, stop)
         self.warnings += page.warnings
-        for block in page.blocks:
-            place, self._place = self._place, None
-            if place is not None and block.numbers is None:
-                kind = place.kind if place.kind == "chart" else block.kind
-                block = replace(
-                    block,
-                    kind=kind or block.kind,
-                    numbers=place.numbers,
-                    numbers_at=place.numbers_at,
-                )
-            self.blocks.append(block)
+        self.blocks += [self._with_place(block) for block in page.blocks]
+
+    def _with_place(self, block: WrittenBlock) -> WrittenBlock:
+        """A block of HTML, with the place of the comment before it if it has none."""
+        place, self._place = self._place, None
+        if place is None or block.numbers is not None:
+            return block
+        kind = "chart" if place.kind == "chart" else block.kind
+        at = place.numbers_at
+        return replace(block, kind=kind, numbers=place.numbers, numbers_at=at)
 
     def _latex_table(self) -> None:
         start = self._at
@@ -320,9 +321,7 @@ class _PageReader:
         self._add("list", "\n".join(_items(lines)), self._start, self._end)
 
     def _is_of_list(self, line: str) -> bool:
-        if not line.strip() or marks.begins_block(line):
-            return False
-        return True
+        return bool(line.strip()) and not marks.begins_block(line)
 
     def _goes_on_after_blank(self) -> bool:
         """True if an item, or a line that is indented, follows an empty line."""
@@ -344,7 +343,7 @@ class _PageReader:
         return lines
 
     def _paragraph(self, first: str) -> None:
-        lines = self._lines(lambda line: self._is_of_paragraph(line))
+        lines = self._lines(self._is_of_paragraph)
         underline = marks.UNDERLINE.match(lines[-1]) if len(lines) > 1 else None
         level = None
         if underline is not None and len(lines) == 2:
@@ -352,7 +351,7 @@ class _PageReader:
             lines.pop()
         texts = [marks.unescaped(marks.QUOTE.sub("", line)).strip() for line in lines]
         text = "\n".join(filter(None, texts))
-        self._add("text" if level is None else "heading", text, self._start, self._end, level)
+        self._add("text" if level is None else "heading", text, self._start, self._end, level=level)
 
     def _is_of_paragraph(self, line: str) -> bool:
         if not line.strip():

@@ -142,7 +142,7 @@ class Piece:
         name: the name of a tag in small letters.
         text: the text, with entities replaced.
         attributes: the attributes of a tag; the names are in small letters.
-        attribute_places: where the value of each attribute stands.
+        attribute_places: the position of the value of each attribute.
     """
 
     kind: PieceKind

@@ -22,7 +22,7 @@ class Place:
         words: the words of the comment.
         kind: the kind that they name; None if they name none.
         numbers: the sides; None if there are none.
-        numbers_at: where they stand in the answer.
+        numbers_at: the position of the numbers in the answer.
         warning: a message about numbers that are no box; empty for none.
     """
 
@@ -38,7 +38,7 @@ def place_of(comment: str, offset: int) -> Place | None:
 
     Args:
         comment: the text between the marks of the comment.
-        offset: where it begins in the answer.
+        offset: the position of the text in the answer.
     """
     found = _PLACE.match(comment[:200])
     if found is None or len(comment) > 200:

@@ -23,7 +23,7 @@ class WrittenBlock:
         start, stop: the position of its content in the answer.
         numbers: x1, y1, x2, y2 in the unit of the family; None if it has no place.
         numbers_at: the position of the numbers in the answer.
-        attributes: what else the answer says of it, by name, such as `class`.
+        attributes: the other facts in the answer, by name, such as `class`.
     """
 
     kind: BlockKind

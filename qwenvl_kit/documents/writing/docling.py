@@ -1,4 +1,4 @@
-"""Documents in the form of docling, which RAG libraries read (`DoclingDocument` of docling-core)."""
+"""Documents in the form of docling (`DoclingDocument` of docling-core), which others read."""
 
 from __future__ import annotations
 

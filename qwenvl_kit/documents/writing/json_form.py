@@ -162,9 +162,9 @@ def _read_page(form: _PageForm) -> Page:
 
 def _read_error(form: _ErrorForm) -> QwenVLKitError:
     found = getattr(errors, form.type, None)
-    is_kind = isinstance(found, type) and issubclass(found, QwenVLKitError)
-    kind = found if is_kind else QwenVLKitError
-    return kind(form.text)  # type: ignore[no-any-return,misc]
+    if isinstance(found, type) and issubclass(found, QwenVLKitError):
+        return found(form.text)
+    return QwenVLKitError(form.text)
 
 
 def _read_block(form: _BlockForm, page: int) -> Block:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from qwenvl_kit.documents.blocks import Block
@@ -26,20 +26,38 @@ def to_markdown(blocks: Sequence[Block], pictures: Mapping[int, str]) -> str:
 
 def markdown_of(block: Block, picture: str | None = None) -> str:
     """Return one block as Markdown."""
-    if block.kind == "heading":
-        return f"{'#' * (block.level or 1)} {' '.join(block.text.split())}"
     if block.kind in ("image", "chart"):
         return "\n\n".join(_picture(block, picture))
-    if block.kind == "table":
-        return block.text if block.table is None else table_lines(block.table)
-    if block.kind == "formula":
-        return f"$$\n{block.text}\n$$"
-    if block.kind == "code":
-        fence = fence_around(block.text)
-        return f"{fence}\n{block.text}\n{fence}"
-    if block.kind == "list":
-        return block.text
+    if block.kind == "table" and block.table is not None:
+        return table_lines(block.table)
+    write = _WRITERS.get(block.kind, _paragraph)
+    return write(block)
+
+
+def _heading(block: Block) -> str:
+    return f"{'#' * (block.level or 1)} {' '.join(block.text.split())}"
+
+
+def _formula(block: Block) -> str:
+    return f"$$\n{block.text}\n$$"
+
+
+def _code(block: Block) -> str:
+    fence = fence_around(block.text)
+    return f"{fence}\n{block.text}\n{fence}"
+
+
+def _paragraph(block: Block) -> str:
     return "\n".join(escaped(line) for line in block.text.split("\n"))
+
+
+_WRITERS: Mapping[str, Callable[[Block], str]] = {
+    "heading": _heading,
+    "formula": _formula,
+    "code": _code,
+    "list": str,
+    "table": str,
+}
 
 
 def _picture(block: Block, picture: str | None) -> Iterator[str]:

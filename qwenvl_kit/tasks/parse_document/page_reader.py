@@ -41,7 +41,7 @@ _HALVED = frozenset({"length", "repetition"})
 
 @dataclass
 class _State:
-    """What is known of a page so far.
+    """A page as far as it is known.
 
     Attributes:
         source: the page.
@@ -58,6 +58,11 @@ class _State:
     is_blank: bool = False
     warnings: tuple[str, ...] = ()
     replies: tuple[Reply, ...] = ()
+
+    @property
+    def is_cropped(self) -> bool:
+        """True if only a part of its picture is to be read, which is never turned."""
+        return self.source.part.crop is not None
 
     @property
     def key(self) -> str:
@@ -88,7 +93,7 @@ class PageReader:
             self._look(state)
         open_states = [state for state in states if not state.is_blank]
         if self.turns_pages:
-            self._find_turns(open_states)
+            self._find_turns([state for state in open_states if not state.is_cropped])
         answers = self.asker.answers(
             {state.key: lambda state=state: self._request(state) for state in open_states}  # type: ignore[misc]
         )
@@ -116,7 +121,7 @@ class PageReader:
             release_frames(error)
             return
         state.size = Size(height_px=picture.height, width_px=picture.width)
-        if state.source.part.crop is None and _is_blank(picture):
+        if not state.is_cropped and _is_blank(picture):
             state.is_blank = True
             size = {"height_px": picture.height, "width_px": picture.width}
             self.asker.note(f"{state.key} blank", size)
@@ -155,11 +160,7 @@ class PageReader:
         part = state.source.fresh_part
         if not state.degrees:
             return part
-        picture = self._picture(state)
-        if part.crop is not None:
-            region = part.crop
-            picture = picture.crop((region.x1_px, region.y1_px, region.x2_px, region.y2_px))
-        return ImagePart(turned(picture, state.degrees), budget=part.budget)
+        return ImagePart(turned(self._picture(state), state.degrees), budget=part.budget)
 
     def _request(self, state: _State) -> Request:
         return self.question.request(self._part(state), state.key)
@@ -177,7 +178,7 @@ class PageReader:
             for half, region in zip(("upper half", "lower half"), regions or ()):
                 key = f"{state.key} {half}"
                 keys.setdefault(state.key, []).append(key)
-                questions[key] = lambda state=state, region=region, key=key: self._half(  # type: ignore[misc]
+                questions[key] = lambda state=state, region=region, key=key: self._half(
                     state, region, key
                 )
         found = self.asker.answers(questions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Literal, TypeAlias
@@ -175,7 +175,7 @@ class _Work:
         self._orientation, self._language = orientation, language
         self._sampling, self._budget = page_sampling(sampling), budget
 
-    def pages(self, journal: JournalPath | None) -> Iterator[Page]:
+    def pages(self, journal: JournalPath | None) -> Generator[Page, None, None]:
         """Read the pages, some at a time."""
         settings = self._settings() if journal is not None else {}
         with open_journal(journal, settings, self._chat) as opened:

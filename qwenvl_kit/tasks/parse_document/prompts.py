@@ -28,9 +28,9 @@ FORMS: tuple[DocumentForm, ...] = ("auto", "markdown", "html", "blocks")
 
 BLOCKS_PROMPTS: Mapping[str, str] = MappingProxyType(
     {
-        "en": "List all parts of this page in the order of reading, as JSON. The text of a table is "
-        "HTML, that of a formula is LaTeX, that of a heading begins with # by its level, and that "
-        "of a picture describes it.\n{fields}",
+        "en": "List all parts of this page in the order of reading, as JSON. The text of a table "
+        "is HTML, that of a formula is LaTeX, that of a heading begins with # by its level, and "
+        "that of a picture describes it.\n{fields}",
         "zh": "按阅读顺序列出此页面的所有部分，以JSON格式输出。表格的文字用HTML，公式用LaTeX，"
         "标题按级别以 # 开头，图片则用文字描述。\n{fields}",
     }
@@ -40,8 +40,8 @@ text, as the cookbooks of Qwen2.5-VL and Qwen3-VL have places written."""
 
 TURN_PROMPTS: Mapping[str, str] = MappingProxyType(
     {
-        "en": "Which way does the top of the letters point in this image? Answer with one word: up, "
-        "down, left or right.",
+        "en": "Which way does the top of the letters point in this image? Answer with one word: "
+        "up, down, left or right.",
         "zh": "图中文字的顶端朝向哪一边？只用一个字回答：上、下、左、右。",
     }
 )
@@ -119,8 +119,9 @@ def _blocks_question(chat: VisionChat, language: str, prompt: str | None) -> Pag
         fields[BOX_FIELD] = {"type": "array", "items": number, "minItems": 4, "maxItems": 4}
     fields[KIND_FIELD] = {"enum": list(BLOCK_KINDS)}
     fields[TEXT_FIELD] = {"type": "string"}
-    schema = {"type": "array", "items": object_schema(fields)}
-    described = describe_fields(schema["items"], language)
+    entry = object_schema(fields)
+    schema = {"type": "array", "items": entry}
+    described = describe_fields(entry, language)
     text = chosen_prompt(BLOCKS_PROMPTS, language, prompt, fields=described)
     return PageQuestion("blocks", text, constraint=Constraint.from_schema(schema))
 

@@ -42,7 +42,8 @@ class SourcePage:
         source: Any = self.part.source
         if not isinstance(source, DocumentPage):
             return self.part
-        return replace(self.part, source=replace(source, document=source.document.anew()))
+        anew: Any = replace(source, document=source.document.anew())
+        return replace(self.part, source=anew)
 
 
 def source_pages(

@@ -1,9 +1,10 @@
-"""Pages that stand on their side or their head: their pictures turned, and their boxes turned back."""
+"""Pages that stand on their side or their head: pictures turned, and boxes turned back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qwenvl_kit.documents.blocks import Block
@@ -53,7 +54,7 @@ def _box_before(box: Box, degrees: int, original: Size) -> Box:
 def goes_upwards(blocks: Sequence[Block]) -> bool:
     """True if the blocks of a page follow each other from its bottom to its top."""
     middles = [block.box.centre.y_px for block in blocks if block.box is not None]
-    steps = list(zip(middles, middles[1:]))
+    steps = [*pairwise(middles)]
     if len(middles) < _LEAST_BOXES:
         return False
     return sum(after < before for before, after in steps) >= _SHARE_UPWARDS * len(steps)
