@@ -156,8 +156,15 @@ def test_styles_scripts_and_comments_are_no_text() -> None:
 
 
 def test_loose_text_is_a_block_of_its_own() -> None:
-    page = read_html_page('Here is the page:\n<div data-bbox="1 2 3 4">loose<p>inside</p>after</div>')
-    assert [block.text for block in page.blocks] == ["Here is the page:", "loose", "inside", "after"]
+    page = read_html_page(
+        'Here is the page:\n<div data-bbox="1 2 3 4">loose<p>inside</p>after</div>'
+    )
+    assert [block.text for block in page.blocks] == [
+        "Here is the page:",
+        "loose",
+        "inside",
+        "after",
+    ]
 
 
 def test_the_span_of_a_block_is_its_content() -> None:
@@ -190,11 +197,42 @@ def test_time_is_linear_in_what_is_made_to_take_long(text: str) -> None:
     assert time.process_time() - began < 30  # the square would take hours
 
 
-@given(st.lists(st.sampled_from(
-    ["<p>", "</p>", "<table>", "<tr>", "<td>", "</td>", "</table>", "<div class='chart'>", "</div>",
-     "<ul>", "<li>", "</ul>", "<h1 data-bbox='1 2 3 4'>", "</h1>", "a", "<img>", "<!--", "-->", '"',
-     "<td colspan=3 rowspan=4>", "<pre>", "\n", "<figure>", "&lt;", "<style>", "```", "```html\n"]
-), max_size=40))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "<p>",
+                "</p>",
+                "<table>",
+                "<tr>",
+                "<td>",
+                "</td>",
+                "</table>",
+                "<div class='chart'>",
+                "</div>",
+                "<ul>",
+                "<li>",
+                "</ul>",
+                "<h1 data-bbox='1 2 3 4'>",
+                "</h1>",
+                "a",
+                "<img>",
+                "<!--",
+                "-->",
+                '"',
+                "<td colspan=3 rowspan=4>",
+                "<pre>",
+                "\n",
+                "<figure>",
+                "&lt;",
+                "<style>",
+                "```",
+                "```html\n",
+            ]
+        ),
+        max_size=40,
+    )
+)
 def test_nothing_that_is_written_raises_and_no_word_is_lost(pieces: list[str]) -> None:
     text = "".join(pieces)
     page = read_html_page(text)

@@ -32,7 +32,10 @@ def test_entries_are_blocks_with_boxes_and_kinds() -> None:
     [
         ('[{"category": "text", "text": "cut', "the answer ends inside its JSON"),
         ('[{"bbox": [1, 2], "category": "text", "text": "a"}]', "a box is no list of four numbers"),
-        ('[{"category": "odd", "text": "a"}]', "the category 'odd' is not known; it is given as text"),
+        (
+            '[{"category": "odd", "text": "a"}]',
+            "the category 'odd' is not known; it is given as text",
+        ),
         ('[{"a": 1}]', "an entry without a text and a place"),
         ("I see a page.", "the answer holds no JSON"),
     ],

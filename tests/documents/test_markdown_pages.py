@@ -152,11 +152,43 @@ def test_time_is_linear_in_what_is_made_to_take_long(text: str) -> None:
     assert time.process_time() - began < 30  # the square would take hours
 
 
-@given(st.lists(st.sampled_from(
-    ["# ", "\n", "\n\n", "a", "- ", "1. ", "|", "|---|", "$$", "```", "<!-- Image (1,2,3,4) -->",
-     "<!-- Table (1,2,3,4) -->", "<!--", "<table>", "<td>", "</table>", "\\begin{tabular}{c}", " & ",
-     "\\\\", "\\end{tabular}", "\\multirow{2}{*}{", "}", "  ", "> ", "![x](y)", "---", "\\[", "\t"]
-), max_size=40))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "# ",
+                "\n",
+                "\n\n",
+                "a",
+                "- ",
+                "1. ",
+                "|",
+                "|---|",
+                "$$",
+                "```",
+                "<!-- Image (1,2,3,4) -->",
+                "<!-- Table (1,2,3,4) -->",
+                "<!--",
+                "<table>",
+                "<td>",
+                "</table>",
+                "\\begin{tabular}{c}",
+                " & ",
+                "\\\\",
+                "\\end{tabular}",
+                "\\multirow{2}{*}{",
+                "}",
+                "  ",
+                "> ",
+                "![x](y)",
+                "---",
+                "\\[",
+                "\t",
+            ]
+        ),
+        max_size=40,
+    )
+)
 def test_nothing_that_is_written_raises(pieces: list[str]) -> None:
     text = "".join(pieces)
     for block in read_markdown_page(text).blocks:

@@ -49,7 +49,9 @@ def test_a_page_in_html_is_read_as_it_was(made: list[Block]) -> None:
 
 @given(
     st.lists(
-        blocks(("heading", "text", "list", "table", "image", "chart", "formula", "code"), placed=False),
+        blocks(
+            ("heading", "text", "list", "table", "image", "chart", "formula", "code"), placed=False
+        ),
         max_size=5,
     )
 )
