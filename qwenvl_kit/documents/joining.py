@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from qwenvl_kit.documents.blocks import Block
 from qwenvl_kit.documents.pages import Page
-from qwenvl_kit.documents.tables import MergedCell, Table
+from qwenvl_kit.documents.tables import MergedCell, Table, text_of
 
 _ENDS_SENTENCE = re.compile(
     r"[.!?:;\u2026\u3002\uff01\uff1f\uff1a\uff1b][\"'\u201d\u2019\u300d\u300f)\]\uff09]*$"
@@ -100,7 +100,7 @@ def _joined(before: Block, after: Block) -> Block | None:
         table = _joined_tables(before.table, after.table)
         if table is None:
             return None
-        text = "\n".join(" | ".join(row) for row in table.rows)
+        text = text_of(table)
         return _whole(before, after, text, table)
     text_of_both = (
         _joined_lists(before, after) if before.kind == "list" else _joined_texts(before, after)
