@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Parse a document
-# `parse_document` gives the blocks of each page in the order of reading, with their places on the original page.
-# The small model cannot write whole pages, so that its part is played from a script here.
+# `parse_document` gives the blocks of each page in the order of reading, with their places on the
+# original page. The small model cannot write whole pages, so that its part is played from a script
+# here.
 #
 # ![A receipt](pictures/receipt.png)
 
@@ -37,7 +38,8 @@ for page in parse_pages(chat, "pictures/receipt.png"):
 
 # %% [markdown]
 # ## On to other programs
-# `to_markdown("folder")` also cuts the pictures out of the page; `to_html`, `to_json` and `to_docling` are further forms.
+# `to_markdown("folder")` also cuts the pictures out of the page; `to_html`, `to_json` and
+# `to_docling` are further forms.
 
 # %%
 print(document.to_markdown())

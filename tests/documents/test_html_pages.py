@@ -41,7 +41,8 @@ def only(text: str) -> WrittenBlock:
             "A cat.",
         ),
         (
-            '<div class="image ocr" data-bbox="1 2 3 4"><img data-bbox="1 2 3 4" /><p>OPEN</p></div>',
+            '<div class="image ocr" data-bbox="1 2 3 4"><img data-bbox="1 2 3 4" />'
+            "<p>OPEN</p></div>",
             "image",
             "OPEN",
         ),

@@ -28,7 +28,8 @@ from qwenvl_kit.documents.reading.latex_text import plain_text
         (r"\begin{tabular}{c} \makecell{a \\ b} & c \\[2pt] \end{tabular}", (("a\nb", "c"),)),
         (r"\begin{tabular}{c} $x_{1}$ & \textbf{y} \\ \end{tabular}", (("$x_{1}$", "y"),)),
         (
-            r"\begin{tabular}{c} \rowcolor{gray} a & b \\ \cmidrule(lr){1-2} c & d \\ \end{tabular}",
+            r"\begin{tabular}{c} \rowcolor{gray} a & b \\ \cmidrule(lr){1-2} c & d \\"
+            r"\end{tabular}",
             (("a", "b"), ("c", "d")),
         ),
         (r"\begin{tabular}{c} a & b \\ c & d", (("a", "b"), ("c", "d"))),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenvl_kit.documents import Block, Document, Page
+from qwenvl_kit.documents import BLOCK_KINDS, Block, Document, Page
 from qwenvl_kit.documents.reading.html_pages import read_html_page
 from qwenvl_kit.documents.reading.markdown_pages import read_markdown_page
 from qwenvl_kit.documents.reading.written import WrittenPage
@@ -14,6 +14,7 @@ from qwenvl_kit.families import family_of
 from tests.documents.strategies import SIZE, blocks, documents
 
 FAMILY = family_of("qwen3_vl")
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def seen(block: Block) -> tuple[object, ...]:
@@ -30,11 +31,11 @@ def read(page: WrittenPage) -> list[tuple[object, ...]]:
     ]
 
 
+@PATIENT
 @given(
     st.lists(
         blocks(
-            ("heading", "text", "list", "table", "image", "chart", "formula", "code", "header")
-            + ("footer", "page_number", "caption"),
+            BLOCK_KINDS,
             placed=True,
         ),
         max_size=5,
@@ -47,6 +48,7 @@ def test_a_page_in_html_is_read_as_it_was(made: list[Block]) -> None:
     assert not found.warnings
 
 
+@PATIENT
 @given(
     st.lists(
         blocks(
@@ -66,6 +68,7 @@ def test_a_page_in_markdown_is_read_as_it_was(made: list[Block]) -> None:
     assert read(found) == [seen(block) for block in made]
 
 
+@PATIENT
 @given(documents())
 def test_a_document_in_json_is_read_as_it_was(document: Document) -> None:
     assert Document.from_json(document.to_json()) == document

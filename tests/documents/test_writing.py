@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from qwenvl_kit.documents import Block, Document, MergedCell, Page, Table
 from qwenvl_kit.documents.pictures import PagePictures
@@ -151,7 +151,7 @@ def test_docling_has_items_of_each_kind() -> None:
     assert len(refs) == len(set(refs))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_docling_reads_what_is_written_for_it(document: Document) -> None:
     types = pytest.importorskip("docling_core.types.doc", reason="docling-core is not installed")
