@@ -38,7 +38,13 @@ from qwenvl_kit.tasks.computer_use.next_action import Step, next_action
 from qwenvl_kit.tasks.count import count
 from qwenvl_kit.tasks.describe import Description, describe
 from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, document_qa
-from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
+from qwenvl_kit.tasks.extract import (
+    Evidence,
+    EvidencedExtraction,
+    Extraction,
+    extract,
+    stream_extract,
+)
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
@@ -62,6 +68,8 @@ __all__ = [
     "DocumentAnswers",
     "Done",
     "DragTo",
+    "Evidence",
+    "EvidencedExtraction",
     "Extraction",
     "Judgement",
     "MoveTo",

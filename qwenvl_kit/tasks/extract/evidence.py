@@ -156,11 +156,14 @@ class EvidencedExtraction(Extraction[_Value]):
 
     def _repr_html_(self) -> str:
         """Return the pages with the places on them, and a table of the values."""
-        several = len(self.shown) > 1
-        headings = ("field", "value", "confidence", *["page"] * several, "box in px", "place")
-        rows = [
-            [name, _words(found.value), bar(found.confidence), *[_page(found)] * several]
-            + [sides_of(found.box), _told(found)]
+        paged = ["page"] if len(self.shown) > 1 else []
+        headings = ("field", "value", "confidence", *paged, "box in px", "place")
+        rows: list[list[Cell]] = [
+            [
+                *(name, _words(found.value), bar(found.confidence)),
+                *([_page(found)] if paged else []),
+                *(sides_of(found.box), _told(found)),
+            ]
             for name, found in self.evidence.items()
         ]
         with_boxes = [page for page in self.shown if self._boxes(page.number)] or self.shown[:1]

@@ -28,6 +28,9 @@ PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
 EVIDENCE_SAMPLING = Sampling(max_new_tokens=4096)
 """Room for about a hundred values with their boxes."""
 
+_WIDE = 0.5
+"""The share of a page's area above which a box is told to be too large."""
+
 _Value = TypeVar("_Value")
 
 
@@ -120,6 +123,7 @@ class _Search:
             boxes = [self._box(reply, one, page) for one, page in zip(read.written, places)]
         else:
             boxes = locate_values(looks, read.written, places)
+        self._warn_of_wide(read.written, places, boxes, regions)
         seen = read_back(looks, read.written, places, boxes) if verify else {}
         evidence = {
             one.name: Evidence(
@@ -140,6 +144,20 @@ class _Search:
             tuple(looks.replies),
             tuple(dict.fromkeys([*self._warnings, *looks.warnings])),
         )
+
+    def _warn_of_wide(
+        self,
+        written: Sequence[WrittenValue],
+        pages: Sequence[int | None],
+        boxes: Sequence[Box | None],
+        regions: Mapping[int, Region],
+    ) -> None:
+        """Tell of boxes around most of a page, which is no place of a single value."""
+        for one, page, box in zip(written, pages, boxes):
+            if box is None or page is None:
+                continue
+            if box.area_pixels > _WIDE * regions[page].size.area_pixels:
+                self._warnings.append(f"{one.name}: its box takes up most of the page")
 
     def _page(self, one: WrittenValue) -> int | None:
         return self._pages[0].number if len(self._pages) == 1 else one.page

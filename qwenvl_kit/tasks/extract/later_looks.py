@@ -40,7 +40,7 @@ _LOCATING, _READING = Sampling(max_new_tokens=512), Sampling(max_new_tokens=256)
 
 @dataclass
 class Looks:
-    """What all later looks of one extraction share, and what came of them.
+    """The later looks of one extraction: what they share, and what came of them.
 
     Attributes:
         chat: the model to ask.

@@ -24,7 +24,7 @@ def is_printed(value: Any, text: str) -> bool:
     - A date as 2024-03-18 is held by its year, month and day in any order; the month may be an
       English name, the year may have two digits.
     - Any other text is held if its letters and digits stand in the text, one after the other. Case,
-      width, accents of composition, white space and punctuation make no difference.
+      width, white space and punctuation make no difference; "A-7" is not held by "A-70".
 
     Args:
         value: a text or a number.
@@ -34,10 +34,9 @@ def is_printed(value: Any, text: str) -> bool:
     if isinstance(value, (int, float)):
         return _holds_number(Decimal(str(value)), read)
     words = unicodedata.normalize("NFKC", str(value)[:_LONGEST])
-    wanted = _letters(words)
-    if not wanted:
+    if not any(map(str.isalnum, words)):
         return bool(words.strip()) and words.strip() in read
-    if wanted in _letters(read):
+    if _holds_letters(words.casefold(), read.casefold()):
         return True
     date = _ISO_DATE.fullmatch(words.strip())
     if date is not None:
@@ -46,9 +45,20 @@ def is_printed(value: Any, text: str) -> bool:
     return number is not None and _holds_number(number, read)
 
 
-def _letters(text: str) -> str:
-    """The letters and digits of a text, without case."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+def _holds_letters(words: str, text: str) -> bool:
+    """True if the letters and digits of the words stand in a text, and cut no number in two."""
+    wanted = "".join(filter(str.isalnum, words))
+    places = [at for at, character in enumerate(text) if character.isalnum()]
+    letters = "".join(text[at] for at in places)
+    start = letters.find(wanted)
+    while start >= 0:
+        first, last = places[start], places[start + len(wanted) - 1]
+        cuts_before = wanted[0].isdigit() and text[first - 1 : first].isdigit()
+        cuts_after = wanted[-1].isdigit() and text[last + 1 : last + 2].isdigit()
+        if not cuts_before and not cuts_after:
+            return True
+        start = letters.find(wanted, start + 1)
+    return False
 
 
 def _holds_number(wanted: Decimal, text: str) -> bool:
