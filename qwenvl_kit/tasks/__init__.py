@@ -13,6 +13,13 @@ Example:
 from inspect import isfunction as _isfunction
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments as _explains_wrong_arguments
+from qwenvl_kit.tasks.answer_from_document import (
+    CitedAnswer,
+    DocumentIndex,
+    RankedPage,
+    answer_from_document,
+    caption_pages,
+)
 from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
 from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
@@ -58,6 +65,7 @@ from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
 __all__ = [
     "Answer",
     "Answers",
+    "CitedAnswer",
     "Claim",
     "Classification",
     "Click",
@@ -66,6 +74,7 @@ __all__ = [
     "Difference",
     "DocumentAnswer",
     "DocumentAnswers",
+    "DocumentIndex",
     "Done",
     "DragTo",
     "Evidence",
@@ -75,6 +84,7 @@ __all__ = [
     "MoveTo",
     "NumberAnswer",
     "PressKeys",
+    "RankedPage",
     "ReadTable",
     "ReadText",
     "Scroll",
@@ -89,10 +99,12 @@ __all__ = [
     "Wait",
     "Writing",
     "YesNo",
+    "answer_from_document",
     "ask_choice",
     "ask_number",
     "ask_video",
     "ask_yes_no",
+    "caption_pages",
     "chart_to_table",
     "classify",
     "compare",

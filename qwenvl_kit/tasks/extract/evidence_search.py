@@ -12,7 +12,7 @@ from qwenvl_kit.geometry import Region
 from qwenvl_kit.grounding.boxes import Box
 from qwenvl_kit.grounding.coordinates import PlaceMapper
 from qwenvl_kit.grounding.written_places import WrittenPlace
-from qwenvl_kit.messages.message import Message, TextPart, VideoPart
+from qwenvl_kit.messages.message import VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
@@ -20,10 +20,7 @@ from qwenvl_kit.tasks.extract.evidence import Evidence, EvidencedExtraction
 from qwenvl_kit.tasks.extract.evidence_form import EvidenceForm, ReadAnswer, WrittenValue
 from qwenvl_kit.tasks.extract.later_looks import Looks, locate_values, read_back
 from qwenvl_kit.tasks.prompts import Language, check_choice
-from qwenvl_kit.tasks.shown_pages import ShownPage, shown_pages
-
-PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
-"""The words before each page, if there are several."""
+from qwenvl_kit.tasks.shown_pages import PAGE_NAMES, ShownPage, message_about, shown_pages
 
 EVIDENCE_SAMPLING = Sampling(max_new_tokens=4096)
 """Room for about a hundred values with their boxes."""
@@ -54,7 +51,7 @@ def extract_with_evidence(
         wanted, language, prompt, pages=numbers, has_boxes=has_boxes
     )
     reply = chat.ask(
-        [_message(pages, form.prompt)],
+        [message_about(pages, form.prompt)],
         sampling=sampling or EVIDENCE_SAMPLING,
         budget=budget,
         constraint=form.constraint,
@@ -83,13 +80,6 @@ def _pictures(
             hint="the frame as a picture, or evidence=False",
         )
     return shown
-
-
-def _message(pages: Sequence[ShownPage], question: str) -> Message:
-    parts: list[Any] = []
-    for page in pages:
-        parts += [page.part] if len(pages) == 1 else [TextPart(page.name), page.part]
-    return Message.user(*parts, question)
 
 
 class _Search:
