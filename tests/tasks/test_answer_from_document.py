@@ -413,6 +413,15 @@ def test_a_preset_and_a_chinese_question_are_asked_in_their_language():
     assert "What is the title of this document?" in backend.requests[0].messages[0].text
 
 
+def test_pages_are_found_by_other_words_than_the_question_has():
+    found, backend = _asked([_answer("Ada Byron", 3)], "Who?", index=_document(),
+                            search="contract", max_pages=2)  # fmt: skip
+    assert found.looked_at[0].words == ("contract",)
+    assert "contract" not in backend.requests[0].messages[0].text
+    with pytest.raises(MessageError, match="words to search for"):
+        _asked([], "Who?", index=_document(), search=" ")
+
+
 def test_a_pdf_is_searched_and_cited_by_its_page_numbers():
     colours = ["red", "lime", "blue", "red", "lime"]
     document = _document(["one", "two", "three", "four", "five"], box=False)

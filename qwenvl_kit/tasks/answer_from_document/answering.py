@@ -63,6 +63,7 @@ def answer_from_document(
     question: str,
     *,
     index: DocumentIndex | Document | None = None,
+    search: str | None = None,
     max_pages: int = 4,
     instruction: str | None = None,
     language: Language = "en",
@@ -92,6 +93,7 @@ def answer_from_document(
         question: the question; the name of a preset of `document_qa` asks that.
         index: the index of the document, or the document as it was parsed; keep it for further
             questions. None has captions of all pages written first; see `caption_pages`.
+        search: the words by which pages are found; None takes those of the question.
         max_pages: the most pages that are shown.
         instruction: the text that is added to the question; None adds "from this document only".
         language: the language of the prompts, "en" or "zh".
@@ -107,12 +109,13 @@ def answer_from_document(
 
     Raises:
         MessageError: the question is empty, or no pages were given.
-        InputError: `max_pages` is no whole number of at least 1, or the index has none of the pages.
+        InputError: `max_pages` is no whole number above 0, or the index has none of the pages.
         MediaError: a document cannot be used.
         MissingPackageError: bm25s is not installed, and the document has to be searched.
         GenerationError: the model failed.
     """
     asked = checked_words(question, "a question", "question")
+    wanted = None if search is None else checked_words(search, "words to search for", "search")
     _check_count(max_pages)
     chosen = chosen_prompt(INSTRUCTIONS, language, instruction, "instruction")
     shown = shown_pages(
@@ -121,6 +124,7 @@ def answer_from_document(
     if not shown:
         raise MessageError("no pages were given", expected="at least one", where="document")
     plain = PRESETS[language].get(asked, asked)
+    words = plain if wanted is None else wanted
     known = index if isinstance(index, DocumentIndex) or index is None else DocumentIndex(index)
     if len(shown) > max_pages:
         import_bm25s()  # before captions are paid for
@@ -135,15 +139,15 @@ def answer_from_document(
             budget="quick",
         )
         known = DocumentIndex(written)
-    search = _Search(chat, shown, known, language, max_pages)
-    ranked = search.pages_for(plain)
+    searching = _Search(chat, shown, known, language, max_pages)
+    ranked = searching.pages_for(words)
     numbers = {page.number for page in ranked}
     looked_at = [page for page in shown if page.number in numbers]
     prompt = "\n".join(filter(None, (plain, chosen)))
     answers = ask_pages(
         chat, looked_at, {plain: prompt}, language=language, sampling=sampling, budget=budget
     )
-    return search.cited(answers[plain], plain, looked_at, ranked)
+    return searching.cited(answers[plain], plain, looked_at, ranked)
 
 
 def _check_count(max_pages: object) -> None:
