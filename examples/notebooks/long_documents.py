@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Question a long document
-# Pages are found by the words of the question, without a second model; the answer cites its page and place.
+# Pages are found by words, without a second model; the answer cites its page and its place.
 #
 # Forty receipts in a PDF:
 
@@ -43,8 +43,8 @@ for page in index.rank("Which receipt is of 2024-03-15?")[:3]:
 
 # %% [markdown]
 # ## Ask
-# The best page is shown to the model, and the answer is located on it. `search` has other words than the question,
-# which keeps it as short as the embedded model knows it.
+# The best page is shown to the model, and the answer is located on it. `search` has the words to
+# search for, so that the question is one that the embedded model knows.
 
 # %%
 question = "What is the total?"
