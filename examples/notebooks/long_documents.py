@@ -55,3 +55,17 @@ print(answer, "on page", answer.page, answer.box)
 
 # %%
 answer
+
+# %% [markdown]
+# ## Captions in place of the text
+# A caption a page costs less than reading all of it; a journal keeps them. The embedded model
+# writes none, so a script does.
+
+# %%
+from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.tasks import caption_pages
+
+captions = [f"A receipt from {shop}." for shop in ("a bakery", "a bookshop", "a florist")]
+scripted = VisionChat(ScriptedBackend(captions))
+document = caption_pages(scripted, pages[:3], journal="long/captions.jsonl")
+DocumentIndex(document).rank("Which one is the florist's?")

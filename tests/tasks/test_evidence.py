@@ -224,7 +224,7 @@ def test_a_failed_look_costs_the_place_of_its_value_alone():
 
 def test_a_chinese_prompt_asks_for_evidence_in_chinese():
     _, backend = _found([{"total": _leaf(5), "date": None}], Small, language="zh")
-    assert "边界框" in backend.requests[0].messages[0].text
+    assert "检测框" in backend.requests[0].messages[0].text
     _, backend = _found([{"total": 5, "date": None}, "5(0,0),(9,9)"], Small, family="qwen2_vl",
                         language="zh")  # fmt: skip
     assert backend.requests[1].messages[0].text == "框出图中文字“5”的位置。"

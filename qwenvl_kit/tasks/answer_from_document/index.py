@@ -37,6 +37,10 @@ class RankedPage:
     score: float | None
     words: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        score = "None" if self.score is None else f"{self.score:.2f}"
+        return f"RankedPage({self.number}, score={score}, words={' '.join(self.words)!r})"
+
 
 class DocumentIndex:
     """The words of each page of a document, to search it with many questions.

@@ -23,12 +23,12 @@ EVIDENCE_PROMPTS = MappingProxyType(
         ("bbox_2d", "en"): "Write each value as an object with two fields: value, and bbox_2d: "
         "the box around the words that it was read from, or null if it is written nowhere.",
         ("bbox_2d", "zh"): "每个值写成含两个字段的对象：value（值），bbox_2d（该值所在文字的"
-        "边界框；若图中没有写出则为 null）。",
+        "检测框；若图中没有写出则为 null）。",
         ("page bbox_2d", "en"): "Write each value as an object with three fields: value; page: "
         "the number of the page that it was read from; and bbox_2d: the box around its words on "
         "that page. Page and box are null if it is written nowhere.",
         ("page bbox_2d", "zh"): "每个值写成含三个字段的对象：value（值），page（该值所在页的"
-        "页码），bbox_2d（该页上该值所在文字的边界框）；若没有写出，则页码和边界框为 null。",
+        "页码），bbox_2d（该页上该值所在文字的检测框）；若没有写出，则页码和检测框为 null。",
         ("page", "en"): "Write each value as an object with two fields: value, and page: the "
         "number of the page that it was read from, or null if it is written nowhere.",
         ("page", "zh"): "每个值写成含两个字段的对象：value（值），page（该值所在页的页码；"
