@@ -42,6 +42,19 @@ _THINKING_TOKENS = 8192
 cards allow 40,960."""
 
 
+@dataclass(frozen=True)
+class DocumentPrompt:
+    """A prompt for a page of a document.
+
+    Attributes:
+        text: the text after the picture.
+        system: the system message; empty for none.
+    """
+
+    text: str
+    system: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """One family of Qwen vision-language models.
@@ -64,6 +77,8 @@ class Family:
         vision_start_token, vision_end_token: tokens before and after the placeholder.
         box_format: format in which it writes bounding boxes.
         coordinates: unit of the coordinates of boxes and points.
+        document_prompts: the prompts by which it writes a page of a document as it was trained to,
+            by form: "html" or "markdown".
         sampling: sampling that the publisher recommends, for checkpoints that set none.
         thinking_sampling: the same for answers with thinking.
         needs_tokenizer_json: True if transformers reads the vocabulary from tokenizer.json alone.
@@ -99,6 +114,7 @@ class Family:
     vision_end_token: str = "<|vision_end|>"
     box_format: BoxFormat = "json"
     coordinates: Coordinates = "thousandths"
+    document_prompts: tuple[tuple[str, DocumentPrompt], ...] = ()
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
@@ -140,6 +156,19 @@ _QWEN2_5_VL = replace(
     positions_in_seconds=True,
     box_format="json",
     coordinates="resized pixels",
+    # Cookbook `document_parsing.ipynb` of Qwen2.5-VL.
+    document_prompts=(
+        (
+            "html",
+            DocumentPrompt(
+                "QwenVL HTML",
+                "You are an AI specialized in recognizing and extracting text from images. Your "
+                "mission is to analyze the image document and generate the result in QwenVL "
+                "Document Parser HTML format using specified tags while maintaining user privacy "
+                "and data integrity.",
+            ),
+        ),
+    ),
 )
 _QWEN3_VL = Family(
     model_type="qwen3_vl",
@@ -153,6 +182,11 @@ _QWEN3_VL = Family(
     max_pixels=16384 * 32**2,
     min_video_pixels=4 * 32**2,
     max_video_pixels=24576 * 32**2,
+    # Cookbook `document_parsing.ipynb` of Qwen3-VL.
+    document_prompts=(
+        ("html", DocumentPrompt("qwenvl html")),
+        ("markdown", DocumentPrompt("qwenvl markdown")),
+    ),
     # Model cards of Qwen3-VL, "Generation Hyperparameters", for pictures.
     sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
     thinking_sampling=Sampling(

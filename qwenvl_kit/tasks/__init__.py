@@ -54,6 +54,7 @@ from qwenvl_kit.tasks.extract import (
 )
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
+from qwenvl_kit.tasks.parse_document import parse_document, parse_pages
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
 from qwenvl_kit.tasks.summarize_video import summarize_video
@@ -117,6 +118,8 @@ __all__ = [
     "judge_description",
     "locate",
     "next_action",
+    "parse_document",
+    "parse_pages",
     "point_at",
     "read_table",
     "read_text",

@@ -80,7 +80,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vLLM backend": BELOW_BACKENDS | {"display", "backend base", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend base"},
     "grounding": {"errors", "display", "values", "families", "media"},
-    "documents": {"errors", "display", "values", "families", "media", "grounding"},
+    "documents": {"errors", "display", "values", "families", "media", "grounding"}
+    | {"structured output"},
     "calibration": {"errors", "display", "values", "grounding"},
     "listeners": {"values"},
     "diagnostics": {"errors", "display", "families", "hardware"},
