@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import PIL.Image
+import PIL.ImageDraw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from qwenvl_kit.tasks import (
     DocumentIndex,
     answer_from_document,
     caption_pages,
+    parse_document,
 )
 from qwenvl_kit.tasks.answer_from_document.words import words_of
 from tests.media.test_pages import pdf_of
@@ -445,3 +447,23 @@ def test_an_answer_shows_itself_in_a_line():
     found, _ = _asked([_answer("Ada Byron", 3)], "Who signed the contract in May?",
                       index=_document(), max_pages=2)  # fmt: skip
     assert repr(found).startswith("CitedAnswer('Ada Byron', box='40, 60, 200, 90 px', page=3")
+
+
+def test_a_parsed_document_that_was_saved_is_searched_and_its_blocks_are_cited():
+    texts = ["Sales grew", "Signed by Ada Byron", "第三季度收入为12万元", "x", "y", "z"]
+    pages = [_picture() for _ in texts]
+    for page in pages:
+        PIL.ImageDraw.Draw(page).rectangle((40, 60, 200, 90), fill="black")
+    written = [
+        f'<h2 data-bbox="10 10 900 90">Report</h2><p data-bbox="100 100 500 150">{text}</p>'
+        for text in texts
+    ]
+    backend = ScriptedBackend(_script([*written, _answer("Ada Byron", 2)]), family="qwen3_vl")
+    chat = VisionChat(backend)
+    saved = parse_document(chat, pages, form="html").to_json()
+    index = DocumentIndex(Document.from_json(saved))
+    assert [page.number for page in index.rank("第三季度的收入")] == [3]
+    found = answer_from_document(chat, pages, "Who signed it?", index=index)
+    assert (found.page, found.block.text) == (2, "Signed by Ada Byron")
+    assert (found.box.x1_px, found.box.y2_px) == (40, 90)
+    assert backend.requests[-1].plan.images[0].original == SIZE
