@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from qwenvl_kit.errors import MediaError, MessageError, located
-from qwenvl_kit.media.documents import document_pages, has_pages
+from qwenvl_kit.media.documents import DocumentPage, document_pages, has_pages
 from qwenvl_kit.media.error_mapping import mapped_errors
 from qwenvl_kit.media.loader import fetch_part
 from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
@@ -58,6 +58,19 @@ def shown_pages(
         )
     given = [*_listed(found, policy)] if isinstance(found, list) else _numbered(found, policy)
     return [ShownPage(at, page_name.replace("{}", str(at)), page) for at, page in given]
+
+
+def fresh_part(page: ShownPage) -> ImagePart | VideoPart:
+    """The picture of a page, which is kept no longer than the request that shows it.
+
+    A document keeps the pages that were drawn for as long as it is held: hundreds of them would
+    fill the memory.
+    """
+    source: Any = page.part.source
+    if not isinstance(source, DocumentPage):
+        return page.part
+    anew: Any = replace(source, document=source.document.anew())
+    return replace(page.part, source=anew)
 
 
 def message_about(shown: Sequence[ShownPage], question: str) -> Message:

@@ -415,6 +415,13 @@ def test_a_preset_and_a_chinese_question_are_asked_in_their_language():
     assert "What is the title of this document?" in backend.requests[0].messages[0].text
 
 
+def test_pages_that_share_only_a_word_of_all_pages_are_not_shown():
+    texts = [f"subject {at}" for at in range(100, 140)]
+    found, _ = _asked([_answer("x", None), "[]"], "subject 120?", index=_document(texts),
+                      pages=[_picture()] * 40)  # fmt: skip
+    assert [page.number for page in found.looked_at] == [21]
+
+
 def test_pages_are_found_by_other_words_than_the_question_has():
     found, backend = _asked([_answer("Ada Byron", 3)], "Who?", index=_document(),
                             search="contract", max_pages=2)  # fmt: skip

@@ -53,6 +53,10 @@ _MOST_LOCATED = 60
 """The most characters of an answer that is looked for as it is."""
 
 _LEAST_SHARE = 0.5
+_LEAST_OF_BEST = 0.1
+"""The share of the best page's score below which a page is not shown: it has only words that stand
+on nearly all pages."""
+
 _BEGINNING = 300
 _WORDS_SAMPLING = Sampling(max_new_tokens=128)
 
@@ -76,8 +80,8 @@ def answer_from_document(
     """Answer a question about a document of any length, and cite the page and the place.
 
     Pages are ranked by the words of the question (`DocumentIndex`), without a second model. The
-    best of them are shown as pictures, in their order. A document of at most `max_pages` pages is
-    shown as a whole, and not searched.
+    best of them are shown as pictures, in their order; those with less than a tenth of the best
+    score are not. A document of at most `max_pages` pages is shown as a whole, and not searched.
 
     The place of the answer is the block of the parsed document that holds its words; without such a
     block it is located in the picture of its page.
@@ -201,7 +205,8 @@ class _Search:
         if not ranked:
             self._warnings.append(f"the first {self._max_pages} pages were shown instead")
             return everything[: self._max_pages]
-        return ranked[: self._max_pages]
+        least = _LEAST_OF_BEST * (ranked[0].score or 0.0)
+        return tuple(page for page in ranked[: self._max_pages] if (page.score or 0.0) >= least)
 
     def cited(
         self,

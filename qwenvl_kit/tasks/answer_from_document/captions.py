@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
+from typing import overload
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.documents.blocks import Block
@@ -16,7 +17,7 @@ from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media, Request
 from qwenvl_kit.results import Failure, Reply
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
-from qwenvl_kit.tasks.shown_pages import PAGE_NAMES, ShownPage, shown_pages
+from qwenvl_kit.tasks.shown_pages import PAGE_NAMES, ShownPage, fresh_part, shown_pages
 
 CAPTION_PROMPTS = MappingProxyType(
     {
@@ -100,9 +101,7 @@ def captions_of(
     if not shown:
         raise MessageError("no pages were given", expected="at least one", where="source")
 
-    requests = [
-        Request(Message.user(page.part, question), id=f"page {page.number}") for page in shown
-    ]
+    requests = _Requests(shown, question)
     results = chat.ask_many(
         requests,
         sampling=sampling or _SAMPLING,
@@ -111,6 +110,29 @@ def captions_of(
         progress=progress,
     )
     return Document(tuple(_page(page, result) for page, result in zip(shown, results)))
+
+
+class _Requests(Sequence[Request]):
+    """The requests for captions, of which each is made when it is read."""
+
+    def __init__(self, shown: Sequence[ShownPage], question: str) -> None:
+        self._shown = shown
+        self._question = question
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    @overload
+    def __getitem__(self, at: int) -> Request: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Request]: ...
+
+    def __getitem__(self, at: int | slice) -> Request | Sequence[Request]:
+        if isinstance(at, slice):
+            return _Requests(self._shown[at], self._question)
+        page = self._shown[at]
+        return Request(Message.user(fresh_part(page), self._question), id=f"page {page.number}")
 
 
 def _page(shown: ShownPage, result: Reply | Failure) -> Page:
