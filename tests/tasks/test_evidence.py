@@ -107,7 +107,7 @@ def test_a_value_that_stands_nowhere_is_told_and_a_null_is_not_missing():
     assert found.missing == ("items[1].name",)
     assert not found.evidence["items[1].name"].found
     assert not found.evidence["due"].found
-    assert "missing=['items[1].name']" in repr(found)
+    assert "missing='items[1].name'" in repr(found)
 
 
 @pytest.mark.parametrize("family", JSON_FAMILIES)
@@ -382,7 +382,9 @@ def test_plain_values_of_a_server_without_constraints_are_kept_and_told():
 
 
 @pytest.mark.parametrize("box", [[], [1, 2, 3], [[1, 2, 3, 4]], ["1", "2", "3", "4"], "1 2 3 4",
-                                 {"x": 1}, [True, 2, 3, 4]])  # fmt: skip
+                                 {"x": 1}, [True, 2, 3, 4], [533, 132, 457],
+                                 [245, [234, 543, 542, 244]], [0, 5, 17, 10**400],
+                                 [1, 2, 3, 4, 1], [None] * 4, -1e300])  # fmt: skip
 def test_a_box_that_is_none_is_told(box):
     found, _ = _found([{"total": _leaf(5, box), "date": None}], Small)
     assert found.value.total == 5
@@ -483,6 +485,12 @@ def test_a_second_look_that_fails_leaves_the_value_unconfirmed():
     assert any("a later look failed" in warning for warning in found.warnings)
 
 
+def test_a_second_look_that_is_cut_short_tells_nothing():
+    found, _ = _verified("18 March", ["x " * 400])
+    assert found.evidence["date"].is_confirmed is None
+    assert "date: the second look was cut short (length)" in found.warnings
+
+
 def test_yes_or_no_is_read_back_without_a_verdict():
     @dataclass
     class Paid:
@@ -546,6 +554,69 @@ def test_without_evidence_an_extraction_is_what_it_was():
     found = extract(chat, PAGE, Small, evidence=False)
     assert type(found) is Extraction
     assert found.value == Small(5)
+
+
+# What nobody would send on purpose
+
+
+@dataclass
+class Empty:
+    pass
+
+
+def test_a_type_without_fields_and_one_of_any_fields_are_read():
+    found, _ = _found([{"value": {}, "bbox_2d": None}], Empty)
+    assert found.value == Empty()
+    found, _ = _found([{"a": _leaf(1.5, [0, 0, 9, 9])}], dict[str, float])
+    assert found.evidence["a"].found
+    found, _ = _found([{"value": {"a": [1, None]}, "bbox_2d": [0, 0, 9, 9]}], dict[str, Any])
+    assert found.value == {"a": [1, None]}
+    assert found.evidence[""].found
+
+
+def test_hundreds_of_items_have_a_box_each():
+    items = [{"name": _leaf(f"n{at}", [at, at, at + 9, at + 9]), "price": _leaf(at)}
+             for at in range(300)]  # fmt: skip
+    text = json.dumps({**INVOICE, "items": items}).replace(", ", ",").replace(": ", ":")
+    found, _ = _found([text])
+    assert len(found.evidence) == 603
+    assert _sides(found.evidence["items[299].name"].box) == (419, 209, 431, 216)
+    assert len(found._repr_html_()) < 400_000
+    assert len(repr(found)) < 400
+
+
+def test_a_value_may_be_as_long_as_a_page():
+    long = "word " * 900
+    found, _ = _verified(long, [long.upper()])
+    assert found.evidence["date"].is_confirmed
+    answers = [{"total": 5, "date": long}, "5(0,0),(9,9)", "word(0,0),(500,500)"]
+    _, backend = _found(answers, Small, family="qwen2_vl")
+    assert len(backend.requests[2].messages[0].text) < 160
+
+
+def test_one_picture_twice_is_two_pages():
+    answer = {"total": _leaf(5, [0, 0, 9, 9], page=2), "date": None}
+    found, _ = _found([answer], Small, [PAGE, PAGE])
+    assert (found.evidence["total"].page, found.pages) == (2, (1, 2))
+
+
+@pytest.mark.parametrize("wrong", ["", "fr", None])
+def test_a_language_without_prompts_is_refused(wrong):
+    with pytest.raises(MessageError, match="language"):
+        _found([INVOICE], language=wrong)
+
+
+def test_a_page_of_one_pixel_and_one_that_is_turned_are_drawn(tmp_path):
+    answer = {"total": _leaf(5, [0, 0, 1000, 1000]), "date": None}
+    found, _ = _found([answer], Small, PIL.Image.new("RGB", (1, 1)))
+    assert found.draw().size == (1, 1)
+    path = tmp_path / "turned.jpg"
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PAGE.save(path, exif=exif)
+    found, _ = _found([answer], Small, path)
+    assert found.draw().size == (700, 1400)
+    assert _sides(found.evidence["total"].box) == (0, 0, 700, 1400)
 
 
 # Drawing

@@ -145,11 +145,12 @@ class EvidencedExtraction(Extraction[_Value]):
         }
 
     def __repr__(self) -> str:
+        missing = self.missing
         return short_repr(
             "EvidencedExtraction",
             self.value,
             confidence=self.confidence,
-            missing=list(self.missing) or None,
+            missing=", ".join(missing[:3]) + ", ..." * (len(missing) > 3) or None,
             tokens=self.reply.usage.completion_tokens,
             seconds=float(self.reply.timing.total),
         )

@@ -39,6 +39,7 @@ EVIDENCE_PROMPTS = MappingProxyType(
 name of boxes in Qwen's own notebooks (`ocr.ipynb` of Qwen2.5-VL and Qwen3-VL)."""
 
 _VALUE, _PAGE, _BOX = "value", "page", "bbox_2d"
+_FARTHEST = 10**9
 _LITERAL = frozenset(("string", "number", "integer"))
 
 _Value = TypeVar("_Value")
@@ -275,13 +276,18 @@ class _Reading:
         if written is None:
             return None
         is_box = isinstance(written, list) and len(written) == 4
-        if not is_box or not all(type(number) in (int, float) for number in written):
+        if not is_box or not all(map(_is_coordinate, written)):
             self._warn("a box that is no list of four numbers", path)
             return None
         return tuple(map(float, written))
 
     def _warn(self, warning: str, path: Path) -> None:
         self.warnings.append(f"{self._target.name_of(path)}: {warning}")
+
+
+def _is_coordinate(number: Any) -> bool:
+    """True for a number that may be a coordinate: models also write hundreds of nines."""
+    return type(number) in (int, float) and abs(number) < _FARTHEST
 
 
 def _is_evidence(value: Any, beside: Mapping[str, Any]) -> bool:

@@ -35,7 +35,9 @@ _LEAST_MARGIN_PX = 2
 """The margin around a box that is read back, as a share of its height, and in pixels: the numbers
 of a box are rounded, and letters reach beyond it."""
 
-_LOCATING, _READING = Sampling(max_new_tokens=512), Sampling(max_new_tokens=256)
+_LOCATING = Sampling(max_new_tokens=512)
+_READ_TOKENS = 256
+"""Room for the words beside a value; a value has no more tokens than characters."""
 
 
 @dataclass
@@ -161,12 +163,25 @@ def read_back(
             crop = _around(box, looks.regions[page])
             asked.append((replace(part, crop=crop, height_px=None, width_px=None), question))
             seen.append(one)
-    replies = looks.ask(asked, _READING, [one.name for one in seen])
-    texts = [(one, reply.text.strip()) for one, reply in zip(seen, replies) if reply is not None]
+    longest = max((len(one.text) for one in seen), default=0)
+    sampling = Sampling(max_new_tokens=_READ_TOKENS + longest)
+    replies = looks.ask(asked, sampling, [one.name for one in seen])
     return {
-        one.name: (text, is_printed(one.value, text) if one.is_literal else None)
-        for one, text in texts
+        one.name: (reply.text.strip(), _verdict(looks, one, reply))
+        for one, reply in zip(seen, replies)
+        if reply is not None
     }
+
+
+def _verdict(looks: Looks, one: WrittenValue, reply: Reply) -> bool | None:
+    """True if a reading holds a value, False if not; None if that cannot be told."""
+    if not one.is_literal:
+        return None
+    holds = is_printed(one.value, reply.text)
+    if not holds and reply.finish_reason != "stop":
+        looks.warnings.append(f"{one.name}: the second look was cut short ({reply.finish_reason})")
+        return None
+    return holds
 
 
 def _around(box: Box, limits: Region) -> Region:
