@@ -3,7 +3,8 @@
 Only pages that follow each other are joined, in this order of rules:
 
 1. Headers, footers and page numbers are left out. A text or heading that is the first or the last
-   of its page is taken for one of them if it is the same on three pages or more, numbers aside.
+   of its page is taken for one of them if it is the same on three pages or more; numbers may
+   differ if its box lies in the upper or lower eighth of the page.
 2. A paragraph goes on if it does not end like a sentence, and the next page begins with a paragraph
    whose first letter is small, or of a script without capitals. A hyphen at the end is taken off if
    a small letter follows. A heading goes on before a heading of its level in the same way.
@@ -22,7 +23,7 @@ from dataclasses import replace
 
 from qwenvl_kit.documents.blocks import Block
 from qwenvl_kit.documents.pages import Page
-from qwenvl_kit.documents.tables import MergedCell, Table
+from qwenvl_kit.documents.tables import MergedCell, Table, text_of
 
 _ENDS_SENTENCE = re.compile(
     r"[.!?:;\u2026\u3002\uff01\uff1f\uff1a\uff1b][\"'\u201d\u2019\u300d\u300f)\]\uff09]*$"
@@ -32,6 +33,8 @@ _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b")
 _NUMBER = re.compile(r"[-+(]?[\d.,\s]*\d[\d.,\s]*[)%]?|-|")
 _ITEM = re.compile(r"(?:(\d{1,9})[.)\u3001]|[-*+\u2022])\s")
 _LEAST_REPEATS = 3
+_MOST_CHARACTERS = 200
+_EDGE = 1 / 8
 _JOINED_KINDS = ("text", "heading", "list", "table")
 
 
@@ -57,7 +60,9 @@ def joined_blocks(pages: Sequence[Page]) -> tuple[Block, ...]:
 
 def _repeated_margins(pages: Sequence[Page]) -> frozenset[str]:
     """The texts at the top or bottom of pages that stand on several."""
-    counts = Counter(text for page in pages for text in {_mark(block) for block in _ends(page)})
+    counts = Counter(
+        text for page in pages for text in {_mark(page, block) for block in _ends(page)}
+    )
     return frozenset(text for text, count in counts.items() if text and count >= _LEAST_REPEATS)
 
 
@@ -69,14 +74,22 @@ def _ends(page: Page) -> Iterator[Block]:
             yield block
 
 
-def _mark(block: Block) -> str:
-    return _DIGITS.sub("#", " ".join(block.text.lower().split())) if len(block.text) < 200 else ""
+def _mark(page: Page, block: Block) -> str:
+    """The text by which a margin is known again; empty if a block cannot be one."""
+    if len(block.text) > _MOST_CHARACTERS:
+        return ""
+    text = " ".join(block.text.lower().split())
+    if block.box is None or page.size is None:
+        return text
+    share = block.box.centre.y_px / page.size.height_px
+    is_near_edge = min(share, 1 - share) < _EDGE
+    return _DIGITS.sub("#", text) if is_near_edge else ""
 
 
 def _is_margin(page: Page, block: Block, repeated: frozenset[str]) -> bool:
     if block.is_on_margin:
         return True
-    return any(block is end for end in _ends(page)) and _mark(block) in repeated
+    return any(block is end for end in _ends(page)) and _mark(page, block) in repeated
 
 
 def _joined(before: Block, after: Block) -> Block | None:
@@ -87,7 +100,7 @@ def _joined(before: Block, after: Block) -> Block | None:
         table = _joined_tables(before.table, after.table)
         if table is None:
             return None
-        text = "\n".join(" | ".join(row) for row in table.rows)
+        text = text_of(table)
         return _whole(before, after, text, table)
     text_of_both = (
         _joined_lists(before, after) if before.kind == "list" else _joined_texts(before, after)

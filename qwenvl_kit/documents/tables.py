@@ -101,3 +101,8 @@ class Table:
             ) from error
         names = [" ".join(filter(None, dict.fromkeys(column))) for column in zip(*self.headings)]
         return pandas.DataFrame(list(self.body), columns=names or None)
+
+
+def text_of(table: Table) -> str:
+    """Return the cells of a table as lines, with a bar between them."""
+    return "\n".join(" | ".join(row) for row in table.rows)

@@ -31,7 +31,8 @@ GROUPS = {
         *("compare", "translate", "writing"),
     ],
     "Documents, film and screens": [
-        *("documents", "long_documents", "video", "long_video", "streams", "screen"),
+        *("documents", "parse_document", "long_documents", "video", "long_video", "streams"),
+        "screen",
     ],
     "Trust": ["confidence", "judge"],
     "Many, tools and training": ["batches", "tools", "fine_tune", "evaluation"],

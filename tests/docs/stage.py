@@ -179,6 +179,10 @@ SCRIPTS: Mapping[str, list[str]] = {
         _say("computer_use", action="left_click", coordinate=[500, 300]),
         _say("computer_use", action="terminate", status="success"),
     ],
+    "docs/guide/documents.md": [
+        '<h1 data-bbox="50 50 900 100">A report</h1><img data-bbox="60 120 360 600"/>'
+    ]
+    * 3,
     "docs/guide/tools.md": [
         _say("weather", city="Rome"), "It will.", _say("weather", city="Rome"), "It will.",
     ],

@@ -8,7 +8,7 @@ from qwenvl_kit.documents.reading.html_tables import HtmlTable
 from qwenvl_kit.documents.reading.kind_words import kind_of, level_of
 from qwenvl_kit.documents.reading.markup import BLOCKS, CONTAINERS, HEADINGS, LISTS, Piece
 from qwenvl_kit.documents.reading.written import WrittenBlock, box_numbers
-from qwenvl_kit.documents.tables import Table
+from qwenvl_kit.documents.tables import Table, text_of
 
 _BOX = "data-bbox"
 _BOX_NAMES = (_BOX, "bbox", "data-polygon")
@@ -122,7 +122,8 @@ class OpenBlock:
             return
         found, told = self.table.result()
         self._warnings += told
-        lines = "\n".join(filter(None, (self.table.caption, self.table.lines())))
+        rows = self.table.lines() if found is None else text_of(found)
+        lines = "\n".join(filter(None, (self.table.caption, rows)))
         self._parts += ["\n", lines, "\n"]
         self._found, self.table = self._found or found, None
 

@@ -17,7 +17,7 @@ from qwenvl_kit.documents.reading.kind_words import kind_of, level_of
 from qwenvl_kit.documents.reading.latex_tables import BEGINS_TABLE, read_latex_table
 from qwenvl_kit.documents.reading.markdown_tables import read_markdown_table
 from qwenvl_kit.documents.reading.written import WrittenBlock, WrittenPage, inner_span
-from qwenvl_kit.documents.tables import Table
+from qwenvl_kit.documents.tables import Table, text_of
 from qwenvl_kit.structured_output.partial_json import PartialJson, Path
 
 BOX_FIELD, KIND_FIELD, TEXT_FIELD = "bbox_2d", "category", "text"
@@ -90,7 +90,7 @@ class _PageReader:
             table, told = read_any_table(text)
             self.warnings += told
             if table is not None:
-                text = "\n".join(" | ".join(row) for row in table.rows)
+                text = text_of(table)
         return replace(block, text=text, level=level, table=table)
 
     def _numbers(self, found: Any) -> tuple[float, ...] | None:

@@ -28,7 +28,7 @@ TABLE_NOISE = re.compile(
     r"[ \t]*(?:\\(?:begin|end)\{(?:table|figure|center|threeparttable)\*?\}(?:\[[^\[\]]{0,9}\])?"
     r"|\\centering|\\(?:small|footnotesize|scriptsize|label\{[^{}]{0,99}\}))[ \t]*$"
 )
-QUOTE = re.compile(r" {0,3}>[ \t]?")
+QUOTE = re.compile(r"^ {0,3}>[ \t]?")
 ESCAPED = re.compile(
     r"([ \t]*(?:\d{1,9}|\(\d{1,3}|[a-zA-Z])?)\\([#>*+\-|~`<$=_.)\u3001!\u2022\u25cf\u25aa\u00b7\\])"
 )

@@ -22,7 +22,7 @@ from qwenvl_kit.documents.reading.latex_text import plain_text
 from qwenvl_kit.documents.reading.markdown_tables import is_delimiter, read_markdown_table
 from qwenvl_kit.documents.reading.places import Place, place_of
 from qwenvl_kit.documents.reading.written import WrittenBlock, WrittenPage, inner_span
-from qwenvl_kit.documents.tables import Table
+from qwenvl_kit.documents.tables import Table, text_of
 
 _CLOSINGS = {"$$": "$$", "\\[": "\\]"}
 _PICTURES = ("image", "chart")
@@ -311,7 +311,7 @@ class _PageReader:
         self, content: str, start: int, stop: int, table: Table | None, told: list[str]
     ) -> None:
         self.warnings += told
-        text = content if table is None else "\n".join(" | ".join(row) for row in table.rows)
+        text = content if table is None else text_of(table)
         self._add("table", text, start, stop, table=table)
 
     def _list(self, _: str) -> None:

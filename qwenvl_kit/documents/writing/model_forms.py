@@ -73,28 +73,36 @@ def _element(block: Block, sides: Callable[[Box], Sequence[int]]) -> str:
     place = ""
     if block.box is not None:
         place = f' data-bbox="{" ".join(map(str, sides(block.box)))}"'
-    text = html(block.text)
-    if block.kind == "heading":
-        return f"<h{block.level or 1}{place}>{text}</h{block.level or 1}>"
-    if block.kind == "table" and block.table is not None:
-        return f"<table{place}>{table_html(block.table)}</table>"
-    if block.kind == "text":
-        return f"<p{place}>{_broken(text)}</p>"
+    if block.table is not None:
+        return _table(block, block.table, place)
     if block.kind == "list":
         return _list(block.text, place)
-    if block.kind == "code":
-        return f"<pre{place}>\n{text}</pre>"
+    text = html(block.text)
+    if block.kind in ("image", "chart"):
+        return _picture(block, place)
+    if block.kind in _PLAIN:
+        name = _PLAIN[block.kind] or f"h{block.level or 1}"
+        return f"<{name}{place}>{text if name == 'pre' else _broken(text)}</{name}>"
     if block.kind == "formula":
         return f'<div class="formula"{place}><img{place}/><div>${text}$</div></div>'
-    if block.kind == "chart" and block.table is not None:
-        return (
-            f'<div class="chart"{place}><img{place}/><table>{table_html(block.table)}</table></div>'
-        )
-    if block.kind in ("image", "chart"):
-        name = "image caption" if block.kind == "image" else "chart"
-        words = f"<p>{_broken(text)}</p>" if text else ""
-        return f'<div class="{name}"{place}><img{place}/>{words}</div>'
     return f'<div class="{block.kind.replace("_", " ")}"{place}>{_broken(text)}</div>'
+
+
+_PLAIN = {"heading": "", "text": "p", "code": "pre"}
+"""The elements of kinds that have one; that of a heading follows from its level."""
+
+
+def _table(block: Block, table: Table, place: str) -> str:
+    if block.kind == "chart":
+        rows = f"<table>{table_html(table)}</table>"
+        return f'<div class="chart"{place}><img{place}/>{rows}</div>'
+    return f"<table{place}>{table_html(table)}</table>"
+
+
+def _picture(block: Block, place: str) -> str:
+    name = "image caption" if block.kind == "image" else "chart"
+    words = f"<p>{_broken(html(block.text))}</p>" if block.text else ""
+    return f'<div class="{name}"{place}><img{place}/>{words}</div>'
 
 
 def _broken(text: str) -> str:

@@ -17,7 +17,7 @@ from qwenvl_kit.requests import Request
 from qwenvl_kit.results import Reply
 from qwenvl_kit.tasks.parse_document.asking import Asker, without_scores
 from qwenvl_kit.tasks.parse_document.halves import half_regions, merged_halves
-from qwenvl_kit.tasks.parse_document.prompts import TURNS, PageQuestion, turn_request
+from qwenvl_kit.tasks.parse_document.prompts import PageQuestion, degrees_of, turn_request
 from qwenvl_kit.tasks.parse_document.sources import SourcePage
 from qwenvl_kit.tasks.parse_document.turning import UPSIDE_DOWN, goes_upwards, turned, turned_back
 
@@ -148,7 +148,7 @@ class PageReader:
                 state.warnings += (f"its orientation is not known: {answer}",)
 
     def _turn(self, state: _State, reply: Reply) -> None:
-        degrees = TURNS[self.language].get(reply.text.strip(), 0)
+        degrees = degrees_of(reply.text, self.language)
         if degrees and reply.confidence is not None and reply.confidence < _TURN_CONFIDENCE:
             state.warnings += (f"it may be turned, but that is not sure ({reply.confidence:.0%})",)
         elif degrees:

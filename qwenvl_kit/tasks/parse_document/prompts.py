@@ -47,7 +47,7 @@ TURN_PROMPTS: Mapping[str, str] = MappingProxyType(
 )
 """The question about the orientation of a page."""
 
-TURNS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+_TURNS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
         "en": MappingProxyType({"up": 0, "down": 180, "left": 90, "right": 270}),
         "zh": MappingProxyType({"上": 0, "下": 180, "左": 90, "右": 270}),
@@ -132,8 +132,13 @@ def turn_request(part: ImagePart, language: str, request_id: str) -> Request:
         (Message.user(part, TURN_PROMPTS[language]),),
         id=request_id,
         sampling=Sampling(max_new_tokens=8),
-        constraint=Constraint.from_choices(TURNS[language]),
+        constraint=Constraint.from_choices(_TURNS[language]),
     )
+
+
+def degrees_of(answer: str, language: str) -> int:
+    """Return the degrees by which a page is to be turned clockwise, by the answer about it."""
+    return _TURNS[language].get(answer.strip(), 0)
 
 
 def page_sampling(sampling: Sampling | None) -> Sampling:
