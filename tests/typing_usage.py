@@ -63,6 +63,8 @@ from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
     Click,
+    Evidence,
+    EvidencedExtraction,
     Extraction,
     ask_number,
     ask_yes_no,
@@ -281,6 +283,14 @@ class Receipt:
 
 def typed_answers(chat: VisionChat) -> None:
     assert_type(extract(chat, "receipt.png", Receipt), Extraction[Receipt])
+    assert_type(extract(chat, "receipt.png", Receipt, evidence=False), Extraction[Receipt])
+    sourced = extract(chat, "receipt.pdf", Receipt, evidence=True, verify=True)
+    assert_type(sourced, EvidencedExtraction[Receipt])
+    assert_type(sourced.value.total, float)
+    assert_type(sourced.evidence["total"], Evidence)
+    assert_type(sourced.evidence["total"].box, Box | None)
+    assert_type(sourced.missing, tuple[str, ...])
+    sourced.draw(1).save("page.png")
     assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
     for value in stream_extract(chat, "receipt.png", Receipt):
         assert_type(value, Any)

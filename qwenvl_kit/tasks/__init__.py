@@ -13,6 +13,13 @@ Example:
 from inspect import isfunction as _isfunction
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments as _explains_wrong_arguments
+from qwenvl_kit.tasks.answer_from_document import (
+    CitedAnswer,
+    DocumentIndex,
+    RankedPage,
+    answer_from_document,
+    caption_pages,
+)
 from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
 from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
@@ -38,7 +45,13 @@ from qwenvl_kit.tasks.computer_use.next_action import Step, next_action
 from qwenvl_kit.tasks.count import count
 from qwenvl_kit.tasks.describe import Description, describe
 from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, document_qa
-from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
+from qwenvl_kit.tasks.extract import (
+    Evidence,
+    EvidencedExtraction,
+    Extraction,
+    extract,
+    stream_extract,
+)
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.parse_document import parse_document, parse_pages
@@ -53,6 +66,7 @@ from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
 __all__ = [
     "Answer",
     "Answers",
+    "CitedAnswer",
     "Claim",
     "Classification",
     "Click",
@@ -61,13 +75,17 @@ __all__ = [
     "Difference",
     "DocumentAnswer",
     "DocumentAnswers",
+    "DocumentIndex",
     "Done",
     "DragTo",
+    "Evidence",
+    "EvidencedExtraction",
     "Extraction",
     "Judgement",
     "MoveTo",
     "NumberAnswer",
     "PressKeys",
+    "RankedPage",
     "ReadTable",
     "ReadText",
     "Scroll",
@@ -82,10 +100,12 @@ __all__ = [
     "Wait",
     "Writing",
     "YesNo",
+    "answer_from_document",
     "ask_choice",
     "ask_number",
     "ask_video",
     "ask_yes_no",
+    "caption_pages",
     "chart_to_table",
     "classify",
     "compare",

@@ -27,11 +27,12 @@ from tests.docs.notebooks import (
 GROUPS = {
     "Start": ["loading", "asking", "budgets", "sampling"],
     "Tasks on pictures": [
-        *("describe", "locate", "classify", "extract", "read_text", "tables"),
+        *("describe", "locate", "classify", "extract", "evidence", "read_text", "tables"),
         *("compare", "translate", "writing"),
     ],
     "Documents, film and screens": [
-        *("documents", "parse_document", "video", "long_video", "streams", "screen"),
+        *("documents", "parse_document", "long_documents", "video", "long_video", "streams"),
+        "screen",
     ],
     "Trust": ["confidence", "judge"],
     "Many, tools and training": ["batches", "tools", "fine_tune", "evaluation"],
