@@ -170,7 +170,8 @@ def as_intrinsics(given: Intrinsics) -> CameraIntrinsics:
         names = ("fx", "fy", "cx", "cy")
         if set(given) != set(names):
             raise InputError(f"{dict(given)} was given", expected=_FORMS, where=_WHERE)
-        return CameraIntrinsics(*(given[name] for name in names))
+        fx, fy, cx, cy = (given[name] for name in names)
+        return CameraIntrinsics(fx, fy, cx, cy)
     return CameraIntrinsics.from_matrix(given)
 
 
