@@ -65,7 +65,8 @@ def draw_places(
 
     Args:
         image: the upright picture.
-        places: places in its pixels, or sketches of them. Places with the same label have the same colour.
+        places: places in its pixels, or sketches of them. Places with the same label have the same
+            colour.
         font: the path of a font file; None takes Pillow's own, or a font of this machine that has
             the characters of a label.
     """

@@ -40,6 +40,9 @@ class Places(Sequence[_Place], Generic[_Place]):
         policy: the rules for opening it.
     """
 
+    reads_flat = True
+    """True if it takes the boxes and points of an answer, and leaves out all others."""
+
     def __init__(
         self,
         places: Sequence[_Place],

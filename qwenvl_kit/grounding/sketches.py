@@ -56,7 +56,11 @@ Drawable: TypeAlias = Union[Box, PointMark, Polygon, Sketch]
 
 def sketch_of(place: Drawable) -> Sketch:
     """Return a box as a rectangle, a point as a dot, and an outline as a line around."""
-    return place if isinstance(place, Sketch) else Sketch(place.label, place.confidence, (_stroke_of(place),))
+    return (
+        place
+        if isinstance(place, Sketch)
+        else Sketch(place.label, place.confidence, (_stroke_of(place),))
+    )
 
 
 def sketch_of_path(label: str, marks: Sequence[PointMark]) -> Sketch:

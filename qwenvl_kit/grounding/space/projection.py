@@ -78,9 +78,7 @@ def inside_picture(segment: Segment, size: Size) -> Segment | None:
     )
 
 
-def _before_camera(
-    start: SpacePoint, stop: SpacePoint, camera: CameraIntrinsics
-) -> Segment | None:
+def _before_camera(start: SpacePoint, stop: SpacePoint, camera: CameraIntrinsics) -> Segment | None:
     """The picture of an edge, cut where it comes nearer than `NEAR_M`."""
     if start.z_m > stop.z_m:
         start, stop = stop, start
