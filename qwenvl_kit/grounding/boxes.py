@@ -128,7 +128,7 @@ class Polygon:
 
     @property
     def area_pixels(self) -> float:
-        """The area in square pixels (shoelace formula), of an outline that does not cross itself."""
+        """The area in square pixels (shoelace formula); parts that cross count against others."""
         xs, ys = [at.x_px for at in self.corners], [at.y_px for at in self.corners]
         following = zip(xs[1:] + xs[:1], ys[1:] + ys[:1])
         twice = sum(x * below - right * y for x, y, (right, below) in zip(xs, ys, following))

@@ -113,7 +113,17 @@ class Places(Sequence[_Place], Generic[_Place]):
 
     def _repr_html_(self) -> str:
         """Return the picture with the places on it, and a table of them."""
-        told = [count(len(self), "place"), f"picture of {self.image_size}", *self._facts()]
+        picture, told = self.picture_html()
+        facts_told = [count(len(self), "place"), f"picture of {self.image_size}", *self._facts()]
+        rows: list[list[Cell]] = [
+            [place.label, *self._cells(place), bar(place.confidence)] for place in self._places
+        ]
+        found = table(("label", *self._headings, "confidence"), rows) if rows else ""
+        return framed(picture, found, facts(*facts_told, *told), notes(self.warnings))
+
+    def picture_html(self) -> tuple[str, list[str]]:
+        """Return the picture with the places on it as HTML, and what is to tell of it."""
+        told = []
         try:
             drawing = drawing_of(self._whole(None), self._sketches())
             picture = figure(Shown(drawing.image, ""), SHOWN_PX)
@@ -121,12 +131,7 @@ class Places(Sequence[_Place], Generic[_Place]):
         except (QwenVLKitError, OSError) as error:
             picture = Html("")
             told.append(f"the picture cannot be shown: {error}")
-        rows: list[list[Cell]] = [
-            [place.label, *self._cells(place), bar(place.confidence)] for place in self._places
-        ]
-        found = table(("label", *self._headings, "confidence"), rows) if rows else ""
-        whole = f'<div class="qvk-whole">{picture.text}</div>'
-        return framed(whole, found, facts(*told), notes(self.warnings))
+        return f'<div class="qvk-whole">{picture.text}</div>', told
 
     _headings: tuple[str, ...] = ("point in px",)
     """The headings of the columns between a label and its confidence."""

@@ -15,6 +15,7 @@ from qwenvl_kit.grounding.space.checks import (
     named,
     num_written,
     with_positive_sizes,
+    within_sight,
     without_repeats,
 )
 from qwenvl_kit.grounding.space.found import Boxes3D
@@ -117,7 +118,9 @@ def locate_3d(
 def _checked(search: PlaceSearch, camera: CameraIntrinsics) -> tuple[list[Box3D], list[str]]:
     """The boxes of an answer, and what is odd about each."""
     written = search.written
-    boxes, told = without_repeats(search.mapper.boxes_3d(written.boxes_3d))
+    sound, left_out = within_sight(search.mapper.boxes_3d(written.boxes_3d))
+    boxes, repeated = without_repeats(sound)
+    told = [*left_out, *repeated]
     unread = num_written(search.reply.text) - len(written.boxes_3d)
     if unread > 0:
         told.append(f"{unread} of {unread + len(written.boxes_3d)} boxes could not be read")

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from qwenvl_kit.display.text import shortened
 from qwenvl_kit.geometry import Size
 from qwenvl_kit.grounding.boxes import Box3D
 from qwenvl_kit.grounding.space.intrinsics import CameraIntrinsics
 
 _KEY = re.compile(r"[\"']bbox_3d[\"']\s*:")
 _FULL_TURN_DEGREES = 360.0
+_FARTHEST_M = 1e6
+"""The most metres that a number of a box may have: no camera sees farther on the ground."""
 
 
 def num_written(text: str) -> int:
@@ -31,8 +34,18 @@ def without_repeats(boxes: Sequence[Box3D]) -> tuple[list[Box3D], list[str]]:
         first.setdefault(replace(box, confidence=None), box)
     kept = list(first.values())
     repeats = len(boxes) - len(kept)
-    told = [f"{repeats} boxes repeat another exactly; left out"] if repeats else []
+    told = [f"exact repeats of another box, left out: {repeats}"] if repeats else []
     return kept, told
+
+
+def within_sight(boxes: Sequence[Box3D]) -> tuple[list[Box3D], list[str]]:
+    """Return the boxes whose numbers can be those of a scene, and a warning for each other one."""
+    told = [
+        f"{_quoted(box.label)}: numbers too large for a scene; left out"
+        for box in boxes
+        if not _is_within(box)
+    ]
+    return [box for box in boxes if _is_within(box)], told
 
 
 def with_positive_sizes(box: Box3D) -> Box3D:
@@ -60,6 +73,15 @@ def faults_of(box: Box3D, camera: CameraIntrinsics, size: Size) -> Iterator[str]
         yield "partly behind the camera; that part is not drawn"
 
 
+def _is_within(box: Box3D) -> bool:
+    lengths = (box.x_m, box.y_m, box.z_m, box.x_size_m, box.y_size_m, box.z_size_m)
+    return all(abs(length) <= _FARTHEST_M for length in lengths)
+
+
 def named(index: int, box: Box3D, fault: str) -> str:
     """Return a fault with the number of its box, from 1 on, and its label."""
-    return f"box {index + 1} ({json.dumps(box.label, ensure_ascii=False)}): {fault}"
+    return f"box {index + 1} ({_quoted(box.label)}): {fault}"
+
+
+def _quoted(label: str) -> str:
+    return json.dumps(shortened(label, 40), ensure_ascii=False)
