@@ -97,7 +97,7 @@ class Places(Sequence[_Place], Generic[_Place]):
         return draw_places(self._whole(image), self._sketches(), font)
 
     def _sketches(self) -> list[Drawable]:
-        """What is drawn, place by place."""
+        """The drawings of all places, in their order."""
         return [place for place in self._places if not isinstance(place, Box3D)]
 
     def _whole(self, image: PIL.Image.Image | None) -> PIL.Image.Image:
@@ -137,7 +137,7 @@ class Places(Sequence[_Place], Generic[_Place]):
     """The headings of the columns between a label and its confidence."""
 
     def _cells(self, place: _Place) -> tuple[str, ...]:
-        """What stands under these headings."""
+        """The cells of a place under these headings."""
         return (centre_of(place),) if isinstance(place, PointMark) else ()
 
     def _facts(self) -> tuple[str, ...]:

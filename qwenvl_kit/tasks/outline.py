@@ -28,6 +28,9 @@ those of public answers of Qwen3-VL."""
 _MAX_TOKENS = 2048
 """Room for about ten outlines of thirty corners."""
 
+_LEAST_PIXELS = 0.5
+"""The area below which an outline is a line or a point."""
+
 
 def outline(
     chat: VisionChat,
@@ -94,4 +97,4 @@ def _around(box: Box) -> Polygon:
 
 
 def _is_flat(outline: Polygon) -> bool:
-    return outline.area_pixels == 0
+    return outline.area_pixels < _LEAST_PIXELS

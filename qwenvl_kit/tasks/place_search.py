@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import UnsupportedFeatureError
-from qwenvl_kit.families import PlaceKind
 from qwenvl_kit.grounding.coordinates import PlaceMapper
 from qwenvl_kit.grounding.place_parser import WrittenPlace, parse_places
 from qwenvl_kit.grounding.places import Places
@@ -24,14 +23,14 @@ UNCONSTRAINED = "the backend cannot constrain answers; the answer was read as it
 _Places = TypeVar("_Places", bound=Places[Any])
 
 
-def check_trained(chat: VisionChat, kind: PlaceKind, what: str, hint: str) -> None:
+def check_trained(chat: VisionChat, kind: str, what: str, hint: str) -> None:
     """Refuse a task whose answer would be noise.
 
     Args:
         chat: the model to ask.
         kind: the kind of place that the task needs.
         what: the places in words, for the error.
-        hint: what to try instead.
+        hint: another thing to try.
 
     Raises:
         UnsupportedFeatureError: the family was not trained to write this kind of place.
@@ -65,7 +64,7 @@ class PlaceSearch:
         plan: the plan of the picture.
         source: the source of the picture.
         written: the places as they are written in the answer.
-        mapper: what maps them to pixels of the upright original.
+        mapper: the map from their numbers to pixels of the upright original.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class PlaceSearch:
         Args:
             kind: the class of the collection.
             places: the places that were found.
-            warnings: what the task has to tell, besides what was wrong in the answer.
+            warnings: messages of the task itself, besides those about the answer.
             more: further arguments of the class.
         """
         return kind(
@@ -130,7 +129,7 @@ class PlaceSearch:
         )
 
     def _mapped(self, kind: type[Places[Any]]) -> list[str]:
-        """What is to tell of the places and of the end of the answer."""
+        """Messages about the places and about the end of the answer."""
         told = [*self.mapper.warnings]
         if kind.reads_flat and self.written.places and self.written.polygons:
             told.append("outlines in addition to boxes or points; `read_places` gives them")

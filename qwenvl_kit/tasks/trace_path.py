@@ -45,7 +45,7 @@ def trace_path(
     Args:
         chat: the model to ask.
         image: the picture; if it is an `ImagePart` with a crop, only the crop is seen.
-        goal: what is to be done, in words.
+        goal: the thing to do, in words.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{goal}` in it is replaced by the goal.
         sampling: the generation settings; None is greedy.

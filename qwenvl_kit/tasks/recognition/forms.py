@@ -39,7 +39,7 @@ PROMPTS = MappingProxyType(
 
 _BOX = "bbox_2d"
 _SIDE = MappingProxyType({"type": "integer", "minimum": 0, "maximum": 99_999})
-_WORD_END = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
+_WORD_END = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
 _Value = TypeVar("_Value")
 
@@ -140,6 +140,8 @@ class TypedForm:
                 "names or attributes were given beside a type",
                 expected="fields of the type, such as name_zh",
             )
+        if wanted is None:
+            raise SchemaError("what=None was given", expected="things in words, or a type")
         self._target: Target[Any] = Target(wanted)
         self._language = language
         words = " ".join(_WORD_END.sub(" ", self._target.name).split()).lower()

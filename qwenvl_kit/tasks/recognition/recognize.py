@@ -50,7 +50,7 @@ def recognize(
 def recognize(
     chat: VisionChat,
     image: Media,
-    what: type[_Value] | Mapping[str, Any],
+    what: type[_Value],
     *,
     names: None = None,
     attributes: Sequence[str] = (),
@@ -60,6 +60,22 @@ def recognize(
     sampling: Sampling | None = None,
     budget: BudgetChoice | None = None,
 ) -> Recognitions[_Value]: ...
+
+
+@overload
+def recognize(
+    chat: VisionChat,
+    image: Media,
+    what: Mapping[str, Any],
+    *,
+    names: None = None,
+    attributes: Sequence[str] = (),
+    kind: str | None = None,
+    language: Language = "en",
+    prompt: str | None = None,
+    sampling: Sampling | None = None,
+    budget: BudgetChoice | None = None,
+) -> Recognitions[Any]: ...
 
 
 def recognize(
