@@ -93,7 +93,7 @@ def _fill(mask: numpy.typing.NDArray[numpy.bool_], outline: Polygon) -> None:
 class Path(Places[PointMark]):
     """The points of a path in their order; see `Places` for its attributes.
 
-    It draws the path as a line with a dot on each point and a head at its end.
+    It draws the path as a line with a dot on each point and a head at the last one.
     """
 
     @property

@@ -44,7 +44,7 @@ class Sketch:
 
     def area(self, line_px: int) -> Area:
         """The rectangle that its strokes take, for lines of a width."""
-        around = 2.5 * line_px if all(each.shape == "dot" for each in self.strokes) else 0.0
+        around = 2.5 * line_px if any(each.shape == "dot" for each in self.strokes) else 0.0
         points = [at for stroke in self.strokes for at in stroke.points]
         xs, ys = [at.x_px for at in points], [at.y_px for at in points]
         return Area(min(xs) - around, min(ys) - around, max(xs) + around, max(ys) + around)
@@ -64,10 +64,11 @@ def sketch_of(place: Drawable) -> Sketch:
 
 
 def sketch_of_path(label: str, marks: Sequence[PointMark]) -> Sketch:
-    """Return points as a path from the first to the last, with a dot on each."""
+    """Return points as a path with a dot on each and a head at the last one."""
     points = tuple(Point(mark.x_px, mark.y_px) for mark in marks)
-    path = (Stroke("arrow", points),) if len(points) > 1 else ()
-    return Sketch(label, None, (*path, *_dots(points)))
+    if len(points) < 2:
+        return Sketch(label, None, _dots(points))
+    return Sketch(label, None, (Stroke("arrow", points), *_dots(points[:-1])))
 
 
 def _stroke_of(place: Box | PointMark | Polygon) -> Stroke:
