@@ -77,7 +77,7 @@ class Polygons(Places[Polygon]):
 
 
 def _fill(mask: numpy.typing.NDArray[numpy.bool_], outline: Polygon) -> None:
-    """Set the pixels inside in a mask of the shape (H, W): an odd number of edges is on their left."""
+    """Set the pixels inside, in a mask (H, W): those with an odd number of edges on their left."""
     import numpy
 
     rows, columns = (numpy.arange(side) + 0.5 for side in mask.shape)

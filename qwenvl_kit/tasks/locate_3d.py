@@ -30,8 +30,8 @@ from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
 PROMPTS = MappingProxyType(
     {
         "en": "Find {what} in this image. For each one, provide its 3D bounding box. The output "
-        'format required is JSON: `[{"bbox_3d":[x_center, y_center, z_center, x_size, y_size, '
-        'z_size, roll, pitch, yaw],"label":"category"}]`.',
+        'format required is JSON: [{"bbox_3d":[x_center, y_center, z_center, x_size, y_size, '
+        'z_size, roll, pitch, yaw],"label":"category"}].',
         "zh": "在提供的图像里定位{what}，输出对应的三维边界框。格式为："
         '[{"bbox_3d":[x_center, y_center, z_center, x_size, y_size, z_size, roll, pitch, yaw],'
         '"label":"类别"}]。',

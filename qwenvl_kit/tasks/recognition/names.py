@@ -10,7 +10,7 @@ from typing import Any
 from qwenvl_kit.errors import MessageError
 from qwenvl_kit.grounding.key_names import plain_name
 
-LANGUAGES = MappingProxyType(
+_LANGUAGES = MappingProxyType(
     {
         "en": ("English", "英文"),
         "zh": ("Chinese", "中文"),
@@ -56,7 +56,7 @@ class NamedIn:
 
     def words(self, language: str) -> str:
         """The language's own name, in English or in Chinese."""
-        english, chinese = LANGUAGES.get(self.code, (self.code, self.code))
+        english, chinese = _LANGUAGES.get(self.code, (self.code, self.code))
         return chinese if language == "zh" else english
 
     def name_in(self, fields: Mapping[str, Any]) -> str:
@@ -75,7 +75,7 @@ class NamedIn:
 
     def _known_as(self) -> Iterator[str]:
         yield plain_name(self.code)
-        yield from map(plain_name, LANGUAGES.get(self.code, ()))
+        yield from map(plain_name, _LANGUAGES.get(self.code, ()))
         yield from _ALIASES.get(self.code, ())
 
 
