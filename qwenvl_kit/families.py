@@ -64,6 +64,8 @@ class Family:
         vision_start_token, vision_end_token: tokens before and after the placeholder.
         box_format: format in which it writes bounding boxes.
         coordinates: unit of the coordinates of boxes and points.
+        calls_image_tools: True if it was trained to zoom into pictures by calls of a tool while it
+            thinks (cookbook `think_with_images.ipynb` of Qwen3-VL).
         sampling: sampling that the publisher recommends, for checkpoints that set none.
         thinking_sampling: the same for answers with thinking.
         needs_tokenizer_json: True if transformers reads the vocabulary from tokenizer.json alone.
@@ -99,6 +101,7 @@ class Family:
     vision_end_token: str = "<|vision_end|>"
     box_format: BoxFormat = "json"
     coordinates: Coordinates = "thousandths"
+    calls_image_tools: bool = False
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
@@ -146,6 +149,7 @@ _QWEN3_VL = Family(
     model_class="Qwen3VLForConditionalGeneration",
     since_transformers="4.57",
     patch_side_px=16,
+    calls_image_tools=True,
     tensor_name_parts=("deepstack_merger_list.",),
     video_layout="timestamped groups",
     video_limit_scope="video",

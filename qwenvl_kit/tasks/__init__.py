@@ -43,6 +43,9 @@ from qwenvl_kit.tasks.count import count
 from qwenvl_kit.tasks.describe import Description, describe
 from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, document_qa
 from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
+from qwenvl_kit.tasks.image_tools.image_answer import ImageAnswer, ImageStep
+from qwenvl_kit.tasks.image_tools.thinking import think_with_images
+from qwenvl_kit.tasks.image_tools.zooming import zoom_answer
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
@@ -67,6 +70,8 @@ __all__ = [
     "Done",
     "DragTo",
     "Extraction",
+    "ImageAnswer",
+    "ImageStep",
     "Judgement",
     "LongPress",
     "MoveTo",
@@ -110,8 +115,10 @@ __all__ = [
     "read_text",
     "stream_extract",
     "summarize_video",
+    "think_with_images",
     "translate_text_in_image",
     "write_from_image",
+    "zoom_answer",
 ]
 
 for _name in __all__:

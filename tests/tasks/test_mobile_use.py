@@ -193,8 +193,8 @@ PUBLISHED = {
         ("the call stood without <tool_call>",),
     ),
     "a fenced call without its tags": (
-        '```json\n{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [254, 830]}}'
-        "\n```",
+        '```json\n{"name": "mobile_use", "arguments": '
+        '{"action": "click", "coordinate": [254, 830]}}\n```',
         Click(_at(254, 830)),
         ("the call stood without <tool_call>",),
     ),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import AnswerError, MessageError
-from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Point
 from qwenvl_kit.grounding.coordinates import PARTS, PlaceMapper
 from qwenvl_kit.grounding.place_parser import parse_places
@@ -37,7 +37,7 @@ class ReadAction:
     warnings: tuple[str, ...]
 
 
-def read_action(reply: Reply, family: Family, device: Device) -> ReadAction:
+def read_action(reply: Reply, chat: VisionChat, device: Device) -> ReadAction:
     """Return the first action that a reply calls.
 
     A call without `<tool_call>` around it counts if the answer is that call alone: nothing is done
@@ -47,19 +47,19 @@ def read_action(reply: Reply, family: Family, device: Device) -> ReadAction:
         AnswerError: there is none, or it cannot be read; the error has the `reply`.
     """
     try:
-        return _Reading(reply, family, device).action()
+        return _Reading(reply, chat, device).action()
     except AnswerError as error:
         error.reply = reply
         raise
 
 
 class _Reading:
-    def __init__(self, reply: Reply, family: Family, device: Device) -> None:
+    def __init__(self, reply: Reply, chat: VisionChat, device: Device) -> None:
         self._reply, self._device = reply, device
         self._text = reply.text if reply.raw_text is None else reply.raw_text
         self._written = parse_places(self._text).places
-        self._mapper = PlaceMapper(reply.plan.images[0], family, reply, "")
-        is_relative = family.coordinates == "thousandths"
+        self._mapper = PlaceMapper(reply.plan.images[0], chat.family, reply, "")
+        is_relative = chat.family.coordinates == "thousandths"
         self._scale = PARTS / device.parts if is_relative else 1.0
         self._sure: list[float] = []
 

@@ -47,7 +47,8 @@ RESPONSE_FORMATS = MappingProxyType(
         "- Be brief: one sentence for Action.\n"
         "- Do not output anything else outside those parts.\n"
         "- If finishing, use action=terminate in the tool call.",
-        "zh": "# 回答格式\n\n每一步的回答格式：\n1) Action: 用一句简短的祈使句说明要在界面上做什么。\n"
+        "zh": "# 回答格式\n\n每一步的回答格式：\n"
+        "1) Action: 用一句简短的祈使句说明要在界面上做什么。\n"
         "2) 一个 <tool_call>...</tool_call> 块，其中只有调用。\n\n"
         "规则：\n- 严格按照 Action、<tool_call> 的顺序输出。\n- 简明：Action 用一句话。\n"
         "- 不要输出其他内容。\n- 任务结束时，在调用中使用 action=terminate。",
@@ -65,7 +66,8 @@ MOBILE_RESPONSE_FORMATS = MappingProxyType(
         "- Be brief: one sentence for Thought, one for Action.\n"
         "- Do not output anything else outside those three parts.\n"
         "- If finishing, use action=terminate in the tool call.",
-        "zh": "# 回答格式\n\n每一步的回答格式：\n1) Thought: 用一句话简要说明下一步的理由（不要多步推理）。\n"
+        "zh": "# 回答格式\n\n每一步的回答格式：\n"
+        "1) Thought: 用一句话简要说明下一步的理由（不要多步推理）。\n"
         "2) Action: 用一句简短的祈使句说明要在界面上做什么。\n"
         "3) 一个 <tool_call>...</tool_call> 块，其中只有调用。\n\n"
         "规则：\n- 严格按照 Thought、Action、<tool_call> 的顺序输出。\n"

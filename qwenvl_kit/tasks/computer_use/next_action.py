@@ -116,7 +116,7 @@ def next_action(
         sampling=sampling or Sampling(max_new_tokens=_MAX_TOKENS),
         budget=budget,
     )
-    return _step(read_action(reply, chat.family, kind), reply)
+    return _step(read_action(reply, chat, kind), reply)
 
 
 def _display(chat: VisionChat, kind: Device, resized: Size) -> Size:
