@@ -64,6 +64,8 @@ from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
     Click,
     Extraction,
+    ImageAnswer,
+    Swipe,
     ask_number,
     ask_yes_no,
     classify,
@@ -80,7 +82,9 @@ from qwenvl_kit.tasks import (
     read_text,
     stream_extract,
     summarize_video,
+    think_with_images,
     translate_text_in_image,
+    zoom_answer,
 )
 from qwenvl_kit.training import (
     AdapterRecord,
@@ -375,6 +379,18 @@ def tools(chat: VisionChat) -> None:
         chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
     for unread in reply.unread_calls:
         assert_type(unread.reason, str)
+
+
+def looking(chat: VisionChat) -> None:
+    answer = think_with_images(chat, ["a.png", "b.png"], "Where?", tools=["zoom"], max_steps=3)
+    assert_type(answer, ImageAnswer)
+    assert_type(answer.steps[0].box, Box | None)
+    assert_type(answer.regions(1), Boxes)
+    assert_type(zoom_answer(chat, "a.png", "What?", what="the sign").boxes(), Boxes)
+    step = next_action(chat, "a.png", "Go.", device="mobile")
+    if isinstance(step.action, Swipe):
+        assert_type(step.action.start, Point)
+    assert_type(step.thought, str)
 
 
 def explaining(chat: VisionChat) -> None:

@@ -28,9 +28,11 @@ GROUPS = {
     "Start": ["loading", "asking", "budgets", "sampling"],
     "Tasks on pictures": [
         *("describe", "locate", "classify", "extract", "read_text", "tables"),
-        *("compare", "translate", "writing"),
+        *("compare", "translate", "writing", "zooming"),
     ],
-    "Documents, film and screens": ["documents", "video", "long_video", "streams", "screen"],
+    "Documents, film and screens": [
+        *("documents", "video", "long_video", "streams", "screen", "mobile"),
+    ],
     "Trust": ["confidence", "judge"],
     "Many, tools and training": ["batches", "tools", "fine_tune", "evaluation"],
 }
