@@ -22,6 +22,7 @@ for row in range(6):
 
 
 def answer(thought, action, call):
+    """An answer in the form of Qwen3-VL."""
     return (
         f"Thought: {thought}\nAction: {action}\n<tool_call>\n"
         f'{{"name": "mobile_use", "arguments": {call}}}\n</tool_call>'
