@@ -330,6 +330,20 @@ def test_labels_may_be_numbered_bold_or_chinese(text):
     assert (step.thought, step.said) == ("先打开。", "打开设置。")
 
 
+def test_thoughts_in_tags_of_their_own_are_kept():
+    # MAI-UI, which is built on Qwen3-VL.
+    step = _step(f"<thinking>\nThought: It is on top.\n</thinking>\n{_call(action='wait', time=1)}")
+    assert (step.thought, step.said) == ("It is on top.", "")
+    step = _step(f"<thinking>先打开。</thinking>\nAction: 打开。\n{_call(action='wait', time=1)}")
+    assert (step.thought, step.said) == ("先打开。", "打开。")
+
+
+def test_a_drag_with_two_places_is_an_error_as_its_beginning_is_not_clear():
+    call = _call("computer_use", action="left_click_drag", coordinate=[1, 2], coordinate2=[3, 4])
+    with pytest.raises(AnswerError, match="coordinate2"):
+        _step(call, "computer")
+
+
 @pytest.mark.parametrize("device", ["phone", "", None])
 def test_an_unknown_device_is_refused_before_anything_is_asked(device):
     backend = ScriptedBackend([])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import PIL.Image
 import pytest
@@ -22,6 +23,7 @@ from qwenvl_kit.prompts.tool_template import offered_tools
 from qwenvl_kit.tasks import think_with_images
 from tests.tasks.test_image_views import numbered, place_of
 
+RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
 STREET = numbered(2000, 1500)
 TRAINED = [name for name, family in FAMILIES.items() if family.calls_image_tools]
 
@@ -320,9 +322,22 @@ def test_a_model_that_never_stops_gives_its_steps_and_the_reason():
 
 def test_many_calls_in_one_reply_are_made_up_to_the_limit():
     result, backend = _think(_zoom([0, 0, 100, 100]) * 20, "Here.", max_steps=3)
-    assert sum(step.picture is not None for step in result.steps) == 3
+    assert [step.picture is not None for step in result.steps] == [True] * 3
+    assert result.warnings == ("more than 3 calls; the others were not made",)
     assert len(backend.requests[1].plan.images) == 4
     assert result.text == "Here."
+
+
+def test_a_flood_of_calls_that_cannot_be_read_is_bounded_and_ends():
+    result, backend = _think("<tool_call>" * 5000, "Here.")
+    assert result.text == "Here."
+    assert len(result.steps) == 8
+    assert len(backend.requests[1].messages) < 20
+
+
+def test_a_long_label_is_shortened():
+    result, _ = _think(_zoom([0, 0, 500, 500], label="x" * 100_000), "Here.")
+    assert len(result.steps[0].label) < 130
 
 
 def test_a_conversation_that_outgrows_the_context_keeps_its_steps():
@@ -373,6 +388,37 @@ def test_what_was_looked_at_can_be_seen_in_a_notebook_and_nothing_in_it_runs():
 def test_wrong_arguments_are_refused_before_anything_is_asked(options, error):
     with pytest.raises(error):
         _think(**options)
+
+
+def _recorded(name, is_wanted=lambda case: True):
+    path = RECORDED / name
+    if not path.exists():
+        return [pytest.param(None, marks=pytest.mark.skip(reason=f"there is no {path}"))]
+    held = json.loads(path.read_text(encoding="utf-8"))
+    cases = held["cases"] if isinstance(held, dict) else held
+    return [pytest.param(case, id=case["name"]) for case in cases if is_wanted(case)]
+
+
+def _has_boxes(case):
+    return case["family"] == "qwen3_vl" and "boxes" in case
+
+
+@pytest.mark.parametrize("case", _recorded("calls.json"))
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen3_5"])
+def test_a_recorded_form_of_calls_is_a_step_or_is_told(case, family):
+    zoom = case["text"].replace("tree", "image_zoom_in_tool")
+    result, _ = _think(zoom, zoom, "Here.", family=family)
+    assert len(result.steps) >= len(case["calls"])
+    assert result.warnings
+    assert result.error is None
+
+
+@pytest.mark.parametrize("case", _recorded("places.json", _has_boxes))
+def test_recorded_places_of_an_answer_are_boxes_in_the_original(case):
+    result, _ = _think(case["text"], images=numbered(1000, 500))
+    found = [_sides(box) for box in result.boxes()]
+    wanted = [(x1, y1 / 2, x2, y2 / 2) for x1, y1, x2, y2 in case["boxes"]]
+    assert [pytest.approx(box) for box in wanted] == found
 
 
 @settings(deadline=None, max_examples=60)

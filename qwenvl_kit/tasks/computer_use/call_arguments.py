@@ -101,6 +101,12 @@ class CallArguments:
         """A place, in pixels of the screenshot."""
         return self._to_screenshot(self._numbers(name))
 
+    def only_place(self) -> Point:
+        """The place of a call that has one; of two it is not clear where a movement begins."""
+        if self._given.get("coordinate2") is not None:
+            raise self._bad("coordinate2", "one place, to which the pointer is dragged")
+        return self.place()
+
     def ends(self) -> tuple[Point, Point]:
         """The two ends of a movement, of which both may stand in the first argument."""
         numbers = self._numbers("coordinate")

@@ -82,7 +82,7 @@ _ACTIONS: Mapping[str, ActionKind] = MappingProxyType(
         "left_click": _click("click with the left button at `coordinate`", "left"),
         "left_click_drag": ActionKind(
             "drag with the left button from the pointer to `coordinate`",
-            lambda given: DragTo(given.place()),
+            lambda given: DragTo(given.only_place()),
         ),
         "right_click": _click("click with the right button at `coordinate`", "right"),
         "middle_click": _click("click with the middle button at `coordinate`", "middle"),

@@ -10,6 +10,9 @@ _LABEL = re.compile(
     r"[ \t]{0,8}[:：]\*{0,2}",
     re.IGNORECASE | re.MULTILINE,
 )
+_TAG = re.compile(r"</?(?:thinking|thought|reason)>", re.IGNORECASE)
+"""The tags that models built on Qwen put around their thoughts (MAI-UI)."""
+
 _THOUGHTS = ("thought", "思考", "想法")
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("「", "」"))
 
@@ -30,9 +33,14 @@ class SaidWords:
 def read_words(text: str) -> SaidWords:
     """Return thought and action of an answer without its call (cookbook `mobile_agent.ipynb`).
 
-    What stands before the first label belongs to the thought. A label that comes again begins a
-    new line of the same part.
+    What stands before the first label, or in tags of thoughts, belongs to the thought. A label that
+    comes again begins a new line of the same part.
     """
+    tags = [*_TAG.finditer(text)]
+    if len(tags) > 1:  # words up to the last tag are thoughts
+        inside, after = text[: tags[-1].start()], text[tags[-1].end() :]
+        thought, rest = read_words(_TAG.sub("", inside)), read_words(_TAG.sub("", after))
+        return SaidWords(_joined([thought.thought, thought.action, rest.thought]), rest.action)
     labels = [*_LABEL.finditer(text)]
     if not labels:
         return SaidWords("", text.strip())

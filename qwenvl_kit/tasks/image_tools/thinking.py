@@ -173,7 +173,7 @@ class _Look:
         for number, call in enumerate(reply.tool_calls):
             thought = _words_of(reply) if number == 0 else ""
             results.append(Message("tool", self._result(call, reply, thought)))
-        for unread in reply.unread_calls:
+        for unread in reply.unread_calls[: self._rules.max_steps]:
             self._steps.append(_failed(reply, "", "", unread.reason))
             told = f"Error: this call was not understood, as {unread.reason}. Write it again."
             results.append(Message("tool", (TextPart(told),)))
@@ -186,9 +186,12 @@ class _Look:
         self, call: ToolCall, reply: Reply, thought: str
     ) -> tuple[ImagePart | TextPart, ...]:
         """The result of one call: a part of a picture, or the reason why there is none."""
+        if len(self._steps) >= self._rules.max_steps:  # each call needs a result
+            self._warnings[f"more than {self._rules.max_steps} calls; the others were not made"] = (
+                None
+            )
+            return (TextPart(f"Error: {_NO_MORE}"),)
         try:
-            if len(self._steps) >= self._rules.max_steps:
-                raise AnswerError(_NO_MORE)
             step = self._step(call, reply, thought)
         except AnswerError as error:
             self._steps.append(_failed(reply, call.name, thought, str(error)))

@@ -20,6 +20,7 @@ _BEYOND = 0.02
 
 _MAX_DEGREES = 3600.0
 _SHOWN = 120
+"""The most characters of a label, and of a value in an error; the reply has all of them."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def read_call(
     """
     label = call.arguments.get("label")
     label = label if isinstance(label, str) else ""
+    label = label if len(label) <= _SHOWN else f"{label[:_SHOWN]}..."
     if call.name == ROTATE:
         angle = _number("angle", call.arguments.get("angle"))
         if abs(angle) > _MAX_DEGREES:
