@@ -9,7 +9,6 @@ from types import MappingProxyType
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import (
     AnswerError,
-    ContextLengthError,
     InputError,
     MessageError,
     QwenVLKitError,
@@ -97,7 +96,8 @@ def think_with_images(
         UnsupportedFeatureError: the family was not trained for it; `zoom_answer` is for all.
         MessageError: there is no question or picture, or a tool is not known.
         InputError: `max_steps` is not a whole number above 0, or a picture cannot be used.
-        GenerationError: the model failed.
+        GenerationError: the model failed at its first reply. What fails later is `error` of the
+            result, which has the steps so far.
     """
     _check(chat, tools, max_steps)
     text = checked_words(question, "a question", "question")
@@ -159,10 +159,10 @@ class _Look:
             self._warnings |= dict.fromkeys(reply.warnings)
             if len(self._steps) >= self._rules.max_steps:
                 return self._ended(reply, _limit_error(self._rules.max_steps))
-            messages = (*messages, as_message(reply), *self._made(reply))
             try:
+                messages = (*messages, as_message(reply), *self._made(reply))
                 latest = self._chat.ask(messages, sampling=sampling, budget=budget)
-            except ContextLengthError as error:
+            except QwenVLKitError as error:  # the steps are kept
                 return self._ended(reply, error)
             reply, is_repeated = latest, latest.text == reply.text
         return self._ended(reply, None)
