@@ -68,6 +68,8 @@ from qwenvl_kit.tasks import (
     Evidence,
     EvidencedExtraction,
     Extraction,
+    ImageAnswer,
+    Swipe,
     Thing,
     ask_choice,
     ask_number,
@@ -89,8 +91,10 @@ from qwenvl_kit.tasks import (
     recognize,
     stream_extract,
     summarize_video,
+    think_with_images,
     trace_path,
     translate_text_in_image,
+    zoom_answer,
 )
 from qwenvl_kit.training import (
     AdapterRecord,
@@ -404,6 +408,18 @@ def tools(chat: VisionChat) -> None:
         chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
     for unread in reply.unread_calls:
         assert_type(unread.reason, str)
+
+
+def looking(chat: VisionChat) -> None:
+    answer = think_with_images(chat, ["a.png", "b.png"], "Where?", tools=["zoom"], max_steps=3)
+    assert_type(answer, ImageAnswer)
+    assert_type(answer.steps[0].box, Box | None)
+    assert_type(answer.regions(1), Boxes)
+    assert_type(zoom_answer(chat, "a.png", "What?", what="the sign").boxes(), Boxes)
+    step = next_action(chat, "a.png", "Go.", device="mobile")
+    if isinstance(step.action, Swipe):
+        assert_type(step.action.start, Point)
+    assert_type(step.thought, str)
 
 
 def explaining(chat: VisionChat) -> None:

@@ -36,9 +36,13 @@ from qwenvl_kit.tasks.computer_use.actions import (
     Click,
     Done,
     DragTo,
+    LongPress,
     MoveTo,
+    OpenApp,
     PressKeys,
     Scroll,
+    Swipe,
+    SystemButton,
     TypeText,
     Wait,
 )
@@ -53,6 +57,9 @@ from qwenvl_kit.tasks.extract import (
     extract,
     stream_extract,
 )
+from qwenvl_kit.tasks.image_tools.image_answer import ImageAnswer, ImageStep
+from qwenvl_kit.tasks.image_tools.thinking import think_with_images
+from qwenvl_kit.tasks.image_tools.zooming import zoom_answer
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.locate_3d import locate_3d
@@ -87,9 +94,13 @@ __all__ = [
     "Evidence",
     "EvidencedExtraction",
     "Extraction",
+    "ImageAnswer",
+    "ImageStep",
     "Judgement",
+    "LongPress",
     "MoveTo",
     "NumberAnswer",
+    "OpenApp",
     "PressKeys",
     "RankedPage",
     "ReadTable",
@@ -98,6 +109,8 @@ __all__ = [
     "Recognized",
     "Scroll",
     "Step",
+    "Swipe",
+    "SystemButton",
     "TextLine",
     "TextPair",
     "Thing",
@@ -137,9 +150,11 @@ __all__ = [
     "recognize",
     "stream_extract",
     "summarize_video",
+    "think_with_images",
     "trace_path",
     "translate_text_in_image",
     "write_from_image",
+    "zoom_answer",
 ]
 
 for _name in __all__:
