@@ -168,6 +168,11 @@ def test_loose_text_is_a_block_of_its_own() -> None:
     ]
 
 
+def test_an_answer_in_prose_is_told() -> None:
+    page = read_html_page("I am sorry, I cannot read this page.")
+    assert page.warnings == ("the answer holds no HTML; it is given as text",)
+
+
 def test_the_span_of_a_block_is_its_content() -> None:
     text = '```html\n<p data-bbox="1 2 3 4">a &amp; b</p>\n```'
     block = only(text)

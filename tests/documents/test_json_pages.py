@@ -37,6 +37,7 @@ def test_entries_are_blocks_with_boxes_and_kinds() -> None:
             "the category 'odd' is not known; it is given as text",
         ),
         ('[{"a": 1}]', "an entry without a text and a place"),
+        ('[{"text": null, "bbox_2d": null}]', "an entry without a text and a place"),
         ("I see a page.", "the answer holds no JSON"),
     ],
 )

@@ -125,6 +125,11 @@ def test_an_answer_that_is_cut_is_read_as_far_as_it_goes(text: str, warning: str
     assert page.blocks
 
 
+def test_a_table_that_is_not_closed_ends_at_an_empty_line() -> None:
+    page = read_markdown_page("\\begin{tabular}{c}a \\\\ b \\\\\n\n# H\n")
+    assert [block.kind for block in page.blocks] == ["table", "heading"]
+
+
 def test_other_comments_are_left_out() -> None:
     assert texts("a\n<!-- see page 3 -->\nb") == ["a", "b"]
 

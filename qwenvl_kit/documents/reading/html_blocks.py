@@ -108,6 +108,8 @@ class OpenBlock:
             self.table = HtmlTable()
         elif piece.name in LISTS:
             self._nest_list(piece)
+        elif piece.name == "math":  # LaTeX, as models of documents write it
+            self._parts.append("$")
         elif piece.name == "li" and piece.kind == "open":
             self._parts.append(f"\n{self._mark()}")
         elif piece.name == "img":

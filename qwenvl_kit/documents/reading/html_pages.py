@@ -8,6 +8,9 @@ section 2.2.1).
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from qwenvl_kit.documents.reading.html_blocks import OpenBlock, opened_block
 from qwenvl_kit.documents.reading.markup import BLOCKS, HEADINGS, VOID, Piece, scan_markup
 from qwenvl_kit.documents.reading.written import WrittenBlock, WrittenPage, inner_span
@@ -18,6 +21,7 @@ _ENDED_BY_BLOCKS = HEADINGS | {"p", ""}
 _OPTIONAL_ENDS = frozenset({"html", "body", "p", "li", "dt", "dd", "td", "th", "tr"})
 """Elements whose end may be left out (HTML standard, "Optional tags")."""
 
+_TAG = re.compile(r"</?[a-zA-Z]")
 _MOST_DEPTH = 500
 """The elements that may be open at once; browsers have a limit of 512."""
 
@@ -28,7 +32,10 @@ def read_html_page(text: str) -> WrittenPage:
     Elements that are not closed end where the next begins outside of them.
     """
     start, stop = inner_span(text, ("html", "xml", ""))
-    return read_html_blocks(text, start, stop)
+    page = read_html_blocks(text, start, stop)
+    if page.blocks and _TAG.search(text, start, stop) is None:
+        return replace(page, warnings=("the answer holds no HTML; it is given as text",))
+    return page
 
 
 def read_html_blocks(text: str, start: int, stop: int) -> WrittenPage:

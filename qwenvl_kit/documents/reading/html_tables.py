@@ -38,6 +38,8 @@ class HtmlTable:
             self._write(piece.text)
         elif piece.name == "table":
             self._nest(piece)
+        elif piece.name == "math":
+            self._write("$")
         elif self._depth:
             self._write(" " if piece.name in ("td", "th", "tr", "br") else "")
         elif piece.kind == "open":

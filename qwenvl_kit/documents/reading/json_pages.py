@@ -63,7 +63,7 @@ class _PageReader:
         kind_name = next((name for name in _KINDS if isinstance(entry.get(name), str)), None)
         text_name = next((name for name in _TEXTS if isinstance(entry.get(name), str)), None)
         box_name = next((name for name in _BOXES if name in entry), None)
-        if text_name is None and box_name is None:
+        if not any(entry.get(name) for name in (text_name, box_name) if name):
             self.warnings.append("an entry without a text and a place")
             return None
         words = "" if kind_name is None else entry[kind_name]

@@ -289,7 +289,8 @@ class _PageReader:
         if end is None or end > self._stop:
             self._missing.add("latex")
             self.warnings.append("a table in LaTeX is not closed")
-            end = self._stop
+            blank = self._find("\n\n", start)
+            end = self._stop if blank is None else blank
         self._at = end
         content = self._text[start:end]
         self._table(content, start, end, *read_latex_table(content))

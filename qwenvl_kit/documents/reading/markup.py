@@ -108,6 +108,7 @@ _INLINE = frozenset(
         "option",
         "textarea",
         "noscript",
+        "math",
     ]
 )
 _SKIPPED = frozenset({"style", "script", "head", "title"})

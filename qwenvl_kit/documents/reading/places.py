@@ -46,6 +46,8 @@ def place_of(comment: str, offset: int) -> Place | None:
     kind = kind_of(found[1])
     if kind is None:
         return None
+    if found[2] is None and kind not in ("image", "chart"):
+        return None  # a remark, such as docling's "formula-not-decoded"
     if found[2] is None:
         return Place(found[1], kind, None, (offset, offset))
     numbers = box_numbers(found[2])

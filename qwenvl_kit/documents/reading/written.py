@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, replace
 from qwenvl_kit.documents.blocks import BlockKind
 from qwenvl_kit.documents.tables import Table
 
-_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,9})?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_MOST_DIGITS = 12
+_FENCE = re.compile(r"^[ \t]*```([^\n`]*)$", re.MULTILINE)
+_LONG_REMARK = 200
 _MOST_CHARACTERS = 200
 """The characters of an attribute that are searched for numbers."""
 
@@ -56,8 +59,12 @@ class WrittenPage:
 
 
 def numbers_in(text: str) -> tuple[float, ...]:
-    """Return the numbers of a place that is written as text, whatever stands between them."""
-    return tuple(float(found) for found in _NUMBER.findall(text[:_MOST_CHARACTERS]))
+    """Return the numbers of a place that is written as text, whatever stands between them.
+
+    Empty if one is so long that a model must have been in a loop.
+    """
+    found = _NUMBER.findall(text[:_MOST_CHARACTERS])
+    return () if any(len(each) > _MOST_DIGITS for each in found) else tuple(map(float, found))
 
 
 def box_numbers(text: str) -> tuple[float, ...] | None:
@@ -74,7 +81,8 @@ def box_numbers(text: str) -> tuple[float, ...] | None:
 def inner_span(text: str, languages: tuple[str, ...]) -> tuple[int, int]:
     """Return where the content of an answer stands that may be within a fence of three backticks.
 
-    A fence that is not closed goes on to the end.
+    A fence that is not closed goes on to the end. Fences within it come in pairs; the one that is
+    left over closes it, unless more than a remark follows.
 
     Args:
         text: the answer.
@@ -83,12 +91,10 @@ def inner_span(text: str, languages: tuple[str, ...]) -> tuple[int, int]:
     opened = re.match(r"\s*```([A-Za-z]*)[ \t]*(?:\n|$)", text)
     if opened is None or opened[1].lower() not in languages:
         return 0, len(text)
-    inside = False
-    for line in re.finditer(r"^[ \t]*```([^\n`]*)$", text[opened.end() :], re.MULTILINE):
-        if line[1].strip() and not inside:
-            inside = True
-        elif inside:
-            inside = bool(line[1].strip())
-        else:
-            return opened.end(), opened.end() + line.start()
-    return opened.end(), len(text)
+    inside = [*_FENCE.finditer(text, opened.end())]
+    if len(inside) % 2 == 0:
+        return opened.end(), len(text)
+    last = inside[-1]
+    is_remark = len(text[last.end() :].strip()) < _LONG_REMARK
+    is_closing = not last[1].strip() and is_remark
+    return opened.end(), last.start() if is_closing else len(text)
