@@ -26,6 +26,11 @@ BoxFormat: TypeAlias = Literal["box tokens", "json"]
 Coordinates: TypeAlias = Literal["thousandths", "resized pixels"]
 """The unit of coordinates: thousandths of the picture's sides, or pixels of the resized picture."""
 
+PlaceKind: TypeAlias = Literal["box", "point", "attributes", "outline", "path", "box in space"]
+"""A kind of place in an answer: a box in the picture, a point, either of them with further fields
+such as a name in two languages, an outline of several corners, points in their order, and a box in
+the space in front of the camera."""
+
 LimitScope: TypeAlias = Literal["frame", "video"]
 """The scope of a checkpoint's pixel limits for videos: one frame, or all frames together."""
 
@@ -79,6 +84,8 @@ class Family:
         coordinates: unit of the coordinates of boxes and points.
         document_prompts: the prompts by which it writes a page of a document as it was trained to,
             by form: "html" or "markdown".
+        places: kinds of places that it was trained to write, by its cookbooks and model cards; an
+            answer with others would be noise.
         sampling: sampling that the publisher recommends, for checkpoints that set none.
         thinking_sampling: the same for answers with thinking.
         needs_tokenizer_json: True if transformers reads the vocabulary from tokenizer.json alone.
@@ -115,6 +122,7 @@ class Family:
     box_format: BoxFormat = "json"
     coordinates: Coordinates = "thousandths"
     document_prompts: tuple[tuple[str, DocumentPrompt], ...] = ()
+    places: frozenset[PlaceKind] = frozenset({"box"})
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
@@ -169,6 +177,7 @@ _QWEN2_5_VL = replace(
             ),
         ),
     ),
+    places=frozenset({"box", "point", "attributes"}),  # cookbook spatial_understanding.ipynb
 )
 _QWEN3_VL = Family(
     model_type="qwen3_vl",
@@ -178,6 +187,8 @@ _QWEN3_VL = Family(
     tensor_name_parts=("deepstack_merger_list.",),
     video_layout="timestamped groups",
     video_limit_scope="video",
+    # Cookbooks 2d_grounding, 3d_grounding, omni_recognition and spatial_understanding.
+    places=frozenset({"box", "point", "attributes", "outline", "path", "box in space"}),
     min_pixels=64 * 32**2,
     max_pixels=16384 * 32**2,
     min_video_pixels=4 * 32**2,

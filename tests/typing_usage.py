@@ -56,6 +56,8 @@ from qwenvl_kit.explain import Explanation, Faithfulness, explain
 from qwenvl_kit.grounding.boxes import Box, PointMark
 from qwenvl_kit.grounding.found_places import read_places
 from qwenvl_kit.grounding.places import Boxes
+from qwenvl_kit.grounding.space.found import Boxes3D
+from qwenvl_kit.grounding.space.intrinsics import CameraIntrinsics
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 from qwenvl_kit.live import FileSource, StreamSource, WatchEvent
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
@@ -68,7 +70,9 @@ from qwenvl_kit.tasks import (
     EvidencedExtraction,
     Extraction,
     RankedPage,
+    Thing,
     answer_from_document,
+    ask_choice,
     ask_number,
     ask_yes_no,
     caption_pages,
@@ -80,12 +84,16 @@ from qwenvl_kit.tasks import (
     extract,
     judge_description,
     locate,
+    locate_3d,
     next_action,
+    outline,
     point_at,
     read_table,
     read_text,
+    recognize,
     stream_extract,
     summarize_video,
+    trace_path,
     translate_text_in_image,
 )
 from qwenvl_kit.training import (
@@ -321,6 +329,17 @@ def places(chat: VisionChat) -> None:
     for box in boxes:
         assert_type(box.region, Region)
     assert_type(point_at(chat, "a.png", "the cup")[0], PointMark)
+    assert_type(recognize(chat, "a.png", Receipt)[0].value.total, float)
+    assert_type(recognize(chat, "a.png", Receipt, kind="receipts").values, "tuple[Receipt, ...]")
+    assert_type(recognize(chat, "a.png", "food", names=["zh"])[0].value, Thing)
+    assert_type(recognize(chat, "a.png", {"type": "object"})[0].box, Box)
+    cars = locate_3d(chat, "a.png", "cars", CameraIntrinsics(1266, 1266, 816, 491))
+    assert_type(cars, Boxes3D)
+    assert_type(cars[0].project(cars.camera), "tuple[Point | None, ...]")
+    assert_type(cars[0].corners[0].z_m, float)
+    assert_type(outline(chat, "a.png", "signs")[0].area_pixels, float)
+    assert_type(trace_path(chat, "a.png", "go on")[0], PointMark)
+    assert_type(ask_choice(chat, "Which?", ["a", "b"], "a.png", form="letters").label, str)
     found = read_places(chat.ask("Outline it.", "a.png"), chat.family)
     assert_type(found.polygons[0].box.x1_px, float)
     assert_type(found.boxes_3d[0].y_degrees, float)

@@ -20,10 +20,11 @@ from qwenvl_kit.tasks.answer_from_document import (
     answer_from_document,
     caption_pages,
 )
+from qwenvl_kit.tasks.ask_choice import ask_choice
 from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
 from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
-from qwenvl_kit.tasks.classify import Classification, ask_choice, classify
+from qwenvl_kit.tasks.classify import Classification, classify
 from qwenvl_kit.tasks.compare import (
     Comparison,
     Difference,
@@ -55,11 +56,16 @@ from qwenvl_kit.tasks.extract import (
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.parse_document import parse_document, parse_pages
+from qwenvl_kit.tasks.locate_3d import locate_3d
+from qwenvl_kit.tasks.outline import outline
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
+from qwenvl_kit.tasks.recognition.found import Recognitions, Recognized, Thing
+from qwenvl_kit.tasks.recognition.recognize import recognize
 from qwenvl_kit.tasks.summarize_video import summarize_video
 from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
 from qwenvl_kit.tasks.task_result import Answer, Answers
+from qwenvl_kit.tasks.trace_path import trace_path
 from qwenvl_kit.tasks.translate_text_in_image import TextPair, Translation, translate_text_in_image
 from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
 
@@ -88,10 +94,13 @@ __all__ = [
     "RankedPage",
     "ReadTable",
     "ReadText",
+    "Recognitions",
+    "Recognized",
     "Scroll",
     "Step",
     "TextLine",
     "TextPair",
+    "Thing",
     "Translation",
     "TypeText",
     "VideoAnswer",
@@ -117,14 +126,18 @@ __all__ = [
     "find_differences",
     "judge_description",
     "locate",
+    "locate_3d",
     "next_action",
     "parse_document",
     "parse_pages",
+    "outline",
     "point_at",
     "read_table",
     "read_text",
+    "recognize",
     "stream_extract",
     "summarize_video",
+    "trace_path",
     "translate_text_in_image",
     "write_from_image",
 ]

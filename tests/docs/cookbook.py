@@ -27,8 +27,8 @@ from tests.docs.notebooks import (
 GROUPS = {
     "Start": ["loading", "asking", "budgets", "sampling"],
     "Tasks on pictures": [
-        *("describe", "locate", "classify", "extract", "evidence", "read_text", "tables"),
-        *("compare", "translate", "writing"),
+        *("describe", "locate", "recognize", "locate_3d", "classify", "extract", "evidence"),
+        *("read_text", "tables", "compare", "translate", "writing"),
     ],
     "Documents, film and screens": [
         *("documents", "parse_document", "long_documents", "video", "long_video", "streams"),
