@@ -65,15 +65,19 @@ from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
     Click,
+    DocumentIndex,
     Evidence,
     EvidencedExtraction,
     Extraction,
     ImageAnswer,
     Swipe,
+    RankedPage,
     Thing,
+    answer_from_document,
     ask_choice,
     ask_number,
     ask_yes_no,
+    caption_pages,
     classify,
     compare,
     count,
@@ -303,6 +307,10 @@ def typed_answers(chat: VisionChat) -> None:
     assert_type(sourced.evidence["total"].box, Box | None)
     assert_type(sourced.missing, tuple[str, ...])
     sourced.draw(1).save("page.png")
+    index = DocumentIndex(caption_pages(chat, "report.pdf"))
+    cited = answer_from_document(chat, "report.pdf", "Who?", index=index)
+    assert_type(cited.box, Box | None)
+    assert_type(cited.looked_at, tuple[RankedPage, ...])
     assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
     for value in stream_extract(chat, "receipt.png", Receipt):
         assert_type(value, Any)
