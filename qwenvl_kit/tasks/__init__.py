@@ -39,12 +39,15 @@ from qwenvl_kit.tasks.count import count
 from qwenvl_kit.tasks.describe import Description, describe
 from qwenvl_kit.tasks.document_qa import DocumentAnswer, DocumentAnswers, document_qa
 from qwenvl_kit.tasks.extract import Extraction, extract, stream_extract
+from qwenvl_kit.tasks.find_events.events import Event, Events
+from qwenvl_kit.tasks.find_events.finder import find_events
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
-from qwenvl_kit.tasks.summarize_video import summarize_video
-from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
+from qwenvl_kit.tasks.summarize_video.chapters import read_chapters
+from qwenvl_kit.tasks.summarize_video.segments import Chapter, VideoSegment, VideoSummary
+from qwenvl_kit.tasks.summarize_video.summarizer import summarize_video
 from qwenvl_kit.tasks.task_result import Answer, Answers
 from qwenvl_kit.tasks.translate_text_in_image import TextPair, Translation, translate_text_in_image
 from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
@@ -52,6 +55,7 @@ from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
 __all__ = [
     "Answer",
     "Answers",
+    "Chapter",
     "Claim",
     "Classification",
     "Click",
@@ -62,6 +66,8 @@ __all__ = [
     "DocumentAnswers",
     "Done",
     "DragTo",
+    "Event",
+    "Events",
     "Extraction",
     "Judgement",
     "MoveTo",
@@ -94,10 +100,12 @@ __all__ = [
     "document_qa",
     "extract",
     "find_differences",
+    "find_events",
     "judge_description",
     "locate",
     "next_action",
     "point_at",
+    "read_chapters",
     "read_table",
     "read_text",
     "stream_extract",
