@@ -157,7 +157,7 @@ def videos(chat: VisionChat) -> None:
     assert_type(events[0], Event)
     assert_type(events[0].confidence, "float | None")
     assert_type(ask_video(chat, Path("talk.mp4"), "When?").times, "tuple[float, ...]")
-    assert_type(read_chapters("talk.mp4"), "tuple[Chapter, ...]")
+    assert_type(read_chapters("talk.mp4")[0], Chapter)
     assert_type(summarize_video(chat, "talk.mp4", chapters=True).chapters[0].title, str)
 
 
