@@ -1,8 +1,8 @@
 # %% [markdown]
 # # When things happen in a film
-# `find_events` gives the events of a film with their seconds, and `subtitles` put what is said at its
-# time. The embedded model knows motions and no times, so it says what moves here; the answers with
-# times are from a script, in the forms of Qwen3-VL and Qwen2.5-VL.
+# `find_events` gives the events of a film with their seconds, and `subtitles` put what is said at
+# its time. The embedded model knows motions and no times, so it says what moves here; the answers
+# with times are from a script, in the forms of Qwen3-VL and Qwen2.5-VL.
 
 # %%
 from qwenvl_kit import Subtitle, VideoPart, VisionChat
