@@ -90,6 +90,18 @@ def test_json_of_all_forms_is_read(text: str) -> None:
             [(28.2, 28.2, "Tai Chi"), (195.2, 195.2, "basketball")],
         ),
         ('[{"start": "00:05.00", "end": "00:75.00", "description": "m"}]', [(5, 75, "m")]),
+        ("1. 0:00–0:05: Intro\n2. 0:06–0:10: A bridge", [(0, 5, "Intro"), (6, 10, "A bridge")]),
+        ("| Time | Event |\n|---|---|\n| 00:00 - 00:05 | A car |", [(0, 5, "A car")]),
+        (
+            '{"00:01 - 00:05": "a dog", "00:06 - 00:09": "a cat"}',
+            [(1, 5, "a dog"), (6, 9, "a cat")],
+        ),
+        ('["00:01 - 00:05: a dog", "00:06 - 00:09: a cat"]', [(1, 5, "a dog"), (6, 9, "a cat")]),
+        ('{"event 1": {"start": "00:01", "end": "00:02", "title": "a"}}', [(1, 2, "a")]),
+        (
+            '[{"start_time": "12:34.56s", "end_time": "755.2s", "title": "a"}]',
+            [(754.56, 755.2, "a")],
+        ),
         ("There is no such event.", []),
         ("[]", []),
         ("", []),

@@ -25,6 +25,7 @@ _EVENT = re.compile(r"^\s*(Dialogue|Format)\s*:\s*(.*)$", re.IGNORECASE)
 _FORMAT = "Layer,Start,End,Style,Name,MarginL,MarginR,MarginV,Effect,Text"
 """The order of fields where a SubStation file does not say it (Aegisub's, and that of v4+)."""
 
+_WORD_TIME = re.compile(r"<[0-9]{2}:[0-9]{2}[0-9:.]{0,8}>")
 _NOTES = ("NOTE", "STYLE", "REGION")
 
 
@@ -49,10 +50,13 @@ class Parsed:
     Attributes:
         cues: the entries in the order of the file.
         num_unread: the number of lines that look like times and are none.
+        is_rolling: True if words appear one by one, as those that YouTube writes: such a file
+            repeats each line above the next one.
     """
 
     cues: tuple[Cue, ...]
     num_unread: int = 0
+    is_rolling: bool = False
 
 
 def parse_subtitles(text: str) -> Parsed | None:
@@ -83,7 +87,9 @@ def _parse_timed(lines: Sequence[str]) -> Parsed:
         text = plain_words("\n".join(_without_notes(words)))
         cues.append(Cue(_seconds(times[1]), _seconds(times[2]), text))
     num_arrows = sum("-->" in line for line in lines) - sum("-->" in cue.text for cue in cues)
-    return Parsed(tuple(cues), max(0, num_arrows - sum("-->" in lines[at] for at, _ in found)))
+    num_unread = max(0, num_arrows - sum("-->" in lines[at] for at, _ in found))
+    is_rolling = is_named and any(_WORD_TIME.search(line) for line in lines)
+    return Parsed(tuple(cues), num_unread, is_rolling)
 
 
 def _times_of(line: str) -> re.Match[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def read_file_of_lines(source: Any, policy: MediaPolicy, encoding: str | None = 
     if parsed.num_unread:
         notes.append(f"{parsed.num_unread} lines of subtitles have times that cannot be read")
     found = in_order(parsed.cues)
-    return Lines(found.lines, (*notes, *found.notes))
+    lines = _unrolled(found.lines) if parsed.is_rolling else found.lines
+    return Lines(lines, (*notes, *found.notes))
 
 
 def in_order(cues: Sequence[Cue]) -> Lines:
@@ -111,6 +112,26 @@ def in_order(cues: Sequence[Cue]) -> Lines:
     lines = {_line(cue): None for cue in kept}
     ordered = sorted(lines, key=lambda line: (line.start_seconds, line.end_seconds))
     return Lines(tuple(ordered), tuple(notes))
+
+
+def _unrolled(lines: Sequence[Subtitle]) -> tuple[Subtitle, ...]:
+    """The lines without words of the line before; one that says nothing new prolongs that one."""
+    kept: list[Subtitle] = []
+    for line in lines:
+        before = kept[-1] if kept else None
+        is_next = before is not None and line.start_seconds <= before.end_seconds + _ROLLING_SECONDS
+        if before is None or not is_next or not line.text.startswith(before.text):
+            kept.append(line)
+            continue
+        new = line.text[len(before.text) :].strip()
+        if new:
+            kept.append(replace(line, text=new))
+        else:
+            kept[-1] = replace(before, end_seconds=max(before.end_seconds, line.end_seconds))
+    return tuple(kept)
+
+
+_ROLLING_SECONDS = 0.1
 
 
 def _line(cue: Cue) -> Subtitle:

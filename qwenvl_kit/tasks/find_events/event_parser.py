@@ -34,7 +34,7 @@ _RANGE = re.compile(r"\s*(?:-|–|—|~|～|to|until|至|到|,|，|=>|-->)\s*")
 _EDGES = " \t\r\n-–—~～:：,，.。;；*#>|`\"'()[]<"
 _BULLET = re.compile(r"^[\s*#>|-]{0,8}(?:[0-9]{1,3}[.)、]\s)?")
 _JOINING = re.compile(
-    r"^(?:(?:from|between|at|in|to|and|until|about|seconds?|从|在|到|至|秒)[\s,:：]{0,3}){1,4}",
+    r"^(?:(?:(?:from|between|at|in|to|and|until|about|seconds?)\b|从|在|到|至|秒)[\s,:：]{0,3}){1,4}",
     re.IGNORECASE,
 )
 
@@ -123,7 +123,7 @@ class _Reader:
         end = next((fields[name] for name in _ENDS if name in fields), None)
         span = next((fields[name] for name in _SPANS if name in fields), None)
         if start is None and span is None:
-            return False
+            return self._named_by_times(node)
         if start is None and span is not None:
             return self._span(span, words, node)
         times = [read_time(value.value) for value in (start, end) if value is not None]
@@ -132,6 +132,14 @@ class _Reader:
             return True
         self._add(times, words, node)
         return True
+
+    def _named_by_times(self, node: Value) -> bool:
+        """Read `{"0:01 - 0:02": "A dog barks."}`; True if any field is one."""
+        timed = [(_times_of(name), value) for name, value in node.fields if _is_text(value)]
+        for times, value in timed:
+            if times:
+                self._add(times, value.value, value)
+        return any(times for times, _ in timed)
 
     def _span(self, span: Value, words: str, node: Value) -> bool:
         """Read `[1.0, 2.0]`, `[[1.0, 2.0], ...]`, `"0:01 - 0:02"` or one time alone."""

@@ -32,7 +32,8 @@ def cues_of(text: str) -> list[tuple[float, float, str]]:
         ),
         # smacke/ffsubsync issue 123
         (
-            "1\n00:00:01 --> 00:00:06,250000\nhello\n\n2\n00:00:06,250000 --> 00:00:11,500000\nyou\n",
+            "1\n00:00:01 --> 00:00:06,250000\nhello\n\n"
+            "2\n00:00:06,250000 --> 00:00:11,500000\nyou\n",
             [(1, 6.25, "hello"), (6.25, 11.5, "you")],
         ),
         # tkarabela/pysubs2 issue 11
@@ -53,7 +54,8 @@ def cues_of(text: str) -> list[tuple[float, float, str]]:
         # line ends of old Macs and of Windows
         ("1\r00:00:01,000 --> 00:00:02,000\rA\r\r2\r00:00:03,000 --> 00:00:04,000\rB\r", A_AND_B),
         (
-            "1\r\n00:00:01,000 --> 00:00:02,000\r\nA\r\n\r\n2\r\n00:00:03.000 --> 00:00:04.000\r\nB",
+            "1\r\n00:00:01,000 --> 00:00:02,000\r\nA\r\n\r\n"
+            "2\r\n00:00:03.000 --> 00:00:04.000\r\nB",
             A_AND_B,
         ),
         # full-width marks, arrows of one dash, coordinates, minutes alone

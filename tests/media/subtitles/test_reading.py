@@ -66,6 +66,36 @@ def test_a_guessed_encoding_is_told_and_another_can_be_named(film: Path) -> None
         read_subtitles(data, encoding="utf-8")
 
 
+def test_rolling_captions_say_each_line_once() -> None:
+    """As YouTube writes them: each line again above the next one, and once more between."""
+    text = """WEBVTT
+Kind: captions
+
+00:00:00.160 --> 00:00:02.470 align:start position:0%
+ \nhello<00:00:00.480><c> and</c><00:00:00.640><c> welcome</c>
+
+00:00:02.470 --> 00:00:02.480 align:start position:0%
+hello and welcome
+ \n
+00:00:02.480 --> 00:00:05.000 align:start position:0%
+hello and welcome
+how<00:00:03.000><c> are</c><00:00:03.500><c> you</c>
+
+00:00:05.000 --> 00:00:05.010 align:start position:0%
+how are you
+ \n"""
+    lines = read_subtitles(text.encode())
+    assert [(line.text, line.end_seconds) for line in lines] == [
+        ("hello and welcome", 2.48),
+        ("how are you", 5.01),
+    ]
+
+
+def test_lines_that_say_the_same_are_kept_in_other_files() -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\nNo.\n\n2\n00:00:02,000 --> 00:00:03,000\nNo. Never.\n"
+    assert [line.text for line in read_subtitles(text.encode())] == ["No.", "No. Never."]
+
+
 def test_lines_come_in_the_order_of_time_and_odd_times_are_told(film: Path) -> None:
     text = (
         "1\n00:00:05,000 --> 00:00:05,500\nlast\n\n2\n00:00:02,000 --> 00:00:01,000\nturned\n\n"
