@@ -30,7 +30,14 @@ GROUPS = {
         *("describe", "locate", "classify", "extract", "read_text", "tables"),
         *("compare", "translate", "writing"),
     ],
-    "Documents, film and screens": ["documents", "video", "long_video", "events", "streams", "screen"],
+    "Documents, film and screens": [
+        "documents",
+        "video",
+        "long_video",
+        "events",
+        "streams",
+        "screen",
+    ],
     "Trust": ["confidence", "judge"],
     "Many, tools and training": ["batches", "tools", "fine_tune", "evaluation"],
 }
