@@ -9,7 +9,9 @@ import torch
 
 from qwenvl_kit import Message, Plan, Request, Sampling, Subtitle, VideoPart, VisionChat
 from qwenvl_kit.backends.local import LocalBackend
+from qwenvl_kit.training import Example
 from tests.by_hand import by_hand, ids_of, picture
+from tests.training.served import encoder_of
 
 GREEDY = Sampling(max_new_tokens=4)
 FRAMES = [picture(64, 64, at) for at in range(6)]
@@ -142,3 +144,13 @@ def test_a_conversation_keeps_the_lines_of_its_film(chat: VisionChat, tmp_path: 
     first = talk.ask("What?", film, sampling=GREEDY)
     second = talk.ask("And then?", sampling=GREEDY)
     assert second.usage.prompt_tokens > first.usage.prompt_tokens
+
+
+def test_a_training_example_has_the_prompt_that_is_served(
+    backend: LocalBackend, chat: VisionChat, folder: Path
+) -> None:
+    encoder = encoder_of(folder)
+    question = Message.user(VideoPart(FRAMES, fps=2, subtitles=LINES), "What is said?")
+    ids, _ = prompt_of(backend, chat, Request([question]))
+    (sequence,) = encoder.encode(Example([question, Message.assistant("We have a lift-off.")]))
+    assert list(sequence.ids[: len(ids)]) == ids
