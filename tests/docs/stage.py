@@ -179,6 +179,9 @@ def _say(name: str, **arguments: Any) -> str:
 
 SCRIPTS: Mapping[str, list[str]] = {
     "docs/guide/generation.md": ["<think>\nOne, two.\n</think>\n\nTwo."],
+    "docs/guide/videos.md": [
+        '[{"start": "00:01.00", "end": "00:02.50", "description": "A goal."}]', "At 0:12.",
+    ],
     "docs/guide/computer_use.md": [
         _say("computer_use", action="left_click", coordinate=[500, 300]),
         _say("computer_use", action="terminate", status="success"),

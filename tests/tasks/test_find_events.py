@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from qwenvl_kit import Sampling, Subtitle, VideoPart, VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.errors import GenerationError, JournalError, MessageError, VideoTimingError
+from qwenvl_kit.errors import (
+    GenerationError,
+    JournalError,
+    MessageError,
+    UnsupportedFeatureError,
+    VideoTimingError,
+)
 from qwenvl_kit.families import FAMILIES
 from qwenvl_kit.tasks import Event, Events, find_events
 from qwenvl_kit.tasks.find_events.event_parser import parse_events
@@ -22,6 +28,7 @@ from tests.videos import write_video
 SHORT = Sampling(max_new_tokens=40)
 TIMED = "qwen3_vl"
 COUNTED = "qwen2_5_vl"
+UNTIMED = "qwen2_vl"
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +162,7 @@ def test_events_that_are_written_are_read_back(drawn: list[tuple[int, int, str]]
     ]
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("family", sorted({*FAMILIES} - {UNTIMED}))
 def test_events_of_a_film_have_seconds_words_and_confidence(family: str, minute: Path) -> None:
     answer = '[{"start": "00:10.00", "end": "00:12.50", "description": "A dog barks."}]'
     chat = chat_of([answer], family)
@@ -174,8 +181,15 @@ def test_events_of_a_film_have_seconds_words_and_confidence(family: str, minute:
     assert "A dog barks." in repr(events)
     asked = requests_of(chat)[0].messages[-1].text
     assert asked.startswith("Localize all barks in the video, output the start and end timestamp")
-    is_untrained = family == "qwen2_vl"
-    assert any("guesses them" in told for told in events.warnings) == is_untrained
+    assert events.warnings == ()
+
+
+def test_a_family_without_times_is_refused_unless_the_prompt_is_the_callers(minute: Path) -> None:
+    with pytest.raises(UnsupportedFeatureError, match=r"positions of qwen2_vl .* guess"):
+        find_events(chat_of([], UNTIMED), minute, fps=1)
+    events = find_events(chat_of([answer(1, 2)], UNTIMED), minute, fps=1, prompt="When?")
+    assert times(events) == [(1, 2, "x")]
+    assert any("could but guess" in told for told in events.warnings)
 
 
 def test_the_published_prompts_are_sent_in_both_languages(minute: Path) -> None:

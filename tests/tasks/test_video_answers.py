@@ -151,6 +151,14 @@ def test_or_the_model_makes_them_window_by_window(minute: Path) -> None:
     assert requests_of(chat)[2].messages[0].text.startswith("将视频划分为若干章节")
 
 
+def test_a_family_without_times_is_not_asked_for_chapters(minute: Path) -> None:
+    chat = chat_of(["one"], "qwen2_vl")
+    summary = summarize_video(chat, minute, sampling=SHORT, chapters=True)
+    assert summary.text == "one"
+    assert summary.chapters == ()
+    assert any(warning.startswith("no chapters: ") for warning in summary.warnings)
+
+
 def test_chapters_are_kept_in_the_journal(minute: Path, tmp_path: Path) -> None:
     def run(script: list[str]) -> Any:
         return summarize_video(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.errors import fresh, located
+from qwenvl_kit.errors import UnsupportedFeatureError, fresh, located
 from qwenvl_kit.messages.message import VideoPart, VideoSource
 from qwenvl_kit.options import BudgetChoice, Sampling, as_budget
 from qwenvl_kit.tasks.find_events.events import Events
@@ -23,6 +23,7 @@ from qwenvl_kit.tasks.summarize_video.asking import (
     windows_of,
     with_progress,
 )
+from qwenvl_kit.tasks.summarize_video.chapters import knows_times, untrained
 from qwenvl_kit.tasks.summarize_video.planner import Planner
 
 ALL_EVENTS: Mapping[str, str] = MappingProxyType(
@@ -106,10 +107,12 @@ def find_events(
         progress: True to show a progress bar.
 
     Returns:
-        The events in the order of time; empty if none were found. Qwen2-VL was not trained to give
-        times, and may give wrong ones; a warning says so.
+        The events in the order of time; empty if none were found.
 
     Raises:
+        UnsupportedFeatureError: the family knows no times (Qwen2-VL: neither its prompts nor its
+            positions hold them), so that it could but guess. With a `prompt` of your own, such as
+            for a model that you have trained, it is asked, and a warning says so.
         MessageError: `what` is empty, or the language is not known.
         ContextLengthError: a window, or a single frame, leaves no room for an answer.
         JournalError: the journal belongs to other arguments, or cannot be used.
@@ -119,6 +122,12 @@ def find_events(
     given = None if what is None else checked_words(what, "the events to find, in words", "what")
     wanted = ALL_EVENTS.get(language, "") if given is None else given
     text = chosen_prompt(EVENT_PROMPTS, language, prompt, what=wanted)
+    if not knows_times(chat) and prompt is None:
+        raise UnsupportedFeatureError(
+            untrained(chat),
+            expected="Qwen2.5-VL, or a newer family",
+            hint="a prompt of your own, if the model was trained for times",
+        )
     check_window(window_seconds)
     if budget is not None:
         with located("budget"):
@@ -135,18 +144,10 @@ def find_events(
         raise fresh(next(segment.failure.error for segment in segments if segment.failure))
     layout = chat.family.video_layout
     found = timeline_of(segments, footage, counts_from_film=layout == "timestamped groups")
-    untrained = () if _knows_times(chat) else (f"{chat.family.model_type}: {_UNTRAINED}",)
+    guesses = () if knows_times(chat) else (untrained(chat),)
     return Events(
         found.events,
         segments=segments,
         duration_seconds=segments[-1].end_seconds,
-        warnings=(*notes, *untrained, *window_warnings(segments), *found.warnings),
+        warnings=(*notes, *guesses, *window_warnings(segments), *found.warnings),
     )
-
-
-_UNTRAINED = "neither its prompt nor its positions hold the times of frames, so it guesses them"
-
-
-def _knows_times(chat: VisionChat) -> bool:
-    family = chat.family
-    return family.positions_in_seconds or family.video_layout == "timestamped groups"

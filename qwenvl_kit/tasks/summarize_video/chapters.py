@@ -8,6 +8,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.journal import Journal
 from qwenvl_kit.media.error_mapping import mapped_errors
 from qwenvl_kit.media.frame_sequences import is_sequence
@@ -79,6 +80,8 @@ def find_chapters(
     shown = [c for c in own if c.end_seconds > times[0] and c.start_seconds < times[-1]]
     if shown:
         return Chapters(tuple(shown))
+    if not knows_times(planner.chat):
+        return Chapters((), (f"no chapters: {untrained(planner.chat)}",))
     text = chosen_prompt(CHAPTER_PROMPTS, language)
     asking = replace(planner, wording=_Question(text))
     segments = tuple(answer_windows(asking, windows, journal, name="chapters"))
@@ -87,6 +90,20 @@ def find_chapters(
     missing = [f"chapters: {warning}" for warning in window_warnings(segments)]
     corrected = [f"chapters: {warning}" for warning in found.warnings]
     return Chapters(_without_overlap(found.events), (*missing, *corrected))
+
+
+def knows_times(chat: VisionChat) -> bool:
+    """Return True if the family's prompts or positions hold the times of frames."""
+    family = chat.family
+    return family.positions_in_seconds or family.video_layout == "timestamped groups"
+
+
+def untrained(chat: VisionChat) -> str:
+    """Return the words that say why a family gives no times."""
+    return (
+        f"neither prompts nor positions of {chat.family.model_type} hold the times of frames, so "
+        "it could but guess them"
+    )
 
 
 class _Question(NamedTuple):

@@ -80,7 +80,8 @@ def summarize_video(
         merge_prompt: the prompt that merges answers; `{answers}`, `{question}`, `{start}` and
             `{end}` in it are replaced.
         chapters: True to add the film's own chapters to the summary; if it has none, the model is
-            asked for them, window by window.
+            asked for them, window by window. A family that knows no times (Qwen2-VL) is not asked,
+            and a warning says so.
         language: the language of the titles that the model gives to chapters, "en" or "zh". The
             summary itself is in the language of the question.
 
