@@ -31,11 +31,13 @@ from qwenvl_kit import (
     RequestLike,
     Results,
     Sampling,
+    Subtitle,
     TextPart,
     VideoPart,
     VisionChat,
     doctor,
     inspect,
+    read_subtitles,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
@@ -64,18 +66,22 @@ from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
+    Chapter,
     Click,
     DocumentIndex,
+    Event,
+    Events,
     Evidence,
     EvidencedExtraction,
     Extraction,
     ImageAnswer,
-    Swipe,
     RankedPage,
+    Swipe,
     Thing,
     answer_from_document,
     ask_choice,
     ask_number,
+    ask_video,
     ask_yes_no,
     caption_pages,
     classify,
@@ -84,12 +90,14 @@ from qwenvl_kit.tasks import (
     describe,
     document_qa,
     extract,
+    find_events,
     judge_description,
     locate,
     locate_3d,
     next_action,
     outline,
     point_at,
+    read_chapters,
     read_table,
     read_text,
     recognize,
@@ -158,6 +166,17 @@ def videos(chat: VisionChat) -> None:
     assert_type(summary.segments[0].start_seconds, float)
     assert_type(summary.failures[0].failure, "Failure | None")
     register_reader(image_patch_size=16)
+    lines = read_subtitles("talk.srt", encoding="utf-8")
+    assert_type(lines, "tuple[Subtitle, ...]")
+    chat.ask("?", VideoPart("talk.mp4", subtitles="auto", max_subtitle_tokens=2000))
+    chat.ask("?", VideoPart("talk.mp4", subtitles=[Subtitle(0, 1.5, "Hello"), *lines]))
+    events = find_events(chat, "match.mp4", "all goals", language="zh", progress=True)
+    assert_type(events, Events)
+    assert_type(events[0], Event)
+    assert_type(events[0].confidence, "float | None")
+    assert_type(ask_video(chat, Path("talk.mp4"), "When?").times, "tuple[float, ...]")
+    assert_type(read_chapters("talk.mp4")[0], Chapter)
+    assert_type(summarize_video(chat, "talk.mp4", chapters=True).chapters[0].title, str)
 
 
 def watching(chat: VisionChat) -> None:
