@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
-from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
+from qwenvl_kit.backends import connect_to_server, load_local, load_openvino, load_vllm
 from qwenvl_kit.display.chats import ShownChat
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
@@ -58,9 +58,10 @@ if TYPE_CHECKING:
 class VisionChat(ShownChat):
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
-    `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
-    `connect` uses one behind an OpenAI-compatible server. All methods are the same for all three,
-    and may be called from any thread.
+    `from_pretrained` loads a model into this process, `from_openvino` one that was exported for
+    processors of Intel and AMD, `from_vllm` loads one into vLLM, and `connect` uses one behind an
+    OpenAI-compatible server. All methods are the same for all four, and may be called from any
+    thread.
 
     Example:
         chat = VisionChat.from_pretrained("Qwen/Qwen2.5-VL-3B-Instruct")
@@ -363,6 +364,75 @@ class VisionChat(ShownChat):
         )
         chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
         chosen.hold(chat._pipeline)
+        return chat
+
+    @classmethod
+    def from_openvino(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str | torch.dtype = "auto",
+        properties: Mapping[str, Any] | None = None,
+        budget: BudgetChoice | None = None,
+        media: MediaPolicy | None = None,
+        calibrator: CalibratorChoice = "auto",
+        max_cache_bytes: int | None = None,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        warm_up: bool = False,
+    ) -> Self:
+        """Load a model that optimum-intel exported, and run it by OpenVINO on the processor.
+
+        The export has its own environment; the guide "Servers" has the command. Qwen2-VL,
+        Qwen2.5-VL and Qwen3-VL are run, with the weights as they were exported: fp32, fp16, 8-bit
+        or 4-bit. Nothing is downloaded, and no code of the folder is run.
+
+        Requests are batched, streamed, constrained and scored as by `from_pretrained`, and known
+        beginnings of prompts are used again. There are no adapters, and no attention to look
+        into: `explain` works by occlusion.
+
+        Args:
+            folder: the folder of the export, with config.json and the files of the processor.
+            dtype: the type in which OpenVINO computes: "float32", "bfloat16", or "auto", which is
+                its own choice for this processor. Keys and values are kept in it, too. In
+                "bfloat16", and with 8-bit or 4-bit weights, an answer in a batch may differ from
+                that of a single call where two tokens are nearly as likely.
+            properties: properties of OpenVINO for compilation, such as
+                `{"INFERENCE_NUM_THREADS": 8, "CACHE_DIR": "compiled"}`. They win over those of the
+                kit: as many threads as torch has, one stream, and `KV_CACHE_PRECISION` as `dtype`.
+            budget: see `from_pretrained`.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: see `from_pretrained`.
+            max_cache_bytes: see `from_pretrained`.
+            max_queued_requests: the most requests that wait; a further one gets an OverloadError.
+            warm_up: see `from_pretrained`.
+
+        Raises:
+            MissingPackageError: openvino is not installed.
+            ModelNotFoundError: there is no such folder.
+            CheckpointError: the folder holds no export, a part of one, or damaged files; the
+                message has the command that exports.
+            UnsupportedFeatureError: the model is of another family.
+            PlacementError: the processor lacks the dtype, or there is too little memory.
+        """
+        from qwenvl_kit.calibration.files import load_calibrator
+        from qwenvl_kit.media.policy import as_policy
+        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
+        from qwenvl_kit.pipeline.warm_up import check_warm_up, warm_up_pipeline
+
+        chosen, media = BudgetOfTraining(budget, folder, None), as_policy(media)
+        check_warm_up(warm_up)
+        calibrator = load_calibrator(calibrator, folder)
+        backend = load_openvino(
+            folder,
+            dtype=dtype,
+            properties=properties,
+            max_cache_bytes=max_cache_bytes,
+            max_queued_requests=max_queued_requests,
+        )
+        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
+        chosen.hold(chat._pipeline)
+        if warm_up:
+            warm_up_pipeline(chat._pipeline)
         return chat
 
     def ask(

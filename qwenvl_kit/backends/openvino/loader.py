@@ -30,6 +30,11 @@ from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
 from qwenvl_kit.processing.processor_config import Published, blaming_settings, load_published
 
 
+_MASK_BYTES = 5
+"""Bytes for each pair of patches of a picture where the encoder attends in windows: the mask in
+fp32, and the comparison that it is made of."""
+
+
 @translated_load_errors()
 def load_export(
     export: Export,
@@ -87,6 +92,8 @@ def _assemble(
     check_rules(name, published.generation.entries, num_ids, published.end_ids)
     with blaming_settings(name):
         shape = shape_of(network, processor)
+    if network.has_windows:
+        shape = replace(shape, vision=replace(shape.vision, mask_bytes=_MASK_BYTES))
     return LoadedModel(
         model=network,
         processor=processor,

@@ -51,6 +51,11 @@ class OpenVinoNetwork:
         self._vision = VisionPart(parts, skeleton.config.vision_config)
         self._home = SimpleNamespace(weight=torch.empty(0))
 
+    @property
+    def has_windows(self) -> bool:
+        """True if its vision encoder attends in windows, for which it is given a mask."""
+        return self._vision.has_windows
+
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of token ids, fp32 (rows, tokens, width)."""
         found = self._text_embeddings.infer([ids.contiguous().numpy()])[0]

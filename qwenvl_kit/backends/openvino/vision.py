@@ -49,23 +49,23 @@ class VisionPart:
     Args:
         parts: the compiled parts.
         config: the `vision_config` of transformers.
+
+    Attributes:
+        has_windows: True if most of its layers attend within windows.
     """
 
     def __init__(self, parts: CompiledParts, config: Any) -> None:
         self._embeddings = parts.vision_embeddings.create_infer_request()
         self._encoder = parts.vision_encoder.create_infer_request()
-        self._positions = (
-            None
-            if parts.vision_positions is None
-            else parts.vision_positions.create_infer_request()
-        )
+        learned = parts.vision_positions
+        self._positions: Any = learned and learned.create_infer_request()
         width = getattr(config, "embed_dim", None) or config.hidden_size
         self._frequencies = frequencies(width // config.num_heads // 2)
         self._merge = int(config.spatial_merge_size)
         self._side = round(getattr(config, "num_position_embeddings", 0) ** 0.5)
-        self._has_windows = "window_index" in input_names(parts.vision_encoder)
+        self.has_windows = "window_index" in input_names(parts.vision_encoder)
         self._window = (
-            config.window_size // self._merge // config.patch_size if self._has_windows else 0
+            config.window_size // self._merge // config.patch_size if self.has_windows else 0
         )
 
     def encode(self, pixels: torch.Tensor, grids: torch.Tensor) -> VisionOutput:
@@ -103,7 +103,7 @@ class VisionPart:
             "attention_mask": np.zeros((1, 1, 1), np.float32),
             "rotary_pos_emb": angles(self._frequencies, height, width, self._merge),
         }
-        if self._has_windows:
+        if self.has_windows:
             index, lengths = windows(height // self._merge, width // self._merge, self._window)
             given["window_index"] = index
             given["window_attention_mask"] = block_mask(lengths * self._merge**2)
@@ -173,7 +173,8 @@ def block_mask(lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A mask in which each place sees its own block: 0 there, -inf elsewhere, (1, all, all)."""
     number = np.repeat(np.arange(len(lengths)), lengths)
     is_same = number[None, :, None] == number[None, None, :]
-    return np.where(is_same, np.float32(0), np.float32(-np.inf))
+    mask: np.ndarray[Any, Any] = np.where(is_same, np.float32(0), np.float32(-np.inf))
+    return mask
 
 
 def interpolation(
