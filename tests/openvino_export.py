@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,8 @@ def export_model(checkpoint: Path, folder: Path, family: str, dtype: str = "fp32
             shutil.copy(file, folder)
     kind = getattr(transformers, family_of(family).model_class)
     model = kind.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="sdpa").eval()
-    with _no_telemetry(), torch.inference_mode():
+    with _no_telemetry(), torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer: which branches it takes
         for part, graph in _graphs(model, family):
             import openvino
 
