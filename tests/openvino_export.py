@@ -54,18 +54,27 @@ def export_model(checkpoint: Path, folder: Path, family: str, dtype: str = "fp32
 def _graphs(model: Any, family: str) -> Iterator[tuple[str, Any]]:
     visual, text = model.model.visual, model.config.get_text_config()
     ids = torch.arange(6).reshape(2, 3)
-    yield "text_embeddings_model", _convert(
-        model.model.language_model.embed_tokens, {"input": (ids, (None, None))}, ["inputs_embeds"]
+    yield (
+        "text_embeddings_model",
+        _convert(
+            model.model.language_model.embed_tokens,
+            {"input": (ids, (None, None))},
+            ["inputs_embeds"],
+        ),
     )
     pixels = torch.rand(16, _patch_values(model.config.vision_config))
-    yield "vision_embeddings_model", _convert(
-        visual.patch_embed, {"hidden_states": (pixels, (None, None))}, ["last_hidden_state"]
+    yield (
+        "vision_embeddings_model",
+        _convert(
+            visual.patch_embed, {"hidden_states": (pixels, (None, None))}, ["last_hidden_state"]
+        ),
     )
     yield "vision_embeddings_merger_model", _vision_encoder(visual, pixels)
     if family == "qwen3_vl":
         places = torch.arange(8).reshape(4, 2)
-        yield "vision_embeddings_pos_model", _convert(
-            visual.pos_embed, {"input": (places, (4, None))}, ["last_hidden_state"]
+        yield (
+            "vision_embeddings_pos_model",
+            _convert(visual.pos_embed, {"input": (places, (4, None))}, ["last_hidden_state"]),
         )
     yield "language_model", _language(model, text, family)
 
@@ -167,7 +176,9 @@ class _Language(torch.nn.Module):
         self.cache_name = "cache" if "cache" in takes else "past_key_values"
         self.inner._deepstack_process = _deepstack
 
-    def forward(self, attention_mask: Any, position_ids: Any, inputs_embeds: Any, *rest: Any) -> Any:
+    def forward(
+        self, attention_mask: Any, position_ids: Any, inputs_embeds: Any, *rest: Any
+    ) -> Any:
         deep, past = rest[: 2 if self.num_deep else 0], rest[2 if self.num_deep else 0 :]
         cache = DynamicCache(config=self.model.config)
         for layer, keys, values in zip(cache.layers, past[::2], past[1::2], strict=True):

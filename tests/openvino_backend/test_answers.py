@@ -103,7 +103,8 @@ def test_answers_of_a_batch_are_those_of_single_calls(
     before = mine._backend.work()
     replies = mine.ask_many(asked * copies, sampling=Sampling(max_new_tokens=NUM_NEW))
     work = mine._backend.work()
-    assert before is not None and work is not None
+    assert before is not None
+    assert work is not None
     steps, rows = work.num_steps - before.num_steps, work.num_row_steps - before.num_row_steps
     assert rows / steps > 0.6 * len(replies)  # they really ran together
     for at, reply in enumerate(replies):
@@ -115,7 +116,6 @@ def test_answers_of_a_batch_are_those_of_single_calls(
 def test_pictures_of_odd_shapes_are_seen_alike(
     chats: tuple[VisionChat, VisionChat], size: tuple[int, int]
 ) -> None:
-    mine, its = chats
     settings = Sampling(max_new_tokens=6)
     replies = [chat.ask("What is it?", picture(*size, 3), sampling=settings) for chat in chats]
     assert ids_of(replies[0]) == ids_of(replies[1])
@@ -124,7 +124,9 @@ def test_pictures_of_odd_shapes_are_seen_alike(
 
 def test_a_long_film_is_seen_alike(chats: tuple[VisionChat, VisionChat]) -> None:
     film = VideoPart([picture(120, 90, seed) for seed in range(17)], fps=4)
-    asked = [Message.user(film, ImagePart(picture(60, 60, 3)), "What happens, and is this from it?")]
+    asked = [
+        Message.user(film, ImagePart(picture(60, 60, 3)), "What happens, and is this from it?")
+    ]
     replies = [chat.ask(asked, sampling=Sampling(max_new_tokens=8)) for chat in chats]
     assert ids_of(replies[0]) == ids_of(replies[1])
     assert [s.logprob for s in replies[0].scores] == pytest.approx(

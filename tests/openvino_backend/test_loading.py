@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from qwenvl_kit import Sampling, VisionChat
+from qwenvl_kit.backends.openvino.graph import quantization_of
 from qwenvl_kit.errors import (
-    AdapterError,
     CheckpointError,
     InputError,
     MissingPackageError,
@@ -174,13 +174,13 @@ def test_an_export_given_to_from_pretrained_is_pointed_here(export: Path) -> Non
         ({"max_cache_bytes": -1}, "max_cache_bytes"),
         ({"max_queued_requests": 0}, "max_queued_requests"),
         ({"budget": "huge"}, "budget"),
-        ({"warm_up": 3}, "warm_up"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(
     export: Path, options: dict[str, Any], said: str
 ) -> None:
     refused(export, InputError, said, **options)
+    refused(export, ModelLoadError, "warm_up", warm_up=3)
 
 
 def test_a_value_that_a_property_does_not_take_is_told(export: Path) -> None:
@@ -216,6 +216,21 @@ def test_the_report_tells_what_was_loaded_and_how(chat: VisionChat, export: Path
     assert (told["quantization"], told["device"], told["threads"]) == ("none", "cpu", "1")
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("f32", "none"), ("f16", "none"), ("i8", "8-bit"), ("u4", "4-bit")]
+)
+def test_bits_are_told_by_the_type_of_most_weights(export: Path, kind: str, expected: str) -> None:
+    import openvino
+
+    ops = openvino.opset13
+    given = ops.parameter([-1, 64], openvino.Type.f32)
+    weights = ops.constant(openvino.Tensor(openvino.Type(kind), openvino.Shape([512, 64])))
+    scale = ops.constant(1.0, openvino.Type.f32)
+    wide = ops.multiply(ops.convert(weights, "f32"), scale)
+    product = ops.matmul(given, wide, transpose_a=False, transpose_b=True)
+    assert quantization_of(openvino.Model([product], [given], "layer")) == expected
+
+
 def test_threads_are_those_of_torch_unless_they_are_given(export: Path) -> None:
     given = {"INFERENCE_NUM_THREADS": 2}
     with VisionChat.from_openvino(export, dtype="float32", properties=given) as chat:
@@ -246,5 +261,5 @@ def test_what_it_cannot_do_is_a_typed_refusal(chat: VisionChat, tmp_path: Path) 
     from qwenvl_kit.explain import explain
 
     reply = chat.ask("What is it?", sampling=Sampling(max_new_tokens=2))
-    with pytest.raises((UnsupportedFeatureError, AdapterError)):
-        explain(chat, reply, method="rollout")
+    with pytest.raises(UnsupportedFeatureError, match="occlusion"):
+        explain(chat, reply, "What is it?", method="attention")

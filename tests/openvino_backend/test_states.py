@@ -189,7 +189,8 @@ def test_known_beginnings_are_used_again_and_change_nothing(
         assert ids_of(mine) == ids_of(its)
     assert mine.usage.reused_tokens > 100
     info = chat.cache_info()
-    assert info.num_prompts >= 3 and info.num_media == 1
+    assert info.num_prompts >= 3
+    assert info.num_media == 1
     assert chat.clear_cache() > 0
 
 
@@ -202,7 +203,7 @@ def test_turns_of_a_conversation_pay_only_for_what_is_new(chat: VisionChat) -> N
 
 
 def test_given_answers_are_scored_as_by_transformers(chat: VisionChat, truth: VisionChat) -> None:
-    answers = Constraint.choice(["yes", "no", "perhaps a little", "not at all, I am sure"])
+    answers = Constraint.from_choices(["yes", "no", "perhaps a little", "not at all, I am sure"])
     mine, its = (
         each.ask("Is it?", picture(90, 60), constraint=answers, sampling=SHORT)
         for each in (chat, truth)

@@ -81,7 +81,7 @@ def compile_parts(
         WeightsError: a graph cannot be read, or has other inputs than optimum-intel gives it.
     """
     graphs = {part: _read(core, part, path) for part, path in parts.items()}
-    quantized = _quantization_of(graphs[LANGUAGE])
+    quantized = quantization_of(graphs[LANGUAGE])
     keep_last_logits(graphs[LANGUAGE], parts[LANGUAGE])
     compiled = {
         part: core.compile_model(graph, DEVICE, dict(properties)) for part, graph in graphs.items()
@@ -204,7 +204,7 @@ def _check_inputs(part: str, path: Path, found: frozenset[str]) -> None:
         )
 
 
-def _quantization_of(graph: Any) -> str:
+def quantization_of(graph: Any) -> str:
     """The bits of most weights: "8-bit" or "4-bit"; "none" if they are no integers."""
     sizes: Counter[str] = Counter()
     for op in graph.get_ops():

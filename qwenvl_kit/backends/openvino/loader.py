@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -29,10 +31,12 @@ from qwenvl_kit.backends.openvino.properties import (
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS, describe_sampling
 from qwenvl_kit.processing.processor_config import Published, blaming_settings, load_published
 
-
 _MASK_BYTES = 5
 """Bytes for each pair of patches of a picture where the encoder attends in windows: the mask in
 fp32, and the comparison that it is made of."""
+
+
+_CONFIG_LOGGERS = ("transformers.configuration_utils", "transformers.modeling_rope_utils")
 
 
 @translated_load_errors()
@@ -53,13 +57,13 @@ def load_export(
     core = openvino.Core()
     precision = choose_precision(core, dtype, export.parts[VISION_EMBEDDINGS])
     given = compile_properties(core, precision, torch.get_num_threads(), properties)
-    published = load_published(export.checkpoint, export.settings)
     parts = compile_parts(core, export.parts, given)
-    network = _network(export, parts, precision)
+    with _quiet_rope():
+        published = load_published(export.checkpoint, export.settings)
+        network = _network(export, parts, precision)
     facts = {
         **_facts(export, parts, precision, openvino.__version__),
-        "threads": str(parts.language.get_property("INFERENCE_NUM_THREADS")),
-        "kv_cache": parts.language.get_property("KV_CACHE_PRECISION").to_string(),
+        **_compiled_facts(parts),
         "properties": describe_properties(properties),
     }
     loaded = _assemble(export, network, published, facts)
@@ -128,3 +132,36 @@ def _facts(
         "quantization": "none" if quantized == "none" else f"{quantized} (as exported)",
         "adapter": "none",
     }
+
+
+def _compiled_facts(parts: CompiledParts) -> dict[str, str]:
+    """Properties of the compiled language model, as OpenVINO tells them."""
+    ask, facts = parts.language.get_property, {"activations": "as dtype"}
+    group = int(ask("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
+    if group and parts.quantization != "none":
+        facts["activations"] = f"8-bit in groups of {group} (DYNAMIC_QUANTIZATION_GROUP_SIZE)"
+    return {
+        **facts,
+        "kv_cache": ask("KV_CACHE_PRECISION").to_string(),
+        "threads": str(ask("INFERENCE_NUM_THREADS")),
+    }
+
+
+@contextmanager
+def _quiet_rope() -> Iterator[None]:
+    """Hide the warnings of transformers about `rope_scaling` as an older one wrote it.
+
+    The rotation is part of the exported graph, so the settings are not read here at all.
+    """
+    loggers = [logging.getLogger(name) for name in _CONFIG_LOGGERS]
+    for logger in loggers:
+        logger.addFilter(_is_not_about_rope)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_is_not_about_rope)
+
+
+def _is_not_about_rope(record: logging.LogRecord) -> bool:
+    return "rope_" not in record.getMessage()
