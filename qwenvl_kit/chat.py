@@ -40,12 +40,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.pipeline.tool_loop import ToolRun
     from qwenvl_kit.pipeline.tracing import Trace
     from qwenvl_kit.plans import Plan
-    from qwenvl_kit.requests import (
-        Media,
-        OnError,
-        Request,
-        RequestLike,
-    )
+    from qwenvl_kit.requests import Media, OnError, Request, RequestLike
     from qwenvl_kit.results import Reply, Result
     from qwenvl_kit.structured_output.constraints import Constraint
 
@@ -164,17 +159,11 @@ class VisionChat(ShownChat):
             AdapterError: the adapter does not fit, or was trained on another model, with another
                 chat template or with another budget.
         """
-        from qwenvl_kit.calibration.files import load_calibrator
         from qwenvl_kit.embedded import MODEL_FOLDER
-        from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
-        from qwenvl_kit.pipeline.warm_up import check_warm_up, warm_up_pipeline
+        from qwenvl_kit.pipeline.opening import Opening
 
-        # A misspelt setting should not cost a minute of loading.
         model = MODEL_FOLDER if model is None else model
-        chosen, media = BudgetOfTraining(budget, model, adapter), as_policy(media)
-        check_warm_up(warm_up)
-        calibrator = load_calibrator(calibrator, model)
+        opening = Opening(model, budget, media, calibrator, adapter=adapter, warm_up=warm_up)
         backend = load_local(
             model,
             source=source,
@@ -190,11 +179,7 @@ class VisionChat(ShownChat):
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
-        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
-        chosen.hold(chat._pipeline)
-        if warm_up:
-            warm_up_pipeline(chat._pipeline)
-        return chat
+        return opening.open(cls, backend)
 
     @classmethod
     def connect(
@@ -346,25 +331,20 @@ class VisionChat(ShownChat):
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
-        from qwenvl_kit.calibration.files import load_calibrator
-        from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
+        from qwenvl_kit.pipeline.opening import Opening
 
-        chosen, media = BudgetOfTraining(budget, model, adapter), as_policy(media)
-        calibrator = load_calibrator(calibrator, model)
+        opening = Opening(model, budget, media, calibrator, adapter=adapter)
         backend = load_vllm(
             model,
             source=source,
             revision=revision,
             offline=offline,
             adapter=adapter,
-            budget=chosen.budget,
+            budget=opening.budget,
             max_queued_requests=max_queued_requests,
             **engine_args,
         )
-        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
-        chosen.hold(chat._pipeline)
-        return chat
+        return opening.open(cls, backend)
 
     @classmethod
     def from_openvino(
@@ -414,14 +394,9 @@ class VisionChat(ShownChat):
             UnsupportedFeatureError: the model is of another family.
             PlacementError: the processor lacks the dtype, or there is too little memory.
         """
-        from qwenvl_kit.calibration.files import load_calibrator
-        from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
-        from qwenvl_kit.pipeline.warm_up import check_warm_up, warm_up_pipeline
+        from qwenvl_kit.pipeline.opening import Opening
 
-        chosen, media = BudgetOfTraining(budget, folder, None), as_policy(media)
-        check_warm_up(warm_up)
-        calibrator = load_calibrator(calibrator, folder)
+        opening = Opening(folder, budget, media, calibrator, warm_up=warm_up)
         backend = load_openvino(
             folder,
             dtype=dtype,
@@ -429,11 +404,7 @@ class VisionChat(ShownChat):
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
-        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
-        chosen.hold(chat._pipeline)
-        if warm_up:
-            warm_up_pipeline(chat._pipeline)
-        return chat
+        return opening.open(cls, backend)
 
     def ask(
         self,
