@@ -25,6 +25,7 @@ from qwenvl_kit.errors import (
     WeightsError,
 )
 from qwenvl_kit.testing import build_tiny_model
+from tests.by_hand import picture
 
 LANGUAGE = "openvino_language_model"
 
@@ -224,7 +225,7 @@ def test_bits_are_told_by_the_type_of_most_weights(export: Path, kind: str, expe
 
     ops = openvino.opset13
     given = ops.parameter([-1, 64], openvino.Type.f32)
-    weights = ops.constant(openvino.Tensor(openvino.Type(kind), openvino.Shape([512, 64])))
+    weights = ops.constant(openvino.Tensor(getattr(openvino.Type, kind), openvino.Shape([512, 64])))
     scale = ops.constant(1.0, openvino.Type.f32)
     wide = ops.multiply(ops.convert(weights, "f32"), scale)
     product = ops.matmul(given, wide, transpose_a=False, transpose_b=True)
@@ -260,6 +261,7 @@ def test_what_it_cannot_do_is_a_typed_refusal(chat: VisionChat, tmp_path: Path) 
         chat.adapters.load(tmp_path)
     from qwenvl_kit.explain import explain
 
-    reply = chat.ask("What is it?", sampling=Sampling(max_new_tokens=2))
+    asked = ("What is it?", picture(60, 60))
+    reply = chat.ask(*asked, sampling=Sampling(max_new_tokens=2))
     with pytest.raises(UnsupportedFeatureError, match="occlusion"):
-        explain(chat, reply, "What is it?", method="attention")
+        explain(chat, reply, *asked, method="attention")
