@@ -106,7 +106,8 @@ def find_export(folder: object) -> Export:
 
 def export_command(model: str) -> str:
     """The command that exports a checkpoint, in an environment with optimum-intel."""
-    return f"optimum-cli export openvino -m {model} --weight-format int8 EXPORTED"
+    options = "--task image-text-to-text --weight-format int8"
+    return f"optimum-cli export openvino -m {model} {options} EXPORTED"
 
 
 def _as_folder(folder: object) -> Path:
@@ -141,7 +142,7 @@ def _check_is_export(path: Path, names: tuple[str, ...]) -> None:
         raise CheckpointError(
             f"{where} holds an export of another kind (openvino_model.xml), which sees no pictures",
             expected=f"openvino_{LANGUAGE}.xml and the other parts of a vision-language model",
-            hint=f"{export_command('CHECKPOINT')} --task image-text-to-text",
+            hint=export_command("CHECKPOINT"),
         )
     if any(name.endswith(".safetensors") for name in names):
         raise CheckpointError(
