@@ -196,7 +196,8 @@ def _check_inputs(part: str, path: Path, found: frozenset[str]) -> None:
     more = sorted(found - _INPUTS[part] - _MAY_HAVE[part])
     if absent or more:
         said = [f"lacks the inputs {', '.join(absent)}"] if absent else []
-        said += [f"wants the inputs {', '.join(more)}"] if more else []
+        some = ", ".join(more[:3]) + (f" and {len(more) - 3} others" if len(more) > 3 else "")
+        said += [f"wants the inputs {some}"] if more else []
         raise WeightsError(
             f"{path} {' and '.join(said)}",
             expected="a part as optimum-intel 2.2 exports it, for text generation with a cache",
