@@ -56,6 +56,8 @@ from qwenvl_kit.explain import Explanation, Faithfulness, explain
 from qwenvl_kit.grounding.boxes import Box, PointMark
 from qwenvl_kit.grounding.found_places import read_places
 from qwenvl_kit.grounding.places import Boxes
+from qwenvl_kit.grounding.space.found import Boxes3D
+from qwenvl_kit.grounding.space.intrinsics import CameraIntrinsics
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 from qwenvl_kit.live import FileSource, StreamSource, WatchEvent
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
@@ -63,7 +65,13 @@ from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
     Click,
+    Evidence,
+    EvidencedExtraction,
     Extraction,
+    ImageAnswer,
+    Swipe,
+    Thing,
+    ask_choice,
     ask_number,
     ask_yes_no,
     classify,
@@ -74,13 +82,19 @@ from qwenvl_kit.tasks import (
     extract,
     judge_description,
     locate,
+    locate_3d,
     next_action,
+    outline,
     point_at,
     read_table,
     read_text,
+    recognize,
     stream_extract,
     summarize_video,
+    think_with_images,
+    trace_path,
     translate_text_in_image,
+    zoom_answer,
 )
 from qwenvl_kit.training import (
     AdapterRecord,
@@ -283,6 +297,14 @@ class Receipt:
 
 def typed_answers(chat: VisionChat) -> None:
     assert_type(extract(chat, "receipt.png", Receipt), Extraction[Receipt])
+    assert_type(extract(chat, "receipt.png", Receipt, evidence=False), Extraction[Receipt])
+    sourced = extract(chat, "receipt.pdf", Receipt, evidence=True, verify=True)
+    assert_type(sourced, EvidencedExtraction[Receipt])
+    assert_type(sourced.value.total, float)
+    assert_type(sourced.evidence["total"], Evidence)
+    assert_type(sourced.evidence["total"].box, Box | None)
+    assert_type(sourced.missing, tuple[str, ...])
+    sourced.draw(1).save("page.png")
     assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
     for value in stream_extract(chat, "receipt.png", Receipt):
         assert_type(value, Any)
@@ -305,6 +327,17 @@ def places(chat: VisionChat) -> None:
     for box in boxes:
         assert_type(box.region, Region)
     assert_type(point_at(chat, "a.png", "the cup")[0], PointMark)
+    assert_type(recognize(chat, "a.png", Receipt)[0].value.total, float)
+    assert_type(recognize(chat, "a.png", Receipt, kind="receipts").values, "tuple[Receipt, ...]")
+    assert_type(recognize(chat, "a.png", "food", names=["zh"])[0].value, Thing)
+    assert_type(recognize(chat, "a.png", {"type": "object"})[0].box, Box)
+    cars = locate_3d(chat, "a.png", "cars", CameraIntrinsics(1266, 1266, 816, 491))
+    assert_type(cars, Boxes3D)
+    assert_type(cars[0].project(cars.camera), "tuple[Point | None, ...]")
+    assert_type(cars[0].corners[0].z_m, float)
+    assert_type(outline(chat, "a.png", "signs")[0].area_pixels, float)
+    assert_type(trace_path(chat, "a.png", "go on")[0], PointMark)
+    assert_type(ask_choice(chat, "Which?", ["a", "b"], "a.png", form="letters").label, str)
     found = read_places(chat.ask("Outline it.", "a.png"), chat.family)
     assert_type(found.polygons[0].box.x1_px, float)
     assert_type(found.boxes_3d[0].y_degrees, float)
@@ -377,6 +410,18 @@ def tools(chat: VisionChat) -> None:
         chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
     for unread in reply.unread_calls:
         assert_type(unread.reason, str)
+
+
+def looking(chat: VisionChat) -> None:
+    answer = think_with_images(chat, ["a.png", "b.png"], "Where?", tools=["zoom"], max_steps=3)
+    assert_type(answer, ImageAnswer)
+    assert_type(answer.steps[0].box, Box | None)
+    assert_type(answer.regions(1), Boxes)
+    assert_type(zoom_answer(chat, "a.png", "What?", what="the sign").boxes(), Boxes)
+    step = next_action(chat, "a.png", "Go.", device="mobile")
+    if isinstance(step.action, Swipe):
+        assert_type(step.action.start, Point)
+    assert_type(step.thought, str)
 
 
 def explaining(chat: VisionChat) -> None:

@@ -137,6 +137,17 @@ class Calibrator:
         value = signal_of(reply, self.signal)
         return None if value is None else float(self._calibrated(numpy.array([value]))[0])
 
+    def confidence_between(self, reply: Reply, start: int, stop: int) -> float | None:
+        """Return the calibrated confidence in `reply.text[start:stop]`, such as a field of JSON.
+
+        Its tokens are taken as an answer of their own. Returns None without scores.
+        """
+        tokens = reply.tokens_between(start, stop)
+        if not tokens:
+            return None
+        part = signal_of(replace(reply, tokens=tokens, end_token=None), self.signal)
+        return None if part is None else self.confidence(part)
+
     def report(self, replies: Iterable[Scored], correct: Iterable[bool]) -> CalibrationReport:
         """Measure the calibrator on answers that are known to be correct or wrong.
 

@@ -178,7 +178,19 @@ SCRIPTS: Mapping[str, list[str]] = {
     "docs/guide/computer_use.md": [
         _say("computer_use", action="left_click", coordinate=[500, 300]),
         _say("computer_use", action="terminate", status="success"),
+        "Thought: It is further down.\nAction: Swipe up.\n"
+        + _say("mobile_use", action="swipe", coordinate=[500, 800], coordinate2=[500, 200]),
     ],
+    "docs/guide/zooming.md": [
+        _say("image_zoom_in_tool", label="plate", bbox_2d=[0, 0, 300, 300], img_idx=0),
+        "It is BW14 WDZ.",
+        '[{"bbox_2d": [60, 120, 360, 600], "label": "the sign"}]',
+        "Hop Inn.",
+    ],
+    "docs/guide/documents.md": [
+        '<h1 data-bbox="50 50 900 100">A report</h1><img data-bbox="60 120 360 600"/>'
+    ]
+    * 3,
     "docs/guide/tools.md": [
         _say("weather", city="Rome"), "It will.", _say("weather", city="Rome"), "It will.",
     ],
