@@ -289,6 +289,8 @@ def engines() -> None:
     )
     assert_type(chat, VisionChat)
     assert_type(VisionChat.from_vllm(Path("model"), tensor_parallel_size=2), VisionChat)
+    threads = {"INFERENCE_NUM_THREADS": 8}
+    assert_type(VisionChat.from_openvino("exported", properties=threads), VisionChat)
     token = chat.ask("What?").scores[0]
     assert_type(token.token_id, int | None)
 

@@ -121,7 +121,7 @@ def _draw() -> PIL.Image.Image:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
-    """Models of hubs, of vLLM and of servers, and folders that are not there.
+    """Models of hubs, of OpenVINO, vLLM and servers, and folders that are not there.
 
     They are the embedded model, or for the pages that need one that can do more, answers that were
     written before. What is passed is held to the real signature.
@@ -145,7 +145,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
         return opened
 
     monkeypatch.setattr(VisionChat, "from_pretrained", from_pretrained)
-    for name in ("connect", "from_vllm"):
+    for name in ("connect", "from_openvino", "from_vllm"):
         monkeypatch.setattr(VisionChat, name, standing_in(getattr(VisionChat, name)))
     monkeypatch.setattr("prometheus_client.start_http_server", lambda port: None)
     monkeypatch.setattr("qwenvl_kit.inspect", lambda model: inspect_checkpoint(MODEL_FOLDER))

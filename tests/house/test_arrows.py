@@ -34,6 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "local backend": ("backends.local",),
     "server backend": ("backends.server",),
     "vLLM backend": ("backends.vllm",),
+    "OpenVINO backend": ("backends.openvino",),
     "scripted backend": ("backends.scripted",),
     "grounding": ("grounding",),
     "documents": ("documents",),
@@ -78,6 +79,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"display", "backend base", "checkpoints", "hardware", "processing"},
     "server backend": BELOW_BACKENDS | {"backend base", "checkpoints", "processing", "prompts"},
     "vLLM backend": BELOW_BACKENDS | {"display", "backend base", "checkpoints", "processing"},
+    "OpenVINO backend": BELOW_BACKENDS
+    | {"backend base", "local backend", "checkpoints", "processing"},
     "scripted backend": BELOW_BACKENDS | {"backend base"},
     "grounding": {"errors", "display", "values", "families", "media"},
     "documents": {"errors", "display", "values", "families", "media", "grounding"}
@@ -110,7 +113,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """The table of docs/design.md; a room may always import itself."""
 
-LOADED_ON_DEMAND = {("backends", f"backends.{name}") for name in ("local", "server", "vllm")}
+LOADED_ON_DEMAND = {
+    ("backends", f"backends.{name}") for name in ("local", "openvino", "server", "vllm")
+}
 """The factories that reach upwards, when they are called."""
 
 MOST_FILES, MOST_FOLDERS, MOST_CODE_LINES = 16, 28, 500

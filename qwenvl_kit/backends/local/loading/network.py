@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 import transformers
 
-from qwenvl_kit.backends.local.backend import clear_all_caches
+from qwenvl_kit.backends.local.engine_backend import clear_all_caches
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.loading.load_plan import LoadPlan, choose_load_plan
