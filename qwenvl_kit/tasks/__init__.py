@@ -55,9 +55,9 @@ from qwenvl_kit.tasks.extract import (
 )
 from qwenvl_kit.tasks.judge_description import Claim, Judgement, judge_description
 from qwenvl_kit.tasks.locate import locate, point_at
-from qwenvl_kit.tasks.parse_document import parse_document, parse_pages
 from qwenvl_kit.tasks.locate_3d import locate_3d
 from qwenvl_kit.tasks.outline import outline
+from qwenvl_kit.tasks.parse_document import parse_document, parse_pages
 from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
 from qwenvl_kit.tasks.recognition.found import Recognitions, Recognized, Thing
@@ -128,9 +128,9 @@ __all__ = [
     "locate",
     "locate_3d",
     "next_action",
+    "outline",
     "parse_document",
     "parse_pages",
-    "outline",
     "point_at",
     "read_table",
     "read_text",

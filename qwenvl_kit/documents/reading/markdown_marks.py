@@ -34,6 +34,11 @@ ESCAPED = re.compile(
 )
 
 
+COMMENT = re.compile(r"(?<!\\)<!--")
+_COMMENT = re.compile(r"\\*<!--")
+_ESCAPED_COMMENT = re.compile(r"\\(\\*<!--)")
+
+
 def begins_block(line: str) -> bool:
     """True if a line begins another block than the paragraph before it."""
     return any(
@@ -44,11 +49,14 @@ def begins_block(line: str) -> bool:
 
 def unescaped(line: str) -> str:
     """Return a line of text without the backslash that keeps it from beginning a block."""
-    return ESCAPED.sub(r"\1\2", line, count=1) if ESCAPED.match(line) else line
+    if ESCAPED.match(line):
+        line = ESCAPED.sub(r"\1\2", line, count=1)
+    return _ESCAPED_COMMENT.sub(r"\1", line)
 
 
 def escaped(line: str) -> str:
     """Return a line of text that begins no block, with a backslash if it would."""
+    line = _COMMENT.sub(r"\\\g<0>", line)
     at = len(line) - len(line.lstrip(" \t"))
     item = LIST_ITEM.match(line)
     if item is not None and line[at] not in "-*+\u2022\u25cf\u25aa\u00b7":
