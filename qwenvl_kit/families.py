@@ -86,6 +86,8 @@ class Family:
             by form: "html" or "markdown".
         places: kinds of places that it was trained to write, by its cookbooks and model cards; an
             answer with others would be noise.
+        calls_image_tools: True if it was trained to zoom into pictures by calls of a tool while it
+            thinks (cookbook `think_with_images.ipynb` of Qwen3-VL).
         sampling: sampling that the publisher recommends, for checkpoints that set none.
         thinking_sampling: the same for answers with thinking.
         needs_tokenizer_json: True if transformers reads the vocabulary from tokenizer.json alone.
@@ -123,6 +125,7 @@ class Family:
     coordinates: Coordinates = "thousandths"
     document_prompts: tuple[tuple[str, DocumentPrompt], ...] = ()
     places: frozenset[PlaceKind] = frozenset({"box"})
+    calls_image_tools: bool = False
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
@@ -184,6 +187,7 @@ _QWEN3_VL = Family(
     model_class="Qwen3VLForConditionalGeneration",
     since_transformers="4.57",
     patch_side_px=16,
+    calls_image_tools=True,
     tensor_name_parts=("deepstack_merger_list.",),
     video_layout="timestamped groups",
     video_limit_scope="video",

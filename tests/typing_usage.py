@@ -31,11 +31,13 @@ from qwenvl_kit import (
     RequestLike,
     Results,
     Sampling,
+    Subtitle,
     TextPart,
     VideoPart,
     VisionChat,
     doctor,
     inspect,
+    read_subtitles,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
@@ -64,20 +66,31 @@ from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
+    Chapter,
     Click,
+    DocumentIndex,
+    Event,
+    Events,
     Evidence,
     EvidencedExtraction,
     Extraction,
+    ImageAnswer,
+    RankedPage,
+    Swipe,
     Thing,
+    answer_from_document,
     ask_choice,
     ask_number,
+    ask_video,
     ask_yes_no,
+    caption_pages,
     classify,
     compare,
     count,
     describe,
     document_qa,
     extract,
+    find_events,
     judge_description,
     locate,
     locate_3d,
@@ -86,13 +99,16 @@ from qwenvl_kit.tasks import (
     parse_document,
     parse_pages,
     point_at,
+    read_chapters,
     read_table,
     read_text,
     recognize,
     stream_extract,
     summarize_video,
+    think_with_images,
     trace_path,
     translate_text_in_image,
+    zoom_answer,
 )
 from qwenvl_kit.training import (
     AdapterRecord,
@@ -152,6 +168,17 @@ def videos(chat: VisionChat) -> None:
     assert_type(summary.segments[0].start_seconds, float)
     assert_type(summary.failures[0].failure, "Failure | None")
     register_reader(image_patch_size=16)
+    lines = read_subtitles("talk.srt", encoding="utf-8")
+    assert_type(lines, "tuple[Subtitle, ...]")
+    chat.ask("?", VideoPart("talk.mp4", subtitles="auto", max_subtitle_tokens=2000))
+    chat.ask("?", VideoPart("talk.mp4", subtitles=[Subtitle(0, 1.5, "Hello"), *lines]))
+    events = find_events(chat, "match.mp4", "all goals", language="zh", progress=True)
+    assert_type(events, Events)
+    assert_type(events[0], Event)
+    assert_type(events[0].confidence, "float | None")
+    assert_type(ask_video(chat, Path("talk.mp4"), "When?").times, "tuple[float, ...]")
+    assert_type(read_chapters("talk.mp4")[0], Chapter)
+    assert_type(summarize_video(chat, "talk.mp4", chapters=True).chapters[0].title, str)
 
 
 def watching(chat: VisionChat) -> None:
@@ -312,6 +339,10 @@ def typed_answers(chat: VisionChat) -> None:
     assert_type(sourced.evidence["total"].box, Box | None)
     assert_type(sourced.missing, tuple[str, ...])
     sourced.draw(1).save("page.png")
+    index = DocumentIndex(caption_pages(chat, "report.pdf"))
+    cited = answer_from_document(chat, "report.pdf", "Who?", index=index)
+    assert_type(cited.box, Box | None)
+    assert_type(cited.looked_at, tuple[RankedPage, ...])
     assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
     for value in stream_extract(chat, "receipt.png", Receipt):
         assert_type(value, Any)
@@ -417,6 +448,18 @@ def tools(chat: VisionChat) -> None:
         chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
     for unread in reply.unread_calls:
         assert_type(unread.reason, str)
+
+
+def looking(chat: VisionChat) -> None:
+    answer = think_with_images(chat, ["a.png", "b.png"], "Where?", tools=["zoom"], max_steps=3)
+    assert_type(answer, ImageAnswer)
+    assert_type(answer.steps[0].box, Box | None)
+    assert_type(answer.regions(1), Boxes)
+    assert_type(zoom_answer(chat, "a.png", "What?", what="the sign").boxes(), Boxes)
+    step = next_action(chat, "a.png", "Go.", device="mobile")
+    if isinstance(step.action, Swipe):
+        assert_type(step.action.start, Point)
+    assert_type(step.thought, str)
 
 
 def explaining(chat: VisionChat) -> None:

@@ -25,7 +25,7 @@ from .drawing.canvas import CELL, FRAME_CELLS, IMAGE_CELLS
 from .tokenizer import SPECIAL, build_tokenizer, special_ids
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
-CONTEXT = 2048
+CONTEXT = 4096
 LARGEST = 16_000_000
 
 

@@ -55,7 +55,7 @@ def configuration(size: Size, vocabulary: int, special: dict[str, int]) -> Qwen2
         "num_hidden_layers": size.depth,
         "num_attention_heads": size.heads,
         "num_key_value_heads": size.key_value_heads,
-        "max_position_embeddings": 2048,
+        "max_position_embeddings": 4096,
         "rope_parameters": {
             "rope_type": "default",
             "rope_theta": 10.0,
