@@ -96,6 +96,8 @@ from qwenvl_kit.tasks import (
     locate_3d,
     next_action,
     outline,
+    parse_document,
+    parse_pages,
     point_at,
     read_chapters,
     read_table,
@@ -293,6 +295,17 @@ def engines() -> None:
     assert_type(VisionChat.from_openvino("exported", properties=threads), VisionChat)
     token = chat.ask("What?").scores[0]
     assert_type(token.token_id, int | None)
+
+
+def parse_a_document(chat: VisionChat) -> str:
+    document = parse_document(chat, "report.pdf", "markdown", pages=[1, 2], progress=True)
+    for block in document.joined:
+        if block.table is not None and block.box is not None:
+            print(block.page, block.table.rows, block.box.x1_px, block.confidence)
+    for page in parse_pages(chat, "report.pdf", orientation="auto"):
+        print(page.number, page.warnings)
+    passages: list[dict[str, Any]] = document.to_passages()
+    return document.to_markdown("pictures") + document.to_html() + str(len(passages))
 
 
 def tasks() -> None:
