@@ -29,6 +29,8 @@ from qwenvl_kit.errors import CalibrationError, located
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from qwenvl_kit.results import Reply
+
 Method: TypeAlias = Literal["isotonic", "temperature"]
 
 FILE_NAME = "calibration.json"
