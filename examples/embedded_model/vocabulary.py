@@ -50,12 +50,13 @@ CHINESE_ANSWERS = (
 TOOLS = (
     "image_zoom_in_tool zoom in on a specific region of an image by cropping it based on a "
     "bounding box bbox and an optional object label img_idx the index of the zoomed-in image "
-    "starting from the bounding box of the region to zoom in as x1 y1 x2 y2 where is the top-left corner and the "
-    "bottom-right corner the name or label of the object in the specified bounding box bbox_2d "
-    "point_2d label coordinate action left_click type key scroll wait terminate answer status "
-    "success failure computer_use function arguments tool_call tool_response get_weather city "
-    "Click on the button. Open the settings. Close the window. Press Search. Type hello. Go back. "
-    "Settings Search Save Cancel OK Delete Send Back Next Login Home Help File Edit View Close",
+    "starting from the bounding box of the region to zoom in as x1 y1 x2 y2 where is the top-left "
+    "corner and the bottom-right corner the name or label of the object in the specified bounding "
+    "box bbox_2d point_2d label coordinate action left_click type key scroll wait terminate answer "
+    "status success failure computer_use function arguments tool_call tool_response get_weather "
+    "city Click on the button. Open the settings. Close the window. Press Search. Type hello. Go "
+    "back. Settings Search Save Cancel OK Delete Send Back Next Login Home Help File Edit View "
+    "Close",
     "qwenvl markdown qwenvl html Table Image Figure header footer caption text title list chart "
     "with places points Locate with their colour type kind content text_content size every element "
     "Spot all the text in the image with line-level, and output in JSON format. Sub-title small "

@@ -29,6 +29,8 @@ from qwenvl_kit.errors import CalibrationError, located
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from qwenvl_kit.results import Reply
+
 Method: TypeAlias = Literal["isotonic", "temperature"]
 
 FILE_NAME = "calibration.json"
@@ -162,6 +164,17 @@ class Calibrator:
         kind = kinds.kind_of(reply)
         apart = {"places": self.places, "json": self.json, "long": self.long}.get(kind)
         return self if apart is None else apart
+
+    def confidence_between(self, reply: Reply, start: int, stop: int) -> float | None:
+        """Return the calibrated confidence in `reply.text[start:stop]`, such as a field of JSON.
+
+        Its tokens are taken as an answer of their own. Returns None without scores.
+        """
+        tokens = reply.tokens_between(start, stop)
+        if not tokens:
+            return None
+        part = signal_of(replace(reply, tokens=tokens, end_token=None), self.signal)
+        return None if part is None else self.confidence(part)
 
     def report(self, replies: Iterable[Scored], correct: Iterable[bool]) -> CalibrationReport:
         """Measure the calibrator on answers that are known to be correct or wrong.

@@ -212,3 +212,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         Calibrator.load(tmp_path / "none.json")
     with pytest.raises(CalibrationError, match="cannot be written"):
         Calibrator("temperature", "mean").save(tmp_path / "none" / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"), [("product", -0.4), ("mean", -0.2), ("minimum", -0.2)]
+)
+def test_a_part_of_an_answer_is_judged_as_an_answer_of_its_own(signal, expected):
+    reply = VisionChat(ScriptedBackend(["one two three four"], logprob=-0.2)).ask("?")
+    calibrator = Calibrator("isotonic", signal, points=((0.0, 0.5), (1.0, 1.0)))
+    found = calibrator.confidence_between(reply, 3, 13)  # " two three"
+    assert found == pytest.approx(0.5 + 0.5 * math.exp(expected))
+    assert calibrator.confidence_between(reply, 0, 0) is None
