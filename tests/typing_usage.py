@@ -31,11 +31,13 @@ from qwenvl_kit import (
     RequestLike,
     Results,
     Sampling,
+    Subtitle,
     TextPart,
     VideoPart,
     VisionChat,
     doctor,
     inspect,
+    read_subtitles,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
@@ -64,28 +66,40 @@ from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
+    Chapter,
     Click,
+    DocumentIndex,
+    Event,
+    Events,
     Evidence,
     EvidencedExtraction,
     Extraction,
     ImageAnswer,
+    RankedPage,
     Swipe,
     Thing,
+    answer_from_document,
     ask_choice,
     ask_number,
+    ask_video,
     ask_yes_no,
+    caption_pages,
     classify,
     compare,
     count,
     describe,
     document_qa,
     extract,
+    find_events,
     judge_description,
     locate,
     locate_3d,
     next_action,
     outline,
+    parse_document,
+    parse_pages,
     point_at,
+    read_chapters,
     read_table,
     read_text,
     recognize,
@@ -154,6 +168,17 @@ def videos(chat: VisionChat) -> None:
     assert_type(summary.segments[0].start_seconds, float)
     assert_type(summary.failures[0].failure, "Failure | None")
     register_reader(image_patch_size=16)
+    lines = read_subtitles("talk.srt", encoding="utf-8")
+    assert_type(lines, "tuple[Subtitle, ...]")
+    chat.ask("?", VideoPart("talk.mp4", subtitles="auto", max_subtitle_tokens=2000))
+    chat.ask("?", VideoPart("talk.mp4", subtitles=[Subtitle(0, 1.5, "Hello"), *lines]))
+    events = find_events(chat, "match.mp4", "all goals", language="zh", progress=True)
+    assert_type(events, Events)
+    assert_type(events[0], Event)
+    assert_type(events[0].confidence, "float | None")
+    assert_type(ask_video(chat, Path("talk.mp4"), "When?").times, "tuple[float, ...]")
+    assert_type(read_chapters("talk.mp4")[0], Chapter)
+    assert_type(summarize_video(chat, "talk.mp4", chapters=True).chapters[0].title, str)
 
 
 def watching(chat: VisionChat) -> None:
@@ -272,6 +297,17 @@ def engines() -> None:
     assert_type(token.token_id, int | None)
 
 
+def parse_a_document(chat: VisionChat) -> str:
+    document = parse_document(chat, "report.pdf", "markdown", pages=[1, 2], progress=True)
+    for block in document.joined:
+        if block.table is not None and block.box is not None:
+            print(block.page, block.table.rows, block.box.x1_px, block.confidence)
+    for page in parse_pages(chat, "report.pdf", orientation="auto"):
+        print(page.number, page.warnings)
+    passages: list[dict[str, Any]] = document.to_passages()
+    return document.to_markdown("pictures") + document.to_html() + str(len(passages))
+
+
 def tasks() -> None:
     chat = VisionChat(ScriptedBackend(["yes"]))
     assert_type(describe(chat, "a.jpg").text, str)
@@ -305,6 +341,10 @@ def typed_answers(chat: VisionChat) -> None:
     assert_type(sourced.evidence["total"].box, Box | None)
     assert_type(sourced.missing, tuple[str, ...])
     sourced.draw(1).save("page.png")
+    index = DocumentIndex(caption_pages(chat, "report.pdf"))
+    cited = answer_from_document(chat, "report.pdf", "Who?", index=index)
+    assert_type(cited.box, Box | None)
+    assert_type(cited.looked_at, tuple[RankedPage, ...])
     assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
     for value in stream_extract(chat, "receipt.png", Receipt):
         assert_type(value, Any)

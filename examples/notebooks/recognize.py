@@ -40,6 +40,8 @@ things.draw()
 # %%
 @dataclass
 class Block:
+    """A block of wood."""
+
     colour: str
     edges_cm: list[float]
 

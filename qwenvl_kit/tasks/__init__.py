@@ -57,6 +57,8 @@ from qwenvl_kit.tasks.extract import (
     extract,
     stream_extract,
 )
+from qwenvl_kit.tasks.find_events.events import Event, Events
+from qwenvl_kit.tasks.find_events.finder import find_events
 from qwenvl_kit.tasks.image_tools.image_answer import ImageAnswer, ImageStep
 from qwenvl_kit.tasks.image_tools.thinking import think_with_images
 from qwenvl_kit.tasks.image_tools.zooming import zoom_answer
@@ -69,8 +71,9 @@ from qwenvl_kit.tasks.read_table import ReadTable, chart_to_table, read_table
 from qwenvl_kit.tasks.read_text import ReadText, TextLine, read_text
 from qwenvl_kit.tasks.recognition.found import Recognitions, Recognized, Thing
 from qwenvl_kit.tasks.recognition.recognize import recognize
-from qwenvl_kit.tasks.summarize_video import summarize_video
-from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
+from qwenvl_kit.tasks.summarize_video.chapters import read_chapters
+from qwenvl_kit.tasks.summarize_video.segments import Chapter, VideoSegment, VideoSummary
+from qwenvl_kit.tasks.summarize_video.summarizer import summarize_video
 from qwenvl_kit.tasks.task_result import Answer, Answers
 from qwenvl_kit.tasks.trace_path import trace_path
 from qwenvl_kit.tasks.translate_text_in_image import TextPair, Translation, translate_text_in_image
@@ -79,6 +82,7 @@ from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
 __all__ = [
     "Answer",
     "Answers",
+    "Chapter",
     "CitedAnswer",
     "Claim",
     "Classification",
@@ -91,6 +95,8 @@ __all__ = [
     "DocumentIndex",
     "Done",
     "DragTo",
+    "Event",
+    "Events",
     "Evidence",
     "EvidencedExtraction",
     "Extraction",
@@ -137,6 +143,7 @@ __all__ = [
     "document_qa",
     "extract",
     "find_differences",
+    "find_events",
     "judge_description",
     "locate",
     "locate_3d",
@@ -145,6 +152,7 @@ __all__ = [
     "parse_document",
     "parse_pages",
     "point_at",
+    "read_chapters",
     "read_table",
     "read_text",
     "recognize",

@@ -31,8 +31,8 @@ GROUPS = {
         *("evidence", "read_text", "tables", "compare", "translate", "writing"),
     ],
     "Documents, film and screens": [
-        *("documents", "parse_document", "long_documents", "video", "long_video", "streams"),
-        *("screen", "mobile"),
+        *("documents", "parse_document", "long_documents", "video", "long_video", "events"),
+        *("streams", "screen", "mobile"),
     ],
     "Trust": ["confidence", "judge"],
     "Many, tools and training": ["batches", "tools", "fine_tune", "evaluation"],

@@ -29,7 +29,9 @@ from qwenvl_kit.training import check_examples, fine_tune, show_example
 from tests.docs.blocks import Block
 from tests.videos import write_video
 
-_FILE = re.compile(r"""["']((?:[\w-]+/)*[\w-]+\.(jpg|jpeg|png|webp|gif|tiff?|mp4|pdf|wav))["']""")
+_FILE = re.compile(
+    r"""["']((?:[\w-]+/)*[\w-]+\.(jpg|jpeg|png|webp|gif|tiff?|mp4|pdf|wav|srt))["']"""
+)
 _ADAPTER = re.compile(r"""["'](adapters/[\w/-]+)["']""")
 _ABSENT = ("missing", "no-such", "nowhere")
 """Parts of names of files that a page wants not to be there."""
@@ -89,6 +91,8 @@ def draw_files(blocks: Iterable[Block], folder: Path, props: Props) -> None:
                 is_watched = re.search(rf"watch\(['\"]{re.escape(name)}", block.code)
                 if ending == "mp4":
                     shutil.copy(props.short_film if is_watched else props.film, path)
+                elif ending == "srt":
+                    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n", encoding="utf-8")
                 else:
                     _draw().save(path)
         if "DocVQA_VAL.tsv" in block.code:
@@ -175,6 +179,9 @@ def _say(name: str, **arguments: Any) -> str:
 
 SCRIPTS: Mapping[str, list[str]] = {
     "docs/guide/generation.md": ["<think>\nOne, two.\n</think>\n\nTwo."],
+    "docs/guide/videos.md": [
+        '[{"start": "00:01.00", "end": "00:02.50", "description": "A goal."}]', "At 0:12.",
+    ],
     "docs/guide/computer_use.md": [
         _say("computer_use", action="left_click", coordinate=[500, 300]),
         _say("computer_use", action="terminate", status="success"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from qwenvl_kit.documents import Block, Document, MergedCell, Page, Table
+from qwenvl_kit.documents import Block, BlockKind, Document, MergedCell, Page, Table
 from qwenvl_kit.documents.pictures import PagePictures
 from qwenvl_kit.errors import GenerationError, InputError
 from qwenvl_kit.geometry import Size
@@ -89,7 +89,15 @@ EVIL = "</p><script>alert(1)</script><img src=x onerror=alert(1)>\" onload='x' j
 
 def test_html_runs_nothing_and_fetches_nothing() -> None:
     evil_table = Table(((EVIL,),))
-    kinds = ("heading", "text", "list", "image", "formula", "code", "caption")
+    kinds: tuple[BlockKind, ...] = (
+        "heading",
+        "text",
+        "list",
+        "image",
+        "formula",
+        "code",
+        "caption",
+    )
     blocks = [*(Block(kind, EVIL) for kind in kinds), Block("table", EVIL, table=evil_table)]
     tags = _Tags()
     tags.feed(Document((Page(1, SIZE, tuple(blocks)),), EVIL).to_html())

@@ -48,6 +48,7 @@ DOORS = {
     *("formats/dicts.py", "integrations/qwen_vl_utils.py", "live/frame_sources.py"),
     *("training/checking.py", "training/loop/fine_tuning.py"),
     *("evaluation/benchmarks/media_facts.py", "evaluation/reports/page_parts.py"),
+    *("media/subtitles/reading.py", "tasks/summarize_video/chapters.py"),
 }
 """Where somebody comes in who has no chat, or makes one."""
 

@@ -393,7 +393,7 @@ def test_a_document_can_be_drawn_and_shown() -> None:
 
 
 def test_a_document_part_keeps_its_settings() -> None:
-    part = DocumentPart(pdf_of("red", "blue"), pages=[2], dpi=72)
+    part = DocumentPart(pdf_of("red", "blue"), pages=(2,), dpi=72)
     found = parse_document(chat_of([par("a")]), part).pages[0]
     assert found.number == 2
     assert found.size is not None

@@ -29,9 +29,11 @@ TABLE_NOISE = re.compile(
     r"|\\centering|\\(?:small|footnotesize|scriptsize|label\{[^{}]{0,99}\}))[ \t]*$"
 )
 QUOTE = re.compile(r"^ {0,3}>[ \t]?")
-ESCAPED = re.compile(
-    r"([ \t]*(?:\d{1,9}|\(\d{1,3}|[a-zA-Z])?)\\([#>*+\-|~`<$=_.)\u3001!\u2022\u25cf\u25aa\u00b7\\])"
-)
+_MARKS = frozenset("#>+|~`<$=_!\\" + BULLETS)
+_NUMBER = re.compile(r"([ \t]*(?:\d{1,9}|\(\d{1,3}|[a-z]))(\\*)[.)\u3001]")
+COMMENT = re.compile(r"(?<!\\)<!--")
+_COMMENT = re.compile(r"\\*<!--")
+_ESCAPED_COMMENT = re.compile(r"\\(\\*<!--)")
 
 
 def begins_block(line: str) -> bool:
@@ -44,17 +46,20 @@ def begins_block(line: str) -> bool:
 
 def unescaped(line: str) -> str:
     """Return a line of text without the backslash that keeps it from beginning a block."""
-    return ESCAPED.sub(r"\1\2", line, count=1) if ESCAPED.match(line) else line
+    at = len(line) - len(line.lstrip(" \t"))
+    number = _NUMBER.match(line)
+    if number is not None and number[2]:
+        line = line[: number.end(1)] + line[number.end(1) + 1 :]
+    elif line[at : at + 1] == "\\" and line[at + 1 : at + 2] in _MARKS:
+        line = line[:at] + line[at + 1 :]
+    return _ESCAPED_COMMENT.sub(r"\1", line)
 
 
 def escaped(line: str) -> str:
     """Return a line of text that begins no block, with a backslash if it would."""
+    line = _COMMENT.sub(r"\\\g<0>", line)
     at = len(line) - len(line.lstrip(" \t"))
-    item = LIST_ITEM.match(line)
-    if item is not None and line[at] not in "-*+\u2022\u25cf\u25aa\u00b7":
-        end = item.end(2) - 1
-        return f"{line[:end]}\\{line[end:]}"
-    is_mark = ESCAPED.match(line) or line[at : at + 1] in tuple(
-        "#>*+-|~`<$=_!\\\u2022\u25cf\u25aa\u00b7"
-    )
-    return f"{line[:at]}\\{line[at:]}" if is_mark else line
+    number = _NUMBER.match(line)
+    if number is not None and (number[2] or LIST_ITEM.match(line)):
+        return f"{line[: number.end(1)]}\\{line[number.end(1) :]}"
+    return f"{line[:at]}\\{line[at:]}" if line[at : at + 1] in _MARKS else line

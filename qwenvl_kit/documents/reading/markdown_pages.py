@@ -97,8 +97,8 @@ class _PageReader:
             end = self._text.find("\n", start, self._stop)
             self._line_start, self._line_end = start, self._stop if end < 0 else end
         end = min(self._line_end, start + _MOST_LINE)
-        comment = self._text.find("<!--", start + 1, end)
-        return self._text[start : end if comment < 0 else comment]
+        comment = marks.COMMENT.search(self._text, start + 1, end)
+        return self._text[start : end if comment is None else comment.start()]
 
     def _next(self, end: int) -> int:
         """The position after the end of a line."""

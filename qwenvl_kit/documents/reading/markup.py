@@ -16,110 +16,30 @@ from typing import Literal
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 LISTS = frozenset({"ul", "ol", "dl"})
-CONTAINERS = frozenset(
-    [
-        "html",
-        "body",
-        "div",
-        "section",
-        "article",
-        "main",
-        "nav",
-        "aside",
-        "center",
-        "form",
-        "details",
-        "summary",
-        "fieldset",
-    ]
+
+_CONTAINERS = "html body div section article main nav aside center form details summary fieldset"
+_BLOCKS = "p blockquote address table pre figure header footer hr img"
+_INLINES = (
+    "a abbr b bdi bdo big br button cite code col colgroup data dd del dfn dt em figcaption font i "
+    "input ins kbd label legend li link mark math meta option output picture q rp rt ruby s samp "
+    "select small source span strike strong sub sup svg tbody td textarea tfoot th thead time tr "
+    "tt u var caption noscript"
 )
+_VOIDS = "area base br col embed hr img input link meta source wbr"
+
+CONTAINERS = frozenset(_CONTAINERS.split())
 """Elements that are no block by themselves."""
 
-BLOCKS = (
-    HEADINGS
-    | LISTS
-    | CONTAINERS
-    | frozenset(
-        ["p", "blockquote", "address", "table", "pre", "figure", "header", "footer", "hr", "img"]
-    )
-)
+BLOCKS = HEADINGS | LISTS | CONTAINERS | frozenset(_BLOCKS.split())
 """Elements that end the text before them."""
 
-_INLINE = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "br",
-        "button",
-        "cite",
-        "code",
-        "col",
-        "colgroup",
-        "data",
-        "dd",
-        "del",
-        "dfn",
-        "dt",
-        "em",
-        "figcaption",
-        "font",
-        "i",
-        "input",
-        "ins",
-        "kbd",
-        "label",
-        "legend",
-        "li",
-        "link",
-        "mark",
-        "meta",
-        "output",
-        "picture",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "select",
-        "small",
-        "source",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "svg",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "time",
-        "tr",
-        "tt",
-        "u",
-        "var",
-        "caption",
-        "option",
-        "textarea",
-        "noscript",
-        "math",
-    ]
-)
 _SKIPPED = frozenset({"style", "script", "head", "title"})
 """Elements whose content is no text of the page."""
 
-VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
-)
+VOID = frozenset(_VOIDS.split())
 """Elements without an end (HTML standard, "Void elements")."""
 
-_KNOWN = BLOCKS | _INLINE | _SKIPPED | VOID
+_KNOWN = BLOCKS | frozenset(_INLINES.split()) | _SKIPPED | VOID
 
 _TAG = re.compile(
     r"""<(/?)([A-Za-z][A-Za-z0-9]*)\b

@@ -35,7 +35,13 @@ def markdown_of(block: Block, picture: str | None = None) -> str:
 
 
 def _heading(block: Block) -> str:
-    return f"{'#' * (block.level or 1)} {' '.join(block.text.split())}"
+    return heading_line(block.level or 1, " ".join(block.text.split()))
+
+
+def heading_line(level: int, text: str) -> str:
+    """Return a heading; number signs at its end are kept from being taken for its mark."""
+    end = " #" if re.search(r"(?:^|\s)#+$", text) else ""
+    return f"{'#' * level} {text}{end}"
 
 
 def _formula(block: Block) -> str:

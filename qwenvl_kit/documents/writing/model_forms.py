@@ -14,7 +14,7 @@ from qwenvl_kit.documents.pages import Page
 from qwenvl_kit.documents.reading.markdown_marks import escaped
 from qwenvl_kit.documents.tables import MergedCell, Table
 from qwenvl_kit.documents.writing.html import table_html
-from qwenvl_kit.documents.writing.markdown import fence_around
+from qwenvl_kit.documents.writing.markdown import fence_around, heading_line
 from qwenvl_kit.errors import InputError
 from qwenvl_kit.families import Family
 from qwenvl_kit.geometry import Size
@@ -136,7 +136,7 @@ def _lines(block: Block, sides: Callable[[Box], Sequence[int]]) -> Iterator[str]
         elif block.text and block.kind == "image":
             yield f"![{block.text}]()"
     elif block.kind == "heading":
-        yield f"{'#' * (block.level or 1)} {escaped(block.text)}"
+        yield heading_line(block.level or 1, escaped(block.text))
     elif block.kind == "formula":
         yield f"$$\n{block.text}\n$$"
     elif block.kind == "code":
