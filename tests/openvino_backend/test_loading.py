@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from qwenvl_kit import Sampling, VisionChat
 from qwenvl_kit.backends.openvino.graph import quantization_of
 from qwenvl_kit.errors import (
     CheckpointError,
+    GenerationError,
     InputError,
     MissingPackageError,
     ModelLoadError,
@@ -26,6 +28,7 @@ from qwenvl_kit.errors import (
 )
 from qwenvl_kit.testing import build_tiny_model
 from tests.by_hand import picture
+from tests.openvino_export import export_model
 
 LANGUAGE = "openvino_language_model"
 
@@ -203,6 +206,65 @@ def test_a_compiled_model_is_kept_in_a_folder_and_answers_alike(
         with VisionChat.from_openvino(export, dtype="float32", properties=kept) as again:
             assert again.ask(asked, sampling=sampling).text == expected
     assert list((tmp_path / "compiled").iterdir())
+
+
+@pytest.mark.parametrize("name", ["with spaces", "导出的模型", "a%20b#c", "-m"])
+def test_folders_of_any_name_are_read(
+    export: Path, chat: VisionChat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    shutil.copytree(export, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    asked, sampling = "What is it?", Sampling(max_new_tokens=6)
+    with VisionChat.from_openvino(name, dtype="float32", warm_up=True, budget="quick") as other:
+        assert other.ask(asked, sampling=sampling).text == chat.ask(asked, sampling=sampling).text
+        assert "warm_up" in " ".join(other.report())
+
+
+def test_a_folder_of_links_and_other_files_is_read(export: Path, tmp_path: Path) -> None:
+    for file in export.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    for name in ("openvino_tokenizer.xml", "openvino_config.json", "README.md"):
+        (tmp_path / name).write_text("not read")
+    with VisionChat.from_openvino(tmp_path, dtype="float32") as other:
+        assert other.ask("What is it?", sampling=Sampling(max_new_tokens=2)).usage.prompt_tokens
+
+
+def test_weights_in_fp16_answer_nearly_alike(
+    checkpoint_of: Callable[[str], Path], chat: VisionChat, tmp_path: Path
+) -> None:
+    folder = export_model(checkpoint_of("qwen2_vl"), tmp_path / "half", "qwen2_vl", "fp16")
+    asked, sampling = ("What is it?", picture(90, 60)), Sampling(max_new_tokens=4)
+    with VisionChat.from_openvino(folder, dtype="float32") as half:
+        assert half.report()["quantization"] == "none"
+        mine, its = (each.ask(*asked, sampling=sampling) for each in (half, chat))
+    assert mine.scores[0].logprob == pytest.approx(its.scores[0].logprob, abs=0.02)
+
+
+def test_weights_that_are_overwritten_answer_nothing(copied: Path) -> None:
+    """Numbers become NaN, and axes of the graph become others."""
+    path = copied / "openvino_text_embeddings_model.bin"
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    with pytest.raises((ModelLoadError, GenerationError)):
+        VisionChat.from_openvino(copied, dtype="float32").ask("What is it?")
+
+
+def test_features_that_are_no_numbers_are_told(chat: VisionChat) -> None:
+    embed = chat._backend._loaded.model.embed  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        network = chat._backend._loaded.model  # type: ignore[attr-defined]
+        patch.setattr(network, "embed", lambda ids: embed(ids) * float("nan"))
+        with pytest.raises(GenerationError):
+            chat.ask("Is that a number?", sampling=Sampling(max_new_tokens=2))
+    assert chat.ask("Is that a number?", sampling=Sampling(max_new_tokens=2)).scores
+
+
+def test_two_models_answer_side_by_side(export: Path, chat: VisionChat) -> None:
+    sampling = Sampling(max_new_tokens=8)
+    with VisionChat.from_openvino(export, dtype="float32", max_cache_bytes=0) as other:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [(each, f"Number {n}?") for n in range(6) for each in (chat, other)]
+            replies = list(pool.map(lambda a: a[0].ask(a[1], sampling=sampling).text, asked))
+    assert replies[::2] == replies[1::2]
 
 
 def test_the_report_tells_what_was_loaded_and_how(chat: VisionChat, export: Path) -> None:
