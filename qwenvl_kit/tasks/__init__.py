@@ -17,6 +17,9 @@ from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
 from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
 from qwenvl_kit.tasks.classify import Classification, ask_choice, classify
+from qwenvl_kit.tasks.coding.code import Code
+from qwenvl_kit.tasks.coding.rendering import RenderComparison, render_and_compare
+from qwenvl_kit.tasks.coding.to_code import code_of, to_code
 from qwenvl_kit.tasks.compare import (
     Comparison,
     Difference,
@@ -48,13 +51,16 @@ from qwenvl_kit.tasks.summarize_video.segments import VideoSegment, VideoSummary
 from qwenvl_kit.tasks.task_result import Answer, Answers
 from qwenvl_kit.tasks.translate_text_in_image import TextPair, Translation, translate_text_in_image
 from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
+from qwenvl_kit.tasks.writing.verse_forms import VERSE_FORMS, VerseForm
 
 __all__ = [
+    "VERSE_FORMS",
     "Answer",
     "Answers",
     "Claim",
     "Classification",
     "Click",
+    "Code",
     "Comparison",
     "Description",
     "Difference",
@@ -69,12 +75,14 @@ __all__ = [
     "PressKeys",
     "ReadTable",
     "ReadText",
+    "RenderComparison",
     "Scroll",
     "Step",
     "TextLine",
     "TextPair",
     "Translation",
     "TypeText",
+    "VerseForm",
     "VideoAnswer",
     "VideoSegment",
     "VideoSummary",
@@ -87,6 +95,7 @@ __all__ = [
     "ask_yes_no",
     "chart_to_table",
     "classify",
+    "code_of",
     "compare",
     "compare_by_aspects",
     "count",
@@ -100,8 +109,10 @@ __all__ = [
     "point_at",
     "read_table",
     "read_text",
+    "render_and_compare",
     "stream_extract",
     "summarize_video",
+    "to_code",
     "translate_text_in_image",
     "write_from_image",
 ]

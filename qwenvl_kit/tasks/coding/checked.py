@@ -1,0 +1,41 @@
+"""The findings of a check of code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MOST_CHARACTERS = 1_000_000
+"""The most characters of code that are checked; an answer has far fewer."""
+
+_MOST_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check has found.
+
+    Attributes:
+        problems: sentences on what is wrong with the form.
+        notes: sentences on what a reader should know, though the form is right.
+        imports: the names of imported packages, of Python alone.
+    """
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+
+
+def told(what: str, places: Iterable[str]) -> tuple[str, ...]:
+    """Return one sentence that names the first few of several places; nothing for none."""
+    named = list(dict.fromkeys(places))
+    if not named:
+        return ()
+    more = len(named) - _MOST_TOLD
+    rest = f", and {more:,} more" if more > 0 else ""
+    return (f"{what}: {', '.join(named[:_MOST_TOLD])}{rest}",)
+
+
+def line_of(text: str, at: int) -> str:
+    """Return the place of a character as a line, such as `line 3`."""
+    return f"line {text.count(chr(10), 0, at) + 1:,}"
