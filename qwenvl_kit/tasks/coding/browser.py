@@ -34,6 +34,7 @@ _PLACES = {
         r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
     ),
 }
+_LEAST_WIDTH_PX, _SPARE_HEIGHT_PX = 600, 200
 _INSTALL = "apt-get install chromium, or https://www.google.com/chrome; or browser=path"
 
 _KEPT = frozenset(
@@ -103,6 +104,16 @@ class Window:
         width, height = self.size_px
         return math.ceil(width / self.scale), math.ceil(height / self.scale)
 
+    @property
+    def outer_size(self) -> tuple[int, int]:
+        """Width and height with room to spare, of which the picture is the upper left part.
+
+        Some versions of Chromium lay a page out in a window with a tool bar that is not there, and
+        in none that is narrower than 500 pixels; what lies outside of it may not be drawn.
+        """
+        width, height = self.css_size
+        return max(width, _LEAST_WIDTH_PX), height + _SPARE_HEIGHT_PX
+
 
 @dataclass(frozen=True)
 class Browser:
@@ -124,7 +135,7 @@ class Browser:
             page: the file of the page.
             window: the window of the page.
         """
-        width, height = window.css_size
+        width, height = window.outer_size
         return [
             self.path,
             *_FLAGS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 MOST_CHARACTERS = 1_000_000
 """The most characters of code that are checked; an answer has far fewer."""
 
-_MOST_TOLD = 3
+MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,25 @@ def told(what: str, places: Iterable[str]) -> tuple[str, ...]:
     named = list(dict.fromkeys(places))
     if not named:
         return ()
-    more = len(named) - _MOST_TOLD
+    more = len(named) - MOST_TOLD
     rest = f", and {more:,} more" if more > 0 else ""
-    return (f"{what}: {', '.join(named[:_MOST_TOLD])}{rest}",)
+    return (f"{what}: {', '.join(named[:MOST_TOLD])}{rest}",)
+
+
+def without(text: str, opening: str, closing: str) -> str:
+    """Return a text without what stands between two marks; its line ends stay.
+
+    An opening without a closing one stays. The time is linear, as that of a pattern is not.
+    """
+    parts: list[str] = []
+    at = 0
+    while (start := text.find(opening, at)) >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            break
+        parts += [text[at:start], "\n" * text.count("\n", start, end)]
+        at = end + len(closing)
+    return "".join((*parts, text[at:]))
 
 
 def line_of(text: str, at: int) -> str:

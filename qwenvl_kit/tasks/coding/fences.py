@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_SOON = 100
+"""The lines after marks behind code in which a closing fence is still looked for."""
+
 _MARK = re.compile(r"`{3,}|~{3,}")
-_LATE_TAG = re.compile(r"(`{3,})[ \t]*([\w+#.-]*)[ \t]*")
+_LATE_TAG = re.compile(r"(`{3,})[ \t]*([\w+#-]*)[ \t]*")
 """A fence with at most a tag behind it, for one that stands behind words: `Here it is: ```html`."""
 
 _TAG_AND_CODE = re.compile(r"([A-Za-z][\w+#.-]*)<")
@@ -48,6 +51,7 @@ def read_fences(answer: str) -> tuple[Fence, ...]:
     """
     found: list[Fence] = []
     lines = _lines(answer)
+    closings = _last_closings(answer, lines)
     at = 0
     while at < len(lines):
         opened = _opened(answer, *lines[at])
@@ -55,7 +59,8 @@ def read_fences(answer: str) -> tuple[Fence, ...]:
         if opened is None:
             continue
         mark, tag, start = opened
-        stop, after = _closed(answer, lines, at, mark)
+        last = max((n for bare, n in closings.items() if bare.startswith(mark)), default=-1)
+        stop, after = _closed(answer, lines, mark, range(at, last + 1))
         at = len(lines) if after is None else after
         found.append(_fence(answer, tag, start, len(answer) if stop is None else stop, stop))
     return tuple(found)
@@ -93,19 +98,43 @@ def _opened_late(line: str, end: int) -> tuple[str, str, int] | None:
     return (late[1], late[2].lower(), end + 1) if late else None
 
 
+def _last_closings(answer: str, lines: list[tuple[int, int]]) -> dict[str, int]:
+    """The last line of each kind that is a closing fence: marks and nothing else."""
+    bare = ((answer[start:end].strip(), number) for number, (start, end) in enumerate(lines))
+    return {line: number for line, number in bare if _MARK.fullmatch(line)}
+
+
 def _closed(
-    answer: str, lines: list[tuple[int, int]], at: int, mark: str
+    answer: str, lines: list[tuple[int, int]], mark: str, span: range
 ) -> tuple[int | None, int | None]:
-    """The index at which the code of a fence ends, and the line after it; None if it does not."""
+    """The index at which the code of a fence ends, and the line after it; None if it does not.
+
+    A line of marks alone ends it. Marks behind code end it where no such line follows before the
+    next fence, or soon.
+
+    Args:
+        answer: the answer.
+        lines: its lines.
+        mark: the opening fence.
+        span: the lines from the one after it to the last closing fence.
+    """
     late: tuple[int, int] | None = None
-    for index in range(at, len(lines)):
+    for index in range(span.start, len(lines)):
         start, end = lines[index]
-        line = answer[start:end].strip()
-        if line.startswith(mark) and not line.strip(mark[0]):
+        line = answer[start:end].rstrip()
+        begins = line.lstrip().startswith(mark)
+        if begins and _is_bare(line, mark):
             return start, index + 1
+        if late and (begins or index >= span.stop or index - late[1] > _SOON):
+            return late
         if late is None and line.endswith(mark) and not line[: -len(mark)].endswith(mark[0]):
-            late = end - len(answer[start:end]) + answer[start:end].rindex(mark), index + 1
+            late = start + len(line) - len(mark), index + 1
     return late or (None, None)
+
+
+def _is_bare(line: str, mark: str) -> bool:
+    """True if a line has marks of one kind alone."""
+    return not line.strip().strip(mark[0])
 
 
 def _fence(answer: str, tag: str, start: int, end: int, stop: int | None) -> Fence:

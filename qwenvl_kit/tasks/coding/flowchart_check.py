@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from qwenvl_kit.tasks.coding.checked import told
+from qwenvl_kit.tasks.coding.checked import told, without
 
 SHAPES = (
     *(("(((", (")))",)), ("([", ("])",)), ("[(", (")]",)), ("[[", ("]]",)), ("((", ("))",))),
@@ -15,11 +15,15 @@ SHAPES = (
 """The brackets of each shape of a node and those that close it, longest first (mermaid.js.org,
 "Flowcharts - Basic Syntax", version 11)."""
 
-_NODE = re.compile(r"(?<![\w.\-])([^\W\d_][\w.]*|\d\w*)(?=[\[({>])|\bsubgraph\b[^\n\[]*(?=\[)")
+_NODE = re.compile(
+    r"(?<![\w.\-])([^\W\d_][\w.]*|\d\w*)(?=[\[({>])|\bsubgraph\b[^\n\[]{0,200}(?=\[)"
+)
 _EDGE_LABEL = re.compile(r"\|([^|\n]*)\|")
 _SKIPPED = re.compile(r"\s*(?:style|classDef|class|click|linkStyle|direction|accTitle|accDescr)\b")
-_ATTRIBUTES = re.compile(r"@\{[^}]*\}")
-_NAMED_END = re.compile(r"(?:--+>?|==+>|-\.+->)\s*(?:\|[^|\n]*\|\s*)?end\s*(?:[\[({;&]|$)", re.M)
+_NAMED_END = re.compile(
+    r"(?:--[->]|==[=>]|\.->)[ \t]{0,9}(?:\|[^|\n]{0,200}\|[ \t]{0,9})?end[ \t]{0,9}(?:[\[({;&]|$)",
+    re.M,
+)
 _BRACKETS = re.compile(r'[\[\](){}"]')
 
 
@@ -31,7 +35,7 @@ def flowchart_problems(lines: list[str], number: int) -> Iterator[str]:
         number: the number of the first of them, for the sentences.
     """
     text = "\n".join("" if _SKIPPED.match(line) else line for line in lines)
-    text = _ATTRIBUTES.sub(lambda found: "\n" * found[0].count("\n"), text)
+    text = without(text, "@{", "}")
     places = _Lines(text, number)
     labels = list(_label_problems(text))
     for what in dict.fromkeys(what for what, _ in labels):

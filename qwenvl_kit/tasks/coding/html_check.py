@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from qwenvl_kit.safe_text import plain
-from qwenvl_kit.tasks.coding.checked import Checked, line_of, told
+from qwenvl_kit.tasks.coding.checked import MOST_TOLD, Checked, line_of, told
 from qwenvl_kit.tasks.coding.html_tags import Broken, Tag, Text, read_tags
 
 _VOID = frozenset(
@@ -84,16 +84,17 @@ def check_html(text: str) -> Checked:
     broken = elements.broken
     problems = (
         *((f"the code ends within {broken.what} of {line_of(text, broken.at)}",) if broken else ()),
-        *told("elements that are not closed", _named("<", text, elements.unclosed)),
-        *told("end tags without a beginning", _named("</", text, elements.stray)),
+        *_named("elements that are not closed", "<", text, elements.unclosed),
+        *_named("end tags without a beginning", "</", text, elements.stray),
     )
     return Checked(problems, (*_kind_of(text), *_loaded(text, elements)))
 
 
-def _named(mark: str, text: str, tags: list[tuple[str, int]]) -> list[str]:
-    """The first of some tags with their lines, and the others by their number alone."""
-    shown = [f"{mark}{plain(name)[:40]}> of {line_of(text, at)}" for name, at in tags[:10]]
-    return [*shown, *map(str, range(len(tags) - len(shown)))]
+def _named(what: str, mark: str, text: str, tags: list[tuple[str, int]]) -> tuple[str, ...]:
+    """A sentence with the first of some tags and their lines, and the number of the others."""
+    shown = [f"{mark}{plain(name)[:40]}> of {line_of(text, at)}" for name, at in tags[:MOST_TOLD]]
+    more = f", and {len(tags) - MOST_TOLD:,} more" if len(tags) > MOST_TOLD else ""
+    return (f"{what}: {', '.join(shown)}{more}",) if tags else ()
 
 
 @dataclass

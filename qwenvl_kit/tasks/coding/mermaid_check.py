@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 
 from qwenvl_kit.safe_text import plain
-from qwenvl_kit.tasks.coding.checked import Checked, told
+from qwenvl_kit.tasks.coding.checked import Checked, told, without
 from qwenvl_kit.tasks.coding.flowchart_check import flowchart_problems
 from qwenvl_kit.tasks.coding.forms import DIAGRAMS
 
 _FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?:.*\n)*?---[ \t]*(?:\n|$)")
-_DIRECTIVE = re.compile(r"%%\{.*?\}%%", re.S)
 _FIRST_WORD = re.compile(r"[^\s:;{]+")
 _BRACES = frozenset(
     [
@@ -58,7 +57,7 @@ def _lines(text: str) -> list[str]:
     """The lines, of which those of a head, a directive and a comment are empty."""
     head = _FRONT_MATTER.match(text)
     shown = text if head is None else "\n" * head[0].count("\n") + text[head.end() :]
-    shown = _DIRECTIVE.sub(lambda found: "\n" * found[0].count("\n"), shown)
+    shown = without(shown, "%%{", "}%%")
     return ["" if line.lstrip().startswith("%%") else line for line in shown.split("\n")]
 
 

@@ -34,6 +34,7 @@ MOST_SIDE_PX, MOST_PIXELS = 16_384, 32_000_000
 """The longest side and the most pixels of a screenshot: a browser draws all of them at once."""
 
 LEAST_SIDE_PX = 16
+_MOST_DRAWN_PX = MOST_SIDE_PX + 8000
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,17 +216,15 @@ def _opened(shot: Path, size: tuple[int, int], browser: Browser) -> PIL.Image.Im
 
     try:
         with Image.open(shot, formats=["PNG"]) as image:
-            if abs(image.width - size[0]) > 8 or abs(image.height - size[1]) > 8:
+            if image.width < size[0] or image.height < size[1] or max(image.size) > _MOST_DRAWN_PX:
                 drawn = f"{image.width} x {image.height} px"
                 raise RenderError(
                     f"the browser drew {drawn}",
-                    expected=f"{size[0]} x {size[1]} px",
+                    expected=f"at least {size[0]} x {size[1]} px",
                     hint="a newer browser",
                     where=browser.path,
                 )
-            whole = Image.new("RGB", size, "white")
-            whole.paste(image.convert("RGB"))
-            return whole
+            return image.convert("RGB").crop((0, 0, *size))
     except (OSError, SyntaxError, ValueError) as error:
         raise RenderError(
             "the browser wrote a picture that cannot be read", where=browser.path

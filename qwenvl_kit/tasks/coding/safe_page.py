@@ -8,7 +8,7 @@ import html
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "media-src data:; frame-src 'none'; child-src 'none'; worker-src 'none'; object-src 'none'; "
-    "base-uri 'none'; form-action 'none'; webrtc 'block'"
+    "base-uri 'none'; form-action 'none'"
 )
 """The content security policy of the page, which documents in its frames take over (Content
 Security Policy Level 3, 2.2). Nothing is loaded that does not stand in the page itself, and
@@ -27,8 +27,7 @@ def page_around(text: str, size: tuple[int, int], *, is_svg: bool, scripts: bool
 
     Args:
         text: the HTML or SVG.
-        size: width and height of the frame, in CSS pixels. They are written out, as the window of a
-            browser may still be smaller while the page is laid out.
+        size: width and height of the frame, in CSS pixels; the window may be larger.
         is_svg: True for SVG.
         scripts: True lets scripts of the page run, in the frame.
     """

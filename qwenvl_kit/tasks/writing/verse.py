@@ -14,7 +14,9 @@ from qwenvl_kit.tasks.writing.verse_forms import VerseForm
 _HAN = re.compile(f"[{HAN}]")
 _BREAK = re.compile(r"[，。！？；、：,.!?;:\s]+")
 _MARKS = re.compile(r"^[\s>*_#\-`]+|[\s*_`]+$")
-_TITLE = re.compile(r"(?:#|\*\*[^*]*\*\*$|《[^》]*》$|【[^】]*】$|[^：:]{0,8}：$)")
+_TITLE = re.compile(
+    r"(?:#|\*\*[^*]*[^*，。！？；,.!?;]\*\*$|《[^》]*》$|【[^】]*】$|[^：:]{0,8}：$)"
+)
 _REMARK = re.compile(
     r"(?:注释?|译文|赏析|解析|说明|标题|题目|作者|诗题)(?:[：:]|$)|(?:note|title|explanation):",
     re.I,
@@ -81,7 +83,9 @@ def _untitled(lines: list[str]) -> list[str]:
 def _windows(stanzas: list[list[str]], form: VerseForm) -> Iterator[list[str]]:
     """Each run of stanzas that has the number of lines, where no other stanza is verse."""
     units = [stanza for stanza in stanzas if stanza]
-    before = list(accumulate((_is_verse(stanza, form) for stanza in units), initial=0))
+    is_spaced = form.num_characters is None and max(map(len, units), default=0) == 1
+    verse = [(is_spaced and number > 0) or _is_verse(u, form) for number, u in enumerate(units)]
+    before = list(accumulate(verse, initial=0))
     for start in range(len(units)):
         lines: list[str] = []
         stop = start
