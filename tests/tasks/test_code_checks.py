@@ -65,7 +65,8 @@ def test_what_a_page_loads_and_runs_is_told():
     page = """<!DOCTYPE html><html><head><link rel=stylesheet href="https://fonts.example.com/css">
     <script src="//cdn.example.org/tailwind.js"></script>
     <style>body{background:url('http://img.example.net/b.png')}</style></head>
-    <body onload="go()"><img src="https://via.example.com/150"><img src="local.png"></body></html>"""
+    <body onload="go()"><img src="https://via.example.com/150"><img src="local.png">
+    </body></html>"""
     assert check_html(page).problems == ()
     assert check_html(page).notes == (
         "the page loads from elsewhere: fonts.example.com, cdn.example.org, via.example.com, "

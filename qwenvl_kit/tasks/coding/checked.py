@@ -13,7 +13,7 @@ MOST_TOLD = 3
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check has found.
+    """The findings of one check.
 
     Attributes:
         problems: sentences on what is wrong with the form.

@@ -68,7 +68,7 @@ def _without_quotes(text: str) -> str:
 
 
 def _label_problems(text: str) -> Iterator[tuple[str, int]]:
-    """What is wrong with a label, and its place."""
+    """Yield the fault of a label, and its place."""
     at = 0
     while found := _NODE.search(text, at):
         start = found.end()
@@ -101,7 +101,7 @@ def _label_end(text: str, inside: int) -> int | None:
 def _closing_problem(
     text: str, inside: int, label: int, closings: tuple[str, ...]
 ) -> tuple[str, int]:
-    """What is wrong at the end of a label, empty for nothing; and where to go on."""
+    """The fault at the end of a label, empty for none; and the index to go on from."""
     rest = label + len(text[label : label + 64]) - len(text[label : label + 64].lstrip(" \t"))
     for closing in closings:
         at = rest - 1 if closing[0] in "/\\" and text[rest - 1 : rest] == closing[0] else rest

@@ -90,7 +90,7 @@ def read_tags(text: str) -> Iterator[Tag | Text | Broken]:
 
 
 def _markup(text: str, at: int) -> Tag | Broken | int:
-    """What begins with a `<`: a tag; or the index at which to go on behind something else."""
+    """The tag that begins with a `<`; or the index to go on from behind something else."""
     if text.startswith("<!--", at):
         end = text.find("-->", at + 2)  # `<!-->` is a whole comment
         return Broken("a comment", at) if end < 0 else end + 3

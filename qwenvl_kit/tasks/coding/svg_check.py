@@ -60,7 +60,7 @@ def _refuse(*_: object) -> None:
 
 @dataclass
 class _Drawing:
-    """What has been found in a drawing."""
+    """The findings in a drawing."""
 
     root: str | None = None
     inside_style: int = 0

@@ -20,7 +20,7 @@ MOST_ATTEMPTS = 4
 
 
 class Target(Protocol):
-    """What a text should be."""
+    """The aim of a text."""
 
     def judge(self, text: str) -> Judged:
         """Hold a text to it."""

@@ -1,4 +1,4 @@
-"""What a text should be: of a length, or of a form; and the words that ask for it again."""
+"""The aims of a text, a length or a form, and the words that ask for it again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Judged:
 
     Attributes:
         fits: True if it is that.
-        distance: how far it is from it; 0 if it fits. For comparisons alone.
+        distance: a measure of what is missing; 0 if it fits. For comparisons alone.
         problems: sentences on what it lacks.
         length: its words or characters, if a length was asked for.
         lines: its lines of verse, if a form was asked for.

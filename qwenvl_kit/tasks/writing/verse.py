@@ -29,7 +29,7 @@ class FoundVerse:
 
     Attributes:
         lines: its lines, without marks of Markdown; of Chinese verse, each 句 without punctuation.
-        problems: what of the form it has not, in words; empty if it has the form.
+        problems: sentences on what it lacks; empty if it has the form.
     """
 
     lines: tuple[str, ...]
