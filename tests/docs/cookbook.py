@@ -28,7 +28,7 @@ GROUPS = {
     "Start": ["loading", "asking", "budgets", "sampling"],
     "Tasks on pictures": [
         *("describe", "locate", "classify", "extract", "read_text", "tables"),
-        *("compare", "translate", "writing"),
+        *("compare", "translate", "writing", "to_code"),
     ],
     "Documents, film and screens": ["documents", "video", "long_video", "streams", "screen"],
     "Trust": ["confidence", "judge"],

@@ -224,7 +224,8 @@ def _opened(shot: Path, size: tuple[int, int], browser: Browser) -> PIL.Image.Im
                     hint="a newer browser",
                     where=browser.path,
                 )
-            return image.convert("RGB").crop((0, 0, *size))
+            upper_left: PIL.Image.Image = image.convert("RGB").crop((0, 0, *size))
+            return upper_left
     except (OSError, SyntaxError, ValueError) as error:
         raise RenderError(
             "the browser wrote a picture that cannot be read", where=browser.path
