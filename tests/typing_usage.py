@@ -62,8 +62,12 @@ from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
+    VERSE_FORMS,
     Click,
+    Code,
     Extraction,
+    RenderComparison,
+    Writing,
     ask_number,
     ask_yes_no,
     classify,
@@ -78,9 +82,12 @@ from qwenvl_kit.tasks import (
     point_at,
     read_table,
     read_text,
+    render_and_compare,
     stream_extract,
     summarize_video,
+    to_code,
     translate_text_in_image,
+    write_from_image,
 )
 from qwenvl_kit.training import (
     AdapterRecord,
@@ -121,6 +128,16 @@ def asking() -> None:
     document = DocumentPart("a.pdf", pages=(1, 3), password="secret", budget="fine")
     chat.ask([Message.user(document, DocumentPart(b"%PDF-1.7", pages=(2,)), "?")])
     assert_type(chat.ask("Who?", document, sampling=Sampling(max_new_tokens=8)), Reply)
+
+
+def code_and_writing(chat: VisionChat) -> None:
+    code = to_code(chat, "a.png", "svg", language="zh", budget="fine")
+    assert_type(code, Code)
+    assert_type(code.save("a.svg"), Path)
+    assert_type(render_and_compare(code, "a.png", scale=2), RenderComparison)
+    assert_type(write_from_image(chat, "a.png", words=200), Writing)
+    form = VERSE_FORMS["七言绝句"].with_initials("春夏秋冬")
+    assert_type(write_from_image(chat, "a.png", form=form).lines, "tuple[str, ...]")
 
 
 def budgets_and_plans(chat: VisionChat) -> None:

@@ -8,7 +8,7 @@
 # %%
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
-from qwenvl_kit.tasks import render_and_compare, to_code
+from qwenvl_kit.tasks import code_of, render_and_compare, to_code
 
 PAGE = """Here is the page:
 ```html
@@ -40,3 +40,9 @@ comparison.picture
 
 # %%
 print(f"{comparison.similarity:.2f}, an empty page {comparison.blank_similarity:.2f}")
+
+# %% [markdown]
+# The reply of a stream or a batch is read in the same way:
+
+# %%
+code_of(code.reply, "html").text == code.text

@@ -195,6 +195,7 @@ BAD = {
     "flowchart TD\n subgraph one\n a-->b": "subgraphs without end: line 2",
     "flowchart TD\n a-->b\n end": "end of no subgraph: line 3",
     'flowchart TD\n A["unclosed --> B': "quotes that do not close: line 2",
+    "flowchart TD\n A --> B\n B --> A[x]]": "brackets that close nothing: line 3",
     "flowchart TD\n A[unclosed --> B": "do not close: line 2",
     'flowchart TD\n A[say "hi"] --> B': "without quotes: line 2",
     "sequenceDiagram\n A->>B: hi\n loop every\n B-->>A: y": "blocks without end: loop of line 3",

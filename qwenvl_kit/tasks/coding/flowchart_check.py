@@ -106,7 +106,9 @@ def _closing_problem(
     for closing in closings:
         at = rest - 1 if closing[0] in "/\\" and text[rest - 1 : rest] == closing[0] else rest
         if text.startswith(closing, at) and at >= inside:
-            return "", at + len(closing)
+            end = at + len(closing)
+            is_more = text[end : end + 1] in (")", "]", "}")
+            return "brackets that close nothing" if is_more else "", end
     if rest >= len(text) or text[rest] == "\n":
         return "brackets that do not close", rest
     end = text.find("\n", rest)
