@@ -2,8 +2,9 @@
 
 A browser shows a page; the model is shown a screenshot and says what to do next, in the form that
 Qwen2.5-VL, Qwen3-VL and Qwen3.5 were trained on; Playwright does it; and so on, until it is done.
-The small model of the package knows nothing of screens, so that its part is played from a script.
-With a larger one: `python examples/screen_agent.py Qwen/Qwen3-VL-8B-Instruct`.
+The small model of the package was not trained for screens: it is asked first, and what it answers
+is told, whatever it is. Then a script plays a larger model. With a real one:
+`python examples/screen_agent.py Qwen/Qwen3-VL-8B-Instruct`.
 
 Needs `pip install playwright` and a Chromium (Debian: `apt-get install chromium`).
 """
@@ -16,10 +17,12 @@ import shutil
 import sys
 
 import PIL.Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Error as BrowserError
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
+from qwenvl_kit.errors import AnswerError
 from qwenvl_kit.tasks import (
     Click,
     Done,
@@ -64,7 +67,7 @@ def scripted_chat() -> VisionChat:
     answers = []
     for said, arguments in SCRIPT:
         call = json.dumps({"name": "computer_use", "arguments": arguments})
-        answers.append(f"{said}<tool_call>{call}</tool_call>")
+        answers.append(f"Action: {said}\n<tool_call>\n{call}\n</tool_call>")
     return VisionChat(ScriptedBackend(answers, family="qwen3_vl"))
 
 
@@ -101,34 +104,58 @@ def perform(page: Page, step: Step) -> None:
         assert isinstance(action, (MoveTo, Done))
 
 
-def work(chat: VisionChat, page: Page, goal: str) -> Done | None:
-    """Step by step until it is done; None if it is not after so many steps."""
+def work(chat: VisionChat, page: Page, goal: str, most_steps: int = MOST_STEPS) -> Done | None:
+    """Step by step until it is done; None if it is not, and why."""
     steps: list[Step] = []
-    while len(steps) < MOST_STEPS:
-        step = next_action(chat, screenshot(page), goal, earlier=steps)
+    while len(steps) < most_steps:
+        try:
+            step = next_action(chat, screenshot(page), goal, earlier=steps)
+        except AnswerError as error:  # what the model wrote is no action; error.reply has it
+            print(f"no action: {error.problem}")
+            return None
         print(f"{step.said or '-'}\n    {step.action}")
+        for warning in step.warnings:
+            print(f"    note: {warning}")
         if isinstance(step.action, Done):
             return step.action
-        perform(page, step)
+        try:
+            perform(page, step)
+        except BrowserError as error:  # a key that no keyboard has
+            print(f"    cannot be done: {str(error).splitlines()[0]}")
         steps.append(step)
+    print(f"not done after {most_steps} steps")
     return None
+
+
+def try_at(browser: Browser, chat: VisionChat, most_steps: int = MOST_STEPS) -> bool:
+    """Let a model work at the page; True if the goal was reached."""
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_content(PAGE)
+    done = work(chat, page, GOAL, most_steps)
+    shown = page.inner_text("#told")
+    page.close()
+    print(f"The page says: {shown or '-'}\nThe model says: {(done and done.answer) or '-'}\n")
+    return shown == "Thank you, Ada! Ready at 19:30."
 
 
 def main() -> None:
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser_path is None:
         raise SystemExit("There is no Chromium here; Debian: apt-get install chromium")
-    chat = VisionChat.from_pretrained(sys.argv[1]) if sys.argv[1:] else scripted_chat()
     with sync_playwright() as playwright:
         # The page is our own; for those of strangers add chromium_sandbox=True, and ask a person.
         browser = playwright.chromium.launch(executable_path=browser_path)
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.set_content(PAGE)
-        done = work(chat, page, GOAL)
-        shown = page.inner_text("#told")
+        if sys.argv[1:]:
+            chat = VisionChat.from_pretrained(sys.argv[1])
+        else:
+            print("The small model of the package, which was not trained for screens:")
+            with VisionChat.from_pretrained() as small:
+                try_at(browser, small, most_steps=2)
+            print("A script that plays a larger model:")
+            chat = scripted_chat()
+        is_reached = try_at(browser, chat)
         browser.close()
-    print(f"\nThe page says: {shown}\nThe model says: {done and done.answer}")
-    if shown != "Thank you, Ada! Ready at 19:30.":
+    if not is_reached:
         raise SystemExit("The goal was not reached.")
 
 

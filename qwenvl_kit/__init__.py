@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from qwenvl_kit.formats.dicts import from_dicts, to_openai, to_qwen
     from qwenvl_kit.geometry import PixelMap, Point, Region, Size
     from qwenvl_kit.media.policy import MediaPolicy
+    from qwenvl_kit.media.subtitles.reading import read_subtitles
     from qwenvl_kit.messages.document_parts import DocumentPart
     from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
+    from qwenvl_kit.messages.subtitles import Subtitle
     from qwenvl_kit.options import PixelBudget, Sampling
     from qwenvl_kit.pipeline.stats import ChatStats
     from qwenvl_kit.pipeline.streaming import BatchStream, ReplyStream
@@ -70,6 +72,7 @@ __all__ = [
     "Results",
     "Sampling",
     "Size",
+    "Subtitle",
     "TextPart",
     "Timing",
     "TokenAlternative",
@@ -82,6 +85,7 @@ __all__ = [
     "errors",
     "from_dicts",
     "inspect",
+    "read_subtitles",
     "to_openai",
     "to_qwen",
 ]
@@ -94,8 +98,10 @@ _NAMES_OF_MODULES = {
     "formats.dicts": ("from_dicts", "to_openai", "to_qwen"),
     "geometry": ("PixelMap", "Point", "Region", "Size"),
     "media.policy": ("MediaPolicy",),
+    "media.subtitles.reading": ("read_subtitles",),
     "messages.document_parts": ("DocumentPart",),
     "messages.message": ("ImagePart", "Message", "TextPart", "VideoPart"),
+    "messages.subtitles": ("Subtitle",),
     "options": ("PixelBudget", "Sampling"),
     "pipeline.stats": ("ChatStats",),
     "pipeline.streaming": ("BatchStream", "ReplyStream"),

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qwenvl_kit.arguments.checks import explains_wrong_arguments
-from qwenvl_kit.backends import connect_to_server, load_local, load_vllm
+from qwenvl_kit.backends import connect_to_server, load_local, load_openvino, load_vllm
 from qwenvl_kit.display.chats import ShownChat
 from qwenvl_kit.errors import ArgumentError
 from qwenvl_kit.options import MAX_QUEUED_REQUESTS
@@ -40,12 +40,7 @@ if TYPE_CHECKING:
     from qwenvl_kit.pipeline.tool_loop import ToolRun
     from qwenvl_kit.pipeline.tracing import Trace
     from qwenvl_kit.plans import Plan
-    from qwenvl_kit.requests import (
-        Media,
-        OnError,
-        Request,
-        RequestLike,
-    )
+    from qwenvl_kit.requests import Media, OnError, Request, RequestLike
     from qwenvl_kit.results import Reply, Result
     from qwenvl_kit.structured_output.constraints import Constraint
 
@@ -58,9 +53,10 @@ if TYPE_CHECKING:
 class VisionChat(ShownChat):
     """A loaded Qwen vision-language model: ask it about pictures, videos and documents.
 
-    `from_pretrained` loads a model into this process, `from_vllm` loads one into vLLM, and
-    `connect` uses one behind an OpenAI-compatible server. All methods are the same for all three,
-    and may be called from any thread.
+    `from_pretrained` loads a model into this process, `from_openvino` one that was exported for
+    processors of Intel and AMD, `from_vllm` loads one into vLLM, and `connect` uses one behind an
+    OpenAI-compatible server. All methods are the same for all four, and may be called from any
+    thread.
 
     Example:
         chat = VisionChat.from_pretrained("Qwen/Qwen2.5-VL-3B-Instruct")
@@ -163,17 +159,11 @@ class VisionChat(ShownChat):
             AdapterError: the adapter does not fit, or was trained on another model, with another
                 chat template or with another budget.
         """
-        from qwenvl_kit.calibration.files import load_calibrator
         from qwenvl_kit.embedded import MODEL_FOLDER
-        from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
-        from qwenvl_kit.pipeline.warm_up import check_warm_up, warm_up_pipeline
+        from qwenvl_kit.pipeline.opening import Opening
 
-        # A misspelt setting should not cost a minute of loading.
         model = MODEL_FOLDER if model is None else model
-        chosen, media = BudgetOfTraining(budget, model, adapter), as_policy(media)
-        check_warm_up(warm_up)
-        calibrator = load_calibrator(calibrator, model)
+        opening = Opening(model, budget, media, calibrator, adapter=adapter, warm_up=warm_up)
         backend = load_local(
             model,
             source=source,
@@ -189,11 +179,7 @@ class VisionChat(ShownChat):
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
         )
-        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
-        chosen.hold(chat._pipeline)
-        if warm_up:
-            warm_up_pipeline(chat._pipeline)
-        return chat
+        return opening.open(cls, backend)
 
     @classmethod
     def connect(
@@ -345,25 +331,80 @@ class VisionChat(ShownChat):
             PlacementError: vLLM finds no device, or too little memory.
             ModelLoadError: of a kind that says what else is wrong.
         """
-        from qwenvl_kit.calibration.files import load_calibrator
-        from qwenvl_kit.media.policy import as_policy
-        from qwenvl_kit.pipeline.trained_budget import BudgetOfTraining
+        from qwenvl_kit.pipeline.opening import Opening
 
-        chosen, media = BudgetOfTraining(budget, model, adapter), as_policy(media)
-        calibrator = load_calibrator(calibrator, model)
+        opening = Opening(model, budget, media, calibrator, adapter=adapter)
         backend = load_vllm(
             model,
             source=source,
             revision=revision,
             offline=offline,
             adapter=adapter,
-            budget=chosen.budget,
+            budget=opening.budget,
             max_queued_requests=max_queued_requests,
             **engine_args,
         )
-        chat = cls(backend, budget=chosen.given, media=media, calibrator=calibrator)
-        chosen.hold(chat._pipeline)
-        return chat
+        return opening.open(cls, backend)
+
+    @classmethod
+    def from_openvino(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str | torch.dtype = "auto",
+        properties: Mapping[str, Any] | None = None,
+        budget: BudgetChoice | None = None,
+        media: MediaPolicy | None = None,
+        calibrator: CalibratorChoice = "auto",
+        max_cache_bytes: int | None = None,
+        max_queued_requests: int = MAX_QUEUED_REQUESTS,
+        warm_up: bool = False,
+    ) -> Self:
+        """Load a model that optimum-intel exported, and run it by OpenVINO on the processor.
+
+        The export has its own environment; the guide "Servers" has the command. Qwen2-VL,
+        Qwen2.5-VL and Qwen3-VL are run, with the weights as they were exported: fp32, fp16, 8-bit
+        or 4-bit. Nothing is downloaded, and no code of the folder is run.
+
+        Requests are batched, streamed, constrained and scored as by `from_pretrained`, and known
+        beginnings of prompts are used again. There are no adapters, and no attention to look
+        into: `explain` works by occlusion.
+
+        Args:
+            folder: the folder of the export, with config.json and the files of the processor.
+            dtype: the type in which OpenVINO computes: "float32", "bfloat16", or "auto", which is
+                its own choice for this processor. Keys and values are kept in it, too. In
+                "bfloat16", and with 8-bit or 4-bit weights, an answer in a batch may differ from
+                that of a single call where two tokens are nearly as likely.
+            properties: properties of OpenVINO for compilation, such as
+                `{"INFERENCE_NUM_THREADS": 8, "CACHE_DIR": "compiled"}`. They win over those of the
+                kit: as many threads as torch has, one stream, and `KV_CACHE_PRECISION` as `dtype`.
+            budget: see `from_pretrained`.
+            media: the media policy: which files and URLs may be opened.
+            calibrator: see `from_pretrained`.
+            max_cache_bytes: see `from_pretrained`.
+            max_queued_requests: the most requests that wait; a further one gets an OverloadError.
+            warm_up: see `from_pretrained`.
+
+        Raises:
+            MissingPackageError: openvino is not installed.
+            ModelNotFoundError: there is no such folder.
+            CheckpointError: the folder holds no export, a part of one, or damaged files; the
+                message has the command that exports.
+            UnsupportedFeatureError: the model is of another family.
+            PlacementError: the processor lacks the dtype, or there is too little memory.
+        """
+        from qwenvl_kit.pipeline.opening import Opening
+
+        opening = Opening(folder, budget, media, calibrator, warm_up=warm_up)
+        backend = load_openvino(
+            folder,
+            dtype=dtype,
+            properties=properties,
+            max_cache_bytes=max_cache_bytes,
+            max_queued_requests=max_queued_requests,
+        )
+        return opening.open(cls, backend)
 
     def ask(
         self,

@@ -26,6 +26,11 @@ BoxFormat: TypeAlias = Literal["box tokens", "json"]
 Coordinates: TypeAlias = Literal["thousandths", "resized pixels"]
 """The unit of coordinates: thousandths of the picture's sides, or pixels of the resized picture."""
 
+PlaceKind: TypeAlias = Literal["box", "point", "attributes", "outline", "path", "box in space"]
+"""A kind of place in an answer: a box in the picture, a point, either of them with further fields
+such as a name in two languages, an outline of several corners, points in their order, and a box in
+the space in front of the camera."""
+
 LimitScope: TypeAlias = Literal["frame", "video"]
 """The scope of a checkpoint's pixel limits for videos: one frame, or all frames together."""
 
@@ -40,6 +45,19 @@ _GREEDY = Sampling()
 _THINKING_TOKENS = 8192
 """Most tokens while thinking: an answer that is cut off in its thoughts is no answer. The model
 cards allow 40,960."""
+
+
+@dataclass(frozen=True)
+class DocumentPrompt:
+    """A prompt for a page of a document.
+
+    Attributes:
+        text: the text after the picture.
+        system: the system message; empty for none.
+    """
+
+    text: str
+    system: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,12 @@ class Family:
         vision_start_token, vision_end_token: tokens before and after the placeholder.
         box_format: format in which it writes bounding boxes.
         coordinates: unit of the coordinates of boxes and points.
+        document_prompts: the prompts by which it writes a page of a document as it was trained to,
+            by form: "html" or "markdown".
+        places: kinds of places that it was trained to write, by its cookbooks and model cards; an
+            answer with others would be noise.
+        calls_image_tools: True if it was trained to zoom into pictures by calls of a tool while it
+            thinks (cookbook `think_with_images.ipynb` of Qwen3-VL).
         sampling: sampling that the publisher recommends, for checkpoints that set none.
         thinking_sampling: the same for answers with thinking.
         needs_tokenizer_json: True if transformers reads the vocabulary from tokenizer.json alone.
@@ -99,6 +123,9 @@ class Family:
     vision_end_token: str = "<|vision_end|>"
     box_format: BoxFormat = "json"
     coordinates: Coordinates = "thousandths"
+    document_prompts: tuple[tuple[str, DocumentPrompt], ...] = ()
+    places: frozenset[PlaceKind] = frozenset({"box"})
+    calls_image_tools: bool = False
     sampling: Sampling = _GREEDY
     thinking_sampling: Sampling = _GREEDY
     needs_tokenizer_json: bool = False
@@ -140,19 +167,41 @@ _QWEN2_5_VL = replace(
     positions_in_seconds=True,
     box_format="json",
     coordinates="resized pixels",
+    # Cookbook `document_parsing.ipynb` of Qwen2.5-VL.
+    document_prompts=(
+        (
+            "html",
+            DocumentPrompt(
+                "QwenVL HTML",
+                "You are an AI specialized in recognizing and extracting text from images. Your "
+                "mission is to analyze the image document and generate the result in QwenVL "
+                "Document Parser HTML format using specified tags while maintaining user privacy "
+                "and data integrity.",
+            ),
+        ),
+    ),
+    places=frozenset({"box", "point", "attributes"}),  # cookbook spatial_understanding.ipynb
 )
 _QWEN3_VL = Family(
     model_type="qwen3_vl",
     model_class="Qwen3VLForConditionalGeneration",
     since_transformers="4.57",
     patch_side_px=16,
+    calls_image_tools=True,
     tensor_name_parts=("deepstack_merger_list.",),
     video_layout="timestamped groups",
     video_limit_scope="video",
+    # Cookbooks 2d_grounding, 3d_grounding, omni_recognition and spatial_understanding.
+    places=frozenset({"box", "point", "attributes", "outline", "path", "box in space"}),
     min_pixels=64 * 32**2,
     max_pixels=16384 * 32**2,
     min_video_pixels=4 * 32**2,
     max_video_pixels=24576 * 32**2,
+    # Cookbook `document_parsing.ipynb` of Qwen3-VL.
+    document_prompts=(
+        ("html", DocumentPrompt("qwenvl html")),
+        ("markdown", DocumentPrompt("qwenvl markdown")),
+    ),
     # Model cards of Qwen3-VL, "Generation Hyperparameters", for pictures.
     sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
     thinking_sampling=Sampling(

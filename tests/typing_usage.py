@@ -31,11 +31,13 @@ from qwenvl_kit import (
     RequestLike,
     Results,
     Sampling,
+    Subtitle,
     TextPart,
     VideoPart,
     VisionChat,
     doctor,
     inspect,
+    read_subtitles,
 )
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.calibration import Calibrator
@@ -56,6 +58,8 @@ from qwenvl_kit.explain import Explanation, Faithfulness, explain
 from qwenvl_kit.grounding.boxes import Box, PointMark
 from qwenvl_kit.grounding.found_places import read_places
 from qwenvl_kit.grounding.places import Boxes
+from qwenvl_kit.grounding.space.found import Boxes3D
+from qwenvl_kit.grounding.space.intrinsics import CameraIntrinsics
 from qwenvl_kit.integrations.qwen_vl_utils import register_reader
 from qwenvl_kit.live import FileSource, StreamSource, WatchEvent
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
@@ -63,31 +67,55 @@ from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
     VERSE_FORMS,
+    Chapter,
     Click,
     Code,
+    DocumentIndex,
+    Event,
+    Events,
+    Evidence,
+    EvidencedExtraction,
     Extraction,
+    ImageAnswer,
+    RankedPage,
     RenderComparison,
+    Swipe,
+    Thing,
     Writing,
+    answer_from_document,
+    ask_choice,
     ask_number,
+    ask_video,
     ask_yes_no,
+    caption_pages,
     classify,
     compare,
     count,
     describe,
     document_qa,
     extract,
+    find_events,
     judge_description,
     locate,
+    locate_3d,
     next_action,
+    outline,
+    parse_document,
+    parse_pages,
     point_at,
+    read_chapters,
     read_table,
     read_text,
+    recognize,
     render_and_compare,
     stream_extract,
     summarize_video,
+    think_with_images,
     to_code,
+    trace_path,
     translate_text_in_image,
     write_from_image,
+    zoom_answer,
 )
 from qwenvl_kit.training import (
     AdapterRecord,
@@ -157,6 +185,17 @@ def videos(chat: VisionChat) -> None:
     assert_type(summary.segments[0].start_seconds, float)
     assert_type(summary.failures[0].failure, "Failure | None")
     register_reader(image_patch_size=16)
+    lines = read_subtitles("talk.srt", encoding="utf-8")
+    assert_type(lines, "tuple[Subtitle, ...]")
+    chat.ask("?", VideoPart("talk.mp4", subtitles="auto", max_subtitle_tokens=2000))
+    chat.ask("?", VideoPart("talk.mp4", subtitles=[Subtitle(0, 1.5, "Hello"), *lines]))
+    events = find_events(chat, "match.mp4", "all goals", language="zh", progress=True)
+    assert_type(events, Events)
+    assert_type(events[0], Event)
+    assert_type(events[0].confidence, "float | None")
+    assert_type(ask_video(chat, Path("talk.mp4"), "When?").times, "tuple[float, ...]")
+    assert_type(read_chapters("talk.mp4")[0], Chapter)
+    assert_type(summarize_video(chat, "talk.mp4", chapters=True).chapters[0].title, str)
 
 
 def watching(chat: VisionChat) -> None:
@@ -269,8 +308,21 @@ def engines() -> None:
     )
     assert_type(chat, VisionChat)
     assert_type(VisionChat.from_vllm(Path("model"), tensor_parallel_size=2), VisionChat)
+    threads = {"INFERENCE_NUM_THREADS": 8}
+    assert_type(VisionChat.from_openvino("exported", properties=threads), VisionChat)
     token = chat.ask("What?").scores[0]
     assert_type(token.token_id, int | None)
+
+
+def parse_a_document(chat: VisionChat) -> str:
+    document = parse_document(chat, "report.pdf", "markdown", pages=[1, 2], progress=True)
+    for block in document.joined:
+        if block.table is not None and block.box is not None:
+            print(block.page, block.table.rows, block.box.x1_px, block.confidence)
+    for page in parse_pages(chat, "report.pdf", orientation="auto"):
+        print(page.number, page.warnings)
+    passages: list[dict[str, Any]] = document.to_passages()
+    return document.to_markdown("pictures") + document.to_html() + str(len(passages))
 
 
 def tasks() -> None:
@@ -298,6 +350,18 @@ class Receipt:
 
 def typed_answers(chat: VisionChat) -> None:
     assert_type(extract(chat, "receipt.png", Receipt), Extraction[Receipt])
+    assert_type(extract(chat, "receipt.png", Receipt, evidence=False), Extraction[Receipt])
+    sourced = extract(chat, "receipt.pdf", Receipt, evidence=True, verify=True)
+    assert_type(sourced, EvidencedExtraction[Receipt])
+    assert_type(sourced.value.total, float)
+    assert_type(sourced.evidence["total"], Evidence)
+    assert_type(sourced.evidence["total"].box, Box | None)
+    assert_type(sourced.missing, tuple[str, ...])
+    sourced.draw(1).save("page.png")
+    index = DocumentIndex(caption_pages(chat, "report.pdf"))
+    cited = answer_from_document(chat, "report.pdf", "Who?", index=index)
+    assert_type(cited.box, Box | None)
+    assert_type(cited.looked_at, tuple[RankedPage, ...])
     assert_type(extract(chat, ["1.png", "2.png"], Receipt).value.total, float)
     for value in stream_extract(chat, "receipt.png", Receipt):
         assert_type(value, Any)
@@ -320,6 +384,17 @@ def places(chat: VisionChat) -> None:
     for box in boxes:
         assert_type(box.region, Region)
     assert_type(point_at(chat, "a.png", "the cup")[0], PointMark)
+    assert_type(recognize(chat, "a.png", Receipt)[0].value.total, float)
+    assert_type(recognize(chat, "a.png", Receipt, kind="receipts").values, "tuple[Receipt, ...]")
+    assert_type(recognize(chat, "a.png", "food", names=["zh"])[0].value, Thing)
+    assert_type(recognize(chat, "a.png", {"type": "object"})[0].box, Box)
+    cars = locate_3d(chat, "a.png", "cars", CameraIntrinsics(1266, 1266, 816, 491))
+    assert_type(cars, Boxes3D)
+    assert_type(cars[0].project(cars.camera), "tuple[Point | None, ...]")
+    assert_type(cars[0].corners[0].z_m, float)
+    assert_type(outline(chat, "a.png", "signs")[0].area_pixels, float)
+    assert_type(trace_path(chat, "a.png", "go on")[0], PointMark)
+    assert_type(ask_choice(chat, "Which?", ["a", "b"], "a.png", form="letters").label, str)
     found = read_places(chat.ask("Outline it.", "a.png"), chat.family)
     assert_type(found.polygons[0].box.x1_px, float)
     assert_type(found.boxes_3d[0].y_degrees, float)
@@ -392,6 +467,18 @@ def tools(chat: VisionChat) -> None:
         chat.ask([Message.user("?"), Message.assistant(thought, call), Message.tool("Rain.")])
     for unread in reply.unread_calls:
         assert_type(unread.reason, str)
+
+
+def looking(chat: VisionChat) -> None:
+    answer = think_with_images(chat, ["a.png", "b.png"], "Where?", tools=["zoom"], max_steps=3)
+    assert_type(answer, ImageAnswer)
+    assert_type(answer.steps[0].box, Box | None)
+    assert_type(answer.regions(1), Boxes)
+    assert_type(zoom_answer(chat, "a.png", "What?", what="the sign").boxes(), Boxes)
+    step = next_action(chat, "a.png", "Go.", device="mobile")
+    if isinstance(step.action, Swipe):
+        assert_type(step.action.start, Point)
+    assert_type(step.thought, str)
 
 
 def explaining(chat: VisionChat) -> None:

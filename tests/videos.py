@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -165,3 +166,73 @@ def write_silence(container: Any, stream: Any, seconds: float) -> None:
         frame.sample_rate, frame.pts = 16000, index * num_samples
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
+
+
+_STYLES = (
+    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize, "
+    b"PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, "
+    b"StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, "
+    b"MarginL, MarginR, MarginV, Encoding\nStyle: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,"
+    b"0,0,100,100,0,0,1,1,0,2,10,10,10,0\n\n[Events]\nFormat: Layer, Start, End, Style, Name, "
+    b"MarginL, MarginR, MarginV, Effect, Text\n"
+)
+"""The header that the muxer of QuickTime's text wants."""
+
+
+def add_text_track(source: Path, path: Path, *tracks: tuple[str, str]) -> Path:
+    """The same film with text tracks: each the name of a format of FFmpeg, and a file of it."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = []
+        for name, text in tracks:
+            with av.open(io.BytesIO(text.encode()), format=name) as file:
+                track = new.add_stream_from_template(file.streams.subtitles[0])
+                packets += [(track, packet) for packet in file.demux() if packet.size]
+        for packet in old.demux(old.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+        for track, packet in packets:
+            packet.stream = track
+            new.mux(packet)
+    return path
+
+
+def add_quicktime_text(
+    source: Path,
+    path: Path,
+    lines: Sequence[tuple[int, int, str]] = (),
+    chapters: Sequence[tuple[int, int, str]] = (),
+) -> Path:
+    """The same film as MP4 with a track of text, and with chapters; times in whole seconds."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        track: Any = new.add_stream("mov_text") if lines else None
+        if track is not None:
+            track.codec_context.subtitle_header = _STYLES
+            track.time_base = track.codec_context.time_base = Fraction(1, 1000)
+        second = Fraction(1, 1)
+        marks: list[Any] = [
+            {
+                "id": at,
+                "start": start,
+                "end": end,
+                "time_base": second,
+                "metadata": {"title": title} if title else {},
+            }
+            for at, (start, end, title) in enumerate(chapters, 1)
+        ]
+        if marks:
+            new.set_chapters(marks)
+        for packet in old.demux(old.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+        for start, end, words in lines:
+            raw = words.encode()
+            spoken = av.Packet(len(raw).to_bytes(2, "big") + raw)
+            spoken.stream, spoken.time_base = track, Fraction(1, 1000)
+            spoken.pts = spoken.dts = start * 1000
+            spoken.duration = (end - start) * 1000
+            new.mux(spoken)
+    return path

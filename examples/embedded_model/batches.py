@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from torch import Tensor
 from .drawing.canvas import Grid, Pixels, to_grid
 from .pointing import Glances, glances
 from .questions.answers import Question
-from .questions.places import COORDINATES, STEP
-from .questions.wordings import system_message
+from .questions.places import COORDINATES, PARTS, STEP
+from .questions.system import system_message
 from .samples import Sample
+from .tokenizer import answer_ids
 
 PATCH = 14
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -28,12 +30,16 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 IGNORED = -100
 # How often a question is chosen, among those a picture allows: what was stuck weighs more.
 WEIGHTS = {
-    "describe_1": 1.0, "describe_2": 2.0, "describe_3": 2.6, "describe_4": 2.6, "count": 0.6,
-    "count_colour": 1.6, "count_shape": 1.2, "relation": 0.9, "relation_yes_no": 0.8,
-    "read": 0.8, "total": 1.5, "tax": 1.2, "number": 1.1, "kind": 0.6, "describe_print": 0.25,
-    "translate": 2.5, "price": 1.2, "locate": 5.0, "locate_all": 4.0, "locate_absent": 0.4,
-    "locate_word": 4.5, "locate_field": 3.0, "extract": 2.0, "extract_items": 1.0,
-    "translate_pairs": 1.2, "choose": 0.5, "claim": 0.7,
+    "describe_1": 0.8, "describe_2": 1.2, "describe_3": 1.6, "describe_4": 1.6, "count": 0.5,
+    "count_colour": 1.0, "count_shape": 0.9, "shape": 0.7, "colour": 0.7, "relation": 1.2,
+    "relation_yes_no": 1.4, "claim_relation": 1.0, "inside": 1.2, "larger": 0.8,
+    "which_larger": 0.8, "same_colour": 1.0, "same_shape": 1.0, "read": 1.6, "total": 1.2,
+    "tax": 1.0, "number": 1.0, "kind": 0.5, "describe_print": 0.25, "translate": 1.6,
+    "translate_zh": 1.2, "price": 1.6, "locate": 1.8, "locate_all": 1.6, "locate_absent": 0.4,
+    "locate_word": 1.8, "locate_field": 1.4, "extract": 1.8, "extract_items": 1.2,
+    "translate_pairs": 0.9, "choose": 0.5, "claim": 1.6,
+    "cannot_tell": 0.5, "next_action": 1.0, "locate_button": 1.0,
+    "locate_json": 0.8, "locate_points": 0.7, "markdown": 0.9, "markdown_places": 1.2, "table": 0.8,
 }  # fmt: skip
 
 
@@ -55,6 +61,17 @@ class Batch:
     edges: Tensor
     glances: Glances
     tasks: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def to(self, device: str) -> Batch:
+        """The same batch on a device."""
+        if device == "cpu":
+            return self
+        tensors: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors, glances=self.glances.to(device))
 
 
 @dataclass
@@ -110,6 +127,10 @@ class Batcher:
         self.coordinates = {
             self.encode(text)[0]: number for text, number in zip(COORDINATES, numbers, strict=True)
         }
+        vocabulary = tokenizer.get_vocab()
+        steps = range(0, PARTS + 1, STEP)
+        self.firsts = {vocabulary[f"{mark}{at}"]: at for mark in "[(" for at in steps}
+        self.others = {vocabulary[f",Ġ{at}"]: at for at in steps}
         mean = torch.tensor(MEAN).view(3, 1) * 255
         self.mean, self.deviation = mean, torch.tensor(STD).view(3, 1) * 255
 
@@ -121,11 +142,18 @@ class Batcher:
             self.known[text] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return self.known[text]
 
+    def written(self, answer: str) -> list[int]:
+        """Token ids of an answer and its end, as the model is to write them."""
+        return answer_ids(self.tokenizer, answer + "<|im_end|>")
+
     def choose(self, rng: random.Random, questions: list[Question]) -> list[Question]:
         """Up to `most_questions`, drawn by weight, in random order."""
         keyed = [(rng.random() ** (1 / WEIGHTS.get(q.task, 0.9)), q) for q in questions]
         keyed.sort(key=lambda pair: -pair[0])
-        return [question for _, question in keyed[: self.most_questions]]
+        # Questions about relations are short, and need most of them.
+        many = self.most_questions >= 4 and any(q.task == "relation" for q in questions)
+        most = self.most_questions + 2 * many
+        return [question for _, question in keyed[:most]]
 
     def _media(self, row: _Row, sample: Sample) -> None:
         start, end = self.encode("<|vision_start|>"), self.encode("<|vision_end|>")
@@ -144,12 +172,16 @@ class Batcher:
         Unless `plain`, some have a system message, some the question before the picture, and some
         ask a second question after the first was answered.
         """
+        if sample.script:
+            return self._scripted(sample)
         row = _Row()
         ask = self.encode("<|im_end|>\n<|im_start|>assistant\n")
-        if not plain and rng.random() < 0.12:
+        if sample.system:
+            row.text(self.encode(f"<|im_start|>system\n{sample.system}<|im_end|>\n"), 0)
+        elif not plain and rng.random() < 0.12:
             row.text(self.encode(f"<|im_start|>system\n{system_message(rng)}<|im_end|>\n"), 0)
         row.text(self.encode("<|im_start|>user\n"), 0)
-        before = not plain and rng.random() < 0.05
+        before = not plain and not sample.system and rng.random() < 0.05
         if before:
             row.text(self.encode(questions[0].text), 0)
             questions = questions[:1]
@@ -162,14 +194,39 @@ class Batcher:
                     row.text(self.encode("\n<|im_start|>user\n"), segment)
                 text = [] if before else self.encode(question.text)
                 row.text(text + ask, segment)
-                row.text(self.encode(question.answer + "<|im_end|>"), segment, answer=True)
+                row.text(self.written(question.answer), segment, answer=True)
                 tasks.append((segment, question.task))
         return row, tasks
+
+    def _scripted(self, sample: Sample) -> tuple[_Row, list[tuple[int, str]]]:
+        """The sequence of a conversation that has its own course, all of it one branch."""
+        row, tasks = _Row(), []
+        start, end = self.encode("<|vision_start|>"), self.encode("<|vision_end|>")
+        pad = self.encode("<|image_pad|>")[0]
+        for number, turn in enumerate(sample.script):
+            if number:
+                row.text(self.encode("\n"), 0)
+            row.text(self.encode(f"<|im_start|>{turn.role}\n"), 0)
+            for part in turn.parts:
+                if isinstance(part, int):
+                    row.text(start, 0)
+                    row.vision(pad, 1, sample.grid)
+                    row.text(end, 0)
+                elif turn.task:
+                    row.text(self.written(part), 0, answer=True)
+                    tasks.append((0, turn.task))
+                else:
+                    row.text(self.encode(part), 0)
+            if not turn.task:
+                row.text(self.encode("<|im_end|>"), 0)
+        return row, tasks[-1:]
 
     def _branches(
         self, rng: random.Random, questions: list[Question], plain: bool
     ) -> list[list[Question]]:
-        """Independent conversations about one picture, a few of them of two turns."""
+        """Independent conversations about one picture, a few of them of two or three turns."""
+        if not plain and len(questions) > 2 and rng.random() < 0.06:
+            return [questions[:3], *([question] for question in questions[3:])]
         if not plain and len(questions) > 1 and rng.random() < 0.15:
             return [questions[:2], *([question] for question in questions[2:])]
         return [[question] for question in questions]
@@ -229,6 +286,13 @@ class Batcher:
             x1, y1, x2, y2 = (self.coordinates[row.ids[i]] for i in four)
             for i in four:
                 yield i - 1, (x1, y1, x2, y2)
+        # In lists and comments: one that begins, and three more.
+        for at_first, token in enumerate(row.targets):
+            rest = [self.others.get(each, -1) for each in row.targets[at_first + 1 : at_first + 4]]
+            if token in self.firsts and len(rest) == 3 and min(rest) >= 0:
+                box = (self.firsts[token], rest[0], rest[1], rest[2])
+                for step in range(4):
+                    yield at_first + step - 1, box
 
     def _pad(self, rows: list[_Row]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         length = -(-max(len(row.ids) for row in rows) // 8) * 8

@@ -16,13 +16,16 @@ from pathlib import Path
 
 from qwenvl_kit import Reply, Request, VisionChat
 from qwenvl_kit.calibration import CalibrationReport, Calibrator
+from qwenvl_kit.calibration.kinds import KIND_WORDS, Kinds
 from qwenvl_kit.embedded import MODEL_FOLDER
 
 from .benchmark import is_right, messages_of
 from .heldout import SPLITS, Example, examples
 
 FIT_SEED, TEST_SEED = "calibration", "held out"
-MAX_TOKENS = 96
+MAX_TOKENS = 224
+LONG = 20
+"""Tokens from which a text is long: its probability as a whole says less about it."""
 
 
 def questions(seed: str, per_task: int) -> list[Example]:
@@ -41,9 +44,22 @@ def answered(chat: VisionChat, asked: Sequence[Example]) -> tuple[list[Reply], l
     ]
 
 
-def report(calibrator: Calibrator, chat: VisionChat, per_task: int) -> CalibrationReport:
-    """How well it does on the held-out questions."""
-    return calibrator.report(*answered(chat, questions(TEST_SEED, per_task)))
+def by_kind(calibrator: Calibrator, replies: Sequence[Reply], correct: Sequence[bool]) -> str:
+    """A table: how well it does on the answers of each kind."""
+    kinds = Kinds(places=True, json=True, long_from=LONG)
+    lines = ["| answers | number | right | mean confidence | ECE | AUROC |", "|---" * 6 + "|"]
+    for kind in kinds.names:
+        at = [i for i, reply in enumerate(replies) if kinds.kind_of(reply) == kind]
+        if not at:
+            continue
+        found = calibrator.report([replies[i] for i in at], [correct[i] for i in at])
+        sure = [calibrator.confidence(replies[i]) or 0.0 for i in at]
+        auroc = "-" if found.auroc is None else f"{found.auroc:.3f}"
+        lines.append(
+            f"| {KIND_WORDS[kind]} | {len(at)} | {sum(correct[i] for i in at) / len(at):.2f} | "
+            f"{sum(sure) / len(sure):.2f} | {found.ece:.3f} | {auroc} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -59,10 +75,12 @@ def main() -> None:
     )
     if arguments.fit:
         asked = answered(chat, questions(FIT_SEED, arguments.per_task))
-        fitted = Calibrator.fit(*asked, places_apart=True)
+        fitted = Calibrator.fit(*asked, places_apart=True, json_apart=True, long_from=LONG)
         fitted.save(arguments.folder)
-    found = report(Calibrator.load(arguments.folder), chat, arguments.per_task)
-    print(found)
+    calibrator = Calibrator.load(arguments.folder)
+    replies, correct = answered(chat, questions(TEST_SEED, arguments.per_task))
+    found: CalibrationReport = calibrator.report(replies, correct)
+    print(f"{found}\n\n{by_kind(calibrator, replies, correct)}")
     if arguments.plot:
         found.plot(arguments.plot)
 

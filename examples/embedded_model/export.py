@@ -22,10 +22,10 @@ from transformers import (
 
 from .checkpoint import load_network
 from .drawing.canvas import CELL, FRAME_CELLS, IMAGE_CELLS
+from .network import CONTEXT
 from .tokenizer import SPECIAL, build_tokenizer, special_ids
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
-CONTEXT = 2048
 LARGEST = 16_000_000
 
 

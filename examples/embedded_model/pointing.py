@@ -33,6 +33,10 @@ class Glances:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def to(self, device: str) -> Glances:
+        """The same on a device."""
+        return Glances(self.rows.to(device), self.positions.to(device), self.cells.to(device))
+
 
 def covered(box: Sequence[int], grid: Grid) -> NDArray[np.bool_]:
     """Which cells of `grid` a box in thousandths of the picture's sides covers, row by row."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 
+import torch
+
 from .batches import Batcher
 from .drawing.canvas import FRAME_CELLS, IMAGE_CELLS, draw_grid
 from .network import Network
@@ -43,10 +45,12 @@ def quick_scores(
     for _ in range(batches):
         video = kind == "video"
         grid = draw_grid(rng, FRAME_CELLS if video else IMAGE_CELLS, 0.2)
-        frames = rng.randint(2, 8) if video else 1
+        frames = rng.randint(2, 16) if video else 1
         options = Options(outliers=0.0, small_fonts=small_fonts, frames=frames)
         samples = [make_sample(rng, kind, grid, options) for _ in range(16)]
-        batch = batcher.build(rng, samples, plain=True)
+        with torch.device("cpu"):
+            batch = batcher.build(rng, samples, plain=True)
+        batch = batch.to(network.axes.device.type)
         visual = network.see(batch.patches, grid.rows, grid.columns)
         scores += answer_loss(network, batch, visual)[1]
     return scores

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 
 from .drawing.canvas import FRAME_CELLS, IMAGE_CELLS, Grid, draw_grid
 
@@ -19,37 +17,32 @@ DENSE_PRINT = 0.75
 GROWN = 0.72
 DECAY = 0.66
 WARM_UP = 60
-MIX = {"scene": 5.0, "compare": 0.7, "video": 0.5, "document": 4.0, "menu": 2.4, "sign": 1.5}
+FOLLOW = 0.053
+MIX = {
+    "scene": 3.4, "relations": 3.6, "compare": 0.7, "video": 0.5, "document": 3.6, "menu": 2.2,
+    "sign": 1.8, "page": 1.6,
+    "screen": 0.5, "tool": 0.35, "zoom": 0.35,
+}  # fmt: skip
+PRINTED = ("document", "menu", "sign", "page", "screen", "tool", "zoom")
+# Kinds with long answers wait, but are not dropped, until what they are made of is known.
+LATER, RARE, FIRST_END = ("page", "screen", "tool", "zoom", "compare", "video"), 0.3, 0.4
 SMALL_IMAGE = (9, 20)
 # Rows and columns of the smallest pictures: a line or two, a shape or two.
 TINY_PRINT = ((1, 4), (1, 5), (1, 6), (2, 5), (2, 6))
 TINY_SCENES = ((2, 3), (3, 3), (3, 4), (4, 4))
+TINY_RELATED = ((3, 3), (3, 4), (4, 4), (4, 5))
 SMALL_FRAME = (9, 16)
 # Milliseconds of one core that a visual token and a question cost; measured, see the README.
-CELL_COST, QUESTION_COST = 0.33, 2.8
+CELL_COST, QUESTION_COST = 0.45, 4.5
 
 
-@dataclass(frozen=True)
-class Clock:
-    """Wall time of the whole run, resumptions included."""
+def former_share(progress: float, begin: float) -> float:
+    """How much of the rotary frequencies is still that of the weights which a run began with.
 
-    start: float
-    end: float
-
-    @property
-    def progress(self) -> float:
-        """Share of the time that has passed, 0 to 1; all of it if none was left to begin with."""
-        if self.end <= self.start:
-            return 1.0
-        return min(max((time.time() - self.start) / (self.end - self.start), 0.0), 1.0)
-
-
-def until(text: str) -> float:
-    """The next moment when the UTC clock shows HH:MM."""
-    hours, minutes = map(int, text.split(":"))
-    now = datetime.now(timezone.utc)
-    moment = now.replace(hour=hours, minute=minutes, second=0, microsecond=0)
-    return (moment if moment > now else moment + timedelta(days=1)).timestamp()
+    All of it at the beginning, nothing after a twentieth of what the run has: attention that was
+    learnt follows step by step.
+    """
+    return max(0.0, 1.0 - (progress - begin) / (FOLLOW * (1.0 - begin)))
 
 
 def rate(progress: float, steps_since_start: int) -> float:
@@ -81,8 +74,12 @@ def dense_only(rng: random.Random, progress: float) -> bool:
 
 def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     """Draws kind, grid and batch size; batches of all kinds cost about the same time."""
-    kind = rng.choices(list(MIX), list(MIX.values()))[0]
-    printed = kind in ("document", "menu", "sign")
+    shares = [
+        share * (RARE if kind in LATER and progress < FIRST_END else 1.0)
+        for kind, share in MIX.items()
+    ]
+    kind = rng.choices(list(MIX), shares)[0]
+    printed = kind in PRINTED
     if dense:
         return _dense_plan(rng, rng.random() < DENSE_PRINT, cost)
     share = min(1.0, (progress - DENSE_END) / (GROWN - DENSE_END))
@@ -91,20 +88,36 @@ def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     video = kind == "video"
     if video:
         grid = draw_grid(rng, _grown(SMALL_FRAME, FRAME_CELLS, share), 0.1)
+    elif kind in ("page", "screen"):
+        grid = draw_grid(rng, _grown((12, 24), IMAGE_CELLS, share), -0.2)
     elif progress < EASY_END and rng.random() < EASY:
-        grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
+        tiny = TINY_RELATED if kind == "relations" else TINY_PRINT if printed else TINY_SCENES
+        grid = Grid(*rng.choice(tiny))
     else:
         wide = 0.35 if printed else 0.1
         grid = draw_grid(rng, _grown(SMALL_IMAGE, IMAGE_CELLS, share), wide)
-    frames = rng.randint(2, 8) if video else 1
-    pictures = (frames + 1) // 2 if video else 2 if kind == "compare" else 1
-    questions = {"video": 2, "compare": 2}.get(kind, 4)
+    frames = rng.choice((*range(2, 9), *range(2, 17))) if video else 1
+    pictures = (frames + 1) // 2 if video else 2 if kind in ("compare", "zoom") else 1
+    questions = {
+        "video": 2,
+        "compare": 2,
+        "relations": 6,
+        "page": 5,
+        "tool": 12,
+        "zoom": 12,
+        "screen": 14,
+    }.get(kind, 4)
     each = pictures * grid.cells * CELL_COST + questions * QUESTION_COST
-    return Plan(kind, grid, min(max(round(cost / each), 8), 64), frames, False)
+    return Plan(kind, grid, min(max(round(cost / each), 6), most(cost)), frames, False)
+
+
+def most(cost: float) -> int:
+    """The largest batch: 64 of small pictures on a core, more where a step may cost more."""
+    return round(64 * max(1.0, cost / 600.0))
 
 
 def _dense_plan(rng: random.Random, printed: bool, cost: float) -> Plan:
     """Small pictures of one or two shapes, or of a line or two, for the vision tower alone."""
-    kind = rng.choice(["document", "menu", "sign"]) if printed else "scene"
+    kind = rng.choice(PRINTED[:3]) if printed else rng.choice(["scene", "scene", "relations"])
     grid = Grid(*rng.choice(TINY_PRINT if printed else TINY_SCENES))
-    return Plan(kind, grid, min(max(round(cost / (grid.cells * 0.6)), 24), 48), 1, True)
+    return Plan(kind, grid, min(max(round(cost / (grid.cells * 0.6)), 24), most(cost)), 1, True)

@@ -1,9 +1,11 @@
 """Trains the embedded model.
 
-    python -m examples.embedded_model.train --folder RUN --minutes 100
+    python -m examples.embedded_model.train --folder RUN --warm qwenvl_kit/embedded/model
 
-Start it again with the same folder and it goes on from the last checkpoint. The learning rate has
-decayed when the time is over, however often the run was interrupted.
+Start it again with the same folder and it goes on from the last checkpoint. End it whenever you
+like: `touch RUN/stop` does it after a checkpoint, a kill loses what came after the last one. It
+ends by itself, with a learning rate that has decayed, when it has seen `--pictures`;
+`--new-pictures` moves that end. So nothing is lost where a machine is busy or a night long.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import random
 import re
 import time
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -31,10 +34,11 @@ from . import checkpoint, schedule
 from .batches import Batcher
 from .checkpoint import State
 from .drawing import fonts
+from .feeding import Order, feed
 from .network import Size
 from .objective import Score, answer_loss, dense_loss
 from .progress import Averages, quick_scores
-from .samples import KINDS, Options, make_sample
+from .samples import KINDS
 from .tokenizer import build_tokenizer
 
 MEMORY = {
@@ -61,16 +65,15 @@ class Trainer:
         self.arguments, self.rank = arguments, rank
         self.workers: int = arguments.workers
         self.folder = Path(arguments.folder)
-        self.batcher = Batcher(build_tokenizer())
+        self.batcher = Batcher(build_tokenizer(), most_questions=9)
         self.size = Size(**json.loads(arguments.size))
         self.network = checkpoint.new_network(self.size)
-        self.optimizers = self._optimizers()
-        now, begun = time.time(), arguments.begin_at
-        start = now - (arguments.end - now) * begun / (1 - begun)
-        self.state = State(start=start, end=arguments.end)
+        self.state = State(begin=arguments.begin_at, pictures=arguments.pictures)
+        self.asked_to_stop = False
         self.averages = Averages()
         self._resume()
-        self.clock = schedule.Clock(self.state.start, self.state.end)
+        self.ordered = self.state.step
+        self.feed = feed(arguments, rank, self._next_order)
         self.first_step = self.state.step
         if arguments.compile:
             self.network.compile_blocks()
@@ -101,15 +104,26 @@ class Trainer:
         if not path.exists():
             if self.arguments.warm:
                 checkpoint.warm_start(self.network, Path(self.arguments.warm))
+            self._settle()
             return
         content = checkpoint.load(path)
         self.network.load_state_dict(content["network"])
+        self.network.former = content["former"]
+        known = {each.name for each in fields(State)}
+        state = {"pictures": self.arguments.pictures, **content["state"]}
+        self.state = State(**{name: value for name, value in state.items() if name in known})
+        self.state.restarts += 1
+        if self.arguments.new_pictures:
+            self.state.pictures = self.arguments.new_pictures
+        self._settle()
         for optimizer, values in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(values)
-        self.state = State(**content["state"])
-        self.state.restarts += 1
-        if self.arguments.new_end:
-            self.state.end = self.arguments.end
+
+    def _settle(self) -> None:
+        """Moves to the device; whatever is made from here on is made there."""
+        self.network.move(self.arguments.device)
+        torch.set_default_device(self.arguments.device)
+        self.optimizers = self._optimizers()
 
     def _share_gradient(self) -> torch.Tensor:
         """One flat tensor that every gradient is a view of, so that one call averages all."""
@@ -129,16 +143,18 @@ class Trainer:
             with (self.folder / "train.log").open("a") as file:
                 file.write(f"{stamp} {text}\n")
 
+    def _next_order(self) -> Order:
+        """What is drawn next; the drawing may be ahead of the learning."""
+        self.ordered += 1
+        return Order(self.ordered - 1, self.state.progress)
+
     def step(self) -> None:
-        """Draws a batch, learns from it, averages with the other workers."""
-        rng = random.Random(f"{self.arguments.seed}/{self.rank}/{self.state.step}")
+        """Takes a batch, learns from it, averages with the other workers."""
         progress = self._agreed_progress()
-        shared = random.Random(f"{self.arguments.seed}/{self.state.step}")
-        dense_only = schedule.dense_only(shared, progress)
-        plan = schedule.plan(rng, progress, self.arguments.cost, dense_only)
-        options = Options(small_fonts=self.arguments.small_fonts, frames=plan.frames)
-        samples = [make_sample(rng, plan.kind, plan.grid, options) for _ in range(plan.count)]
-        batch = self.batcher.build(rng, samples)
+        begin = self.state.begin
+        self.network.former_share = schedule.former_share(progress, begin)
+        fed = next(self.feed)
+        plan, batch = fed.plan, fed.batch.to(self.arguments.device)
         network = self.network
         visual = network.see(batch.patches, plan.grid.rows, plan.grid.columns)
         dense, right = dense_loss(network, visual, batch)
@@ -156,11 +172,15 @@ class Trainer:
         self.state.seen += plan.count * self.workers
 
     def _agreed_progress(self) -> float:
-        """The first worker's clock decides, so that all stop at the same step."""
-        now = torch.tensor([self.clock.progress])
+        """The first worker decides, so that all stop at the same step.
+
+        So does the file `stop` in the folder, which asks for the end after a checkpoint.
+        """
+        asked = (self.folder / "stop").exists()
+        now = torch.tensor([self.state.progress, float(asked)])
         if self.workers > 1:
             dist.broadcast(now, 0)
-        self.progress = float(now)
+        self.progress, self.asked_to_stop = float(now[0]), bool(now[1])
         return self.progress
 
     def _count(self, scores: list[Score]) -> None:
@@ -202,11 +222,10 @@ class Trainer:
         """A quick look at held-out seeds in full size, shared among the workers."""
         rights: dict[str, int] = defaultdict(int)
         totals: dict[str, int] = defaultdict(int)
-        batcher = Batcher(self.batcher.tokenizer, most_questions=9)
         for kind in KINDS:
             rng = random.Random(f"held out/{self.rank}/{kind}")
             small = self.arguments.small_fonts
-            scores = quick_scores(self.network, batcher, rng, kind, small_fonts=small)
+            scores = quick_scores(self.network, self.batcher, rng, kind, small_fonts=small)
             for task, right in scores:
                 totals[task] += 1
                 rights[task] += right
@@ -228,6 +247,10 @@ class Trainer:
                 )
             if self.progress >= 1.0:
                 break
+            if self.asked_to_stop:
+                self.save()
+                self.log("stopped, as asked")
+                return
             if os.getppid() != parent:
                 raise SystemExit("the main process is gone")
             if now - self.saved > self.arguments.save_every:
@@ -256,9 +279,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, help="checkpoint and log")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--minutes", type=float, help="length of the whole run")
-    parser.add_argument("--until", help="end of the run, HH:MM in UTC")
-    parser.add_argument("--new-end", action="store_true", help="move the end of a resumed run")
+    parser.add_argument("--pictures", type=int, default=400_000, help="length of the whole run")
+    parser.add_argument("--new-pictures", type=int, help="another length for a resumed run")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--cost", type=float, default=600.0, help="milliseconds a step, about")
     parser.add_argument("--size", default="{}", help="JSON of network.Size")
@@ -272,20 +294,18 @@ def main() -> None:
         help="share of the schedule that --warm has behind it",
     )
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--device", default="cpu", help='"cuda": with --workers 1')
+    parser.add_argument("--drawers", type=int, default=0, help="processes that draw, a worker")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--save-every", type=float, default=150.0, help="seconds")
     parser.add_argument("--measure-every", type=int, default=600, help="steps")
     parser.add_argument("--small-fonts", action="store_true", help="a check without more fonts")
     arguments = parser.parse_args()
     fonts.require(arguments.small_fonts)
-    arguments.end = (
-        schedule.until(arguments.until)
-        if arguments.until
-        else (time.time() + 60 * (arguments.minutes or 100))
-    )
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "meeting").unlink(missing_ok=True)
+    for name in ("meeting", "stop"):
+        (folder / name).unlink(missing_ok=True)
     os.environ.update(MEMORY)
     spawn(work, (arguments,), nprocs=arguments.workers)
 

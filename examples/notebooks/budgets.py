@@ -41,7 +41,7 @@ print([image.tokens for image in shared.images])
 # %%
 from qwenvl_kit.errors import ContextLengthError
 
-pictures = [photo] * 40
+pictures = [photo] * 80
 try:
     chat.ask("Compare.", *pictures)
 except ContextLengthError as error:

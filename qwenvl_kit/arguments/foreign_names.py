@@ -1,7 +1,7 @@
 """Argument names of other libraries and their counterparts in the kit, as data.
 
 The names are those of the guides of Qwen's models, of transformers' `from_pretrained` and
-`generate`, of OpenAI's client and of vLLM.
+`generate`, of optimum-intel, of OpenAI's client and of vLLM.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ CURES: Mapping[str, Cure] = MappingProxyType(
         # loading
         "torch_dtype": Cure(("dtype",)),
         "device_map": Cure(("device",)),
+        "ov_config": Cure(("properties",)),
         "attn_implementation": Cure(("attention",)),
         "use_flash_attention_2": Cure(("attention",)),
         "load_in_4bit": Cure(("quantization",)),

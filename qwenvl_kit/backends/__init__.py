@@ -36,3 +36,10 @@ def load_vllm(model: str | os.PathLike[str], **options: Any) -> Backend:
     from qwenvl_kit.backends.vllm import load_vllm_backend
 
     return load_vllm_backend(model, **options)
+
+
+def load_openvino(folder: str | os.PathLike[str], **options: Any) -> Backend:
+    """Load a model that optimum-intel exported; imports openvino, torch and transformers."""
+    from qwenvl_kit.backends.openvino import load_openvino_backend
+
+    return load_openvino_backend(folder, **options)

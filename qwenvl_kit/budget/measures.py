@@ -82,6 +82,9 @@ class PlanningRules:
         shape: dimensions of the model, from which its activation memory follows; None if not known.
         kept: the sizes that a budget cannot go beyond, because the engine would resize once more;
             None if the kit's sizes are final.
+        writes_between_frames: True if the kit itself writes what stands between the frames of a
+            video, so that subtitles can stand at their frames; an engine or server that writes the
+            times of frames leaves no room there.
     """
 
     family: Family
@@ -91,6 +94,7 @@ class PlanningRules:
     weight_bytes: int | None = None
     shape: ModelShape | None = None
     kept: KeptLimits | None = None
+    writes_between_frames: bool = False
 
     @property
     def as_published(self) -> KeptLimits:

@@ -130,7 +130,7 @@ def _encoder_bytes(shape: ModelShape, patches: int, longest: int, family: Family
         # sum after attention, normed
         (2 * vision.width + vision.mlp_copies * vision.intermediate_width) * value,
     ]
-    total = int((through + max(moments)) * patches)
+    total = int((through + max(moments)) * patches) + vision.mask_bytes * longest**2
     return total + _scores_bytes(shape, vision.num_heads, longest)
 
 

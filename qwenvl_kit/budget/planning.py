@@ -184,7 +184,7 @@ def _limits_of(measure: Measure, limits: KeptLimits, family: Family) -> PixelLim
     if family.video_limit_scope == "frame":
         return limits.videos
     with located(measure.where):
-        return limits.videos.shared_by(len(_choose_frames(measure)))
+        return limits.videos.shared_by(len(chosen_frames(measure)))
 
 
 def _plan_alone(
@@ -238,7 +238,12 @@ def _asked_size(part: ImagePart | VideoPart, family: Family) -> Size | None:
     return exact_size(Size(part.height_px, part.width_px), family.token_side_px)
 
 
-def _choose_frames(measure: VideoMeasure) -> tuple[int, ...]:
+def chosen_frames(measure: VideoMeasure) -> tuple[int, ...]:
+    """Return the indices of the frames of a video that are shown.
+
+    Raises:
+        VideoTimingError: no frame lies between its start and end, or frames have no usable times.
+    """
     if measure.times_seconds is not None:
         return sample_frames(measure.part, measure.times_seconds)
     return choose_frames(measure.part, times_of(measure))
@@ -246,7 +251,7 @@ def _choose_frames(measure: VideoMeasure) -> tuple[int, ...]:
 
 def _plan_video(measure: VideoMeasure, limits: PixelLimits, family: Family) -> VideoPlan:
     times = times_of(measure)
-    chosen = _choose_frames(measure)
+    chosen = chosen_frames(measure)
     resized = _asked_size(measure.part, family)
     resized = resized or fit_size(measure.size, limits, family.token_side_px)
     return VideoPlan(

@@ -19,6 +19,8 @@ class VisionShape:
             or computes its activation in steps (quick_gelu), otherwise two.
         learns_positions: True if it adds learned positions, interpolated to each picture.
         deepstack_layers: number of layers whose features go to layers of the language model.
+        mask_bytes: bytes for each pair of patches of one picture, where a mask tells which see
+            each other; 0 where none is made.
     """
 
     width: int
@@ -29,6 +31,7 @@ class VisionShape:
     mlp_copies: int = 2
     learns_positions: bool = False
     deepstack_layers: int = 0
+    mask_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy
 
+from qwenvl_kit.calibration.curves import best_temperature, logits_of, rising, sigmoid
+from qwenvl_kit.calibration.kinds import KIND_WORDS, Kind, Kinds
 from qwenvl_kit.calibration.measures import Numbers
 from qwenvl_kit.calibration.reports import CalibrationReport
 from qwenvl_kit.calibration.signals import (
@@ -22,12 +24,12 @@ from qwenvl_kit.calibration.signals import (
     signal_of,
     signals_of,
 )
-from qwenvl_kit.errors import CalibrationError, MissingPackageError, located
-from qwenvl_kit.grounding.place_parser import parse_places
-from qwenvl_kit.results import Reply
+from qwenvl_kit.errors import CalibrationError, located
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from qwenvl_kit.results import Reply
 
 Method: TypeAlias = Literal["isotonic", "temperature"]
 
@@ -35,8 +37,6 @@ FILE_NAME = "calibration.json"
 """The file name in a model's folder that `calibrator="auto"` looks for."""
 
 _VERSION = 1
-_LEAST = 1e-6
-"""The least probability, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,10 @@ class Calibrator:
         num_fitted: number of answers that it was fitted on.
         places: calibrator of replies that hold boxes or points, because exact coordinates have a
             low probability even if they are correct; None uses this one for all replies.
+        json: calibrator of replies in JSON, most tokens of which are sure; None if none.
+        long: calibrator of other replies of at least `long_from` tokens, because the probability
+            of a long text as a whole is low even if it is correct; None if there is none.
+        long_from: number of tokens, the end token included, from which a reply is long.
     """
 
     method: Method
@@ -65,6 +69,9 @@ class Calibrator:
     temperature: float = 1.0
     num_fitted: int = 0
     places: Calibrator | None = None
+    json: Calibrator | None = None
+    long: Calibrator | None = None
+    long_from: int | None = None
 
     @classmethod
     def fit(
@@ -75,6 +82,8 @@ class Calibrator:
         method: Method = "isotonic",
         signal: Signal = "product",
         places_apart: bool = False,
+        json_apart: bool = False,
+        long_from: int | None = None,
     ) -> Self:
         """Fit a calibrator on answers that are known to be correct or wrong.
 
@@ -87,6 +96,9 @@ class Calibrator:
             signal: the number of a reply to map: the "product" of its tokens' probabilities, their
                 geometric "mean" or their "minimum".
             places_apart: True to fit replies that hold boxes or points apart from the others.
+            json_apart: True to fit replies in JSON apart.
+            long_from: number of tokens from which other replies are fitted apart from shorter
+                ones; None for no such limit.
 
         Raises:
             CalibrationError: there are too few answers, all are correct or all wrong, or one has
@@ -95,8 +107,9 @@ class Calibrator:
         """
         _check_choice("method", method, ("isotonic", "temperature"))
         _check_choice("signal", signal, SIGNALS)
-        if places_apart:
-            return cls._fit_apart(list(replies), list(correct), method, signal)
+        kinds = Kinds(places_apart, json_apart, long_from)
+        if len(kinds.names) > 1:
+            return cls._fit_apart(list(replies), list(correct), kinds, method, signal)
         signals = signals_of(replies, signal)
         outcomes = outcomes_of(correct, len(signals))
         if not 0 < outcomes.sum() < len(outcomes):
@@ -105,37 +118,63 @@ class Calibrator:
                 expected="some correct and some wrong answers",
             )
         if method == "isotonic":
-            return cls(method, signal, points=_rising(signals, outcomes), num_fitted=len(signals))
-        temperature = _best_temperature(signals, outcomes)
+            return cls(method, signal, points=rising(signals, outcomes), num_fitted=len(signals))
+        temperature = best_temperature(signals, outcomes)
         return cls(method, signal, temperature=temperature, num_fitted=len(signals))
 
     @classmethod
     def _fit_apart(
-        cls, replies: Sequence[Scored], correct: Sequence[bool], method: Method, signal: Signal
+        cls,
+        replies: Sequence[Scored],
+        correct: Sequence[bool],
+        kinds: Kinds,
+        method: Method,
+        signal: Signal,
     ) -> Self:
         outcomes = outcomes_of(correct, len(replies))
-        holding = [_holds_places(reply) for reply in replies]
-        kinds: list[Self] = []
-        for kind, name in ((False, "without"), (True, "with")):
-            of_kind = [at for at, holds in enumerate(holding) if holds is kind]
-            with located(f"replies {name} places"):
-                kinds.append(
-                    cls.fit(
-                        [replies[at] for at in of_kind],
-                        [bool(outcomes[at]) for at in of_kind],
-                        method=method,
-                        signal=signal,
-                    )
+        found = [kinds.kind_of(reply) for reply in replies]
+        fitted: dict[Kind, Self] = {}
+        for kind in kinds.names:
+            of_kind = [at for at, each in enumerate(found) if each == kind]
+            with located(f"replies {KIND_WORDS[kind]}"):
+                fitted[kind] = cls.fit(
+                    [replies[at] for at in of_kind],
+                    [bool(outcomes[at]) for at in of_kind],
+                    method=method,
+                    signal=signal,
                 )
-        plain, places = kinds
-        return replace(plain, places=places)
+        return replace(
+            fitted["plain"],
+            places=fitted.get("places"),
+            json=fitted.get("json"),
+            long=fitted.get("long"),
+            long_from=kinds.long_from,
+        )
 
     def confidence(self, reply: Scored) -> float | None:
         """Return the share of such answers that are correct, in [0, 1]; None without scores."""
-        if self.places is not None and _holds_places(reply):
-            return self.places.confidence(reply)
-        value = signal_of(reply, self.signal)
-        return None if value is None else float(self._calibrated(numpy.array([value]))[0])
+        own = self._of_kind(reply)
+        value = signal_of(reply, own.signal)
+        return None if value is None else float(own._calibrated(numpy.array([value]))[0])
+
+    def _of_kind(self, reply: Scored) -> Calibrator:
+        """The calibrator of this kind of reply."""
+        long_from = None if self.long is None else self.long_from
+        kinds = Kinds(self.places is not None, self.json is not None, long_from)
+        kind = kinds.kind_of(reply)
+        apart = {"places": self.places, "json": self.json, "long": self.long}.get(kind)
+        return self if apart is None else apart
+
+    def confidence_between(self, reply: Reply, start: int, stop: int) -> float | None:
+        """Return the calibrated confidence in `reply.text[start:stop]`, such as a field of JSON.
+
+        Its tokens are taken as an answer of their own. Returns None without scores.
+        """
+        tokens = reply.tokens_between(start, stop)
+        if not tokens:
+            return None
+        part = signal_of(replace(reply, tokens=tokens, end_token=None), self.signal)
+        return None if part is None else self.confidence(part)
 
     def report(self, replies: Iterable[Scored], correct: Iterable[bool]) -> CalibrationReport:
         """Measure the calibrator on answers that are known to be correct or wrong.
@@ -147,10 +186,10 @@ class Calibrator:
         """
         judged = list(replies)
         found = self._calibrated(signals_of(judged, self.signal))
-        if self.places is not None:
-            held = [at for at, reply in enumerate(judged) if _holds_places(reply)]
-            signals = signals_of([judged[at] for at in held], self.places.signal)
-            found[held] = self.places._calibrated(signals)
+        for at, reply in enumerate(judged):
+            own = self._of_kind(reply)
+            if own is not self:
+                found[at] = own._calibrated(signals_of([reply], own.signal))[0]
         return CalibrationReport.of(found, outcomes_of(correct, len(judged)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -202,9 +241,13 @@ class Calibrator:
     def _of(cls, content: Mapping[str, Any]) -> Self:
         if content["qwenvl_kit_calibration"] != _VERSION:
             raise ValueError(f"version {content['qwenvl_kit_calibration']}")
+        places, in_json, long = (
+            None if content.get(kind) is None else cls._read(content[kind])
+            for kind in ("places", "json", "long")
+        )
+        long_from = None if long is None else int(content["long_from"])
         made = cls._read(content)
-        places = content.get("places")
-        return made if places is None else replace(made, places=cls._read(places))
+        return replace(made, places=places, json=in_json, long=long, long_from=long_from)
 
     @classmethod
     def _read(cls, content: Mapping[str, Any]) -> Self:
@@ -230,50 +273,7 @@ class Calibrator:
         if self.method == "isotonic":
             places, values = zip(*self.points)
             return numpy.asarray(numpy.interp(signals, places, values), numpy.float64)
-        return _sigmoid(_logits(signals) / self.temperature)
-
-
-def _holds_places(scored: Scored) -> bool:
-    return isinstance(scored, Reply) and bool(parse_places(scored.text).places)
-
-
-def _rising(signals: Numbers, outcomes: Numbers) -> tuple[tuple[float, float], ...]:
-    try:
-        from sklearn.isotonic import IsotonicRegression
-    except ImportError as error:
-        raise MissingPackageError(
-            "scikit-learn, which fits the curve, is not installed",
-            hint="pip install 'qwenvl-kit[calibration]', or method='temperature'",
-        ) from error
-    curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(signals, outcomes)
-    return tuple(zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
-
-
-def _best_temperature(signals: Numbers, outcomes: Numbers) -> float:
-    """The temperature that makes the outcomes most likely, by a search with halved steps."""
-    logits = _logits(signals)
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        return float(numpy.logaddexp(0.0, numpy.where(outcomes > 0, -scaled, scaled)).mean())
-
-    best, step = 0.0, 1.0
-    while step > 1e-4:
-        near = min((best - step, best + step), key=loss)
-        if loss(near) < loss(best) and abs(near) < 6:
-            best = near
-        else:
-            step /= 2
-    return math.exp(best)
-
-
-def _logits(probabilities: Numbers) -> Numbers:
-    inside = numpy.clip(probabilities, _LEAST, 1 - _LEAST)
-    return numpy.asarray(numpy.log(inside) - numpy.log1p(-inside), numpy.float64)
-
-
-def _sigmoid(values: Numbers) -> Numbers:
-    return numpy.asarray(1 / (1 + numpy.exp(-values)), numpy.float64)
+        return sigmoid(logits_of(signals) / self.temperature)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from qwenvl_kit.formats.documents import document_to_openai, document_to_qwen
 from qwenvl_kit.formats.keys import OF_NO_EFFECT_IN_MESSAGES, check_keys, shown
 from qwenvl_kit.formats.parts import parse_part
 from qwenvl_kit.formats.placeholders import fill_placeholders
+from qwenvl_kit.formats.subtitles import subtitles_to_qwen
 from qwenvl_kit.formats.thinking import THINKING_KEYS, parse_thinking, thinking_to_dict
 from qwenvl_kit.formats.tool_calls import calls_to_dicts, parse_tool_calls, said_parts
 from qwenvl_kit.formats.tool_results import results_in_order
@@ -227,6 +228,8 @@ def _to_qwen_part(part: SaidPart) -> dict[str, Any]:
         "video_start": part.start_seconds,
         "video_end": part.end_seconds,
         "timestamps_seconds": part.timestamps_seconds,
+        "subtitles": subtitles_to_qwen(part.subtitles),
+        "max_subtitle_tokens": part.max_subtitle_tokens,
     }
     return _without_none({"type": "video", "video": part.source, **timing, **sizes, **budget})
 

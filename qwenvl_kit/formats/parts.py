@@ -12,6 +12,7 @@ from qwenvl_kit.formats.frame_rates import TIMING_KEYS, read_timing
 from qwenvl_kit.formats.keys import OF_NO_EFFECT, check_keys, nearest, shown
 from qwenvl_kit.formats.numbers import read_count
 from qwenvl_kit.formats.sources import as_source, find_source, source_keys
+from qwenvl_kit.formats.subtitles import SUBTITLE_KEYS, parse_subtitles
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, Part, TextPart, VideoPart
@@ -23,7 +24,7 @@ BUDGET_KEYS = (
 )
 _SIDES = {"resized_height": "height_px", "resized_width": "width_px"}
 _IMAGE_KEYS = (*BUDGET_KEYS, "crop", *_SIDES)
-_VIDEO_KEYS = (*BUDGET_KEYS, *TIMING_KEYS, *_SIDES)
+_VIDEO_KEYS = (*BUDGET_KEYS, *TIMING_KEYS, *_SIDES, *SUBTITLE_KEYS)
 
 
 def parse_part(item: Any) -> Part:
@@ -104,7 +105,13 @@ def _parse_video(item: Mapping[str, Any]) -> Part:
     if item.get("nframes") is not None and item.get("num_frames") not in (None, item["nframes"]):
         raise VideoTimingError("nframes and num_frames were given", expected="one of them")
     timing = read_timing(item, source)
-    return VideoPart(source, budget=_parse_budget(item), **_parse_size(item), **timing)
+    return VideoPart(
+        source,
+        budget=_parse_budget(item),
+        **_parse_size(item),
+        **timing,
+        **parse_subtitles(item),
+    )
 
 
 def _parse_document(item: Mapping[str, Any]) -> Part:

@@ -9,7 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from qwenvl_kit.display.text import percent, rounded
-from qwenvl_kit.geometry import Point, Region
+from qwenvl_kit.geometry import Point, Region, Size
+from qwenvl_kit.grounding.space.intrinsics import Intrinsics, as_intrinsics
+from qwenvl_kit.grounding.space.projection import Segment, project_edges, project_point
+from qwenvl_kit.grounding.space.rotation import SpacePoint, corners_of, rotation_matrix
 
 
 class Attributes(Mapping[str, Any]):
@@ -124,6 +127,14 @@ class Polygon:
         return _repr("Polygon", self, ", ".join(shown))
 
     @property
+    def area_pixels(self) -> float:
+        """The area in square pixels (shoelace formula); parts that cross count against others."""
+        xs, ys = [at.x_px for at in self.corners], [at.y_px for at in self.corners]
+        following = zip(xs[1:] + xs[:1], ys[1:] + ys[:1])
+        twice = sum(x * below - right * y for x, y, (right, below) in zip(xs, ys, following))
+        return abs(twice) / 2
+
+    @property
     def box(self) -> Box:
         """The smallest box around the outline."""
         xs, ys = [at.x_px for at in self.corners], [at.y_px for at in self.corners]
@@ -160,6 +171,88 @@ class Box3D:
     confidence: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=Attributes, hash=False)
 
+    def __repr__(self) -> str:
+        middle = ", ".join(f"{side:.3g}" for side in (self.x_m, self.y_m, self.z_m))
+        return _repr("Box3D", self, f"at {middle} m, {sizes_of(self)} m", unit="")
+
+    @property
+    def distance_m(self) -> float:
+        """The distance between the camera and the middle of the box."""
+        return math.hypot(self.x_m, self.y_m, self.z_m)
+
+    @property
+    def volume_m3(self) -> float:
+        """The volume in cubic metres."""
+        return abs(self.x_size_m * self.y_size_m * self.z_size_m)
+
+    @property
+    def corners(self) -> tuple[SpacePoint, ...]:
+        """The 8 corners in metres; `numpy.asarray(box.corners)` has the shape (8, 3).
+
+        Their order is that of the cookbook's `convert_3dbbox`: the first is on the positive side
+        along x, y and z of the box before it is turned, and the sign of z changes fastest.
+        """
+        middle, turns = (self.x_m, self.y_m, self.z_m), self._turns
+        sizes = (self.x_size_m, self.y_size_m, self.z_size_m)
+        return corners_of(middle, sizes, rotation_matrix(*turns))
+
+    def project(self, intrinsics: Intrinsics) -> tuple[Point | None, ...]:
+        """Return the 8 corners in pixels of the upright original, in the order of `corners`.
+
+        Args:
+            intrinsics: the camera: `CameraIntrinsics`, a 3 x 3 matrix, or a dict of fx, fy, cx and
+                cy.
+
+        Returns:
+            A point for each corner; None for one that is not before the camera, and so has no place
+            in the picture. Points may lie outside the picture.
+
+        Raises:
+            InputError: these are no intrinsics.
+        """
+        camera = as_intrinsics(intrinsics)
+        return tuple(project_point(corner, camera) for corner in self.corners)
+
+    def edges(self, intrinsics: Intrinsics, size: Size | None = None) -> tuple[Segment, ...]:
+        """Return the edges in pixels of the upright original, as far as they can be seen.
+
+        Edges that come towards the camera are cut a centimetre before it.
+
+        Args:
+            intrinsics: the camera, as for `project`.
+            size: the size of the picture, at whose border edges are cut, too; None keeps them
+                whole.
+
+        Returns:
+            At most 12 lines; none for a box behind the camera.
+
+        Raises:
+            InputError: these are no intrinsics.
+        """
+        return project_edges(self.corners, as_intrinsics(intrinsics), size)
+
+    def to_box(self, intrinsics: Intrinsics, size: Size) -> Box | None:
+        """Return the smallest box around what can be seen of it; None if nothing can.
+
+        Args:
+            intrinsics: the camera, as for `project`.
+            size: the size of the upright original.
+
+        Raises:
+            InputError: these are no intrinsics.
+        """
+        edges = self.edges(intrinsics, size)
+        if not edges:
+            return None
+        xs = [at.x_px for edge in edges for at in (edge.start, edge.stop)]
+        ys = [at.y_px for edge in edges for at in (edge.start, edge.stop)]
+        sides = (min(xs), min(ys), max(xs), max(ys))
+        return Box(self.label, *sides, self.confidence, self.attributes)
+
+    @property
+    def _turns(self) -> tuple[float, float, float]:
+        return self.x_degrees, self.y_degrees, self.z_degrees
+
 
 def sides_of(box: Box | None) -> str:
     """Return the sides of a box in pixels, rounded to a tenth; empty if there is no box."""
@@ -168,13 +261,20 @@ def sides_of(box: Box | None) -> str:
     return ", ".join(rounded(side) for side in (box.x1_px, box.y1_px, box.x2_px, box.y2_px))
 
 
+def sizes_of(box: Box3D) -> str:
+    """Return the sides of a box in space, in metres, with three digits."""
+    return " x ".join(f"{side:.3g}" for side in (box.x_size_m, box.y_size_m, box.z_size_m))
+
+
 def centre_of(mark: PointMark) -> str:
     """Return a point in pixels, rounded to a tenth."""
     return f"{rounded(mark.x_px)}, {rounded(mark.y_px)}"
 
 
-def _repr(name: str, place: Box | PointMark | Polygon, numbers: str) -> str:
-    """A place in one line, with numbers rounded to a tenth of a pixel."""
+def _repr(
+    name: str, place: Box | PointMark | Polygon | Box3D, numbers: str, unit: str = " px"
+) -> str:
+    """A place in one line, with rounded numbers."""
     sure = f", confidence={percent(place.confidence)}" if place.confidence is not None else ""
     more = f", attributes={place.attributes!r}" if place.attributes else ""
-    return f"{name}({place.label!r}, {numbers} px{sure}{more})"
+    return f"{name}({place.label!r}, {numbers}{unit}{sure}{more})"

@@ -1,7 +1,8 @@
-"""The drawing of boxes and points on their picture."""
+"""The drawing of places on their picture."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from qwenvl_kit.display.fonts import font_for
 from qwenvl_kit.display.labels import Area, Corner, LabelRoom
 from qwenvl_kit.display.text import count, percent, shortened
 from qwenvl_kit.errors import QwenVLKitWarning
-from qwenvl_kit.grounding.boxes import Box, PointMark
+from qwenvl_kit.geometry import Point
+from qwenvl_kit.grounding.sketches import Drawable, Sketch, Stroke, sketch_of
 from qwenvl_kit.safe_text import escaped
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class _Label:
 
 
 def draw_places(
-    image: PIL.Image.Image, places: Sequence[Box | PointMark], font: str | None = None
+    image: PIL.Image.Image, places: Sequence[Drawable], font: str | None = None
 ) -> PIL.Image.Image:
     """Return a copy of the picture with each place and its label drawn on it.
 
@@ -63,7 +65,8 @@ def draw_places(
 
     Args:
         image: the upright picture.
-        places: places in its pixels. Places with the same label have the same colour.
+        places: places in its pixels, or sketches of them. Places with the same label have the same
+            colour.
         font: the path of a font file; None takes Pillow's own, or a font of this machine that has
             the characters of a label.
     """
@@ -83,24 +86,26 @@ class Drawing(NamedTuple):
 
 
 def drawing_of(
-    image: PIL.Image.Image, places: Sequence[Box | PointMark], font: str | None = None
+    image: PIL.Image.Image, places: Sequence[Drawable], font: str | None = None
 ) -> Drawing:
     """Return what `draw_places` does, with the number of lost labels in place of a warning."""
     from PIL import ImageDraw
 
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
-    pen = ImageDraw.Draw(drawn)
-    names = list(dict.fromkeys(place.label for place in places))
-    colours = [_COLOURS[names.index(place.label) % len(_COLOURS)] for place in places]
-    for place, colour in zip(places, colours):
-        _draw_place(pen, _line(drawn.size), place, colour)
+    pen, line = ImageDraw.Draw(drawn), _line(drawn.size)
+    sketches = [sketch_of(place) for place in places]
+    names = list(dict.fromkeys(sketch.label for sketch in sketches))
+    colours = [_COLOURS[names.index(sketch.label) % len(_COLOURS)] for sketch in sketches]
+    for sketch, colour in zip(sketches, colours):
+        for stroke in sketch.strokes:
+            _draw_stroke(pen, line, stroke, colour)
     room, lost = LabelRoom(*drawn.size), 0
-    for place, colour in zip(places, colours):
-        text = _words(place)
-        label = _placed(room, place, text, drawn.size, font) if text else None
+    for sketch, colour in zip(sketches, colours):
+        text = _words(sketch) if sketch.strokes else ""
+        label = _placed(room, sketch.area(line), text, drawn.size, font) if text else None
         lost += label is None and bool(text)
         if label is not None:
-            _draw_label(pen, label, _area(place, _line(drawn.size)), colour)
+            _draw_label(pen, label, sketch.area(line), colour)
     return Drawing(drawn, lost)
 
 
@@ -108,41 +113,42 @@ def _line(size: tuple[int, int]) -> int:
     return max(2, round(max(size) * _LINE_SHARE))
 
 
-def _words(place: Box | PointMark) -> str:
-    label = shortened(escaped(" ".join(place.label.split())), _MOST_CHARACTERS)
-    return f"{label} {percent(place.confidence)}".strip()
+def _words(sketch: Sketch) -> str:
+    label = shortened(escaped(" ".join(sketch.label.split())), _MOST_CHARACTERS)
+    return f"{label} {percent(sketch.confidence)}".strip()
 
 
-def _area(place: Box | PointMark, line: int) -> Area:
-    """The rectangle of a place with its lines."""
-    if isinstance(place, Box):
-        left, right = sorted((place.x1_px, place.x2_px))
-        top, bottom = sorted((place.y1_px, place.y2_px))
-        return Area(left, top, right, bottom)
-    around = 2.5 * line
-    return Area(place.x_px - around, place.y_px - around, place.x_px + around, place.y_px + around)
-
-
-def _draw_place(
-    pen: PIL.ImageDraw.ImageDraw, line: int, place: Box | PointMark, colour: str
-) -> None:
-    area = _area(place, line)
-    sides = (area.x1_px, area.y1_px, area.x2_px, area.y2_px)
-    if isinstance(place, Box):
-        pen.rectangle(sides, outline=colour, width=line)
-    else:
+def _draw_stroke(pen: PIL.ImageDraw.ImageDraw, line: int, stroke: Stroke, colour: str) -> None:
+    points = [(at.x_px, at.y_px) for at in stroke.points]
+    if stroke.shape == "rectangle":
+        (x1, x2), (y1, y2) = (sorted(sides) for sides in zip(*points))
+        pen.rectangle((x1, y1, x2, y2), outline=colour, width=line)
+    elif stroke.shape == "dot":
+        ((x, y),), around = points, 2.5 * line
+        sides = (x - around, y - around, x + around, y + around)
         pen.ellipse(sides, fill=colour, outline="white", width=max(1, line // 2))
+    else:
+        pen.line(points, fill=colour, width=line, joint="curve")
+        if stroke.shape == "arrow":
+            pen.polygon(_head(stroke.points, 6.0 * line), fill=colour)
+
+
+def _head(points: Sequence[Point], length: float) -> list[tuple[float, float]]:
+    """The corners of the head of an arrow at the last of its points."""
+    end = points[-1]
+    before = next((at for at in reversed(points) if at != end), end)
+    angle = math.atan2(end.y_px - before.y_px, end.x_px - before.x_px)
+    sides = (angle + turn for turn in (math.pi * 0.86, -math.pi * 0.86))
+    wings = [
+        (end.x_px + length * math.cos(side), end.y_px + length * math.sin(side)) for side in sides
+    ]
+    return [(end.x_px, end.y_px), *wings]
 
 
 def _placed(
-    room: LabelRoom,
-    place: Box | PointMark,
-    text: str,
-    size: tuple[int, int],
-    path: str | None,
+    room: LabelRoom, area: Area, text: str, size: tuple[int, int], path: str | None
 ) -> _Label | None:
     """A label in the room that it has found; None if there is none even for small letters."""
-    area = _area(place, _line(size))
     for font in _fonts(text, size, path):
         left, top, right, bottom = font.getbbox(text)
         width = round(right - left) + 2 * _MARGIN_PX

@@ -27,7 +27,7 @@ from qwenvl_kit.grounding.numbers import (
     split,
     without_objects,
 )
-from qwenvl_kit.grounding.written_places import WrittenPlace
+from qwenvl_kit.grounding.written_places import WrittenField, WrittenPlace
 
 _LONGEST = 60
 """The most characters of an answer that a warning quotes."""
@@ -105,9 +105,7 @@ class ObjectReader:
     def _object(self, node: Value, inherited: str, is_detail: bool) -> None:
         before = self._state
         found, read = self._coordinates(node)
-        own, label_field = label_of(node.value)
-        left_out = read | {label_field}
-        self._add_all(node, found, own or inherited, left_out)
+        self._add_all(node, found, inherited, read)
         above = "" if found else label_of_all(node.value) or inherited
         for name, value in node.fields:
             if name not in read and value.opener:
@@ -174,15 +172,22 @@ class ObjectReader:
         return sound
 
     def _add_all(
-        self, node: Value, found: Sequence[_Group], label: str, left_out: set[str | None]
+        self, node: Value, found: Sequence[_Group], inherited: str, read: set[str | None]
     ) -> None:
+        own, label_field = label_of(node.value)
+        label, left_out = own or inherited, read | {label_field}
         attributes = {name: item for name, item in node.value.items() if name not in left_out}
         if not attributes.get("label", True):
             del attributes["label"]
+        fields = {
+            name: WrittenField(node.value[name], value.start, value.stop)
+            for name, value in node.fields
+            if name not in read and name in node.value
+        }
         each = next((item for item in attributes.values() if _are_labels(item, len(found))), None)
         for index, (kind, numbers, at) in enumerate(found):
-            own = label if each is None else each[index]
-            self.add(kind, WrittenPlace(own, numbers, at.start, at.stop, attributes))
+            words = label if each is None else each[index]
+            self.add(kind, WrittenPlace(words, numbers, at.start, at.stop, attributes, fields))
 
     def add(self, kind: Kind, place: WrittenPlace) -> None:
         """Add a place if its numbers are valid; otherwise add a warning."""
@@ -207,7 +212,8 @@ class ObjectReader:
         if is_sound:
             to.append(place)
         else:
-            self.warnings.append(f"{len(place.numbers)} numbers where {rule}")
+            of = f": {_short(place.label)}" if place.label and to is self.boxes_3d else ""
+            self.warnings.append(f"{len(place.numbers)} numbers where {rule}{of}")
 
     def _warn_of_unknown(self, node: Value) -> None:
         """Warn about numbers that may be a place, but stand under an unknown name."""

@@ -16,7 +16,7 @@ Kind: TypeAlias = Literal["flat", "box", "points", "polygon", "box in space"]
 
 _PLAIN_NAMES: Mapping[Kind, Sequence[str]] = {
     "box": ("bbox", "box", "bounding box", "bndbox"),
-    "points": ("point", "click point", "keypoint"),
+    "points": ("point", "click point", "keypoint", "waypoint", "trajectory", "trajectory point"),
     "polygon": ("poly", "polygon", "quad", "quadrilateral", "quadrangle", "segmentation",
                 "contour", "outline", "vertices"),
 }  # fmt: skip

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, overload
 
-from qwenvl_kit.display.blocks import Html, bar, facts, notes, table
+from qwenvl_kit.display.blocks import Cell, Html, bar, facts, notes, table
 from qwenvl_kit.display.pictures import SHOWN_PX, Shown, figure
 from qwenvl_kit.display.styles import framed
 from qwenvl_kit.display.text import count
 from qwenvl_kit.errors import MediaSizeError, MissingPackageError, QwenVLKitError
 from qwenvl_kit.geometry import Size
-from qwenvl_kit.grounding.boxes import Box, PointMark, centre_of, sides_of
+from qwenvl_kit.grounding.boxes import Box, Box3D, PointMark, Polygon, centre_of, sides_of
 from qwenvl_kit.grounding.drawing import draw_places, drawing_of
+from qwenvl_kit.grounding.sketches import Drawable
 from qwenvl_kit.media.images import decode_image
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.results import Reply
@@ -21,23 +22,26 @@ if TYPE_CHECKING:
     import PIL.Image
     import supervision
 
-_Place = TypeVar("_Place", bound=Union[Box, PointMark])
+_Place = TypeVar("_Place", bound=Union[Box, PointMark, Polygon, Box3D])
 
 
 class Places(Sequence[_Place], Generic[_Place]):
-    """Boxes or points that a model found in a picture, in the order of its answer.
+    """Places that a model found in a picture, in the order of its answer.
 
     It is a read-only sequence that can be drawn on its picture. In a notebook, it shows itself as
     the picture with the places on it.
 
     Args:
-        places: the boxes or points.
+        places: boxes, points, outlines or boxes in space.
         reply: the answer that they were read from.
         warnings: messages about places that could not be read or had to be corrected.
         image_size: the size of the upright picture.
         source: the source of the picture.
         policy: the rules for opening it.
     """
+
+    reads_flat = True
+    """True if it takes the boxes and points of an answer, and leaves out all others."""
 
     def __init__(
         self,
@@ -90,7 +94,11 @@ class Places(Sequence[_Place], Generic[_Place]):
         Raises:
             MediaError: the picture cannot be opened any more.
         """
-        return draw_places(self._whole(image), self._places, font)
+        return draw_places(self._whole(image), self._sketches(), font)
+
+    def _sketches(self) -> list[Drawable]:
+        """The drawings of all places, in their order."""
+        return [place for place in self._places if not isinstance(place, Box3D)]
 
     def _whole(self, image: PIL.Image.Image | None) -> PIL.Image.Image:
         """The picture that was searched, or another one of its size."""
@@ -105,27 +113,45 @@ class Places(Sequence[_Place], Generic[_Place]):
 
     def _repr_html_(self) -> str:
         """Return the picture with the places on it, and a table of them."""
-        told = [count(len(self), "place"), f"picture of {self.image_size}"]
+        picture, told = self.picture_html()
+        facts_told = [count(len(self), "place"), f"picture of {self.image_size}", *self._facts()]
+        rows: list[list[Cell]] = [
+            [place.label, *self._cells(place), bar(place.confidence)] for place in self._places
+        ]
+        found = table(("label", *self._headings, "confidence"), rows) if rows else ""
+        return framed(picture, found, facts(*facts_told, *told), notes(self.warnings))
+
+    def picture_html(self) -> tuple[str, list[str]]:
+        """Return the picture with the places on it as HTML, and what is to tell of it."""
+        told = []
         try:
-            drawing = drawing_of(self._whole(None), self._places)
+            drawing = drawing_of(self._whole(None), self._sketches())
             picture = figure(Shown(drawing.image, ""), SHOWN_PX)
             told += [f"{count(drawing.num_lost, 'label')} without room"] * bool(drawing.num_lost)
         except (QwenVLKitError, OSError) as error:
             picture = Html("")
             told.append(f"the picture cannot be shown: {error}")
-        numbers = "box in px" if isinstance(self, Boxes) else "point in px"
-        rows = [(place.label, _numbers(place), bar(place.confidence)) for place in self._places]
-        found = table(("label", numbers, "confidence"), rows) if rows else ""
-        whole = f'<div class="qvk-whole">{picture.text}</div>'
-        return framed(whole, found, facts(*told), notes(self.warnings))
+        return f'<div class="qvk-whole">{picture.text}</div>', told
 
+    _headings: tuple[str, ...] = ("point in px",)
+    """The headings of the columns between a label and its confidence."""
 
-def _numbers(place: Box | PointMark) -> str:
-    return sides_of(place) if isinstance(place, Box) else centre_of(place)
+    def _cells(self, place: _Place) -> tuple[str, ...]:
+        """The cells of a place under these headings."""
+        return (centre_of(place),) if isinstance(place, PointMark) else ()
+
+    def _facts(self) -> tuple[str, ...]:
+        """More facts about all places."""
+        return ()
 
 
 class Boxes(Places[Box]):
     """Boxes that a model found in a picture; see `Places` for its attributes and `draw()`."""
+
+    _headings = ("box in px",)
+
+    def _cells(self, place: Box) -> tuple[str, ...]:
+        return (sides_of(place),)
 
     def to_coco(self, *, image_id: int = 1, file_name: str = "") -> dict[str, Any]:
         """Return the boxes as a data set in the format of COCO, of one picture.

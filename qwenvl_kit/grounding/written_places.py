@@ -11,6 +11,15 @@ ENDS_INSIDE = "the answer ends inside a place"
 
 
 @dataclass(frozen=True)
+class WrittenField:
+    """A field of an object in an answer: its value, and the position of that in the text."""
+
+    value: Any
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class WrittenPlace:
     """A place as it is written in an answer.
 
@@ -20,6 +29,7 @@ class WrittenPlace:
             the nine numbers of a box in 3D space.
         start, stop: the position of the numbers in the text.
         attributes: the other fields in the answer, by name.
+        fields: all fields of its object but the coordinates, with the label, by name.
     """
 
     label: str
@@ -27,6 +37,7 @@ class WrittenPlace:
     start: int
     stop: int
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, WrittenField] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, astuple, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from qwenvl_kit.media.local_files import open_file, read_piece, sha256_of_file
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import is_encoded, is_remote, opened_source, resolve_source
+from qwenvl_kit.media.subtitles.reading import file_beside
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart, VideoPart
+from qwenvl_kit.messages.subtitles import OWN
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 
 _NUM_SAMPLES = 16
@@ -109,10 +111,43 @@ def identify_content(
         MediaError: the file is not there, the policy refuses it, or it cannot be identified.
     """
     settings = {
-        field.name: getattr(part, field.name) for field in fields(part) if field.name != "source"
+        field.name: getattr(part, field.name)
+        for field in fields(part)
+        if field.name not in ("source", "subtitles")
     }
     shown = {name: _as_plain(value) for name, value in settings.items() if value is not None}
+    if isinstance(part, VideoPart) and part.subtitles is not None:
+        with located("subtitles"):
+            shown["subtitles"] = identify_subtitles(part, policy)
     return {"kind": type(part).__name__, "source": _identify_bytes(part, policy), **shown}
+
+
+def identify_subtitles(part: VideoPart, policy: MediaPolicy) -> dict[str, Any]:
+    """Return the facts that tell the subtitles of a film from others: lines, or a file's bytes.
+
+    Those within the film are told by the film itself.
+
+    Raises:
+        MediaError: the file is not there, or the policy refuses it.
+    """
+    source: Any = part.subtitles
+    if isinstance(source, str) and source == OWN:
+        is_alone = is_sequence(part.source) or is_remote(part.source, policy)
+        source = None if is_alone else file_beside(part.source, policy)
+        if source is None:
+            return {"own": True}
+    if source is None or isinstance(source, tuple):
+        lines = [astuple(line) for line in source or ()]
+        return {"lines": len(lines), "sha256": _digest(lines)}
+    if is_encoded(source) and not is_remote(source, policy):
+        with opened_source(source, policy) as opened:
+            if isinstance(opened, Path):
+                return {"sha256": sha256_of_file(opened, policy)}
+    return identify_source(source, policy)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _identify_bytes(

@@ -25,6 +25,7 @@ class MediaItem:
             pixels identify it.
         content: its value in `BackendRequest.media`: decoded pixels, a `Link`, or the backend's
             own record of a picture that it knows; None before the last stage.
+        notes: sentences on its subtitles, for the plan's warnings.
     """
 
     where: str
@@ -33,6 +34,7 @@ class MediaItem:
     plan: Union[ImagePlan, VideoPlan, None] = None
     key: str | None = None
     content: Any = None
+    notes: tuple[str, ...] = ()
 
     @property
     def source(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar, Union
+from typing import Any, NamedTuple, TypeVar, Union, cast
 
 from qwenvl_kit.budget.measures import ImageMeasure, Measure, VideoMeasure
 from qwenvl_kit.errors import located
@@ -25,6 +25,7 @@ from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.pillow_objects import frame_of
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import fetch_url, is_remote, is_web_url
+from qwenvl_kit.media.subtitles.opening import fetch_subtitles, open_subtitles
 from qwenvl_kit.media.types import DecodedMedia, DrawnImage, Link, Resize
 from qwenvl_kit.media.video_files import decode_file, measure_file
 from qwenvl_kit.messages.document_parts import DocumentPart
@@ -110,6 +111,9 @@ class _Walk:
         with mapped_errors(where):
             reached = self._reached(part)
             pages = None if isinstance(reached, VideoPart) else self._pages_of(part, reached)
+        if isinstance(reached, VideoPart):
+            yield self._film(where, reached)
+            return
         if pages is None:
             self._collect(where, reached)
             yield reached
@@ -134,6 +138,15 @@ class _Walk:
         if id(given) not in self._pages:
             self._pages[id(given)] = document_pages(reached, self._policy)
         return self._pages[id(given)]
+
+    def _film(self, where: str, part: VideoPart) -> VideoPart:
+        """Collect a film, and return it with the lines of its subtitles."""
+        with mapped_errors(where):
+            measure = _measure(where, part, self._policy)
+            opened, remarks = open_subtitles(part, self._policy)
+        notes = tuple(f"{where}: {remark}" for remark in remarks)
+        self.items.append(MediaItem(where, opened, measure, notes=notes))
+        return opened
 
     def _collect(self, where: str, part: Any) -> None:
         with mapped_errors(where):
@@ -187,6 +200,9 @@ def fetch_part(
     Raises:
         MediaError: the URL cannot be fetched, or the file cannot be read.
     """
+    if isinstance(part, VideoPart):
+        with mapped_errors():
+            part = cast("_MediaPart", fetch_subtitles(part, policy, fetches))
     url = _url_of(part, policy)
     if url is None:
         return _held(part, policy)

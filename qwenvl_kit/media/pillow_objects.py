@@ -15,9 +15,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from qwenvl_kit.errors import MediaDecodeError, MediaSizeError, MediaSourceError
 from qwenvl_kit.media.depth import check_depth, is_deep_colour
@@ -26,6 +26,8 @@ from qwenvl_kit.media.locks import locked
 if TYPE_CHECKING:
     import PIL.Image
     import PIL.ImageFile
+
+_Told = TypeVar("_Told")
 
 ORIENTATION_TAG = 0x0112
 _PNG_SIGNATURE_BYTES = 8
@@ -153,10 +155,15 @@ def orientation_of(image: PIL.Image.Image) -> int:
     """Return the EXIF orientation of a caller's picture, 1 if none; leaves the object unchanged."""
     if image.format == "TIFF":  # Pillow turns it when it loads it, and gives its size as turned
         return 1
+    return asked_of_exif(image, exif_orientation)
+
+
+def asked_of_exif(image: PIL.Image.Image, read: Callable[[PIL.Image.Image], _Told]) -> _Told:
+    """Return what a function reads in the EXIF of a caller's picture, which stays unchanged."""
     with _locked(image):
         if getattr(image, "_exif", None) is not None:  # the caller may have changed it
-            return exif_orientation(image)
-        return exif_orientation(_bare(image))
+            return read(image)
+        return read(_bare(image))
 
 
 def is_animated(image: Any) -> bool:

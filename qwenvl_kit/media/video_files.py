@@ -1,8 +1,9 @@
-"""Video files: their sizes and times, and the frames of a plan."""
+"""Video files: their sizes and times, the frames of a plan, their text tracks and chapters."""
 
 from __future__ import annotations
 
 import array
+import json
 import math
 import os
 import tempfile
@@ -17,8 +18,10 @@ from qwenvl_kit.geometry import Size
 from qwenvl_kit.hardware import count_cores
 from qwenvl_kit.media.frame_sequences import new_frames
 from qwenvl_kit.media.isolation.process_pool import POOL
+from qwenvl_kit.media.isolation.protocol import CHAPTERS, TEXT_TRACK
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.media.sources import opened_source
+from qwenvl_kit.media.subtitles.formats import Cue
 from qwenvl_kit.media.types import Resize
 from qwenvl_kit.plans import VideoPlan
 
@@ -97,6 +100,54 @@ def decode_file(
                 upright = numpy.ascontiguousarray(numpy.rot90(stored, facts["rotation"] // 90))
                 decoded[facts["position"]] = resize(PIL.Image.fromarray(upright), plan.resized)
     return decoded
+
+
+@dataclass(frozen=True)
+class TextTrack:
+    """The text track of a video file.
+
+    Attributes:
+        cues: its entries, timed from the first frame on; empty if there is no such track.
+        remark: words about the tracks that were passed over; empty if there are none.
+    """
+
+    cues: tuple[Cue, ...]
+    remark: str = ""
+
+
+def read_track(source: Any, policy: MediaPolicy) -> TextTrack:
+    """Read the default text track of a video file, or its first.
+
+    Raises:
+        MediaError: as `measure_file`, or the track is too long.
+    """
+    facts, entries = _ask_text(TEXT_TRACK, source, policy)
+    cues = tuple(Cue(start, end, words) for start, end, words in entries)
+    if facts["track"] is None:
+        held = f"tracks of pictures ({', '.join(facts['others'])})" if facts["others"] else "none"
+        return TextTrack((), f"no file of the film's name beside it, and {held} within it")
+    if facts["num_tracks"] == 1:
+        return TextTrack(cues, "" if cues else "the film's text track is empty")
+    language = f" ({facts['language']})" if facts["language"] else ""
+    which = f"subtitles: track {facts['track']} of {facts['num_tracks']}{language}"
+    return TextTrack(cues, which)
+
+
+def read_chapter_marks(source: Any, policy: MediaPolicy) -> list[tuple[float, float, str]]:
+    """Read the chapters of a video file: start, end, in seconds from its first frame, and title.
+
+    Raises:
+        MediaError: as `measure_file`.
+    """
+    _, entries = _ask_text(CHAPTERS, source, policy)
+    return [(float(start), float(end), str(title)) for start, end, title in entries]
+
+
+def _ask_text(kind: str, source: Any, policy: MediaPolicy) -> tuple[Mapping[str, Any], list[Any]]:
+    with _as_path(source, policy) as path:
+        request = {"kind": kind, "path": path, "max_pixels": policy.max_pixels}
+        ((facts, payload),) = _ask(request, policy)
+    return facts, json.loads(bytes(payload))
 
 
 def _ask(

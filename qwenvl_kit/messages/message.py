@@ -15,6 +15,7 @@ from qwenvl_kit.arguments.checks import explains_wrong_arguments
 from qwenvl_kit.errors import BudgetError, MessageError, located
 from qwenvl_kit.geometry import Region
 from qwenvl_kit.messages.document_parts import DocumentPart
+from qwenvl_kit.messages.subtitles import SubtitleSource, as_subtitles
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
@@ -103,7 +104,7 @@ class _MediaPart:
     def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         shown = ", ".join(
-            f"{name}={shown_source(value)}" for name, value in given if value is not None
+            f"{name}={_shown(name, value)}" for name, value in given if value is not None
         )
         return f"{type(self).__name__}({shown})"
 
@@ -166,6 +167,7 @@ class VideoPart(_MediaPart):
         VideoPart("talk.mp4")                      # 2 frames per second, 4 to 768 frames
         VideoPart("talk.mp4", fps=0.5, start_seconds=60, end_seconds=120)
         VideoPart([frame1, frame2, frame3], fps=1)  # frames one second apart
+        VideoPart("talk.mp4", subtitles="auto")     # and what is said in it, as text
 
     Without `fps`, `num_frames` and `timestamps_seconds`, a file is sampled as Qwen's models were
     trained: two frames per second, at least 4 and at most 768. `min_frames` and `max_frames`
@@ -189,11 +191,19 @@ class VideoPart(_MediaPart):
             every Qwen-VL family so far); None takes the budget of the request.
         height_px: exact height of each frame in pixels; needs `width_px` too.
         width_px: exact width of each frame; both are rounded as for an `ImagePart`.
+        subtitles: lines of text that the model reads at their times: a file (.srt, .vtt, .ass) as
+            a path, URL or bytes; `Subtitle`s; or "auto" for a file of the film's name beside it,
+            else the text track within it. None shows none. The sound of a film is not heard.
+        max_subtitle_tokens: most tokens of these lines; None for a quarter of the model's context.
+            If they take more, those that are heard at the shown frames are kept, and of these
+            evenly chosen ones; the plan's warnings tell how many were left out.
 
     Raises:
-        BudgetError: the budget is unknown, or only one side was given.
+        BudgetError: the budget is unknown, or only one side was given; or `max_subtitle_tokens` is
+            no count.
         VideoTimingError: a time, rate or number of frames is out of range, or two of them
             contradict each other.
+        MessageError: the subtitles are neither a file, nor lines, nor "auto".
     """
 
     source: VideoSource
@@ -208,11 +218,19 @@ class VideoPart(_MediaPart):
     max_frames: int | None = None
     height_px: int | None = None
     width_px: int | None = None
+    subtitles: SubtitleSource | None = None
+    max_subtitle_tokens: int | None = None
 
     def __post_init__(self) -> None:
         _resolve_budget(self)
         _check_exact_size(self.height_px, self.width_px)
         object.__setattr__(self, "source", _as_frames(self.source))
+        object.__setattr__(self, "subtitles", as_subtitles(self.subtitles))
+        if self.max_subtitle_tokens is not None and not is_count(self.max_subtitle_tokens):
+            raise BudgetError(
+                f"max_subtitle_tokens={self.max_subtitle_tokens!r} was given",
+                expected="a whole number above 0",
+            )
         if self.timestamps_seconds is not None:
             object.__setattr__(self, "timestamps_seconds", as_times(self.timestamps_seconds))
         check_times(
@@ -377,6 +395,13 @@ def _check_exact_size(height_px: int | None, width_px: int | None) -> None:
     for name, value in (("height_px", height_px), ("width_px", width_px)):
         if value is not None and not is_count(value):
             raise BudgetError(f"{name}={value!r} was given", expected="a whole number above 0")
+
+
+def _shown(name: str, value: Any) -> str:
+    """A field of a part in a few words."""
+    if name == "subtitles" and isinstance(value, tuple):
+        return f"<{len(value)} lines>"
+    return shown_source(value)
 
 
 def _values(part: _MediaPart) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ from qwenvl_kit.budget.planning import (
     plan_media,
     plan_request,
 )
+from qwenvl_kit.budget.subtitles import place_subtitles
 from qwenvl_kit.errors import (
     ContextLengthError,
     InputError,
@@ -62,6 +63,7 @@ class ResolvedRequest:
 
     Attributes:
         media: its pictures and videos once they are opened; empty before.
+        notes: sentences on its subtitles, for the plan's warnings.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +74,7 @@ class ResolvedRequest:
     abstain_below: float | None = None
     constraint: Constraint | None = None
     media: tuple[MediaItem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -307,7 +310,8 @@ class Pipeline:
     def plan(self, resolved: ResolvedRequest) -> Plan:
         """The plan of a request: its cost. Decodes no pixel and runs no model."""
         opened = self._opened(resolved)
-        plan = replace(self._planned(opened), warnings=remarks_on(resolved.messages))
+        warnings = (*remarks_on(resolved.messages), *opened.notes)
+        plan = replace(self._planned(opened), warnings=warnings)
         return viewable(plan, opened.media, self._policy)
 
     def prepare(
@@ -323,7 +327,8 @@ class Pipeline:
         fetches = FetchCache() if fetches is None else fetches
         try:
             opened = self._opened(request, fetches)
-            plan = replace(self._planned(opened), warnings=remarks_on(request.messages))
+            warnings = (*remarks_on(request.messages), *opened.notes)
+            plan = replace(self._planned(opened), warnings=warnings)
             return self._prepare(opened, plan, started, fetches)
         except Exception as error:
             self.listeners.failure(error)
@@ -334,13 +339,28 @@ class Pipeline:
     ) -> ResolvedRequest:
         """The request with its pictures and videos fetched, or linked where that will do.
 
-        Pages stand in the places of their documents.
+        Pages stand in the places of their documents, and subtitles where the model reads them.
         """
         with told_if_exchanged(resolved.messages):
             messages, items = open_media(
                 resolved.messages, self._policy, fetches, takes_links=self.backend.takes_links
             )
-        return replace(resolved, messages=messages, media=items)
+        messages, notes = self._with_subtitles(messages, items)
+        return replace(resolved, messages=messages, media=items, notes=notes)
+
+    def _with_subtitles(
+        self, messages: tuple[Message, ...], items: Sequence[MediaItem]
+    ) -> tuple[tuple[Message, ...], tuple[str, ...]]:
+        """The messages with the lines of subtitles in their places, and notes about them."""
+        backend = self.backend
+
+        def count_tokens(text: str) -> int:
+            empty = backend.count_prompt_tokens((Message.user("?"),), ())
+            return 1 + backend.count_prompt_tokens((Message.user(text),), ()) - empty
+
+        measures = [item.measure for item in items]
+        placed, notes = place_subtitles(messages, measures, backend.rules, count_tokens)
+        return placed, (*(note for item in items for note in item.notes), *notes)
 
     def _planned(self, opened: ResolvedRequest, most_visual_tokens: int | None = None) -> Plan:
         """The plan of a request, without its warnings.
@@ -408,6 +428,7 @@ class Pipeline:
         """
         with told_if_exchanged(request.messages):
             messages, items = open_media(request.messages, self._policy)
+        messages, _ = self._with_subtitles(messages, items)
         for item, entry in zip_longest(items, plan.media.values()):
             if item is None or entry is None or item.measure.size != entry.original:
                 raise InputError(

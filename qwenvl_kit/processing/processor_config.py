@@ -296,6 +296,7 @@ def _rules(family: Family, config: Any, processor: Any) -> PlanningRules:
         image_limits=_limits(processor.image_processor),
         video_limits=_limits(processor.video_processor),
         context_tokens=int(context_tokens),
+        writes_between_frames=family.video_layout == "timestamped groups",
     )
 
 

@@ -22,6 +22,7 @@ from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.plans import ImagePlan, VideoPlan
 from qwenvl_kit.prompts.chat_template import chat_template_of
 from qwenvl_kit.prompts.template_input import TokenShield, Turns, render_turns, render_videos
+from qwenvl_kit.prompts.tool_template import lines_of
 
 _NUM_RECENT = 128
 """The number of prompts that are kept between their plan and their run; more than run at a time."""
@@ -218,7 +219,13 @@ class PromptEncoder:
         shield = TokenShield(self.special_tokens, messages)
         prompt = self._render(self._turns(messages, shield))
         videos = [plan for plan in media if isinstance(plan, VideoPlan)]
-        prompt = render_videos(prompt, videos, self._family)
+        lines = [
+            lines_of(part)
+            for message in messages
+            for part in message.parts
+            if isinstance(part, VideoPart)
+        ]
+        prompt = render_videos(prompt, videos, self._family, lines, shield)
         expanded = self._expanded(self._ids(shield, prompt), media)
         return replace(
             expanded,
@@ -380,8 +387,10 @@ def _form_of(messages: Sequence[Message]) -> tuple[Any, ...]:
     return tuple((message.role, *map(_shown, message.parts)) for message in messages)
 
 
-def _shown(part: Part) -> Part | type:
-    return type(part) if isinstance(part, (ImagePart, VideoPart)) else part
+def _shown(part: Part) -> Any:
+    if isinstance(part, VideoPart):
+        return VideoPart, lines_of(part)
+    return ImagePart if isinstance(part, ImagePart) else part
 
 
 def _encoded(tokenizer: Tokenizer, text: str) -> array[int]:

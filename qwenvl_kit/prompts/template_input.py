@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from qwenvl_kit.errors import MessageError, located
 from qwenvl_kit.families import Family
 from qwenvl_kit.messages.message import ImagePart, Message, Part, TextPart, VideoPart
+from qwenvl_kit.messages.subtitles import Subtitle, at_frame
 from qwenvl_kit.plans import VideoPlan
 from qwenvl_kit.prompts.tool_template import (
     asked_thinking,
@@ -150,27 +152,50 @@ def _render_turn(message: Message, shield: Shield) -> dict[str, Any]:
     return {**turn, "tool_calls": calls} if calls else turn
 
 
-def render_videos(prompt: str, videos: Sequence[VideoPlan], family: Family) -> str:
+def render_videos(
+    prompt: str,
+    videos: Sequence[VideoPlan],
+    family: Family,
+    lines: Sequence[Sequence[Subtitle]],
+    shield: Shield,
+) -> str:
     """Write out the placeholder of each video in a rendered prompt, in the form of its family.
 
     If the prompt has another number of placeholders than there are videos, it is returned
     unchanged; the prompt encoder, which counts placeholders, then refuses it.
 
-    Source of the form: `replace_video_token` of Qwen3-VL's processor in transformers.
+    Source of the form: `replace_video_token` of Qwen3-VL's processor in transformers. A line of
+    subtitles stands after the last group of frames before its middle, as LongVideoBench has it
+    (`insert_subtitles_into_frames` of lmms-eval, tasks/longvideobench/utils.py).
+
+    Args:
+        prompt: the prompt, rendered.
+        videos: the plans of its videos, in their order.
+        family: the model's family.
+        lines: the subtitles of each video, in the order of their times.
+        shield: hides special tokens in subtitles.
     """
     pieces = prompt.split(family.video_token)
     if family.video_layout == "one span" or len(pieces) != len(videos) + 1:
         return prompt
-    rendered = [_render_groups(video, family) for video in videos]
+    rendered = [_render_groups(video, family, heard, shield) for video, heard in zip(videos, lines)]
     return pieces[0] + "".join(map(add, rendered, pieces[1:]))
 
 
-def _render_groups(video: VideoPlan, family: Family) -> str:
+def _render_groups(
+    video: VideoPlan, family: Family, lines: Sequence[Subtitle], shield: Shield
+) -> str:
     """One placeholder for each group of frames, after the time of the group."""
+    times = _group_times(video.timestamps_seconds, family.temporal_patch_frames)
+    heard: list[list[Subtitle]] = [[] for _ in times]
+    for line in lines:
+        middle = (line.start_seconds + line.end_seconds) / 2
+        heard[max(0, bisect_right(times, middle) - 1)].append(line)
     return "".join(
         f"<{seconds:.1f} seconds>"
         f"{family.vision_start_token}{family.video_token}{family.vision_end_token}"
-        for seconds in _group_times(video.timestamps_seconds, family.temporal_patch_frames)
+        f"{shield.hide(at_frame(spoken))}"
+        for seconds, spoken in zip(times, heard)
     )
 
 

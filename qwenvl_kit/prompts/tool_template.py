@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from qwenvl_kit.messages.message import Message, TextPart
+from qwenvl_kit.messages.message import Message, TextPart, VideoPart
+from qwenvl_kit.messages.subtitles import Subtitle
 from qwenvl_kit.messages.thinking import ThinkingSwitch
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
@@ -154,7 +155,7 @@ def without_offers(message: Message) -> Message | None:
 
 
 def text_of(message: Message) -> str:
-    """All text of a message, of its calls and thoughts too, to search for characters."""
+    """All text of a message, of calls, thoughts and subtitles too, to search for characters."""
     said = (part.text for part in message.parts if isinstance(part, (TextPart, ThinkingPart)))
     called = (
         part.name + json.dumps(dict(part.arguments), ensure_ascii=False)
@@ -163,4 +164,11 @@ def text_of(message: Message) -> str:
     )
     # Parsed and written again, because characters that are escaped there are not in a prompt.
     offered = (json.dumps(tool, ensure_ascii=False) for tool in offered_tools([message]))
-    return "".join((*said, *called, *offered))
+    heard = (line.words for part in message.parts for line in lines_of(part))
+    return "".join((*said, *called, *offered, *heard))
+
+
+def lines_of(part: object) -> tuple[Subtitle, ...]:
+    """The subtitles of a film that stand between its frames; empty for other parts."""
+    lines = part.subtitles if isinstance(part, VideoPart) else None
+    return lines if isinstance(lines, tuple) else ()

@@ -110,24 +110,3 @@ def classify(
     )
     scores = score_answers(chat, text, as_media(image), offered, budget=budget)
     return Classification(MappingProxyType(dict(zip(offered, scores.probabilities))), scores)
-
-
-def ask_choice(
-    chat: VisionChat,
-    question: str,
-    choices: Sequence[str],
-    *media: Media,
-    language: Language = "en",
-    prompt: str | None = None,
-    budget: BudgetChoice | None = None,
-) -> Classification:
-    """Ask a question with several possible answers, and get the probability of each.
-
-    This is `classify` with the question first; see there for the arguments and errors.
-
-    Example:
-        ask_choice(chat, "What is the weather?", ["sunny", "cloudy", "rainy"], "sky.jpg").label
-    """
-    return classify(
-        chat, media, choices, question=question, language=language, prompt=prompt, budget=budget
-    )

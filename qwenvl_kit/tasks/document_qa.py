@@ -12,14 +12,13 @@ from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.display.blocks import Cell
 from qwenvl_kit.display.text import percent
 from qwenvl_kit.errors import MessageError
-from qwenvl_kit.messages.message import Message, TextPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media, Request
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.structured_output.json_schema import object_schema
 from qwenvl_kit.structured_output.partial_json import PartialJson
 from qwenvl_kit.tasks.prompts import Language, chosen_prompt
-from qwenvl_kit.tasks.shown_pages import ShownPage, shown_pages
+from qwenvl_kit.tasks.shown_pages import PAGE_NAMES, ShownPage, message_about, shown_pages
 from qwenvl_kit.tasks.task_result import Answer, Answers
 
 INSTRUCTIONS = MappingProxyType(
@@ -64,8 +63,6 @@ PAGE_PROMPTS = MappingProxyType(
     }
 )
 """The request for the page of an answer, if the document has several pages."""
-
-_PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,29 +181,43 @@ def document_qa(
         chat.policy,
         pages=pages,
         password=password,
-        page_name=_PAGE_NAMES[language],
+        page_name=PAGE_NAMES[language],
     )
     if not shown:
         raise MessageError("no pages were given", expected="at least one", where="document")
+    prompts = {q: "\n".join(filter(None, (PRESETS[language].get(q, q), chosen))) for q in asked}
+    return ask_pages(chat, shown, prompts, language=language, sampling=sampling, budget=budget)
+
+
+def ask_pages(
+    chat: VisionChat,
+    shown: Sequence[ShownPage],
+    prompts: Mapping[str, str],
+    *,
+    language: Language,
+    sampling: Sampling | None,
+    budget: BudgetChoice | None,
+) -> DocumentAnswers:
+    """Ask about pages that are open already, each prompt by a request of its own.
+
+    Args:
+        chat: the model to ask.
+        shown: the pages, at least one.
+        prompts: the prompt of each question.
+        language: the language of the request for the page of an answer.
+        sampling: the generation settings.
+        budget: the budget of each page.
+    """
     numbers = tuple(page.number for page in shown)
     form, constraint = ("", None) if len(shown) == 1 else _form(numbers, language)
     requests = [
         Request(
-            _message(shown, "\n".join(filter(None, (PRESETS[language].get(q, q), chosen, form)))),
-            constraint=constraint,
+            message_about(shown, f"{prompt}\n{form}" if form else prompt), constraint=constraint
         )
-        for q in asked
+        for prompt in prompts.values()
     ]
     replies = chat.ask_many(requests, sampling=sampling, budget=budget)
-    return DocumentAnswers.of(asked, replies, lambda reply: DocumentAnswer(reply, numbers))
-
-
-def _message(shown: Sequence[ShownPage], question: str) -> Message:
-    """The message of one question: the pages, named if there are several, and the question."""
-    parts: list[Any] = []
-    for page in shown:
-        parts += [page.part] if len(shown) == 1 else [TextPart(page.name), page.part]
-    return Message.user(*parts, question)
+    return DocumentAnswers.of(prompts, replies, lambda reply: DocumentAnswer(reply, numbers))
 
 
 def _form(numbers: Sequence[int], language: str) -> tuple[str, Constraint]:

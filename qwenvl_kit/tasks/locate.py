@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.grounding.coordinates import PlaceMapper
-from qwenvl_kit.grounding.place_parser import WrittenPlace, parse_places
 from qwenvl_kit.grounding.places import Boxes, Points
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
+from qwenvl_kit.tasks.place_search import PlaceSearch
 from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
-from qwenvl_kit.tasks.task_input import one_picture, one_plan
 
 BOX_PROMPTS = MappingProxyType(
     {
@@ -40,10 +36,6 @@ POINT_PROMPTS = MappingProxyType(
 )
 
 _EXPECTED = "the things to find, in words"
-_MAX_TOKENS = 1024
-"""Room for about thirty boxes."""
-
-_Places = TypeVar("_Places", Boxes, Points)
 
 
 def locate(
@@ -88,7 +80,8 @@ def locate(
         lang: text for (form, lang), text in BOX_PROMPTS.items() if form == chat.family.box_format
     }
     text = chosen_prompt(wordings, language, prompt, what=checked_words(what, _EXPECTED, "what"))
-    return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).boxes()
+    search = PlaceSearch(chat, image, text, what=what, sampling=sampling, budget=budget)
+    return search.result(Boxes, search.mapper.boxes(search.flat))
 
 
 def point_at(
@@ -104,7 +97,8 @@ def point_at(
     """Find things in a picture, and return a point on each of them.
 
     Arguments, pixels and errors are those of `locate`. A box in the answer gives the point in its
-    middle, as some families answer with boxes.
+    middle, as some families answer with boxes. Qwen3-VL and later families also point at what is no
+    thing: "the free space on the white table", or "where to grasp the cup".
 
     Example:
         for point in point_at(chat, "screen.png", "the search button"):
@@ -113,60 +107,5 @@ def point_at(
     text = chosen_prompt(
         POINT_PROMPTS, language, prompt, what=checked_words(what, _EXPECTED, "what")
     )
-    return _Search(chat, image, text, what=what, sampling=sampling, budget=budget).points()
-
-
-class _Search:
-    """One request for places in one picture, and its answer."""
-
-    def __init__(
-        self,
-        chat: VisionChat,
-        image: Media,
-        text: str,
-        *,
-        what: str,
-        sampling: Sampling | None,
-        budget: BudgetChoice | None,
-    ) -> None:
-        part = one_picture(chat.policy, image)
-        chosen = Sampling(max_new_tokens=_MAX_TOKENS) if sampling is None else sampling
-        self._reply = chat.ask(text, part, sampling=chosen, budget=budget)
-        self._source, self._policy = part.source, chat.policy
-        self._plan = one_plan(self._reply)
-        self._written = parse_places(self._reply.text)
-        self._mapper = PlaceMapper(self._plan, chat.family, self._reply, what)
-
-    @property
-    def _flat(self) -> Sequence[WrittenPlace]:
-        """Boxes and points; outlines only if there are none.
-
-        An outline next to a box shows the same thing.
-        """
-        return self._written.places or self._written.polygons
-
-    def boxes(self) -> Boxes:
-        """The places that were found, as boxes."""
-        return self._result(Boxes, self._mapper.boxes(self._flat))
-
-    def points(self) -> Points:
-        """The places that were found, as points."""
-        return self._result(Points, self._mapper.points(self._flat))
-
-    def _result(self, kind: type[_Places], places: Sequence[Any]) -> _Places:
-        warnings = [*self._written.warnings, *self._mapper.warnings]
-        if self._written.places and self._written.polygons:
-            warnings.append("outlines in addition to boxes or points; `read_places` gives them")
-        if self._written.boxes_3d:
-            warnings.append("a 3D box instead of a box in the picture was left out")
-        reason = self._reply.finish_reason
-        if reason != "stop":
-            warnings.append(f"the answer ended early ({reason}); there may be more")
-        return kind(
-            places,
-            reply=self._reply,
-            warnings=warnings,
-            image_size=self._plan.original,
-            source=self._source,
-            policy=self._policy,
-        )
+    search = PlaceSearch(chat, image, text, what=what, sampling=sampling, budget=budget)
+    return search.result(Points, search.mapper.points(search.flat))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from qwenvl_kit.errors import MediaError, MessageError, located
-from qwenvl_kit.media.documents import document_pages, has_pages
+from qwenvl_kit.media.documents import DocumentPage, document_pages, has_pages
 from qwenvl_kit.media.error_mapping import mapped_errors
 from qwenvl_kit.media.loader import fetch_part
 from qwenvl_kit.media.pages import DEFAULT_DPI, check_pages, is_pdf
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
-from qwenvl_kit.messages.message import ImagePart, VideoPart
+from qwenvl_kit.messages.message import ImagePart, Message, TextPart, VideoPart
 from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.task_input import as_image_part, as_media, one_picture
+
+PAGE_NAMES = MappingProxyType({"en": "Page {}:", "zh": "第{}页："})
+"""The words before each page, if there are several."""
 
 
 class ShownPage(NamedTuple):
@@ -54,6 +58,27 @@ def shown_pages(
         )
     given = [*_listed(found, policy)] if isinstance(found, list) else _numbered(found, policy)
     return [ShownPage(at, page_name.replace("{}", str(at)), page) for at, page in given]
+
+
+def fresh_part(page: ShownPage) -> ImagePart | VideoPart:
+    """The picture of a page, which is kept no longer than the request that shows it.
+
+    A document keeps the pages that were drawn for as long as it is held: hundreds of them would
+    fill the memory.
+    """
+    source: Any = page.part.source
+    if not isinstance(source, DocumentPage):
+        return page.part
+    anew: Any = replace(source, document=source.document.anew())
+    return replace(page.part, source=anew)
+
+
+def message_about(shown: Sequence[ShownPage], question: str) -> Message:
+    """The message of one question: the pages, named if there are several, and the question."""
+    parts: list[Any] = []
+    for page in shown:
+        parts += [page.part] if len(shown) == 1 else [TextPart(page.name), page.part]
+    return Message.user(*parts, question)
 
 
 def _as_document(document: Any, policy: MediaPolicy) -> DocumentPart | ImagePart | list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy
 import PIL.Image
@@ -89,6 +90,39 @@ def test_replies_that_hold_places_may_be_judged_by_a_curve_of_their_own(tmp_path
         (tmp_path / "calibration.json").write_text(json.dumps({**damaged, "places": places}))
         with pytest.raises(CalibrationError):
             Calibrator.load(tmp_path)
+
+
+def replies_of_lengths(count: int = 120) -> tuple[list[Reply], list[bool]]:
+    """Long texts are right more often than their probability says, JSON less often."""
+    rng = numpy.random.default_rng(5)
+    forms = (
+        ("red", 1, 1.0),
+        ("a b " * 12, 24, 0.3),
+        ('{"a": 1}', 2, 3.0),
+    )
+    replies, correct = [], []
+    for text, tokens, power in forms:
+        for chance in rng.uniform(0.05, 1.0, count):
+            backend = ScriptedBackend([text], logprob=math.log(chance) / tokens)
+            replies.append(VisionChat(backend).ask("?"))
+            correct.append(bool(rng.uniform() < chance**power))
+    return replies, correct
+
+
+def test_long_texts_and_json_may_be_judged_by_curves_of_their_own(tmp_path):
+    replies, correct = replies_of_lengths()
+    together = Calibrator.fit(replies, correct)
+    apart = Calibrator.fit(replies, correct, json_apart=True, long_from=20)
+    report = apart.report(replies, correct)
+    assert report.auroc > together.report(replies, correct).auroc + 0.02
+    assert report.ece < 0.05
+    long, in_json = replies[130], replies[250]
+    assert len(long.scores) >= 20
+    assert apart.confidence(long) == apart.long.confidence(long)
+    assert apart.confidence(in_json) == apart.json.confidence(in_json)
+    assert apart.confidence(0.5) == replace(apart, long=None, json=None).confidence(0.5)
+    apart.save(tmp_path)
+    assert Calibrator.load(tmp_path) == apart
 
 
 def test_a_kind_of_reply_of_which_there_are_none_cannot_be_learnt_apart():
@@ -178,3 +212,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         Calibrator.load(tmp_path / "none.json")
     with pytest.raises(CalibrationError, match="cannot be written"):
         Calibrator("temperature", "mean").save(tmp_path / "none" / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"), [("product", -0.4), ("mean", -0.2), ("minimum", -0.2)]
+)
+def test_a_part_of_an_answer_is_judged_as_an_answer_of_its_own(signal, expected):
+    reply = VisionChat(ScriptedBackend(["one two three four"], logprob=-0.2)).ask("?")
+    calibrator = Calibrator("isotonic", signal, points=((0.0, 0.5), (1.0, 1.0)))
+    found = calibrator.confidence_between(reply, 3, 13)  # " two three"
+    assert found == pytest.approx(0.5 + 0.5 * math.exp(expected))
+    assert calibrator.confidence_between(reply, 0, 0) is None

@@ -295,7 +295,7 @@ def a_batch_of_unlike_requests(chat: VisionChat, truth: VisionChat) -> None:
 @promise
 def a_prompt_that_is_too_long_is_refused(chat: VisionChat, truth: VisionChat) -> None:
     with pytest.raises(ContextLengthError):
-        chat.ask("word " * 4000)
+        chat.ask("word " * 8000)
 
 
 @promise

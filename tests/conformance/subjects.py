@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import IO
 
 from qwenvl_kit import VisionChat
@@ -72,6 +73,16 @@ class Subject:
 def local(truth: VisionChat) -> Iterator[VisionChat]:
     with VisionChat.from_pretrained(dtype="float32", calibrator=None) as chat:
         yield chat
+
+
+@contextmanager
+def openvino(truth: VisionChat) -> Iterator[VisionChat]:
+    from tests.openvino_export import export_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        export = export_model(MODEL_FOLDER, Path(folder), truth.family.model_type)
+        with VisionChat.from_openvino(export, dtype="float32", calibrator=None) as chat:
+            yield chat
 
 
 @contextmanager
@@ -185,6 +196,7 @@ _FORMS = frozenset(
 
 SUBJECTS: Sequence[Subject] = (
     Subject("transformers in this process", local),
+    Subject("OpenVINO in this process", openvino, needs=("openvino",)),
     Subject("vLLM in this process", vllm, needs=("vllm",)),
     Subject("server of vLLM", vllm_server, needs=("vllm", "openai")),
     Subject(

@@ -12,7 +12,7 @@ from qwenvl_kit.errors import UnsupportedFeatureError
 from tests.media.web.servers import admitting, response, serving
 
 from .promises import PROMISES, scene
-from .subjects import SUBJECTS, Subject, local, scripted
+from .subjects import SUBJECTS, Subject, local, openvino, scripted
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def truth() -> Iterator[VisionChat]:
 
 def subject_of(subject: Subject) -> object:
     """What starts a server, or vLLM, is long."""
-    is_here = subject.open in (local, scripted)
+    is_here = subject.open in (local, openvino, scripted)
     return pytest.param(subject, id=subject.name, marks=[] if is_here else [pytest.mark.long])
 
 

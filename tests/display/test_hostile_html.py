@@ -18,7 +18,15 @@ from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.display.growing import Growing
 from qwenvl_kit.errors import MediaError
 from qwenvl_kit.results import Results
-from qwenvl_kit.tasks import document_qa, locate, read_text
+from qwenvl_kit.tasks import (
+    document_qa,
+    locate,
+    locate_3d,
+    outline,
+    read_text,
+    recognize,
+    trace_path,
+)
 from tests.display.samples import HOSTILE, PLAN, RED, reply_of, said, token
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,9 +53,26 @@ def forms(text: str) -> Iterator[str]:
         conversation.ask(f"Who? {text}", RED)
     values += [conversation, document_qa(chat, [RED], ["What?"]), read_text(chat, RED)]
     values += [locate(VisionChat(ScriptedBackend([found(text)], family="qwen3_vl")), RED, "it")]
+    values += [task(chat_of(text, form), RED, "it") for task, form in SCENES]
     values += [ImagePart(RED), ImagePart(text)]
     for value in values:
         yield value._repr_html_()
+
+
+SCENES: tuple[tuple[Any, dict[str, Any]], ...] = (
+    (recognize, {"bbox_2d": [100, 100, 900, 900]}),
+    (locate_3d, {"bbox_3d": [0, 0, 5, 1, 1, 1, 0, 0, 0]}),
+    (outline, {"poly_2d": [100, 100, 900, 100, 900, 900]}),
+    (trace_path, {"point_2d": [100, 100]}),
+)
+
+
+def chat_of(label: str, place: dict[str, Any]) -> VisionChat:
+    """A chat that answers with one place, whose label and name are a hostile text."""
+    import json
+
+    answer = json.dumps([{**place, "label": label, "name_en": label, label: label}])
+    return VisionChat(ScriptedBackend([answer], family="qwen3_vl"))
 
 
 def found(label: str) -> str:

@@ -157,14 +157,14 @@ def test_without_fontconfig_the_known_folders_are_searched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "NotoSansCJK-Regular.ttc").write_bytes(b"no font")
+    (tmp_path / "deep" / "NotoSansCJK-OfATest.ttc").write_bytes(b"no font")
     (tmp_path / "deep" / "unknown.ttf").write_bytes(b"no font")
     monkeypatch.setattr("qwenvl_kit.display.fonts.shutil.which", lambda _: None)
     monkeypatch.setattr(fonts, "FOLDERS", (str(tmp_path), str(tmp_path / "missing")))
     fonts._files.cache_clear()
     fonts._font_with.cache_clear()
     assert [path for path, _ in fonts._candidates("杯")] == [
-        str(tmp_path / "deep" / "NotoSansCJK-Regular.ttc")
+        str(tmp_path / "deep" / "NotoSansCJK-OfATest.ttc")
     ]
     with pytest.warns(QwenVLKitWarning, match="no font"):
         font_for("杯", 16)

@@ -27,10 +27,14 @@ from tests.docs.notebooks import (
 GROUPS = {
     "Start": ["loading", "asking", "budgets", "sampling"],
     "Tasks on pictures": [
-        *("describe", "locate", "classify", "extract", "read_text", "tables"),
-        *("compare", "translate", "writing", "to_code"),
+        *("describe", "locate", "recognize", "locate_3d", "zooming", "classify", "extract"),
+        *("evidence", "read_text", "tables", "compare", "translate", "writing"),
+        "to_code",
     ],
-    "Documents, film and screens": ["documents", "video", "long_video", "streams", "screen"],
+    "Documents, film and screens": [
+        *("documents", "parse_document", "long_documents", "video", "long_video", "events"),
+        *("streams", "screen", "mobile"),
+    ],
     "Trust": ["confidence", "judge"],
     "Many, tools and training": ["batches", "tools", "fine_tune", "evaluation"],
 }

@@ -29,7 +29,9 @@ from qwenvl_kit.training import check_examples, fine_tune, show_example
 from tests.docs.blocks import Block
 from tests.videos import write_video
 
-_FILE = re.compile(r"""["']((?:[\w-]+/)*[\w-]+\.(jpg|jpeg|png|webp|gif|tiff?|mp4|pdf|wav))["']""")
+_FILE = re.compile(
+    r"""["']((?:[\w-]+/)*[\w-]+\.(jpg|jpeg|png|webp|gif|tiff?|mp4|pdf|wav|srt))["']"""
+)
 _ADAPTER = re.compile(r"""["'](adapters/[\w/-]+)["']""")
 _ABSENT = ("missing", "no-such", "nowhere")
 """Parts of names of files that a page wants not to be there."""
@@ -89,6 +91,8 @@ def draw_files(blocks: Iterable[Block], folder: Path, props: Props) -> None:
                 is_watched = re.search(rf"watch\(['\"]{re.escape(name)}", block.code)
                 if ending == "mp4":
                     shutil.copy(props.short_film if is_watched else props.film, path)
+                elif ending == "srt":
+                    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n", encoding="utf-8")
                 else:
                     _draw().save(path)
         if "DocVQA_VAL.tsv" in block.code:
@@ -117,7 +121,7 @@ def _draw() -> PIL.Image.Image:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
-    """Models of hubs, of vLLM and of servers, and folders that are not there.
+    """Models of hubs, of OpenVINO, vLLM and servers, and folders that are not there.
 
     They are the embedded model, or for the pages that need one that can do more, answers that were
     written before. What is passed is held to the real signature.
@@ -141,7 +145,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
         return opened
 
     monkeypatch.setattr(VisionChat, "from_pretrained", from_pretrained)
-    for name in ("connect", "from_vllm"):
+    for name in ("connect", "from_openvino", "from_vllm"):
         monkeypatch.setattr(VisionChat, name, standing_in(getattr(VisionChat, name)))
     monkeypatch.setattr("prometheus_client.start_http_server", lambda port: None)
     monkeypatch.setattr("qwenvl_kit.inspect", lambda model: inspect_checkpoint(MODEL_FOLDER))
@@ -175,10 +179,25 @@ def _say(name: str, **arguments: Any) -> str:
 
 SCRIPTS: Mapping[str, list[str]] = {
     "docs/guide/generation.md": ["<think>\nOne, two.\n</think>\n\nTwo."],
+    "docs/guide/videos.md": [
+        '[{"start": "00:01.00", "end": "00:02.50", "description": "A goal."}]', "At 0:12.",
+    ],
     "docs/guide/computer_use.md": [
         _say("computer_use", action="left_click", coordinate=[500, 300]),
         _say("computer_use", action="terminate", status="success"),
+        "Thought: It is further down.\nAction: Swipe up.\n"
+        + _say("mobile_use", action="swipe", coordinate=[500, 800], coordinate2=[500, 200]),
     ],
+    "docs/guide/zooming.md": [
+        _say("image_zoom_in_tool", label="plate", bbox_2d=[0, 0, 300, 300], img_idx=0),
+        "It is BW14 WDZ.",
+        '[{"bbox_2d": [60, 120, 360, 600], "label": "the sign"}]',
+        "Hop Inn.",
+    ],
+    "docs/guide/documents.md": [
+        '<h1 data-bbox="50 50 900 100">A report</h1><img data-bbox="60 120 360 600"/>'
+    ]
+    * 3,
     "docs/guide/tools.md": [
         _say("weather", city="Rome"), "It will.", _say("weather", city="Rome"), "It will.",
     ],

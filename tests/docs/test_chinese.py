@@ -63,7 +63,9 @@ def test_no_line_of_chinese_is_broken_as_a_blank_would_be_shown(page: str) -> No
 
 @pytest.mark.parametrize("page", [*PAGES, README])
 def test_a_chinese_page_keeps_to_the_words_of_the_glossary(page: str) -> None:
-    text = text_of(page)
+    text = re.sub(
+        r"`[^`\n]+`", "", text_of(page)
+    )  # prompts are as the publisher's models know them
     assert {word: term for word, term in terms().items() if word in text} == {}
 
 

@@ -72,9 +72,11 @@ def test_training_sees_the_prompts_that_the_package_sends(kind: str) -> None:
 
 def arguments_for(folder: Path) -> argparse.Namespace:
     return argparse.Namespace(
-        folder=str(folder), workers=1, size='{"vision_depth": 1, "depth": 1}', end=2e9, seed="1",
-        new_end=False, begin_at=0.0, warm=None, compile=False, rate=1e-3, cost=40.0,
-        small_fonts=True, save_every=1e9, measure_every=10**9,
+        folder=str(folder), workers=1, size='{"vision_depth": 1, "depth": 1}', pictures=9000,
+        seed="1",
+        new_pictures=None, begin_at=0.0, warm=None, compile=False, rate=1e-3, cost=40.0,
+        small_fonts=True, save_every=1e9, measure_every=10**9, device="cpu",
+        drawers=0,
     )  # fmt: skip
 
 

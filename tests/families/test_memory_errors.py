@@ -29,7 +29,7 @@ REQUESTS = [
 COPYING = (
     (decode, "join_states"),
     (decode, "select_rows"),
-    (decode, "read_state"),
+    (model_runner, "read_state"),
     (model_runner, "repeat_row"),
 )
 

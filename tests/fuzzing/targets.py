@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from qwenvl_kit import MediaPolicy
+from qwenvl_kit import MediaPolicy, read_subtitles
 from qwenvl_kit.formats.dicts import from_dicts, to_openai, to_qwen
 from qwenvl_kit.grounding.place_parser import parse_places
 from qwenvl_kit.media.sources import resolve_source
@@ -19,6 +19,7 @@ from qwenvl_kit.messages.message import Message
 from qwenvl_kit.messages.thinking import split_thoughts
 from qwenvl_kit.structured_output.partial_json import PartialJson
 from qwenvl_kit.structured_output.target import Target
+from qwenvl_kit.tasks.find_events.event_parser import parse_events
 from qwenvl_kit.tools.call_parser import parse_calls
 
 POLICY = MediaPolicy()
@@ -99,6 +100,19 @@ def _dicts(content: bytes) -> None:
 def _schema(content: bytes) -> None:
     given = _json(content)
     Target(given if isinstance(given, dict) else {"type": given})
+
+
+def _subtitles(content: bytes) -> None:
+    lines = read_subtitles(content)
+    assert all(0 <= line.start_seconds <= line.end_seconds and line.words for line in lines)
+    assert [line.start_seconds for line in lines] == sorted(line.start_seconds for line in lines)
+
+
+def _events(content: bytes) -> None:
+    text = _text(content)
+    for event in parse_events(text).events:
+        assert 0 <= event.start <= event.stop <= len(text)
+        assert min(event.start_seconds, event.end_seconds) >= 0
 
 
 def _url(content: bytes) -> None:
@@ -187,6 +201,18 @@ TEXT_TARGETS = {
         b'"required": ["a"]}',
         b'{"anyOf": [{"$ref": "#/$defs/x"}, {"type": "null"}], "$defs": {"x": {"enum": [1, "b"]}}}',
         b'{"type": "array", "items": {"type": "string", "maxLength": 3}, "minItems": 1}',
+    )),
+    "subtitles": Fuzzed(_subtitles, (
+        b"1\n00:00:01,000 --> 00:00:02,000\n<i>Hi</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nyou\n",
+        b"WEBVTT\n\nNOTE x\n\n00:01.000 --> 00:02.000 align:start\n<v Bob>Hi &amp; you\n",
+        b"[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00,{\\i1}Hi\\Nyou\n",
+        "1\n00:00:01,000 --> 00:00:02,000\n字幕".encode("gb18030"),
+    )),
+    "events": Fuzzed(_events, (
+        b'[{"start": "00:01.00", "end": "00:02.50", "description": "A dog."}]',
+        b'{"query": "q", "relevant_windows": [["00:01", "00:05"], [7, 9.5]]}',
+        b"- **00:12 - 00:15**: A goal.\nAt 1 min 5 s and second 12 it ends.",
+        "第12秒到第15秒，小狗在叫。".encode(),
     )),
     "URLs": Fuzzed(_url, (
         b"https://files.example:8443/a/b.png?c=d#e", b"http://127.0.0.1/", b"http://[2001:db8::1]:80/",

@@ -49,6 +49,7 @@ DOORS = {
     "tasks/coding/rendering.py",
     *("training/checking.py", "training/loop/fine_tuning.py"),
     *("evaluation/benchmarks/media_facts.py", "evaluation/reports/page_parts.py"),
+    *("media/subtitles/reading.py", "tasks/summarize_video/chapters.py"),
 }
 """Where somebody comes in who has no chat, or makes one."""
 

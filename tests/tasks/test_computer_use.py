@@ -156,7 +156,7 @@ def test_earlier_steps_are_told_in_their_order():
     first = next_action(chat, SCREEN, "Say hello.")
     next_action(chat, SCREEN, "Say hello.", earlier=["I clicked on\nthe field.", first])
     text = backend.requests[1].messages[-1].text
-    assert "1. I clicked on the field.\n2. " in text
+    assert "Step 1: I clicked on the field.\nStep 2: " in text
     assert '{"action": "type", "text": "hello"}' in text
 
 
@@ -165,7 +165,7 @@ def test_the_goal_is_told_in_the_language_that_was_chosen(language):
     chat, backend = _chat(_call(action="wait", time=0))
     next_action(chat, SCREEN, "Buy {milk}.", earlier=["x"], language=language)
     text = backend.requests[0].messages[-1].text
-    assert text.startswith("Buy {milk}.")
+    assert "Buy {milk}." in text
     assert ("操作" in text) is (language == "zh")
 
 

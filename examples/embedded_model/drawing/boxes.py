@@ -57,6 +57,7 @@ def edge_labels(canvas: Canvas, boxes: Sequence[Box]) -> Edges:
         edges = np.empty_like(labels)
         edges[..., 0], edges[..., 2] = x[0], x[1]
         edges[..., 1], edges[..., 3] = y[0][:, None], y[1][:, None]
-        better = (share > covered) & (share > 0.03)
+        # From 0.4 on, a box within a larger one that came before is what the cell shows.
+        better = (share > np.minimum(covered, 0.4)) & (share > 0.03)
         labels[better], covered[better] = edges[better], share[better]
     return labels.reshape(grid.cells, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -36,6 +37,8 @@ OPPOSITE: dict[Relation, Relation] = {
 # Largest radius for n shapes, as a share of the picture's shorter side.
 LARGEST = {1: 0.42, 2: 0.26, 3: 0.21, 4: 0.18}
 SMALLEST_SEEN = 8.0
+# A shape on another one is what a cell shows from this share of it on.
+ON_TOP = 0.4
 # After so many vain tries a scene gets one shape less: a thin picture has no room for four.
 TRIES = 25
 Spot = tuple[float, float, float]
@@ -163,9 +166,14 @@ def render(scene: Scene, style: Style) -> Image.Image:
         box = (inset, inset, size[0] - inset - 1, size[1] - inset - 1)
         pen.rectangle(box, outline=style.frame, width=max(1, round(canvas.scale * factor)))
     edge = (style.edge[0], style.edge[1] * factor) if style.edge else None
-    for shape in scene.shapes:
+    for shape in by_size(scene.shapes):
         draw(pen, shape, factor, edge)
     return picture if factor == 1 else picture.reduce(factor)
+
+
+def by_size(shapes: Sequence[Shape]) -> list[Shape]:
+    """The largest first, so that a small one in it is drawn on it."""
+    return sorted(shapes, key=lambda shape: -shape.radius)
 
 
 def label_cells(scene: Scene) -> Labels:
@@ -175,12 +183,12 @@ def label_cells(scene: Scene) -> Labels:
     cell_height = scene.canvas.height / grid.rows
     labels = np.zeros(grid.cells, np.int64)
     covered = np.zeros(grid.cells)
-    for shape in scene.shapes:
+    for shape in by_size(scene.shapes):
         value = 1 + PAIRS.index(shape.pair)
         across = _overlaps(shape.x, shape.radius, cell_width, grid.columns)
         down = _overlaps(shape.y, shape.radius, cell_height, grid.rows)
         share = np.outer(down / cell_height, across / cell_width).ravel()
-        better = (share > covered) & (share > 0.03)
+        better = (share > np.minimum(covered, ON_TOP)) & (share > 0.03)
         labels[better], covered[better] = value, share[better]
     return labels
 

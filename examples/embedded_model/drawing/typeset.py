@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,24 @@ from .palette import LIGHT, Colour, distance, jitter
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:-/$#&'!?%+"
 ACCENTED = "ÀÂÄÇÈÉÊËÎÏÑÓÔÖÙÛÜàâäçèéêëíîïñóôöùûúüßœáŒÁ"
-CHARACTERS = " " + LETTERS + ACCENTED
+CHINESE_MARKS = "：，。！？（）￥“”、"
+
+
+def _chinese_characters() -> str:
+    """Those of the lists beside this module, in a fixed order."""
+    folder = Path(__file__).parent
+    texts = [(folder / name).read_text(encoding="utf-8") for name in CHINESE_LISTS]
+    return "".join(sorted({c for text in texts for c in text if "\u4e00" <= c <= "\u9fff"}))
+
+
+CHINESE_LISTS = ("chinese.txt", "chinese_names.txt", "foods.csv")
+CHARACTERS = " " + LETTERS + ACCENTED + CHINESE_MARKS + _chinese_characters()
 CLASS_OF = {character: i for i, character in enumerate(CHARACTERS)}
 SLOTS = 4
 # What stands between two spaces, without the marks at its end.
-WORD = r"\S*[^\s:.!?]|\S+"
-Run = tuple[str, float, float]
+WORD = r"\S*[^\s:.!?：。！？]|\S+"
 SMALLEST_SEEN = 15.5
+SMALLEST_CHINESE_SEEN = 18.0
 LARGEST_SEEN = 46.0
 LAYOUTS = ("left", "left", "left", "centred", "right")
 HELD_OUT_LAYOUTS = ("two columns", "underlined")
@@ -64,6 +76,58 @@ class Word:
 
 
 @dataclass(frozen=True)
+class SetText:
+    """A text in one size at its place, in source pixels."""
+
+    text: str
+    x: float
+    y: float
+    file: str
+    size: int
+
+    @property
+    def top(self) -> float:
+        """Where its line begins: a Chinese font's lines begin above their characters."""
+        return self.y - fonts.rise(self.file) * self.size
+
+    def draw(self, pen: ImageDraw.ImageDraw, ink: Colour) -> None:
+        """Prints it."""
+        font = fonts.load(self.file, self.size)
+        pen.text((self.x, self.top), self.text, font=font, fill=ink)
+
+    def words(self) -> Iterator[Word]:
+        """Its words and the boxes of their ink."""
+        font = fonts.load(self.file, self.size)
+        for found in re.finditer(WORD, self.text):
+            word, start = found[0], found.start()
+            left, top, right, bottom = font.getbbox(word)
+            at = self.x + font.getlength(self.text[:start])
+            yield Word(word, Box(at + left, self.top + top, at + right, self.top + bottom))
+
+    def box(self) -> Box:
+        """Around its ink."""
+        left, top, right, bottom = fonts.load(self.file, self.size).getbbox(self.text)
+        return Box(self.x + left, self.top + top, self.x + right, self.top + bottom)
+
+
+def cell_characters(canvas: Canvas, texts: Sequence[SetText]) -> NDArray[np.int64]:
+    """Characters of each cell in reading order; class 0 fills the rest."""
+    grid = canvas.grid
+    labels = np.zeros((grid.cells, SLOTS), np.int64)
+    used = [0] * grid.cells
+    for each in texts:
+        x = each.x
+        for character in each.text:
+            step = fonts.advance(each.file, character) * each.size
+            cell = canvas.cell_of(x + step / 2, each.y + 0.62 * each.size)
+            x += step
+            if character != " " and used[cell] < SLOTS:
+                labels[cell, used[cell]] = CLASS_OF.get(character, 0)
+                used[cell] += 1
+    return labels
+
+
+@dataclass(frozen=True)
 class PrintedLine:
     """The words of a line; the last ones are its value."""
 
@@ -90,11 +154,13 @@ def choose_face(
     rng: random.Random,
     held_out_fonts: bool,
     held_out_layouts: bool,
+    *,
     accents: bool,
     small: bool,
+    chinese: bool = False,
 ) -> Face:
     """A random font and layout from the pools asked for."""
-    family = rng.choice(fonts.families(held_out_fonts, accents, small))
+    family = rng.choice(fonts.families(held_out_fonts, accents, small, chinese))
     layouts = HELD_OUT_LAYOUTS if held_out_layouts else LAYOUTS
     return Face(rng.choice(fonts.files(family)), rng.choice(layouts))
 
@@ -107,14 +173,19 @@ def largest_size(canvas: Canvas, lines: list[Line], file: str) -> float:
 
 def fits(canvas: Canvas, lines: list[Line], file: str) -> bool:
     """Whether the lines can be printed large enough to be read."""
-    return largest_size(canvas, lines, file) / canvas.scale >= SMALLEST_SEEN
+    return largest_size(canvas, lines, file) / canvas.scale >= smallest(file)
+
+
+def smallest(file: str) -> float:
+    """The smallest size at which a font can be read once the picture is resized, in pixels."""
+    return SMALLEST_CHINESE_SEEN if "#" in file else SMALLEST_SEEN
 
 
 def typeset(rng: random.Random, canvas: Canvas, lines: list[Line], face: Face) -> Print:
     """Prints the lines; the size is mostly close to what fits, with a tail of small print."""
     largest = min(largest_size(canvas, lines, face.file), LARGEST_SEEN * canvas.scale)
     share = rng.uniform(0.4, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.0)
-    size = min(max(largest * share, (SMALLEST_SEEN + 0.5) * canvas.scale), largest)
+    size = min(max(largest * share, (smallest(face.file) + 0.5) * canvas.scale), largest)
     pitch = rng.uniform(1.12, max(1.12, min(1.7, canvas.height * 0.97 / (size * len(lines)))))
     ground, ink = paper(rng)
     picture = Image.new("RGB", (canvas.width, canvas.height), ground)
@@ -148,7 +219,6 @@ class _Setter:
         pitch: float,
     ) -> None:
         self.canvas, self.face, self.size = canvas, face, size
-        self.font = fonts.load(face.file, size)
         self.step = size * pitch
         widths = [fonts.width(face.file, line.whole) * size for line in lines]
         self.block = max(widths)
@@ -163,41 +233,37 @@ class _Setter:
             for i, (line, width) in enumerate(zip(lines, widths, strict=True))
         ]
 
-    def runs(self) -> list[Run]:
-        """Texts with the place where each begins."""
-        return [run for line, width, y in self.lines for run in self._runs_of(line, width, y)]
+    def texts(self) -> list[SetText]:
+        """All texts at their places."""
+        return [text for line, width, y in self.lines for text in self._texts_of(line, width, y)]
 
-    def _runs_of(self, line: Line, width: float, y: float) -> list[Run]:
+    def _texts_of(self, line: Line, width: float, y: float) -> list[SetText]:
+        file, size = self.face.file, self.size
         if self.face.layout == "two columns" and line.value:
-            value = fonts.width(self.face.file, line.value) * self.size
+            value = fonts.width(file, line.value) * size
+            right = self.left + self.block - value
             return [
-                (line.text, self.left, y),
-                (line.value, self.left + self.block - value, y),
+                SetText(line.text, self.left, y, file, size),
+                SetText(line.value, right, y, file, size),
             ]
         spare = {"centred": 0.5, "right": 1.0}.get(self.face.layout, 0.0)
-        return [(line.whole, self.left + spare * (self.block - width), y)]
+        left = self.left + spare * (self.block - width)
+        return [SetText(line.whole, left, y, file, size)]
 
     def printed_lines(self) -> list[PrintedLine]:
         """Where the words of every line are."""
         return [
             PrintedLine(
-                tuple(word for run in self._runs_of(*line) for word in self._words(*run)),
+                tuple(word for text in self._texts_of(*line) for word in text.words()),
                 len(line[0].value.split()),
             )
             for line in self.lines
         ]
 
-    def _words(self, text: str, x: float, y: float) -> Iterator[Word]:
-        for found in re.finditer(WORD, text):
-            word, start = found[0], found.start()
-            left, top, right, bottom = self.font.getbbox(word)
-            at = x + self.font.getlength(text[:start])
-            yield Word(word, Box(at + left, y + top, at + right, y + bottom))
-
     def draw(self, pen: ImageDraw.ImageDraw, ink: Colour) -> None:
-        """Prints every run, and the rule under a heading."""
-        for text, x, y in self.runs():
-            pen.text((x, y), text, font=self.font, fill=ink)
+        """Prints every text, and the rule under a heading."""
+        for text in self.texts():
+            text.draw(pen, ink)
         if self.face.layout == "underlined":
             _, width, y = self.lines[0]
             below = y + self.size * 1.16
@@ -206,16 +272,4 @@ class _Setter:
 
     def labels(self) -> NDArray[np.int64]:
         """Characters of each cell in reading order; class 0 fills the rest."""
-        grid = self.canvas.grid
-        labels = np.zeros((grid.cells, SLOTS), np.int64)
-        used = [0] * grid.cells
-        for text, left, y in self.runs():
-            x = left
-            for character in text:
-                step = fonts.advance(self.face.file, character) * self.size
-                cell = self.canvas.cell_of(x + step / 2, y + 0.62 * self.size)
-                x += step
-                if character != " " and used[cell] < SLOTS:
-                    labels[cell, used[cell]] = CLASS_OF.get(character, 0)
-                    used[cell] += 1
-        return labels
+        return cell_characters(self.canvas, self.texts())

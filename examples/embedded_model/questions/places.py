@@ -7,6 +7,7 @@ digits of a place that is known to a cell's tenth are noise, and most of the los
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -14,14 +15,31 @@ from collections.abc import Sequence
 from ..drawing.boxes import Box
 from ..drawing.canvas import Canvas
 from ..drawing.documents import Document
-from ..drawing.palette import PAIRS, SHAPES
+from ..drawing.palette import PAIRS, SHAPES, TRAINING_PAIRS, Pair
 from ..drawing.scenes import Scene
 from ..drawing.shapes import Shape, extent
 from ..drawing.typeset import Print
-from .answers import Question, plural
-from .wordings import ask
+from .answers import Question
+from .tongue import Tongue
 
 NOTHING = "Nothing."
+ATTRIBUTES = {
+    "en": "Locate {what} in this image, report the bbox coordinates and the color in JSON format, "
+    'like {"bbox_2d": [x1, y1, x2, y2], "label": "...", "color": "..."}.',
+    "zh": "定位图中的{what}，以JSON格式输出其bbox坐标和颜色，形如"
+    '{"bbox_2d": [x1, y1, x2, y2], "label": "...", "color": "..."}。',
+}
+"""After Qwen3-VL's cookbook on grounding (`2d_grounding.ipynb`), which asks for attributes so."""
+WHERE_TO_LOOK = {
+    "en": 'the part that must be seen to answer "{question}"',
+    "zh": "回答“{question}”所需要看的部分",
+}
+"""What `zoom_answer` asks `locate` for."""
+POINTS = {
+    "en": "Locate {what} in this image with points, and output their coordinates in JSON format, "
+    'like {"point_2d": [x, y], "label": "..."}.',
+    "zh": '用点定位图中的{what}，以JSON格式输出其坐标，形如{"point_2d": [x, y], "label": "..."}。',
+}
 STEP = 20
 PARTS = 1000
 COORDINATES = (
@@ -37,12 +55,16 @@ def grounded(canvas: Canvas, found: Sequence[tuple[str, Box]]) -> str:
 
 
 def _grounded(canvas: Canvas, name: str, box: Box) -> str:
-    x1, x2 = _span(box.left, box.right, canvas.width)
-    y1, y2 = _span(box.top, box.bottom, canvas.height)
+    (x1, x2), (y1, y2) = spans(canvas, box)
     return (
         f"<|object_ref_start|>{name}<|object_ref_end|>"
         f"<|box_start|>({x1},{y1}),({x2},{y2})<|box_end|>"
     )
+
+
+def spans(canvas: Canvas, box: Box) -> tuple[tuple[int, int], tuple[int, int]]:
+    """From and to in thousandths of the sides, across and down."""
+    return _span(box.left, box.right, canvas.width), _span(box.top, box.bottom, canvas.height)
 
 
 def _span(low: float, high: float, side: int) -> tuple[int, int]:
@@ -55,73 +77,129 @@ def _span(low: float, high: float, side: int) -> tuple[int, int]:
     return first * STEP, last * STEP
 
 
-def shape_places(rng: random.Random, scene: Scene) -> list[Question]:
+def shape_places(
+    rng: random.Random, scene: Scene, tongue: Tongue, held_out: bool = False
+) -> list[Question]:
     """Where one shape is, where all of a kind or colour are, where one is that is not there."""
     shapes = scene.shapes
-    found = [_places(rng, "locate_absent", scene, _absent(rng, shapes), ())]
+    absent = _absent(rng, shapes, tongue, PAIRS if held_out else TRAINING_PAIRS)
+    found = [_places(rng, "locate_absent", scene, absent, (), tongue=tongue)]
     if shapes:
         names = Counter(shape.name for shape in shapes)
         single = [shape for shape in shapes if names[shape.name] == 1]
         if single:
             shape = rng.choice(single)
-            found.append(_places(rng, "locate", scene, f"the {shape.name}", [shape]))
-        found.append(_all_alike(rng, scene, rng.choice(shapes)))
-        everything = rng.choice(["all shapes", "every shape"])
-        found.append(_places(rng, "locate_all", scene, everything, shapes))
+            found.append(_places(rng, "locate", scene, tongue.the(shape), [shape], tongue=tongue))
+        found.append(_all_alike(rng, scene, rng.choice(shapes), tongue))
+        everything = tongue.all_of(rng, None, None)
+        found.append(_places(rng, "locate_all", scene, everything, shapes, tongue=tongue))
         if len(single) >= 2:
             pair = sorted(rng.sample(single, 2), key=lambda shape: shape.x)
-            asked = rng.sample(pair, 2)
-            what = f"the {asked[0].name} and the {asked[1].name}"
-            found.append(_places(rng, "locate_all", scene, what, pair))
+            what = tongue.both(*(tongue.the(shape) for shape in rng.sample(pair, 2)))
+            found.append(_places(rng, "locate_all", scene, what, pair, tongue=tongue))
     return found
 
 
-def _all_alike(rng: random.Random, scene: Scene, shape: Shape) -> Question:
+def part_around(rng: random.Random, box: Box, canvas: Canvas) -> Box:
+    """A part of the picture, of its proportions, with a box somewhere in it."""
+    share = max(
+        (box.right - box.left) * 1.1 / canvas.width, (box.bottom - box.top) * 1.1 / canvas.height
+    )
+    share = min(max(share, rng.uniform(0.35, 0.6)), 1.0)
+    wide, high = share * canvas.width, share * canvas.height
+    left = rng.uniform(max(box.right - wide, 0), max(min(box.left, canvas.width - wide), 0))
+    top = rng.uniform(max(box.bottom - high, 0), max(min(box.top, canvas.height - high), 0))
+    return Box(left, top, left + wide, top + high)
+
+
+def attribute_places(rng: random.Random, scene: Scene, tongue: Tongue) -> list[Question]:
+    """Boxes with attributes beside them, and points, in JSON, as the publisher's cookbooks ask.
+
+    A point is the middle of its shape's box.
+    """
+    if not scene.shapes:
+        return []
+    shapes, colour, kind = scene.shapes, None, None
+    roll = rng.random()
+    if roll < 0.3:
+        kind = rng.choice(shapes).kind
+        shapes = [shape for shape in shapes if shape.kind == kind]
+    elif roll < 0.5:
+        colour = rng.choice(shapes).colour
+        shapes = [shape for shape in shapes if shape.colour == colour]
+    what = tongue.all_of(rng, colour, kind)
+    found = []
+    boxes, points = [], []
+    for shape in shapes:
+        (x1, x2), (y1, y2) = spans(scene.canvas, extent(shape))
+        named = {"label": tongue.shape(shape.kind), "color": tongue.colour(shape.colour)}
+        boxes.append({"bbox_2d": [x1, y1, x2, y2], **named})
+        x, y = (round((low + high) / 2 / STEP) * STEP for low, high in ((x1, x2), (y1, y2)))
+        points.append({"point_2d": [x, y], "label": tongue.named(shape)})
+    for task, content, asked in (
+        ("locate_json", boxes, ATTRIBUTES[tongue.code]),
+        ("locate_points", points, POINTS[tongue.code]),
+    ):
+        text = asked.replace("{what}", what)
+        found.append(Question(task, text, json.dumps(content, ensure_ascii=False)))
+    return found
+
+
+def _all_alike(rng: random.Random, scene: Scene, shape: Shape, tongue: Tongue) -> Question:
     """All shapes of one kind, or of one colour."""
     shapes = scene.shapes
     if rng.random() < 0.6:
         alike = [other for other in shapes if other.kind == shape.kind]
-        what = rng.choice([f"all {plural(shape.kind)}", f"every {shape.kind}"])
+        what = tongue.all_of(rng, None, shape.kind)
     else:
         alike = [other for other in shapes if other.colour == shape.colour]
-        what = rng.choice([f"all {shape.colour} shapes", f"every {shape.colour} shape"])
-    return _places(rng, "locate_all", scene, what, alike)
+        what = tongue.all_of(rng, shape.colour, None)
+    return _places(rng, "locate_all", scene, what, alike, tongue=tongue)
 
 
 def _places(
-    rng: random.Random, task: str, scene: Scene, what: str, shapes: Sequence[Shape]
+    rng: random.Random,
+    task: str,
+    scene: Scene,
+    what: str,
+    shapes: Sequence[Shape],
+    *,
+    tongue: Tongue,
 ) -> Question:
-    boxes = [(shape.name, extent(shape)) for shape in shapes]
-    return Question(task, ask(rng, "locate", what=what), grounded(scene.canvas, boxes))
+    boxes = [(tongue.named(shape), extent(shape)) for shape in shapes]
+    answer = grounded(scene.canvas, boxes) if boxes else tongue.nothing
+    return Question(task, tongue.ask(rng, "locate", what=what), answer)
 
 
-def _absent(rng: random.Random, shapes: Sequence[Shape]) -> str:
+def _absent(
+    rng: random.Random, shapes: Sequence[Shape], tongue: Tongue, pairs: Sequence[Pair]
+) -> str:
     """What is asked for and is not there."""
     kinds = {shape.kind for shape in shapes}
-    pairs = {shape.pair for shape in shapes}
+    there = {shape.pair for shape in shapes}
     if rng.random() < 0.4:
-        return f"all {plural(rng.choice([kind for kind in SHAPES if kind not in kinds]))}"
-    colour, kind = rng.choice([pair for pair in PAIRS if pair not in pairs])
-    return f"the {colour} {kind}"
+        return tongue.all_of(rng, None, rng.choice([kind for kind in SHAPES if kind not in kinds]))
+    return tongue.known(tongue.pair(*rng.choice([pair for pair in pairs if pair not in there])))
 
 
 def print_places(
-    rng: random.Random, document: Document, printed: Print, canvas: Canvas
+    rng: random.Random, document: Document, printed: Print, canvas: Canvas, tongue: Tongue
 ) -> list[Question]:
     """Where a word that is printed once stands, and where the value of a field does."""
     words = [word for line in printed.lines for word in line.words]
     counts = Counter(word.text for word in words)
     found = []
     if single := [word for word in words if counts[word.text] == 1 and len(word.text) > 1]:
-        for word in rng.sample(single, min(3, len(single))):
-            text = word.text
-            what = rng.choice(['the word "{}"', 'the word "{}"', 'the text "{}"', '"{}"'])
-            question = ask(rng, "locate", what=what.format(text))
-            answer = grounded(canvas, [(text, word.box)])
+        for word in rng.sample(single, min(2, len(single))):
+            question = tongue.ask(rng, "locate", what=tongue.word(rng, word.text))
+            answer = grounded(canvas, [(word.text, word.box)])
             found.append(Question("locate_word", question, answer))
     for role, value in document.values.items():
         line = document.line_of(role)
-        question = ask(rng, "locate", what=f"the {role}")
+        question = tongue.ask(rng, "locate", what=tongue.known(tongue.role(role)))
         answer = grounded(canvas, [(value, printed.lines[line].value_box)])
         found.append(Question("locate_field", question, answer))
+        if rng.random() < 0.15:
+            what = WHERE_TO_LOOK[tongue.code].format(question=tongue.ask(rng, role))
+            found.append(Question("locate_field", tongue.ask(rng, "locate", what=what), answer))
     return found

@@ -1,8 +1,9 @@
-"""At least eight wordings a question. The package itself sends some of them word for word."""
+"""English wordings, eight or more a question. The package itself sends some of them word for word.
+
+`HELD_OUT` are asked for measuring only.
+"""
 
 from __future__ import annotations
-
-import random
 
 WORDINGS: dict[str, tuple[str, ...]] = {
     "describe": (
@@ -57,6 +58,51 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Is the {first} shown {relation} the {second}?",
         "Do you see the {first} {relation} the {second}?",
         "The {first} is {relation} the {second}, yes or no?",
+    ),
+    "inside": (
+        "Is the {first} inside the {second}?", "Is the {first} in the {second}?",
+        "Does the {first} lie inside the {second}?", "Does the {second} contain the {first}?",
+        "Is the {first} within the {second}?", "Is the {second} around the {first}?",
+        "Do you see the {first} inside the {second}?", "Is the {first} drawn inside the {second}?",
+    ),
+    "larger": (
+        "Is the {first} larger than the {second}?", "Is the {first} bigger than the {second}?",
+        "Is it true that the {first} is larger than the {second}?",
+        "Of the two, is the {first} the larger one, not the {second}?",
+        "The {first} is larger than the {second}, yes or no?",
+        "Do you see that the {first} is bigger than the {second}?",
+        "Is the {second} smaller than the {first}?",
+        "Compared with the {second}, is the {first} larger?",
+    ),
+    "which_larger": (
+        "Which is larger, the {first} or the {second}?",
+        "Which is bigger, the {first} or the {second}?",
+        "Which one is larger: the {first} or the {second}?",
+        "Of the {first} and the {second}, which is larger?",
+        "Is the {first} or the {second} larger?",
+        "Tell me which is larger, the {first} or the {second}.",
+        "Name the larger one: the {first} or the {second}.",
+        "Which of the {first} and the {second} is bigger?",
+    ),
+    "same_colour": (
+        "Are the {first} and the {second} the same colour?",
+        "Do the {first} and the {second} have the same colour?",
+        "Do the {first} and the {second} have the same color?",
+        "Is the colour of the {first} that of the {second}?",
+        "Are the {first} and the {second} of one colour?",
+        "Is the {first} of the same colour as the {second}?",
+        "The {first} and the {second} have the same colour, yes or no?",
+        "Does the {first} share its colour with the {second}?",
+    ),
+    "same_shape": (
+        "Do the {first} and the {second} have the same shape?",
+        "Are the {first} and the {second} the same shape?",
+        "Is the shape that is {first} the same as the one that is {second}?",
+        "Are the {first} shape and the {second} shape of one kind?",
+        "Is the {first} thing of the same kind as the {second} thing?",
+        "The {first} one and the {second} one have the same shape, yes or no?",
+        "Does the {first} shape look like the {second} shape?",
+        "Do the {first} object and the {second} object have one shape?",
     ),
     "compare": (
         "Compare these images. What is different?", "What changed between the two images?",
@@ -152,10 +198,69 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+HELD_OUT: dict[str, tuple[str, ...]] = {
+    "describe": ("What can be seen in this picture?", "Say what the image shows."),
+    "colour": ("In which colour is the {kind} drawn?", "The colour of the {kind}, please."),
+    "shape": ("What is the shape of the {colour} thing?", "The {colour} object is which shape?"),
+    "count": ("How many shapes can you find?", "Tell me the number of objects."),
+    "count_colour": (
+        "What is the number of {colour} shapes?", "How many of the shapes are {colour}?",
+    ),
+    "count_shape": ("How many {kinds} can you find?", "Tell me the number of {kinds}."),
+    "relation": (
+        "Where is the {first}, seen from the {second}?",
+        "On which side of the {second} do you see the {first}?",
+    ),
+    "relation_yes_no": (
+        "Would you say that the {first} is {relation} the {second}?",
+        "Is it right that the {first} is {relation} the {second}?",
+    ),
+    "inside": (
+        "Is the {first} placed inside the {second}?",
+        "Is it true that the {first} is inside the {second}?",
+    ),
+    "larger": (
+        "Would you say that the {first} is larger than the {second}?",
+        "Is the {first} the larger one of the {first} and the {second}?",
+    ),
+    "which_larger": (
+        "Which one is bigger, the {first} or the {second}?",
+        "The larger one of the {first} and the {second} is which?",
+    ),
+    "same_colour": (
+        "Is it true that the {first} and the {second} have the same colour?",
+        "Is there one colour for the {first} and the {second}?",
+    ),
+    "same_shape": (
+        "Is it true that the {first} one and the {second} one are the same shape?",
+        "Are the {first} thing and the {second} thing the same shape?",
+    ),
+    "compare": ("Tell me what changed.", "Which difference do you see between the two images?"),
+    "same": ("Do the two images show the same?", "Is the first picture equal to the second?"),
+    "video": ("What do you see in this video?", "Tell me what happens in the video."),
+    "direction": ("Where does it go?", "In which direction is the {kind} moving?"),
+    "kind": (
+        "Is this an invoice, a receipt or another kind of document?",
+        "Tell me the kind of this document.",
+    ),
+    "total": ("What is the total of this document?", "How much do I pay in total?"),
+    "tax": ("What amount of tax is printed?", "How much is the VAT?"),
+    "date": ("What date is printed here?", "Which date does the document have?"),
+    "quantity": ("What number of pieces is printed?", "The quantity, please."),
+    "number": ("What is the number on the document?", "Which number do you see?"),
+    "name": ("Which name is on the document?", "Tell me the name of the customer."),
+    "read": ("Tell me what is written here.", "Which text do you see?"),
+    "translate": ("What does this say in English?", "Read the menu in English."),
+    "price": ("How much do I pay for the {food}?", "The price of the {food}, please."),
+    "locate": ("Show me where {what} is.", "In this image, find {what}."),
+    "claim": ("Is this right? {statement}", "{statement} Is this true of the image?"),
+}  # fmt: skip
+
 YES_OR_NO = "\nAnswer yes or no."
 A_NUMBER = "\nAnswer with a number."
 HINTS = {
-    "same": YES_OR_NO, "relation_yes_no": YES_OR_NO,
+    "same": YES_OR_NO, "relation_yes_no": YES_OR_NO, "inside": YES_OR_NO, "larger": YES_OR_NO,
+    "same_colour": YES_OR_NO, "same_shape": YES_OR_NO,
     "count": A_NUMBER, "count_colour": A_NUMBER, "count_shape": A_NUMBER, "quantity": A_NUMBER,
 }  # fmt: skip
 DOCUMENT_ONLY = "\nAnswer from this document only, as briefly as possible."
@@ -166,28 +271,3 @@ SYSTEM = (
     "You are an expert in reading documents.", "Answer only what is asked.",
     "You are a careful assistant.", "Look at the image and answer the question.",
 )  # fmt: skip
-
-
-def vary(rng: random.Random, question: str) -> str:
-    """Sometimes without its last mark, or without the capital."""
-    if rng.random() < 0.1:
-        question = question.rstrip("?.")
-    if rng.random() < 0.08:
-        question = question[0].lower() + question[1:]
-    return question
-
-
-def ask(rng: random.Random, task: str, **names: str) -> str:
-    """A wording of the question of `task`."""
-    question = vary(rng, rng.choice(WORDINGS[task]).format(**names))
-    if task in HINTS and rng.random() < 0.3:
-        question += HINTS[task]
-    return question
-
-
-def system_message(rng: random.Random) -> str:
-    """A system message: a usual one, or any words."""
-    if rng.random() < 0.8:
-        return rng.choice(SYSTEM)
-    words = " ".join(SYSTEM).split()
-    return " ".join(rng.choice(words) for _ in range(rng.randint(2, 9)))

@@ -41,10 +41,33 @@ def check_keywords(model: Any, processor: Any, family: Family) -> None:
     Raises:
         OutdatedPackageError: a keyword is not known; the message has the installed versions.
     """
+    check_forward(model)
+    check_inputs(model, processor, family)
+
+
+def check_forward(model: Any) -> None:
+    """Check that the passes of a model take the keywords that they are given.
+
+    Raises:
+        OutdatedPackageError: see `check_keywords`.
+    """
     cache_keyword(model)
     _require(_FORWARD, _forward(model), "forward")
     language = type(model.model.language_model).forward
     _require(("use_cache",), _forward(model) | names_of(language), "forward")
+
+
+def check_inputs(model: Any, processor: Any, family: Family) -> None:
+    """Check that what prepares the inputs of a model takes the keywords that it is given.
+
+    Args:
+        model: the model of transformers; it may have no weights.
+        processor: its processor.
+        family: its family.
+
+    Raises:
+        OutdatedPackageError: see `check_keywords`.
+    """
     seconds = ("second_per_grid_ts",) if family.positions_in_seconds else ()
     _require((*_POSITIONS, *seconds), names_of(model.model.get_rope_index), "get_rope_index")
     for names, part in ((_IMAGES, processor.image_processor), (_VIDEOS, processor.video_processor)):

@@ -251,7 +251,8 @@ def _rules(
             video_limits=PixelLimits(family.min_video_pixels, family.max_video_pixels),
             context_tokens=context_tokens or _LEAST_CONTEXT,
         )
-    return replace(rules, kept=rules.as_published)
+    # A server writes the times of frames by itself.
+    return replace(rules, kept=rules.as_published, writes_between_frames=False)
 
 
 def _sampling(family: Family, published: Published | None, kind: ServerKind) -> Sampling:

@@ -95,7 +95,12 @@ def load_vllm_backend(
         VllmModel(
             engine=engine,
             adapters=adapters,
-            rules=replace(published.rules, context_tokens=length, kept=limits.kept),
+            rules=replace(
+                published.rules,
+                context_tokens=length,
+                kept=limits.kept,
+                writes_between_frames=False,  # vLLM writes the times of frames by itself
+            ),
             sampling=published.sampling,
             encoder=PromptEncoder(processor, family),
             vocabulary=Vocabulary(processor.tokenizer, published.end_ids),

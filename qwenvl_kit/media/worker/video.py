@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qwenvl_kit.errors import MediaDecodeError
+from qwenvl_kit.media.isolation.protocol import TEXT_REQUESTS, TEXT_TRACK
 from qwenvl_kit.media.worker.limits import threads_bytes, within
 from qwenvl_kit.media.worker.live_decode import play
 from qwenvl_kit.media.worker.requests import Answer
+from qwenvl_kit.media.worker.text_tracks import answer_chapters, answer_track
 from qwenvl_kit.media.worker.video_decode import decode_picks
 from qwenvl_kit.media.worker.video_index import VideoIndex
 from qwenvl_kit.media.worker.video_tables import scan_within
 
 
 def answer_video(request: Mapping[str, Any]) -> Iterator[Answer]:
-    """Answer a request for the index of a file, for its frames, or for frames as it plays."""
+    """Answer a request for the index of a file, its frames, its text, or frames as it plays."""
     if request["kind"] == "play":
         yield from play(request)
         return
@@ -25,6 +27,11 @@ def answer_video(request: Mapping[str, Any]) -> Iterator[Answer]:
     index = _INDICES.get(path, max_pixels, most)
     if request["kind"] == "scan":
         yield _described(index), array.array("d", index.times_seconds).tobytes()
+        return
+    if request["kind"] in TEXT_REQUESTS:
+        answer = answer_track if request["kind"] == TEXT_TRACK else answer_chapters
+        with within(most):
+            yield from answer(request, index.begins_seconds)
         return
     _check_unchanged(index, request)
     with within(most and most + threads_bytes(2 * request["num_cores"])):

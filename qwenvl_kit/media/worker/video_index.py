@@ -68,6 +68,7 @@ class VideoIndex:
         missing_seconds: seconds that the header promises and the file lacks; 0 if it is whole.
         has_pts: True if frames are identified by their times, False if by their order.
         max_pixels: most pixels of a frame that is decoded, also if the first frames have fewer.
+        begins_seconds: the time of the first frame in the file, whose other tracks count from 0.
     """
 
     size: Size
@@ -78,6 +79,7 @@ class VideoIndex:
     missing_seconds: float
     has_pts: bool
     max_pixels: int
+    begins_seconds: float = 0.0
 
 
 def scan(path: str, max_pixels: int) -> VideoIndex:
@@ -132,6 +134,7 @@ def scan(path: str, max_pixels: int) -> VideoIndex:
         missing_seconds=missing,
         has_pts=has_pts,
         max_pixels=max_pixels,
+        begins_seconds=shown[0] * unit if has_pts else 0.0,
     )
 
 

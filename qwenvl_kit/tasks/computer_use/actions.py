@@ -1,4 +1,4 @@
-"""Actions on a screen, made with mouse and keyboard. Places are in pixels of the screenshot."""
+"""Actions on a screen, of a computer or a phone. Places are in pixels of the screenshot."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Literal, TypeAlias, Union
 from qwenvl_kit.geometry import Point
 
 MouseButton: TypeAlias = Literal["left", "right", "middle"]
+PhoneButton: TypeAlias = Literal["Back", "Home", "Menu", "Enter"]
+"""A button of a phone's system: `Menu` opens the list of running apps, `Enter` confirms a text."""
 
 
 @dataclass(frozen=True)
 class Click:
-    """A click with the mouse.
+    """A click with the mouse; on a phone, a tap.
 
     Attributes:
         at: the place; None for the place where the pointer is.
-        button: the mouse button.
+        button: the mouse button; "left" on a phone.
         times: 1 for a single click, 2 for a double click, 3 for a triple click.
     """
 
@@ -48,7 +50,10 @@ class TypeText:
 
 @dataclass(frozen=True)
 class PressKeys:
-    """Keys to press together, such as `("ctrl", "c")`, by the names that the model uses."""
+    """Keys to press together, such as `("ctrl", "c")`, by the names that the model uses.
+
+    On a phone it is one key of `adb shell input keyevent`, such as `("volume_up",)`.
+    """
 
     keys: tuple[str, ...]
 
@@ -66,6 +71,41 @@ class Scroll:
     pixels: float
     is_horizontal: bool = False
     at: Point | None = None
+
+
+@dataclass(frozen=True)
+class LongPress:
+    """A finger that stays on a place of a touchscreen.
+
+    Attributes:
+        at: the place.
+        seconds: the time.
+    """
+
+    at: Point
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Swipe:
+    """A finger that moves over a touchscreen, from one place to another."""
+
+    start: Point
+    stop: Point
+
+
+@dataclass(frozen=True)
+class SystemButton:
+    """A button of a phone's system to press."""
+
+    button: PhoneButton
+
+
+@dataclass(frozen=True)
+class OpenApp:
+    """An app to open, by its name."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -88,4 +128,8 @@ class Done:
     answer: str | None = None
 
 
-Action: TypeAlias = Union[Click, MoveTo, DragTo, TypeText, PressKeys, Scroll, Wait, Done]
+ComputerAction: TypeAlias = Union[Click, MoveTo, DragTo, TypeText, PressKeys, Scroll, Wait, Done]
+PhoneAction: TypeAlias = Union[
+    Click, LongPress, Swipe, TypeText, PressKeys, SystemButton, OpenApp, Wait, Done
+]
+Action: TypeAlias = Union[ComputerAction, PhoneAction]

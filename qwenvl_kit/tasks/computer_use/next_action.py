@@ -5,30 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from qwenvl_kit.chat import VisionChat
-from qwenvl_kit.errors import AnswerError, MessageError
-from qwenvl_kit.geometry import Point, Size
-from qwenvl_kit.grounding.coordinates import PARTS, PlaceMapper
-from qwenvl_kit.grounding.place_parser import parse_places
-from qwenvl_kit.grounding.written_places import WrittenPlace
-from qwenvl_kit.messages.message import Message, with_system_part
+from qwenvl_kit.errors import MessageError
+from qwenvl_kit.geometry import Size
+from qwenvl_kit.messages.message import Message, TextPart, with_system_part
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.requests import Media
 from qwenvl_kit.results import Reply
 from qwenvl_kit.tasks.computer_use.actions import Action
-from qwenvl_kit.tasks.computer_use.tool import action_of, offer
-from qwenvl_kit.tasks.prompts import Language, checked_words, chosen_prompt
+from qwenvl_kit.tasks.computer_use.called_action import ReadAction, read_action
+from qwenvl_kit.tasks.computer_use.devices import DEVICES, Device, DeviceName
+from qwenvl_kit.tasks.prompts import Language, check_choice, checked_words, chosen_prompt
 from qwenvl_kit.tasks.task_input import one_picture
 
-PROMPTS = MappingProxyType(
-    {
-        "en": "{goal}{earlier}\n\nWhat is the next action?",
-        "zh": "{goal}{earlier}\n\n下一步操作是什么？",
-    }
-)
-_EARLIER = MappingProxyType({"en": "\n\nDone so far:\n", "zh": "\n\n已完成的操作：\n"})
 _MAX_TOKENS = 512
 
 
@@ -37,12 +27,14 @@ class Step:
     """One step of the work at a screen.
 
     Attributes:
-        action: the action to do: a `Click`, `TypeText`, `Scroll`, `Done`, ...
-        said: the model's words about it; may be empty.
+        action: the action to do: a `Click`, `TypeText`, `Scroll`, `Swipe`, `Done`, ...
+        said: the action in the model's words; may be empty.
         confidence: the geometric mean of the probabilities of the tokens of the action's place, or
-            of the whole answer if the action has no place, in [0, 1]; None without scores.
+            of the whole answer if the action has no place, in [0, 1]; of two places it is that of
+            the less sure one. None without scores.
         warnings: messages about parts that could not be read or had to be corrected.
         reply: the whole reply.
+        thought: the model's reason: its line `Thought:`, or what it thought before; may be empty.
     """
 
     action: Action
@@ -50,11 +42,13 @@ class Step:
     confidence: float | None
     warnings: tuple[str, ...]
     reply: Reply
+    thought: str = ""
 
     def __str__(self) -> str:
         """The words for this step in the next prompt."""
-        (call, *_) = self.reply.tool_calls
-        return self.said or json.dumps(dict(call.arguments), ensure_ascii=False)
+        if self.said or not self.reply.tool_calls:
+            return self.said or repr(self.action)
+        return json.dumps(dict(self.reply.tool_calls[0].arguments), ensure_ascii=False)
 
 
 def next_action(
@@ -63,6 +57,7 @@ def next_action(
     goal: str,
     *,
     earlier: Iterable[Step | str] = (),
+    device: DeviceName = "computer",
     language: Language = "en",
     prompt: str | None = None,
     sampling: Sampling | None = None,
@@ -70,21 +65,22 @@ def next_action(
 ) -> Step:
     """Ask for the next step towards a goal, given a screenshot.
 
-    The model gets the tool with which Qwen2.5-VL, Qwen3-VL and Qwen3.5 were trained. Qwen2-VL was
-    not trained with it, and rarely understands it. This function only returns the action; you carry
-    it out. Ask a person before any action that cannot be undone: the words on a page can mislead
-    the model.
+    The model gets the tool with which Qwen2.5-VL, Qwen3-VL and Qwen3.5 were trained: `computer_use`
+    or `mobile_use`. Qwen2-VL was not trained with it, and rarely understands it. This function only
+    returns the action; you carry it out. Ask a person before any action that cannot be undone: the
+    words on a page can mislead the model.
 
     Example:
-        step = next_action(chat, "screen.png", "Open the settings.")
-        if isinstance(step.action, Click) and step.action.at:
-            mouse.click(step.action.at.x_px, step.action.at.y_px)
+        step = next_action(chat, "screen.png", "Open the settings.", device="mobile")
+        if isinstance(step.action, Swipe):
+            phone.swipe(step.action.start, step.action.stop)
 
     Args:
         chat: the model to ask.
-        screenshot: a picture of the screen as it is now.
+        screenshot: a picture of the screen as it is now, of any size.
         goal: the goal, in words.
         earlier: the steps so far, as `Step` or in words; the oldest first.
+        device: "computer" for mouse and keyboard, "mobile" for a touchscreen.
         language: the language of the prompt, "en" or "zh".
         prompt: your own prompt; `{goal}` and `{earlier}` in it are replaced.
         sampling: the generation settings; None is greedy.
@@ -96,80 +92,54 @@ def next_action(
 
     Raises:
         AnswerError: the model called no action, or an unknown one; the error has the `reply`.
-        MessageError: there is no goal, or `earlier` holds something else than steps and words.
+        MessageError: there is no goal, no such device, or `earlier` holds something else than
+            steps and words.
         InputError: the screenshot cannot be used.
     """
+    check_choice(device, DEVICES, "device")
+    kind = DEVICES[device]
+    check_choice(language, kind.prompts, "language", hint="prompt=... in the language you want")
     part = one_picture(chat.policy, screenshot)
     text = chosen_prompt(
-        PROMPTS,
+        kind.prompts,
         language,
         prompt,
         goal=checked_words(goal, "what is to be reached, in words", "goal"),
-        earlier=_history(earlier, language),
+        earlier=kind.history(_told(earlier), language),
     )
-    plain = Message.user(part, text)
-    (plan,) = chat.plan([plain], budget=budget).images
-    counted = chat.family.coordinates
-    display = Size(PARTS, PARTS) if counted == "thousandths" else plan.resized
+    shown = (text, part) if kind.is_prompt_first else (part, text)
+    form = Message.system(TextPart(kind.formats[language], trusted=True))
+    plain = (form, Message.user(*shown))
+    (plan,) = chat.plan(plain, budget=budget).images
     reply = chat.ask(
-        with_system_part((plain,), offer(display)),
+        with_system_part(plain, kind.offer(_display(chat, kind, plan.resized))),
         sampling=sampling or Sampling(max_new_tokens=_MAX_TOKENS),
         budget=budget,
     )
-    return _Reading(chat, reply).step()
+    return _step(read_action(reply, chat, kind), reply)
 
 
-class _Reading:
-    """Reads one reply as a step."""
-
-    def __init__(self, chat: VisionChat, reply: Reply) -> None:
-        self._reply = reply
-        self._text = reply.text if reply.raw_text is None else reply.raw_text
-        self._mapper = PlaceMapper(reply.plan.images[0], chat.family, reply, "")
-        self._sure = reply.confidence
-
-    def step(self) -> Step:
-        """The first action that the model calls."""
-        calls, warnings = self._reply.tool_calls, list(self._reply.warnings)
-        try:
-            if not calls:
-                said, reason = self._reply.text[:200], str(self._reply.finish_reason)
-                for unread in self._reply.unread_calls[:1]:
-                    said, reason = unread.text[:200], f"the call is unreadable: {unread.reason}"
-                raise AnswerError(
-                    f"the model called no action; it said {said!r} ({reason})",
-                    hint="a larger model, or Sampling(max_new_tokens=...)",
-                )
-            action = action_of(calls[0], self._to_screenshot)
-        except AnswerError as error:
-            error.reply = self._reply
-            raise
-        if len(calls) > 1:
-            warnings.append(f"{len(calls) - 1} more actions were called and ignored")
-        warnings += self._mapper.warnings
-        return Step(action, self._reply.text.strip(), self._sure, tuple(warnings), self._reply)
-
-    def _to_screenshot(self, numbers: Sequence[float]) -> Point:
-        wanted = tuple(numbers)
-        written = parse_places(self._text).places
-        place = next((place for place in written if place.numbers == wanted), None)
-        shift = self._reply.text_offset
-        span = (0, 0) if place is None else (place.start - shift, place.stop - shift)
-        (point,) = self._mapper.points([WrittenPlace("", wanted, *span)])
-        if place is not None:
-            self._sure = point.confidence
-        return Point(point.x_px, point.y_px)
+def _display(chat: VisionChat, kind: Device, resized: Size) -> Size:
+    """The resolution that the model is told: the units in which it counts."""
+    by_parts = chat.family.coordinates == "thousandths"
+    return Size(kind.parts, kind.parts) if by_parts else resized
 
 
-def _history(earlier: Iterable[Step | str], language: str) -> str:
-    """The steps so far as a numbered list for the prompt; empty if there are none."""
+def _step(found: ReadAction, reply: Reply) -> Step:
+    thought = found.words.thought or (reply.thinking or "").strip()
+    said = found.words.action
+    return Step(found.action, said, found.confidence, found.warnings, reply, thought)
+
+
+def _told(earlier: Iterable[Step | str]) -> Sequence[str]:
+    """The steps so far in words, each in one line."""
     if isinstance(earlier, str) or not isinstance(earlier, Iterable):
         raise MessageError(f"earlier={earlier!r} was given", expected="a list of steps")
-    lines = []
+    told = []
     for at, step in enumerate(earlier):
         if not isinstance(step, (Step, str)):
             raise MessageError(
                 f"{step!r} was given", expected="a Step, or words", where=f"earlier[{at}]"
             )
-        lines.append(f"{at + 1}. {' '.join(str(step).split())}")
-    return _EARLIER[language] + "\n".join(lines) if lines else ""
+        told.append(" ".join(str(step).split()))
+    return told

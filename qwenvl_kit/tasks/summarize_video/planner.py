@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from qwenvl_kit.chat import VisionChat
 from qwenvl_kit.errors import BudgetError, ContextLengthError, OutOfMemoryError
@@ -11,7 +12,6 @@ from qwenvl_kit.messages.message import VideoPart
 from qwenvl_kit.options import BudgetChoice, Sampling
 from qwenvl_kit.plans import Plan
 from qwenvl_kit.requests import Request
-from qwenvl_kit.tasks.summarize_video.prompts import Wording
 from qwenvl_kit.tasks.summarize_video.windows import (
     Footage,
     smallest_fitting,
@@ -34,6 +34,19 @@ def load_footage(chat: VisionChat, part: VideoPart, sampling: Sampling | None) -
     return Footage.from_plan(part, plan.videos[0])
 
 
+class WindowWording(Protocol):
+    """The texts that ask about the windows of a film."""
+
+    def about_window(self, span: tuple[float, float], part: int, parts: int) -> str:
+        """Return the prompt for one window.
+
+        Args:
+            span: start and end of the window in seconds.
+            part: the number of the window, from 1 on.
+            parts: the number of windows.
+        """
+
+
 @dataclass(frozen=True)
 class Planner:
     """Plans the requests about the windows of a video.
@@ -48,7 +61,7 @@ class Planner:
 
     chat: VisionChat
     footage: Footage
-    wording: Wording
+    wording: WindowWording
     sampling: Sampling | None
     budget: BudgetChoice | None
 

@@ -46,6 +46,29 @@ class VideoSegment:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """A chapter of a film.
+
+    Attributes:
+        start_seconds: the time at which it begins; 0 is the first frame of the film.
+        end_seconds: the time at which it ends.
+        title: its title; empty if it has none.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    title: str
+
+    @property
+    def span(self) -> str:
+        """Its times, such as `0:05:00 - 0:10:00`."""
+        return format_span(self.start_seconds, self.end_seconds)
+
+    def __str__(self) -> str:
+        return f"[{self.span}] {self.title}"
+
+
+@dataclass(frozen=True)
 class VideoSummary:
     """The answer about a whole video. `str(summary)` is its text.
 
@@ -57,7 +80,9 @@ class VideoSummary:
         duration_seconds: the time from the first frame that was shown to the last.
         reply: the reply that gave the text; None if the answers could not be merged.
         merges: the replies that merged answers, in order; empty if nothing was merged.
-        warnings: messages about parts that are missing and answers that were cut off.
+        warnings: messages about parts that are missing and answers that were cut off, about
+            subtitles that were left out, and about chapters whose times had to be corrected.
+        chapters: the chapters of the film, in the order of time; empty if they were not asked for.
     """
 
     text: str
@@ -66,6 +91,7 @@ class VideoSummary:
     reply: Reply | None = None
     merges: tuple[Reply, ...] = ()
     warnings: tuple[str, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -77,6 +103,7 @@ class VideoSummary:
             confidence=self.confidence,
             segments=len(self.segments),
             failures=len(self.failures) or None,
+            chapters=len(self.chapters) or None,
         )
 
     def _repr_html_(self) -> str:
@@ -86,8 +113,13 @@ class VideoSummary:
             text_block([Piece(self.text)]),
             facts(f"confidence {sure}" if sure else "", count(len(rows), "segment")),
             table(("time", "answer", "confidence"), rows),
+            *self._chapter_table(),
             notes(self.warnings),
         )
+
+    def _chapter_table(self) -> list[str]:
+        rows = [(each.span, each.title) for each in self.chapters]
+        return [table(("time", "chapter"), rows)] if rows else []
 
     @property
     def confidence(self) -> float | None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from qwenvl_kit.errors import VideoTimingError
 from qwenvl_kit.messages.message import VideoPart
+from qwenvl_kit.messages.subtitles import Subtitle
 from qwenvl_kit.plans import VideoPlan
 
 
@@ -48,7 +49,25 @@ class Footage:
             return replace(self.part, **cleared, timestamps_seconds=times)  # type: ignore[arg-type]
         source: Sequence[object] = self.part.source  # type: ignore[assignment]
         frames = [source[index] for index in self.frame_indices[window.start : window.stop]]
-        return VideoPart(frames, timestamps_seconds=times, budget=self.part.budget)  # type: ignore[arg-type]
+        return VideoPart(
+            frames,  # type: ignore[arg-type]
+            timestamps_seconds=times,
+            budget=self.part.budget,
+            subtitles=self._lines(times),
+            max_subtitle_tokens=self.part.max_subtitle_tokens,
+        )
+
+    def _lines(self, times: Sequence[float]) -> tuple[Subtitle, ...] | None:
+        """The subtitles of a window of frames; they must have been read before."""
+        lines = self.part.subtitles
+        if not isinstance(lines, tuple):
+            return None
+        within = (
+            line
+            for line in lines
+            if line.start_seconds <= times[-1] and line.end_seconds >= times[0]
+        )
+        return tuple(within) or None
 
     def span(self, window: range) -> tuple[float, float]:
         """Start and end of a window in seconds; there are no gaps between windows.

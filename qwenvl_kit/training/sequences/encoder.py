@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from qwenvl_kit.budget.planning import plan_media
+from qwenvl_kit.budget.subtitles import place_subtitles
 from qwenvl_kit.errors import located
 from qwenvl_kit.media.items import MediaItem
 from qwenvl_kit.media.loader import decode_media, open_media
@@ -147,6 +148,7 @@ class SequenceEncoder:
         shift = len(conversation) - len(example.messages)
         answers = [at + shift for at in example.answer_indices]
         opened, items = open_media(conversation[: answers[-1] + 1], self._policy)
+        opened = self._with_subtitles(opened, items)
         budget = self._budget if example.budget is None else as_budget(example.budget)
         begun: _Begun | None = None
         for at in answers:
@@ -158,6 +160,17 @@ class SequenceEncoder:
             begun.add(prompt)
         if begun is not None:
             yield begun.sequence(example)
+
+    def _with_subtitles(
+        self, opened: tuple[Message, ...], items: Sequence[MediaItem]
+    ) -> tuple[Message, ...]:
+        """The messages with the subtitles of films where a request has them, too."""
+
+        def count_tokens(text: str) -> int:
+            return len(self._prompts.encode_answer(text))
+
+        measures = [item.measure for item in items]
+        return place_subtitles(opened, measures, self.rules, count_tokens).messages
 
     def _prompt(
         self, opened: Sequence[Message], items: Sequence[MediaItem], at: int, budget: PixelBudget

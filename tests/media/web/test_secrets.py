@@ -28,7 +28,7 @@ from qwenvl_kit.live.frame_sources import FileSource, StreamSource, as_source
 from qwenvl_kit.media.fingerprints import identify_source
 from qwenvl_kit.media.stores import fetch_remote
 from qwenvl_kit.media.types import ImageHeader, Link
-from qwenvl_kit.tasks.summarize_video import summarize_video
+from qwenvl_kit.tasks import summarize_video
 
 URLS = [
     "https://example.com?token=SECRET", "https://example.com#SECRET", "https://example.com;SECRET/",

@@ -18,10 +18,7 @@ from transformers.generation.logits_process import InfNanRemoveLogitsProcessor
 from qwenvl_kit.backends.local.cache.cache_key import common_length
 from qwenvl_kit.backends.local.cache.kv_cache import (
     CacheState,
-    cut_cache,
     join_states,
-    open_cache,
-    read_state,
     select_rows,
     share_prefix,
 )
@@ -77,11 +74,14 @@ class DecodeBatch:
         if self.requests:
             self._leave()
             self._drop_draft()
-            states, masks = (read_state(self._cache), output.state), (self._mask, output.mask)
+            states, masks = (
+                (self._runner.read(self._cache), output.state),
+                (self._mask, output.mask),
+            )
             num_shared = self._num_shared(requests, states, masks)
             state = join_states([share_prefix(state, num_shared) for state in states])
             widened = [_widened(mask, state.length, num_shared) for mask in masks]
-            self._continue_with(open_cache(self._model, state), torch.cat(widened))
+            self._continue_with(self._runner.open_state(state), torch.cat(widened))
         else:
             self._continue_with(output.cache, output.mask)
         self.requests += requests
@@ -103,7 +103,7 @@ class DecodeBatch:
         if static.is_active or not self._may_enter:
             return static.is_active
         self._drop_draft()
-        state = read_state(self._cache)
+        state = self._runner.read(self._cache)
         self._may_enter = not state.num_shared and static.enter(state, self._mask, self.requests)
         if self._may_enter:
             self._cache = None
@@ -112,7 +112,7 @@ class DecodeBatch:
     def _leave(self) -> None:
         """Have the sequences in a cache that grows, wherever they lie."""
         if self._static is not None and self._static.is_active:
-            self._cache = open_cache(self._model, self._static.leave())
+            self._cache = self._runner.open_state(self._static.leave())
 
     def step(self) -> torch.Tensor:
         """Return the logits of the next token of each sequence, fp32 (batch, vocabulary).
@@ -160,7 +160,7 @@ class DecodeBatch:
     def _drop_draft(self) -> None:
         """Cut the cache back to the tokens of the answer, and forget the rest of a draft."""
         if self._draft is not None:
-            cut_cache(self._cache, self._joined_mask.shape[1] + self._num_steps)
+            self._runner.cut(self._cache, self._joined_mask.shape[1] + self._num_steps)
             self._draft = None
 
     def drop_ended(self) -> None:
@@ -182,7 +182,7 @@ class DecodeBatch:
     def keep(self, rows: Sequence[int]) -> None:
         """Keep the requests of some rows, and drop the others."""
         self._leave()
-        state = read_state(self._cache)
+        state = self._runner.read(self._cache)
         mask = self._mask[list(rows)]
         shared, own = mask[:, : state.num_shared], mask[:, state.num_shared :]
         num_skipped = int(own.any(dim=0).int().argmax())
@@ -190,7 +190,7 @@ class DecodeBatch:
         if len(rows) == 1:
             state = share_prefix(state, 0)
         self._continue_with(
-            open_cache(self._model, state), torch.cat([shared, own[:, num_skipped:]], dim=1)
+            self._runner.open_state(state), torch.cat([shared, own[:, num_skipped:]], dim=1)
         )
         self.requests = [self.requests[row] for row in rows]
 
@@ -210,7 +210,7 @@ class DecodeBatch:
             return None
         self._leave()
         self._drop_draft()
-        return read_state(self._cache)
+        return self._runner.read(self._cache)
 
     def _num_shared(
         self,

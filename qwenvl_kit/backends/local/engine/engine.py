@@ -45,7 +45,7 @@ from qwenvl_kit.backends.local.engine.vision_encoder import (
     VisionEncoder,
     digest_of,
 )
-from qwenvl_kit.backends.local.keywords import check_keywords
+from qwenvl_kit.backends.local.keywords import check_forward, check_inputs
 from qwenvl_kit.backends.local.memory import free_bytes
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.families import PLACE_MARKS, Family
@@ -70,6 +70,7 @@ class Engine:
         max_cache_bytes: the most bytes of prompts and features that are kept between requests.
         max_queued_requests: the most requests that wait while others run.
         has_static_decode: True to decode with fixed shapes what can be.
+        runner: runs the model's passes; None if transformers does.
 
     Attributes:
         encoder: encodes conversations as prompts.
@@ -92,10 +93,14 @@ class Engine:
         max_cache_bytes: int,
         max_queued_requests: int,
         has_static_decode: bool = False,
+        runner: ModelRunner | None = None,
     ) -> None:
         check_layers(model)
-        check_keywords(model, processor, family)
-        offer_shared_attention(model)
+        check_inputs(model, processor, family)
+        if runner is None:
+            check_forward(model)
+            offer_shared_attention(model)
+            runner = ModelRunner(model, int(processor.tokenizer.pad_token_id))
         self._model = model
         self.encoder = PromptEncoder(processor, family)
         self.patches = PatchEncoder(processor, family)
@@ -107,7 +112,6 @@ class Engine:
         self._grammars = GrammarCompiler(processor.tokenizer, end_ids)
         croppable = is_croppable(model)
         self._lookup = LookupRules(processor.tokenizer, family, end_ids, is_croppable=croppable)
-        runner = ModelRunner(model, int(processor.tokenizer.pad_token_id))
         prefixes = PrefixCache(self.store)
         prefill = Prefill(runner, self.vision, prefixes, is_croppable=croppable)
         self.static = StaticDecoder(model, runner) if has_static_decode else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import torch
 from qwenvl_kit.backends.local.cache.cascade_attention import has_shared_attention
 from qwenvl_kit.backends.local.cache.kv_cache import (
     CacheState,
+    cut_cache,
     join_states,
     open_cache,
     read_shared_prefix,
@@ -60,6 +62,9 @@ class PrefillOutput:
 class ModelRunner:
     """Runs a model of transformers on parts of sequences.
 
+    A subclass for another engine overrides `may_share`, `open_state`, `read`, `cut`, `_reserve` and
+    `_run`, which alone touch the model and its cache.
+
     Args:
         model: the model.
         pad_id: the token for padding.
@@ -68,7 +73,10 @@ class ModelRunner:
     def __init__(self, model: Any, pad_id: int) -> None:
         self._model = model
         self._pad_id = pad_id
-        self._cache_keyword = cache_keyword(model)
+
+    @cached_property
+    def _cache_keyword(self) -> str:
+        return cache_keyword(self._model)
 
     def prefill(
         self,
@@ -122,7 +130,7 @@ class ModelRunner:
             GenerationError: the logits after a chunk are not numbers.
         """
         cache = self.open(prefix, 1)
-        reserve(cache, stops[-1])
+        self._reserve(cache, stops[-1])
         for stop in stops:
             yield self._read(cache, [request], start, [stop], [features])
             start = stop
@@ -162,7 +170,7 @@ class ModelRunner:
         # The device is waited for in any case, so that the time of this stage is that of its work.
         if not are_usable(last) and not may_be_invalid:
             raise not_numbers(LANGUAGE_MODEL, self._model.dtype)
-        return PrefillOutput(cache, read_state(cache), mask, last)
+        return PrefillOutput(cache, self.read(cache), mask, last)
 
     def prefill_without_padding(
         self,
@@ -202,7 +210,7 @@ class ModelRunner:
         mask = torch.ones((len(requests), joined.length), dtype=torch.bool)
         for row, stop in enumerate(stops):
             mask[row, joined.num_shared : joined.num_shared + joined.length - stop] = False
-        cache = open_cache(self._model, joined)
+        cache = self.open_state(joined)
         return PrefillOutput(cache, joined, mask, torch.cat(logits))
 
     def step(
@@ -266,10 +274,26 @@ class ModelRunner:
     def open(self, prefix: CacheState | None, num_rows: int) -> Any:
         """Open a cache in which all rows begin with the same prefix."""
         if prefix is None or prefix.num_rows == num_rows:
-            return open_cache(self._model, prefix)
+            return self.open_state(prefix)
         if prefix.may_share and self.may_share(prefix.length, num_rows):
             prefix = share_prefix(prefix, prefix.length)
-        return open_cache(self._model, repeat_row(prefix, num_rows))
+        return self.open_state(repeat_row(prefix, num_rows))
+
+    def open_state(self, state: CacheState | None = None) -> Any:
+        """Open a cache with which the model can go on, empty or from a state."""
+        return open_cache(self._model, state)
+
+    def read(self, cache: Any) -> CacheState:
+        """Read the state of an open cache; later steps do not change what is returned."""
+        return read_state(cache)
+
+    def cut(self, cache: Any, length: int) -> None:
+        """Cut an open cache down to its first positions; no state may hold the others."""
+        cut_cache(cache, length)
+
+    def _reserve(self, cache: Any, length: int) -> None:
+        """Make room in an open cache for this many positions."""
+        reserve(cache, length)
 
     def may_share(self, length: int, num_rows: int) -> bool:
         """True if a prefix of this length should be held once for this many rows."""

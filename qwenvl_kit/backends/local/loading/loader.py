@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 
 from qwenvl_kit.backends.admission import check_max_queued_requests
-from qwenvl_kit.backends.local.backend import LoadedModel, LocalBackend
+from qwenvl_kit.backends.local.backend import LocalBackend
 from qwenvl_kit.backends.local.cache.store import check_cache_bytes, choose_cache_bytes
 from qwenvl_kit.backends.local.engine.logits_processors import check_rules
+from qwenvl_kit.backends.local.engine_backend import LoadedModel
 from qwenvl_kit.backends.local.error_mapping import translated_load_errors
 from qwenvl_kit.backends.local.loading.compilation import Compilation, compile_layers
 from qwenvl_kit.backends.local.loading.cuda_graphs import CudaGraphs, check_cuda_graphs

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 import torch
 import transformers
 
-from qwenvl_kit.backends.local.backend import clear_all_caches
+from qwenvl_kit.backends.local.engine_backend import clear_all_caches
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory, translated_load_errors
 from qwenvl_kit.backends.local.loading.attention import FLASH, Attention, plain_instead
 from qwenvl_kit.backends.local.loading.load_plan import LoadPlan, choose_load_plan
+from qwenvl_kit.backends.local.loading.onednn import use_onednn
 from qwenvl_kit.backends.local.loading.quantization import VISION_TOWER, quantization_options
 from qwenvl_kit.backends.local.loading.validation import (
     check_complete,
@@ -154,12 +155,14 @@ def load_network(
         if adapter is not None:
             check_trained_on(adapter, identity_of(checkpoint, settings, processor))
         model, used = recovery.attempt(lambda: _load_model(checkpoint, settings, load_plan))
+    onednn = use_onednn(model) if is_served else None
     if load_plan.is_quantized:
         release_free_memory()  # quantising took several times the memory of the weights
     notes = notes_on(checkpoint.folder, settings, tensors)
     facts = _facts(checkpoint, settings, load_plan, model) | {
         "attention": str(model.config._attn_implementation),
         "attention_reason": used.reason,
+        **({"products": onednn} if onednn else {}),
         **({"notes": "; ".join(notes)} if notes else {}),
         **recovery.facts(),
     }

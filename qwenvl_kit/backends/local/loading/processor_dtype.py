@@ -8,8 +8,6 @@ attention of the model's own shapes are timed in both dtypes, and bf16 must win 
 from __future__ import annotations
 
 import functools
-import math
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -19,6 +17,8 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from qwenvl_kit.backends.local.cache.cascade_attention import attend_with_shared
 from qwenvl_kit.backends.local.loading.dtype import Precision
+from qwenvl_kit.backends.local.loading.onednn import LARGE_VALUES, is_faster_here, multiply
+from qwenvl_kit.backends.local.loading.timing import shortest_ms
 from qwenvl_kit.checkpoints.memory import is_quantizable, predict_weight_bytes
 from qwenvl_kit.checkpoints.settings import Settings
 from qwenvl_kit.checkpoints.weights import TensorInfo
@@ -43,7 +43,6 @@ _EXACT = "batches then equal single calls"
 _MOST_VALUES = 2**21
 """Most values of a matrix that is timed, so that all take some tens of milliseconds."""
 _NUM_POSITIONS = 1024
-_NUM_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def measure_here(shapes: Shapes) -> tuple[Timing, ...]:
         ]
         inputs = [_Case(dtype, kept, shapes) for dtype in (torch.float32, torch.bfloat16)]
         return tuple(
-            Timing(what, *_shortest([functools.partial(compute, case) for case in inputs]))
+            Timing(what, *shortest_ms([functools.partial(compute, case) for case in inputs]))
             for what, compute in _COMPUTATIONS.items()
         )
 
@@ -184,12 +183,12 @@ class _Case:
     def multiply(self, num_rows: int) -> None:
         """Multiply some rows by each matrix."""
         for matrix in self.matrices:
-            linear(self.rows[matrix.shape[1]][:num_rows], matrix)
+            _multiply(self.rows[matrix.shape[1]][:num_rows], matrix)
 
     def multiply_prompt(self) -> None:
         """Multiply the rows of a prompt by the largest matrix."""
         largest = max(self.matrices, key=torch.Tensor.numel)
-        linear(self.rows[largest.shape[1]], largest)
+        _multiply(self.rows[largest.shape[1]], largest)
 
     def attend(self) -> None:
         """Attend with one token to what is before it."""
@@ -216,16 +215,12 @@ _COMPUTATIONS: dict[str, Callable[[_Case], None]] = {
 }
 
 
-def _shortest(computations: Sequence[Callable[[], None]]) -> list[float]:
-    """The shortest times of some computations that take turns, in milliseconds."""
-    shortest = [math.inf] * len(computations)
-    for number in range(1 + _NUM_ROUNDS):
-        for at, compute in enumerate(computations):
-            begun = time.perf_counter()
-            compute()
-            if number:  # the first has kernels chosen
-                shortest[at] = min(shortest[at], (time.perf_counter() - begun) * 1000)
-    return shortest
+def _multiply(inputs: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Multiply as the layers of a loaded model do."""
+    is_large_fp32 = matrix.dtype == torch.float32 and matrix.numel() >= LARGE_VALUES
+    if is_large_fp32 and is_faster_here():
+        return multiply(inputs, matrix, None)
+    return linear(inputs, matrix)
 
 
 def _fp32(reason: str) -> Precision:

@@ -1,0 +1,36 @@
+"""The mapping of errors of OpenVINO while a model is loaded to errors of the kit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qwenvl_kit.backends.local.error_mapping import is_out_of_memory
+from qwenvl_kit.errors import ModelLoadError, PlacementError, QwenVLKitError
+
+
+@contextmanager
+def translated_load_errors() -> Iterator[None]:
+    """Turn any other error while an export is loaded into an error of the kit."""
+    try:
+        yield
+    except QwenVLKitError:
+        raise
+    except Exception as error:  # OpenVINO raises RuntimeError for almost everything
+        said = first_reason(error)
+        if is_out_of_memory(error):
+            raise PlacementError(
+                f"memory ran out while the export was loaded ({said})",
+                hint="an export with --weight-format int4, or fewer programs beside it",
+            ) from error
+        raise ModelLoadError(
+            f"OpenVINO cannot load the export ({type(error).__name__}: {said})",
+            hint="export again with optimum-intel 2.2, or pip install --upgrade openvino",
+        ) from error
+
+
+def first_reason(error: Exception) -> str:
+    """The first line of OpenVINO's message that is not a place in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception from")]
+    return (said or [type(error).__name__])[0][:300]

@@ -1,0 +1,1 @@
+"""The forms in which documents are passed on: Markdown, HTML, JSON, those of other libraries."""
