@@ -45,4 +45,4 @@ print(f"{comparison.similarity:.2f}, an empty page {comparison.blank_similarity:
 # The reply of a stream or a batch is read in the same way:
 
 # %%
-code_of(code.reply, "html").text == code.text
+print(code_of(code.reply, "html").text == code.text)

@@ -32,8 +32,8 @@ print(asked[0])
 # written again. Here the first answer has two of four lines.
 
 # %%
-DRAFTS = ["床前明月光，疑是地上霜。", "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。"]
-poet = VisionChat(ScriptedBackend(DRAFTS))
+BEGUN = "床前明月光，疑是地上霜。"
+poet = VisionChat(ScriptedBackend([BEGUN, f"{BEGUN}\n举头望明月，低头思故乡。"]))
 poem = write_from_image(poet, "pictures/shapes.png", form="五言绝句", language="zh")
 print(poem)
 poem.fits, poem.attempts, poem.lines
