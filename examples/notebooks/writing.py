@@ -28,8 +28,8 @@ print(asked[0])
 
 # %% [markdown]
 # ## A length and a form
-# `words=` and `form=` are held to: what is too short is continued, and verse that lacks something is
-# written again. Here the first answer has two of four lines.
+# `words=` and `form=` are held to: what is too short is continued, and verse that lacks something
+# is written again. Here the first answer has two of four lines.
 
 # %%
 BEGUN = "床前明月光，疑是地上霜。"
