@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from qwenvl_kit import Failure, ImagePart, Message, Reply, Request, Sampling, VisionChat
 from qwenvl_kit.backends.local.cache.kv_cache import CacheState, select_rows
 from qwenvl_kit.backends.openvino.backend import OpenVinoBackend
+from qwenvl_kit.backends.openvino.runner import OpenVinoRunner
 from qwenvl_kit.backends.openvino.state import OpenState
 from qwenvl_kit.errors import GenerationError
 from qwenvl_kit.structured_output.constraints import Constraint
@@ -31,8 +34,12 @@ def backend_of(chat: VisionChat) -> OpenVinoBackend:
     return backend
 
 
+def runner_of(chat: VisionChat) -> OpenVinoRunner:
+    return OpenVinoRunner(backend_of(chat)._loaded.model, pad_id=0)
+
+
 def open_state(chat: VisionChat, state: CacheState | None = None) -> OpenState:
-    return backend_of(chat)._runner.open_state(state)
+    return runner_of(chat).open_state(state)
 
 
 def step(chat: VisionChat, state: OpenState, rows: list[list[int]]) -> torch.Tensor:
@@ -40,7 +47,7 @@ def step(chat: VisionChat, state: OpenState, rows: list[list[int]]) -> torch.Ten
     start, width = state.get_seq_length(), len(rows[0])
     positions = torch.arange(start, start + width).expand(4, len(rows), -1)
     with torch.inference_mode():
-        return backend_of(chat)._runner.step(state, None, rows, positions)
+        return runner_of(chat).step(state, None, rows, positions)
 
 
 def test_a_state_that_is_read_and_written_goes_on_as_before(chat: VisionChat) -> None:
@@ -283,6 +290,19 @@ def test_a_forked_process_is_told_to_load_the_model_itself(chat: VisionChat) -> 
     os.waitpid(child, 0)
     with os.fdopen(reader) as told:
         assert "forked" in told.read()
+
+
+def test_a_closed_chat_that_is_still_held_gives_its_model_up(export: Path) -> None:
+    chat = VisionChat.from_openvino(export, dtype="float32")
+    chat.ask("Who?", picture(60, 60), sampling=SHORT)
+    model = weakref.ref(backend_of(chat)._loaded.model)
+    chat.close()
+    for _ in range(100):
+        gc.collect()  # the engine's thread ends on its own
+        if model() is None:
+            break
+        time.sleep(0.05)
+    assert model() is None
 
 
 def test_a_closed_chat_says_so(export: Path) -> None:

@@ -36,7 +36,6 @@ class OpenVinoBackend(EngineBackend):
         max_cache_bytes: int,
         max_queued_requests: int,
     ) -> None:
-        runner = OpenVinoRunner(loaded.model, int(loaded.processor.tokenizer.pad_token_id))
         engine = Engine(
             loaded.model,
             loaded.processor,
@@ -45,10 +44,10 @@ class OpenVinoBackend(EngineBackend):
             rules=loaded.generation,
             max_cache_bytes=max_cache_bytes,
             max_queued_requests=max_queued_requests,
-            runner=runner,
+            runner=_runner_of(loaded),
         )
         super().__init__(loaded, engine)
-        self._runner, self._is_exact = runner, is_exact
+        self._is_exact = is_exact
         self._process = os.getpid()
 
     @property
@@ -95,7 +94,8 @@ class OpenVinoBackend(EngineBackend):
         Raises:
             OutdatedPackageError: it does not.
         """
-        check_cached_step(self._loaded.model, is_exact=self._is_exact, runner=self._runner)
+        loaded = self._loaded
+        check_cached_step(loaded.model, is_exact=self._is_exact, runner=_runner_of(loaded))
 
     def submit(
         self, request: BackendRequest, observer: Observer | None = None
@@ -119,3 +119,8 @@ class OpenVinoBackend(EngineBackend):
                 "threads are not here",
                 hint="load it in this process, or start processes by 'spawn'",
             )
+
+
+def _runner_of(loaded: LoadedModel) -> OpenVinoRunner:
+    """A runner of the model. The backend keeps none, which would hold the model once closed."""
+    return OpenVinoRunner(loaded.model, int(loaded.processor.tokenizer.pad_token_id))
