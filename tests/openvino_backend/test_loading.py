@@ -174,6 +174,7 @@ def test_an_export_given_to_from_pretrained_is_pointed_here(export: Path) -> Non
         ({"properties": {"NUM_STREAM": 2}}, "NUM_STREAMS"),
         ({"properties": {"INFERENCE_PRECISION_HINT": "bf16"}}, "dtype="),
         ({"properties": {"FULL_DEVICE_NAME": "x"}}, "no property"),
+        ({"properties": {"NUM_STREAMS": None}}, "leave the property out"),
         ({"properties": "CACHE_DIR"}, "a mapping"),
         ({"max_cache_bytes": -1}, "max_cache_bytes"),
         ({"max_queued_requests": 0}, "max_queued_requests"),
@@ -188,7 +189,20 @@ def test_settings_that_cannot_be_used_are_refused(
 
 
 def test_a_value_that_a_property_does_not_take_is_told(export: Path) -> None:
-    refused(export, ModelLoadError, properties={"INFERENCE_NUM_THREADS": "many"})
+    for name, value in (("INFERENCE_NUM_THREADS", "many"), ("KV_CACHE_PRECISION", "i8")):
+        said = f"properties {name}='{value}'"
+        refused(export, ModelLoadError, said, "other values", properties={name: value})
+
+
+def test_a_property_that_changes_answers_too_much_is_told(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qwenvl_kit.backends.local.loading import trial
+
+    monkeypatch.setattr(trial, "_distance", lambda *_: 9.0)
+    kept = {"KV_CACHE_PRECISION": "u8"}
+    refused(export, ModelLoadError, "KV_CACHE_PRECISION='u8'", "other values", properties=kept)
+    refused(export, ModelLoadError, "transformers")
 
 
 def test_arguments_of_optimum_intel_are_translated(export: Path) -> None:

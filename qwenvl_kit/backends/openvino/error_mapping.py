@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from qwenvl_kit.backends.local.error_mapping import is_out_of_memory
-from qwenvl_kit.errors import ModelLoadError, PlacementError, QwenVLKitError
+from qwenvl_kit.errors import (
+    ModelLoadError,
+    OutdatedPackageError,
+    PlacementError,
+    QwenVLKitError,
+    WeightsError,
+)
 
 
 @contextmanager
@@ -26,6 +33,28 @@ def translated_load_errors() -> Iterator[None]:
         raise ModelLoadError(
             f"OpenVINO cannot load the export ({type(error).__name__}: {said})",
             hint="export again with optimum-intel 2.2, or pip install --upgrade openvino",
+        ) from error
+
+
+@contextmanager
+def naming_properties(given: Mapping[str, Any] | None) -> Iterator[None]:
+    """Name the properties of the user in an error of what is compiled and tried with them."""
+    try:
+        yield
+    except (WeightsError, PlacementError):
+        raise
+    except Exception as error:
+        if not given or is_out_of_memory(error):
+            raise
+        if isinstance(error, QwenVLKitError) and not isinstance(error, OutdatedPackageError):
+            raise
+        said = "a step after a state gives something else than one pass over all tokens"
+        if not isinstance(error, OutdatedPackageError):
+            said = f"{type(error).__name__}: {first_reason(error)}"
+        told = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ModelLoadError(
+            f"OpenVINO cannot run the export with the properties {told} ({said})",
+            hint="other values, or fewer properties",
         ) from error
 
 

@@ -18,7 +18,7 @@ from qwenvl_kit.backends.local.engine_backend import LoadedModel
 from qwenvl_kit.backends.local.loading.validation import check_versions
 from qwenvl_kit.backends.local.memory import shape_of
 from qwenvl_kit.backends.openvino.backend import OpenVinoBackend
-from qwenvl_kit.backends.openvino.error_mapping import translated_load_errors
+from qwenvl_kit.backends.openvino.error_mapping import naming_properties, translated_load_errors
 from qwenvl_kit.backends.openvino.folder import VISION_EMBEDDINGS, Export
 from qwenvl_kit.backends.openvino.graph import CompiledParts, check_fits, compile_parts
 from qwenvl_kit.backends.openvino.network import OpenVinoNetwork, build_skeleton
@@ -57,7 +57,8 @@ def load_export(
     core = openvino.Core()
     precision = choose_precision(core, dtype, export.parts[VISION_EMBEDDINGS])
     given = compile_properties(core, precision, torch.get_num_threads(), properties)
-    parts = compile_parts(core, export.parts, given)
+    with naming_properties(properties):
+        parts = compile_parts(core, export.parts, given)
     with _quiet_rope():
         published = load_published(export.checkpoint, export.settings)
         network = _network(export, parts, precision)
@@ -73,7 +74,8 @@ def load_export(
         max_cache_bytes=choose_cache_bytes(network, max_cache_bytes),
         max_queued_requests=max_queued_requests,
     )
-    backend.check_cache()
+    with naming_properties(properties):
+        backend.check_cache()
     return backend
 
 

@@ -115,7 +115,9 @@ def _check_given(core: Any, given: Mapping[str, Any] | None) -> None:
         ),
         *_OF_CORE,
     ]
-    for name in given:
+    for name, value in given.items():
+        if value is None:  # OpenVINO takes it, and does not say as what
+            raise InputError(f"{name}=None was given", hint="leave the property out")
         if name in _OURS:
             raise InputError(f"{name} is not a property to give", hint=_OURS[name])
         if name not in known:
