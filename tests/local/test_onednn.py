@@ -94,6 +94,16 @@ def test_a_changed_layer_that_is_moved_to_another_dtype_still_computes() -> None
         assert model.bfloat16()[0](torch.randn(3, 512).bfloat16()).dtype == torch.bfloat16
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_changed_layer_is_traced_and_cast_as_a_linear_layer() -> None:
+    model, inputs = _model()[:1], torch.randn(3, 512)
+    use_onednn(model, is_faster=lambda: True)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.trace(model, (inputs,))(inputs), model(inputs))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(inputs).dtype == torch.bfloat16
+
+
 def test_the_measurement_gives_an_answer_and_leaves_the_seed_alone() -> None:
     is_faster_here.cache_clear()
     torch.manual_seed(3)
