@@ -94,7 +94,7 @@ def test_a_changed_layer_that_is_moved_to_another_dtype_still_computes() -> None
         assert model.bfloat16()[0](torch.randn(3, 512).bfloat16()).dtype == torch.bfloat16
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_changed_layer_is_traced_and_cast_as_a_linear_layer() -> None:
     model, inputs = _model()[:1], torch.randn(3, 512)
     use_onednn(model, is_faster=lambda: True)

@@ -34,7 +34,7 @@ class OneDnnLinear(torch.nn.Linear):
         weight = self.weight
         if torch.is_grad_enabled() or input.dtype != torch.float32 or not _is_plain(weight):
             return linear(input, weight, self.bias)
-        if torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+        if torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None:
             return linear(input, weight, self.bias)  # a tracer cannot write oneDNN's down
         return multiply(input, weight, self.bias)
 
