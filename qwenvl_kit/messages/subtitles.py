@@ -100,7 +100,7 @@ def as_subtitles(given: Any) -> Any:
     return lines
 
 
-def listed(lines: Sequence[Subtitle], *, in_seconds: bool) -> str:
+def listed(lines: Sequence[Subtitle], *, in_seconds: bool, zero_seconds: float = 0.0) -> str:
     """Return lines as a list that stands after the film, with the time at which each begins.
 
     Args:
@@ -108,9 +108,13 @@ def listed(lines: Sequence[Subtitle], *, in_seconds: bool) -> str:
         in_seconds: True for `<12.5 seconds>`, the form in which Qwen3-VL reads the times of frames
             (`replace_video_token` of its processor); False for `00:12.50`, the form in which
             Qwen2.5-VL's cookbook has it write times.
+        zero_seconds: the time of the film at which the model's own clock begins; a line that began
+            before has the time 0.
     """
     clock = seconds_text if in_seconds else minutes_text
-    return LISTING_HEAD + "".join(f"{clock(line.start_seconds)} {line.words}\n" for line in lines)
+    return LISTING_HEAD + "".join(
+        f"{clock(line.start_seconds - zero_seconds)} {line.words}\n" for line in lines
+    )
 
 
 def at_frame(lines: Iterable[Subtitle]) -> str:

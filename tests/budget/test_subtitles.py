@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,17 @@ def test_lines_outside_of_the_part_that_is_shown_are_left_out() -> None:
     assert notes == ()
     lines, _ = place(VideoPart("a.mp4", timestamps_seconds=(10.0, 11.5), subtitles=LINES))
     assert lines == ["line 10", "line 11"]
+
+
+@pytest.mark.parametrize(
+    "times", [{"start_seconds": 20.0, "end_seconds": 22.0}, {"timestamps_seconds": (20.0, 22.0)}]
+)
+def test_a_list_counts_from_where_the_model_counts(times: dict[str, Any]) -> None:
+    part = VideoPart("a.mp4", subtitles=LINES, **times)
+    lines, _ = place(part, LISTED)
+    assert lines == ["00:00.00 line 20", "00:01.00 line 21", "00:02.00 line 22"]
+    lines, _ = place(part, replace(BETWEEN, writes_between_frames=False))
+    assert lines[0] == "<20.0 seconds> line 20"
 
 
 def test_lines_beyond_the_end_of_the_film_are_told() -> None:
