@@ -40,8 +40,8 @@ def place_subtitles(
 
     If `rules.writes_between_frames` holds, the lines stay in their `VideoPart`, and the prompt has
     each after its frame. Otherwise a text with all of them follows the film.
-    Its times are those of the film where the prompt has the times of frames. Without these (Qwen2-VL
-    and Qwen2.5-VL) a model counts from the first frame that is shown, and so does the list.
+    Its times are those of the film where the prompt has the times of frames. Without these a model
+    (Qwen2-VL, Qwen2.5-VL) counts from the first frame that is shown, and so does the list.
 
     Lines outside of the part of the film that is shown are left out. If the rest takes more tokens
     than its budget, the lines that are heard at the shown frames are kept, as Qwen's own evaluation
