@@ -21,6 +21,10 @@ LISTING_HEAD = "This video's subtitles are listed below:\n"
 evaluation/VideoMME/dataset_utils.py, `build_videomme_prompt`; VLMEvalKit and lmms-eval use it, too.
 Those lists have no times. Here each line begins with its time."""
 
+SHIFTED_HEAD = LISTING_HEAD.replace(":\n", " (0 is the first frame that is shown):\n")
+"""The same line where the film is shown from a later frame on, and the model counts from there. It
+says so, as a question may name times of the whole film (`summarize_video`)."""
+
 
 @explains_wrong_arguments
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def listed(lines: Sequence[Subtitle], *, in_seconds: bool, zero_seconds: float =
             before has the time 0.
     """
     clock = seconds_text if in_seconds else minutes_text
-    return LISTING_HEAD + "".join(
+    head = LISTING_HEAD if zero_seconds <= 0 else SHIFTED_HEAD
+    return head + "".join(
         f"{clock(line.start_seconds - zero_seconds)} {line.words}\n" for line in lines
     )
 

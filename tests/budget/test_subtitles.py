@@ -14,6 +14,7 @@ from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules, VideoMeasure
 from qwenvl_kit.budget.subtitles import place_subtitles
 from qwenvl_kit.families import family_of
+from qwenvl_kit.messages.subtitles import listed
 
 LIMITS = PixelLimits(min_pixels=4 * 28 * 28, max_pixels=64 * 28 * 28)
 LISTED = PlanningRules(family_of("qwen2_5_vl"), LIMITS, LIMITS, 4000)
@@ -71,6 +72,9 @@ def test_a_list_counts_from_where_the_model_counts(times: dict[str, Any]) -> Non
     part = VideoPart("a.mp4", subtitles=LINES, **times)
     lines, _ = place(part, LISTED)
     assert lines == ["00:00.00 line 20", "00:01.00 line 21", "00:02.00 line 22"]
+    assert listed(LINES[:1], in_seconds=False, zero_seconds=20.0).startswith(
+        "This video's subtitles are listed below (0 is the first frame that is shown):\n"
+    )
     lines, _ = place(part, replace(BETWEEN, writes_between_frames=False))
     assert lines[0] == "<20.0 seconds> line 20"
 
