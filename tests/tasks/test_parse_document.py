@@ -417,7 +417,7 @@ def test_a_journal_of_another_document_is_refused(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_budget_of_the_pages_is_refused(tmp_path: Path) -> None:
     journal, source = tmp_path / "run.jsonl", pdf_of("red")
-    quick, fine = (DocumentPart(source, budget=budget) for budget in ("quick", "fine"))  # type: ignore[arg-type]
+    quick, fine = (DocumentPart(source, budget=budget) for budget in ("quick", "fine"))
     parse_document(chat_of([par("a")]), quick, journal=journal)
     parse_document(chat_of([]), quick, journal=journal)
     with pytest.raises(JournalError, match="source"):
