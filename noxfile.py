@@ -122,7 +122,7 @@ def examples(session: nox.Session) -> None:
         small = ["--small"] if example.stem == "fine_tune" else []
         session.run("python", str(example), *small, env=OFFLINE)
     # The training program, in small: a few steps with the fonts of matplotlib alone.
-    small = ["--folder", session.create_tmp(), "--minutes", "0.3", "--workers", "1"]
+    small = ["--folder", session.create_tmp(), "--pictures", "400", "--workers", "1"]
     program = ["python", "-m", "examples.embedded_model.train", *small]
     session.run(*program, "--no-compile", "--small-fonts", env=OFFLINE)
 

@@ -40,6 +40,8 @@
     |   `-- MissingPackageError (ImportError)   names the install command
     |       `-- OutdatedPackageError     installed, but too old
     +-- TrainingError                    a training that cannot begin, or go on
+    +-- RenderError                      a page that no browser drew
+    |   `-- BrowserMissingError          there is no browser on this machine
     `-- GenerationError                  a request that failed while it ran
         +-- OutOfMemoryError             the device has too little memory for the request
         +-- ToolLimitError               a model that does not stop calling tools
@@ -264,6 +266,14 @@ class OutdatedPackageError(MissingPackageError):
 
 class TrainingError(QwenVLKitError):
     """A training cannot begin, or cannot go on; what it has saved stays."""
+
+
+class RenderError(QwenVLKitError):
+    """No browser draws the page: it fails, draws nothing, or takes too long."""
+
+
+class BrowserMissingError(RenderError):
+    """There is no browser on this machine, or none where it was said to be."""
 
 
 class GenerationError(QwenVLKitError):

@@ -66,8 +66,10 @@ from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
 from qwenvl_kit.structured_output.constraints import Constraint
 from qwenvl_kit.tasks import (
+    VERSE_FORMS,
     Chapter,
     Click,
+    Code,
     DocumentIndex,
     Event,
     Events,
@@ -76,8 +78,10 @@ from qwenvl_kit.tasks import (
     Extraction,
     ImageAnswer,
     RankedPage,
+    RenderComparison,
     Swipe,
     Thing,
+    Writing,
     answer_from_document,
     ask_choice,
     ask_number,
@@ -103,11 +107,14 @@ from qwenvl_kit.tasks import (
     read_table,
     read_text,
     recognize,
+    render_and_compare,
     stream_extract,
     summarize_video,
     think_with_images,
+    to_code,
     trace_path,
     translate_text_in_image,
+    write_from_image,
     zoom_answer,
 )
 from qwenvl_kit.training import (
@@ -149,6 +156,16 @@ def asking() -> None:
     document = DocumentPart("a.pdf", pages=(1, 3), password="secret", budget="fine")
     chat.ask([Message.user(document, DocumentPart(b"%PDF-1.7", pages=(2,)), "?")])
     assert_type(chat.ask("Who?", document, sampling=Sampling(max_new_tokens=8)), Reply)
+
+
+def code_and_writing(chat: VisionChat) -> None:
+    code = to_code(chat, "a.png", "svg", language="zh", budget="fine")
+    assert_type(code, Code)
+    assert_type(code.save("a.svg"), Path)
+    assert_type(render_and_compare(code, "a.png", scale=2), RenderComparison)
+    assert_type(write_from_image(chat, "a.png", words=200), Writing)
+    form = VERSE_FORMS["七言绝句"].with_initials("春夏秋冬")
+    assert_type(write_from_image(chat, "a.png", form=form).lines, "tuple[str, ...]")
 
 
 def budgets_and_plans(chat: VisionChat) -> None:

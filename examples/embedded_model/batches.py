@@ -28,6 +28,8 @@ PATCH = 14
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 IGNORED = -100
+# Tokens of a picture's questions and answers, so that no row makes the others of its batch wait.
+ROOM = 130
 # How often a question is chosen, among those a picture allows: what was stuck weighs more.
 WEIGHTS = {
     "describe_1": 0.8, "describe_2": 1.2, "describe_3": 1.6, "describe_4": 1.6, "count": 0.5,
@@ -147,13 +149,20 @@ class Batcher:
         return answer_ids(self.tokenizer, answer + "<|im_end|>")
 
     def choose(self, rng: random.Random, questions: list[Question]) -> list[Question]:
-        """Up to `most_questions`, drawn by weight, in random order."""
+        """Up to `most_questions`, drawn by weight, in random order, as far as there is room."""
         keyed = [(rng.random() ** (1 / WEIGHTS.get(q.task, 0.9)), q) for q in questions]
         keyed.sort(key=lambda pair: -pair[0])
         # Questions about relations are short, and need most of them.
         many = self.most_questions >= 4 and any(q.task == "relation" for q in questions)
         most = self.most_questions + 2 * many
-        return [question for _, question in keyed[:most]]
+        chosen: list[Question] = []
+        room = ROOM
+        for _, question in keyed:
+            length = len(self.encode(question.text)) + len(self.written(question.answer))
+            if len(chosen) < most and (length <= room or not chosen):
+                chosen.append(question)
+                room -= length
+        return chosen
 
     def _media(self, row: _Row, sample: Sample) -> None:
         start, end = self.encode("<|vision_start|>"), self.encode("<|vision_end|>")

@@ -3,6 +3,7 @@
     python -m examples.embedded_model.vocabulary            # what would be new
     python -m examples.embedded_model.vocabulary --append   # append it
     python -m examples.embedded_model.vocabulary --also FILE # with the words of another text
+    python -m examples.embedded_model.vocabulary --package   # with those of all tasks' prompts
 
 Weights belong to rows of the embedding, so that a run which has begun goes on only with the same
 words in the same places. New ones take rows that are spare.
@@ -82,8 +83,13 @@ LETTERS = set(string.ascii_letters)
 
 
 def package_texts() -> list[str]:
-    """What the tasks send: their prompts, the tools, the descriptions of fields."""
-    told = [text.replace("\\n", "\n") for text in NAME.findall(PROMPTS.read_text(encoding="utf-8"))]
+    """Every prompt of the package's tasks: more than the training asks, and growing."""
+    told = PROMPTS.read_text(encoding="utf-8")
+    return [text.replace("\\n", "\n") for text in NAME.findall(told)]
+
+
+def task_texts() -> list[str]:
+    """What those tasks send that the training knows: tools, forms, descriptions of fields."""
     shown = [str(each) for each in schema_prompt.WORDINGS.values()]
     forms: list[Mapping[str, str]] = [
         pages.MARKDOWN,
@@ -94,7 +100,7 @@ def package_texts() -> list[str]:
     ]
     asked = [text for form in forms for text in form.values()]
     offered = [tools.offered(""), *tools.FUNCTIONS.values(), *tools.every_text()]
-    return [*told, *shown, *asked, *(text.replace("\\n", " ") for text in offered)]
+    return [*shown, *asked, *(text.replace("\\n", " ") for text in offered)]
 
 
 def texts() -> list[str]:
@@ -115,7 +121,7 @@ def texts() -> list[str]:
     found += [capitalised(name) for name in COLOUR_NAMES]
     for food in foods():
         found += [f" {food['english']}", capitalised(food["english"])]
-    found += package_texts()
+    found += task_texts()
     for text in TOOLS:
         found += [text, " ".join(word.strip(".,") for word in text.split())]
     return found
@@ -131,7 +137,7 @@ def chinese_texts() -> list[str]:
     found += [*words("chinese.txt"), *words("chinese_names.txt"), CHINESE_MARKS]
     found += [food["chinese"] for food in foods()]
     found += [*itertools.chain(*CHINESE_KINDS.values(), *CHINESE_LABELS.values())]
-    return found + package_texts()
+    return found + task_texts()
 
 
 def _is_word(piece: str) -> bool:
@@ -154,7 +160,11 @@ def needed() -> Iterator[str]:
 def missing(more: str = "") -> list[str]:
     """What is needed and not in the file; and what more a text has."""
     there = set(known())
-    also = [piece for piece, _ in split().pre_tokenize_str(more) if _is_word(piece)]
+    also = [
+        piece
+        for piece, _ in split().pre_tokenize_str(more)
+        if _is_word(piece) or "\u4e00" <= piece <= "\u9fff"
+    ]
     return [
         word for word in dict.fromkeys([*needed(), *also]) if word not in there and len(word) > 0
     ]
@@ -165,8 +175,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--append", action="store_true")
     parser.add_argument("--also", type=Path, help="a text whose words are needed, too")
+    parser.add_argument("--package", action="store_true", help="those of the package's prompts")
     arguments = parser.parse_args()
-    new = missing(arguments.also.read_text(encoding="utf-8") if arguments.also else "")
+    more = arguments.also.read_text(encoding="utf-8") if arguments.also else ""
+    new = missing(more + "\n".join(package_texts() if arguments.package else []))
     print(f"{len(known())} words; {len(new)} new: {new}")
     if arguments.append:
         with FILE.open("a", encoding="utf-8") as file:

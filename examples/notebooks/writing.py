@@ -25,3 +25,15 @@ print(write_from_image(chat, "pictures/shapes.png", style="a poem of two lines",
 
 # %%
 print(asked[0])
+
+# %% [markdown]
+# ## A length and a form
+# `words=` and `form=` are held to: what is too short is continued, and verse that lacks something
+# is written again. Here the first answer has two of four lines.
+
+# %%
+BEGUN = "床前明月光，疑是地上霜。"
+poet = VisionChat(ScriptedBackend([BEGUN, f"{BEGUN}\n举头望明月，低头思故乡。"]))
+poem = write_from_image(poet, "pictures/shapes.png", form="五言绝句", language="zh")
+print(poem)
+poem.fits, poem.attempts, poem.lines

@@ -25,6 +25,9 @@ from qwenvl_kit.tasks.ask_number import NumberAnswer, ask_number
 from qwenvl_kit.tasks.ask_video import VideoAnswer, ask_video
 from qwenvl_kit.tasks.ask_yes_no import YesNo, ask_yes_no
 from qwenvl_kit.tasks.classify import Classification, classify
+from qwenvl_kit.tasks.coding.code import Code
+from qwenvl_kit.tasks.coding.rendering import RenderComparison, render_and_compare
+from qwenvl_kit.tasks.coding.to_code import code_of, to_code
 from qwenvl_kit.tasks.compare import (
     Comparison,
     Difference,
@@ -78,8 +81,10 @@ from qwenvl_kit.tasks.task_result import Answer, Answers
 from qwenvl_kit.tasks.trace_path import trace_path
 from qwenvl_kit.tasks.translate_text_in_image import TextPair, Translation, translate_text_in_image
 from qwenvl_kit.tasks.write_from_image import Writing, write_from_image
+from qwenvl_kit.tasks.writing.verse_forms import VERSE_FORMS, VerseForm
 
 __all__ = [
+    "VERSE_FORMS",
     "Answer",
     "Answers",
     "Chapter",
@@ -87,6 +92,7 @@ __all__ = [
     "Claim",
     "Classification",
     "Click",
+    "Code",
     "Comparison",
     "Description",
     "Difference",
@@ -113,6 +119,7 @@ __all__ = [
     "ReadText",
     "Recognitions",
     "Recognized",
+    "RenderComparison",
     "Scroll",
     "Step",
     "Swipe",
@@ -122,6 +129,7 @@ __all__ = [
     "Thing",
     "Translation",
     "TypeText",
+    "VerseForm",
     "VideoAnswer",
     "VideoSegment",
     "VideoSummary",
@@ -136,6 +144,7 @@ __all__ = [
     "caption_pages",
     "chart_to_table",
     "classify",
+    "code_of",
     "compare",
     "compare_by_aspects",
     "count",
@@ -156,9 +165,11 @@ __all__ = [
     "read_table",
     "read_text",
     "recognize",
+    "render_and_compare",
     "stream_extract",
     "summarize_video",
     "think_with_images",
+    "to_code",
     "trace_path",
     "translate_text_in_image",
     "write_from_image",

@@ -143,6 +143,7 @@ class Terminal:
 
         self.pid, self.file = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
             os.execve(sys.executable, [*PROGRAM, *arguments], env)
         self.seen = ""
 

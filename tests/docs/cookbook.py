@@ -29,6 +29,7 @@ GROUPS = {
     "Tasks on pictures": [
         *("describe", "locate", "recognize", "locate_3d", "zooming", "classify", "extract"),
         *("evidence", "read_text", "tables", "compare", "translate", "writing"),
+        "to_code",
     ],
     "Documents, film and screens": [
         *("documents", "parse_document", "long_documents", "video", "long_video", "events"),

@@ -19,6 +19,7 @@ from tests.docs.stage import Props, draw_files, names_for, pretend
 PAGES = pages()
 
 UNABLE = {
+    ("docs/guide/code.md", "render_and_compare("): "a browser, which tests/tasks starts",
     ("docs/guide/live.md", "chat.watch(0,"): "a camera",
     ("docs/guide/live.md", "rtsp://"): "a camera in the network",
     ("docs/guide/live.md", "while True:"): "a camera in the network",

@@ -46,6 +46,7 @@ def test_no_guard_is_an_assert(path: Path) -> None:
 
 DOORS = {
     *("formats/dicts.py", "integrations/qwen_vl_utils.py", "live/frame_sources.py"),
+    "tasks/coding/rendering.py",
     *("training/checking.py", "training/loop/fine_tuning.py"),
     *("evaluation/benchmarks/media_facts.py", "evaluation/reports/page_parts.py"),
     *("media/subtitles/reading.py", "tasks/summarize_video/chapters.py"),

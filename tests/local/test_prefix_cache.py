@@ -30,7 +30,7 @@ def _sequence(ids: list[int], picture: tuple[int, bytes] | None = None) -> Cache
     """Tokens, and perhaps a picture of four of them, which are all alike."""
     media: tuple[MediaSpan, ...] = ()
     if picture is not None:
-        at, key = picture
+        at, key = min(picture[0], len(ids) - 1), picture[1]  # text always ends a prompt
         ids = [*ids[:at], 9, 9, 9, 9, *ids[at:]]
         media = (MediaSpan(Span(at, at + 4), key),)
     return CacheKey(numpy.array(ids, numpy.int64), media)

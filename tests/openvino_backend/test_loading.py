@@ -229,6 +229,7 @@ def test_a_folder_of_links_and_other_files_is_read(export: Path, tmp_path: Path)
         assert other.ask("What is it?", sampling=Sampling(max_new_tokens=2)).usage.prompt_tokens
 
 
+@pytest.mark.long
 def test_weights_in_fp16_answer_nearly_alike(
     checkpoint_of: Callable[[str], Path], chat: VisionChat, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ from qwenvl_kit.tasks import (
     recognize,
     stream_extract,
     summarize_video,
+    to_code,
     trace_path,
     translate_text_in_image,
     write_from_image,
@@ -119,8 +120,14 @@ TASKS: dict[str, Callable[[VisionChat], Any]] = {
     "read_text by lines": lambda chat: read_text(chat, RED, form="lines"),
     "stream_extract": lambda chat: list(stream_extract(chat, RED, Receipt)),
     "summarize_video": lambda chat: summarize_video(chat, FILM),
+    "to_code": lambda chat: to_code(chat, RED),
+    "to_code mermaid": lambda chat: to_code(chat, RED, "mermaid"),
+    "to_code python": lambda chat: to_code(chat, RED, "matplotlib"),
+    "to_code svg": lambda chat: to_code(chat, RED, "svg"),
     "translate_text_in_image": lambda chat: translate_text_in_image(chat, RED),
     "write_from_image": lambda chat: write_from_image(chat, RED),
+    "write_from_image by form": lambda chat: write_from_image(chat, RED, form="七言律诗"),
+    "write_from_image by length": lambda chat: write_from_image(chat, RED, words=20),
 }
 
 

@@ -1,0 +1,1 @@
+"""Texts of a length and poems of a form: counted, checked, and asked for again."""
