@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ def place_subtitles(
 
     If `rules.writes_between_frames` holds, the lines stay in their `VideoPart`, and the prompt has
     each after its frame. Otherwise a text with all of them follows the film.
+    Its times are those of the film where the prompt has the times of frames. Without these a model
+    (Qwen2-VL, Qwen2.5-VL) counts from the first frame that is shown, and so does the list.
 
     Lines outside of the part of the film that is shown are left out. If the rest takes more tokens
     than its budget, the lines that are heard at the shown frames are kept, as Qwen's own evaluation
@@ -162,7 +165,12 @@ class _Fitting:
         if self.rules.writes_between_frames:
             return at_frame(lines)
         in_seconds = self.rules.family.video_layout == "timestamped groups"
-        return listed(lines, in_seconds=in_seconds)
+        return listed(lines, in_seconds=in_seconds, zero_seconds=0.0 if in_seconds else self._zero)
+
+    @cached_property
+    def _zero(self) -> float:
+        """The time of the first shown frame, from which a model counts without times of frames."""
+        return times_of(self.measure)[chosen_frames(self.measure)[0]]
 
 
 def _is_heard(line: Subtitle, times: Sequence[float]) -> bool:

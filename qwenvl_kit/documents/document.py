@@ -78,6 +78,8 @@ class Document:
     def to_markdown(self, folder: str | os.PathLike[str] | None = None) -> str:
         """Return the document as Markdown, with the tables of GitHub and formulas between `$$`.
 
+        Text that would be HTML, a picture of the web or a script is kept as text.
+
         Args:
             folder: a folder for the pictures, which are cut from the original pixels of the pages
                 and linked; it is made if it is not there. None leaves them out: a comment stands in

@@ -3,8 +3,8 @@
 Only pages that follow each other are joined, in this order of rules:
 
 1. Headers, footers and page numbers are left out. A text or heading that is the first or the last
-   of its page is taken for one of them if it is the same on three pages or more; numbers may
-   differ if its box lies in the upper or lower eighth of the page.
+   of its page is taken for one of them if it is the same on three pages or more; the
+   numbers of a text may differ if its box lies in the upper or lower eighth of the page.
 2. A paragraph goes on if it does not end like a sentence, and the next page begins with a paragraph
    whose first letter is small, or of a script without capitals. A hyphen at the end is taken off if
    a small letter follows. A heading goes on before a heading of its level in the same way.
@@ -83,7 +83,9 @@ def _mark(page: Page, block: Block) -> str:
         return text
     share = block.box.centre.y_px / page.size.height_px
     is_near_edge = min(share, 1 - share) < _EDGE
-    return _DIGITS.sub("#", text) if is_near_edge else ""
+    if not is_near_edge:
+        return ""
+    return text if block.kind == "heading" else _DIGITS.sub("#", text)
 
 
 def _is_margin(page: Page, block: Block, repeated: frozenset[str]) -> bool:

@@ -131,9 +131,12 @@ class ObjectReader:
         """The numbers of each place of an object, and the names of the fields that hold them."""
         found: list[_Group] = []
         read: set[str | None] = set()
-        has_others = any(coordinates_kind(name, has_others=True) for name, _ in node.fields)
+        named = [value for name, value in node.fields if coordinates_kind(name, has_others=True)]
+        has_others, has_place = bool(named), any(value.opener for value in named)
         for name, value in node.fields:
             kind = coordinates_kind(name, has_others=has_others)
+            if has_place and _is_mere_value(value):  # `"points": 12` of a player with a box
+                continue
             groups = None if kind is None else self._groups(name, kind, value)
             if kind is not None and groups is not None:
                 read.add(name)
@@ -233,6 +236,14 @@ def _kind_of(kind: Kind, numbers: tuple[float, ...], at: Value) -> Kind:
     num_corners = max(len(at.items), len(at.fields))
     is_outline = kind == "box" and len(numbers) == 2 * num_corners > 4
     return "polygon" if is_outline else kind
+
+
+def _is_mere_value(value: Value) -> bool:
+    """True for words, a number alone and null, which are no place."""
+    plain = value.value
+    if value.opener or not isinstance(plain, str):
+        return not value.opener
+    return number(plain) is not None or any(map(str.isalpha, plain))
 
 
 def _all_numbers(node: Value) -> list[float]:

@@ -21,6 +21,10 @@ LISTING_HEAD = "This video's subtitles are listed below:\n"
 evaluation/VideoMME/dataset_utils.py, `build_videomme_prompt`; VLMEvalKit and lmms-eval use it, too.
 Those lists have no times. Here each line begins with its time."""
 
+SHIFTED_HEAD = LISTING_HEAD.replace(":\n", " (0 is the first frame that is shown):\n")
+"""The same line where the film is shown from a later frame on, and the model counts from there. It
+says so, as a question may name times of the whole film (`summarize_video`)."""
+
 
 @explains_wrong_arguments
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def as_subtitles(given: Any) -> Any:
     return lines
 
 
-def listed(lines: Sequence[Subtitle], *, in_seconds: bool) -> str:
+def listed(lines: Sequence[Subtitle], *, in_seconds: bool, zero_seconds: float = 0.0) -> str:
     """Return lines as a list that stands after the film, with the time at which each begins.
 
     Args:
@@ -108,9 +112,14 @@ def listed(lines: Sequence[Subtitle], *, in_seconds: bool) -> str:
         in_seconds: True for `<12.5 seconds>`, the form in which Qwen3-VL reads the times of frames
             (`replace_video_token` of its processor); False for `00:12.50`, the form in which
             Qwen2.5-VL's cookbook has it write times.
+        zero_seconds: the time of the film at which the model's own clock begins; a line that began
+            before has the time 0.
     """
     clock = seconds_text if in_seconds else minutes_text
-    return LISTING_HEAD + "".join(f"{clock(line.start_seconds)} {line.words}\n" for line in lines)
+    head = LISTING_HEAD if zero_seconds <= 0 else SHIFTED_HEAD
+    return head + "".join(
+        f"{clock(line.start_seconds - zero_seconds)} {line.words}\n" for line in lines
+    )
 
 
 def at_frame(lines: Iterable[Subtitle]) -> str:

@@ -22,8 +22,11 @@ _ENGLISH = (
 
 _ENGLISH_MINUTES = rf"(?<![0-9.:])(?P<only_minutes>{_NUMBER})\s?(?:minutes?|mins?)\b"
 _NAMED = rf"\b(?:seconds?|secs?)\s(?P<named>{_NUMBER})(?![0-9:.]*[0-9:])"
-_ORDINAL = r"(?<![0-9.:])(?P<ordinal>[0-9]{1,6})(?:st|nd|rd|th)\s(?:second|sec)\b"
-"""`second 12` and `the 12th second`."""
+_ORDINAL = (
+    r"(?<![0-9.:])(?P<ordinal>[0-9]{1,6})"
+    r"(?:(?:st|nd|rd|th)\s(?:second|sec)\b|-(?:second|sec)\smark\b)"
+)
+"""`second 12`, `the 12th second` and `the 12-second mark`."""
 
 _NUMERAL = r"[零〇一二两三四五六七八九十百]{1,7}"
 _CHINESE = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from qwenvl_kit.budget.limits import PixelLimits
 from qwenvl_kit.budget.measures import PlanningRules, VideoMeasure
 from qwenvl_kit.budget.subtitles import place_subtitles
 from qwenvl_kit.families import family_of
+from qwenvl_kit.messages.subtitles import listed
 
 LIMITS = PixelLimits(min_pixels=4 * 28 * 28, max_pixels=64 * 28 * 28)
 LISTED = PlanningRules(family_of("qwen2_5_vl"), LIMITS, LIMITS, 4000)
@@ -61,6 +63,20 @@ def test_lines_outside_of_the_part_that_is_shown_are_left_out() -> None:
     assert notes == ()
     lines, _ = place(VideoPart("a.mp4", timestamps_seconds=(10.0, 11.5), subtitles=LINES))
     assert lines == ["line 10", "line 11"]
+
+
+@pytest.mark.parametrize(
+    "times", [{"start_seconds": 20.0, "end_seconds": 22.0}, {"timestamps_seconds": (20.0, 22.0)}]
+)
+def test_a_list_counts_from_where_the_model_counts(times: dict[str, Any]) -> None:
+    part = VideoPart("a.mp4", subtitles=LINES, **times)
+    lines, _ = place(part, LISTED)
+    assert lines == ["00:00.00 line 20", "00:01.00 line 21", "00:02.00 line 22"]
+    assert listed(LINES[:1], in_seconds=False, zero_seconds=20.0).startswith(
+        "This video's subtitles are listed below (0 is the first frame that is shown):\n"
+    )
+    lines, _ = place(part, replace(BETWEEN, writes_between_frames=False))
+    assert lines[0] == "<20.0 seconds> line 20"
 
 
 def test_lines_beyond_the_end_of_the_film_are_told() -> None:

@@ -63,6 +63,16 @@ def test_a_running_head_is_found_by_its_repetition() -> None:
     assert [block.text for block in document(*pages).joined] == ["Body 1.", "Body 2.", "Body 3."]
 
 
+def test_headings_at_the_top_that_differ_in_their_number_are_no_running_heads() -> None:
+    top = Box("heading", 0, 10, 500, 40)
+    pages = [[Block("heading", f"Question {at}", top, level=1)] for at in range(1, 4)]
+    assert [block.text for block in document(*pages).joined] == [
+        "Question 1",
+        "Question 2",
+        "Question 3",
+    ]
+
+
 def test_without_places_only_equal_texts_are_running_heads() -> None:
     pages = [[text("A book"), text(f"Body {at}.")] for at in range(1, 4)]
     assert [block.text for block in document(*pages).joined] == ["Body 1.", "Body 2.", "Body 3."]

@@ -190,3 +190,40 @@ def test_a_table_is_a_data_frame() -> None:
     frame = TABLE.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == ["a|b", "a|b"]
+
+
+_LIVE = [
+    "<img src=x onerror=alert(1)>",
+    "see <script>alert(1)</script>",
+    "![t](https://example.com/t.png?page=1)",
+    "an example ![t][r]",
+    "[press](javascript:alert(1))",
+    "[press](\njavascript:alert(1))",
+    "[press](java&#115;cript:alert(1))",
+    "<javascript:alert(1)>",
+    "<!-- gone --> here",
+    "[r]: https://example.com/t.png",
+    "\\\\<img src=x onerror=alert(1)>",
+    "\\<svg onload=alert(1)>",
+]
+
+
+@pytest.mark.parametrize("live", _LIVE)
+@pytest.mark.parametrize(
+    "kind", ["text", "heading", "list", "table", "image", "chart", "caption", "formula"]
+)
+def test_nothing_that_a_page_says_runs_or_loads_in_markdown(kind: BlockKind, live: str) -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    words = f"- {live}" if kind == "list" else live
+    table = Table((("a",), (live,)), header_rows=1) if kind in ("table", "chart") else None
+    document = Document((Page(1, SIZE, (Block(kind, words, table=table, level=None),)),))
+    made = document.to_markdown().replace(f"<!-- {kind}, page 1 -->", "").replace("<br>", " ")
+    shown = markdown_it.MarkdownIt("commonmark").enable("table").render(made)
+    assert not re.search(r"<(?:img|script|svg)|<!--|href=.(?:java|&#)", shown, re.IGNORECASE)
+    if kind not in ("formula", "chart", "table"):
+        assert {"alert", "gone", "example"} & set(re.findall(r"[a-z]+", shown))
+
+
+def test_links_to_the_web_and_comparisons_in_formulas_stay_in_markdown() -> None:
+    words = "See [this](https://example.com) where $x<y$, $[0,1](x)$, $x \\in [0,1]: x$ and 1 < 2."
+    assert Document((Page(1, SIZE, (Block("text", words),)),)).to_markdown() == f"{words}\n"

@@ -24,6 +24,14 @@ CAMERA = CameraIntrinsics(1000.0, 900.0, 320.0, 240.0)
 SIZE = Size(height_px=480, width_px=640)
 
 
+def test_intrinsics_take_the_numbers_of_numpy() -> None:
+    focal, middle = numpy.float32(500.5), numpy.int64(320)
+    camera = CameraIntrinsics(focal, focal, middle, middle)  # type: ignore[arg-type]
+    assert camera == CameraIntrinsics(500.5, 500.5, 320.0, 320.0)
+    assert [type(value) for value in (camera.fx_px, camera.cx_px)] == [float, float]
+    assert as_intrinsics({"fx": focal, "fy": focal, "cx": middle, "cy": middle}) == camera
+
+
 def box_of(numbers: Sequence[float], label: str = "it") -> Box3D:
     """A box of the nine numbers that a model writes."""
     return Box3D(label, *numbers[:6], *(turn * 180 for turn in numbers[6:]))  # type: ignore[misc]

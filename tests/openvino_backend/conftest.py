@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from qwenvl_kit import VisionChat
 from qwenvl_kit.testing import build_tiny_model
@@ -33,13 +35,18 @@ def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 def export_of(
     checkpoint_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """The folder of its export, likewise."""
+    """The folder of its export, likewise: once for all processes of a run, as it takes seconds."""
     pytest.importorskip("openvino", reason="openvino is not installed: the extra 'openvino'")
-    root = tmp_path_factory.mktemp("exports")
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    root.mkdir(exist_ok=True)
 
     def folder_of(family: str) -> Path:
         folder = root / family
-        return folder if folder.exists() else export_model(checkpoint_of(family), folder, family)
+        with FileLock(root / f"{family}.lock"):
+            if not folder.exists():
+                export_model(checkpoint_of(family), folder, family)
+        return folder
 
     return folder_of
 

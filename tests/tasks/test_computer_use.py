@@ -76,6 +76,59 @@ def test_each_call_that_the_families_were_trained_on_is_a_typed_action(arguments
     assert _action(**arguments) == action
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["ctrl", " "], ("ctrl", "space")),
+        ([" "], ("space",)),
+        (["ctrl+ "], ("ctrl", "space")),
+        ("ctrl + c", ("ctrl", "c")),
+        ("ctrl++", ("ctrl", "+")),
+        ("+", ("+",)),
+    ],
+)
+def test_a_blank_is_a_key(keys, expected):
+    assert _action(action="key", keys=keys) == PressKeys(expected)
+
+
+def test_a_drag_with_four_numbers_is_refused_as_its_beginning_is_not_clear():
+    chat, _ = _chat(_call(action="left_click_drag", coordinate=[100, 100, 500, 900]))
+    with pytest.raises(AnswerError, match="one place, to which the pointer is dragged"):
+        next_action(chat, SCREEN, "Go.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action", "warning"),
+    [
+        (
+            {"action": "left_click", "coordinate": MIDDLE, "text": "ctrl"},
+            Click(CENTRE),
+            "left_click came with text='ctrl'; left out",
+        ),
+        (
+            {"action": "right_click", "keys": ["shift"]},
+            Click(None, "right"),
+            "right_click came with keys=['shift']; left out",
+        ),
+        ({"action": "wait", "time": 600}, Wait(60), "wait for 600 s is read as 60 s"),
+        ({"action": "wait", "time": -5}, Wait(0), "wait for -5 s is read as 0 s"),
+    ],
+)
+def test_what_an_action_leaves_out_is_told(arguments, action, warning):
+    chat, _ = _chat(_call(**arguments))
+    step = next_action(chat, SCREEN, "Go.")
+    assert step.action == action
+    assert step.warnings == (warning,)
+
+
+def test_fractions_of_the_screen_are_refused_with_the_units_that_are_expected():
+    chat, _ = _chat(_call(action="left_click", coordinate=[0.5, 0.5]))
+    with pytest.raises(
+        AnswerError, match="expected numbers in the units of the screen, up to 1000"
+    ):
+        next_action(chat, SCREEN, "Go.")
+
+
 def test_a_call_with_tagged_parameters_is_read_as_one_in_json():
     text = (
         "<tool_call>\n<function=computer_use>\n<parameter=action>\nleft_click\n</parameter>\n"

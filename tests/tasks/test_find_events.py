@@ -255,6 +255,13 @@ def test_times_are_clipped_turned_and_left_out_and_all_is_told(minute: Path) -> 
         assert any(told in warning for warning in events.warnings), told
 
 
+def test_events_without_words_are_not_joined(minute: Path) -> None:
+    answers = ['[{"start": "0:10", "end": "0:20"}]', '[{"start": "0:20", "end": "0:25"}]']
+    film = VideoPart(minute, fps=1, end_seconds=40)
+    found = find_events(chat_of(answers), film, window_seconds=20, sampling=SHORT)
+    assert [event.end_seconds for event in found] == [pytest.approx(20, abs=0.6), 25.0]
+
+
 def test_one_event_in_two_windows_is_joined_where_they_meet(minute: Path) -> None:
     events, _ = windowed([answer(20, 30, "A walk."), answer(30, 44, "a walk")], TIMED, minute)
     assert times(events) == [(20, 44, "A walk.")]

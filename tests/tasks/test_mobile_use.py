@@ -57,7 +57,7 @@ def _near(place, wanted):
         ({"action": "system_button", "button": "Back"}, SystemButton("Back")),
         ({"action": "system_button", "button": "home"}, SystemButton("Home")),
         ({"action": "wait", "time": 2}, Wait(2)),
-        ({"action": "wait", "time": 1e9}, Wait(60)),
+        ({"action": "wait", "time": 60}, Wait(60)),
         ({"action": "terminate", "status": "success"}, Done(True)),
         ({"action": "terminate", "status": "failure"}, Done(False)),
         ({"action": "key", "text": "volume_up"}, PressKeys(("volume_up",))),

@@ -154,6 +154,12 @@ def test_a_blank_page_is_told_and_not_asked_about() -> None:
     assert [block.page for block in document.blocks] == [2]
 
 
+def test_a_page_in_two_colours_of_the_same_grey_is_not_blank() -> None:
+    image = PIL.Image.new("RGB", (WIDTH, HEIGHT), (255, 0, 0))
+    PIL.ImageDraw.Draw(image).rectangle((100, 100, 700, 150), fill=(0, 130, 0))
+    assert len(parse_document(chat_of([par("a")]), image).blocks) == 1
+
+
 def test_an_answer_without_blocks_is_told() -> None:
     document = parse_document(chat_of(["<html><body></body></html>"]), page())
     assert document.warnings == ("page 1: nothing was read",)
@@ -179,6 +185,36 @@ def test_a_page_whose_answer_is_cut_is_asked_again_in_two_halves() -> None:
     assert last is not None
     assert last.y1_px == pytest.approx(450 + 0.9 * 550)
     assert len(document.pages[0].replies) == 3
+
+
+def in_halves(upper: str, lower: str) -> list[str]:
+    """The texts of a page that is read in two halves."""
+
+    def answer(request: BackendRequest) -> str:
+        crop = request.plan.images[0].crop
+        if crop is None:
+            return par("again and again") * 4000
+        return upper if crop.y1_px == 0 else lower
+
+    document = parse_document(chat_of(answer), page(), sampling=Sampling(max_new_tokens=1000))
+    return [block.text for block in document.blocks]
+
+
+def test_words_that_a_form_repeats_in_the_lower_half_cost_no_text_between_them() -> None:
+    upper = par("Buyer", "0 700 999 750") + par("Date: ____", "0 900 999 950")
+    lower = (
+        par("Date: ____", "0 80 999 130")
+        + par("Seller", "0 400 999 450")
+        + par("Date: ____", "0 600 999 650")
+    )
+    assert in_halves(upper, lower) == ["Buyer", "Date: ____", "Seller", "Date: ____"]
+
+
+def test_a_paragraph_that_a_half_cuts_is_kept_once_and_whole() -> None:
+    whole = "It begins above the border of the halves, and a long while later it ends below it."
+    for upper, lower in ((whole[:40], whole), (whole, whole[50:])):
+        placed = par(upper, "0 800 999 999"), par(lower, "0 0 999 300")
+        assert in_halves(*placed) == [whole]
 
 
 def test_a_page_that_is_cut_in_its_halves_too_keeps_what_there_is() -> None:
@@ -377,6 +413,15 @@ def test_a_journal_of_another_document_is_refused(tmp_path: Path) -> None:
         parse_document(chat_of([]), page("red"), journal=journal)
     with pytest.raises(JournalError, match="form"):
         parse_document(chat_of([]), page(), "markdown", journal=journal)
+
+
+def test_a_journal_of_another_budget_of_the_pages_is_refused(tmp_path: Path) -> None:
+    journal, source = tmp_path / "run.jsonl", pdf_of("red")
+    quick, fine = (DocumentPart(source, budget=budget) for budget in ("quick", "fine"))
+    parse_document(chat_of([par("a")]), quick, journal=journal)
+    parse_document(chat_of([]), quick, journal=journal)
+    with pytest.raises(JournalError, match="source"):
+        parse_document(chat_of([par("b")]), fine, journal=journal)
 
 
 def test_a_progress_bar_counts_pages(capfd: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,28 @@ def test_each_family_with_attributes_gives_values_and_boxes_of_the_original(fami
     assert dish.box.attributes == {"price": 3.5, "heat": "hot"}
 
 
+@dataclass
+class Player:
+    name: str
+    points: int
+    box: bool
+    segmentation: str
+    quad: int | None
+
+
+def test_fields_of_a_type_may_have_the_names_of_places() -> None:
+    row: dict[str, Any]
+    row = {"bbox_2d": BOX, "name": "Bob", "points": 12, "box": True, "segmentation": "full"}
+    row["quad"] = None
+    found = recognize(answered([row]), GREY, Player)
+    assert found.values == (Player("Bob", 12, True, "full", None),)
+    assert found.warnings == ()
+    (player,) = named(
+        [{"bbox_2d": BOX, "name_en": "Bob", "points": 12}], "en", attributes=["points"]
+    )
+    assert player.value.attributes == {"points": 12}
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - set(WITH_ATTRIBUTES)))
 def test_a_family_of_plain_boxes_refuses(family: str) -> None:
     with pytest.raises(UnsupportedFeatureError, match="Try: locate"):

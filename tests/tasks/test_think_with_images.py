@@ -106,6 +106,17 @@ def test_every_family_that_was_trained_for_it_zooms(family):
     assert _sides(result.steps[0].box) == (500, 750, 1000, 1125)
 
 
+def test_a_picture_does_not_grow_with_every_turn():
+    turns = [_call("image_rotate_tool", angle=45, img_idx=index) for index in range(4)]
+    result, backend = _think(*turns, "It is here.", images=PIL.Image.new("RGB", (3000, 2000)))
+    sizes = [step.picture and step.picture.size for step in result.steps]
+    assert sizes == [(3536, 3536), None, None, None]
+    assert "turned by 45 degrees, the image has 5001 x 5001 pixels" in result.steps[1].error
+    assert "a turn of the given image" in _told(backend, 2)
+    thin, _ = _think(turns[0], "It is here.", images=PIL.Image.new("RGB", (3000, 40)))
+    assert thin.steps[0].picture.size == (2150, 2150)
+
+
 def test_calls_in_xml_as_qwen3_5_writes_them_are_made():
     xml = (
         "<tool_call>\n<function=image_zoom_in_tool>\n<parameter=bbox_2d>\n[250, 500, 500, 750]\n"

@@ -151,6 +151,16 @@ def test_or_the_model_makes_them_window_by_window(minute: Path) -> None:
     assert requests_of(chat)[2].messages[0].text.startswith("将视频划分为若干章节")
 
 
+def test_a_chapter_with_its_beginning_alone_lasts_to_the_next(minute: Path) -> None:
+    script = ["one", "0:00 Intro\n0:25 A goal\n0:40 - End"]
+    summary = summarize_video(chat_of(script), minute, sampling=SHORT, chapters=True)
+    assert summary.chapters == (
+        Chapter(0, 25, "Intro"),
+        Chapter(25, 40, "A goal"),
+        Chapter(40, 60, "End"),
+    )
+
+
 def test_a_family_without_times_is_not_asked_for_chapters(minute: Path) -> None:
     chat = chat_of(["one"], "qwen2_vl")
     summary = summarize_video(chat, minute, sampling=SHORT, chapters=True)

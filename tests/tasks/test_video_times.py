@@ -35,6 +35,7 @@ from qwenvl_kit.tasks.video_times import read_time, written_times
         ("12.0 - 14.5 seconds", [12, 14.5]),
         ("from second 12 to 15", [12, 15]),
         ("in the 12th second", [12]),
+        ("around the 12-second mark of a 30-second clip", [12]),
         ("第12到15秒", [12, 15]),
         ("12秒至15秒", [12, 15]),
         ("0:12-0:15", [12, 15]),

@@ -9,12 +9,14 @@ from urllib.parse import quote
 from qwenvl_kit.documents.blocks import Block
 from qwenvl_kit.documents.reading.markdown_marks import escaped
 from qwenvl_kit.documents.tables import Table
+from qwenvl_kit.documents.writing.inert import inert, inert_formula
 
 
 def to_markdown(blocks: Sequence[Block], pictures: Mapping[int, str]) -> str:
     """Return blocks as Markdown (CommonMark, with the tables of GitHub's).
 
-    A picture without a file is a comment with its page; its text follows.
+    What a page says in HTML or as a picture of the web is kept as text. A picture without a file is
+    a comment with its page; its text follows.
 
     Args:
         blocks: the blocks, without margins.
@@ -35,7 +37,7 @@ def markdown_of(block: Block, picture: str | None = None) -> str:
 
 
 def _heading(block: Block) -> str:
-    return heading_line(block.level or 1, " ".join(block.text.split()))
+    return heading_line(block.level or 1, inert(" ".join(block.text.split())))
 
 
 def heading_line(level: int, text: str) -> str:
@@ -45,7 +47,7 @@ def heading_line(level: int, text: str) -> str:
 
 
 def _formula(block: Block) -> str:
-    return f"$$\n{block.text}\n$$"
+    return f"$$\n{inert_formula(block.text)}\n$$"
 
 
 def _code(block: Block) -> str:
@@ -54,15 +56,19 @@ def _code(block: Block) -> str:
 
 
 def _paragraph(block: Block) -> str:
-    return "\n".join(escaped(line) for line in block.text.split("\n"))
+    return inert("\n".join(escaped(line) for line in block.text.split("\n")))
+
+
+def _as_written(block: Block) -> str:
+    return inert(block.text)
 
 
 _WRITERS: Mapping[str, Callable[[Block], str]] = {
     "heading": _heading,
     "formula": _formula,
     "code": _code,
-    "list": str,
-    "table": str,
+    "list": _as_written,
+    "table": _as_written,
 }
 
 
@@ -71,10 +77,10 @@ def _picture(block: Block, picture: str | None) -> Iterator[str]:
     if picture is None:
         yield f"<!-- {block.kind}, page {block.page} -->"
         if words:
-            yield escaped(words)
+            yield inert(escaped(words))
     else:
         alt = re.sub(r"([\\\[\]])", r"\\\1", words)
-        yield f"![{alt}]({quote(picture)})"
+        yield f"![{inert(alt)}]({quote(picture)})"
     if block.table is not None:
         yield table_lines(block.table)
 
@@ -101,4 +107,4 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "<br>")
+    return inert(text).replace("|", "\\|").replace("\n", "<br>")

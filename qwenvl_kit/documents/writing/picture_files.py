@@ -27,7 +27,7 @@ def write_pictures(
         raise InputError(
             "the document has no pictures of its pages",
             expected="a document that parse_document returned",
-            hint="Document.from_json(..., source=...) with the file that was read",
+            hint="JSON keeps no pictures: parse the file again, with its journal if there is one",
         )
     places = {id(block): at for at, block in enumerate(blocks) if block.kind in PICTURE_KINDS}
     wanted = [block for block in blocks if block.kind in PICTURE_KINDS]

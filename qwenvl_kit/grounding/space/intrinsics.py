@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, TypeAlias, Union
 
 from qwenvl_kit.errors import InputError
@@ -51,7 +52,7 @@ class CameraIntrinsics:
     def __post_init__(self) -> None:
         for name in ("fx_px", "fy_px", "cx_px", "cy_px"):
             value = getattr(self, name)
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
             least = 0.0 if name.startswith("f") else -math.inf
             if not is_number or not least < value < math.inf:
                 above = " above 0" if name.startswith("f") else ""
@@ -60,6 +61,8 @@ class CameraIntrinsics:
                     expected=f"a number of pixels{above}",
                     where=_WHERE,
                 )
+            if not isinstance(value, (int, float)):  # such as NumPy's float32
+                object.__setattr__(self, name, float(value))
 
     @classmethod
     def from_matrix(cls, matrix: Any) -> CameraIntrinsics:

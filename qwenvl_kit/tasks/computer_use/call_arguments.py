@@ -70,7 +70,11 @@ class CallArguments:
         if self._given.get("time") is None:
             self.warnings.append(f"{self._action} came without time; 1 second is assumed")
             return _ASSUMED_SECONDS
-        return min(max(self.number("time"), 0.0), MAX_WAIT_SECONDS)
+        asked = self.number("time")
+        seconds = min(max(asked, 0.0), MAX_WAIT_SECONDS)
+        if seconds != asked:
+            self.warnings.append(f"{self._action} for {asked:g} s is read as {seconds:g} s")
+        return seconds
 
     def keys(self) -> tuple[str, ...]:
         """The names of keys, as a list or with "+" between them."""
@@ -103,9 +107,20 @@ class CallArguments:
 
     def only_place(self) -> Point:
         """The place of a call that has one; of two it is not clear where a movement begins."""
+        expected = "one place, to which the pointer is dragged"
         if self._given.get("coordinate2") is not None:
-            raise self._bad("coordinate2", "one place, to which the pointer is dragged")
-        return self.place()
+            raise self._bad("coordinate2", expected)
+        numbers = self._numbers("coordinate")
+        if len(numbers) > 2:
+            raise self._bad("coordinate", expected)
+        return self._to_screenshot(numbers)
+
+    def tell_unread(self, *names: str) -> None:
+        """Warn of arguments that an action leaves out, such as keys that are held for a click."""
+        for name in names:
+            value = self._given.get(name)
+            if value not in (None, "", []):
+                self.warnings.append(f"{self._action} came with {name}={value!r:.60}; left out")
 
     def ends(self) -> tuple[Point, Point]:
         """The two ends of a movement, of which both may stand in the first argument."""
@@ -215,7 +230,9 @@ class ActionNames:
 
 
 def _split_keys(written: str) -> list[str]:
-    """The keys of `ctrl+shift+t` or `ctrl++`; a plus sign alone is a key."""
+    """The keys of `ctrl+shift+t` or `ctrl++`; a plus sign alone is a key, and so is a blank."""
+    if written == " " or written.endswith("+ "):
+        return [*_split_keys(written[:-1].rstrip("+")), "space"]
     text = written.strip()
     is_plus = text == "+" or text.endswith("++")
     keys = [key.strip() for key in text.split("+")]

@@ -59,8 +59,8 @@ class _Reading:
         self._text = reply.text if reply.raw_text is None else reply.raw_text
         self._written = parse_places(self._text).places
         self._mapper = PlaceMapper(reply.plan.images[0], chat.family, reply, "")
-        is_relative = chat.family.coordinates == "thousandths"
-        self._scale = PARTS / device.parts if is_relative else 1.0
+        self._is_relative = chat.family.coordinates == "thousandths"
+        self._scale = PARTS / device.parts if self._is_relative else 1.0
         self._sure: list[float] = []
 
     def action(self) -> ReadAction:
@@ -118,7 +118,10 @@ class _Reading:
         found = self._mapper.points([WrittenPlace("", scaled, *span)])
         if not found:
             raise AnswerError(
-                f"the action has the place {list(wanted)}", expected=self._mapper.warnings[-1]
+                f"the action has the place {list(wanted)}, which looks like fractions of 1",
+                expected=f"numbers in the units of the screen, up to {self._device.parts}"
+                if self._is_relative
+                else "pixels of the screen as the model saw it",
             )
         if place is not None and found[0].confidence is not None:
             self._sure.append(found[0].confidence)

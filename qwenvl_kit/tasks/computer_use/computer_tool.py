@@ -22,7 +22,7 @@ from qwenvl_kit.tasks.computer_use.actions import (
     TypeText,
     Wait,
 )
-from qwenvl_kit.tasks.computer_use.call_arguments import ActionKind, ActionNames
+from qwenvl_kit.tasks.computer_use.call_arguments import ActionKind, ActionNames, CallArguments
 
 NAME = "computer_use"
 
@@ -65,7 +65,11 @@ def offer(display: Size) -> ToolOffer:
 
 
 def _click(meaning: str, button: MouseButton, times: int = 1) -> ActionKind:
-    return ActionKind(meaning, lambda given: Click(given.optional_place(), button, times))
+    def read(given: CallArguments) -> Click:
+        given.tell_unread("keys", "text")  # keys to hold, in other tools
+        return Click(given.optional_place(), button, times)
+
+    return ActionKind(meaning, read)
 
 
 _ACTIONS: Mapping[str, ActionKind] = MappingProxyType(

@@ -13,6 +13,9 @@ _SEPARATORS = re.compile(r"['’ \u00a0\u202f]")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ].*)?")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_BEFORE_COMMA = re.compile(r"\d,\d{3}(?!\d).?", re.DOTALL)
+_AFTER_COMMA = re.compile(r",\d{3}(?!\d)")
+"""The comma between thousands, before and after a number that would be cut there."""
 _LONGEST = 100_000
 """The most characters of a text that are compared."""
 
@@ -53,8 +56,13 @@ def _holds_letters(words: str, text: str) -> bool:
     start = letters.find(wanted)
     while start >= 0:
         first, last = places[start], places[start + len(wanted) - 1]
-        cuts_before = wanted[0].isdigit() and text[first - 1 : first].isdigit()
-        cuts_after = wanted[-1].isdigit() and text[last + 1 : last + 2].isdigit()
+        before, after = text[max(0, first - 2) : first], text[last + 1 : last + 6]
+        cuts_before = wanted[0].isdigit() and (
+            before[-1:].isdigit() or bool(_BEFORE_COMMA.fullmatch(before + text[first : first + 4]))
+        )
+        cuts_after = wanted[-1].isdigit() and (
+            after[:1].isdigit() or bool(_AFTER_COMMA.match(after))
+        )
         if not cuts_before and not cuts_after:
             return True
         start = letters.find(wanted, start + 1)

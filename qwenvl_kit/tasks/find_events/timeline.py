@@ -130,7 +130,7 @@ def _joined(events: Sequence[Event], bounds: Sequence[float], slack: float) -> I
     found: list[Event] = []
     for event in events:
         words = _key(event.description)
-        before = open_events.get(words)
+        before = open_events.get(words) if words else None  # without words, nothing tells
         meets = before is not None and any(
             before.end_seconds >= bound - slack
             and before.start_seconds < bound <= event.start_seconds + slack

@@ -19,6 +19,12 @@ _BEYOND = 0.02
 """The share of a side by which a box may reach beyond a picture, as in answers with boxes."""
 
 _MAX_DEGREES = 3600.0
+_MOST_GROWTH = 2.1
+"""The most pixels of a turned picture, for each of the given one; a square has twice as many."""
+
+_ROOMY_PIXELS = 2**24
+"""The pixels that any turned picture may have, such as that of a thin strip."""
+
 _SHOWN = 120
 """The most characters of a label, and of a value in an error; the reply has all of them."""
 
@@ -95,10 +101,24 @@ def read_call(
         angle = _number("angle", call.arguments.get("angle"))
         if abs(angle) > _MAX_DEGREES:
             raise _wrong("angle", angle, "degrees, from -360 to 360")
+        _check_turned(view, angle)
         return ImageCall(ROTATE, label, view_index, None, angle, (), tuple(warnings))
     numbers = _numbers(call.arguments)
     sides, notes = _sides(numbers, view, plan)
     return ImageCall(ZOOM, label, view_index, sides, None, numbers, (*warnings, *notes))
+
+
+def _check_turned(view: View, angle_degrees: float) -> None:
+    """Refuse a turn whose white corners make a picture too large; each turn adds more of them."""
+    size = view.turned_size(angle_degrees)
+    left, top, right, bottom = view.original_bounds
+    most = max(_MOST_GROWTH * (right - left) * (bottom - top), _ROOMY_PIXELS)
+    if size.width_px * size.height_px > most:
+        raise AnswerError(
+            f"turned by {angle_degrees:g} degrees, the image has {size.width_px} x "
+            f"{size.height_px} pixels",
+            expected="a turn of the given image, or of a smaller part of it",
+        )
 
 
 def _numbers(arguments: Mapping[str, Any]) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwenvl_kit.geometry import Point
+from qwenvl_kit.geometry import Point, Size
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -118,6 +118,11 @@ class View:
         to_original = self.to_original.after(shift)
         return View(image, bounds, self.picture_index, to_original, self.original_bounds)
 
+    def turned_size(self, angle_degrees: float) -> Size:
+        """The size of this view if it is turned."""
+        x1, y1, x2, y2 = map(round, self.bounds)
+        return _turned_size(x2 - x1, y2 - y1, *_direction(angle_degrees))
+
     def turned(self, angle_degrees: float) -> View:
         """This view turned counter-clockwise, with white in the corners; nothing is cut off.
 
@@ -156,17 +161,31 @@ def _span(low: float, high: float, least: int, first: float, last: float) -> tup
     return max(start, begin), stop
 
 
+def _direction(angle_degrees: float) -> tuple[float, float]:
+    """Cosine and sine of an angle.
+
+    Those of right angles are exact: nothing is resampled, and boxes come back to the pixel.
+    """
+    quarters, rest = divmod(round(angle_degrees, 6) % 360, _RIGHT_ANGLE)
+    angle = math.radians(angle_degrees % 360)
+    return (math.cos(angle), math.sin(angle)) if rest else _RIGHT_TURNS[int(quarters) % 4]
+
+
+def _turned_size(width_px: int, height_px: int, cosine: float, sine: float) -> Size:
+    across, down = abs(cosine), abs(sine)
+    return Size(
+        width_px=math.ceil(width_px * across + height_px * down - _ROUNDING_PX),
+        height_px=math.ceil(width_px * down + height_px * across - _ROUNDING_PX),
+    )
+
+
 def _turned(image: PIL.Image.Image, angle_degrees: float) -> tuple[PIL.Image.Image, Affine]:
     """A picture turned counter-clockwise, and the map back to its pixels."""
     from PIL import Image
 
-    quarters, rest = divmod(round(angle_degrees, 6) % 360, _RIGHT_ANGLE)
-    quarter = int(quarters) % 4
-    angle = math.radians(angle_degrees % 360)
-    # Right angles have exact sines: nothing is resampled, and boxes come back to the pixel.
-    cosine, sine = (math.cos(angle), math.sin(angle)) if rest else _RIGHT_TURNS[quarter]
-    width = math.ceil(image.width * abs(cosine) + image.height * abs(sine) - _ROUNDING_PX)
-    height = math.ceil(image.width * abs(sine) + image.height * abs(cosine) - _ROUNDING_PX)
+    cosine, sine = _direction(angle_degrees)
+    size = _turned_size(image.width, image.height, cosine, sine)
+    width, height = size.width_px, size.height_px
     centre = Point(width / 2, height / 2)
     turn = Affine(a=cosine, b=-sine, d=sine, e=cosine)
     moved = turn(centre)
@@ -174,10 +193,10 @@ def _turned(image: PIL.Image.Image, angle_degrees: float) -> tuple[PIL.Image.Ima
         *(turn.a, turn.b, image.width / 2 - moved.x_px),
         *(turn.d, turn.e, image.height / 2 - moved.y_px),
     )
-    if not rest:
+    if (cosine, sine) in _RIGHT_TURNS:
         transpose = Image.Transpose
         methods = (None, transpose.ROTATE_90, transpose.ROTATE_180, transpose.ROTATE_270)
-        method = methods[quarter]
+        method = methods[_RIGHT_TURNS.index((cosine, sine))]
         return (image.copy() if method is None else image.transpose(method)), back
     data = (back.a, back.b, back.c, back.d, back.e, back.f)
     turned = image.transform(

@@ -25,6 +25,8 @@ _COMPARED = 300
 """The characters of a text that are compared."""
 
 _LEAST_CHARACTERS = 4
+_LEAST_OF_PART = 20
+"""The least characters of a text that is taken for the beginning or the end of another."""
 
 
 def half_regions(size: Size, crop: Region | None) -> tuple[Region, Region] | None:
@@ -74,12 +76,24 @@ def _is_same(one: Block, other: Block) -> bool:
     if one.box is not None and other.box is not None and one.box.overlap(other.box) > _LIKE:
         return True
     a, b = (" ".join(block.text.split()) for block in (one, other))
-    if min(len(a), len(b)) < _LEAST_CHARACTERS:
+    if min(len(a), len(b)) < _LEAST_CHARACTERS or _are_apart(one, other):
         return False
     if a.startswith(b) or b.endswith(a) or a == b:
         return True
+    is_cut_short = min(len(a), len(b)) >= _LEAST_OF_PART and (a.endswith(b) or b.startswith(a))
+    if is_cut_short:  # by the end of the upper half, or the beginning of the lower one
+        return True
     matcher = SequenceMatcher(None, a[:_COMPARED], b[:_COMPARED], autojunk=False)
     return matcher.quick_ratio() >= _LIKE and matcher.ratio() >= _LIKE
+
+
+def _are_apart(one: Block, other: Block) -> bool:
+    """True if two blocks stand at different heights of the page: forms repeat their words."""
+    if one.box is None or other.box is None:
+        return False
+    gap = max(one.box.y1_px, other.box.y1_px) - min(one.box.y2_px, other.box.y2_px)
+    heights = (box.y2_px - box.y1_px for box in (one.box, other.box))
+    return gap > min(heights)
 
 
 def _is_below(block: Block, middle: float) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _BLANK_LEVELS = 16
-"""The most by which the greys of an empty page differ, of 255."""
+"""The most by which red, green or blue of the pixels of an empty page differ, of 255."""
 
 _TURN_CONFIDENCE = 0.6
 """The confidence from which on a page is turned."""
@@ -265,9 +265,9 @@ class PageReader:
 
 
 def _is_blank(picture: PIL.Image.Image) -> bool:
-    """True if all pixels of a page have nearly the same grey."""
-    low, high = picture.convert("L").getextrema()
-    return bool(high - low <= _BLANK_LEVELS)  # type: ignore[operator]
+    """True if all pixels of a page have nearly the same colour: two may have the same grey."""
+    colours = picture.convert("RGB").getextrema()
+    return all(high - low <= _BLANK_LEVELS for low, high in colours)  # type: ignore[misc]
 
 
 def _without_loop(blocks: Sequence[Block]) -> tuple[Block, ...]:

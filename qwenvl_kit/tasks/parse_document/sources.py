@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from qwenvl_kit.media.fingerprints import identify_content
 from qwenvl_kit.media.policy import MediaPolicy
 from qwenvl_kit.messages.document_parts import DocumentPart
 from qwenvl_kit.messages.message import ImagePart
+from qwenvl_kit.options import as_budget
 from qwenvl_kit.requests import Media
 from qwenvl_kit.tasks.shown_pages import shown_pages
 
@@ -98,6 +99,8 @@ def identify_pages(pages: Sequence[SourcePage], policy: MediaPolicy) -> str:
     if isinstance(first, DocumentPage):
         document = first.document
         facts: Any = [identify_content(DocumentPart(document.source), policy), document.dpi]
+        if (budget := pages[0].part.budget) is not None:
+            facts.append(asdict(as_budget(budget)))
     else:
         facts = [identify_content(page.part, policy) for page in pages]
     return fingerprint(facts)

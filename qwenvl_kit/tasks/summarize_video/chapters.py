@@ -89,7 +89,8 @@ def find_chapters(
     found = timeline_of(segments, planner.footage, counts_from_film=from_film)
     missing = [f"chapters: {warning}" for warning in window_warnings(segments)]
     corrected = [f"chapters: {warning}" for warning in found.warnings]
-    return Chapters(_without_overlap(found.events), (*missing, *corrected))
+    lasting = _up_to_the_next(found.events, times[-1])
+    return Chapters(_without_overlap(lasting), (*missing, *corrected))
 
 
 def knows_times(chat: VisionChat) -> bool:
@@ -123,6 +124,17 @@ def _own_chapters(part: VideoPart, policy: MediaPolicy) -> tuple[Chapter, ...]:
     ordered = sorted(mark for mark in marks if mark[1] > 0 and mark[1] >= mark[0])
     return tuple(
         Chapter(max(0.0, start), end, " ".join(title.split())) for start, end, title in ordered
+    )
+
+
+def _up_to_the_next(events: Sequence[Event], film_ends: float) -> tuple[Event, ...]:
+    """The events; one that is written with its beginning alone (`0:05 Intro`) lasts to the next."""
+    following = [*(event.start_seconds for event in events[1:]), film_ends]
+    return tuple(
+        replace(event, end_seconds=max(end, event.end_seconds))
+        if not event.duration_seconds
+        else event
+        for event, end in zip(events, following)
     )
 
 
