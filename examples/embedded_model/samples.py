@@ -390,15 +390,20 @@ def make_sample(
 ) -> Sample:
     """A sample of `kind` on `grid`, or on a given canvas."""
     canvas = canvas or canvas_for(rng, grid, most=1.4 if kind == "video" else 2.2)
-    if kind in DRAWN:
-        sample = DRAWN[kind](rng, canvas, options)
-    else:
-        sample = _printed(rng, canvas, options, kind)
+    sample = _drawn(rng, kind, canvas, options)
+    while not (sample.questions or sample.script):  # a small picture may show nothing to ask about
+        sample = _drawn(rng, kind, canvas, options)
     if not sample.script and rng.random() < options.outliers:
         return unknowable(rng, sample, canvas, options)
     if sample.questions and not sample.system and rng.random() < ABSENT:
         sample.questions.append(_absent(rng, sample, rng.choice(options.tongues)))
     return sample
+
+
+def _drawn(rng: random.Random, kind: str, canvas: Canvas, options: Options) -> Sample:
+    if kind in DRAWN:
+        return DRAWN[kind](rng, canvas, options)
+    return _printed(rng, canvas, options, kind)
 
 
 def _absent(rng: random.Random, sample: Sample, tongue: Tongue) -> Question:

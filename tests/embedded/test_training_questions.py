@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ import torch
 if not hasattr(torch.optim, "Muon"):
     pytest.skip("the training program needs torch >= 2.9", allow_module_level=True)
 
-from examples.embedded_model.drawing.canvas import Grid, canvas_for, draw_grid
+from examples.embedded_model import samples
+from examples.embedded_model.drawing.canvas import Canvas, Grid, canvas_for, draw_grid
 from examples.embedded_model.drawing.documents import make_document
 from examples.embedded_model.drawing.pairs import make_pair
 from examples.embedded_model.drawing.palette import HELD_OUT_PAIRS
@@ -26,7 +28,14 @@ from examples.embedded_model.questions.chinese import COLOURS, SHAPES
 from examples.embedded_model.questions.choices import print_choices, scene_choices
 from examples.embedded_model.questions.places import shape_places
 from examples.embedded_model.questions.relations import is_inside, relation_questions
-from examples.embedded_model.samples import HELD_OUT_TONGUES, KINDS, TONGUES, Options, make_sample
+from examples.embedded_model.samples import (
+    HELD_OUT_TONGUES,
+    KINDS,
+    TONGUES,
+    Options,
+    Sample,
+    make_sample,
+)
 from examples.embedded_model.tokenizer import build_tokenizer
 
 ENGLISH, CHINESE = TONGUES
@@ -174,3 +183,20 @@ def test_what_cannot_be_seen_is_answered_so_in_the_language_of_the_question(kind
                 told.add(each.answer)
                 assert each.answer == (ENGLISH if each.text.isascii() else CHINESE).unknown
     assert told == {ENGLISH.unknown, CHINESE.unknown}
+
+
+def test_each_sample_has_something_to_ask_however_little_its_picture_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw, drawn = samples.DRAWN["screen"], []
+
+    def with_nothing_first(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
+        sample = draw(rng, canvas, options)
+        drawn.append(sample)
+        return replace(sample, questions=[]) if len(drawn) < 3 else sample
+
+    monkeypatch.setitem(samples.DRAWN, "screen", with_nothing_first)
+    rng = random.Random(0)
+    sample = make_sample(rng, "screen", draw_grid(rng, (20, 40), 0.1), Options(small_fonts=True))
+    assert sample.questions
+    assert len(drawn) == 3
