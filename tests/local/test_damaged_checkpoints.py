@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenvl_kit import Sampling, VisionChat, inspect
-from qwenvl_kit.backends.local import backend
+from qwenvl_kit.backends.local import engine_backend
 from qwenvl_kit.backends.local.loading import network, validation
 from qwenvl_kit.checkpoints.settings import read_settings
 from qwenvl_kit.checkpoints.sources import find_checkpoint
@@ -310,7 +310,7 @@ def test_a_refusal_while_loading_leaves_no_model_in_memory(copy: Path, damage: s
     def count() -> tuple[int, int]:
         gc.collect()
         models = [thing for thing in gc.get_objects() if issubclass(type(thing), PreTrainedModel)]
-        return len(models), len(backend._BACKENDS)
+        return len(models), len(engine_backend._BACKENDS)
 
     before = count()
     if damage == "weights":
