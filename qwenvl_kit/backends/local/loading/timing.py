@@ -6,17 +6,17 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-_NUM_ROUNDS = 4
 
-
-def shortest_ms(computations: Sequence[Callable[[], object]]) -> list[float]:
+def shortest_ms(
+    computations: Sequence[Callable[[], object]], *, num_rounds: int = 4
+) -> list[float]:
     """Return the shortest times of some computations that take turns, in milliseconds.
 
     The first round does not count, as kernels are chosen in it. Another program beside this one can
     only make a time longer, so that the shortest is the best estimate.
     """
     shortest = [math.inf] * len(computations)
-    for number in range(1 + _NUM_ROUNDS):
+    for number in range(1 + num_rounds):
         for at, compute in enumerate(computations):
             begun = time.perf_counter()
             compute()
