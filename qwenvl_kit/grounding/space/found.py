@@ -24,7 +24,7 @@ class Boxes3D(Places[Box3D]):
         places: the boxes, in metres and degrees.
         camera: the camera by which they are drawn; `camera.source` tells where it comes from.
         reply: the reply that they were read from.
-        warnings: what was not understood in it, or changed.
+        warnings: sentences about what was not understood in it, or changed.
         image_size: the size of the upright original.
         source: the picture.
         policy: the media policy by which it is opened again, to draw.
