@@ -20,10 +20,10 @@ from qwenvl_kit.messages.tool_parts import ToolCall, ToolOffer
 Turn: TypeAlias = dict[str, Any]
 Hide: TypeAlias = Callable[[str], str]
 
-_DEFAULT_SYSTEM = "You are a helpful assistant."
+DEFAULT_SYSTEM = "You are a helpful assistant."
 """The system message that the templates of Qwen2-VL and Qwen2.5-VL write if none is given."""
 
-_TOOLS = """# Tools
+TOOLS = """# Tools
 
 You may call one or more functions to assist with the user query.
 
@@ -94,12 +94,12 @@ def write_out(turns: Sequence[Turn], tools: Sequence[Any]) -> list[Turn]:
 
 
 def _with_tools(turns: list[Turn], tools: Sequence[Any]) -> list[Turn]:
-    described = _TOOLS.format(
+    described = TOOLS.format(
         tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
     )
     has_system = bool(turns) and turns[0]["role"] == "system"
     before = turns[0]["content"] if has_system else []
-    text = "".join(item["text"] for item in before) or _DEFAULT_SYSTEM
+    text = "".join(item["text"] for item in before) or DEFAULT_SYSTEM
     system = {"role": "system", "content": [_text(f"{text}\n\n{described}")]}
     return [system, *turns[has_system:]]
 

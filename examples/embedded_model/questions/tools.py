@@ -15,30 +15,15 @@ from qwenvl_kit import VisionChat
 from qwenvl_kit.backends.scripted import ScriptedBackend
 from qwenvl_kit.messages.message import TextPart
 from qwenvl_kit.messages.tool_parts import ToolOffer
+from qwenvl_kit.prompts.tool_template import DEFAULT_SYSTEM, TOOLS
 from qwenvl_kit.tasks import next_action
+from qwenvl_kit.tasks.image_tools.offers import ZOOM, offer
 
 from ..drawing.canvas import Canvas
 from ..drawing.screens import Screen
 from .answers import Question
 from .places import PARTS, STEP, WHERE_TO_LOOK, grounded
 from .tongue import Tongue
-
-DEFAULT_SYSTEM = "You are a helpful assistant."
-TOOLS = """# Tools
-
-You may call one or more functions to assist with the user query.
-
-You are provided with function signatures within <tools></tools> XML tags:
-<tools>
-{tools}
-</tools>
-
-For each function call, return a json object with function name and arguments within \
-<tool_call></tool_call> XML tags:
-<tool_call>
-{{"name": <function-name>, "arguments": <args-json-object>}}
-</tool_call>"""
-"""The text of Qwen3-VL's chat template, which the package writes for templates without tools."""
 
 
 def _function(name: str, about: str, properties: Mapping[str, tuple[str, str]]) -> str:
@@ -65,40 +50,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "find_customer": _function(
             "find_customer", "Find a customer.", {"name": ("string", "the name of the customer.")}
         ),
-        "image_zoom_in_tool": json.dumps(
-            {
-                "type": "function",
-                "function": {
-                    "name": "image_zoom_in_tool",
-                    "description": "Zoom in on a specific region of an image by cropping it based "
-                    "on a bounding box (bbox) and an optional object label",
-                    "parameters": {
-                        "type": "object",
-                        "properties": {
-                            "bbox_2d": {
-                                "type": "array",
-                                "items": {"type": "number"},
-                                "minItems": 4,
-                                "maxItems": 4,
-                                "description": "The bounding box of the region to zoom in, as "
-                                "[x1, y1, x2, y2], where (x1, y1) is the top-left corner and "
-                                "(x2, y2) is the bottom-right corner",
-                            },
-                            "label": {
-                                "type": "string",
-                                "description": "The name or label of the object in the specified "
-                                "bounding box",
-                            },
-                            "img_idx": {
-                                "type": "number",
-                                "description": "The index of the zoomed-in image (starting from 0)",
-                            },
-                        },
-                        "required": ["bbox_2d", "label", "img_idx"],
-                    },
-                },
-            }
-        ),
+        ZOOM: offer(["zoom"]).tools[0],
     }
 )
 """Functions for documents, and the zoom tool of Qwen-Agent (`image_zoom_in_qwen3vl.py`)."""
