@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .drawing.canvas import Grid, Pixels, to_grid
-from .pointing import Glances, glances
+from .pointing import Corners, Glances, Shown, glances, mentions
 from .questions.answers import Question
 from .questions.places import COORDINATES, PARTS, STEP
 from .questions.system import system_message
@@ -40,7 +41,7 @@ WEIGHTS = {
     "translate_zh": 1.2, "price": 1.6, "locate": 1.8, "locate_all": 1.6, "locate_absent": 0.4,
     "locate_word": 1.8, "locate_field": 1.4, "extract": 1.8, "extract_items": 1.2,
     "translate_pairs": 0.9, "choose": 0.5, "claim": 1.6,
-    "cannot_tell": 0.5, "next_action": 1.0, "locate_button": 1.0,
+    "cannot_tell": 0.5, "when": 1.4, "next_action": 1.0, "locate_button": 1.0,
     "locate_json": 0.8, "locate_points": 0.7, "markdown": 0.9, "markdown_places": 1.2, "table": 0.8,
 }  # fmt: skip
 
@@ -86,6 +87,7 @@ class _Row:
     targets: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     where: list[int] = field(default_factory=list)
+    glances: list[tuple[int, Corners]] = field(default_factory=list)
     next_position: int = 0
 
     def text(self, ids: list[int], segment: int, answer: bool = False) -> None:
@@ -117,6 +119,10 @@ class _Row:
         self.next_position += max(grid.rows, grid.columns)
 
 
+MOST_GLANCES = 16
+"""Of a row: names and words whose places are taught, so that long texts do not cost more."""
+
+
 class Batcher:
     """Builds batches with one tokenizer."""
 
@@ -133,6 +139,8 @@ class Batcher:
         steps = range(0, PARTS + 1, STEP)
         self.firsts = {vocabulary[f"{mark}{at}"]: at for mark in "[(" for at in steps}
         self.others = {vocabulary[f",Ġ{at}"]: at for at in steps}
+        # A token is spelled with one character a byte; the added ones are ASCII.
+        self.bytes = {at: len(token) for token, at in vocabulary.items()}
         mean = torch.tensor(MEAN).view(3, 1) * 255
         self.mean, self.deviation = mean, torch.tensor(STD).view(3, 1) * 255
 
@@ -201,11 +209,35 @@ class Batcher:
             for turn, question in enumerate(turns):
                 if turn:
                     row.text(self.encode("\n<|im_start|>user\n"), segment)
-                text = [] if before else self.encode(question.text)
-                row.text(text + ask, segment)
+                if not before:
+                    row.glances += self._named(row, question.text, sample.shown)
+                    row.text(self.encode(question.text), segment)
+                row.text(ask, segment)
+                row.glances += self._read(row, question.answer, sample.shown)
                 row.text(self.written(question.answer), segment, answer=True)
                 tasks.append((segment, question.task))
         return row, tasks
+
+    def _named(self, row: _Row, text: str, shown: list[Shown]) -> Iterator[tuple[int, Corners]]:
+        """The last token of each name in a question that is about to be appended."""
+        ends = self._ends(text, self.encode(text))
+        for mention in mentions(text, shown):
+            at = next(i for i, end in enumerate(ends) if end >= mention.end)
+            yield len(row.ids) + at, mention.shown.corners
+
+    def _read(self, row: _Row, answer: str, shown: list[Shown]) -> Iterator[tuple[int, Corners]]:
+        """Positions before each token of the names in an answer that is about to be appended."""
+        ends = self._ends(answer, self.written(answer))
+        for mention in mentions(answer, shown):
+            for at, (start, end) in enumerate(pairwise([0, *ends])):
+                if start < mention.end and mention.start < end:
+                    yield len(row.ids) + at - 1, mention.part(start, end)
+
+    def _ends(self, text: str, ids: list[int]) -> list[int]:
+        """Where each token ends, in characters of the text."""
+        characters = [at for at, letter in enumerate(text, 1) for _ in letter.encode()]
+        lengths = accumulate(self.bytes[token] for token in ids)
+        return [characters[min(end, len(characters)) - 1] if characters else 0 for end in lengths]
 
     def _scripted(self, sample: Sample) -> tuple[_Row, list[tuple[int, str]]]:
         """The sequence of a conversation that has its own course, all of it one branch."""
@@ -273,7 +305,7 @@ class Batcher:
             (index, *box)
             for index, (row, sample) in enumerate(zip(rows, samples, strict=True))
             if not sample.unknown
-            for box in self._boxes(row)
+            for box in (*self._boxes(row), *_some(rng, row.glances))
         ]
         return Batch(
             first.kind,
@@ -288,7 +320,7 @@ class Batcher:
             tasks,
         )
 
-    def _boxes(self, row: _Row) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
+    def _boxes(self, row: _Row) -> Iterator[tuple[int, Corners]]:
         """Positions before each coordinate of an answer, with the box that it is one of."""
         at = [i for i, token in enumerate(row.targets) if token in self.coordinates]
         for four in zip(*[iter(at)] * 4, strict=True):
@@ -319,3 +351,7 @@ class Batcher:
             targets[i, :end] = torch.tensor(row.targets)
             weights[i, :end] = torch.tensor(row.weights)
         return ids, positions, segments, targets, weights
+
+
+def _some(rng: random.Random, found: list[tuple[int, Corners]]) -> list[tuple[int, Corners]]:
+    return rng.sample(found, min(MOST_GLANCES, len(found)))

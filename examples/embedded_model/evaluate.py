@@ -47,6 +47,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("whether two pictures are the same", ("same",), 0.95),
     ("what happens in a video", ("video",), 0.90),
     ("direction of motion in a video", ("direction",), 0.95),
+    ("second of an event in a video", ("when",), 0.9),
     ("kind of document", ("kind",), 0.99),
     ("what a print is", ("describe_print",), None),
     ("date", ("date", "page_date"), 0.95),

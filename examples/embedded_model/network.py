@@ -132,7 +132,8 @@ class Looking:
     """N positions that write coordinates, and what the placing layer does there once it has run.
 
     `where` [B, V] says where the visual tokens of each row stand; `seen` [N, heads, V] is how much
-    the positions attend to them, and `shown` [B, V, width] what these hold by then.
+    the positions attend to them, `shown` [B, V, width] what these hold by then, and `told`
+    [N, width] what the positions hold once they have looked.
     """
 
     rows: Tensor
@@ -140,6 +141,7 @@ class Looking:
     where: Tensor
     seen: Tensor | None = None
     shown: Tensor | None = None
+    told: Tensor | None = None
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -286,6 +288,9 @@ class Network(nn.Module):
                 rows = torch.arange(x.shape[0]).unsqueeze(1)
                 looking.shown = self.norm(layer.input_layernorm, x[rows, looking.where])
             x = self.text_block(layer, x, rotation, bias)
+            if looking is not None and index == PLACING_LAYER:
+                after = language.layers[index + 1].input_layernorm
+                looking.told = self.norm(after, x[looking.rows, looking.positions])
         return self.norm(language.norm, x)
 
     def attention(

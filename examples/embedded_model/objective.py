@@ -10,15 +10,17 @@ from .batches import IGNORED, Batch
 from .drawing.palette import SHAPES
 from .drawing.typeset import SLOTS
 from .network import Looking, Network, branch_bias
-from .pointing import glance_loss
+from .pointing import TENTHS, glance_loss
 from .samples import UNKNOWN
 
 # Most character slots are empty; full weight on them would drown the characters.
 EMPTY_SLOT = 0.15
-# Of the loss of where the model looks while it writes a box.
-GLANCE_SHARE = 0.15
-# And of the loss of where each cell says that the box is which it is part of.
+# Of the loss of where the model looks while it reads a name, and writes a box or what is printed.
+GLANCE_SHARE = 0.25
+# And of the loss of where each cell says that the box is which it is part of, and of where a
+# position says that what it looks at is.
 PLACE_SHARE = 0.3
+TOLD_SHARE = 0.2
 Score = tuple[str, bool]
 
 
@@ -60,7 +62,7 @@ def _place_loss(network: Network, shown: Tensor, batch: Batch) -> Tensor:
     rows, columns = batch.grid.rows, batch.grid.columns
     at = torch.arange(rows * columns)
     middle = torch.stack([at % columns, at // columns] * 2, -1) + 0.5
-    wanted = (batch.edges + middle) / torch.tensor([columns, rows] * 2) * 10
+    wanted = (batch.edges + middle) / torch.tensor([columns, rows] * 2) * TENTHS
     there = ~batch.edges[..., 0].isnan()
     if not there.any():
         return found.sum() * 0.0
@@ -104,8 +106,10 @@ def answer_loss(network: Network, batch: Batch, visual: Tensor) -> tuple[Tensor,
     wrong[wanted] = logits.argmax(-1) != targets
     loss = (losses * weights).sum() / weights.sum()
     if looking is not None and looking.seen is not None and looking.shown is not None:
-        if len(glances):
+        if len(glances) and looking.told is not None:
             loss = loss + GLANCE_SHARE * glance_loss(looking.seen, glances)
+            told = network.linear(network.dense["places"], looking.told).float()
+            loss = loss + TOLD_SHARE * F.smooth_l1_loss(told, glances.corners, beta=0.1)
         loss = loss + PLACE_SHARE * _place_loss(network, looking.shown, batch)
     return loss, _scores(batch, wrong)
 

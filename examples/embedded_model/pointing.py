@@ -1,13 +1,15 @@
-"""Where the model should look while it writes a box: which cells each coordinate is read from.
+"""Where the model should look: at what a box, a name or a printed word of its text is read from.
 
 Left to the loss of the answers alone, the language model takes the place of one shape and the
-width of another for long: it has to find the colour and the kind it is asked for in one cell. Here
-the cells are known, so two heads of one layer are shown them.
+width of another for long: it has to find the colour and the kind it is asked for in one cell. So
+with the two names of a question about a relation, and with the letters of a long text. Here the
+cells are known, so two heads of one layer are shown them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,27 +17,114 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .drawing.canvas import Grid
+from .drawing.boxes import Box
+from .drawing.canvas import Canvas, Grid
+from .drawing.shapes import Shape, extent
+from .drawing.typeset import Word
 from .questions.places import PARTS
+from .questions.tongue import Tongue
 
+TENTHS = 10
+"""The unit of places that hidden states are asked for: between 0 and 10, as they are."""
 LEAST_SHARE = 0.25
 """Of the cell that a box covers most, for a cell to count as one of its own."""
 
 
 @dataclass(frozen=True)
 class Glances:
-    """Positions that write a coordinate, and the cells to look at: `cells` is [N, V] of 0 and 1."""
+    """Positions of names and before coordinates and letters, and what they are to look at.
+
+    `cells` is [N, V] of 0 and 1, `corners` [N, 4] in tenths of the picture's sides.
+    """
 
     rows: Tensor
     positions: Tensor
     cells: Tensor
+    corners: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def to(self, device: str) -> Glances:
         """The same on a device."""
-        return Glances(self.rows.to(device), self.positions.to(device), self.cells.to(device))
+        return Glances(*(each.to(device) for each in vars(self).values()))
+
+
+Corners = tuple[int, int, int, int]
+"""Left, top, right, bottom, in thousandths of the picture's sides."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture shows under a name; the letters of a `printed` one share its width."""
+
+    name: str
+    corners: Corners
+    printed: bool = False
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name in a text, from character `start` to `end`, and what is shown under it."""
+
+    start: int
+    end: int
+    shown: Shown
+
+    def part(self, start: int, end: int) -> Corners:
+        """The corners of what the characters from `start` to `end` of the text stand for."""
+        left, top, right, bottom = self.shown.corners
+        if not self.shown.printed:
+            return self.shown.corners
+        step = (right - left) / (self.end - self.start)
+        first, last = (min(max(at, self.start), self.end) - self.start for at in (start, end))
+        return round(left + first * step), top, round(left + last * step), bottom
+
+
+def shown_shapes(canvas: Canvas, shapes: Sequence[Shape], tongues: Sequence[Tongue]) -> list[Shown]:
+    """Shapes, each under its name, its kind and its colour in every language."""
+    found = []
+    for shape in shapes:
+        corners = _corners(canvas, extent(shape))
+        for tongue in tongues:
+            names = tongue.named(shape), tongue.shape(shape.kind), tongue.colour(shape.colour)
+            found += [Shown(name, corners) for name in names]
+    return found
+
+
+def shown_words(canvas: Canvas, words: Sequence[Word]) -> list[Shown]:
+    """Printed words, in reading order."""
+    return [Shown(word.text, _corners(canvas, word.box), printed=True) for word in words]
+
+
+def _corners(canvas: Canvas, box: Box) -> Corners:
+    wide, high = PARTS / canvas.width, PARTS / canvas.height
+    left, top = round(box.left * wide), round(box.top * high)
+    return left, top, max(round(box.right * wide), left + 1), max(round(box.bottom * high), top + 1)
+
+
+def mentions(text: str, shown: Sequence[Shown]) -> Iterator[Mention]:
+    """The names that stand in a text as often as in the picture: they are the same, in order.
+
+    Long names come first, and what is part of one is not looked for again: a red circle and a
+    blue circle are two things, and each is mentioned once.
+    """
+    there: dict[str, list[Shown]] = {}
+    for each in shown:
+        there.setdefault(each.name.casefold(), []).append(each)
+    free = text.casefold()
+    if len(free) != len(text):
+        return
+    for name in sorted(there, key=len, reverse=True):
+        # A name within Chinese needs no space around it; a number within a number is another.
+        edge = r"[^\W\u4e00-\u9fff]"
+        pattern = rf"(?<!{edge}){re.escape(name)}(?!{edge})" if name.isascii() else re.escape(name)
+        places = list(re.finditer(pattern, free))
+        if not places or len(places) != len(there[name]):
+            continue
+        for place, each in zip(places, there[name], strict=True):
+            yield Mention(*place.span(), each)
+            free = free[: place.start()] + "\0" * len(name) + free[place.end() :]
 
 
 def covered(box: Sequence[int], grid: Grid) -> NDArray[np.bool_]:
@@ -56,13 +145,14 @@ def _shares(low: int, high: int, count: int) -> NDArray[np.float64]:
     return shares
 
 
-def glances(boxes: Sequence[tuple[int, int, tuple[int, int, int, int]]], grid: Grid) -> Glances:
-    """Of (row, position, box) for each coordinate that is written."""
+def glances(boxes: Sequence[tuple[int, int, Corners]], grid: Grid) -> Glances:
+    """Of (row, position, box) for each coordinate or name."""
     cells = [covered(box, grid) for _, _, box in boxes]
     return Glances(
         torch.tensor([row for row, _, _ in boxes], dtype=torch.long),
         torch.tensor([position for _, position, _ in boxes], dtype=torch.long),
         torch.from_numpy(np.stack(cells) if cells else np.zeros((0, grid.cells), np.bool_)),
+        torch.tensor([corners for _, _, corners in boxes]).view(-1, 4) * TENTHS / PARTS,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from .drawing.scenes import Scene, by_size, label_cells, make_scene, make_style,
 from .drawing.screens import make_screen
 from .drawing.shapes import extent
 from .drawing.typeset import CHARACTERS, SLOTS, Print, cell_characters, choose_face
+from .pointing import Shown, shown_shapes, shown_words
 from .questions import wordings, wordings_zh
 from .questions.answers import (
     Question,
@@ -123,7 +124,7 @@ class Sample:
 
     `edges` are of every cell too: how far those of the shape or word in it are. `system` is the
     system message that all questions need; a `script` stands for questions where a conversation
-    has its own course.
+    has its own course. `shown` are the names of what a single picture shows.
     """
 
     kind: str
@@ -135,6 +136,7 @@ class Sample:
     unknown: bool = False
     system: str = ""
     script: tuple[Turn, ...] = ()
+    shown: list[Shown] = field(default_factory=list)
 
     @property
     def is_video(self) -> bool:
@@ -165,8 +167,7 @@ def _scene(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
             *scene_choices(rng, scene, tongue, held_out),
         )
     ]
-    labels, edges = [label_cells(scene)], [_scene_edges(scene)]
-    return Sample("scene", canvas.grid, [picture], questions, labels, edges)
+    return _single(scene, "scene", picture, questions)
 
 
 def _relations(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
@@ -178,8 +179,14 @@ def _relations(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
         for tongue in options.tongues
         for question in relation_questions(rng, scene, tongue)
     ]
+    return _single(scene, "relations", picture, questions)
+
+
+def _single(scene: Scene, kind: str, picture: Image.Image, questions: list[Question]) -> Sample:
+    """The sample of one picture of shapes."""
+    shown = shown_shapes(scene.canvas, scene.shapes, TONGUES)
     labels, edges = [label_cells(scene)], [_scene_edges(scene)]
-    return Sample("relations", canvas.grid, [picture], questions, labels, edges)
+    return Sample(kind, scene.canvas.grid, [picture], questions, labels, edges, shown=shown)
 
 
 def _scene_edges(scene: Scene) -> Edges:
@@ -198,7 +205,8 @@ def _compare(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
 
 def _video(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     motion = make_motion(rng, canvas, options.frames, options.held_out_pairs)
-    style = make_style(rng, [shape.ink for shape in motion.frames[-1].shapes], canvas)
+    shapes = (motion.shape, *(shape for frame in motion.frames for shape in frame.shapes))
+    style = make_style(rng, sorted({shape.ink for shape in shapes}), canvas)
     seed, strength = rng.getrandbits(32), options.damage
     # The same damage on every frame: one camera, one encoder.
     frames = [damage(random.Random(seed), render(f, style), strength) for f in motion.frames]
@@ -244,8 +252,10 @@ def _print(
         )
     ]
     picture = damage(rng, printed.picture, options.damage)
-    edges = edge_labels(canvas, [word.box for line in printed.lines for word in line.words])
-    sample = Sample(kind, canvas.grid, [picture], questions, [printed.labels], [edges])
+    words = [word for line in printed.lines for word in line.words]
+    edges = edge_labels(canvas, [word.box for word in words])
+    shown = shown_words(canvas, words)
+    sample = Sample(kind, canvas.grid, [picture], questions, [printed.labels], [edges], shown=shown)
     return sample, document, printed
 
 
@@ -261,9 +271,10 @@ def _page(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
         for question in page_questions(rng, page, printed, canvas, tongue)
     ]
     picture = damage(rng, printed.picture, options.damage)
-    edges = edge_labels(canvas, [word.box for line in printed.lines() for word in line.words])
-    labels = cell_characters(canvas, printed.texts)
-    return Sample("page", canvas.grid, [picture], questions, [labels], [edges])
+    words = [word for line in printed.lines() for word in line.words]
+    edges = edge_labels(canvas, [word.box for word in words])
+    labels, shown = cell_characters(canvas, printed.texts), shown_words(canvas, words)
+    return Sample("page", canvas.grid, [picture], questions, [labels], [edges], shown=shown)
 
 
 def _screen(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
@@ -376,7 +387,7 @@ DRAWN: dict[str, Callable[[random.Random, Canvas, Options], Sample]] = {
 FREE = (
     "describe", "colour", "shape", "relation", "read", "compare", "video", "direction", "kind",
     "total", "tax", "date", "quantity", "number", "name", "translate", "price", "which", "page",
-    "markdown", "zoomed",
+    "markdown", "when", "zoomed",
 )  # fmt: skip
 """Beginnings of the tasks whose answer may be that it cannot be told: no form is asked for."""
 ABSENT = 0.12

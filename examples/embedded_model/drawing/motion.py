@@ -1,4 +1,4 @@
-"""Videos of one shape that moves, grows, shrinks or stays, sometimes beside a still one."""
+"""Videos of one shape that moves, grows, shrinks, stays, comes or goes, some beside a still one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from .scenes import Scene, choose_pairs
 from .shapes import Shape, vary
 
 DIRECTIONS = ("right", "left", "up", "down")
-MOTIONS = (*DIRECTIONS, *DIRECTIONS, "still", "grow", "shrink")
+EVENTS = ("appear", "disappear")
+MOTIONS = (*DIRECTIONS, *DIRECTIONS, "still", "grow", "shrink", *EVENTS, *EVENTS)
+FRAMES_A_SECOND = 2
+"""What the package samples, and what this model sees as one moment."""
 
 
 @dataclass
 class Motion:
-    """The frames of a video and what happens in it."""
+    """The frames of a video and what happens in it, an event at so many seconds from its start."""
 
     what: str
     shape: Shape
     frames: list[Scene]
+    at: int | None = None
 
 
 def _span(rng: random.Random, side: float, room: float, sign: int) -> tuple[float, float]:
@@ -48,7 +52,7 @@ def _sizes(rng: random.Random, canvas: Canvas, what: str) -> tuple[float, float]
 
 def make_motion(rng: random.Random, canvas: Canvas, count: int, held_out: bool = False) -> Motion:
     """A video of `count` frames."""
-    what = rng.choice(MOTIONS)
+    what = rng.choice(MOTIONS if count >= 2 * FRAMES_A_SECOND else MOTIONS[: -2 * len(EVENTS)])
     pairs = choose_pairs(rng, 2, held_out, True)
     rng.shuffle(pairs)
     start, end = _sizes(rng, canvas, what)
@@ -64,9 +68,19 @@ def make_motion(rng: random.Random, canvas: Canvas, count: int, held_out: bool =
     frames = [
         Scene(canvas, [shape.moved(_at(xs, t), _at(ys, t), _at((start, end), t))]) for t in shares
     ]
-    if what != "still" and rng.random() < 0.12:
+    at = _let_happen(rng, frames, what) if what in EVENTS else None
+    if what != "still" and rng.random() < (0.5 if what in EVENTS else 0.12):
         _add_bystander(rng, frames, Shape(*pairs[1], 0, 0, start, ink(rng, pairs[1][0])))
-    return Motion(what, shape, frames)
+    return Motion(what, shape, frames, at)
+
+
+def _let_happen(rng: random.Random, frames: list[Scene], what: str) -> int:
+    """Takes the shape out of the frames before, or after, some full second."""
+    at = rng.randrange(1, len(frames) // FRAMES_A_SECOND)
+    first = at * FRAMES_A_SECOND
+    for frame in frames[:first] if what == "appear" else frames[first:]:
+        frame.shapes.clear()
+    return at
 
 
 def _at(ends: tuple[float, float], share: float) -> float:

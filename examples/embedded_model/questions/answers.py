@@ -95,11 +95,14 @@ def change_questions(rng: random.Random, change: Change, tongue: Tongue) -> list
 
 
 def motion_questions(rng: random.Random, motion: Motion, tongue: Tongue) -> list[Question]:
-    """What happens, and for a movement which way."""
+    """What happens, and for a movement which way, for an event when."""
     found = [Question("video", tongue.ask(rng, "video"), tongue.moves(motion))]
+    shape = motion.shape
+    names = {"kind": tongue.shape(shape.kind), "colour": tongue.colour(shape.colour)}
+    if motion.at is not None:
+        question = tongue.ask(rng, motion.what, **names)
+        found.append(Question("when", question, tongue.when(motion.at)))
     if motion.what in DIRECTIONS:
-        shape = motion.shape
-        names = {"kind": tongue.shape(shape.kind), "colour": tongue.colour(shape.colour)}
         question = tongue.ask(rng, "direction", **names)
         found.append(Question("direction", question, tongue.towards(motion.what)))
     return found

@@ -94,12 +94,21 @@ class _Chinese(Tongue):
         return f"{name}消失了。" if change.what == "gone" else f"多了一个{name}。"
 
     def moves(self, motion: Motion) -> str:
-        does = {"still": "没有移动", "grow": "变大了", "shrink": "变小了"}
+        does = {
+            "still": "没有移动",
+            "grow": "变大了",
+            "shrink": "变小了",
+            "appear": "出现了",
+            "disappear": "消失了",
+        }
         what = does.get(motion.what) or f"向{DIRECTIONS[motion.what]}移动"
         return f"{self.named(motion.shape)}{what}。"
 
     def towards(self, direction: str) -> str:
         return f"向{DIRECTIONS[direction]}。"
+
+    def when(self, seconds: int) -> str:
+        return f"第{seconds}秒。"
 
     def document(self, kind: str) -> str:
         return DOCUMENTS[kind]

@@ -78,11 +78,20 @@ class _English(Tongue):
         return "Nothing changed."
 
     def moves(self, motion: Motion) -> str:
-        does = {"still": "does not move", "grow": "gets bigger", "shrink": "gets smaller"}
+        does = {
+            "still": "does not move",
+            "grow": "gets bigger",
+            "shrink": "gets smaller",
+            "appear": "appears",
+            "disappear": "disappears",
+        }
         return f"The {motion.shape.name} {does.get(motion.what, f'moves {motion.what}')}."
 
     def towards(self, direction: str) -> str:
         return self.sentence(direction)
+
+    def when(self, seconds: int) -> str:
+        return f"At second {seconds}."
 
     def document(self, kind: str) -> str:
         return kind

@@ -123,6 +123,10 @@ class Tongue(ABC):
         """The answer which way something moves."""
 
     @abstractmethod
+    def when(self, seconds: int) -> str:
+        """The answer when something happens, in seconds from the start."""
+
+    @abstractmethod
     def document(self, kind: str) -> str:
         """The name of a kind of document."""
 

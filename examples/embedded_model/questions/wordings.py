@@ -129,6 +129,18 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Which direction does the {colour} {kind} move in?", "Where is it moving?",
         "In which direction does the {colour} {kind} move?",
     ),
+    "appear": (
+        "When does the {kind} appear?", "At which second does the {kind} appear?",
+        "When does the {colour} {kind} appear?", "At which second does it appear?",
+        "After how many seconds does the {kind} appear?", "When do you first see the {kind}?",
+        "When is the {colour} {kind} first seen?", "In which second does the {colour} {kind} come?",
+    ),
+    "disappear": (
+        "When does the {kind} disappear?", "At which second does the {kind} disappear?",
+        "When does the {colour} {kind} disappear?", "At which second does it disappear?",
+        "After how many seconds does the {kind} disappear?", "When is the {kind} gone?",
+        "From when on is the {colour} {kind} gone?", "In which second does the {colour} {kind} go?",
+    ),
     "kind": (
         "What kind of document is this?", "What type of document is this?",
         "Which kind of document is this?", "What document is this?",
@@ -239,6 +251,12 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
     "same": ("Do the two images show the same?", "Is the first picture equal to the second?"),
     "video": ("What do you see in this video?", "Tell me what happens in the video."),
     "direction": ("Where does it go?", "In which direction is the {kind} moving?"),
+    "appear": (
+        "At what second does the {colour} {kind} appear?", "When does it appear in the video?",
+    ),
+    "disappear": (
+        "At what second does the {colour} {kind} disappear?", "When does it disappear?",
+    ),
     "kind": (
         "Is this an invoice, a receipt or another kind of document?",
         "Tell me the kind of this document.",
