@@ -8,12 +8,12 @@ an entry there too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-from qwenvl_kit.errors import UnknownFamilyError
+from qwenvl_kit.errors import CheckpointError, UnknownFamilyError
 from qwenvl_kit.options import Sampling
 
 VideoLayout: TypeAlias = Literal["one span", "timestamped groups"]
@@ -30,6 +30,12 @@ PlaceKind: TypeAlias = Literal["box", "point", "attributes", "outline", "path", 
 """A kind of place in an answer: a box in the picture, a point, either of them with further fields
 such as a name in two languages, an outline of several corners, points in their order, and a box in
 the space in front of the camera."""
+
+Ability: TypeAlias = Literal[
+    "html", "markdown", "point", "attributes", "outline", "path", "box in space", "image tools"
+]
+"""An ability that one checkpoint may have and its family need not: a form of a document's page, a
+kind of place, or calls of image tools."""
 
 LimitScope: TypeAlias = Literal["frame", "video"]
 """The scope of a checkpoint's pixel limits for videos: one frame, or all frames together."""
@@ -296,6 +302,37 @@ _OTHER_QWEN: tuple[tuple[str, str, str], ...] = (
     ),
 )
 """Model types that no version of the kit will run: pattern, description, and the hint."""
+
+
+def trained_for(family: Family, abilities: Iterable[str]) -> Family:
+    """Return a family with what one checkpoint of it was trained for beyond it.
+
+    Args:
+        family: the family.
+        abilities: names of abilities; a page is then asked for in the words of Qwen3-VL.
+
+    Raises:
+        CheckpointError: a name is not that of an ability.
+    """
+    names = set(abilities)
+    if unknown := sorted(names - set(get_args(Ability))):
+        raise CheckpointError(
+            f"the checkpoint says that it was trained for {unknown[0]!r}, which is no ability",
+            expected=f"some of {', '.join(get_args(Ability))}",
+        )
+    known = dict(family.document_prompts)
+    kinds: tuple[PlaceKind, ...] = get_args(PlaceKind)
+    prompts = [
+        (form, prompt)
+        for form, prompt in _QWEN3_VL.document_prompts
+        if form in names and form not in known
+    ]
+    return replace(
+        family,
+        document_prompts=(*family.document_prompts, *prompts),
+        places=family.places.union(kind for kind in kinds if kind in names),
+        calls_image_tools=family.calls_image_tools or "image tools" in names,
+    )
 
 
 def family_of(model_type: str) -> Family:

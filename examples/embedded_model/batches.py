@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .drawing.canvas import Grid, Pixels, to_grid
-from .pointing import Corners, Glances, Shown, glances, mentions
+from .pointing import Comparisons, Corners, Glances, Shown, glances, mentions
 from .questions.answers import Question
 from .questions.places import COORDINATES, PARTS, STEP
 from .questions.system import system_message
@@ -63,6 +63,7 @@ class Batch:
     labels: Tensor
     edges: Tensor
     glances: Glances
+    comparisons: Comparisons
     tasks: list[tuple[int, int, str]] = field(default_factory=list)
 
     def to(self, device: str) -> Batch:
@@ -74,7 +75,8 @@ class Batch:
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
         }
-        return replace(self, **tensors, glances=self.glances.to(device))
+        pointed = self.glances.to(device), self.comparisons.to(device)
+        return replace(self, **tensors, glances=pointed[0], comparisons=pointed[1])
 
 
 @dataclass
@@ -88,6 +90,7 @@ class _Row:
     weights: list[float] = field(default_factory=list)
     where: list[int] = field(default_factory=list)
     glances: list[tuple[int, Corners]] = field(default_factory=list)
+    comparisons: list[tuple[int, int, int]] = field(default_factory=list)
     next_position: int = 0
 
     def text(self, ids: list[int], segment: int, answer: bool = False) -> None:
@@ -209,10 +212,14 @@ class Batcher:
             for turn, question in enumerate(turns):
                 if turn:
                     row.text(self.encode("\n<|im_start|>user\n"), segment)
+                pair: list[int] = []
                 if not before:
+                    pair = self._compared(row, question)
                     row.glances += self._named(row, question.text, sample.shown)
                     row.text(self.encode(question.text), segment)
                 row.text(ask, segment)
+                if pair:
+                    row.comparisons.append((len(row.ids) - 1, pair[0], pair[1]))
                 row.glances += self._read(row, question.answer, sample.shown)
                 row.text(self.written(question.answer), segment, answer=True)
                 tasks.append((segment, question.task))
@@ -224,6 +231,16 @@ class Batcher:
         for mention in mentions(text, shown):
             at = next(i for i, end in enumerate(ends) if end >= mention.end)
             yield len(row.ids) + at, mention.shown.corners
+
+    def _compared(self, row: _Row, question: Question) -> list[int]:
+        """The last tokens of the two names that a question compares; none if one is not there."""
+        text = question.text.casefold()
+        names = [name.casefold() for name in question.pair or ()]
+        if not names or any(text.count(name) != 1 for name in names):
+            return []
+        ends = self._ends(question.text, self.encode(question.text))
+        last = [text.index(name) + len(name) for name in names]
+        return [len(row.ids) + next(i for i, end in enumerate(ends) if end >= at) for at in last]
 
     def _read(self, row: _Row, answer: str, shown: list[Shown]) -> Iterator[tuple[int, Corners]]:
         """Positions before each token of the names in an answer that is about to be appended."""
@@ -307,6 +324,12 @@ class Batcher:
             if not sample.unknown
             for box in (*self._boxes(row), *_some(rng, row.glances))
         ]
+        compared = [
+            (index, *pair)
+            for index, (row, sample) in enumerate(zip(rows, samples, strict=True))
+            if not sample.unknown
+            for pair in row.comparisons
+        ]
         return Batch(
             first.kind,
             first.grid,
@@ -317,6 +340,7 @@ class Batcher:
             torch.from_numpy(labels),
             torch.from_numpy(edges),
             glances(boxes, first.grid),
+            Comparisons.of(compared),
             tasks,
         )
 

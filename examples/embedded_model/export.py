@@ -20,6 +20,8 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from qwenvl_kit.checkpoints.settings import TRAINED_FOR
+
 from .checkpoint import load_network
 from .drawing.canvas import CELL, FRAME_CELLS, IMAGE_CELLS
 from .network import CONTEXT
@@ -27,6 +29,8 @@ from .tokenizer import SPECIAL, build_tokenizer, special_ids
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 LARGEST = 16_000_000
+ABILITIES = ("attributes", "image tools", "markdown", "point")
+"""What it is taught beyond Qwen2-VL, so that the tasks that need it are not refused."""
 
 
 def _budget(cells: tuple[int, int]) -> dict[str, int]:
@@ -70,6 +74,7 @@ def export(source: Path, folder: Path) -> None:
         max_new_tokens=128,
     )
     folder.mkdir(parents=True, exist_ok=True)
+    setattr(model.config, TRAINED_FOR, list(ABILITIES))
     model.save_pretrained(folder)
     make_processor().save_pretrained(folder)
     size = (folder / "model.safetensors").stat().st_size

@@ -28,6 +28,8 @@ SECTIONS = (4, 8, 20)
 CONTEXT = 4096
 # The layer, before the last, whose first heads are taught to look at what a box is asked of.
 PLACING_LAYER = 2
+# The next one's look at the names of two things that are compared.
+COMPARING_LAYER = 3
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,15 @@ class Looking:
     seen: Tensor | None = None
     shown: Tensor | None = None
     told: Tensor | None = None
+
+
+@dataclass
+class Comparing:
+    """N positions where answers begin, and what the comparing layer attends to: [N, heads, L]."""
+
+    rows: Tensor
+    positions: Tensor
+    seen: Tensor | None = None
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -273,20 +284,29 @@ class Network(nn.Module):
         return Rotation(angles.cos().to(self.dtype), angles.sin().to(self.dtype))
 
     def read(
-        self, embedded: Tensor, positions: Tensor, bias: Tensor, looking: Looking | None = None
+        self,
+        embedded: Tensor,
+        positions: Tensor,
+        bias: Tensor,
+        looking: Looking | None = None,
+        comparing: Comparing | None = None,
     ) -> Tensor:
         """The language model over embeddings [B, L, width]; positions are [3, B, L].
 
-        `looking` is told what the layer that places things attends to.
+        `looking` and `comparing` are told what the layers attend to that they are about.
         """
         language: Any = self.model.model.language_model
         rotation = self.text_rotation(positions)
         x = embedded
         for index, layer in enumerate(language.layers):
             if looking is not None and index == PLACING_LAYER:
-                looking.seen = self.attention(layer, x, rotation, bias, looking)
+                seen = self.attention(layer, x, rotation, bias, looking)
+                index_of = looking.where[looking.rows].unsqueeze(1).expand(-1, seen.shape[1], -1)
+                looking.seen = seen.gather(2, index_of)
                 rows = torch.arange(x.shape[0]).unsqueeze(1)
                 looking.shown = self.norm(layer.input_layernorm, x[rows, looking.where])
+            if comparing is not None and index == COMPARING_LAYER:
+                comparing.seen = self.attention(layer, x, rotation, bias, comparing)
             x = self.text_block(layer, x, rotation, bias)
             if looking is not None and index == PLACING_LAYER:
                 after = language.layers[index + 1].input_layernorm
@@ -294,10 +314,15 @@ class Network(nn.Module):
         return self.norm(language.norm, x)
 
     def attention(
-        self, layer: Any, x: Tensor, rotation: Rotation, bias: Tensor, looking: Looking
+        self,
+        layer: Any,
+        x: Tensor,
+        rotation: Rotation,
+        bias: Tensor,
+        asked_from: Looking | Comparing,
     ) -> Tensor:
-        """What `layer` attends to from some positions: [N, heads of the first key, V]."""
-        rows, positions, where = looking.rows, looking.positions, looking.where
+        """What `layer` attends to from some positions: [N, heads of the first key, L]."""
+        rows, positions = asked_from.rows, asked_from.positions
         groups = self.heads // self.key_value_heads
         normed, attention = self.norm(layer.input_layernorm, x), layer.self_attn
         head = x.shape[-1] // self.heads
@@ -308,8 +333,7 @@ class Network(nn.Module):
         cos, sin = (table[rows, 0, positions].view(-1, 1, 1, head) for table in rotation.scaled())
         query = Rotation(cos, sin)(query).squeeze(2)
         scores = (query @ key.transpose(1, 2)).float() + bias[rows, :, positions].float()
-        index = where[rows].unsqueeze(1).expand(-1, groups, -1)
-        return scores.softmax(-1).gather(2, index)
+        return scores.softmax(-1)
 
     def text_block(self, layer: Any, x: Tensor, rotation: Rotation, bias: Tensor) -> Tensor:
         """One layer of the language model."""
@@ -339,12 +363,14 @@ class Network(nn.Module):
         bias: Tensor,
         *,
         looking: Looking | None = None,
+        comparing: Comparing | None = None,
     ) -> Tensor:
         """Last hidden states; row b's visual tokens `visual[b]` stand at `where[b]`."""
         table: Tensor = self.model.model.language_model.embed_tokens.weight
         embedded = F.embedding(ids, table).to(self.dtype)
         rows = torch.arange(ids.shape[0]).unsqueeze(1)
-        return self.read(embedded.index_put((rows, where), visual), positions, bias, looking)
+        embedded = embedded.index_put((rows, where), visual)
+        return self.read(embedded, positions, bias, looking, comparing)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, in fp32; the embedding is tied."""

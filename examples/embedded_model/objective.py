@@ -9,8 +9,8 @@ from torch import Tensor
 from .batches import IGNORED, Batch
 from .drawing.palette import SHAPES
 from .drawing.typeset import SLOTS
-from .network import Looking, Network, branch_bias
-from .pointing import TENTHS, glance_loss
+from .network import Comparing, Looking, Network, branch_bias
+from .pointing import TENTHS, comparison_loss, glance_loss
 from .samples import UNKNOWN
 
 # Most character slots are empty; full weight on them would drown the characters.
@@ -21,6 +21,8 @@ GLANCE_SHARE = 0.25
 # position says that what it looks at is.
 PLACE_SHARE = 0.3
 TOLD_SHARE = 0.2
+# Of the loss of whether an answer looks at the two names that it compares.
+COMPARE_SHARE = 0.25
 Score = tuple[str, bool]
 
 
@@ -97,7 +99,17 @@ def answer_loss(network: Network, batch: Batch, visual: Tensor) -> tuple[Tensor,
     glances = batch.glances
     is_single = batch.edges.shape[0] == rows
     looking = Looking(glances.rows, glances.positions, batch.where) if is_single else None
-    hidden = network.hidden(batch.ids, tokens, batch.where, batch.positions, bias, looking=looking)
+    pairs = batch.comparisons
+    comparing = Comparing(pairs.rows, pairs.positions) if len(pairs) else None
+    hidden = network.hidden(
+        batch.ids,
+        tokens,
+        batch.where,
+        batch.positions,
+        bias,
+        looking=looking,
+        comparing=comparing,
+    )
     wanted = batch.targets[:, 1:] != IGNORED
     logits = network.logits(hidden[:, :-1][wanted])
     targets, weights = batch.targets[:, 1:][wanted], batch.weights[:, 1:][wanted]
@@ -111,6 +123,8 @@ def answer_loss(network: Network, batch: Batch, visual: Tensor) -> tuple[Tensor,
             told = network.linear(network.dense["places"], looking.told).float()
             loss = loss + TOLD_SHARE * F.smooth_l1_loss(told, glances.corners, beta=0.1)
         loss = loss + PLACE_SHARE * _place_loss(network, looking.shown, batch)
+    if comparing is not None and comparing.seen is not None:
+        loss = loss + COMPARE_SHARE * comparison_loss(comparing.seen, pairs)
     return loss, _scores(batch, wrong)
 
 

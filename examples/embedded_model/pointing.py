@@ -50,6 +50,43 @@ class Glances:
         return Glances(*(each.to(device) for each in vars(self).values()))
 
 
+@dataclass(frozen=True)
+class Comparisons:
+    """Positions from which an answer begins, and where the two names stand that it compares."""
+
+    rows: Tensor
+    positions: Tensor
+    firsts: Tensor
+    seconds: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[int, int, int, int]]) -> Comparisons:
+        """Of (row, position, first, second) for each comparison."""
+        return cls(*torch.tensor(found, dtype=torch.long).view(-1, 4).unbind(1))
+
+    def to(self, device: str) -> Comparisons:
+        """The same on a device."""
+        return Comparisons(*(each.to(device) for each in vars(self).values()))
+
+
+def comparison_loss(seen: Tensor, wanted: Comparisons) -> Tensor:
+    """Minus the logarithm of what one head gives to the first name, another to the second.
+
+    So what stands at the two comes together in one place, each in dimensions of its own, and to
+    compare them is to subtract.
+
+    Args:
+        seen: attention over all tokens, [N, heads, L].
+        wanted: the N comparisons.
+    """
+    at = torch.arange(len(wanted))
+    shares = torch.stack((seen[at, 0, wanted.firsts], seen[at, 1, wanted.seconds]))
+    return -shares.clamp(min=1e-6).log().mean()
+
+
 Corners = tuple[int, int, int, int]
 """Left, top, right, bottom, in thousandths of the picture's sides."""
 
@@ -93,8 +130,12 @@ def shown_shapes(canvas: Canvas, shapes: Sequence[Shape], tongues: Sequence[Tong
 
 
 def shown_words(canvas: Canvas, words: Sequence[Word]) -> list[Shown]:
-    """Printed words, in reading order."""
-    return [Shown(word.text, _corners(canvas, word.box), printed=True) for word in words]
+    """Printed words, in reading order; marks alone are none."""
+    return [
+        Shown(word.text, _corners(canvas, word.box), printed=True)
+        for word in words
+        if any(letter.isalnum() for letter in word.text)
+    ]
 
 
 def _corners(canvas: Canvas, box: Box) -> Corners:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qwenvl_kit.checkpoints.foreign_formats import names_in, no_config_error
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError
-from qwenvl_kit.families import FAMILIES, Family, family_of
+from qwenvl_kit.families import FAMILIES, Family, family_of, trained_for
+
+TRAINED_FOR = "qwenvl_kit_trained_for"
+"""The entry of config.json with the abilities that a checkpoint has beyond its family: a name of
+our own, which transformers keeps."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Settings:
     families that are newer than itself.
 
     Attributes:
-        family: the family that config.json names.
+        family: the family that config.json names, with the abilities that it says the checkpoint
+            was trained for.
         config: the whole content of config.json.
         has_own_head: True if the weights hold a different output layer although config.json ties
             it to the embeddings; see `output_heads`.
@@ -83,7 +88,8 @@ def read_settings(folder: Path) -> Settings:
     """Read the settings of the checkpoint in a folder.
 
     Raises:
-        CheckpointError: there is no config.json, or it cannot be read.
+        CheckpointError: there is no config.json, it cannot be read, or it names an ability that is
+            none.
         UnknownFamilyError: it is not a Qwen vision-language model that the kit knows.
     """
     path = folder / "config.json"
@@ -103,7 +109,17 @@ def read_settings(folder: Path) -> Settings:
             expected=f"one of {', '.join(FAMILIES)}",
             hint="take the config.json of the model that it was made from",
         )
-    return Settings(family_of(config["model_type"]), config)
+    return Settings(trained_for(family_of(config["model_type"]), _abilities(path, config)), config)
+
+
+def _abilities(path: Path, config: Mapping[str, Any]) -> Sequence[str]:
+    """The abilities that a checkpoint says it was trained for beyond its family."""
+    said = config.get(TRAINED_FOR, [])
+    if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
+        raise CheckpointError(
+            f"{path} has {TRAINED_FOR}={said!r}", expected="a list of the names of abilities"
+        )
+    return said
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

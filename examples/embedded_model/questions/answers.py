@@ -20,11 +20,12 @@ is, so that both answers are equally frequent."""
 
 
 class Question(NamedTuple):
-    """One question about a drawing."""
+    """One question about a drawing; of two things that it compares, `pair` has the names."""
 
     task: str
     text: str
     answer: str
+    pair: tuple[str, str] | None = None
 
 
 def describe(scene: Scene, tongue: Tongue) -> str:

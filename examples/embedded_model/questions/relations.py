@@ -61,15 +61,17 @@ def _sides(rng: random.Random, first: Shape, second: Shape, tongue: Tongue) -> l
     names = {"first": tongue.named(first), "second": tongue.named(second)}
     holds = rng.random() < 0.5
     claim = tongue.side(where if holds else OPPOSITE[where])
-    found = [Question("relation", tongue.ask(rng, "relation", **names), tongue.stands(where))]
+    pair = names["first"], names["second"]
+    text = tongue.ask(rng, "relation", **names)
+    found = [Question("relation", text, tongue.stands(where), pair)]
     text = tongue.ask(rng, "relation_yes_no", relation=claim, **names)
-    found.append(Question("relation_yes_no", text, tongue.truth(holds)))
+    found.append(Question("relation_yes_no", text, tongue.truth(holds), pair))
     if rng.random() < 0.5:
         said, holds = tongue.two(names["first"], where, names["second"]), True
         if rng.random() < 0.5:
             said, holds = tongue.two(names["first"], OPPOSITE[where], names["second"]), False
         text = tongue.ask(rng, "claim", statement=said)
-        found.append(Question("claim_relation", text, tongue.truth(holds)))
+        found.append(Question("claim_relation", text, tongue.truth(holds), pair))
     return found
 
 
@@ -83,8 +85,9 @@ def _inside(rng: random.Random, first: Shape, second: Shape, tongue: Tongue) -> 
     asked = (outer, inner) if nested and not holds else (inner, outer)
     if not nested and rng.random() < 0.5:
         asked = (outer, inner)
-    text = tongue.ask(rng, "inside", first=tongue.named(asked[0]), second=tongue.named(asked[1]))
-    return [Question("inside", text, tongue.truth(holds))]
+    pair = tongue.named(asked[0]), tongue.named(asked[1])
+    text = tongue.ask(rng, "inside", first=pair[0], second=pair[1])
+    return [Question("inside", text, tongue.truth(holds), pair)]
 
 
 def _sizes(rng: random.Random, first: Shape, second: Shape, tongue: Tongue) -> list[Question]:
@@ -93,14 +96,11 @@ def _sizes(rng: random.Random, first: Shape, second: Shape, tongue: Tongue) -> l
     if 1 / LARGER**2 < ratio < LARGER**2:
         return []
     names = {"first": tongue.named(first), "second": tongue.named(second)}
-    larger = first if ratio > 1 else second
+    larger, pair = first if ratio > 1 else second, (names["first"], names["second"])
+    text = tongue.ask(rng, "which_larger", **names)
     return [
-        Question("larger", tongue.ask(rng, "larger", **names), tongue.truth(ratio > 1)),
-        Question(
-            "which_larger",
-            tongue.ask(rng, "which_larger", **names),
-            tongue.sentence(tongue.the(larger)),
-        ),
+        Question("larger", tongue.ask(rng, "larger", **names), tongue.truth(ratio > 1), pair),
+        Question("which_larger", text, tongue.sentence(tongue.the(larger)), pair),
     ]
 
 
@@ -126,9 +126,11 @@ def _alike(rng: random.Random, shapes: Sequence[Shape], tongue: Tongue) -> list[
     if not same_kind and keep:
         names = {"first": tongue.shape(first.kind), "second": tongue.shape(second.kind)}
         text = tongue.ask(rng, "same_colour", **names)
-        found.append(Question("same_colour", text, tongue.truth(same_colour)))
+        pair = names["first"], names["second"]
+        found.append(Question("same_colour", text, tongue.truth(same_colour), pair))
     if not same_colour and keep:
         names = {"first": tongue.colour(first.colour), "second": tongue.colour(second.colour)}
         text = tongue.ask(rng, "same_shape", **names)
-        found.append(Question("same_shape", text, tongue.truth(same_kind)))
+        pair = names["first"], names["second"]
+        found.append(Question("same_shape", text, tongue.truth(same_kind), pair))
     return found

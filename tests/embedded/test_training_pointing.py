@@ -1,0 +1,135 @@
+"""While it learns, the model is shown what the names of a text stand for in the picture."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+if not hasattr(torch.optim, "Muon"):
+    pytest.skip("the training program needs torch >= 2.9", allow_module_level=True)
+
+from examples.embedded_model.batches import Batcher
+from examples.embedded_model.drawing.canvas import Canvas, Grid
+from examples.embedded_model.drawing.motion import EVENTS, FRAMES_A_SECOND, make_motion
+from examples.embedded_model.pointing import Shown, covered, glances, mentions
+from examples.embedded_model.questions.answers import motion_questions
+from examples.embedded_model.samples import TONGUES, Options, make_sample
+from examples.embedded_model.tokenizer import build_tokenizer
+
+RED, BLUE = Shown("red circle", (0, 0, 200, 200)), Shown("blue circle", (500, 500, 900, 900))
+CIRCLES = [RED, BLUE, Shown("circle", RED.corners), Shown("circle", BLUE.corners)]
+SMALL = Options(small_fonts=True, outliers=0.0)
+
+
+def found(text: str, shown: list[Shown]) -> list[tuple[str, tuple[int, int, int, int]]]:
+    return sorted(
+        (text[mention.start : mention.end], mention.shown.corners)
+        for mention in mentions(text, shown)
+    )
+
+
+def test_each_of_two_names_is_what_it_names() -> None:
+    text = "Is the red circle left of the blue circle?"
+    assert found(text, CIRCLES) == [("blue circle", BLUE.corners), ("red circle", RED.corners)]
+
+
+def test_what_stands_twice_in_text_and_picture_is_taken_in_order() -> None:
+    words = [Shown("Tea", (0, 0, 9, 9)), Shown("4.50", (9, 0, 20, 9)), Shown("Tea", (0, 20, 9, 29))]
+    assert [corners for _, corners in found("Tea 4.50\nTea", words)][1:] == [
+        (0, 0, 9, 9),
+        (0, 20, 9, 29),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Tea, Tea and Tea", "Tea"),  # which of the three?
+        ("14.50", "4.50"),
+        ("14.50", "14"),
+        ("4.505", "4.50"),
+        ("Teapot", "Tea"),
+        ("İstanbul red", "red"),  # whose letters change their number when they get small
+    ],
+)
+def test_what_is_not_certain_is_not_pointed_at(text: str, name: str) -> None:
+    certain = name == "14" and text == "14.50"
+    assert bool(found(text, [Shown(name, (0, 0, 9, 9))])) is certain
+
+
+def test_a_name_within_chinese_needs_no_space() -> None:
+    shown = [
+        Shown("红色的圆", RED.corners),
+        Shown("VAT", (0, 0, 5, 5)),
+        Shown("12", (9, 9, 20, 20)),
+    ]
+    text = "红色的圆在左边，VAT是12元。"
+    assert [name for name, _ in found(text, shown)] == ["12", "VAT", "红色的圆"]
+
+
+def test_letters_share_the_width_of_a_printed_word() -> None:
+    (mention,) = mentions("is 1234.", [Shown("1234", (100, 10, 500, 90), printed=True)])
+    assert mention.part(3, 4) == (100, 10, 200, 90)
+    assert mention.part(5, 8) == (300, 10, 500, 90)
+    (whole,) = mentions("a red circle", [RED])
+    assert whole.part(2, 5) == RED.corners
+
+
+def test_the_cells_are_those_that_the_place_covers() -> None:
+    looked = glances([(0, 3, (0, 0, 500, 1000))], Grid(1, 4))
+    assert looked.cells.tolist() == [[True, True, False, False]]
+    assert looked.corners.tolist() == [[0.0, 0.0, 5.0, 10.0]]
+
+
+@pytest.mark.parametrize("kind", ["relations", "scene", "document", "menu", "sign", "page"])
+def test_a_batch_points_from_the_ends_of_names_and_from_before_letters(kind: str) -> None:
+    batcher = Batcher(build_tokenizer())
+    pointed = 0
+    for seed in range(6):
+        rng = random.Random(seed)
+        sample = make_sample(rng, kind, Grid(6, 7), SMALL)
+        row, _ = batcher.row(rng, sample, sample.questions[:4], plain=True)
+        names = {each.name.casefold(): each for each in sample.shown}
+        for at, corners in row.glances:
+            is_answer = row.targets[at + 1] >= 0
+            token = batcher.tokenizer.decode([row.ids[at + is_answer]])
+            near = [
+                each
+                for name, each in names.items()
+                if token.strip().casefold() in name
+                or (not token.isascii() and not is_answer)
+                or "\ufffd" in token
+            ]
+            assert near, (token, sorted(names))
+            assert covered(corners, sample.grid).any()
+            pointed += 1
+    assert pointed > 10
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_event_of_a_film_happens_at_the_second_that_the_answer_says(seed: int) -> None:
+    rng = random.Random(seed)
+    canvas = Canvas(112, 112, Grid(4, 4))
+    motion = next(
+        each for each in iter(lambda: make_motion(rng, canvas, 16), None) if each.what in EVENTS
+    )
+    assert motion.at is not None
+    assert 0 < motion.at < 8
+    names = [[shape.name for shape in frame.shapes] for frame in motion.frames]
+    seen = [motion.shape.name in each for each in names]
+    first = motion.at * FRAMES_A_SECOND
+    assert seen == [(index >= first) == (motion.what == "appear") for index in range(16)]
+    english, chinese = (
+        next(q for q in motion_questions(rng, motion, tongue) if q.task == "when").answer
+        for tongue in TONGUES
+    )
+    assert (english, chinese) == (f"At second {motion.at}.", f"第{motion.at}秒。")
+
+
+def test_a_film_of_a_second_has_no_event() -> None:
+    rng = random.Random(0)
+    canvas = Canvas(112, 112, Grid(4, 4))
+    for _ in range(200):
+        assert make_motion(rng, canvas, 3).what not in EVENTS
