@@ -10,11 +10,11 @@ from .drawing.canvas import FRAME_CELLS, IMAGE_CELLS, Grid, draw_grid
 # Shares of the run: dense pre-training ends; pictures have grown to full size; decay begins.
 DENSE_END = 0.2
 # Then, until EASY_END, so many steps still train the vision tower alone.
-DENSE_STEPS = 0.3
+DENSE_STEPS = 0.2
 # Until then, so many batches are tiny pictures: where reading and placing begin to work.
-EASY_END, EASY = 0.55, 0.35
+EASY_END, EASY = 0.7, 0.35
 DENSE_PRINT = 0.75
-GROWN = 0.72
+GROWN = 0.8
 DECAY = 0.66
 WARM_UP = 60
 FOLLOW = 0.053
