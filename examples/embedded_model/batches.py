@@ -90,7 +90,7 @@ class _Row:
     weights: list[float] = field(default_factory=list)
     where: list[int] = field(default_factory=list)
     glances: list[tuple[int, Corners]] = field(default_factory=list)
-    comparisons: list[tuple[int, int, int]] = field(default_factory=list)
+    comparisons: list[tuple[int, ...]] = field(default_factory=list)
     next_position: int = 0
 
     def text(self, ids: list[int], segment: int, answer: bool = False) -> None:
@@ -122,6 +122,8 @@ class _Row:
         self.next_position += max(grid.rows, grid.columns)
 
 
+FIRST_TOKENS = 3
+"""Of an answer that compares: it says what it found in one of them."""
 MOST_GLANCES = 16
 """Of a row: names and words whose places are taught, so that long texts do not cost more."""
 
@@ -212,14 +214,15 @@ class Batcher:
             for turn, question in enumerate(turns):
                 if turn:
                     row.text(self.encode("\n<|im_start|>user\n"), segment)
-                pair: list[int] = []
+                compared: list[int] = []
                 if not before:
-                    pair = self._compared(row, question)
+                    compared = self._compared(row, question)
                     row.glances += self._named(row, question.text, sample.shown)
                     row.text(self.encode(question.text), segment)
                 row.text(ask, segment)
-                if pair:
-                    row.comparisons.append((len(row.ids) - 1, pair[0], pair[1]))
+                if compared:
+                    begun = range(len(row.ids) - 1, len(row.ids) - 1 + FIRST_TOKENS)
+                    row.comparisons += [(at, *compared) for at in begun]
                 row.glances += self._read(row, question.answer, sample.shown)
                 row.text(self.written(question.answer), segment, answer=True)
                 tasks.append((segment, question.task))
@@ -233,14 +236,18 @@ class Batcher:
             yield len(row.ids) + at, mention.shown.corners
 
     def _compared(self, row: _Row, question: Question) -> list[int]:
-        """The last tokens of the two names that a question compares; none if one is not there."""
+        """The last tokens of both names that a question compares, and of the relation or -1.
+
+        Nothing if one of the names is not there, or more than once.
+        """
         text = question.text.casefold()
-        names = [name.casefold() for name in question.pair or ()]
+        names = [name.casefold() for name in question.pair]
         if not names or any(text.count(name) != 1 for name in names):
             return []
         ends = self._ends(question.text, self.encode(question.text))
         last = [text.index(name) + len(name) for name in names]
-        return [len(row.ids) + next(i for i, end in enumerate(ends) if end >= at) for at in last]
+        found = [len(row.ids) + next(i for i, end in enumerate(ends) if end >= at) for at in last]
+        return [*found, -1][:3]
 
     def _read(self, row: _Row, answer: str, shown: list[Shown]) -> Iterator[tuple[int, Corners]]:
         """Positions before each token of the names in an answer that is about to be appended."""

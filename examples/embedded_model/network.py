@@ -321,19 +321,23 @@ class Network(nn.Module):
         bias: Tensor,
         asked_from: Looking | Comparing,
     ) -> Tensor:
-        """What `layer` attends to from some positions: [N, heads of the first key, L]."""
+        """What `layer` attends to from some positions: [N, heads, L].
+
+        While it looks, of the heads of the first key alone.
+        """
         rows, positions = asked_from.rows, asked_from.positions
+        keys = 1 if isinstance(asked_from, Looking) else self.key_value_heads
         groups = self.heads // self.key_value_heads
         normed, attention = self.norm(layer.input_layernorm, x), layer.self_attn
         head = x.shape[-1] // self.heads
-        key = self.linear(attention.k_proj, normed)[..., :head]
-        key = rotation(key.unsqueeze(1)).squeeze(1)[rows]
+        key = self.linear(attention.k_proj, normed)[..., : keys * head]
+        key = rotation(key.unflatten(2, (keys, head)).transpose(1, 2))[rows]
         asked = self.linear(attention.q_proj, normed[rows, positions])
-        query = asked[:, : groups * head].view(-1, groups, 1, head)
+        query = asked[:, : keys * groups * head].view(-1, keys, groups, head)
         cos, sin = (table[rows, 0, positions].view(-1, 1, 1, head) for table in rotation.scaled())
-        query = Rotation(cos, sin)(query).squeeze(2)
-        scores = (query @ key.transpose(1, 2)).float() + bias[rows, :, positions].float()
-        return scores.softmax(-1)
+        query = Rotation(cos, sin)(query)
+        hidden = bias[rows, :, positions].float().unsqueeze(1)
+        return ((query @ key.transpose(2, 3)).float() + hidden).softmax(-1).flatten(1, 2)
 
     def text_block(self, layer: Any, x: Tensor, rotation: Rotation, bias: Tensor) -> Tensor:
         """One layer of the language model."""

@@ -52,20 +52,24 @@ class Glances:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Positions from which an answer begins, and where the two names stand that it compares."""
+    """Positions from which an answer begins, and where the names stand that it compares.
+
+    `relations` says where the claimed relation stands; -1 where none is claimed.
+    """
 
     rows: Tensor
     positions: Tensor
     firsts: Tensor
     seconds: Tensor
+    relations: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @classmethod
-    def of(cls, found: Sequence[tuple[int, int, int, int]]) -> Comparisons:
-        """Of (row, position, first, second) for each comparison."""
-        return cls(*torch.tensor(found, dtype=torch.long).view(-1, 4).unbind(1))
+    def of(cls, found: Sequence[tuple[int, ...]]) -> Comparisons:
+        """Of (row, position, first, second, relation) for each comparison."""
+        return cls(*torch.tensor(found, dtype=torch.long).view(-1, 5).unbind(1))
 
     def to(self, device: str) -> Comparisons:
         """The same on a device."""
@@ -73,18 +77,20 @@ class Comparisons:
 
 
 def comparison_loss(seen: Tensor, wanted: Comparisons) -> Tensor:
-    """Minus the logarithm of what one head gives to the first name, another to the second.
+    """Minus the logarithm of what three heads give to the first name, the second, the relation.
 
-    So what stands at the two comes together in one place, each in dimensions of its own, and to
-    compare them is to subtract.
+    So what stands there comes together in one place, each in dimensions of its own, and to compare
+    two places is to subtract.
 
     Args:
         seen: attention over all tokens, [N, heads, L].
         wanted: the N comparisons.
     """
     at = torch.arange(len(wanted))
-    shares = torch.stack((seen[at, 0, wanted.firsts], seen[at, 1, wanted.seconds]))
-    return -shares.clamp(min=1e-6).log().mean()
+    claimed = wanted.relations >= 0
+    relations = seen[at, 2, wanted.relations.clamp(min=0)]
+    shares = (seen[at, 0, wanted.firsts], seen[at, 1, wanted.seconds], relations[claimed])
+    return -torch.cat(shares).clamp(min=1e-6).log().mean()
 
 
 Corners = tuple[int, int, int, int]

@@ -20,12 +20,15 @@ is, so that both answers are equally frequent."""
 
 
 class Question(NamedTuple):
-    """One question about a drawing; of two things that it compares, `pair` has the names."""
+    """One question about a drawing.
+
+    Of two things that it compares, `pair` has the names, and the relation if it claims one.
+    """
 
     task: str
     text: str
     answer: str
-    pair: tuple[str, str] | None = None
+    pair: tuple[str, ...] = ()
 
 
 def describe(scene: Scene, tongue: Tongue) -> str:

@@ -65,13 +65,14 @@ def _sides(rng: random.Random, first: Shape, second: Shape, tongue: Tongue) -> l
     text = tongue.ask(rng, "relation", **names)
     found = [Question("relation", text, tongue.stands(where), pair)]
     text = tongue.ask(rng, "relation_yes_no", relation=claim, **names)
-    found.append(Question("relation_yes_no", text, tongue.truth(holds), pair))
+    found.append(Question("relation_yes_no", text, tongue.truth(holds), (*pair, claim)))
     if rng.random() < 0.5:
-        said, holds = tongue.two(names["first"], where, names["second"]), True
-        if rng.random() < 0.5:
-            said, holds = tongue.two(names["first"], OPPOSITE[where], names["second"]), False
+        holds = rng.random() < 0.5
+        claimed = where if holds else OPPOSITE[where]
+        said = tongue.two(names["first"], claimed, names["second"])
         text = tongue.ask(rng, "claim", statement=said)
-        found.append(Question("claim_relation", text, tongue.truth(holds), pair))
+        compared = (*pair, tongue.side(claimed))
+        found.append(Question("claim_relation", text, tongue.truth(holds), compared))
     return found
 
 
