@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from qwenvl_kit import VisionChat
 from qwenvl_kit.embedded import MODEL_FOLDER
 from qwenvl_kit.errors import AnswerError
-from qwenvl_kit.tasks import extract
+from qwenvl_kit.tasks import Extraction, extract
 
 from .heldout import PLAIN, Example, Split, examples
 
@@ -58,7 +58,7 @@ def fields_of(chat: VisionChat, example: Example) -> list[Field]:
     """Each field of a document, compared with what it holds."""
     wanted = json.loads(example.answer)
     try:
-        found = extract(chat, example.images[0], schema_of(example.question))
+        found: Extraction[Any] = extract(chat, example.images[0], schema_of(example.question))
     except AnswerError:
         return [Field(name, False, 0.0) for name in wanted]
     return [

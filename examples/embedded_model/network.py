@@ -331,7 +331,7 @@ class Network(nn.Module):
         normed, attention = self.norm(layer.input_layernorm, x), layer.self_attn
         head = x.shape[-1] // self.heads
         key = self.linear(attention.k_proj, normed)[..., : keys * head]
-        key = rotation(key.unflatten(2, (keys, head)).transpose(1, 2))[rows]
+        key = rotation(key.view(*key.shape[:2], keys, head).transpose(1, 2))[rows]
         asked = self.linear(attention.q_proj, normed[rows, positions])
         query = asked[:, : keys * groups * head].view(-1, keys, groups, head)
         cos, sin = (table[rows, 0, positions].view(-1, 1, 1, head) for table in rotation.scaled())

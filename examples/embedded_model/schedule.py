@@ -19,7 +19,7 @@ DECAY = 0.66
 WARM_UP = 60
 FOLLOW = 0.053
 MIX = {
-    "scene": 3.4, "relations": 3.6, "compare": 0.7, "video": 0.5, "document": 3.6, "menu": 2.2,
+    "scene": 3.4, "relations": 6.5, "compare": 0.7, "video": 0.5, "document": 3.6, "menu": 2.2,
     "sign": 1.8, "page": 1.6,
     "screen": 0.5, "tool": 0.35, "zoom": 0.35,
 }  # fmt: skip

@@ -130,8 +130,8 @@ def texts() -> list[str]:
 def chinese_texts() -> list[str]:
     """The same in Chinese, and what is printed."""
     asked = [*wordings_zh.WORDINGS.values(), *wordings_zh.HELD_OUT.values(), wordings_zh.SYSTEM]
-    named = [chinese.COLOURS, chinese.SHAPES, chinese.DOCUMENTS, chinese.ROLES, chinese.SIDES]
-    found = [*itertools.chain(*asked), *itertools.chain(*(each.values() for each in named))]
+    found = [*itertools.chain(*asked), *chinese.COLOURS.values(), *chinese.SHAPES.values()]
+    found += [*chinese.DOCUMENTS.values(), *chinese.ROLES.values(), *chinese.SIDES.values()]
     found += [wordings_zh.YES_OR_NO, wordings_zh.A_NUMBER, wordings_zh.DOCUMENT_ONLY]
     found += [wordings_zh.CHOOSE, wordings_zh.EXTRACT, wordings_zh.PAIRS, *CHINESE_ANSWERS]
     found += [*words("chinese.txt"), *words("chinese_names.txt"), CHINESE_MARKS]

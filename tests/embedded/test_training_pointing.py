@@ -10,10 +10,17 @@ import torch
 if not hasattr(torch.optim, "Muon"):
     pytest.skip("the training program needs torch >= 2.9", allow_module_level=True)
 
-from examples.embedded_model.batches import Batcher
+from examples.embedded_model.batches import FIRST_TOKENS, Batcher
 from examples.embedded_model.drawing.canvas import Canvas, Grid
 from examples.embedded_model.drawing.motion import EVENTS, FRAMES_A_SECOND, make_motion
-from examples.embedded_model.pointing import Shown, covered, glances, mentions
+from examples.embedded_model.pointing import (
+    Comparisons,
+    Shown,
+    comparison_loss,
+    covered,
+    glances,
+    mentions,
+)
 from examples.embedded_model.questions.answers import motion_questions
 from examples.embedded_model.samples import TONGUES, Options, make_sample
 from examples.embedded_model.tokenizer import build_tokenizer
@@ -133,3 +140,36 @@ def test_a_film_of_a_second_has_no_event() -> None:
     canvas = Canvas(112, 112, Grid(4, 4))
     for _ in range(200):
         assert make_motion(rng, canvas, 3).what not in EVENTS
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_answer_that_compares_looks_at_both_names_and_at_the_claimed_relation(
+    seed: int,
+) -> None:
+    batcher = Batcher(build_tokenizer())
+    rng = random.Random(seed)
+    sample = make_sample(rng, "relations", Grid(6, 7), SMALL)
+    compared = [question for question in sample.questions if question.pair]
+    row, _ = batcher.row(rng, sample, compared, plain=True)
+    assert len(row.comparisons) == FIRST_TOKENS * len(compared)
+    for number, question in enumerate(compared):
+        found = row.comparisons[FIRST_TOKENS * number : FIRST_TOKENS * (number + 1)]
+        first = row.segments.index(number + 1)
+        begin = next(at for at in range(first, len(row.ids)) if row.targets[at] >= 0)
+        assert [at for at, *_ in found] == list(range(begin - 1, begin - 1 + FIRST_TOKENS))
+        (named,) = {tuple(each[1:]) for each in found}
+        for place, name in zip(named, question.pair):
+            read = batcher.tokenizer.decode(row.ids[first : place + 1])
+            assert read.casefold().endswith(name.casefold())
+        assert (named[2] >= 0) == (len(question.pair) == 3)
+
+
+def test_heads_that_look_where_they_should_cost_nothing() -> None:
+    wanted = Comparisons.of([(0, 5, 1, 2, 3), (0, 6, 1, 2, -1)])
+    seen = torch.zeros(2, 4, 7)
+    seen[:, 0, 1] = seen[:, 1, 2] = seen[0, 2, 3] = 1.0
+    assert comparison_loss(seen, wanted) == pytest.approx(0.0, abs=1e-6)
+    seen[1, 2] = 0.5  # where nothing is claimed, the third head looks where it likes
+    assert comparison_loss(seen, wanted) == pytest.approx(0.0, abs=1e-6)
+    seen[0, 2, 3] = 0.5
+    assert comparison_loss(seen, wanted) > 0.1
