@@ -36,7 +36,7 @@ WEIGHTS = {
     "describe_1": 0.8, "describe_2": 1.2, "describe_3": 1.6, "describe_4": 1.6, "count": 0.5,
     "count_colour": 1.0, "count_shape": 0.9, "shape": 0.7, "colour": 0.7, "relation": 0.8,
     "relation_yes_no": 2.2, "claim_relation": 1.6, "inside": 1.3, "larger": 1.2,
-    "which_larger": 0.8, "same_colour": 1.0, "same_shape": 1.0, "read": 1.6, "total": 1.2,
+    "which_larger": 0.8, "same_colour": 1.8, "same_shape": 1.8, "read": 1.6, "total": 1.2,
     "tax": 1.0, "number": 1.0, "kind": 0.5, "describe_print": 0.25, "translate": 1.6,
     "translate_zh": 1.2, "price": 1.6, "locate": 1.8, "locate_all": 1.6, "locate_absent": 0.4,
     "locate_word": 1.8, "locate_field": 1.4, "extract": 1.8, "extract_items": 1.2,
