@@ -38,7 +38,7 @@ from .questions.answers import (
 from .questions.chinese import chinese
 from .questions.choices import print_choices, scene_choices
 from .questions.english import english
-from .questions.pages import page_questions
+from .questions.pages import page_questions, plain_pages
 from .questions.places import attribute_places, part_around, print_places, shape_places, spans
 from .questions.relations import relation_questions
 from .questions.structures import extraction
@@ -249,6 +249,7 @@ def _print(
             *print_places(rng, document, printed, canvas, tongue),
             *extraction(rng, document, tongue),
             *print_choices(rng, document, tongue),
+            *plain_pages(rng, document, tongue),
         )
     ]
     picture = damage(rng, printed.picture, options.damage)

@@ -23,7 +23,7 @@ from .documents import (
     money,
     name,
 )
-from .typeset import Face, PrintedLine, SetText, Word, paper, smallest
+from .typeset import Face, PrintedLine, SetText, Word, labelled, paper, smallest
 
 Row = tuple[str, ...]
 RULES = ("none", "none", "header", "rows")
@@ -186,7 +186,7 @@ def _set(
     title = put(page.title, left + spare, y, high)
     y += pitch * TITLE * 1.15
     for label, value in page.fields.values():
-        put(f"{label}{page.colon} {value}", left, y)
+        put(labelled(f"{label}{page.colon}", value), left, y)
         y += pitch
     y += 0.3 * size
     top = y
@@ -206,7 +206,7 @@ def _set(
         for x in (left - 0.1 * size, *(end + 0.3 * GAP * size for end in ends)):
             pen.line((x, top, x, y - 0.08 * size), fill=ink)
     if page.total:
-        put(f"{page.total[0]}{page.colon} {page.total[1]}", left, y + 0.2 * size)
+        put(labelled(f"{page.total[0]}{page.colon}", page.total[1]), left, y + 0.2 * size)
     for text in texts:
         text.draw(pen, ink)
     return PrintedPage(picture, texts, around(list(cells.values())), cells, title.box())

@@ -34,7 +34,7 @@ CHARACTERS = " " + LETTERS + ACCENTED + CHINESE_MARKS + _chinese_characters()
 CLASS_OF = {character: i for i, character in enumerate(CHARACTERS)}
 SLOTS = 4
 # What stands between two spaces, without the marks at its end.
-WORD = r"\S*[^\s:.!?：。！？]|\S+"
+WORD = r"[^\s：]*[^\s:.!?：。！？]|：|\S+"
 SMALLEST_SEEN = 15.5
 SMALLEST_CHINESE_SEEN = 18.0
 LARGEST_SEEN = 46.0
@@ -43,6 +43,11 @@ HELD_OUT_LAYOUTS = ("two columns", "underlined")
 INKS: tuple[Colour, ...] = (
     (10, 10, 10), (0, 0, 0), (15, 15, 15), (30, 30, 60), (90, 20, 20), (20, 70, 30), (20, 20, 130),
 )  # fmt: skip
+
+
+def labelled(label: str, value: str) -> str:
+    """A label and its value: a Chinese colon brings its own space."""
+    return f"{label}{value}" if label.endswith("：") else f"{label} {value}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Line:
     @property
     def whole(self) -> str:
         """Label and value on one line."""
-        return f"{self.text} {self.value}" if self.value else self.text
+        return labelled(self.text, self.value) if self.value else self.text
 
 
 @dataclass(frozen=True)

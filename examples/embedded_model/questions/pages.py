@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from ..drawing.boxes import Box
 from ..drawing.canvas import Canvas
+from ..drawing.documents import Document
 from ..drawing.pages import Page, PrintedPage, words_once
+from ..drawing.typeset import labelled
 from .answers import Question
 from .places import grounded, spans
 from .tongue import Tongue
@@ -62,16 +64,23 @@ def page_questions(
     return found
 
 
+def plain_pages(rng: random.Random, document: Document, tongue: Tongue) -> list[Question]:
+    """A document without a table as Markdown: a heading, and each line for itself."""
+    parts = [f"# {line.whole}" if line.heading else line.whole for line in document.lines]
+    asked = PLACED if rng.random() < 0.5 else MARKDOWN[tongue.code]
+    return [Question("markdown", asked, "\n\n".join(parts))]
+
+
 def markdown(page: Page, table: Box | None = None, canvas: Canvas | None = None) -> str:
     """The page as Markdown; with the table's place in a comment if it is given."""
     parts = [f"# {page.title}"]
-    parts += [f"{label}{page.colon} {value}" for label, value in page.fields.values()]
+    parts += [labelled(f"{label}{page.colon}", value) for label, value in page.fields.values()]
     rows = [_row(page.header), _row(["---"] * len(page.header)), *map(_row, page.rows)]
     if table is not None and canvas is not None:
         rows.insert(0, place(canvas, table))
     parts.append("\n".join(rows))
     if page.total:
-        parts.append(f"{page.total[0]}{page.colon} {page.total[1]}")
+        parts.append(labelled(f"{page.total[0]}{page.colon}", page.total[1]))
     return "\n\n".join(parts)
 
 
