@@ -1,19 +1,17 @@
-"""The main job, offline: `python examples/quickstart.py [--chinese] [PICTURE]`.
+"""The main job, offline: `python examples/quickstart.py [PICTURE]`.
 
 Describes a picture, yours or a drawn one, and says where things are; compares two; questions a
-receipt and takes its fields; translates a menu; streams an answer: in English, or all of it in
-Chinese. Beside each answer stands how sure the model was. The model is the small one that is part
-of the package: it knows drawn shapes, print and motion, and no photographs.
+receipt and takes its fields; translates a menu; streams an answer. Beside each answer stands how
+sure the model was. The model is the small one that is part of the package: it knows drawn shapes,
+print and motion, and no photographs.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from qwenvl_kit import Reply, VisionChat
 from qwenvl_kit.errors import QwenVLKitError
@@ -27,36 +25,6 @@ from qwenvl_kit.tasks import (
 )
 
 PICTURES = Path(__file__).parent / "pictures"
-
-
-@dataclass(frozen=True)
-class Words:
-    """What is asked, in one language."""
-
-    language: Literal["en", "zh"]
-    describe: str
-    shapes: str
-    questions: tuple[str, ...]
-    translate_into: str
-    read: str
-
-
-ENGLISH = Words(
-    "en",
-    "Describe this image.",
-    "all shapes",
-    ("What is the total?", "What is the date?", "What is the tax?"),
-    "English",
-    "Read all the text in this image.",
-)
-CHINESE = Words(
-    "zh",
-    "描述这张图片。",
-    "所有图形",
-    ("总金额是多少？", "日期是哪天？", "税额是多少？"),
-    "中文",
-    "读出图中的所有文字。",
-)
 
 
 @dataclass
@@ -79,55 +47,46 @@ def show(question: str, reply: Reply) -> None:
     )
 
 
-def show_plan(chat: VisionChat, picture: Path, question: str) -> None:
-    (image,) = chat.plan(question, picture).images
+def show_plan(chat: VisionChat, picture: Path) -> None:
+    (image,) = chat.plan("Describe this image.", picture).images
     print(f"\n{picture.name}: {image.original}, seen at {image.resized}, {image.tokens} tokens")
 
 
-def main(picture: Path, words: Words) -> None:
+def main(picture: Path) -> None:
     started = time.perf_counter()
     chat = VisionChat.from_pretrained()
     print(f"Loaded in {time.perf_counter() - started:.1f} s:", dict(chat.report()))
-    before, after, receipt, menu = (
-        PICTURES / f"{name}.png" for name in ("before", "after", "receipt", "menu")
-    )
-    language = words.language
 
-    show_plan(chat, picture, words.describe)
-    show(words.describe, describe(chat, picture, language=language).reply)
-    for box in locate(chat, picture, words.shapes, language=language):
+    show_plan(chat, picture)
+    show("Describe this image.", describe(chat, picture).reply)
+    for box in locate(chat, picture, "all shapes"):
         low, high = (box.x1_px, box.y1_px), (box.x2_px, box.y2_px)
         print("    {}: from {:.0f}, {:.0f} to {:.0f}, {:.0f} px".format(box.label, *low, *high))
 
     print("\nbefore.png, after.png: what is different?")
-    show("compare", compare(chat, before, after, language=language).reply)
+    show("compare", compare(chat, PICTURES / "before.png", PICTURES / "after.png").reply)
 
-    show_plan(chat, receipt, words.questions[0])
-    answers = document_qa(chat, receipt, words.questions, language=language)
-    for question in words.questions:
+    show_plan(chat, PICTURES / "receipt.png")
+    questions = ["What is the total?", "What is the date?", "What is the tax?"]
+    answers = document_qa(chat, PICTURES / "receipt.png", questions)
+    for question in questions:
         show(question, answers[question].reply)
-    value = extract(chat, receipt, Receipt, language=language).value
-    print(f"    as a dataclass: {value}")
+    print(f"    as a dataclass: {extract(chat, PICTURES / 'receipt.png', Receipt).value}")
 
-    show_plan(chat, menu, words.read)
-    translated = translate_text_in_image(chat, menu, words.translate_into, language=language)
-    for pair in translated.pairs:
+    show_plan(chat, PICTURES / "menu.png")
+    for pair in translate_text_in_image(chat, PICTURES / "menu.png").pairs:
         print(f"  {pair.source} -> {pair.target}  (confidence {pair.target_confidence:.2f})")
 
     print("\nStreamed as it is written: ", end="", flush=True)
-    with chat.stream(words.read, menu) as stream:
+    with chat.stream("Read all the text in this image.", PICTURES / "menu.png") as stream:
         for delta in stream:
             print(delta.text.replace("\n", " / "), end="", flush=True)
     print()
-    show(words.read, stream.reply)
+    show("Read all the text in this image.", stream.reply)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Asks the small model about pictures.")
-    parser.add_argument("picture", type=Path, nargs="?", default=PICTURES / "shapes.png")
-    parser.add_argument("--chinese", action="store_true", help="ask in Chinese")
-    arguments = parser.parse_args()
     try:
-        main(arguments.picture, CHINESE if arguments.chinese else ENGLISH)
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES / "shapes.png")
     except QwenVLKitError as error:
         sys.exit(f"{type(error).__name__}: {error}")
