@@ -34,13 +34,13 @@ ROOM = 130
 # How often a question is chosen, among those a picture allows: what was stuck weighs more.
 WEIGHTS = {
     "describe_1": 0.8, "describe_2": 1.2, "describe_3": 1.6, "describe_4": 1.6, "count": 0.5,
-    "count_colour": 1.0, "count_shape": 0.9, "shape": 0.7, "colour": 0.7, "relation": 0.8,
-    "relation_yes_no": 2.2, "claim_relation": 1.6, "inside": 1.3, "larger": 1.2,
-    "which_larger": 0.8, "same_colour": 1.8, "same_shape": 1.8, "read": 1.6, "total": 1.2,
+    "count_colour": 1.0, "count_shape": 0.9, "shape": 0.7, "colour": 0.7, "relation": 0.6,
+    "relation_yes_no": 1.0, "claim_relation": 0.8, "inside": 1.0, "larger": 0.8,
+    "which_larger": 0.8, "same_colour": 5.0, "same_shape": 5.0, "read": 1.6, "total": 1.2,
     "tax": 1.0, "number": 1.0, "kind": 0.5, "describe_print": 0.25, "translate": 1.6,
     "translate_zh": 1.2, "price": 1.6, "locate": 1.8, "locate_all": 1.6, "locate_absent": 0.4,
     "locate_word": 1.8, "locate_field": 1.4, "extract": 1.8, "extract_items": 1.2,
-    "translate_pairs": 0.9, "choose": 0.5, "claim": 1.6,
+    "translate_pairs": 0.9, "choose": 0.5, "claim": 3.0,
     "cannot_tell": 0.5, "when": 1.4, "next_action": 1.0, "locate_button": 1.0,
     "locate_json": 0.8, "locate_points": 0.7, "markdown": 0.9, "markdown_places": 1.2, "table": 0.8,
 }  # fmt: skip
