@@ -23,7 +23,7 @@ from .drawing.related import make_related, related_style
 from .drawing.scenes import Scene, by_size, label_cells, make_scene, make_style, render
 from .drawing.screens import make_screen
 from .drawing.shapes import extent
-from .drawing.typeset import CHARACTERS, SLOTS, Print, cell_characters, choose_face
+from .drawing.typeset import CHARACTERS, SLOTS, Print, Word, cell_characters, choose_face
 from .pointing import Shown, shown_shapes, shown_words
 from .questions import wordings, wordings_zh
 from .questions.answers import (
@@ -297,7 +297,10 @@ def _screen(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
     questions = [action]
     if rng.random() < options.plain_screens:
         system, questions = "", button_questions(rng, screen, canvas, tongue)
-    return Sample("screen", canvas.grid, [picture], questions, labels, edges, system=system)
+    shown = shown_words(canvas, [Word(button.label, button.box) for button in screen.buttons])
+    return Sample(
+        "screen", canvas.grid, [picture], questions, labels, edges, system=system, shown=shown
+    )
 
 
 def _tool(rng: random.Random, canvas: Canvas, options: Options) -> Sample:
