@@ -25,8 +25,8 @@ MIX = {
 }  # fmt: skip
 # Comparisons answered by yes or no are learnt by themselves, at a lower rate, which stays low: in
 # the whole mix, at the full rate, they stayed at chance for 190,000 pictures.
-COMPARING_FROM, COMPARING_TO = 0.54, 0.567
-COMPARING_MIX = {"scene": 1.0, "relations": 6.0, "document": 0.5}
+COMPARING = ((0.54, 0.567), (0.615, 0.645))
+COMPARING_MIX = {"scene": 2.0, "relations": 6.0, "compare": 1.0, "document": 0.5}
 LOW_RATE = 0.5
 PRINTED = ("document", "menu", "sign", "page", "screen", "tool", "zoom")
 # Kinds with long answers wait, but are not dropped, until what they are made of is known.
@@ -53,7 +53,7 @@ def former_share(progress: float, begin: float) -> float:
 def rate(progress: float, steps_since_start: int) -> float:
     """Factor of the learning rate: warm-up after every (re)start, two levels, linear decay."""
     warm = min(1.0, (steps_since_start + 1) / WARM_UP)
-    level = 1.0 if progress < COMPARING_FROM else LOW_RATE
+    level = 1.0 if progress < COMPARING[0][0] else LOW_RATE
     return warm * level * (1.0 if progress < DECAY else max(0.02, (1 - progress) / (1 - DECAY)))
 
 
@@ -80,7 +80,8 @@ def dense_only(rng: random.Random, progress: float) -> bool:
 
 def plan(rng: random.Random, progress: float, cost: float, dense: bool) -> Plan:
     """Draws kind, grid and batch size; batches of all kinds cost about the same time."""
-    mix = COMPARING_MIX if COMPARING_FROM <= progress < COMPARING_TO else MIX
+    is_comparing = any(begin <= progress < end for begin, end in COMPARING)
+    mix = COMPARING_MIX if is_comparing else MIX
     shares = [
         share * (RARE if kind in LATER and progress < FIRST_END else 1.0)
         for kind, share in mix.items()
