@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .drawing.canvas import Grid, Pixels, to_grid
-from .pointing import Comparisons, Corners, Glances, Shown, glances, mentions
+from .pointing import NO_LABEL, Comparisons, Corners, Glances, Shown, glances, mentions
 from .questions.answers import Question
 from .questions.places import COORDINATES, PARTS, STEP
 from .questions.system import system_message
@@ -89,7 +89,7 @@ class _Row:
     targets: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     where: list[int] = field(default_factory=list)
-    glances: list[tuple[int, Corners]] = field(default_factory=list)
+    glances: list[tuple[int, Corners, int]] = field(default_factory=list)
     comparisons: list[tuple[int, ...]] = field(default_factory=list)
     next_position: int = 0
 
@@ -228,12 +228,14 @@ class Batcher:
                 tasks.append((segment, question.task))
         return row, tasks
 
-    def _named(self, row: _Row, text: str, shown: list[Shown]) -> Iterator[tuple[int, Corners]]:
+    def _named(
+        self, row: _Row, text: str, shown: list[Shown]
+    ) -> Iterator[tuple[int, Corners, int]]:
         """The last token of each name in a question that is about to be appended."""
         ends = self._ends(text, self.encode(text))
         for mention in mentions(text, shown):
             at = next(i for i, end in enumerate(ends) if end >= mention.end)
-            yield len(row.ids) + at, mention.shown.corners
+            yield len(row.ids) + at, mention.shown.corners, mention.shown.label
 
     def _compared(self, row: _Row, question: Question) -> list[int]:
         """The last tokens of both names that a question compares, and of the relation or -1.
@@ -249,13 +251,15 @@ class Batcher:
         found = [len(row.ids) + next(i for i, end in enumerate(ends) if end >= at) for at in last]
         return [*found, -1][:3]
 
-    def _read(self, row: _Row, answer: str, shown: list[Shown]) -> Iterator[tuple[int, Corners]]:
+    def _read(
+        self, row: _Row, answer: str, shown: list[Shown]
+    ) -> Iterator[tuple[int, Corners, int]]:
         """Positions before each token of the names in an answer that is about to be appended."""
         ends = self._ends(answer, self.written(answer))
         for mention in mentions(answer, shown):
             for at, (start, end) in enumerate(pairwise([0, *ends])):
                 if start < mention.end and mention.start < end:
-                    yield len(row.ids) + at - 1, mention.part(start, end)
+                    yield len(row.ids) + at - 1, mention.part(start, end), mention.shown.label
 
     def _ends(self, text: str, ids: list[int]) -> list[int]:
         """Where each token ends, in characters of the text."""
@@ -351,20 +355,20 @@ class Batcher:
             tasks,
         )
 
-    def _boxes(self, row: _Row) -> Iterator[tuple[int, Corners]]:
+    def _boxes(self, row: _Row) -> Iterator[tuple[int, Corners, int]]:
         """Positions before each coordinate of an answer, with the box that it is one of."""
         at = [i for i, token in enumerate(row.targets) if token in self.coordinates]
         for four in zip(*[iter(at)] * 4, strict=True):
             x1, y1, x2, y2 = (self.coordinates[row.ids[i]] for i in four)
             for i in four:
-                yield i - 1, (x1, y1, x2, y2)
+                yield i - 1, (x1, y1, x2, y2), NO_LABEL
         # In lists and comments: one that begins, and three more.
         for at_first, token in enumerate(row.targets):
             rest = [self.others.get(each, -1) for each in row.targets[at_first + 1 : at_first + 4]]
             if token in self.firsts and len(rest) == 3 and min(rest) >= 0:
                 box = (self.firsts[token], rest[0], rest[1], rest[2])
                 for step in range(4):
-                    yield at_first + step - 1, box
+                    yield at_first + step - 1, box, NO_LABEL
 
     def _pad(self, rows: list[_Row]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         length = -(-max(len(row.ids) for row in rows) // 8) * 8
@@ -384,5 +388,7 @@ class Batcher:
         return ids, positions, segments, targets, weights
 
 
-def _some(rng: random.Random, found: list[tuple[int, Corners]]) -> list[tuple[int, Corners]]:
+def _some(
+    rng: random.Random, found: list[tuple[int, Corners, int]]
+) -> list[tuple[int, Corners, int]]:
     return rng.sample(found, min(MOST_GLANCES, len(found)))

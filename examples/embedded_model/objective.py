@@ -32,16 +32,23 @@ def dense_loss(network: Network, visual: Tensor, batch: Batch) -> tuple[Tensor, 
     if batch.printed:
         loss, right = _head_loss(network, visual, "characters", labels)
     else:
-        # Class 0 is empty, 1 + colour * kinds + kind the rest; -100 stays unknown.
-        count = len(SHAPES)
-        colours = torch.where(labels > 0, 1 + (labels - 1) // count, labels)
-        kinds = torch.where(labels > 0, 1 + (labels - 1) % count, labels)
-        loss, right = _head_loss(network, visual, "colours", colours)
-        more, also = _head_loss(network, visual, "kinds", kinds)
-        loss, right = loss + more, right & also
+        loss, right = _shape_loss(network, visual, labels)
     full = labels > 0
     accuracy = right[full].float().mean().item() if full.any() else float("nan")
     return loss + _edge_loss(network, visual, batch), accuracy
+
+
+def _shape_loss(network: Network, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of colour and kind by a head each, and where both are right.
+
+    Class 0 is empty, 1 + colour * kinds + kind the rest; -100 stays unknown.
+    """
+    count = len(SHAPES)
+    colours = torch.where(labels > 0, 1 + (labels - 1) // count, labels)
+    kinds = torch.where(labels > 0, 1 + (labels - 1) % count, labels)
+    loss, right = _head_loss(network, hidden, "colours", colours)
+    more, also = _head_loss(network, hidden, "kinds", kinds)
+    return loss + more, right & also
 
 
 def _edge_loss(network: Network, visual: Tensor, batch: Batch) -> Tensor:
@@ -122,6 +129,8 @@ def answer_loss(network: Network, batch: Batch, visual: Tensor) -> tuple[Tensor,
             loss = loss + GLANCE_SHARE * glance_loss(looking.seen, glances)
             told = network.linear(network.dense["places"], looking.told).float()
             loss = loss + TOLD_SHARE * F.smooth_l1_loss(told, glances.corners, beta=0.1)
+            if (glances.labels > 0).any():
+                loss = loss + TOLD_SHARE * _shape_loss(network, looking.told, glances.labels)[0]
         loss = loss + PLACE_SHARE * _place_loss(network, looking.shown, batch)
     if comparing is not None and comparing.seen is not None:
         loss = loss + COMPARE_SHARE * comparison_loss(comparing.seen, pairs)

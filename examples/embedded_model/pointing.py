@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .drawing.boxes import Box
 from .drawing.canvas import Canvas, Grid
+from .drawing.palette import PAIRS
 from .drawing.shapes import Shape, extent
 from .drawing.typeset import Word
 from .questions.places import PARTS
@@ -26,6 +27,7 @@ from .questions.tongue import Tongue
 
 TENTHS = 10
 """The unit of places that hidden states are asked for: between 0 and 10, as they are."""
+NO_LABEL = -100
 LEAST_SHARE = 0.25
 """Of the cell that a box covers most, for a cell to count as one of its own."""
 
@@ -34,13 +36,15 @@ LEAST_SHARE = 0.25
 class Glances:
     """Positions of names and before coordinates and letters, and what they are to look at.
 
-    `cells` is [N, V] of 0 and 1, `corners` [N, 4] in tenths of the picture's sides.
+    `cells` is [N, V] of 0 and 1, `corners` [N, 4] in tenths of the picture's sides, `labels` [N]
+    the class of a cell that shows the shape, or -100.
     """
 
     rows: Tensor
     positions: Tensor
     cells: Tensor
     corners: Tensor
+    labels: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -99,11 +103,15 @@ Corners = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Shown:
-    """What a picture shows under a name; the letters of a `printed` one share its width."""
+    """What a picture shows under a name; the letters of a `printed` one share its width.
+
+    `label` is the class of a cell that shows a shape.
+    """
 
     name: str
     corners: Corners
     printed: bool = False
+    label: int = NO_LABEL
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ def shown_shapes(canvas: Canvas, shapes: Sequence[Shape], tongues: Sequence[Tong
         corners = _corners(canvas, extent(shape))
         for tongue in tongues:
             names = tongue.named(shape), tongue.shape(shape.kind), tongue.colour(shape.colour)
-            found += [Shown(name, corners) for name in names]
+            found += [Shown(name, corners, label=1 + PAIRS.index(shape.pair)) for name in names]
     return found
 
 
@@ -192,14 +200,16 @@ def _shares(low: int, high: int, count: int) -> NDArray[np.float64]:
     return shares
 
 
-def glances(boxes: Sequence[tuple[int, int, Corners]], grid: Grid) -> Glances:
-    """Of (row, position, box) for each coordinate or name."""
-    cells = [covered(box, grid) for _, _, box in boxes]
+def glances(found: Sequence[tuple[int, int, Corners, int]], grid: Grid) -> Glances:
+    """Of (row, position, box, label) for each coordinate or name."""
+    rows, positions, boxes, labels = zip(*found, strict=True) if found else ((), (), (), ())
+    cells = [covered(box, grid) for box in boxes]
     return Glances(
-        torch.tensor([row for row, _, _ in boxes], dtype=torch.long),
-        torch.tensor([position for _, position, _ in boxes], dtype=torch.long),
+        torch.tensor(rows, dtype=torch.long),
+        torch.tensor(positions, dtype=torch.long),
         torch.from_numpy(np.stack(cells) if cells else np.zeros((0, grid.cells), np.bool_)),
-        torch.tensor([corners for _, _, corners in boxes]).view(-1, 4) * TENTHS / PARTS,
+        torch.tensor(boxes).view(-1, 4) * TENTHS / PARTS,
+        torch.tensor(labels, dtype=torch.long),
     )
 
 

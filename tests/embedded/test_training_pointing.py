@@ -85,9 +85,10 @@ def test_letters_share_the_width_of_a_printed_word() -> None:
 
 
 def test_the_cells_are_those_that_the_place_covers() -> None:
-    looked = glances([(0, 3, (0, 0, 500, 1000))], Grid(1, 4))
+    looked = glances([(0, 3, (0, 0, 500, 1000), 7)], Grid(1, 4))
     assert looked.cells.tolist() == [[True, True, False, False]]
     assert looked.corners.tolist() == [[0.0, 0.0, 5.0, 10.0]]
+    assert looked.labels.tolist() == [7]
 
 
 @pytest.mark.parametrize("kind", ["relations", "scene", "document", "menu", "sign", "page"])
@@ -99,7 +100,7 @@ def test_a_batch_points_from_the_ends_of_names_and_from_before_letters(kind: str
         sample = make_sample(rng, kind, Grid(6, 7), SMALL)
         row, _ = batcher.row(rng, sample, sample.questions[:4], plain=True)
         names = {each.name.casefold(): each for each in sample.shown}
-        for at, corners in row.glances:
+        for at, corners, label in row.glances:
             is_answer = row.targets[at + 1] >= 0
             token = batcher.tokenizer.decode([row.ids[at + is_answer]])
             near = [
@@ -111,6 +112,7 @@ def test_a_batch_points_from_the_ends_of_names_and_from_before_letters(kind: str
             ]
             assert near, (token, sorted(names))
             assert covered(corners, sample.grid).any()
+            assert (label > 0) == (not sample.printed)
             pointed += 1
     assert pointed > 10
 
