@@ -22,7 +22,7 @@ from .pointing import NO_LABEL, Comparisons, Corners, Glances, Shown, glances, m
 from .questions.answers import Question
 from .questions.places import COORDINATES, PARTS, STEP
 from .questions.system import system_message
-from .samples import Sample
+from .samples import TONGUES, Sample
 from .tokenizer import answer_ids
 
 PATCH = 14
@@ -122,6 +122,17 @@ class _Row:
         self.next_position += max(grid.rows, grid.columns)
 
 
+NAMING = (
+    "locate_word", "locate_button", "price", "page_price", "claim", "total", "tax", "date",
+    "quantity", "number", "name",
+)  # fmt: skip
+"""Questions whose words may stand on a printed picture and mean what stands there."""
+SAID = {
+    answer
+    for tongue in TONGUES
+    for answer in (tongue.yes, tongue.no, tongue.nothing, tongue.unknown)
+}
+"""Answers that are read nowhere: a printed "No." is a label."""
 FIRST_TOKENS = 3
 """Of an answer that compares: it says what it found in one of them."""
 MOST_GLANCES = 16
@@ -217,13 +228,15 @@ class Batcher:
                 compared: list[int] = []
                 if not before:
                     compared = self._compared(row, question)
-                    row.glances += self._named(row, question.text, sample.shown)
+                    if not sample.printed or question.task in NAMING:
+                        row.glances += self._named(row, question.text, sample.shown)
                     row.text(self.encode(question.text), segment)
                 row.text(ask, segment)
                 if compared:
                     begun = range(len(row.ids) - 1, len(row.ids) - 1 + FIRST_TOKENS)
                     row.comparisons += [(at, *compared) for at in begun]
-                row.glances += self._read(row, question.answer, sample.shown)
+                if question.answer not in SAID:
+                    row.glances += self._read(row, question.answer, sample.shown)
                 row.text(self.written(question.answer), segment, answer=True)
                 tasks.append((segment, question.task))
         return row, tasks
@@ -232,9 +245,9 @@ class Batcher:
         self, row: _Row, text: str, shown: list[Shown]
     ) -> Iterator[tuple[int, Corners, int]]:
         """The last token of each name in a question that is about to be appended."""
-        ends = self._ends(text, self.encode(text))
+        tokens = self._tokens(text, self.encode(text))
         for mention in mentions(text, shown):
-            at = next(i for i, end in enumerate(ends) if end >= mention.end)
+            at = next(i for i, (_, end) in enumerate(tokens) if end >= mention.end)
             yield len(row.ids) + at, mention.shown.corners, mention.shown.label
 
     def _compared(self, row: _Row, question: Question) -> list[int]:
@@ -244,28 +257,37 @@ class Batcher:
         """
         text = question.text.casefold()
         names = [name.casefold() for name in question.pair]
-        if not names or any(text.count(name) != 1 for name in names):
+        if not names or any(text.count(name) != 1 for name in names[:2]) or names[-1] not in text:
             return []
-        ends = self._ends(question.text, self.encode(question.text))
-        last = [text.index(name) + len(name) for name in names]
-        found = [len(row.ids) + next(i for i, end in enumerate(ends) if end >= at) for at in last]
-        return [*found, -1][:3]
+        tokens = self._tokens(question.text, self.encode(question.text))
+        # A claim comes last: a question that begins with 下面 has a direction of its own.
+        last = [text.rindex(name) + len(name) for name in names]
+        found = [next(i for i, (_, end) in enumerate(tokens) if end >= at) for at in last]
+        return [*(len(row.ids) + at for at in found), -1][:3]
 
     def _read(
         self, row: _Row, answer: str, shown: list[Shown]
     ) -> Iterator[tuple[int, Corners, int]]:
         """Positions before each token of the names in an answer that is about to be appended."""
-        ends = self._ends(answer, self.written(answer))
+        tokens = self._tokens(answer, self.written(answer))
         for mention in mentions(answer, shown):
-            for at, (start, end) in enumerate(pairwise([0, *ends])):
+            for at, (start, end) in enumerate(tokens):
                 if start < mention.end and mention.start < end:
                     yield len(row.ids) + at - 1, mention.part(start, end), mention.shown.label
 
-    def _ends(self, text: str, ids: list[int]) -> list[int]:
-        """Where each token ends, in characters of the text."""
-        characters = [at for at, letter in enumerate(text, 1) for _ in letter.encode()]
-        lengths = accumulate(self.bytes[token] for token in ids)
-        return [characters[min(end, len(characters)) - 1] if characters else 0 for end in lengths]
+    def _tokens(self, text: str, ids: list[int]) -> list[tuple[int, int]]:
+        """From which to which character of a text each token goes, all that it has a byte of.
+
+        What is written after the text, such as its end, is nothing of it.
+        """
+        characters = [at for at, letter in enumerate(text) for _ in letter.encode()]
+        ends = accumulate((self.bytes[token] for token in ids), initial=0)
+        return [
+            (characters[first], characters[min(last, len(characters)) - 1] + 1)
+            if first < len(characters)
+            else (len(text), len(text))
+            for first, last in pairwise(ends)
+        ]
 
     def _scripted(self, sample: Sample) -> tuple[_Row, list[tuple[int, str]]]:
         """The sequence of a conversation that has its own course, all of it one branch."""

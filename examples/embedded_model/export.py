@@ -29,7 +29,7 @@ from .tokenizer import SPECIAL, build_tokenizer, special_ids
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 LARGEST = 16_000_000
-ABILITIES = ("attributes", "image tools", "markdown", "point")
+ABILITIES = ("attributes", "image tools", "markdown")
 """What it is taught beyond Qwen2-VL, so that the tasks that need it are not refused."""
 
 

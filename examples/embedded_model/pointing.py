@@ -28,6 +28,8 @@ from .questions.tongue import Tongue
 TENTHS = 10
 """The unit of places that hidden states are asked for: between 0 and 10, as they are."""
 NO_LABEL = -100
+COORDINATE = re.compile(r"\(\d+,\d+\)|[\[(]\d+(?:, \d+)+[\])]")
+"""Coordinates in an answer, which are no printed numbers."""
 LEAST_SHARE = 0.25
 """Of the cell that a box covers most, for a cell to count as one of its own."""
 
@@ -154,8 +156,17 @@ def shown_words(canvas: Canvas, words: Sequence[Word]) -> list[Shown]:
 
 def _corners(canvas: Canvas, box: Box) -> Corners:
     wide, high = PARTS / canvas.width, PARTS / canvas.height
-    left, top = round(box.left * wide), round(box.top * high)
-    return left, top, max(round(box.right * wide), left + 1), max(round(box.bottom * high), top + 1)
+    (left, right), (top, bottom) = (
+        _within(low * scale, end * scale)
+        for low, end, scale in ((box.left, box.right, wide), (box.top, box.bottom, high))
+    )
+    return left, top, right, bottom
+
+
+def _within(low: float, high: float) -> tuple[int, int]:
+    """From and to, inside the picture, and never nothing."""
+    first = min(max(round(low), 0), PARTS - 1)
+    return first, min(max(round(high), first + 1), PARTS)
 
 
 def mentions(text: str, shown: Sequence[Shown]) -> Iterator[Mention]:
@@ -170,16 +181,33 @@ def mentions(text: str, shown: Sequence[Shown]) -> Iterator[Mention]:
     free = text.casefold()
     if len(free) != len(text):
         return
+    for place in COORDINATE.finditer(free):
+        free = free[: place.start()] + "\0" * len(place[0]) + free[place.end() :]
     for name in sorted(there, key=len, reverse=True):
-        # A name within Chinese needs no space around it; a number within a number is another.
-        edge = r"[^\W\u4e00-\u9fff]"
-        pattern = rf"(?<!{edge}){re.escape(name)}(?!{edge})" if name.isascii() else re.escape(name)
-        places = list(re.finditer(pattern, free))
+        places = list(re.finditer(_apart(name), free))
         if not places or len(places) != len(there[name]):
             continue
         for place, each in zip(places, there[name], strict=True):
             yield Mention(*place.span(), each)
             free = free[: place.start()] + "\0" * len(name) + free[place.end() :]
+
+
+def _apart(name: str) -> str:
+    """The pattern of a name that is no part of another.
+
+    Chinese needs no space around it, and a number within a number is another: 14 in 14.50.
+    """
+    before, after = _edge(name[0], r"(?<![{}])"), _edge(name[-1], r"(?![{}])")
+    if name[0].isdigit():
+        before += r"(?<!\d[.,/:-])"
+    if name[-1].isdigit():
+        after += r"(?![.,/:-]\d)"
+    return before + re.escape(name) + after
+
+
+def _edge(letter: str, pattern: str) -> str:
+    """No further letter of a word, where a word has an edge."""
+    return "" if "\u4e00" <= letter <= "\u9fff" else pattern.format(r"^\W\u4e00-\u9fff")
 
 
 def covered(box: Sequence[int], grid: Grid) -> NDArray[np.bool_]:

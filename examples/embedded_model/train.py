@@ -279,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, help="checkpoint and log")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--pictures", type=int, default=400_000, help="length of the whole run")
+    parser.add_argument("--pictures", type=int, default=520_000, help="length of the whole run")
     parser.add_argument("--new-pictures", type=int, help="another length for a resumed run")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--cost", type=float, default=600.0, help="milliseconds a step, about")

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from qwenvl_kit.checkpoints.foreign_formats import names_in, no_config_error
 from qwenvl_kit.errors import CheckpointError, UnknownFamilyError
-from qwenvl_kit.families import FAMILIES, Family, family_of, trained_for
+from qwenvl_kit.families import FAMILIES, Ability, Family, family_of, trained_for
+from qwenvl_kit.safe_text import shown
 
 TRAINED_FOR = "qwenvl_kit_trained_for"
 """The entry of config.json with the abilities that a checkpoint has beyond its family: a name of
@@ -112,14 +113,23 @@ def read_settings(folder: Path) -> Settings:
     return Settings(trained_for(family_of(config["model_type"]), _abilities(path, config)), config)
 
 
-def _abilities(path: Path, config: Mapping[str, Any]) -> Sequence[str]:
+def _abilities(path: Path, config: Mapping[str, Any]) -> Sequence[Ability]:
     """The abilities that a checkpoint says it was trained for beyond its family."""
     said = config.get(TRAINED_FOR, [])
-    if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
+    known: tuple[Ability, ...] = get_args(Ability)
+    unknown = [each for each in said if each not in known] if isinstance(said, list) else [said]
+    if unknown:
         raise CheckpointError(
-            f"{path} has {TRAINED_FOR}={said!r}", expected="a list of the names of abilities"
+            f"{path} says that the model was trained for {_short(unknown[0])}, which is no "
+            "ability",
+            expected=f"{TRAINED_FOR}: a list of some of {', '.join(known)}",
         )
-    return said
+    return [each for each in known if each in said]
+
+
+def _short(value: object) -> str:
+    """A value of a file in a message: it may hold anything, at any length."""
+    return shown(value if isinstance(value, str) else repr(value))
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from qwenvl_kit import ImagePart, Message, Sampling, VideoPart, VisionChat
 from qwenvl_kit.backends.server.rescoring import AnswerScorer
+from qwenvl_kit.checkpoints.settings import TRAINED_FOR
 from qwenvl_kit.errors import BudgetError, UnsupportedFeatureError
 from qwenvl_kit.messages.thinking_parts import ThinkingPart
 from qwenvl_kit.messages.tool_parts import ToolCall
@@ -262,6 +264,18 @@ def test_prompts_are_counted_by_the_checkpoint_where_it_is_at_hand(
     assert mine.context_tokens == 2048
     assert chat.report()["prompt_tokens"] == "counted"
     assert chat.default_sampling == here.default_sampling
+
+
+@pytest.mark.parametrize("family", [None, "qwen2_vl"])
+def test_a_server_has_what_its_checkpoint_was_trained_for_also_where_the_family_is_named(
+    connect: Connect, tiny_folder: Any, tmp_path: Any, family: str | None
+) -> None:
+    shutil.copytree(tiny_folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config[TRAINED_FOR] = ["image tools"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert connect(Speaker(), checkpoint=tmp_path, family=family).family.calls_image_tools
+    assert not connect(Speaker(), checkpoint=tiny_folder, family=family).family.calls_image_tools
 
 
 def test_without_a_checkpoint_a_plan_is_an_estimate_and_says_so(connect: Connect) -> None:

@@ -222,10 +222,11 @@ def _load_files(name: str | os.PathLike[str]) -> _KnownFiles:
 
 
 def _family(served: ListedModel, known: _KnownFiles, asked: str | None) -> Family:
+    read = known.published.rules.family if known.published is not None else None
+    if read is not None and asked in (None, read.model_type):
+        return read  # with what this checkpoint was trained for
     if asked is not None:
         return family_of(asked)
-    if known.published is not None:
-        return known.published.rules.family
     found = _NAMED.search(served.name)
     number = found[1].replace(".", "_") if found else ""
     for name in (f"qwen{number}_vl", f"qwen{number}"):
