@@ -120,8 +120,7 @@ def _abilities(path: Path, config: Mapping[str, Any]) -> Sequence[Ability]:
     unknown = [each for each in said if each not in known] if isinstance(said, list) else [said]
     if unknown:
         raise CheckpointError(
-            f"{path} says that the model was trained for {_short(unknown[0])}, which is no "
-            "ability",
+            f"{path} says that the model was trained for {_short(unknown[0])}, which is no ability",
             expected=f"{TRAINED_FOR}: a list of some of {', '.join(known)}",
         )
     return [each for each in known if each in said]
