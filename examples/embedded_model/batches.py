@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from .drawing.canvas import Grid, Pixels, to_grid
-from .pointing import NO_LABEL, Comparisons, Corners, Glances, Shown, glances, mentions
+from .pointing import NO_LABEL, Comparisons, Glances, Look, Shown, glances_of, mentions
 from .questions.answers import Question
 from .questions.places import COORDINATES, PARTS, STEP
 from .questions.system import system_message
@@ -75,8 +75,8 @@ class Batch:
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
         }
-        pointed = self.glances.to(device), self.comparisons.to(device)
-        return replace(self, **tensors, glances=pointed[0], comparisons=pointed[1])
+        glances, comparisons = self.glances.to(device), self.comparisons.to(device)
+        return replace(self, **tensors, glances=glances, comparisons=comparisons)
 
 
 @dataclass
@@ -89,7 +89,7 @@ class _Row:
     targets: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     where: list[int] = field(default_factory=list)
-    glances: list[tuple[int, Corners, int]] = field(default_factory=list)
+    glances: list[Look] = field(default_factory=list)
     comparisons: list[tuple[int, ...]] = field(default_factory=list)
     next_position: int = 0
 
@@ -241,9 +241,7 @@ class Batcher:
                 tasks.append((segment, question.task))
         return row, tasks
 
-    def _named(
-        self, row: _Row, text: str, shown: list[Shown]
-    ) -> Iterator[tuple[int, Corners, int]]:
+    def _named(self, row: _Row, text: str, shown: list[Shown]) -> Iterator[Look]:
         """The last token of each name in a question that is about to be appended."""
         tokens = self._tokens(text, self.encode(text))
         for mention in mentions(text, shown):
@@ -265,9 +263,7 @@ class Batcher:
         found = [next(i for i, (_, end) in enumerate(tokens) if end >= at) for at in last]
         return [*(len(row.ids) + at for at in found), -1][:3]
 
-    def _read(
-        self, row: _Row, answer: str, shown: list[Shown]
-    ) -> Iterator[tuple[int, Corners, int]]:
+    def _read(self, row: _Row, answer: str, shown: list[Shown]) -> Iterator[Look]:
         """Positions before each token of the names in an answer that is about to be appended."""
         tokens = self._tokens(answer, self.written(answer))
         for mention in mentions(answer, shown):
@@ -351,18 +347,13 @@ class Batcher:
             pictures += frames + frames[-1:] * (sample.is_video and len(frames) % 2)
         labels = np.stack([cells for sample in samples for cells in sample.labels])
         edges = np.stack([cells for sample in samples for cells in sample.edges])
-        boxes = [
-            (index, *box)
-            for index, (row, sample) in enumerate(zip(rows, samples, strict=True))
-            if not sample.unknown
-            for box in (*self._boxes(row), *_some(rng, row.glances))
+        known = [(index, rows[index]) for index, each in enumerate(samples) if not each.unknown]
+        looks = [
+            (index, *look)
+            for index, row in known
+            for look in (*self._boxes(row), *_some(rng, row.glances))
         ]
-        compared = [
-            (index, *pair)
-            for index, (row, sample) in enumerate(zip(rows, samples, strict=True))
-            if not sample.unknown
-            for pair in row.comparisons
-        ]
+        compared = [(index, *each) for index, row in known for each in row.comparisons]
         return Batch(
             first.kind,
             first.grid,
@@ -372,12 +363,12 @@ class Batcher:
             torch.tensor([row.where for row in rows]),
             torch.from_numpy(labels),
             torch.from_numpy(edges),
-            glances(boxes, first.grid),
+            glances_of(looks, first.grid),
             Comparisons.of(compared),
             tasks,
         )
 
-    def _boxes(self, row: _Row) -> Iterator[tuple[int, Corners, int]]:
+    def _boxes(self, row: _Row) -> Iterator[Look]:
         """Positions before each coordinate of an answer, with the box that it is one of."""
         at = [i for i, token in enumerate(row.targets) if token in self.coordinates]
         for four in zip(*[iter(at)] * 4, strict=True):
@@ -410,7 +401,5 @@ class Batcher:
         return ids, positions, segments, targets, weights
 
 
-def _some(
-    rng: random.Random, found: list[tuple[int, Corners, int]]
-) -> list[tuple[int, Corners, int]]:
+def _some(rng: random.Random, found: list[Look]) -> list[Look]:
     return rng.sample(found, min(MOST_GLANCES, len(found)))

@@ -28,7 +28,7 @@ SECTIONS = (4, 8, 20)
 CONTEXT = 4096
 # The layer, before the last, whose first heads are taught to look at what a box is asked of.
 PLACING_LAYER = 2
-# The next one's look at the names of two things that are compared.
+# The layer whose heads are taught to look at the names of two things that are compared.
 COMPARING_LAYER = 3
 
 

@@ -101,6 +101,8 @@ def comparison_loss(seen: Tensor, wanted: Comparisons) -> Tensor:
 
 Corners = tuple[int, int, int, int]
 """Left, top, right, bottom, in thousandths of the picture's sides."""
+Look = tuple[int, Corners, int]
+"""A position of a row, the box that it is to look at, and the class of its cells."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _shares(low: int, high: int, count: int) -> NDArray[np.float64]:
     return shares
 
 
-def glances(found: Sequence[tuple[int, int, Corners, int]], grid: Grid) -> Glances:
+def glances_of(found: Sequence[tuple[int, int, Corners, int]], grid: Grid) -> Glances:
     """Of (row, position, box, label) for each coordinate or name."""
     rows, positions, boxes, labels = zip(*found, strict=True) if found else ((), (), (), ())
     cells = [covered(box, grid) for box in boxes]

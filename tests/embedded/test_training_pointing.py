@@ -21,7 +21,7 @@ from examples.embedded_model.pointing import (
     Shown,
     comparison_loss,
     covered,
-    glances,
+    glances_of,
     mentions,
     shown_words,
 )
@@ -93,7 +93,7 @@ def test_letters_share_the_width_of_a_printed_word() -> None:
 
 
 def test_the_cells_are_those_that_the_place_covers() -> None:
-    looked = glances([(0, 3, (0, 0, 500, 1000), 7)], Grid(1, 4))
+    looked = glances_of([(0, 3, (0, 0, 500, 1000), 7)], Grid(1, 4))
     assert looked.cells.tolist() == [[True, True, False, False]]
     assert looked.corners.tolist() == [[0.0, 0.0, 5.0, 10.0]]
     assert looked.labels.tolist() == [7]
